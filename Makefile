@@ -1,0 +1,56 @@
+# Every target makes and reuses .venv by itself; `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help install demo test test-slow test-all lint format bench bench-quick clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+install: $(STAMP) ## make .venv and install deepsalt into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "deepsalt needs Python 3.11 or newer as $(PYTHON)"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "deepsalt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V)"; exit 2; }
+	@echo "==> making $(VENV) and installing deepsalt (about 2 GB, a few minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## simulate scenes and map their salinity into ./demo-output
+	@echo "==> deepsalt demo --out demo-output"
+	@$(BIN)/deepsalt demo --out demo-output
+
+test: $(STAMP) ## the quick suite (under 5 minutes)
+	@echo "==> quick test suite"
+	@$(PYTEST) -n 2
+
+test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, training
+	@echo "==> slow tests"
+	@$(PYTEST) -m slow
+
+test-all: test test-slow ## quick and slow
+
+lint: $(STAMP) ## ruff and mypy
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+format: $(STAMP) ## rewrite files the way lint wants them
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## speed and memory side by side, into build/bench.json
+	@echo "==> benchmarks"
+	@$(BIN)/python -m tests.benchmarks.run --out build/bench.json
+
+clean: ## remove what the other targets made
+	@echo "==> removing .venv, build, demo-output and caches"
+	@rm -rf $(VENV) build dist demo-output *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""STAC in and out: search, `parse_item`, `to_item`, publish."""

@@ -1,0 +1,40 @@
+"""Maps of surface soil salinity from hyperspectral satellite scenes.
+
+Names are loaded when first used, so that ``import deepsalt`` loads neither torch nor rasterio nor
+dask.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Acquisition": "deepsalt.types",
+    "BandTable": "deepsalt.types",
+    "Basis": "deepsalt.types",
+    "MosaicGrid": "deepsalt.grid",
+    "ModelRef": "deepsalt.types",
+    "PixelGrid": "deepsalt.types",
+    "composite": "deepsalt.composite",
+    "mark_valid": "deepsalt.cube.quality",
+    "model_ref": "deepsalt.model.load",
+    "open_mosaic": "deepsalt.store",
+    "open_product": "deepsalt.products",
+    "open_scene": "deepsalt.cube.load",
+    "predict_cube": "deepsalt.predict",
+    "predict_table": "deepsalt.predict_table",
+    "read_acquisition": "deepsalt.scenes.base",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the table is the one list of names
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepsalt' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The lazy cube of a scene and its masks."""

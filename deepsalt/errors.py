@@ -1,0 +1,68 @@
+"""Exceptions raised by deepsalt, catalog and flows.
+
+::
+
+    DeepsaltError
+    ├── InputError            exit 2: what the user gave cannot be used
+    │   ├── UsageError            options that contradict each other, an empty search
+    │   ├── FormatError           a product or table that is not what it claims to be
+    │   │   └── UnsupportedError      read and understood, but not fit for salinity (L1C, DESIS, night)
+    │   ├── GridError             CRS, resolution or region that does not fit
+    │   └── ModelError            weights or card unreadable or in disagreement
+    └── RunError              exit 1: the work itself failed
+        ├── StoreError            a store that cannot be written or is of another layout
+        │   └── StoreMismatchError    exit 2: the store exists with another grid, model or periods
+        └── ReadError             pixels that cannot be read: truncated, vanished
+
+Each message is one sentence that names the file, scene or band, says what was found and what to do.
+"""
+
+
+class DeepsaltError(Exception):
+    """Base of every error that deepsalt raises on purpose; `exit_code` is the command's."""
+
+    exit_code = 1
+
+
+class InputError(DeepsaltError):
+    """What the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class UsageError(InputError):
+    """Options that contradict each other, or a request that selects nothing."""
+
+
+class FormatError(InputError):
+    """A product, table or catalogue entry that is not what it claims to be."""
+
+
+class UnsupportedError(FormatError):
+    """A product that was understood but is not fit for salinity."""
+
+
+class GridError(InputError):
+    """A CRS, resolution, area or region that does not fit."""
+
+
+class ModelError(InputError):
+    """Weights or model card that cannot be read or that disagree."""
+
+
+class RunError(DeepsaltError):
+    """The work itself failed."""
+
+
+class StoreError(RunError):
+    """A store that cannot be read or written."""
+
+
+class StoreMismatchError(StoreError):
+    """A store that exists with another grid, model family or period layout."""
+
+    exit_code = 2
+
+
+class ReadError(RunError):
+    """Pixels that cannot be read although the product's metadata could."""

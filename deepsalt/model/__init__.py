@@ -1,0 +1,1 @@
+"""Student, model card and the shipped weights."""

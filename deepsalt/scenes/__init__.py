@@ -1,0 +1,1 @@
+"""Product files: metadata to `Acquisition`, pixels by window."""

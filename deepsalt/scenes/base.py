@@ -1,0 +1,123 @@
+"""The seam between product files and everything else.
+
+A sensor module offers two things: `read_acquisition` (metadata -> `Acquisition`) and a class that
+is a `SceneReader` (pixels). Everything above asks `read_acquisition` and `open_reader` here and
+never learns which sensor it works on.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError
+from deepsalt.types import Acquisition
+
+_SENSORS = {
+    "enmap": "deepsalt.scenes.enmap",
+    "prisma": "deepsalt.scenes.prisma",
+    "generic": "deepsalt.scenes.generic",
+}
+
+
+@runtime_checkable
+class SceneReader(Protocol):
+    """Pixels of one scene, by window, on the scene's own grid.
+
+    Not shared between threads; cheap to open; closed by `close`. `read_window` is the only way
+    pixels enter deepsalt.
+    """
+
+    block_shape: tuple[int, int]
+    """Rows and columns of one file block, pixels; windows on it decode each block once."""
+
+    def read_window(
+        self, row: int, column: int, height: int, width: int
+    ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
+        """Return all bands of a window: digital numbers (band, y, x) in the stored dtype.
+
+        Bands in the order of `Acquisition.bands`; where a band is defective in one pixel it holds
+        `Acquisition.nodata`.
+
+        Raises
+        ------
+        ReadError
+            The file is truncated or has vanished.
+        """
+
+    def read_quality(
+        self, row: int, column: int, height: int, width: int
+    ) -> NDArray[np.uint16]:
+        """Return the `Basis` bits (y, x) that the provider's own quality layers give.
+
+        Raises
+        ------
+        ReadError
+            The file is truncated or has vanished.
+        """
+
+    def close(self) -> None:
+        """Release the files."""
+
+
+def read_acquisition(
+    path: str | Path, *, scale: float | None = None, nodata: float | None = None
+) -> Acquisition:
+    """Read the metadata of a product on disk.
+
+    Parameters
+    ----------
+    path
+        EnMAP L2A folder (or its METADATA.XML), PRISMA L2D he5, GeoTIFF or ENVI cube.
+    scale, nodata
+        For generic cubes whose file does not say: reflectance = value x scale; value that means
+        "no measurement".
+
+    Raises
+    ------
+    FormatError
+        Nothing here that deepsalt reads, or a product that is incomplete or malformed.
+    UnsupportedError
+        A product that deepsalt knows but that is not fit for salinity: L1B, L1C, DESIS, night.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FormatError(f"{path} does not exist; give a product folder or file")
+    for sensor, module in _SENSORS.items():
+        if import_module(module).is_product(path):
+            return _read(sensor, path, scale, nodata)
+    raise FormatError(
+        f"{path} is not a product deepsalt reads; expected an EnMAP L2A folder, a PRISMA L2D .he5, "
+        "or a GeoTIFF or ENVI cube with a wavelength and FWHM per band"
+    )
+
+
+def _read(sensor: str, path: Path, scale: float | None, nodata: float | None) -> Acquisition:
+    module = import_module(_SENSORS[sensor])
+    acquisition: Acquisition = (
+        module.read_acquisition(path, scale=scale, nodata=nodata)
+        if sensor == "generic"
+        else module.read_acquisition(path)
+    )
+    return acquisition
+
+
+def open_reader(acquisition: Acquisition) -> SceneReader:
+    """Open the pixels of a scene.
+
+    Raises
+    ------
+    FormatError
+        No reader for the scene's sensor.
+    ReadError
+        A file is missing or is not what the metadata says.
+    """
+    if acquisition.sensor not in _SENSORS:
+        raise FormatError(
+            f"scene {acquisition.scene_id} is of sensor {acquisition.sensor!r}; "
+            f"deepsalt reads {', '.join(_SENSORS)}"
+        )
+    reader: SceneReader = import_module(_SENSORS[acquisition.sensor]).Reader(acquisition)
+    return reader

@@ -1,0 +1,1 @@
+"""Spectra, landscapes and true-to-format products with known salinity."""

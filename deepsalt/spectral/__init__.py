@@ -1,0 +1,1 @@
+"""Spectral physics: band tables, responses, indices."""

@@ -1,0 +1,1 @@
+"""Samples, fitting, conformal intervals and metrics."""

@@ -1,0 +1,280 @@
+"""Frozen values that several modules share.
+
+A value here is data, checked when it is made, hashable, and cheap to pickle into a Dask graph.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntFlag
+from typing import Self
+
+from deepsalt.errors import FormatError, GridError
+
+Affine6 = tuple[float, float, float, float, float, float]
+
+
+class Basis(IntFlag):
+    """Why a pixel is or is not estimated: the bits of the `basis` layer (uint16).
+
+    0 is a pixel estimated with nothing to remark. Which bits reject a pixel and which only advise
+    is `REJECTING`.
+    """
+
+    OUTSIDE = 1  # no measurement here: beyond the swath, or no scene; also the fill value
+    CLOUD = 2
+    CIRRUS = 4
+    SHADOW = 8  # cloud shadow
+    HAZE = 16
+    SNOW = 32
+    WATER = 64
+    GREEN_VEGETATION = 128
+    DRY_VEGETATION = 256
+    DEFECTIVE = 512  # saturated, defective or too many missing bands
+    OUT_OF_DOMAIN = 1024  # spectrum unlike any the model was trained on
+    EXTRAPOLATED = 2048  # estimate at the edge of the labels the model was trained on
+
+
+REJECTING = (
+    Basis.OUTSIDE
+    | Basis.CLOUD
+    | Basis.CIRRUS
+    | Basis.SHADOW
+    | Basis.SNOW
+    | Basis.WATER
+    | Basis.GREEN_VEGETATION
+    | Basis.DRY_VEGETATION
+    | Basis.DEFECTIVE
+)
+"""Bits that leave a pixel without an estimate; haze, out of domain and extrapolated only advise."""
+
+
+@dataclass(frozen=True, slots=True)
+class BandTable:
+    """Bands of a sensor or scene, in file order (n bands).
+
+    Parameters
+    ----------
+    names
+        Band names, unique.
+    centers_nm
+        Wavelengths of the band centres, nm; any order.
+    fwhm_nm
+        Full widths at half maximum, nm.
+    usable
+        False for bands that the product delivers empty or that overlap another detector.
+    """
+
+    names: tuple[str, ...]
+    centers_nm: tuple[float, ...]
+    fwhm_nm: tuple[float, ...]
+    usable: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse tables whose columns differ in length or whose numbers cannot be."""
+        n = len(self.names)
+        if not n or {len(self.centers_nm), len(self.fwhm_nm), len(self.usable)} != {n}:
+            raise FormatError(
+                f"a band table needs equally many names, centres, widths and flags, found "
+                f"{n}, {len(self.centers_nm)}, {len(self.fwhm_nm)} and {len(self.usable)}"
+            )
+        for name, center, fwhm in zip(self.names, self.centers_nm, self.fwhm_nm, strict=True):
+            if not (100.0 < center < 30000.0 and 0.0 < fwhm < 1000.0):
+                raise FormatError(
+                    f"band {name} has centre {center} nm and FWHM {fwhm} nm; "
+                    "expected nanometres, with a positive width"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelGrid:
+    """Raster grid of a scene or tile.
+
+    Parameters
+    ----------
+    crs
+        Authority code such as ``EPSG:32633``, or WKT where there is none.
+    transform
+        Affine coefficients (a, b, c, d, e, f) from (column, row) to the outer **corner** of a
+        pixel, CRS units; the centre of pixel (0, 0) is at (0.5, 0.5).
+    height, width
+        Rows and columns, pixels.
+    """
+
+    crs: str
+    transform: Affine6
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Refuse grids without an extent and rotated ones."""
+        a, b, _, d, e, _ = self.transform
+        if self.height < 1 or self.width < 1:
+            raise GridError(f"a grid of {self.height} x {self.width} pixels has no extent")
+        if b or d or a <= 0 or e >= 0:
+            raise GridError(
+                f"only north-up grids are supported, found transform {self.transform}; "
+                "warp the raster to a north-up grid first"
+            )
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Outer edges (west, south, east, north), CRS units."""
+        a, _, c, _, e, f = self.transform
+        return (c, f + e * self.height, c + a * self.width, f)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of a scene.
+
+    Parameters
+    ----------
+    name
+        Role inside the product: ``image``, ``metadata``, ``quality_cloud`` ...
+    href
+        Absolute path or URL.
+    size_bytes
+        Size of the file, bytes; None when the catalogue does not say.
+    """
+
+    name: str
+    href: str
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """One sensor, place and time: what `catalog.parse_item` makes of a STAC Item.
+
+    Parameters
+    ----------
+    collection
+        STAC collection id: ``enmap-l2a``, ``prisma-l2d``, ``generic-reflectance``, or a provider's.
+    scene_id
+        The provider's product name, without extension.
+    acquisition_id
+        The part of the identity that reprocessing keeps (EnMAP: datatake + tile).
+    version
+        Provider's processing version; a later one replaces an earlier one of the same acquisition.
+    sensor
+        ``enmap``, ``prisma`` or ``generic``: selects the reader.
+    start, end
+        UTC begin and end of the acquisition, timezone-aware; None when the file does not say.
+    grid
+        The scene's own grid.
+    bands
+        Bands in file order.
+    gain, offset
+        Reflectance = digital number x gain + offset, per band (n bands).
+    dtype
+        NumPy name of the stored type: ``int16``, ``uint16``, ``float32``.
+    nodata
+        Digital number that means "no measurement"; None when there is none.
+    block_shape
+        Rows and columns of one file block, pixels; None when only the file knows.
+    assets
+        Files of the scene.
+    footprint
+        Corners (longitude, latitude), degrees WGS84, closed ring.
+    sun_elevation_deg, cloud_cover_pct, overall_quality
+        Provider's scene statistics; None when not given. Quality: 0 nominal, 1 reduced, 2 low.
+    """
+
+    collection: str
+    scene_id: str
+    acquisition_id: str
+    version: str
+    sensor: str
+    start: datetime | None
+    end: datetime | None
+    grid: PixelGrid
+    bands: BandTable
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    dtype: str
+    nodata: float | None
+    block_shape: tuple[int, int] | None
+    assets: tuple[Asset, ...]
+    footprint: tuple[tuple[float, float], ...]
+    sun_elevation_deg: float | None = None
+    cloud_cover_pct: float | None = None
+    overall_quality: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would make reflectance or identity ambiguous."""
+        if len(self.gain) != len(self.bands) or len(self.offset) != len(self.bands):
+            raise FormatError(
+                f"scene {self.scene_id} has {len(self.bands)} bands but {len(self.gain)} gains "
+                f"and {len(self.offset)} offsets"
+            )
+        for moment in (self.start, self.end):
+            if moment is not None and moment.tzinfo is None:
+                raise FormatError(f"scene {self.scene_id} has a time without a time zone: {moment}")
+
+    @property
+    def key(self) -> str:
+        """Scene key: collection, stable acquisition id and provider version."""
+        return f"{self.collection}/{self.acquisition_id}/{self.version}"
+
+    def asset(self, name: str) -> Asset:
+        """Return the file with this role.
+
+        Raises
+        ------
+        FormatError
+            The scene has no such file.
+        """
+        for asset in self.assets:
+            if asset.name == name:
+                return asset
+        have = ", ".join(asset.name for asset in self.assets)
+        raise FormatError(f"scene {self.scene_id} has no file in the role {name!r}; it has {have}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Where a model lies and what it is; workers load it once per process.
+
+    Parameters
+    ----------
+    path
+        Directory with ``model.safetensors`` and ``card.json``.
+    digest
+        SHA-256 (hexadecimal) over weights and card.
+    family
+        Name of the model family; a store holds products of one family.
+    """
+
+    path: str
+    digest: str
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Counts of what was done to pixels; reports of parts add up to the report of the whole.
+
+    Parameters
+    ----------
+    pixels
+        Pixels looked at.
+    estimated
+        Pixels with a salinity estimate.
+    by_basis
+        Pixels per `Basis` bit name (lower case); a pixel with two bits counts in both.
+    """
+
+    pixels: int = 0
+    estimated: int = 0
+    by_basis: tuple[tuple[str, int], ...] = ()
+
+    def __add__(self, other: Self) -> "Report":
+        counts = dict(self.by_basis)
+        for name, count in other.by_basis:
+            counts[name] = counts.get(name, 0) + count
+        return Report(
+            self.pixels + other.pixels, self.estimated + other.estimated, tuple(counts.items())
+        )

@@ -1,0 +1,1 @@
+"""Orchestration: the run, its Prefect flows and the `deepsalt` command. Nothing imports it."""
