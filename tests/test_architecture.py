@@ -1,0 +1,151 @@
+"""The import arrows, sizes and lightness that ARCHITECTURE.md promises."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(
+    path for package in ("deepsalt", "catalog", "flows") for path in (ROOT / package).rglob("*.py")
+)
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+# Level of each unit; a unit imports lower levels, itself, and the siblings named for it.
+LEVELS = {
+    "deepsalt.errors": 0,
+    "deepsalt.types": 1,
+    "deepsalt.spectral": 2,
+    "deepsalt.grid": 2,
+    "deepsalt.layers": 2,
+    "deepsalt.georef": 2,
+    "deepsalt.scenes": 3,
+    "deepsalt.model": 3,
+    "deepsalt.simulate": 3,
+    "deepsalt.cube": 4,
+    "deepsalt.store": 4,
+    "deepsalt.predict": 5,
+    "deepsalt.train": 5,
+    "deepsalt.products": 5,
+    "deepsalt.composite": 6,
+    "deepsalt.predict_table": 6,
+    "deepsalt.mosaic": 7,
+    "deepsalt.plot": 7,
+    "deepsalt.validate": 8,
+    "catalog": 8,
+    "flows": 9,
+}
+SIBLINGS = {
+    ("deepsalt.grid", "deepsalt.layers"),
+    ("deepsalt.georef", "deepsalt.layers"),
+    ("deepsalt.products", "deepsalt.predict"),
+    ("deepsalt.simulate", "deepsalt.scenes"),
+}
+# One library, one door.
+DOORS = {
+    "prefect": ("flows",),
+    "pydantic": ("flows",),
+    "typer": ("flows",),
+    "rich": ("flows",),
+    "pystac": ("catalog",),
+    "pystac_client": ("catalog",),
+    "stackstac": ("deepsalt.cube",),
+    "rasterio": ("deepsalt.scenes", "deepsalt.simulate"),
+    "h5py": ("deepsalt.scenes", "deepsalt.simulate"),
+    "pyproj": ("deepsalt.grid",),
+    "odc": ("deepsalt.grid",),
+    "torch": ("deepsalt.model", "deepsalt.train", "deepsalt.predict"),
+    "zarr": ("deepsalt.store", "deepsalt.products"),
+    "sklearn": ("deepsalt.train",),
+    "matplotlib": ("deepsalt.plot",),
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def unit_of(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "deepsalt" else parts[0]
+
+
+def imported_modules(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_point_downwards(path: Path) -> None:
+    here = unit_of(module_name(path))
+    if here == "deepsalt":
+        return
+    for name in imported_modules(path):
+        if name.split(".")[0] not in {"deepsalt", "catalog", "flows"}:
+            continue
+        there = unit_of(name)
+        if there not in LEVELS:  # `from deepsalt import __version__`
+            assert name == "deepsalt.__version__", f"{here} imports {name}: no level is given for it"
+            continue
+        allowed = there == here or LEVELS[there] < LEVELS[here] or (here, there) in SIBLINGS
+        assert allowed, f"{here} may not import {there}"
+        if here == "catalog":
+            assert there in {"catalog", "deepsalt.types", "deepsalt.errors"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_each_library_comes_in_by_its_door(path: Path) -> None:
+    here = unit_of(module_name(path))
+    for name in imported_modules(path):
+        doors = DOORS.get(name.split(".")[0])
+        assert doors is None or here in doors, f"{here} imports {name}; only {doors} may"
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=module_name)
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 400, "a module has at most 400 lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            doc = ast.get_docstring(node, clean=False)
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            lines -= doc.count("\n") + 1 if doc else 0
+            assert lines <= 55, f"{node.name} has {lines} lines; a function has at most 50"
+            positional = [*node.args.posonlyargs, *node.args.args]
+            assert len([a for a in positional if a.arg not in {"self", "cls"}]) <= 5 or (
+                path.parts[-2] in {"flows"} or "tests" in path.parts
+            ), f"{node.name} takes more than five positional parameters"
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(' '.join(m.split('.')[0] for m in sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(run.stdout.split())
+
+
+def test_import_deepsalt_is_light() -> None:
+    assert not loaded_by("import deepsalt") & {"torch", "rasterio", "dask", "prefect", "xarray"}
+
+
+def test_the_command_starts_without_prefect_or_torch() -> None:
+    loaded = loaded_by("import flows.cli")
+    assert not loaded & {"torch", "rasterio", "dask", "prefect", "matplotlib"}
+
+
+def test_every_public_name_can_be_imported_and_has_a_docstring() -> None:
+    import deepsalt
+
+    for name in deepsalt.__all__:
+        if name != "__version__":
+            assert getattr(deepsalt, name).__doc__, name
+    assert len(deepsalt.__all__) <= 25
