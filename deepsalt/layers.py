@@ -1,0 +1,134 @@
+"""Layers of a scene product and of a mosaic: names, types, fill values and CF attributes.
+
+One table, so that prediction, products, mosaics and checks cannot disagree. Fill values matter: an
+unwritten `basis` must read as "outside" and an unwritten date as missing, never as 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from deepsalt.types import REJECTING, Basis
+
+AttrValue = str | int | float | list[int] | list[float]
+
+INTERVAL_COVERAGE = 0.9
+"""Share of samples that [`salinity_lower`, `salinity_upper`] is calibrated to hold."""
+
+UNITS = "dS m-1"
+DATE_FILL = -2147483648
+"""`_FillValue` of `last_observed`: no scene contributed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer.
+
+    Parameters
+    ----------
+    name
+        Variable name.
+    dtype
+        NumPy name of the stored type.
+    fill
+        Value of cells nothing was written to.
+    attrs
+        CF attributes that do not depend on the model; use `attributes` for a copy to change.
+    """
+
+    name: str
+    dtype: str
+    fill: float | int
+    attrs: Mapping[str, AttrValue] = field(hash=False)
+
+    def attributes(self) -> dict[str, AttrValue]:
+        """Return a fresh copy of the CF attributes."""
+        return dict(self.attrs)
+
+
+def basis_attrs() -> dict[str, AttrValue]:
+    """Return the CF flag attributes of `basis`: one mask and one meaning per `Basis` bit."""
+    return {
+        "long_name": "why a pixel is or is not estimated",
+        "flag_masks": [int(bit) for bit in Basis],
+        "flag_meanings": " ".join(str(bit.name).lower() for bit in Basis),
+        "comment": "0 is an estimate with nothing to remark; pixels with any of the bits "
+        + ", ".join(str(bit.name).lower() for bit in REJECTING)
+        + " have no estimate, the other bits advise",
+    }
+
+
+def salinity_attrs(
+    ec_method: str = "", depth: str = "", temperature: str = ""
+) -> dict[str, dict[str, AttrValue]]:
+    """Return the CF attributes of the three salinity layers, by layer name.
+
+    Parameters
+    ----------
+    ec_method, depth, temperature
+        Which electrical conductivity the numbers are, the soil depth they stand for and the
+        temperature they refer to: `ModelCard.ec_method`, `.depth` and `.temperature`.
+
+    Notes
+    -----
+    CF has no standard name for the electrical conductivity of soil, hence `long_name`.
+    """
+    stated = {"ec_method": ec_method, "depth": depth, "reference_temperature": temperature}
+    common: dict[str, AttrValue] = {"units": UNITS, "grid_mapping": "spatial_ref"}
+    common.update({key: value for key, value in stated.items() if value})
+    bound = {"interval_coverage": INTERVAL_COVERAGE, **common}
+    percent = f"{INTERVAL_COVERAGE:.0%}".replace("%", " %")
+    return {
+        "salinity": {
+            "long_name": "surface electrical conductivity of soil",
+            "ancillary_variables": "salinity_lower salinity_upper basis",
+            **common,
+        },
+        "salinity_lower": {
+            "long_name": f"lower end of the {percent} interval of surface electrical conductivity",
+            **bound,
+        },
+        "salinity_upper": {
+            "long_name": f"upper end of the {percent} interval of surface electrical conductivity",
+            **bound,
+        },
+    }
+
+
+def _layer(name: str, dtype: str, fill: float | int, attrs: Mapping[str, AttrValue]) -> Layer:
+    return Layer(name, dtype, fill, {**attrs, "grid_mapping": "spatial_ref"})
+
+
+SCENE_LAYERS: tuple[Layer, ...] = (
+    *(_layer(name, "float32", np.nan, attrs) for name, attrs in salinity_attrs().items()),
+    _layer("basis", "uint16", int(Basis.OUTSIDE), basis_attrs()),
+)
+"""Layers of a scene product, in order."""
+
+MOSAIC_LAYERS: tuple[Layer, ...] = (
+    *SCENE_LAYERS,
+    _layer("observations", "uint16", 0, {"long_name": "scenes that contributed", "units": "1"}),
+    _layer(
+        "last_observed",
+        "int32",
+        DATE_FILL,
+        {
+            "long_name": "day of the newest contributing acquisition",
+            "units": "days since 1970-01-01",
+            "calendar": "proleptic_gregorian",
+            "standard_name": "time",
+        },
+    ),
+    _layer(
+        "disagreement",
+        "float32",
+        np.nan,
+        {"long_name": "spread of salinity between contributing scenes", "units": UNITS},
+    ),
+)
+"""Layers of a mosaic, in order: those of a scene product and what combining adds."""
+
+LAYERS: Mapping[str, Layer] = MappingProxyType({layer.name: layer for layer in MOSAIC_LAYERS})
+"""Every layer by name."""
