@@ -1,0 +1,132 @@
+"""Band tables: the sensors we know, tables from files, and which bands are worth using.
+
+The shipped tables (`sensors/*.csv`) hold nominal values; band centres of a delivered scene drift by
+some tenths of a nanometre, so readers take them from the scene.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError
+from deepsalt.types import BandTable
+
+SENSORS = ("enmap", "prisma", "lab")
+"""Names that `sensor_bands` knows; anything else is the path of a table."""
+
+WEAK_WINDOWS_NM = (
+    (0.0, 420.0),  # low signal of both satellites, low SNR of laboratory detectors
+    (1331.0, 1465.0),  # water vapour; EnMAP delivers nothing from 1391 to 1461 nm
+    (1760.0, 1965.0),  # water vapour; EnMAP delivers nothing from 1760 to 1939 nm
+    (2450.0, float("inf")),  # low signal; EnMAP and the laboratory grid end here
+)
+"""Wavelengths (from, to), nm, both open, that no satellite sees well enough to learn from."""
+
+_CENTERS = ("center_nm", "centre_nm", "wavelength_nm", "wavelength")
+_WIDTHS = ("fwhm_nm", "fwhm")
+
+
+def sensor_bands(name: str) -> BandTable:
+    """Return the band table of a sensor, or read one from a CSV file.
+
+    Parameters
+    ----------
+    name
+        ``enmap`` (224 bands), ``prisma`` (234), ``lab`` (180; the 10 nm grid of the ICRAF-ISRIC
+        library), or the path of a CSV file with one column for the centre (`center_nm`,
+        `centre_nm`, `wavelength_nm` or `wavelength`) and one for the width (`fwhm_nm` or `fwhm`),
+        both in nm, and optionally `name` and `usable`. Lines that begin with ``#`` are comments.
+
+    Raises
+    ------
+    FormatError
+        Neither a sensor nor a readable band table.
+    """
+    if name.lower() in SENSORS:
+        text = (files("deepsalt.spectral") / "sensors" / f"{name.lower()}.csv").read_text("utf-8")
+        return _parse(text.splitlines(), name)
+    path = Path(name)
+    if not path.is_file():
+        raise FormatError(
+            f"{name} is neither a sensor ({', '.join(SENSORS)}) nor a file; "
+            "give one of these or a CSV table of centre and FWHM"
+        )
+    try:
+        return _parse(path.read_text("utf-8-sig").splitlines(), name)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(
+            f"{name} is not a CSV text file: {error}; give a table in UTF-8"
+        ) from error
+
+
+def _parse(lines: Iterable[str], origin: str) -> BandTable:
+    rows = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
+    rows.fieldnames = [field.strip().lower() for field in rows.fieldnames or []]
+    center, width = (_column(rows.fieldnames, names, origin) for names in (_CENTERS, _WIDTHS))
+    table = list(rows)
+    return BandTable(
+        names=tuple(row.get("name") or f"band_{i:03d}" for i, row in enumerate(table, start=1)),
+        centers_nm=_numbers(table, center, origin),
+        fwhm_nm=_numbers(table, width, origin),
+        usable=tuple((row.get("usable") or "1").strip().lower() in ("1", "true") for row in table),
+    )
+
+
+def _column(found: Sequence[str], accepted: Sequence[str], origin: str) -> str:
+    for name in accepted:
+        if name in found:
+            return name
+    raise FormatError(
+        f"band table {origin} has the columns {', '.join(found) or 'none'}; "
+        f"it needs one of {', '.join(accepted)}"
+    )
+
+
+def _numbers(table: list[dict[str, str]], column: str, origin: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(row[column]) for row in table)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"band table {origin}, column {column}: {error}; give numbers") from error
+
+
+def bands_digest(bands: BandTable) -> str:
+    """Return a SHA-256 (hexadecimal) over centres, widths and usable flags, to a picometre.
+
+    Names do not count: two files may name the same bands differently.
+    """
+    rows = zip(bands.centers_nm, bands.fwhm_nm, bands.usable, strict=True)
+    text = "\n".join(f"{center:.3f},{fwhm:.3f},{int(usable)}" for center, fwhm, usable in rows)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def clean_bands(bands: BandTable) -> NDArray[np.bool_]:
+    """Return which bands are usable and outside `WEAK_WINDOWS_NM`: (n bands,)."""
+    centers = np.array(bands.centers_nm)
+    clean = np.array(bands.usable, dtype=np.bool_)
+    for low, high in WEAK_WINDOWS_NM:
+        clean &= ~((centers > low) & (centers < high))
+    return clean
+
+
+def select_bands(bands: BandTable, chosen: NDArray[np.bool_]) -> BandTable:
+    """Return the table of the chosen bands, in the same order.
+
+    Parameters
+    ----------
+    bands
+        Table of n bands.
+    chosen
+        True = keep (n bands,).
+    """
+    kept = np.flatnonzero(chosen)
+    return BandTable(
+        names=tuple(bands.names[i] for i in kept),
+        centers_nm=tuple(bands.centers_nm[i] for i in kept),
+        fwhm_nm=tuple(bands.fwhm_nm[i] for i in kept),
+        usable=tuple(bands.usable[i] for i in kept),
+    )
