@@ -116,12 +116,12 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             doc = ast.get_docstring(node, clean=False)
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            lines = (node.end_lineno or node.lineno) - node.lineno
             lines -= doc.count("\n") + 1 if doc else 0
-            assert lines <= 55, f"{node.name} has {lines} lines; a function has at most 50"
+            assert lines <= 50, f"{node.name} has {lines} lines; a function has at most 50"
             positional = [*node.args.posonlyargs, *node.args.args]
             assert len([a for a in positional if a.arg not in {"self", "cls"}]) <= 5 or (
-                path.parts[-2] in {"flows"} or "tests" in path.parts
+                path.name.startswith("cli") or "tests" in path.parts
             ), f"{node.name} takes more than five positional parameters"
 
 

@@ -1,0 +1,74 @@
+"""The `deepsalt` command: parse, call, print.
+
+Verbs live in `cli_*.py`, one file per group. Each imports what it needs when it is called, so that
+the command starts quickly and Prefect is loaded only when asked for.
+"""
+
+import logging
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from deepsalt import __version__
+from deepsalt.errors import DeepsaltError
+from flows import cli_catalogue, cli_model, cli_run
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="deepsalt",
+    help="Maps of surface soil salinity from hyperspectral satellite scenes.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 partial (some scenes are "
+    "quarantined, the rest is complete). Start with `deepsalt demo`.",
+)
+cli_catalogue.add_to(app)
+cli_run.add_to(app)
+cli_model.add_to(app)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deepsalt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and log messages.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Maps of surface soil salinity from hyperspectral satellite scenes."""
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
+    if debug:
+        os.environ["DEEPSALT_DEBUG"] = "1"
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Run the command; errors of deepsalt become one sentence and an exit code."""
+    # A scheduler's polite stop is treated like Ctrl-C: finish cleanly, keep what is complete.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except DeepsaltError as error:
+        if os.environ.get("DEEPSALT_DEBUG"):
+            raise
+        typer.secho(f"deepsalt: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("deepsalt: stopped; the same command again goes on where it stopped", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)

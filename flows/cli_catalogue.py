@@ -1,0 +1,114 @@
+"""Verbs that fill and search catalogues: `ingest`, `search`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepsalt.errors import DeepsaltError, UsageError
+from flows.config import Selection
+from flows.options import (
+    Area,
+    Bbox,
+    Catalogue,
+    Collections,
+    Datetime,
+    Json,
+    Limit,
+    MaxCloud,
+    MaxQuality,
+    selection_of,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these verbs to the command."""
+    app.command(epilog="Example: `deepsalt ingest scenes/* --to catalogue`")(ingest)
+    app.command(
+        epilog="Example: `deepsalt search --catalogue catalogue --bbox 59,43,61,45 --max-cloud 20`"
+    )(search)
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Product folders or files.")],
+    to: Annotated[Path, typer.Option(help="Catalogue folder; made when it does not exist.")],
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Reflectance = value x SCALE, for cubes whose file does not say."),
+    ] = None,
+    nodata: Annotated[
+        float | None,
+        typer.Option(help="Value of no measurement, for cubes whose file does not say."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Describe products on disk as STAC Items in a catalogue folder.
+
+    Reads EnMAP L2A folders, PRISMA L2D .he5 and GeoTIFF or ENVI cubes with a wavelength and FWHM
+    per band. Products stay where they are. Those that cannot be used are named with the reason,
+    the others are added (exit code 2 when none could, 3 when some could not).
+    """
+    from catalog.items import to_item
+    from catalog.local import add_items
+    from deepsalt.scenes.base import read_acquisition
+
+    items, refused = [], {}
+    for path in paths:
+        try:
+            items.append(to_item(read_acquisition(path, scale=scale, nodata=nodata)))
+        except DeepsaltError as error:
+            refused[str(path)] = str(error)
+    if not items:
+        raise UsageError("; ".join(refused.values()))
+    report = add_items(to, items)
+    if as_json:
+        typer.echo(json.dumps({"items": [item.id for item in items], "refused": refused}))
+    else:
+        typer.echo(f"{report}; catalogue {to}")
+        for reason in refused.values():
+            typer.secho(f"refused: {reason}", fg="yellow", err=True)
+    if refused:
+        raise typer.Exit(3)
+
+
+def search(
+    catalogue: Catalogue,
+    collection: Collections = None,
+    bbox: Bbox = None,
+    area: Area = None,
+    datetime: Datetime = None,
+    max_cloud: MaxCloud = None,
+    max_quality: MaxQuality = 1,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """List the scenes that a run with the same filters would use."""
+    selection = selection_of(
+        catalogue,
+        collection=collection,
+        bbox=bbox,
+        area=area,
+        datetime=datetime,
+        max_cloud=max_cloud,
+        max_quality=max_quality,
+        limit=limit,
+    )
+    _show(selection, as_json)
+
+
+def _show(selection: Selection, as_json: bool) -> None:
+    from flows.pipeline import find_items
+
+    items = find_items(selection)
+    if as_json:
+        typer.echo(json.dumps([item.to_dict() for item in items]))
+        return
+    for item in items:
+        cloud = item.properties.get("eo:cloud_cover")
+        when = item.datetime.strftime("%Y-%m-%d %H:%M") if item.datetime else "undated"
+        typer.echo(
+            f"{when:16}  cloud {'?' if cloud is None else format(float(cloud), '.0f'):>3} %  "
+            f"{item.collection_id}  {item.id}"
+        )
+    typer.echo(f"{len(items)} scenes", err=True)

@@ -1,0 +1,251 @@
+"""Verbs that make maps: `demo`, `plan`, `run`, `scene`, `mosaic`, `check`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from deepsalt.errors import UsageError
+from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
+from flows.options import (
+    Area,
+    Bbox,
+    ByPrefect,
+    Catalogue,
+    Collections,
+    Crs,
+    Datetime,
+    Json,
+    Limit,
+    MaxCloud,
+    MaxQuality,
+    Model,
+    Resolution,
+    Scheduler,
+    Workers,
+    explain,
+    selection_of,
+)
+
+Out = Annotated[
+    Path, typer.Option("--out", help="Folder of the store; made when it does not exist.")
+]
+Store = Annotated[Path, typer.Argument(help="Folder of a store.")]
+
+mosaic_app = typer.Typer(help="Build the mosaic of a store, or show its history.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these verbs to the command."""
+    app.command(epilog="Example: `deepsalt demo --out demo-output`")(demo)
+    app.command("plan", epilog="Example: `deepsalt plan --catalogue catalogue --out store`")(
+        _of_a_run(_plan)
+    )
+    app.command(
+        "run",
+        epilog="Example: `deepsalt run --catalogue catalogue --datetime 2024-06-01/2024-08-31 "
+        "--out store`",
+    )(_of_a_run(_run))
+    app.command(epilog="Example: `deepsalt scene ENMAP01-____L2A-DT... --out store`")(scene)
+    app.add_typer(mosaic_app, name="mosaic")
+    app.command(epilog="Example: `deepsalt check store`")(check)
+
+
+def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., None]:
+    """Return a verb with the options of a run that calls `action(config, by_prefect, as_json)`.
+
+    `plan` and `run` take the same options, so that a plan becomes a run by changing one word.
+    """
+
+    def verb(
+        catalogue: Catalogue,
+        out: Out,
+        collection: Collections = None,
+        bbox: Bbox = None,
+        area: Area = None,
+        datetime: Datetime = None,
+        max_cloud: MaxCloud = None,
+        max_quality: MaxQuality = 1,
+        limit: Limit = None,
+        crs: Crs = None,
+        resolution: Resolution = None,
+        model: Model = None,
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        prefect: ByPrefect = False,
+        as_json: Json = False,
+    ) -> None:
+        selection = selection_of(
+            catalogue,
+            collection=collection,
+            bbox=bbox,
+            area=area,
+            datetime=datetime,
+            max_cloud=max_cloud,
+            max_quality=max_quality,
+            limit=limit,
+        )
+        compute = compute_of(workers, scheduler)
+        mosaic = mosaic_of(crs, resolution, datetime, compute)
+        scene = SceneConfig(model=model and model.absolute(), compute=compute)
+        config = RunConfig(selection=selection, out=out.absolute(), scene=scene, mosaic=mosaic)
+        action(config, prefect, as_json)
+
+    verb.__doc__ = action.__doc__
+    return verb
+
+
+def compute_of(workers: int | None, scheduler: str | None) -> Compute:
+    """Return the computing that these options describe.
+
+    Raises
+    ------
+    UsageError
+        Both are given.
+    """
+    if workers is not None and scheduler is not None:
+        raise UsageError("--workers and --scheduler exclude each other; give one of them")
+    return Compute(workers=workers, scheduler=scheduler)
+
+
+def mosaic_of(
+    crs: str | None, resolution_m: float | None, datetime: str | None, compute: Compute
+) -> MosaicConfig:
+    """Return the mosaic that these options describe.
+
+    Raises
+    ------
+    UsageError
+        A cell size that is not positive.
+    """
+    try:
+        return MosaicConfig(crs=crs, resolution_m=resolution_m, datetime=datetime, compute=compute)
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def _plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
+    """Show what a run would read, write and need, before anything runs."""
+    from flows.plan import make_plan
+    from flows.show import plan_lines
+
+    found = make_plan(config)
+    typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(plan_lines(found)))
+
+
+def _run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
+    """Map the salinity of the scenes found and build the mosaic.
+
+    What is complete in the store already is not done again, so the same command resumes a run that
+    was stopped, and another selection adds its scenes.
+    """
+    from flows.progress import bars
+    from flows.show import run_lines
+
+    if by_prefect:
+        from flows.prefect_run import run
+    else:
+        from flows.pipeline import run
+    with bars() as progress:
+        result = run(config, progress=progress)
+    typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(run_lines(result)))
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def scene(
+    item: Annotated[str, typer.Argument(help="STAC Item file, or product folder or file.")],
+    out: Out,
+    model: Model = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value of no measurement, for cubes that do not say.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
+    from flows.pipeline import load_item, process_scene
+    from flows.progress import bars
+    from flows.show import scene_line
+
+    config = SceneConfig(model=model and model.absolute(), compute=compute_of(workers, scheduler))
+    found = load_item(item, scale=scale, nodata=nodata)
+    with bars() as progress:
+        result = process_scene(found, str(out.absolute()), config, progress)
+    typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
+
+
+@mosaic_app.command("build", epilog="Example: `deepsalt mosaic build store --crs EPSG:32640`")
+def mosaic_build(
+    store: Store,
+    crs: Crs = None,
+    resolution: Resolution = None,
+    datetime: Datetime = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Composite the complete scene products of a store and publish the mosaic."""
+    from flows.pipeline import build_mosaic
+    from flows.progress import bars
+    from flows.show import mosaic_line
+
+    config = mosaic_of(crs, resolution, datetime, compute_of(workers, scheduler))
+    with bars() as progress:
+        result = build_mosaic(str(store.absolute()), config, progress)
+    typer.echo(json.dumps(asdict(result)) if as_json else mosaic_line(result))
+
+
+@mosaic_app.command("history", epilog="Example: `deepsalt mosaic history store`")
+def mosaic_history(store: Store, as_json: Json = False) -> None:
+    """List the published versions of a mosaic, newest last."""
+    from flows.pipeline import history
+    from flows.show import history_line
+
+    versions = history(store)
+    if as_json:
+        typer.echo(json.dumps([asdict(version) for version in versions]))
+    else:
+        typer.echo("\n".join(history_line(version) for version in versions))
+
+
+def check(store: Store, as_json: Json = False) -> None:
+    """Check a store: shards, checksums, value ranges, georeferencing, links.
+
+    Exit code 1 when something is wrong; warnings alone leave it 0.
+    """
+    from deepsalt.validate import check_store
+
+    findings = check_store(store)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity:<8} {finding.where}: {finding.message}")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for scenes, catalogue and store.")
+    ] = Path("demo-output"),
+    seed: Annotated[int, typer.Option(help="Seed of the simulated landscape and scenes.")] = 7,
+    prefect: ByPrefect = False,
+) -> None:
+    """Simulate three EnMAP scenes and one PRISMA scene and map their salinity, offline.
+
+    Everything downstream of the simulator is the real path. A second call goes on from what is
+    complete.
+    """
+    from flows.demo import run_demo
+
+    raise typer.Exit(run_demo(out.absolute(), seed=seed, by_prefect=prefect))

@@ -1,0 +1,68 @@
+"""Configuration of a run: frozen, closed models that the command and the Prefect flows share.
+
+A field name that does not exist is refused, so that a typing error in a deployment's parameters
+fails at once instead of running with a default.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Selection(_Closed):
+    """Which scenes of a catalogue take part."""
+
+    catalogue: str = Field(description="folder of a STAC catalogue, or URL of a STAC API")
+    collections: tuple[str, ...] = Field((), description="STAC collection ids; none means all")
+    bbox: tuple[float, float, float, float] | None = Field(
+        None, description="west, south, east, north, degrees WGS84"
+    )
+    area: Path | None = Field(None, description="GeoJSON file with the area of interest")
+    datetime: str | None = Field(None, description="RFC 3339 date, or range A/B, UTC")
+    max_cloud_pct: float | None = Field(None, ge=0, le=100, description="cloud cover, percent")
+    max_quality: int = Field(1, ge=0, le=2, description="worst provider quality: 0 nominal, 2 low")
+    limit: int | None = Field(None, gt=0, description="scenes at most")
+
+
+class Compute(_Closed):
+    """What computes the chunks of a scene and the tiles of a mosaic."""
+
+    workers: int | None = Field(
+        None, ge=1, description="local worker processes; none means threads in this process"
+    )
+    scheduler: str | None = Field(None, description="address of a running Dask scheduler")
+
+
+class SceneConfig(_Closed):
+    """What shapes one scene product."""
+
+    model: Path | None = Field(None, description="model folder; none means the shipped model")
+    compute: Compute = Compute()
+
+
+class MosaicConfig(_Closed):
+    """What shapes the mosaic."""
+
+    crs: str | None = Field(
+        None, description="projected CRS; none means the store's, else EPSG:6933"
+    )
+    resolution_m: float | None = Field(
+        None, gt=0, description="cell size, metres; none means the store's, else 30"
+    )
+    datetime: str | None = Field(
+        None, description="period of the mosaic, A/B; none means one period over all dates"
+    )
+    compute: Compute = Compute()
+
+
+class RunConfig(_Closed):
+    """A whole run: scenes of a catalogue to a mosaic."""
+
+    selection: Selection
+    out: Path = Field(description="folder of the store")
+    scene: SceneConfig = SceneConfig()
+    mosaic: MosaicConfig = MosaicConfig()

@@ -1,0 +1,43 @@
+"""Flow `build-mosaic`: scene products of a store to its mosaic. A shell around `flows.pipeline`."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import pipeline
+from flows.config import MosaicConfig
+from flows.retries import may_pass
+
+
+@task(
+    name="mosaic",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def make_mosaic(out: str, config: MosaicConfig) -> pipeline.MosaicResult:
+    """Composite and publish; see `flows.pipeline.build_mosaic`."""
+    return pipeline.build_mosaic(out, config)
+
+
+@flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
+def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]:
+    """Composite the complete scene products of a store and publish the mosaic.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    config
+        Grid and period; the grid of the store, else EPSG:6933 at 30 m, without it.
+
+    Returns
+    -------
+    dict
+        The fields of `flows.pipeline.MosaicResult`.
+    """
+    return asdict(make_mosaic(out, config or MosaicConfig()))

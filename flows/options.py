@@ -1,0 +1,107 @@
+"""Options that several verbs share, in one place so that they mean the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from deepsalt.errors import UsageError
+from flows.config import Selection
+
+Catalogue = Annotated[
+    str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
+]
+Collections = Annotated[
+    list[str] | None, typer.Option("--collection", help="STAC collection; may be repeated.")
+]
+Bbox = Annotated[str | None, typer.Option(help="W,S,E,N in degrees.")]
+Area = Annotated[Path | None, typer.Option(help="GeoJSON file with the area of interest.")]
+Datetime = Annotated[
+    str | None, typer.Option("--datetime", help="RFC 3339 date, or range A/B, open with `..`; UTC.")
+]
+MaxCloud = Annotated[float | None, typer.Option("--max-cloud", help="Cloud cover, percent.")]
+MaxQuality = Annotated[
+    int, typer.Option("--max-quality", help="Worst provider quality: 0 nominal, 1 reduced, 2 low.")
+]
+Limit = Annotated[int | None, typer.Option(help="Scenes at most.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="Model folder; the shipped model without it.")
+]
+Crs = Annotated[
+    str | None,
+    typer.Option(help="Projected CRS of the mosaic; that of the store, else EPSG:6933."),
+]
+Resolution = Annotated[
+    float | None, typer.Option(help="Cell size, metres; that of the store, else 30.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Local worker processes; threads in this process without it."),
+]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
+ByPrefect = Annotated[
+    bool, typer.Option("--prefect", help="Run through the Prefect flows instead of directly.")
+]
+
+
+def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
+    """Return west, south, east, north, degrees.
+
+    Raises
+    ------
+    UsageError
+        Not four numbers.
+    """
+    if text is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--bbox is W,S,E,N in degrees, such as 59.5,43,60.5,44; found {text!r}"
+        ) from None
+    return west, south, east, north
+
+
+def selection_of(
+    catalogue: str,
+    *,
+    collection: list[str] | None = None,
+    bbox: str | None = None,
+    area: Path | None = None,
+    datetime: str | None = None,
+    max_cloud: float | None = None,
+    max_quality: int = 1,
+    limit: int | None = None,
+) -> Selection:
+    """Return the selection that these options describe.
+
+    Raises
+    ------
+    UsageError
+        Options that contradict each other or are out of range.
+    """
+    if bbox is not None and area is not None:
+        raise UsageError("--bbox and --area exclude each other; give one of them")
+    try:
+        return Selection(
+            catalogue=catalogue,
+            collections=tuple(collection or ()),
+            bbox=parse_bbox(bbox),
+            area=area,
+            datetime=datetime,
+            max_cloud_pct=max_cloud,
+            max_quality=max_quality,
+            limit=limit,
+        )
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first finding of a refused configuration as one sentence."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where} cannot be {first['input']!r}: {first['msg'].lower()}"

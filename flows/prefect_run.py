@@ -1,0 +1,32 @@
+"""A run through the Prefect flows: what `--prefect` does.
+
+The run itself is `flows.pipeline.run`; only the two stages are handed to Prefect, one flow run per
+scene and one for the mosaic. Without PREFECT_API_URL, Prefect starts a server for the time of the
+run.
+"""
+
+import os
+from typing import Any
+
+# Nothing phones home; read when prefect is imported.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from flows import pipeline
+from flows.config import MosaicConfig, RunConfig, SceneConfig
+from flows.mosaic import build_mosaic
+from flows.progress import Progress
+from flows.scene import process_scene
+
+
+def _process(item: dict[str, Any], out: str, config: SceneConfig) -> pipeline.SceneResult:
+    return pipeline.SceneResult(**process_scene(item, out, config))
+
+
+def _build(out: str, config: MosaicConfig) -> pipeline.MosaicResult:
+    return pipeline.MosaicResult(**build_mosaic(out, config))
+
+
+def run(config: RunConfig, progress: Progress) -> pipeline.RunResult:
+    """Do what `flows.pipeline.run` does, each stage as a Prefect flow run."""
+    return pipeline.run(config, process=_process, build=_build, progress=progress)

@@ -1,0 +1,76 @@
+"""How a run tells what it is doing, without knowing who listens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+class Progress(Protocol):
+    """Listener of a run; every method may be called from one thread only."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Announce a stage and how many units it has."""
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        """Say that so many units of a stage are done."""
+
+    def note(self, message: str) -> None:
+        """Say something worth a line."""
+
+
+class Silent:
+    """Nobody listens."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Ignore it."""
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        """Ignore it."""
+
+    def note(self, message: str) -> None:
+        """Ignore it."""
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Show progress bars on standard error while the block runs."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as shown:
+        yield _Bars(shown)
+
+
+class _Bars:
+    """`Progress` on rich's bars, one bar a stage."""
+
+    def __init__(self, shown: "Bars") -> None:
+        self._shown = shown
+        self._tasks: dict[str, TaskID] = {}
+
+    def start(self, stage: str, total: int) -> None:
+        self._tasks[stage] = self._shown.add_task(stage, total=total)
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        self._shown.advance(self._tasks[stage], units)
+
+    def note(self, message: str) -> None:
+        self._shown.console.print(message)

@@ -1,0 +1,48 @@
+"""Flow `process-scene`: one scene to one scene product. A thin shell around `flows.pipeline`."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import pipeline
+from flows.config import SceneConfig
+from flows.retries import may_pass
+
+
+@task(
+    name="scene-product",
+    retries=3,
+    retry_delay_seconds=[10, 60, 300],
+    retry_jitter_factor=0.3,
+    retry_condition_fn=may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> pipeline.SceneResult:
+    """Map one scene; see `flows.pipeline.process_scene`."""
+    return pipeline.process_scene(item, out, config)
+
+
+@flow(name="process-scene", flow_run_name="scene-{item[id]}", persist_result=False)
+def process_scene(
+    item: dict[str, Any], out: str, config: SceneConfig | None = None
+) -> dict[str, Any]:
+    """Map the salinity of one scene on its own grid into a store.
+
+    Parameters
+    ----------
+    item
+        STAC Item of the scene.
+    out
+        Folder of the store.
+    config
+        What shapes the product; the shipped model on local threads without it.
+
+    Returns
+    -------
+    dict
+        The fields of `flows.pipeline.SceneResult`.
+    """
+    return asdict(make_product(item, out, config or SceneConfig()))

@@ -1,0 +1,78 @@
+"""Results as lines of text for people."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flows.pipeline import MosaicResult, RunResult, SceneResult
+    from flows.plan import Plan
+
+
+def size(count_bytes: float) -> str:
+    """Return a size with a unit that keeps it readable."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count_bytes < 1000:
+            return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.1f} {unit}"
+        count_bytes /= 1000
+    return f"{count_bytes:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span the way people say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in percent."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def plan_lines(plan: "Plan") -> list[str]:
+    """Return the table that `deepsalt plan` prints."""
+    rows = [
+        ("scenes", f"{plan.scenes}, of which {plan.present} are complete in the store"),
+        ("pixels", f"{plan.scene_pixels:,} to map"),
+        ("to read", size(plan.read_bytes)),
+        ("to write", f"about {size(plan.write_bytes)}"),
+        (
+            "mosaic",
+            f"{plan.mosaic_rows:,} x {plan.mosaic_columns:,} cells of {plan.resolution_m:g} m, "
+            f"{plan.crs}; {plan.tiles} tiles",
+        ),
+        ("period", plan.period),
+        ("workers", f"{plan.workers} with {plan.threads} threads each"),
+        ("memory", f"about {size(plan.worker_memory_bytes)} per worker"),
+        ("time", f"about {duration(plan.seconds)} (a rough estimate from the pixels' number)"),
+    ]
+    lines = [f"{name:<10}{text}" for name, text in rows]
+    if plan.cell_shape:
+        lines.append(f"{'cells':<10}{plan.cell_shape}")
+    lines += [f"{'cannot':<10}{name}: {reason}" for name, reason in plan.refused.items()]
+    return lines
+
+
+def scene_line(scene: "SceneResult") -> str:
+    """Return one line on a scene."""
+    if scene.status == "quarantined":
+        return f"quarantined  {scene.scene}: {scene.reason}"
+    return (
+        f"{scene.status:<11}  {scene.scene}: {scene.estimated:,} of {scene.pixels:,} pixels "
+        f"estimated ({share(scene.estimated, scene.pixels)})"
+    )
+
+
+def mosaic_line(mosaic: "MosaicResult") -> str:
+    """Return one line on a mosaic."""
+    return (
+        f"mosaic       version {mosaic.version}: {mosaic.products} scenes, {mosaic.tiles} tiles, "
+        f"{mosaic.composed} composed"
+    )
+
+
+def run_lines(result: "RunResult") -> list[str]:
+    """Return what a run says at its end."""
+    lines = [scene_line(scene) for scene in result.scenes]
+    if result.mosaic:
+        lines.append(mosaic_line(result.mosaic))
+    return lines
