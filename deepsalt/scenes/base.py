@@ -47,9 +47,7 @@ class SceneReader(Protocol):
             The file is truncated or has vanished.
         """
 
-    def read_quality(
-        self, row: int, column: int, height: int, width: int
-    ) -> NDArray[np.uint16]:
+    def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
         """Return the `Basis` bits (y, x) that the provider's own quality layers give.
 
         Raises

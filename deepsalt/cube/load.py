@@ -1,0 +1,235 @@
+"""A scene as a lazy cube, on its own grid; the one door to stackstac.
+
+stackstac takes one band per asset and reads bands one by one. So the scene is shown to it as a
+plain dict with an asset ``href#band=N`` per band, and our reader (`_BandReader`) reads all bands of
+a window once per thread and hands out slices. Another loader could take its place without anything
+outside this module noticing.
+"""
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
+from deepsalt.scenes.base import SceneReader, open_reader
+from deepsalt.types import Acquisition
+
+MAX_OPEN_SCENES = 2
+"""Scenes a thread keeps open: the one it works on and the one before."""
+
+_BAND = "#band="
+
+
+def open_scene(acquisition: Acquisition) -> xr.Dataset:
+    """Return a scene as a lazy cube.
+
+    Parameters
+    ----------
+    acquisition
+        The scene. Only when its `block_shape` is None is a file header read here.
+
+    Returns
+    -------
+    xr.Dataset
+        `dn` (band, y, x): digital numbers in the stored type, chunks of all bands x one file
+        block; `quality` (y, x): uint16 `Basis` bits from the provider. See `check_cube`.
+
+    Raises
+    ------
+    ReadError
+        When computed, or when the header is needed: the file is truncated or has vanished.
+    """
+    block = acquisition.block_shape or _file_block(acquisition)
+    numbers = _stack(acquisition, block)
+    y, x = pixel_centers(acquisition.grid)
+    bands = acquisition.bands
+    nodata = acquisition.nodata
+    return xr.Dataset(
+        data_vars={
+            "dn": (
+                ("band", "y", "x"),
+                numbers,
+                {"long_name": "digital number", "grid_mapping": GRID_MAPPING}
+                | ({} if nodata is None else {"nodata": np.dtype(acquisition.dtype).type(nodata)}),
+            ),
+            "quality": (
+                ("y", "x"),
+                _quality(acquisition, numbers.chunks[1:]),
+                {"long_name": "provider's quality layers as Basis bits"},
+            ),
+        },
+        coords={
+            "band": ("band", np.array(bands.names)),
+            "wavelength": ("band", np.array(bands.centers_nm), {"units": "nm"}),
+            "fwhm": ("band", np.array(bands.fwhm_nm), {"units": "nm"}),
+            "gain": ("band", np.array(acquisition.gain)),
+            "offset": ("band", np.array(acquisition.offset)),
+            "usable": ("band", np.array(bands.usable)),
+            "y": ("y", y, axis_attrs("y")),
+            "x": ("x", x, axis_attrs("x")),
+            GRID_MAPPING: ((), 0, grid_mapping_attrs(acquisition.grid)),
+        },
+        attrs=_attrs(acquisition),
+    )
+
+
+def _attrs(acquisition: Acquisition) -> dict[str, str]:
+    attrs = {
+        "scene_key": acquisition.key,
+        "scene_id": acquisition.scene_id,
+        "sensor": acquisition.sensor,
+        "crs": acquisition.grid.crs,
+    }
+    return attrs | ({"start": acquisition.start.isoformat()} if acquisition.start else {})
+
+
+def _file_block(acquisition: Acquisition) -> tuple[int, int]:
+    reader = open_reader(acquisition)
+    try:
+        return reader.block_shape
+    finally:
+        reader.close()
+
+
+def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
+    """Return the digital numbers as stackstac lays them out: (band, y, x)."""
+    # Costs half a second to import, and only loading needs it.
+    import stackstac
+
+    grid = acquisition.grid
+    dtype = np.dtype(acquisition.dtype)
+    # Where no band holds data stackstac puts this value; windows never leave the scene, so without
+    # nodata any value is as good.
+    fill = dtype.type(0 if acquisition.nodata is None else acquisition.nodata)
+    item = _plain_item(acquisition)
+    with warnings.catch_warnings():
+        # stackstac computes window bounds with rasterio's older operator; nothing we can change.
+        warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
+        stack = stackstac.stack(
+            [item],
+            assets=list(item["assets"]),
+            epsg=_epsg(acquisition),
+            resolution=(grid.transform[0], -grid.transform[4]),
+            bounds=grid.bounds,
+            # Snapping moves scenes whose origin is no multiple of the resolution by half a pixel.
+            snap_bounds=False,
+            dtype=dtype,
+            fill_value=fill,
+            # Scale and offset travel with the cube; the stored type stays.
+            rescale=False,
+            chunksize=(1, -1, *block),
+            sortby_date=False,
+            xy_coords=False,
+            properties=False,
+            band_coords=False,
+            # A file that has vanished is an error, not an empty scene (the default hides 404).
+            errors_as_nodata=(),
+            reader=partial(_BandReader, acquisition),
+        )
+    # An empty chunk comes as one value shown many times; the layers above want real memory.
+    numbers: da.Array = da.map_blocks(
+        np.ascontiguousarray, stack.data[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)
+    )
+    return numbers
+
+
+def _epsg(acquisition: Acquisition) -> int:
+    """Return the number stackstac insists on; it is compared, never used to transform."""
+    code = acquisition.grid.crs.removeprefix("EPSG:")
+    return int(code) if code.isdigit() else 0
+
+
+def _plain_item(acquisition: Acquisition) -> dict[str, Any]:
+    """Return the dict that stands for an Item before stackstac: one asset per band."""
+    grid = acquisition.grid
+    href = acquisition.asset("image").href
+    place = {
+        "proj:epsg": _epsg(acquisition),
+        "proj:transform": list(grid.transform),
+        "proj:shape": [grid.height, grid.width],
+    }
+    return {
+        "id": acquisition.scene_id,
+        "properties": {"datetime": acquisition.start and acquisition.start.isoformat()},
+        "assets": {
+            str(index): {"href": f"{href}{_BAND}{index}", **place}
+            for index in range(len(acquisition.bands))
+        },
+    }
+
+
+class _OpenScenes(threading.local):
+    """Readers that the current thread keeps open, and the window it read last."""
+
+    def __init__(self) -> None:
+        self.readers: OrderedDict[Acquisition, SceneReader] = OrderedDict()
+        self.window: tuple[Acquisition, Any] | None = None
+        self.numbers: NDArray[Any] | None = None
+
+    def reader(self, acquisition: Acquisition) -> SceneReader:
+        if acquisition not in self.readers:
+            while len(self.readers) >= MAX_OPEN_SCENES:
+                self.readers.popitem(last=False)[1].close()
+            self.readers[acquisition] = open_reader(acquisition)
+        self.readers.move_to_end(acquisition)
+        return self.readers[acquisition]
+
+    def band(self, acquisition: Acquisition, window: Any, index: int) -> NDArray[Any]:
+        """Return one band of a window, of which all bands are read with the first one."""
+        if self.numbers is None or self.window != (acquisition, window):
+            self.numbers = None  # the old window is released before the new one is read
+            self.numbers = self.reader(acquisition).read_window(
+                int(window.row_off), int(window.col_off), int(window.height), int(window.width)
+            )
+            self.window = (acquisition, window)
+        band: NDArray[Any] = self.numbers[index]
+        if index == len(acquisition.bands) - 1:
+            self.numbers = None  # bands come in order; after the last one the copy is dead weight
+        return band
+
+
+_open_scenes = _OpenScenes()
+
+
+class _BandReader:
+    """One band of a scene, as stackstac's reader protocol wants it; cheap to pickle."""
+
+    def __init__(self, acquisition: Acquisition, *, url: str, **_stackstac: Any) -> None:
+        # stackstac also passes grid, type, fill value and scaling: all of it was ours to begin with
+        self._acquisition = acquisition
+        self._index = int(url.rpartition(_BAND)[2])
+
+    def read(self, window: Any, **_stackstac: Any) -> NDArray[Any]:
+        return _open_scenes.band(self._acquisition, window, self._index)
+
+    def close(self) -> None:
+        """Nothing to do: the thread's scenes are shared by all bands."""
+
+
+def _quality(acquisition: Acquisition, chunks: tuple[tuple[int, ...], ...]) -> da.Array:
+    quality: da.Array = da.map_blocks(
+        _read_quality,
+        acquisition=acquisition,
+        chunks=chunks,
+        dtype=np.uint16,
+        meta=np.empty((0, 0), np.uint16),
+    )
+    return quality
+
+
+def _read_quality(
+    acquisition: Acquisition, block_info: Mapping[Any, Any] | None = None
+) -> NDArray[np.uint16]:
+    if block_info is None:  # dask asks for a sample before the graph is made
+        return np.empty((0, 0), np.uint16)
+    (row, row_end), (column, column_end) = block_info[None]["array-location"]
+    reader = _open_scenes.reader(acquisition)
+    return reader.read_quality(row, column, row_end - row, column_end - column)

@@ -1,0 +1,229 @@
+"""Rasters that GDAL reads: opening, windows, headers; shared by the readers of EnMAP and of others.
+
+Every error of GDAL becomes one sentence of ours that names the file.
+"""
+
+import math
+import os
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.warp import transform as warp_points
+from rasterio.windows import Window
+
+from deepsalt.errors import FormatError, GridError, ReadError
+from deepsalt.types import Acquisition, PixelGrid
+
+GDAL_CACHE_MB = 32
+"""Block cache of GDAL. Windows lie on file blocks, so a larger one only doubles the memory."""
+
+MIN_TILE_ROWS = 16
+"""Smallest tile of the TIFF format; blocks with fewer rows are strips."""
+
+STRIP_ROWS = 256
+"""Strips are read this many rows at a time, memory permitting."""
+
+WINDOW_BYTES = 32 * 2**20
+"""Bound on strips read at a time, all bands; 224 bands x 256 x 256 int16 is 28 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a raster file says about itself.
+
+    Parameters
+    ----------
+    grid
+        CRS, transform and size.
+    count
+        Number of bands.
+    dtype
+        NumPy name of the stored type.
+    nodata
+        Value that means "no measurement"; None when there is none or when it is NaN.
+    window_shape
+        Rows and columns to read at a time, pixels: whole file blocks.
+    """
+
+    grid: PixelGrid
+    count: int
+    dtype: str
+    nodata: float | None
+    window_shape: tuple[int, int]
+
+
+def is_remote(href: str) -> bool:
+    """Return whether this is a URL rather than a path."""
+    return "://" in href or href.startswith("/vsi")
+
+
+def gdal_env(href: str) -> rasterio.Env:
+    """Return the GDAL settings to open and read a file under."""
+    # Over HTTP, listing the folder costs a request per file and never helps.
+    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_remote(href) else {}
+    return rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB, **options)
+
+
+def open_raster(href: str) -> DatasetReader:
+    """Open a raster by path or URL.
+
+    Raises
+    ------
+    ReadError
+        The file is missing or is not a raster.
+    """
+    with warnings.catch_warnings(), gdal_env(href):
+        # A missing CRS or transform is refused by `read_header`, with a sentence.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            return rasterio.open(href, sharing=False)
+        except RasterioError as error:
+            raise ReadError(f"{href} cannot be opened as a raster: {error}; fetch it again") from (
+                error
+            )
+
+
+def read_raster(
+    raster: DatasetReader, window: Window, band: int | None = None
+) -> NDArray[np.generic]:
+    """Return a window in the stored type: (band, y, x), or (y, x) of one band (from 1).
+
+    Raises
+    ------
+    ReadError
+        The file is truncated or has vanished.
+    """
+    try:
+        with gdal_env(raster.name):
+            pixels: NDArray[np.generic] = raster.read(band, window=window)
+    except RasterioError as error:
+        cause = error.__cause__ or error
+        raise ReadError(
+            f"{raster.name} cannot be read at row {window.row_off}, column {window.col_off}: "
+            f"{cause}; the file may be truncated, fetch it again"
+        ) from error
+    return pixels
+
+
+def read_header(raster: DatasetReader) -> Header:
+    """Return what the file says about itself.
+
+    Raises
+    ------
+    GridError
+        No CRS, or a grid that is not north-up.
+    FormatError
+        Bands of different types.
+    """
+    name = raster.name
+    dtypes = set(raster.dtypes)
+    if len(dtypes) != 1:
+        raise FormatError(f"{name} mixes the types {', '.join(sorted(dtypes))}; give one type")
+    dtype = dtypes.pop()
+    try:
+        grid = PixelGrid(crs_code(raster.crs, name), raster.transform[:6], *raster.shape)
+    except GridError as error:
+        raise GridError(f"{name}: {error}") from error
+    nodata = raster.nodata
+    pixel_bytes = raster.count * np.dtype(dtype).itemsize
+    return Header(
+        grid=grid,
+        count=raster.count,
+        dtype=dtype,
+        nodata=None if nodata is None or math.isnan(nodata) else float(nodata),
+        window_shape=window_shape(raster.block_shapes[0], raster.shape, pixel_bytes),
+    )
+
+
+def crs_code(crs: CRS | None, name: str) -> str:
+    """Return ``EPSG:<code>`` where the CRS has one, else its WKT.
+
+    Raises
+    ------
+    GridError
+        There is no CRS, or only a local one.
+    """
+    if not crs or not (crs.is_projected or crs.is_geographic):
+        raise GridError(
+            "no known coordinate reference system; assign one, for example with "
+            f"`gdal_edit -a_srs EPSG:<code> {os.path.basename(name)}`"
+        )
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg}" if epsg else str(crs.to_wkt())
+
+
+def window_shape(
+    block: tuple[int, int], shape: tuple[int, int], pixel_bytes: int
+) -> tuple[int, int]:
+    """Return rows and columns to read at a time: whole blocks, within the raster.
+
+    Blocks are never cut, so that each is decoded once. A tile is a window; strips of a few rows
+    are joined up to `STRIP_ROWS` and `WINDOW_BYTES`.
+
+    Parameters
+    ----------
+    block
+        Rows and columns of a file block.
+    shape
+        Rows and columns of the raster.
+    pixel_bytes
+        Bytes of one pixel, all bands.
+    """
+    rows, columns = (min(b, n) for b, n in zip(block, shape, strict=True))
+    if rows < MIN_TILE_ROWS:
+        affordable = min(STRIP_ROWS, WINDOW_BYTES // (columns * pixel_bytes))
+        rows = min(rows * max(1, affordable // rows), shape[0])
+    return rows, columns
+
+
+def corners_wgs84(grid: PixelGrid) -> tuple[tuple[float, float], ...]:
+    """Return the corners of a grid (longitude, latitude), degrees, counter-clockwise and closed."""
+    west, south, east, north = grid.bounds
+    lon, lat = warp_points(
+        CRS.from_user_input(grid.crs),
+        CRS.from_epsg(4326),
+        [west, west, east, east],
+        [north, south, south, north],
+    )
+    ring = [(round(x, 8), round(y, 8)) for x, y in zip(lon, lat, strict=True)]
+    return (*ring, ring[0])
+
+
+def refuse_truncated(raster: DatasetReader) -> None:
+    """Refuse a local GeoTIFF whose last blocks lie beyond the end of the file.
+
+    A copy that was cut short opens without complaint as long as its header is whole; the blocks of
+    the last row, over all bands, are the last ones written.
+
+    Raises
+    ------
+    FormatError
+        The file is shorter than its header says.
+    """
+    name = raster.name
+    if is_remote(name) or raster.driver != "GTiff":
+        return
+    size = os.path.getsize(name)
+    block_rows, block_columns = raster.block_shapes[0]
+    last_row = (raster.height - 1) // block_rows
+    for band in raster.indexes:
+        for column in range(-(-raster.width // block_columns)):
+            where = f"{column}_{last_row}"
+            begin = raster.get_tag_item(f"BLOCK_OFFSET_{where}", "TIFF", bidx=band)
+            length = raster.get_tag_item(f"BLOCK_SIZE_{where}", "TIFF", bidx=band)
+            if begin and length and int(begin) + int(length) > size:
+                raise FormatError(
+                    f"{name} is truncated: it has {size} bytes, its header needs at least "
+                    f"{int(begin) + int(length)}; fetch it again"
+                )
+
+
+def block_of(acquisition: Acquisition, found: tuple[int, int]) -> tuple[int, int]:
+    """Return the window shape that the acquisition states, else the one found in the file."""
+    return acquisition.block_shape or found

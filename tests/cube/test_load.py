@@ -1,0 +1,148 @@
+"""The lazy cube: same numbers as the file, in place, read once, and only when asked."""
+
+import pickle
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+import rasterio
+from distributed import Client
+from numpy.typing import NDArray
+
+from deepsalt.cube import load
+from deepsalt.cube.contract import check_cube, cube_bands
+from deepsalt.cube.load import open_scene
+from deepsalt.scenes import enmap
+from deepsalt.scenes.base import read_acquisition
+from tests.synth import write_enmap
+
+
+class CountingScheduler:
+    """Counts what is computed."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, dsk, keys, **kwargs):  # type: ignore[no-untyped-def]
+        self.calls += 1
+        return dask.get(dsk, keys, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_enmap(tmp_path_factory.mktemp("enmap"))
+
+
+def bare_numbers(product: Path) -> NDArray[np.int16]:
+    with rasterio.open(next(product.glob("*SPECTRAL_IMAGE*"))) as raster:
+        return raster.read()
+
+
+def test_a_cube_holds_the_bits_of_a_bare_read(product: Path) -> None:
+    cube = open_scene(read_acquisition(product))
+    np.testing.assert_array_equal(cube.dn.values, bare_numbers(product))
+
+
+def test_a_cube_keeps_the_stored_type(product: Path) -> None:
+    cube = open_scene(read_acquisition(product))
+    assert cube.dn.dtype == cube.dn.values.dtype == np.int16
+
+
+def test_chunks_are_all_bands_by_one_file_block(product: Path) -> None:
+    cube = open_scene(read_acquisition(product))
+    assert cube.dn.chunks == ((224,), (32, 32, 6), (32, 32, 26))
+    assert cube.quality.chunks == ((32, 32, 6), (32, 32, 26))
+
+
+def test_a_cube_passes_its_contract_and_returns_its_bands(product: Path) -> None:
+    acquisition = read_acquisition(product)
+    cube = open_scene(acquisition)
+    check_cube(cube)
+    assert cube_bands(cube) == acquisition.bands
+
+
+def test_opening_a_scene_computes_and_reads_nothing(
+    product: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquisition = read_acquisition(product)
+    opened: list[object] = []
+    monkeypatch.setattr(load, "open_reader", opened.append)
+    counter = CountingScheduler()
+    with dask.config.set(scheduler=counter):
+        open_scene(acquisition)
+    assert counter.calls == 0
+    assert opened == []
+
+
+def test_without_a_known_block_only_the_header_is_asked(product: Path) -> None:
+    import dataclasses
+
+    acquisition = dataclasses.replace(read_acquisition(product), block_shape=None)
+    assert open_scene(acquisition).dn.data.chunksize == (224, 32, 32)
+
+
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+def test_each_file_block_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interleave: str
+) -> None:
+    cube = open_scene(read_acquisition(write_enmap(tmp_path, interleave=interleave)))
+    windows: list[tuple[int, int, int, int]] = []
+    rasters: list[tuple[str, object]] = []
+    read_window, read_raster = enmap.Reader.read_window, enmap.read_raster
+
+    def spy_window(self, row, column, height, width):  # type: ignore[no-untyped-def]
+        windows.append((row, column, height, width))
+        return read_window(self, row, column, height, width)
+
+    def spy_raster(raster, window, band=None):  # type: ignore[no-untyped-def]
+        rasters.append((raster.name, window))
+        return read_raster(raster, window, band)
+
+    monkeypatch.setattr(enmap.Reader, "read_window", spy_window)
+    monkeypatch.setattr(enmap, "read_raster", spy_raster)
+    cube.dn.compute(scheduler="threads", num_workers=2)
+    expected = [
+        (row, column, min(32, 70 - row), min(32, 90 - column))
+        for row in (0, 32, 64)
+        for column in (0, 32, 64)
+    ]
+    assert sorted(windows) == expected
+    assert len([name for name, _ in rasters if "SPECTRAL_IMAGE" in name]) == len(expected)
+
+
+def test_a_whole_scene_keeps_few_readers_open(product: Path) -> None:
+    acquisition = read_acquisition(product)
+    open_scene(acquisition).compute(scheduler="synchronous")
+    assert len(load._open_scenes.readers) <= load.MAX_OPEN_SCENES
+    assert load._open_scenes.numbers is None
+
+
+def test_a_reader_pushed_out_is_closed(tmp_path: Path) -> None:
+    scenes = load._OpenScenes()
+    acquisitions = [read_acquisition(write_enmap(tmp_path / str(i))) for i in range(3)]
+    first = scenes.reader(acquisitions[0])
+    for acquisition in acquisitions[1:]:
+        scenes.reader(acquisition)
+    assert first._open == {}  # type: ignore[attr-defined]
+
+
+def test_an_empty_block_is_writable_memory(tmp_path: Path) -> None:
+    numbers = np.full((224, 32, 32), -32768, np.int16)
+    cube = open_scene(read_acquisition(write_enmap(tmp_path, numbers=numbers)))
+    block = cube.dn.data.compute()
+    assert block.flags.writeable
+    assert block.flags.c_contiguous
+
+
+def test_a_pickled_cube_computes_the_same(product: Path) -> None:
+    cube = open_scene(read_acquisition(product))
+    copy = pickle.loads(pickle.dumps(cube))
+    np.testing.assert_array_equal(copy.dn.values, cube.dn.values)
+
+
+def test_a_cube_computes_on_a_distributed_cluster(product: Path) -> None:
+    cube = open_scene(read_acquisition(product))
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
+        computed = cube.compute()
+    np.testing.assert_array_equal(computed.dn.values, bare_numbers(product))
