@@ -1,0 +1,214 @@
+"""Derive the small tables of the simulator from public spectral libraries.
+
+Run by developers, never by the package::
+
+    python -m deepsalt.simulate.derive USGS.csv.gz ICRAF.csv.gz deepsalt/simulate
+
+The tables hold parameters, not spectra: knots of a continuum and Gaussian absorptions per mineral
+specimen, and a low-rank basis of soil spectra per set of profiles.
+"""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepsalt.simulate.specimens import (
+    KNOTS_NM,
+    SOIL_CENTERS_NM,
+    SOIL_COMPONENTS,
+    Mineral,
+    demo_profile,
+    mineral_reflectance,
+)
+
+USGS = "USGS Spectral Library Version 7 (AVIRIS-1995), doi:10.5066/F7RR1WDJ"
+ICRAF = "ICRAF-ISRIC Soil VNIR Spectral Library, doi:10.34725/DVN/MFHA9C, CC BY 4.0"
+
+MAX_FEATURES = 16
+STOP_RMS = 0.003  # reflectance; near the noise of the library
+SALINE_DS_M = 1.0  # horizons from here on are left out of the soil basis
+
+# (mineral, specimen, use, records): a specimen, in all its grain sizes, is in exactly one use.
+# Salts with one specimen only are therefore seen in training or in the demo, not in both.
+SPECIMENS = (
+    ("halite", "HS433", "train", ("Halite HS433.1B", "Halite HS433.2B", "Halite HS433.4B")),
+    ("gypsum", "HS333", "train", ("Gypsum HS333.1B", "Gypsum HS333.2B", "Gypsum HS333.4B")),
+    ("mirabilite", "GDS150", "train", ("Mirabilite GDS150",)),
+    ("epsomite", "GDS149", "train", ("Epsomite GDS149",)),
+    ("thenardite", "JT1-3989", "train", ("Sodium_Sulfate JT1-3989",)),
+    ("thenardite", "HS450", "demo", ("Thenardite HS450.1B", "Thenardite HS450.4B")),
+    ("bassanite", "GDS145", "demo", ("Bassanite GDS145",)),
+    ("carnallite", "HS430", "demo", ("Carnallite HS430.2B", "Carnallite HS430.4B")),
+    ("calcite", "WS272", "train", ("Calcite WS272 BECKa",)),
+    ("calcite", "GDS304", "demo", ("Calcite GDS304",)),
+    ("kaolinite", "CM9", "train", ("Kaolinite CM9 BECKb",)),
+    ("kaolinite", "KGa-1", "train", ("Kaolinite KGa-1 (wxl) BECKb",)),
+    ("kaolinite", "KGa-2", "demo", ("Kaolinite KGa-2 (pxl) BECKb",)),
+    ("montmorillonite", "SWy-1", "train", ("Montmorillonite SWy-1 BECKb",)),
+    ("montmorillonite", "CM20", "train", ("Montmorillonite CM20",)),
+    ("montmorillonite", "SAz-1", "demo", ("Montmorillonite SAz-1 BECKb",)),
+    ("illite", "GDS4", "train", ("Illite GDS4 Marblehead BECKb",)),
+    ("illite", "IMt-1", "demo", ("Illite IMt-1.a BECKb",)),
+    ("hematite", "GDS69", "train", ("Hematite GDS69.e", "Hematite GDS69.g")),
+    ("hematite", "HS45.3", "demo", ("Hematite HS45.3 BECKb",)),
+    ("goethite", "GDS134", "train", ("Goethite GDS134",)),
+    ("goethite", "WS222", "demo", ("Goethite WS222 Medium",)),
+    ("quartz", "GDS74", "train", ("Quartz GDS74",)),
+    ("quartz", "HS32", "demo", ("Quartz HS32.4B",)),
+)
+
+# Halite and gypsum have one specimen each in the library, which training takes. The demo's are
+# drawn from the literature: band positions of Crowley (1991, J. Geophys. Res. 96, 16231), depths
+# in absorbance typical of a fine efflorescence.
+_BRIGHT = (0.72, 0.76, 0.79, 0.81, 0.83, 0.845, 0.85, 0.855, 0.85, 0.84, 0.82, 0.80, 0.78, 0.76)
+LITERATURE = (
+    Mineral(
+        "halite", "Crowley1991-halite", "efflorescence with fluid inclusions", "demo",
+        _BRIGHT, ((1440.0, 0.05, 40.0), (1940.0, 0.09, 45.0)),
+    ),
+    Mineral(
+        "gypsum", "Crowley1991-gypsum", "efflorescence", "demo",
+        tuple(0.98 * level for level in _BRIGHT),
+        ((994.0, 0.03, 25.0), (1200.0, 0.10, 35.0), (1449.0, 0.55, 22.0), (1490.0, 0.38, 16.0),
+         (1535.0, 0.25, 22.0), (1749.0, 0.20, 22.0), (1944.0, 0.95, 32.0), (1970.0, 0.25, 25.0),
+         (2178.0, 0.16, 25.0), (2217.0, 0.26, 20.0), (2266.0, 0.20, 22.0), (2430.0, 0.55, 70.0)),
+    ),
+)  # fmt: skip
+
+
+def derive_minerals(usgs: Path, out: Path) -> None:
+    """Fit every specimen of `SPECIMENS` and write `minerals.csv`.
+
+    Parameters
+    ----------
+    usgs
+        Table with a column `name` and one column ``r<nm>`` per channel (reflectance).
+    out
+        Folder to write to.
+    """
+    table = pd.read_csv(usgs)
+    channels = [name for name in table.columns if name[:1] == "r" and name[1:2].isdigit()]
+    wavelength = np.array([float(name[1:]) for name in channels])
+    with (out / "minerals.csv").open("w", newline="") as file:
+        file.write("# Continuum at knots (reflectance) and absorptions centre:depth:width\n")
+        file.write(f"# (nm, absorbance, nm), fitted to specimens of {USGS};\n")
+        file.write("# rows of source Crowley1991 are from the literature.\n")
+        writer = csv.writer(file)
+        knots = [f"k{knot:.0f}" for knot in KNOTS_NM]
+        writer.writerow(["mineral", "specimen", "record", "use", "rms", *knots, "absorptions"])
+        for mineral, specimen, use, records in SPECIMENS:
+            for record in records:
+                row = table[table.name.str.startswith(record)].iloc[0]
+                spectrum = row[channels].to_numpy(dtype=np.float64)
+                good = (spectrum > 0) & np.isfinite(spectrum) & (wavelength < 2505.0)
+                fitted, rms = _fit(wavelength[good], spectrum[good])
+                named = Mineral(mineral, specimen, row["name"], use, fitted[0], fitted[1])
+                writer.writerow(_mineral_row(named, f"{rms:.4f}"))
+        for nominal in LITERATURE:
+            writer.writerow(_mineral_row(nominal, ""))
+
+
+def _mineral_row(mineral: Mineral, rms: str) -> list[str]:
+    absorptions = ";".join(f"{c:.1f}:{d:.4f}:{w:.1f}" for c, d, w in mineral.absorptions)
+    knots = [f"{level:.4f}" for level in mineral.knots]
+    return [
+        mineral.mineral,
+        mineral.specimen,
+        mineral.record,
+        mineral.use,
+        rms,
+        *knots,
+        absorptions,
+    ]
+
+
+def _fit(
+    wavelength: NDArray[np.float64], spectrum: NDArray[np.float64]
+) -> tuple[tuple[tuple[float, ...], tuple[tuple[float, float, float], ...]], float]:
+    """Add absorptions where the fit is worst until it is as good as the library."""
+    from scipy.optimize import least_squares
+
+    n = len(KNOTS_NM)
+    hull = [np.quantile(spectrum[np.abs(wavelength - k) < 60], 0.9) for k in KNOTS_NM]
+    found = np.array(hull)
+    centers, low, high = np.empty(0), np.full(n, 0.005), np.full(n, 1.2)
+    for _ in range(MAX_FEATURES + 1):
+        residual = _model(found, wavelength, n) - spectrum
+        if centers.size:
+            fitted = least_squares(
+                lambda p: _model(p, wavelength, n) - spectrum,
+                np.clip(found, low + 1e-6, high - 1e-6),
+                bounds=(low, high),
+                max_nfev=60,
+            )
+            found, residual = fitted.x, fitted.fun
+        if np.sqrt(np.mean(residual**2)) < STOP_RMS or centers.size == MAX_FEATURES:
+            break
+        worst = wavelength[np.argmax(residual)]
+        centers = np.append(centers, worst)
+        found = np.concatenate([found, [worst, 0.05, 25.0]])
+        low = np.concatenate([low, [worst - 60.0, 0.0, 8.0]])
+        high = np.concatenate([high, [worst + 60.0, 3.0, 160.0]])
+    features = tuple((float(c), float(d), float(w)) for c, d, w in found[n:].reshape(-1, 3))
+    return (tuple(found[:n].tolist()), features), float(np.sqrt(np.mean(residual**2)))
+
+
+def _model(
+    parameters: NDArray[np.float64], wavelength: NDArray[np.float64], n: int
+) -> NDArray[np.float64]:
+    absorptions = tuple((c, d, w) for c, d, w in parameters[n:].reshape(-1, 3))
+    mineral = Mineral("", "", "", "train", tuple(parameters[:n]), absorptions)
+    return mineral_reflectance(mineral, wavelength)
+
+
+def derive_soils(icraf: Path, out: Path) -> None:
+    """Write `soils.csv`: mean, principal components and scores of log reflectance, per use.
+
+    Parameters
+    ----------
+    icraf
+        Table with `profile_id`, `ec_ds_m`, `ec_suspect` and ``r<nm>`` columns (reflectance).
+    out
+        Folder to write to.
+    """
+    table = pd.read_csv(icraf)
+    table = table[(table.ec_ds_m < SALINE_DS_M) & ~table.ec_suspect.astype(bool)]
+    channels = [f"r{center:.0f}" for center in SOIL_CENTERS_NM]
+    spectra = np.log(table[channels].to_numpy(dtype=np.float64).clip(0.01, 1.0))
+    for_demo = table.profile_id.map(demo_profile).to_numpy(dtype=bool)
+    with (out / "soils.csv").open("w", newline="") as file:
+        file.write("# Low-rank basis of log reflectance of dry, sieved, non-saline soils, with\n")
+        file.write(
+            "# standard deviation and 1 and 99 % quantiles of the scores, from profiles that\n"
+        )
+        file.write(f"# are in one use only. Source: {ICRAF}.\n")
+        writer = csv.writer(file)
+        writer.writerow(["use", "component", "sd", "low", "high", *channels])
+        for use, rows in (("train", ~for_demo), ("demo", for_demo)):
+            mean = spectra[rows].mean(axis=0)
+            _, _, components = np.linalg.svd(spectra[rows] - mean, full_matrices=False)
+            writer.writerow([use, "mean", "", "", "", *(f"{v:.4f}" for v in mean)])
+            for i, component in enumerate(components[:SOIL_COMPONENTS], start=1):
+                # A stable sign, so that deriving again gives the same file.
+                component = component * np.sign(component[np.argmax(np.abs(component))])
+                scores = (spectra[rows] - mean) @ component
+                spread = [scores.std(), *np.quantile(scores, (0.01, 0.99))]
+                shape = (f"{v:.5f}" for v in component)
+                writer.writerow([use, f"pc{i:02d}", *(f"{v:.4f}" for v in spread), *shape])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Derive both tables; arguments are the two sources and the folder to write to."""
+    usgs, icraf, out = (Path(argument) for argument in arguments)
+    derive_minerals(usgs, out)
+    derive_soils(icraf, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
