@@ -1,0 +1,117 @@
+"""Which pixels of a cube can be estimated, and why not the others: the `basis` layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from deepsalt.cube.contract import check_cube, cube_bands
+from deepsalt.errors import FormatError
+from deepsalt.layers import basis_attrs
+from deepsalt.spectral.bands import select_bands
+from deepsalt.spectral.indices import index_bands, spectral_basis
+from deepsalt.types import BandTable, Basis
+
+MAX_MISSING_BANDS = 0.1
+"""Share of the usable bands that may be missing in a pixel; above, it counts as DEFECTIVE."""
+
+
+def mark_valid(cube: xr.Dataset) -> xr.Dataset:
+    """Add `basis` to a cube: why a pixel is or is not to be estimated.
+
+    The provider's bits (`quality`), and per pixel
+
+    - OUTSIDE where every usable band is missing; it then stands alone, as where the provider
+      says so;
+    - DEFECTIVE where more than `MAX_MISSING_BANDS` of the usable bands are missing;
+    - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_basis`.
+
+    A band is missing in a pixel where it holds nodata or, in float cubes, no finite number.
+
+    Parameters
+    ----------
+    cube
+        See `check_cube`; lazy or in memory.
+
+    Returns
+    -------
+    xr.Dataset
+        The cube with `basis` (y, x) uint16, lazy where the cube is.
+
+    Raises
+    ------
+    FormatError
+        Not a cube, or none with bands to judge a pixel by.
+    """
+    check_cube(cube)
+    basis = xr.apply_ufunc(
+        _rules(cube).basis,
+        cube.dn,
+        cube.quality,
+        input_core_dims=[["band"], []],
+        dask="parallelized",
+        output_dtypes=[np.uint16],
+        keep_attrs=False,
+    )
+    basis.attrs = basis_attrs() | {"grid_mapping": "spatial_ref"}
+    return cube.assign(basis=basis)
+
+
+def _rules(cube: xr.Dataset) -> "_Rules":
+    bands = cube_bands(cube)
+    usable = np.flatnonzero(cube.usable.values)
+    if not usable.size:
+        raise FormatError(f"scene {cube.attrs.get('scene_id')} has no usable band")
+    looked_at = np.zeros(len(bands), np.bool_)
+    for positions in index_bands(bands):
+        looked_at[positions] = True
+    return _Rules(
+        usable=usable,
+        looked_at=np.flatnonzero(looked_at),
+        bands=select_bands(bands, looked_at),
+        gain=cube.gain.values[looked_at].astype(np.float32),
+        offset=cube.offset.values[looked_at].astype(np.float32),
+        nodata=cube.dn.attrs.get("nodata"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """All that is needed to judge the pixels of a scene; travels to the workers."""
+
+    usable: NDArray[np.intp]
+    looked_at: NDArray[np.intp]
+    bands: BandTable  # those looked at
+    gain: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    nodata: float | None
+
+    def basis(
+        self, numbers: NDArray[np.generic], quality: NDArray[np.uint16]
+    ) -> NDArray[np.uint16]:
+        """Return the bits (y, x) of digital numbers (y, x, band)."""
+        # One band at a time: a mask of the whole chunk would be half as large as the chunk.
+        missing = np.zeros(quality.shape, np.uint16)
+        for band in self.usable:
+            missing += self.missing(numbers[..., band])
+        bits = quality | spectral_basis(self.reflectance(numbers), self.bands)
+        bits[missing > MAX_MISSING_BANDS * self.usable.size] |= np.uint16(Basis.DEFECTIVE)
+        outside = (missing == self.usable.size) | ((bits & np.uint16(Basis.OUTSIDE)) != 0)
+        bits[outside] = np.uint16(Basis.OUTSIDE)
+        return bits
+
+    def missing(self, numbers: NDArray[np.generic]) -> NDArray[np.bool_]:
+        gone = np.zeros(numbers.shape, np.bool_)
+        if self.nodata is not None:
+            gone |= numbers == self.nodata
+        if np.issubdtype(numbers.dtype, np.floating):
+            gone |= ~np.isfinite(numbers)
+        return gone
+
+    def reflectance(self, numbers: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return the reflectance of the bands looked at, NaN where missing (y, x, band)."""
+        chosen = numbers[..., self.looked_at]
+        values = chosen.astype(np.float32) * self.gain + self.offset
+        values[self.missing(chosen)] = np.nan
+        return values
