@@ -1,0 +1,31 @@
+"""Grids: coordinate reference systems, exact maps between grids, the mosaic's tiles."""
+
+from deepsalt.grid.crs import (
+    cell_shape_m,
+    cf_grid_mapping,
+    footprint,
+    ground_size_m,
+    parse_crs,
+    projected_crs,
+    to_lonlat,
+    transform,
+)
+from deepsalt.grid.locate import Location, locate
+from deepsalt.grid.tiles import Extent, MosaicGrid, Region, Tile
+
+__all__ = [
+    "Extent",
+    "Location",
+    "MosaicGrid",
+    "Region",
+    "Tile",
+    "cell_shape_m",
+    "cf_grid_mapping",
+    "footprint",
+    "ground_size_m",
+    "locate",
+    "parse_crs",
+    "projected_crs",
+    "to_lonlat",
+    "transform",
+]

@@ -1,0 +1,143 @@
+"""Exact coordinate maps from one pixel grid to another.
+
+Maps are computed pixel by pixel with PROJ. GDAL's warper approximates, and then the same scene
+warped whole and by tiles differs; here a pixel's source depends on nothing but the pixel.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import GridError
+from deepsalt.grid.crs import transform
+from deepsalt.types import PixelGrid
+
+_EDGE_TOLERANCE_PX = 1e-6
+"""A centre this close to a source pixel's west or north edge belongs to that pixel: the last bits
+of a coordinate differ with the origin they are counted from, the answer must not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the pixels of a target window lie in a scene.
+
+    Parameters
+    ----------
+    row, column
+        First pixel of the window in the target grid.
+    rows, columns
+        Scene pixel (h, w) int32 under the centre of each pixel of the window, -1 outside the scene.
+    """
+
+    row: int
+    column: int
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Slices of the window in the target grid."""
+        height, width = self.rows.shape
+        return (slice(self.row, self.row + height), slice(self.column, self.column + width))
+
+
+def locate(target: PixelGrid, scene: PixelGrid) -> Location | None:
+    """Find the scene pixel under the centre of each target pixel; None when they do not meet.
+
+    Only the scene's bounding window in the target is looked at, so the cost follows the scene.
+    A pixel's answer does not depend on which target grid (tile, block) it was asked through.
+
+    Raises
+    ------
+    GridError
+        The scene reaches beyond where the target's CRS is defined.
+    """
+    window = _window(target, scene)
+    if window is None:
+        return None
+    row, column, height, width = window
+    a, _, c, _, e, f = target.transform
+    x = c + a * (column + np.arange(width, dtype=np.float64) + 0.5)
+    y = f + e * (row + np.arange(height, dtype=np.float64) + 0.5)
+    if target.crs == scene.crs:
+        rows, columns = _indices(scene, x[None, :], y[:, None])
+    else:
+        grid_x, grid_y = np.meshgrid(x, y)
+        rows, columns = _indices(scene, *transform(target.crs, scene.crs, grid_x, grid_y))
+    outside = (rows < 0) | (columns < 0)
+    if outside.all():
+        return None
+    return Location(row, column, np.where(outside, -1, rows), np.where(outside, -1, columns))
+
+
+def _window(target: PixelGrid, scene: PixelGrid) -> tuple[int, int, int, int] | None:
+    x, y, margin = outline(scene, target.crs)
+    a, _, c, _, e, f = target.transform
+    first = math.floor((float(x.min()) - margin - c) / a)
+    last = math.ceil((float(x.max()) + margin - c) / a)
+    top = math.floor((float(y.max()) + margin - f) / e)
+    bottom = math.ceil((float(y.min()) - margin - f) / e)
+    first, last = max(first, 0), min(last, target.width)
+    top, bottom = max(top, 0), min(bottom, target.height)
+    if first >= last or top >= bottom:
+        return None
+    return top, first, bottom - top, last - first
+
+
+def _indices(
+    scene: PixelGrid, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return row and column of the scene pixels under points, -1 outside along that axis."""
+    a, _, c, _, e, f = scene.transform
+    row = np.floor((y - f) / e + _EDGE_TOLERANCE_PX)
+    column = np.floor((x - c) / a + _EDGE_TOLERANCE_PX)
+    return _within(row, scene.height), _within(column, scene.width)
+
+
+def _within(index: NDArray[np.float64], size: int) -> NDArray[np.int32]:
+    # Compared before the cast: where PROJ has no answer the index is infinite.
+    return np.where((index >= 0) & (index < size), index, -1).astype(np.int32)
+
+
+@lru_cache(maxsize=64)
+def outline(grid: PixelGrid, crs: str) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return a grid's outer edge in another CRS, pixel by pixel, and the longest step between.
+
+    The image of a grid is bounded by the image of its edge, and a step along the edge stays within
+    one step of its ends: widened by that margin the points enclose every pixel.
+    """
+    columns, rows = np.arange(grid.width + 1.0), np.arange(grid.height + 1.0)
+    column = np.r_[columns, np.full_like(rows, grid.width), columns[::-1], np.zeros_like(rows)]
+    row = np.r_[np.zeros_like(columns), rows, np.full_like(columns, grid.height), rows[::-1]]
+    x, y = _points(grid, crs, column, row)
+    margin = float(np.hypot(np.diff(x), np.diff(y)).max())
+    return x, y, margin
+
+
+def interior(
+    grid: PixelGrid, crs: str, *, step_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return points inside a grid, in another CRS, at most `step_m` apart."""
+    x, y, margin = outline(grid, crs)
+    step = max(1, int(step_m / margin))
+    columns = np.unique(np.r_[np.arange(0, grid.width, step), grid.width])
+    rows = np.unique(np.r_[np.arange(0, grid.height, step), grid.height])
+    column, row = np.meshgrid(columns.astype(float), rows.astype(float))
+    x, y = _points(grid, crs, column.ravel(), row.ravel())
+    return x, y
+
+
+def _points(
+    grid: PixelGrid, crs: str, column: NDArray[np.float64], row: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    a, _, c, _, e, f = grid.transform
+    x, y = transform(grid.crs, crs, c + a * column, f + e * row)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise GridError(
+            f"a scene in {grid.crs} with bounds {grid.bounds} reaches beyond where {crs} is "
+            "defined; give another --crs"
+        )
+    return x, y

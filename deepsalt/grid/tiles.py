@@ -1,0 +1,239 @@
+"""The mosaic's grid, its shards and its tiles.
+
+A tile is the unit of orchestration: a whole number of shards, so that one task writes a shard
+alone. Tile and shard indices count from the grid's anchor, columns eastwards and rows southwards,
+so a tile keeps its name when the mosaic grows.
+"""
+
+import math
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import GridError
+from deepsalt.grid.crs import projected_crs
+from deepsalt.grid.locate import interior, outline
+from deepsalt.types import PixelGrid
+
+DEFAULT_CRS = "EPSG:6933"
+DEFAULT_RESOLUTION_M = 30.0
+ENMAP_PHASE_M = 15.0
+"""EnMAP L2A rasters start on 30k + 15 m of their UTM zone, in x and in y."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tile:
+    """One tile of a mosaic grid.
+
+    Parameters
+    ----------
+    ix, iy
+        Tiles east and south of the grid's anchor.
+    """
+
+    ix: int
+    iy: int
+
+    @property
+    def id(self) -> str:
+        """Name, safe as a file name: ``x-3_y12``."""
+        return f"x{self.ix}_y{self.iy}"
+
+    @classmethod
+    def from_id(cls, name: str) -> Self:
+        """Return the tile of a name.
+
+        Raises
+        ------
+        GridError
+            The name is not one that `id` gives.
+        """
+        match = re.fullmatch(r"x(-?\d+)_y(-?\d+)", name)
+        if match is None:
+            raise GridError(f"{name!r} is not the name of a tile; expected one like x-3_y12")
+        return cls(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bounding box of tiles: `ix0 <= ix < ix1`, `iy0 <= iy < iy1`.
+
+    Parameters
+    ----------
+    ix0, iy0, ix1, iy1
+        First tile and one past the last, tiles from the grid's anchor.
+    """
+
+    ix0: int
+    iy0: int
+    ix1: int
+    iy1: int
+
+    @classmethod
+    def of(cls, tiles: Collection[Tile]) -> Self:
+        """Return the bounding box of these tiles.
+
+        Raises
+        ------
+        GridError
+            No tile was given.
+        """
+        columns, rows = [tile.ix for tile in tiles], [tile.iy for tile in tiles]
+        if not columns:
+            raise GridError("no tile was given, so there is nothing to bound")
+        return cls(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Slices of a mosaic array; `MosaicGrid.region` makes them.
+
+    Parameters
+    ----------
+    y, x
+        Start and stop, pixels of the mosaic.
+    """
+
+    y: tuple[int, int]
+    x: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, pixels."""
+        return (self.y[1] - self.y[0], self.x[1] - self.x[0])
+
+
+@dataclass(frozen=True, slots=True)
+class MosaicGrid:
+    """Grid of a mosaic: pixels, shards and tiles without an end.
+
+    Parameters
+    ----------
+    crs
+        Projected CRS in metres: authority code, or WKT where there is none.
+    resolution_m
+        Pixel size, metres of the CRS.
+    anchor
+        A pixel corner (x, y), CRS units; pixel corners lie on anchor + k x resolution.
+    chunk_px, shard_px
+        Edge of a chunk (unit of compute) and of a shard (unit of parallel writing), pixels.
+    tile_shards
+        Edge of a tile, shards.
+    """
+
+    crs: str = DEFAULT_CRS
+    resolution_m: float = DEFAULT_RESOLUTION_M
+    anchor: tuple[float, float] = (0.0, 0.0)
+    chunk_px: int = 256
+    shard_px: int = 1024
+    tile_shards: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse grids that cannot be."""
+        if not (math.isfinite(self.resolution_m) and self.resolution_m > 0):
+            raise GridError(
+                f"a mosaic cannot have a resolution of {self.resolution_m} m; give a positive one"
+            )
+        if min(self.chunk_px, self.shard_px, self.tile_shards) < 1 or self.shard_px % self.chunk_px:
+            raise GridError(
+                f"a shard of {self.shard_px} pixels does not hold whole chunks of {self.chunk_px}; "
+                "give positive sizes, the shard a multiple of the chunk"
+            )
+
+    @classmethod
+    def from_options(
+        cls, crs: str = DEFAULT_CRS, resolution_m: float = DEFAULT_RESOLUTION_M
+    ) -> Self:
+        """Return the grid for a CRS and resolution that a user gave.
+
+        A UTM zone at 30 m gets the phase of EnMAP's own rasters, so that scenes of that zone are
+        not resampled at all.
+
+        Raises
+        ------
+        GridError
+            Unknown CRS, degrees instead of metres, or a resolution that is not positive.
+        """
+        code = projected_crs(crs)
+        utm = code.startswith(("EPSG:326", "EPSG:327")) and 1 <= int(code[-2:]) <= 60
+        phase = ENMAP_PHASE_M if utm and resolution_m == DEFAULT_RESOLUTION_M else 0.0
+        return cls(code, float(resolution_m), (phase, phase))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the grid that `to_dict` described."""
+        x, y = values["anchor"]
+        return cls(**{**values, "anchor": (float(x), float(y))})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return {**asdict(self), "anchor": list(self.anchor)}
+
+    @property
+    def tile_px(self) -> int:
+        """Edge of a tile, pixels."""
+        return self.shard_px * self.tile_shards
+
+    def tiles_over(self, grid: PixelGrid) -> list[Tile]:
+        """Return every tile that a pixel of `grid` touches, sorted.
+
+        Never misses one; at a tile's edge it may name one that no pixel centre falls into.
+
+        Raises
+        ------
+        GridError
+            The scene reaches beyond where this grid's CRS is defined.
+        """
+        x, y, margin = outline(grid, self.crs)
+        inner_x, inner_y = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
+        found = set(self._tiles_at(inner_x, inner_y))
+        for dx in (-margin, margin):
+            for dy in (-margin, margin):
+                found.update(self._tiles_at(x + dx, y + dy))
+        return sorted(found)
+
+    def _tiles_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Iterable[Tile]:
+        size = self.tile_px * self.resolution_m
+        ix = np.floor((x - self.anchor[0]) / size).astype(int)
+        iy = np.floor((self.anchor[1] - y) / size).astype(int)
+        pairs = np.unique(np.stack([ix, iy], axis=1), axis=0)
+        return (Tile(int(column), int(row)) for column, row in pairs)
+
+    def tile_grid(self, tile: Tile) -> PixelGrid:
+        """Return the pixels of one tile."""
+        return self.extent_grid(Extent(tile.ix, tile.iy, tile.ix + 1, tile.iy + 1))
+
+    def extent_grid(self, extent: Extent) -> PixelGrid:
+        """Return the pixels of a mosaic that covers `extent`."""
+        r, (x, y) = self.resolution_m, self.anchor
+        return PixelGrid(
+            crs=self.crs,
+            transform=(
+                r,
+                0.0,
+                x + extent.ix0 * self.tile_px * r,
+                0.0,
+                -r,
+                y - extent.iy0 * self.tile_px * r,
+            ),
+            height=(extent.iy1 - extent.iy0) * self.tile_px,
+            width=(extent.ix1 - extent.ix0) * self.tile_px,
+        )
+
+    def region(self, tile: Tile, extent: Extent) -> Region:
+        """Return the slices of a tile in a mosaic that covers `extent`.
+
+        Raises
+        ------
+        GridError
+            The tile lies outside the extent.
+        """
+        column, row = tile.ix - extent.ix0, tile.iy - extent.iy0
+        if not (0 <= column < extent.ix1 - extent.ix0 and 0 <= row < extent.iy1 - extent.iy0):
+            raise GridError(f"tile {tile.id} lies outside the mosaic's extent {extent}")
+        n = self.tile_px
+        return Region(y=(row * n, (row + 1) * n), x=(column * n, (column + 1) * n))

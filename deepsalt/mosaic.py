@@ -1,0 +1,396 @@
+"""Stage 2: from the products of a store to a published mosaic, tile by tile.
+
+::
+
+    with begin_build(store, sets) as build:
+        for task in build.tasks:        # in any order, anywhere: picklable, alone on its shards
+            compose_tile(task)
+        version = build.publish()
+
+Only tiles whose set of products changed have a task; the others are taken over from the published
+version. A build that was interrupted leaves its finished tiles to the next one with the same sets.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from deepsalt.composite import composite
+from deepsalt.errors import StoreError, StoreMismatchError, UsageError
+from deepsalt.grid import Extent, Tile
+from deepsalt.products import (
+    ALGORITHM_VERSION,
+    ProductMarker,
+    complete_products,
+    newest_versions,
+    read_marker,
+)
+from deepsalt.store import (
+    Period,
+    Store,
+    Version,
+    check_periods,
+    create_mosaic,
+    current_version,
+    read_version,
+    write_region,
+)
+from deepsalt.store.arrays import EPOCH
+from deepsalt.store.files import digest_of, read_json, storing
+from deepsalt.store.versions import (
+    Layout,
+    TileManifest,
+    adopt_tile,
+    clear_tile,
+    layout_of,
+    point_to,
+    publish,
+    seal_tile,
+)
+from deepsalt.types import Report
+
+PeriodSets = Mapping[Period, Sequence[str]]
+"""Names of the products of each period."""
+
+_SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
+
+
+@dataclass(frozen=True, slots=True)
+class TileTask:
+    """One tile to compose: everything a worker needs to know.
+
+    Parameters
+    ----------
+    layout
+        Where the tiles of the version being built lie.
+    period
+        Period id.
+    tile
+        The tile.
+    products
+        Folders of the products over the tile, sorted by name.
+    digest
+        What the tile's manifest will carry.
+    """
+
+    layout: Layout
+    period: str
+    tile: Tile
+    products: tuple[Path, ...]
+    digest: str
+
+    @property
+    def id(self) -> str:
+        """Name for logs and progress: period and tile."""
+        return f"{self.period} {self.tile.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A mosaic version that is being built; `begin_build` makes it.
+
+    Parameters
+    ----------
+    store
+        The store.
+    version
+        Id of the version.
+    layout
+        Where its tiles lie until it is published.
+    periods
+        Each period with the names of the products it is made of, sorted.
+    tiles
+        Digest of each tile, by period id and tile.
+    tasks
+        Tiles to compose; empty when the version is complete already.
+    superseded
+        Names of products left out because the same acquisition is there in a newer version.
+    """
+
+    store: Store
+    version: str
+    layout: Layout
+    periods: tuple[tuple[Period, tuple[str, ...]], ...]
+    tiles: Mapping[tuple[str, Tile], str]
+    tasks: tuple[TileTask, ...]
+    superseded: tuple[str, ...]
+
+    def publish(self) -> Version:
+        """Make this version the one that readers see.
+
+        Raises
+        ------
+        StoreError
+            A tile is missing or was made of other products, or the store cannot be written.
+        """
+        if _is_published(self.store, self.version):
+            point_to(self.store, self.version)
+        else:
+            self._refuse_incomplete()
+            publish(self.store, self.version, self.layout, self.periods)
+        return read_version(self.store, self.version)
+
+    def report(self) -> Report:
+        """Return the pixels of all tiles done so far."""
+        manifests = self.layout.tile_manifests()
+        return sum((manifest.report for manifest in manifests), start=Report())
+
+    def _refuse_incomplete(self) -> None:
+        for (period, tile), digest in self.tiles.items():
+            if not _is_done(self.layout, period, tile, digest):
+                raise StoreError(
+                    f"tile {tile.id} of period {period} is not done; build again before publishing"
+                )
+
+
+def compose_tile(task: TileTask) -> Report:
+    """Composite one tile and write it; doing it twice gives the same files.
+
+    Returns
+    -------
+    Report
+        Pixels of the tile.
+
+    Raises
+    ------
+    StoreError
+        A product cannot be read or the store not written.
+    """
+    layout, tile = task.layout, task.tile
+    clear_tile(layout, task.period, tile)
+    ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
+    index = layout.periods.index(task.period)
+    report = write_region(ds, layout.group, layout.region(tile), period_index=index)
+    names = [path.stem for path in task.products]
+    seal_tile(layout, task.period, tile, digest=task.digest, products=names, report=report)
+    return report
+
+
+@contextmanager
+def begin_build(store: Store, sets: PeriodSets) -> Iterator[Build]:
+    """Plan a version, make its arrays, take over unchanged tiles; holds the store's build lock.
+
+    Parameters
+    ----------
+    store
+        The store.
+    sets
+        Names of the products of **every** period the version shall have (`united_sets`); of
+        several versions of one acquisition the newest is taken.
+
+    Raises
+    ------
+    UsageError
+        No products.
+    StoreMismatchError
+        Periods, model family or the kind of EC do not go together.
+    StoreError
+        Another build holds the lock, a product is unfinished, or the store cannot be written.
+    """
+    with store.locked():
+        yield _plan(store, sets)
+
+
+def _plan(store: Store, sets: PeriodSets) -> Build:
+    ordered = _check_layout(store, sets)
+    given = {period: [_marker(store, name) for name in sets[period]] for period in ordered}
+    markers = {period: newest_versions(found) for period, found in given.items()}
+    everything = [marker for found in markers.values() for marker in found]
+    if not everything:
+        raise UsageError(f"there are no scene products to mosaic in {store.scenes}; run scenes")
+    _check_kind(store, everything)
+    periods = tuple((period, tuple(m.name for m in markers[period])) for period in ordered)
+    over = _products_over(store, markers)
+    version = digest_of([ALGORITHM_VERSION, store.grid.to_dict(), _plain(periods)])[:12]
+    layout = layout_of(
+        store,
+        version,
+        Extent.of([tile for _, tile in over]),
+        [period.id for period in ordered],
+        building=not _is_published(store, version),
+    )
+    tiles = {key: _tile_digest(store, key[1], names) for key, names in over.items()}
+    kept = {marker.name for marker in everything}
+    return Build(
+        store=store,
+        version=version,
+        layout=layout,
+        periods=periods,
+        tiles=tiles,
+        tasks=_prepare(store, layout, markers, over=over, tiles=tiles),
+        superseded=tuple(sorted({m.name for found in given.values() for m in found} - kept)),
+    )
+
+
+def _check_layout(store: Store, sets: PeriodSets) -> list[Period]:
+    check_periods(sets)
+    for period in sets:
+        if period.layout != store.period_layout:
+            raise StoreMismatchError(
+                f"store {store.path} holds {store.period_layout!r} periods, this run has "
+                f"{period.id}; give another --out"
+            )
+    return sorted(sets)
+
+
+def _marker(store: Store, name: str) -> ProductMarker:
+    return read_marker(store.scenes / f"{name}.zarr")
+
+
+def _check_kind(store: Store, markers: Sequence[ProductMarker]) -> None:
+    label = dict(markers[0].label)
+    for marker in markers:
+        if marker.model_family != store.family:
+            raise StoreMismatchError(
+                f"product {marker.name} is of model family {marker.model_family}, the store of "
+                f"{store.family}; give another --out"
+            )
+        if dict(marker.label) != label:
+            raise StoreMismatchError(
+                f"product {marker.name} is {_said(marker.label)}, {markers[0].name} is "
+                f"{_said(label)}; different quantities cannot share a mosaic"
+            )
+
+
+def _said(label: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in label.items()) or "without an EC method"
+
+
+def _products_over(
+    store: Store, markers: Mapping[Period, Sequence[ProductMarker]]
+) -> dict[tuple[str, Tile], tuple[str, ...]]:
+    over: dict[tuple[str, Tile], list[str]] = {}
+    for period, found in markers.items():
+        for marker in found:
+            for tile in store.grid.tiles_over(marker.grid):
+                over.setdefault((period.id, tile), []).append(marker.name)
+    return {key: tuple(sorted(names)) for key, names in over.items()}
+
+
+def _plain(periods: Iterable[tuple[Period, tuple[str, ...]]]) -> list[list[Any]]:
+    return [[period.id, list(names)] for period, names in periods]
+
+
+def _tile_digest(store: Store, tile: Tile, names: Sequence[str]) -> str:
+    return digest_of([ALGORITHM_VERSION, store.grid.to_dict(), tile.id, list(names)])
+
+
+def _is_published(store: Store, version: str) -> bool:
+    record = store.records / "versions" / version / "version.json"
+    return record.exists() and (store.versions / f"{version}.zarr").is_dir()
+
+
+def _is_done(layout: Layout, period: str, tile: Tile, digest: str) -> bool:
+    path = layout.manifest_path(period, tile)
+    if not path.exists():
+        return False
+    manifest = TileManifest.read(path)
+    files = layout.shard_paths(period, tile)
+    return manifest.digest == digest and all(
+        files[name].exists() == (checksum is not None) for name, checksum in manifest.shards
+    )
+
+
+def _prepare(
+    store: Store,
+    layout: Layout,
+    markers: Mapping[Period, Sequence[ProductMarker]],
+    *,
+    over: Mapping[tuple[str, Tile], tuple[str, ...]],
+    tiles: Mapping[tuple[str, Tile], str],
+) -> tuple[TileTask, ...]:
+    """Make the arrays, take over what is there, and return the tiles that are left."""
+    if layout.group.suffix == ".zarr":
+        return ()
+    _make_arrays(store, layout, markers)
+    left = {key for key in tiles if not _is_done(layout, *key, tiles[key])}
+    current = current_version(store)
+    for manifest in current.layout.tile_manifests() if current else ():
+        key = (manifest.period, manifest.tile)
+        if current and key in left and manifest.digest == tiles[key]:
+            adopt_tile(current.layout, layout, manifest)
+            left.remove(key)
+    return tuple(
+        TileTask(
+            layout,
+            period,
+            tile,
+            tuple(store.scenes / f"{name}.zarr" for name in over[period, tile]),
+            tiles[period, tile],
+        )
+        for period, tile in sorted(left)
+    )
+
+
+def _make_arrays(
+    store: Store, layout: Layout, markers: Mapping[Period, Sequence[ProductMarker]]
+) -> None:
+    finished = layout.group.with_suffix(".zarr")
+    with storing(layout.group):
+        if finished.is_dir() and not layout.group.exists():
+            # Killed between its last two steps: the arrays are there, the version record is not.
+            finished.rename(layout.group)
+    root = layout.group / "zarr.json"
+    if root.exists() and "consolidated_metadata" in read_json(root):
+        return
+    found = [marker for period in markers.values() for marker in period]
+    create_mosaic(
+        layout.group,
+        store.grid.extent_grid(layout.extent),
+        [_span(period, members) for period, members in markers.items()],
+        chunk_px=store.grid.chunk_px,
+        shard_px=store.grid.shard_px,
+        attrs={
+            "title": "Surface soil salinity",
+            "version_id": layout.group.stem,
+            "period_ids": list(layout.periods),
+            "scene_counts": [len(members) for members in markers.values()],
+            "sensors": sorted({marker.sensor for marker in found}),
+            "model_family": store.family,
+            "model_digests": sorted({marker.model_digest for marker in found}),
+            "simulated": any(marker.simulated for marker in found),
+        },
+        layer_attrs=dict.fromkeys(_SALINITY_LAYERS, found[0].label),
+    )
+
+
+def _span(period: Period, members: Sequence[ProductMarker]) -> tuple[date, date]:
+    """Return first and last day of a period; without limits, those of its scenes."""
+    if period.start is not None and period.end is not None:
+        return period.start, period.end
+    days = [marker.day for marker in members if marker.day is not None]
+    return (min(days), max(days)) if days else (EPOCH, EPOCH)
+
+
+def united_sets(
+    store: Store, period: Period, names: Iterable[str], *, replace: bool = False
+) -> dict[Period, tuple[str, ...]]:
+    """Return the sets of the published version with products added to one period.
+
+    Parameters
+    ----------
+    store
+        The store.
+    period
+        The period of this run.
+    names
+        Its products.
+    replace
+        Start the set of this period anew; other periods stay.
+    """
+    current = current_version(store)
+    sets = dict(current.periods) if current else {}
+    before = () if replace else sets.get(period, ())
+    sets[period] = tuple(sorted({*before, *names}))
+    return sets
+
+
+def all_sets(store: Store) -> dict[Period, tuple[str, ...]]:
+    """Return the sets that hold every complete product, for the periods the store has."""
+    current = current_version(store)
+    periods = [period for period, _ in current.periods] if current else [Period.all()]
+    markers = complete_products(store.scenes)
+    return {p: tuple(marker.name for marker in markers if p.holds(marker.day)) for p in periods}

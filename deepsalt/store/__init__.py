@@ -1,0 +1,54 @@
+"""Where mosaics, products and their records live: a folder, written so that readers see it whole.
+
+A later implementation for object stores takes the place of these functions; everything above
+names tiles, regions and versions, never files.
+"""
+
+from pathlib import Path
+
+import xarray as xr
+
+from deepsalt.store.arrays import count_pixels, create_mosaic, open_group, write_region
+from deepsalt.store.periods import Period, check_periods
+from deepsalt.store.records import Store
+from deepsalt.store.versions import Version, current_version, history, read_version
+
+__all__ = [
+    "Period",
+    "Store",
+    "Version",
+    "check_periods",
+    "count_pixels",
+    "create_mosaic",
+    "current_version",
+    "history",
+    "open_mosaic",
+    "read_version",
+    "write_region",
+]
+
+
+def open_mosaic(path: str | Path | Store) -> xr.Dataset:
+    """Open the published mosaic of a store, lazily.
+
+    The link is followed once: a version published while the Dataset is in use does not mix in.
+
+    Parameters
+    ----------
+    path
+        A store, its folder, or a mosaic in it.
+
+    Returns
+    -------
+    xr.Dataset
+        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`; `last_observed` decoded to
+        dates.
+
+    Raises
+    ------
+    StoreError
+        There is no mosaic.
+    """
+    root = path.path if isinstance(path, Store) else Path(path)
+    group = root if (root / "zarr.json").is_file() else root / "mosaic.zarr"
+    return open_group(group.resolve())

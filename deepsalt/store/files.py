@@ -1,0 +1,127 @@
+"""Writing files so that a crash leaves the old state or the new, never half of one."""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deepsalt.errors import StoreError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free space and run again, finished work is kept",
+    errno.EDQUOT: "the disk quota is used up; free space and run again, finished work is kept",
+    errno.EACCES: "permission is denied; give a folder you may write to",
+    errno.EPERM: "permission is denied; give a folder you may write to",
+    errno.EROFS: "the file system is read-only; give a folder you may write to",
+    errno.ENOTDIR: "a part of the path is a file; give another folder",
+}
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn operating system errors of the block into one sentence about `path`.
+
+    Raises
+    ------
+    StoreError
+        The block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _ADVICE.get(error.errno or 0, str(error))
+        raise StoreError(f"{path} cannot be read or written: {reason}") from error
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document so that readers see the old one or the new one.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text)
+            sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a document that `write_json` wrote.
+
+    Raises
+    ------
+    StoreError
+        It is missing, unreadable, or not a JSON object.
+    """
+    with storing(path):
+        text = path.read_bytes()
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"{path} is not JSON ({error}); restore or remove it") from error
+    if not isinstance(document, dict):
+        raise StoreError(f"{path} holds no JSON object; restore or remove it")
+    return document
+
+
+def sync(path: Path) -> None:
+    """Ask the operating system to put a file or folder on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """`sync` every file and folder below `root`, and `root`."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 (hexadecimal) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 (hexadecimal) of a JSON value; equal values have equal digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def process_mark() -> str:
+    """Return host and process id of this process, safe in a file name."""
+    return f"{socket.gethostname().replace('.', '-')}.{os.getpid()}"
+
+
+def is_dead(mark: str) -> bool:
+    """Whether a `process_mark` names a process of this host that has ended."""
+    host, _, pid = mark.rpartition(".")
+    if host != socket.gethostname().replace(".", "-") or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

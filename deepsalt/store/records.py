@@ -1,0 +1,228 @@
+"""A store on disk: where its parts lie, what it is, and the records that outlive a run.
+
+::
+
+    STORE/
+    ├── scenes/<product>.zarr          scene products
+    ├── items/                         STAC Items, one per product
+    ├── catalog.json                   written by the publisher
+    ├── records/store.json             layout, grid, model family, period layout
+    ├── records/quarantine/<scene>.json
+    ├── records/versions/<id>/         what a version is made of, tile by tile
+    ├── versions/<id>.zarr             mosaics; unchanged shards are hard links
+    └── mosaic.zarr                    link to the published one
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from deepsalt.errors import StoreError, StoreMismatchError
+from deepsalt.grid import MosaicGrid
+from deepsalt.store.files import digest_of, process_mark, read_json, storing, write_json
+
+LAYOUT = 1
+"""Version of the folder layout; a store of a later one is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store that exists; `create` and `open` check it.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    grid
+        Grid of its mosaic.
+    family
+        Family of the models whose products it holds.
+    period_layout
+        ``all`` or ``dated``: see `deepsalt.store.Period`.
+    """
+
+    path: Path
+    grid: MosaicGrid
+    family: str
+    period_layout: str
+
+    @classmethod
+    def create(
+        cls, path: str | Path, *, grid: MosaicGrid, family: str, period_layout: str = "all"
+    ) -> Self:
+        """Make a store, or open the one that is there when it is of the same kind.
+
+        Raises
+        ------
+        StoreMismatchError
+            The store exists with another grid, model family or period layout.
+        StoreError
+            The folder cannot be written, or holds something that is not a store.
+        """
+        wanted = cls(Path(path).absolute(), grid, family, period_layout)
+        if wanted._record.exists():
+            found = cls.open(path)
+            found._refuse_other(wanted)
+            return found
+        wanted._refuse_foreign_folder()
+        for folder in (wanted.scenes, wanted.items, wanted.versions, wanted.records):
+            with storing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        write_json(wanted._record, wanted._describe())
+        return wanted
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open a store.
+
+        Raises
+        ------
+        StoreError
+            There is no store, or one that this version of deepsalt does not read.
+        """
+        root = Path(path).absolute()
+        record = root / "records" / "store.json"
+        if not record.exists():
+            raise StoreError(f"{path} is not a deepsalt store (no records/store.json)")
+        document = read_json(record)
+        if document.get("layout") != LAYOUT:
+            raise StoreError(
+                f"{path} has store layout {document.get('layout')}, this deepsalt reads {LAYOUT}; "
+                "use the version that wrote it"
+            )
+        try:
+            grid = MosaicGrid.from_dict(document["grid"])
+            return cls(root, grid, str(document["family"]), str(document["periods"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{record} is damaged ({error!r}); restore it") from error
+
+    @property
+    def scenes(self) -> Path:
+        """Folder of the scene products."""
+        return self.path / "scenes"
+
+    @property
+    def items(self) -> Path:
+        """Folder of the STAC Items."""
+        return self.path / "items"
+
+    @property
+    def records(self) -> Path:
+        """Folder of the records."""
+        return self.path / "records"
+
+    @property
+    def versions(self) -> Path:
+        """Folder of the mosaic versions."""
+        return self.path / "versions"
+
+    @property
+    def mosaic(self) -> Path:
+        """Link to the published mosaic."""
+        return self.path / "mosaic.zarr"
+
+    @property
+    def _record(self) -> Path:
+        return self.records / "store.json"
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "layout": LAYOUT,
+            "grid": self.grid.to_dict(),
+            "family": self.family,
+            "periods": self.period_layout,
+        }
+
+    def _refuse_other(self, wanted: Self) -> None:
+        found, asked = self._describe(), wanted._describe()
+        for key in ("grid", "family", "periods"):
+            if found[key] != asked[key]:
+                raise StoreMismatchError(
+                    f"store {self.path} has {key} {_short(found[key])}, this run has "
+                    f"{_short(asked[key])}; give another --out or the same {key}"
+                )
+
+    def _refuse_foreign_folder(self) -> None:
+        with storing(self.path):
+            if self.path.is_dir() and any((self.path / name).exists() for name in _OURS):
+                raise StoreError(
+                    f"{self.path} holds a mosaic or products but no records/store.json; "
+                    "restore that file or give another --out"
+                )
+
+    def quarantine(self, scene: str, reason: str) -> None:
+        """Record that a scene cannot work, with the reason; later runs leave it out.
+
+        Parameters
+        ----------
+        scene
+            Scene key (`Acquisition.key`).
+        reason
+            One sentence, as the error said it.
+
+        Raises
+        ------
+        StoreError
+            The record cannot be written.
+        """
+        write_json(self._quarantine_path(scene), {"scene": scene, "reason": reason})
+
+    def release(self, scene: str) -> None:
+        """Forget that a scene was quarantined."""
+        with storing(self._quarantine_path(scene)):
+            self._quarantine_path(scene).unlink(missing_ok=True)
+
+    def quarantined(self) -> dict[str, str]:
+        """Return the reason for each quarantined scene, by scene key."""
+        records = sorted((self.records / "quarantine").glob("*.json"))
+        return {str(d["scene"]): str(d["reason"]) for d in map(read_json, records)}
+
+    def _quarantine_path(self, scene: str) -> Path:
+        readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in scene)[:80]
+        return self.records / "quarantine" / f"{readable}-{digest_of(scene)[:8]}.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store's build lock, so that two builds cannot run at once.
+
+        The operating system drops the lock when its process ends, however it ends.
+
+        Raises
+        ------
+        StoreError
+            Another build holds it.
+        """
+        path = self.records / "build.lock"
+        with storing(path):
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            _take(descriptor, path)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+_OURS = ("mosaic.zarr", "scenes", "versions")
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return f"{value['crs']} at {value['resolution_m']:g} m from {tuple(value['anchor'])}"
+
+
+def _take(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.read(descriptor, 200).decode(errors="replace") or "another process"
+        raise StoreError(
+            f"{owner} is building in this store ({path} is locked); wait until it has ended"
+        ) from error
+    with storing(path):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, process_mark().encode())
