@@ -1,0 +1,234 @@
+"""Bands of an Item: wavelengths, widths, scale and offset, in STAC 1.1 and in what came before.
+
+STAC gives wavelengths in micrometres, deepsalt in nanometres, DLR nanometres under STAC's names.
+The decimal point is moved in decimal arithmetic, so that 418.416 nm stays 418.416 nm.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from catalog.fields import Fields, finite, shown
+from deepsalt.errors import FormatError
+from deepsalt.types import Acquisition, BandTable
+
+_MAX_BANDS = 10_000
+_LONGEST_UM = 50.0  # no band lies beyond 50 um, none below 50 nm: the unit is told by the size
+_NM_PER_UM = 1000
+_DLR_NAMES = {"scale": "gain", "offset": "offset"}
+_SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBands:
+    """Bands of an Item and how digital numbers become reflectance (n bands).
+
+    Parameters
+    ----------
+    names
+        Band names, unique.
+    centers_nm, fwhm_nm
+        Band centres and full widths at half maximum, nm.
+    gain, offset
+        Reflectance = digital number x gain + offset.
+    dtype
+        NumPy name of the stored type; None when the Item does not say.
+    nodata
+        Digital number that means "no measurement".
+    nodata_given
+        Whether the Item says anything about `nodata`; null says there is none.
+    usable
+        Which bands to use; None when the Item does not say.
+    """
+
+    names: tuple[str, ...]
+    centers_nm: tuple[float, ...]
+    fwhm_nm: tuple[float, ...]
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    dtype: str | None
+    nodata: float | None
+    nodata_given: bool
+    usable: tuple[bool, ...] | None
+
+
+def write_bands(acquisition: Acquisition) -> list[dict[str, Any]]:
+    """Return the STAC 1.1 band objects of a scene."""
+    table = acquisition.bands
+    bands = []
+    for index, name in enumerate(table.names):
+        band: dict[str, Any] = {"name": name}
+        for field, exact, nm in (
+            ("eo:center_wavelength", "deepsalt:center_nm", table.centers_nm[index]),
+            ("eo:full_width_half_max", "deepsalt:fwhm_nm", table.fwhm_nm[index]),
+        ):
+            band[field] = _shifted(nm, Decimal("0.001"))
+            if _shifted(band[field], Decimal(_NM_PER_UM)) != nm:
+                band[exact] = nm  # more digits than micrometres carry
+        band["raster:scale"] = acquisition.gain[index]
+        band["raster:offset"] = acquisition.offset[index]
+        band["deepsalt:usable"] = table.usable[index]
+        bands.append(band)
+    return bands
+
+
+def write_nodata(nodata: float | None) -> float | int | str | None:
+    """Return nodata as STAC writes it: text for what JSON has no number for."""
+    if nodata is None:
+        return None
+    if not math.isfinite(nodata):
+        return "nan" if math.isnan(nodata) else ("inf" if nodata > 0 else "-inf")
+    return int(nodata) if nodata.is_integer() and abs(nodata) < 2**53 else nodata
+
+
+def parse_bands(asset: Fields, properties: Fields) -> ParsedBands:
+    """Return the bands of an image asset.
+
+    Parameters
+    ----------
+    asset
+        The image asset: ``bands`` (STAC 1.1) or ``eo:bands`` and ``raster:bands`` (before).
+    properties
+        Properties of the Item, where common fields may stand instead.
+
+    Raises
+    ------
+    FormatError
+        No bands, a wavelength, width or scale is missing, or a number is none.
+    """
+    name = "bands" if asset.has("bands") else "eo:bands"
+    tables = asset.tables(name, _MAX_BANDS)
+    if not tables:
+        raise FormatError(f"{asset.where} lists no bands; expected a wavelength and FWHM per band")
+    older = asset.tables("raster:bands", _MAX_BANDS) if name == "eo:bands" else []
+    if older and len(older) != len(tables):
+        raise FormatError(
+            f"{asset.where} has {len(tables)} 'eo:bands' but {len(older)} 'raster:bands'"
+        )
+    rasters = older or tables
+    gain = _per_band(rasters, asset, "scale")
+    dtype = _common(rasters, asset, "data_type", properties)
+    if gain is None and isinstance(dtype, str) and dtype.startswith("float"):
+        gain = (1.0,) * len(tables)  # STAC: no scale means the values are the quantity itself
+    if gain is None:
+        raise FormatError(
+            f"{asset.where} does not say how {dtype or 'its'} numbers become reflectance; "
+            "expected 'raster:scale' per band"
+        )
+    nodata, given = _nodata(rasters, asset, properties)
+    centers_nm, fwhm_nm = _nanometres(tables, asset)
+    return ParsedBands(
+        names=_names(tables, asset),
+        centers_nm=centers_nm,
+        fwhm_nm=fwhm_nm,
+        gain=gain,
+        offset=_per_band(rasters, asset, "offset") or (0.0,) * len(tables),
+        dtype=None if dtype is None else str(dtype),
+        nodata=nodata,
+        nodata_given=given,
+        usable=_usable(tables),
+    )
+
+
+def band_table(parsed: ParsedBands) -> BandTable:
+    """Return the parsed bands as a `BandTable`, all usable where nothing is said.
+
+    Raises
+    ------
+    FormatError
+        Wavelengths or widths that cannot be.
+    """
+    usable = parsed.usable or (True,) * len(parsed.names)
+    return BandTable(parsed.names, parsed.centers_nm, parsed.fwhm_nm, usable)
+
+
+def _shifted(value: float, factor: Decimal) -> float:
+    return float(Decimal(repr(value)) * factor)
+
+
+def _names(tables: list[Fields], asset: Fields) -> tuple[str, ...]:
+    names = tuple(str(table.values.get("name", number)) for number, table in enumerate(tables, 1))
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FormatError(f"{asset.where} has two bands called {twice!r}")
+    return names
+
+
+def _nanometres(tables: list[Fields], asset: Fields) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    centers = _column(tables, asset, "center_wavelength")
+    widths = _column(tables, asset, "full_width_half_max")
+    factor = Decimal(_NM_PER_UM) if max(centers) <= _LONGEST_UM else Decimal(1)
+    if factor == 1 and min(centers) <= _LONGEST_UM:
+        raise FormatError(
+            f"{asset.where} has band centres from {min(centers)} to {max(centers)}; "
+            "expected all of them in micrometres"
+        )
+    return (
+        _exact(tables, "deepsalt:center_nm", [_shifted(value, factor) for value in centers]),
+        _exact(tables, "deepsalt:fwhm_nm", [_shifted(value, factor) for value in widths]),
+    )
+
+
+def _column(tables: list[Fields], asset: Fields, name: str) -> list[float]:
+    values = [table.number(f"eo:{name}" if table.has(f"eo:{name}") else name) for table in tables]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        missing = [str(number) for number, value in enumerate(values, 1) if value is None]
+        raise FormatError(
+            f"{asset.where} has no {name} for {len(missing)} of {len(values)} bands (first: "
+            f"{', '.join(missing[:5])}); expected a wavelength and FWHM per band"
+        )
+    return known
+
+
+def _exact(tables: list[Fields], name: str, values: list[float]) -> tuple[float, ...]:
+    stated = [table.number(name) for table in tables]
+    return tuple(v if s is None else s for v, s in zip(values, stated, strict=True))
+
+
+def _per_band(rasters: list[Fields], asset: Fields, name: str) -> tuple[float, ...] | None:
+    """Return scale or offset per band; `enmap:` names are DLR's, one value on the asset is STAC."""
+    spellings = (f"raster:{name}", name, f"enmap:{_DLR_NAMES[name]}_of_band")
+    common = next((asset.number(s) for s in spellings if asset.has(s)), None)
+    values = [next((b.number(s) for s in spellings if b.has(s)), common) for b in rasters]
+    known = [value for value in values if value is not None]
+    if known and len(known) < len(values):
+        raise FormatError(
+            f"{asset.where} has a {name} for {len(known)} of {len(values)} bands; expected all"
+        )
+    return tuple(known) if known else None
+
+
+def _common(rasters: list[Fields], asset: Fields, name: str, properties: Fields) -> Any:
+    """Return a value that all bands share, wherever it stands; None when nowhere."""
+    for holder in (asset, properties):
+        if name in holder.values:
+            return holder.values[name]
+    values = {str(band.values[name]): band.values[name] for band in rasters if name in band.values}
+    if len(values) > 1:
+        raise FormatError(
+            f"{asset.where} has bands with different {name}: {', '.join(sorted(values)[:5])}; "
+            "expected one for all bands"
+        )
+    return next(iter(values.values()), None)
+
+
+def _nodata(rasters: list[Fields], asset: Fields, properties: Fields) -> tuple[float | None, bool]:
+    given = any("nodata" in holder.values for holder in (asset, properties, *rasters))
+    value = _common(rasters, asset, "nodata", properties)
+    if not given and properties.has("enmap:nodata"):
+        return properties.number("enmap:nodata"), True
+    if value is None:
+        return None, given
+    if isinstance(value, str) and value.lower() in _SPECIAL:
+        return _SPECIAL[value.lower()], True
+    number = finite(value)
+    if number is None:
+        raise FormatError(f"{asset.where} has {shown(value)} as 'nodata'; expected a number")
+    return number, True
+
+
+def _usable(tables: list[Fields]) -> tuple[bool, ...] | None:
+    flags = [table.flag("deepsalt:usable") for table in tables]
+    return None if None in flags else tuple(bool(flag) for flag in flags)

@@ -1,0 +1,94 @@
+"""JSON documents on disk: read with the file's name in every complaint, written atomically."""
+
+import contextlib
+import json
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from deepsalt.errors import FormatError, StoreError
+
+_MAX_BYTES = 64 * 2**20
+_MAX_NAME = 150
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, unreadable, larger than 64 MiB or holds no JSON object.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise FormatError(
+                f"{path} is larger than {_MAX_BYTES // 2**20} MiB; no STAC document is"
+            )
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"{path} is not valid JSON ({error}); write or ingest it again"
+        ) from error
+    if not isinstance(document, dict):
+        raise FormatError(f"{path} holds no JSON object; write or ingest it again")
+    return document
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """Return a document as the bytes that go to disk, the same for the same document."""
+    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, document: dict[str, Any]) -> bool:
+    """Write a document so that readers see the old or the new one, never a part.
+
+    Returns
+    -------
+    Whether the file changed.
+
+    Raises
+    ------
+    StoreError
+        No permission, no space.
+    """
+    content = encode(document)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_bytes() == content:
+                return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, content)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({error.strerror})") from error
+    return True
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # Not mkstemp: it ignores the umask and would leave files that only their owner can read.
+    temporary = path.with_name(f".{token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_name(identifier: str) -> str:
+    """Return a name for folders and files that is safe whatever a catalogue calls its Items.
+
+    Letters, digits, dot, dash and underscore stay; anything else becomes an underscore and a digest
+    of the id is appended, so that different ids keep different names.
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)[:_MAX_NAME]
+    if safe == identifier and not safe.startswith("."):
+        return safe
+    return f"{safe.lstrip('.')}-{sha256(identifier.encode()).hexdigest()[:12]}"

@@ -1,0 +1,150 @@
+"""Reading fields of a JSON document that somebody else wrote.
+
+Public catalogues write numbers as text, leave fields out or fill them with something else. Every
+getter returns a value of the promised type, or None when the field is absent, or raises one
+sentence that names the document, the field and what was found.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from deepsalt.errors import FormatError
+
+_SHOWN = 60  # characters of a foreign value that go into an error message
+
+
+def shown(value: object) -> str:
+    """Return a foreign value short enough for an error message."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def finite(value: object) -> float | None:
+    """Return a finite number for a JSON number or a number written as text, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def utc(text: str) -> datetime | None:
+    """Return an RFC 3339 time in UTC, or None for anything else, a missing time zone included."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Typed access to one JSON object.
+
+    Parameters
+    ----------
+    values
+        The JSON object.
+    where
+        What it belongs to, for messages: ``item X``, ``asset image of item X``.
+    """
+
+    values: Mapping[str, Any]
+    where: str
+
+    @classmethod
+    def of(cls, value: object, where: str) -> "Fields":
+        """Wrap a JSON value that has to be an object.
+
+        Raises
+        ------
+        FormatError
+            It is something else.
+        """
+        if not isinstance(value, Mapping):
+            raise FormatError(f"{where} is {shown(value)}; expected a JSON object")
+        return cls(value, where)
+
+    def wrong(self, name: str, expected: str) -> FormatError:
+        """Return the error for a field that is not what it should be."""
+        found = shown(self.values[name]) if name in self.values else "nothing"
+        return FormatError(f"{self.where} has {found} as {name!r}; expected {expected}")
+
+    def has(self, name: str) -> bool:
+        """Return whether the field is there and not null."""
+        return self.values.get(name) is not None
+
+    def text(self, name: str) -> str | None:
+        """Return a text field."""
+        value = self.values.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise self.wrong(name, "text")
+
+    def number(self, name: str) -> float | None:
+        """Return a finite number, also when it is written as text."""
+        if not self.has(name):
+            return None
+        number = finite(self.values[name])
+        if number is None:
+            raise self.wrong(name, "a finite number")
+        return number
+
+    def integer(self, name: str) -> int | None:
+        """Return a whole number, also when it is written as text."""
+        number = self.number(name)
+        if number is not None and not number.is_integer():
+            raise self.wrong(name, "a whole number")
+        return None if number is None else int(number)
+
+    def flag(self, name: str) -> bool | None:
+        """Return a boolean."""
+        value = self.values.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self.wrong(name, "true or false")
+
+    def moment(self, name: str) -> datetime | None:
+        """Return a time in UTC."""
+        text = self.text(name)
+        if text is None:
+            return None
+        moment = utc(text)
+        if moment is None:
+            raise self.wrong(name, "a time with its zone, such as 2025-07-08T10:44:07Z")
+        return moment
+
+    def entries(self, name: str) -> list[Any]:
+        """Return a list, empty when the field is absent."""
+        value = self.values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            raise self.wrong(name, "a list")
+        return list(value)
+
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """Return a list of finite numbers."""
+        if not self.has(name):
+            return None
+        numbers = [finite(value) for value in self.entries(name)]
+        if None in numbers:
+            raise self.wrong(name, "a list of finite numbers")
+        return tuple(number for number in numbers if number is not None)
+
+    def tables(self, name: str, limit: int) -> list["Fields"]:
+        """Return a list of at most `limit` JSON objects, empty when the field is absent."""
+        values = self.entries(name)
+        if len(values) > limit:
+            raise FormatError(
+                f"{self.where} has {len(values)} entries in {name!r}; at most {limit}"
+            )
+        return [
+            Fields.of(value, f"entry {index} of {name!r} in {self.where}")
+            for index, value in enumerate(values, start=1)
+        ]

@@ -1,0 +1,230 @@
+"""Footprints and search areas in longitude and latitude, degrees WGS84, also across 180 degrees.
+
+GeoJSON (RFC 7946, section 3.1.9) cuts a geometry at the antimeridian in two; many providers write
+one ring that jumps from 180 to -180 instead. `planar` understands both.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shapely import GEOSException
+from shapely.affinity import translate
+from shapely.errors import ShapelyError
+from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, box, mapping, shape
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
+
+from deepsalt.errors import FormatError, UsageError
+
+Ring = tuple[tuple[float, float], ...]
+Bbox = tuple[float, float, float, float]
+
+_HALF_TURN = 180.0
+_MAX_VERTICES = 100_000
+
+
+def crosses_antimeridian(ring: Ring) -> bool:
+    """Return whether a ring jumps across 180 degrees: no scene is half the globe wide."""
+    longitudes = [longitude for longitude, _ in ring]
+    return max(longitudes) - min(longitudes) > _HALF_TURN
+
+
+def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
+    """Return GeoJSON geometry and bounding box of a closed ring (longitude, latitude).
+
+    A ring across the antimeridian becomes two polygons and a box whose west is east of its east.
+    """
+    if not crosses_antimeridian(ring):
+        polygon = Polygon(ring)
+        return {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}, list(
+            polygon.bounds
+        )
+    halves = _cut(_unwrapped(Polygon(ring)))
+    west = min(x for part in halves for x in part.bounds[::2] if x > 0)
+    east = max(x for part in halves for x in part.bounds[::2] if x < 0)
+    south = min(part.bounds[1] for part in halves)
+    north = max(part.bounds[3] for part in halves)
+    return _plain(mapping(MultiPolygon(halves))), [west, south, east, north]
+
+
+def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
+    """Return the outer ring of an Item's geometry; two halves at the antimeridian are joined.
+
+    Raises
+    ------
+    FormatError
+        Not a polygon in longitude and latitude.
+    """
+    if not isinstance(geometry, Mapping):
+        raise FormatError(f"{where} has no footprint; expected a GeoJSON polygon as 'geometry'")
+    if geometry.get("type") == "Polygon":
+        rings = geometry.get("coordinates")
+        outer = rings[0] if isinstance(rings, list | tuple) and rings else None
+        return checked_ring(outer, where)
+    try:
+        parsed = to_shape(geometry)
+    except UsageError as error:
+        raise FormatError(f"{where} has a footprint that cannot be used: {error}") from error
+    if not isinstance(parsed, MultiPolygon):
+        raise FormatError(f"{where} has a {parsed.geom_type} as footprint; expected a polygon")
+    if not crosses_antimeridian(tuple((x, 0.0) for x in parsed.bounds[::2])):
+        return checked_ring(list(parsed.convex_hull.exterior.coords), where)
+    hull = unary_union([_unwrapped(part, always=True) for part in parsed.geoms]).convex_hull
+    wrapped = [((x + _HALF_TURN) % 360 - _HALF_TURN, y) for x, y in hull.exterior.coords]
+    return checked_ring(wrapped, where)
+
+
+def checked_ring(points: object, where: str) -> Ring:
+    """Return a closed ring of (longitude, latitude) out of untrusted coordinates.
+
+    Raises
+    ------
+    FormatError
+        Too few or too many points, not closed, or not longitudes and latitudes.
+    """
+    if not isinstance(points, list | tuple) or not 4 <= len(points) <= _MAX_VERTICES:
+        raise FormatError(f"{where} has a footprint that is not a ring of at least 4 points")
+    ring = tuple(_lonlat(point, where) for point in points)
+    if ring[0] != ring[-1]:
+        raise FormatError(f"{where} has a footprint that does not close")
+    return ring
+
+
+def _lonlat(point: object, where: str) -> tuple[float, float]:
+    if isinstance(point, list | tuple) and len(point) >= 2:
+        x, y = point[:2]
+        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (x, y))
+        if numeric and abs(x) <= _HALF_TURN and abs(y) <= 90:
+            return float(x), float(y)
+    raise FormatError(f"{where} has a footprint point {point!r:.60} that is no longitude, latitude")
+
+
+def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:
+    """Return a valid shapely geometry out of untrusted GeoJSON, jumps across 180 degrees cut.
+
+    Raises
+    ------
+    UsageError
+        Not a geometry, empty, or coordinates beyond longitude and latitude.
+    """
+    try:
+        parsed = shape(geometry)
+    except (
+        AttributeError,
+        GEOSException,
+        IndexError,
+        KeyError,
+        ShapelyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise UsageError(f"the geometry is not GeoJSON ({error})") from error
+    if parsed.is_empty:
+        raise UsageError("the geometry is empty")
+    bounds = parsed.bounds
+    lonlat = all(abs(x) <= _HALF_TURN for x in bounds[::2]) and all(
+        abs(y) <= 90 for y in bounds[1::2]
+    )
+    if not lonlat or not all(math.isfinite(value) for value in bounds):
+        raise UsageError(
+            f"the coordinates reach {', '.join(f'{v:g}' for v in bounds)}; "
+            "expected longitude -180 to 180 and latitude -90 to 90, degrees WGS84"
+        )
+    return planar(parsed)
+
+
+def planar(geometry: BaseGeometry) -> BaseGeometry:
+    """Return the geometry with polygons that jump across 180 degrees cut there, made valid."""
+    if isinstance(geometry, Polygon):
+        ring = tuple(geometry.exterior.coords)
+        if crosses_antimeridian(tuple((point[0], point[1]) for point in ring)):
+            return MultiPolygon(_cut(_unwrapped(geometry)))
+        return geometry if geometry.is_valid else geometry.buffer(0)
+    if isinstance(geometry, MultiPolygon | GeometryCollection):
+        return unary_union([planar(part) for part in geometry.geoms])
+    return geometry
+
+
+def box_shape(bbox: Bbox) -> BaseGeometry:
+    """Return the area of a box; one whose west is east of its east crosses the antimeridian."""
+    return unary_union([box(*half) for half in box_halves(bbox)])
+
+
+def box_halves(bbox: Bbox) -> list[Bbox]:
+    """Return the box, or its two halves when it crosses the antimeridian."""
+    west, south, east, north = bbox
+    if west <= east:
+        return [bbox]
+    return [(west, south, _HALF_TURN, north), (-_HALF_TURN, south, east, north)]
+
+
+def read_area(path: str | Path) -> dict[str, Any]:
+    """Read the area of a GeoJSON file: a geometry, a Feature or a FeatureCollection (united).
+
+    Returns
+    -------
+    GeoJSON geometry in longitude and latitude, degrees WGS84.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is not GeoJSON, holds no polygon, or its coordinates are not
+        longitude and latitude.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"the area file {path} cannot be read as GeoJSON ({error})") from error
+    try:
+        parts = [to_shape(geometry) for geometry in _geometries(document)]
+    except UsageError as error:
+        raise UsageError(f"the area file {path} cannot be used: {error}") from error
+    if not parts:
+        raise UsageError(f"the area file {path} holds no geometry")
+    area = unary_union(parts)
+    if not area.area:
+        raise UsageError(f"the area file {path} holds a {area.geom_type}; expected polygons")
+    return _plain(mapping(area))
+
+
+def _geometries(document: object) -> list[Mapping[str, Any]]:
+    if not isinstance(document, Mapping):
+        raise UsageError("it is not a GeoJSON object")
+    kind = document.get("type")
+    if kind == "FeatureCollection":
+        features = document.get("features")
+        return [g for feature in features or [] for g in _geometries(feature)]
+    if kind == "Feature":
+        geometry = document.get("geometry")
+        return [] if geometry is None else _geometries(geometry)
+    return [document]
+
+
+def _unwrapped(polygon: Polygon, *, always: bool = False) -> Polygon:
+    """Return the polygon with western longitudes shifted to 180 ... 360."""
+    ring = tuple((point[0], point[1]) for point in polygon.exterior.coords)
+    if not always and not crosses_antimeridian(ring):
+        return polygon
+    shifted = Polygon([(x + 360 if x < 0 else x, y) for x, y in ring])
+    return shifted if shifted.is_valid else shifted.buffer(0)
+
+
+def _cut(polygon: BaseGeometry) -> list[Polygon]:
+    """Cut a polygon over 0 ... 360 degrees at 180 into polygons within -180 ... 180."""
+    east = polygon.intersection(box(0, -90, _HALF_TURN, 90))
+    west = translate(polygon.intersection(box(_HALF_TURN, -90, 360, 90)), xoff=-360)
+    return [
+        part
+        for half in (east, west)
+        for part in getattr(half, "geoms", [half])
+        if isinstance(part, Polygon) and part.area > 0
+    ]
+
+
+def _plain(geometry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the geometry with lists for tuples, as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(geometry))
+    return plain

@@ -1,0 +1,91 @@
+"""Where the files of an Item are: untrusted hrefs to absolute paths and URLs, and back."""
+
+import os.path
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from catalog.fields import shown
+from deepsalt.errors import FormatError
+
+_REMOTE = frozenset({"http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss"})
+_MAX_LENGTH = 4096
+
+
+def is_remote(href: str) -> bool:
+    """Return whether an href is a URL of an object store or web server."""
+    return urlsplit(href).scheme.lower() in _REMOTE
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password, query and fragment: fit for messages and logs."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def absolute_href(href: object, base: str | None, where: str) -> str:
+    """Return an asset's href as an absolute path or URL.
+
+    Parameters
+    ----------
+    href
+        Href of the asset: URL, ``file://`` URL, absolute or relative path.
+    base
+        Where the Item itself was read (path or URL); None when unknown.
+    where
+        Which asset of which Item, for messages.
+
+    Raises
+    ------
+    FormatError
+        Not an href; of a scheme that is not read, GDAL's virtual files included; a local file named
+        by an Item that came from a server; or relative without a base.
+    """
+    if not isinstance(href, str) or not href.strip() or len(href) > _MAX_LENGTH:
+        raise FormatError(f"{where} has {shown(href)} as 'href'; expected a path or URL")
+    if any(ord(character) < 32 for character in href):
+        raise FormatError(f"{where} has an 'href' with control characters: {shown(href)}")
+    scheme = urlsplit(href).scheme.lower() if "://" in href else ""
+    from_server = base is not None and is_remote(base)
+    if scheme in _REMOTE:
+        return href
+    if scheme == "file" and not from_server and urlsplit(href).netloc in {"", "localhost"}:
+        href = unquote(urlsplit(href).path)
+    elif scheme:
+        raise FormatError(
+            f"{where} points to {shown(href)}; expected a path or a URL of "
+            f"{', '.join(sorted(_REMOTE))}"
+        )
+    if href.startswith("/vsi"):  # GDAL would open archives, memory and other servers through these
+        raise FormatError(f"{where} points to GDAL's virtual file {shown(href)}; give the real one")
+    return _resolved(href, base, where)
+
+
+def _resolved(href: str, base: str | None, where: str) -> str:
+    if base is not None and is_remote(base):
+        return urljoin(base, href)
+    if os.path.isabs(href):
+        return os.path.normpath(href)
+    if base is None:
+        raise FormatError(
+            f"{where} has the relative href {shown(href)} and the Item does not say where it lies; "
+            "read the Item from its catalogue, or give absolute hrefs"
+        )
+    return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(base)), href))
+
+
+def portable_href(href: str, folder: str, item_folder: str) -> str:
+    """Return the href to write into a catalogue that people may move.
+
+    Parameters
+    ----------
+    href
+        Absolute path or URL.
+    folder
+        Folder of the catalogue: files inside it are named relative to the Item.
+    item_folder
+        Folder of the Item's own file.
+    """
+    if is_remote(href) or not os.path.isabs(href):
+        return href
+    inside = os.path.commonpath([os.path.abspath(folder), href]) == os.path.abspath(folder)
+    return os.path.relpath(href, item_folder) if inside else href

@@ -1,0 +1,107 @@
+"""One `search` for a catalogue folder and for a STAC API."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pystac
+
+from catalog.documents import read_json
+from catalog.geometry import read_area
+from catalog.hrefs import absolute_href, without_credentials
+from catalog.local import as_item, located
+from catalog.query import Query, sort_key
+from catalog.remote import search_api
+from deepsalt.errors import FormatError, UsageError
+
+__all__ = ["Query", "read_area", "search"]
+
+logger = logging.getLogger(__name__)
+
+MAX_RESULTS = 50_000
+"""More Items than this do not fit a laptop's memory; a wider search says so instead."""
+
+
+def search(source: str | Path, query: Query) -> list[pystac.Item]:
+    """Return the Items that match, sorted by date and id; an empty list when none does.
+
+    A folder and a server that hold the same Items give the same answer: whatever a server leaves
+    unfiltered is filtered here. Reprocessed versions of a scene are all returned.
+
+    Parameters
+    ----------
+    source
+        Folder of a catalogue, its ``catalog.json``, or URL of a STAC API.
+    query
+        Filters. `limit` cuts the sorted result; on a server that cannot sort it cuts the server's
+        own order.
+
+    Raises
+    ------
+    FormatError
+        A document that is no STAC; the message names it.
+    RunError
+        A server that cannot be reached or answers with an error.
+    UsageError
+        Nothing there, a URL without search, or more than `MAX_RESULTS` Items.
+    """
+    text = str(source)
+    if urlsplit(text).scheme in {"http", "https"}:
+        found, name = search_api(text, query), without_credentials(text)
+    else:
+        found, name = _search_folder(Path(source), query), text
+    documents: dict[tuple[object, object], dict[str, Any]] = {}
+    for document in found:
+        documents[document.get("collection"), document.get("id")] = document
+        if len(documents) > MAX_RESULTS:
+            raise UsageError(
+                f"more than {MAX_RESULTS} Items of {name} match; narrow the search by area or time"
+            )
+    ordered = sorted(documents.values(), key=sort_key)[: query.limit]
+    logger.info("%d Items of %s match", len(ordered), name)
+    return [as_item(document, name) for document in ordered]
+
+
+def _search_folder(folder: Path, query: Query) -> Iterator[dict[str, Any]]:
+    start = folder / "catalog.json" if folder.is_dir() else folder
+    if not start.is_file():
+        raise UsageError(
+            f"{folder} is no catalogue: {start} does not exist; ingest products into it first"
+        )
+    pending, seen = [start.absolute()], set[Path]()
+    while pending:
+        path = pending.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        document = read_json(path)
+        if document.get("type") == "Feature":
+            if query.matches(document):
+                yield located(document, str(path))
+            continue
+        if document.get("type") not in {"Catalog", "Collection"}:
+            raise FormatError(f"{path} is no STAC catalogue, collection or Item")
+        if _worth_opening(document, query):
+            pending += _linked(document, path)
+
+
+def _worth_opening(document: dict[str, Any], query: Query) -> bool:
+    """Return whether a collection can hold matches; its Items have its id as `collection`."""
+    collection = document["type"] == "Collection"
+    return not (collection and query.collections and document.get("id") not in query.collections)
+
+
+def _linked(document: dict[str, Any], path: Path) -> list[Path]:
+    links = document.get("links")
+    paths = []
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") in {"child", "item"}:
+            href = absolute_href(link.get("href"), str(path), f"a link in {path}")
+            if urlsplit(href).scheme:
+                raise FormatError(
+                    f"{path} links to {without_credentials(href)}; search that address itself"
+                )
+            paths.append(Path(href))
+    return paths
