@@ -196,10 +196,10 @@ def corners_wgs84(grid: PixelGrid) -> tuple[tuple[float, float], ...]:
 
 
 def refuse_truncated(raster: DatasetReader) -> None:
-    """Refuse a local GeoTIFF whose last blocks lie beyond the end of the file.
+    """Refuse a local file that ends before its last pixels; GeoTIFF and ENVI.
 
-    A copy that was cut short opens without complaint as long as its header is whole; the blocks of
-    the last row, over all bands, are the last ones written.
+    A copy that was cut short opens without complaint as long as its header is whole. In a GeoTIFF
+    the blocks of the last row, over all bands, are the last ones written.
 
     Raises
     ------
@@ -207,9 +207,28 @@ def refuse_truncated(raster: DatasetReader) -> None:
         The file is shorter than its header says.
     """
     name = raster.name
-    if is_remote(name) or raster.driver != "GTiff":
+    if is_remote(name):
         return
+    needed = _bytes_needed(raster)
     size = os.path.getsize(name)
+    if needed > size:
+        raise FormatError(
+            f"{name} is truncated: it has {size} bytes, its header needs at least {needed}; "
+            "fetch it again"
+        )
+
+
+def _bytes_needed(raster: DatasetReader) -> int:
+    if raster.driver == "ENVI":
+        text = raster.tags(ns="ENVI").get("header_offset", "").strip()
+        offset = int(text) if text.isdigit() else 0
+        values = int(raster.count) * int(raster.height) * int(raster.width)
+        return values * np.dtype(raster.dtypes[0]).itemsize + (
+            int(offset) if offset.isdigit() else 0
+        )
+    if raster.driver != "GTiff":
+        return 0
+    ends = [0]
     block_rows, block_columns = raster.block_shapes[0]
     last_row = (raster.height - 1) // block_rows
     for band in raster.indexes:
@@ -217,11 +236,9 @@ def refuse_truncated(raster: DatasetReader) -> None:
             where = f"{column}_{last_row}"
             begin = raster.get_tag_item(f"BLOCK_OFFSET_{where}", "TIFF", bidx=band)
             length = raster.get_tag_item(f"BLOCK_SIZE_{where}", "TIFF", bidx=band)
-            if begin and length and int(begin) + int(length) > size:
-                raise FormatError(
-                    f"{name} is truncated: it has {size} bytes, its header needs at least "
-                    f"{int(begin) + int(length)}; fetch it again"
-                )
+            if begin and length:  # absent for blocks left out because they are empty
+                ends.append(int(begin) + int(length))
+    return max(ends)
 
 
 def block_of(acquisition: Acquisition, found: tuple[int, int]) -> tuple[int, int]:

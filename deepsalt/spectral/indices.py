@@ -5,8 +5,9 @@ each of them. Thresholds come from the sources named beside them and were checke
 spectra: USGS library salts, ICRAF-ISRIC soils, EMIT pixels of a saline playa, EnMAP pixels of
 Potsdam.
 
-There is no spectral test for snow on purpose: to the usual ones a salt crust looks like snow, bright
-in the visible and, when wet, dark in the short-wave infrared. Snow is left to the provider's mask.
+There is no spectral test for snow on purpose: to the usual ones a salt crust looks like snow,
+bright in the visible and, when wet, dark in the short-wave infrared. Snow is left to the
+provider's mask.
 """
 
 import numpy as np
