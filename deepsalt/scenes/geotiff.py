@@ -223,9 +223,8 @@ def _bytes_needed(raster: DatasetReader) -> int:
         text = raster.tags(ns="ENVI").get("header_offset", "").strip()
         offset = int(text) if text.isdigit() else 0
         values = int(raster.count) * int(raster.height) * int(raster.width)
-        return values * np.dtype(raster.dtypes[0]).itemsize + (
-            int(offset) if offset.isdigit() else 0
-        )
+        itemsize: int = np.dtype(raster.dtypes[0]).itemsize
+        return values * itemsize + offset
     if raster.driver != "GTiff":
         return 0
     ends = [0]

@@ -6,18 +6,15 @@ band, column) with wavelengths running down; we turn them round and join the two
 
 import os
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, GridError, ReadError, UnsupportedError
 from deepsalt.scenes.geotiff import MIN_TILE_ROWS, STRIP_ROWS, corners_wgs84, window_shape
+from deepsalt.scenes.prisma_file import DETECTORS, Channels, Product
 from deepsalt.types import Acquisition, Asset, BandTable, Basis, PixelGrid
 
 COLLECTION = "prisma-l2d"
@@ -31,120 +28,12 @@ PIXEL_M = 30.0
 WATER_VAPOUR_NM = ((1350.0, 1460.0), (1790.0, 1960.0), (2450.0, float("inf")))
 """Wavelengths (from, to), nm, that the product delivers although they hold noise only."""
 
-DETECTORS = ("VNIR", "SWIR")
-SWATH = "HDFEOS/SWATHS/PRS_L2D_HCO"
-_MAX_NUMBER = 65535.0
-
 _FILE = re.compile(r"PRS_(?P<level>L\w+?)_.*\.he5", re.IGNORECASE)
 
 
 def is_product(path: Path) -> bool:
     """Return whether this is a PRISMA file, of any level."""
     return path.is_file() and path.suffix.lower() == ".he5"
-
-
-@dataclass(frozen=True, slots=True)
-class _Channels:
-    """Acquired channels of one detector, by wavelength upwards (n channels)."""
-
-    detector: str
-    channel: NDArray[np.intp]  # position in the file
-    center_nm: NDArray[np.float64]
-    fwhm_nm: NDArray[np.float64]
-    gain: float
-    offset: float
-
-
-class _Product:
-    """An open file; each error names it."""
-
-    def __init__(self, href: str) -> None:
-        self.name = href
-        try:
-            self.file = h5py.File(href, "r")
-        except OSError as error:
-            raise ReadError(
-                f"{href} cannot be opened as HDF5: {error}; the file may be truncated, fetch it "
-                "again"
-            ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.file.close()
-
-    def optional(self, name: str) -> Any:
-        value = self.file.attrs.get(name)
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-    def attribute(self, name: str) -> Any:
-        value = self.optional(name)
-        if value is None:
-            raise FormatError(f"{self.name} has no attribute {name}; fetch the product again")
-        return value
-
-    def number(self, name: str) -> float:
-        try:
-            value = float(np.asarray(self.attribute(name), dtype=np.float64).reshape(()))
-        except (TypeError, ValueError) as error:
-            raise FormatError(f"{self.name}: attribute {name} is not a number") from error
-        if not np.isfinite(value):
-            raise FormatError(f"{self.name}: attribute {name} is {value}, expected a number")
-        return value
-
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        try:
-            values = np.asarray(self.attribute(name), dtype=np.float64).ravel()
-        except (TypeError, ValueError) as error:
-            raise FormatError(f"{self.name}: attribute {name} is not a list of numbers") from error
-        if not np.isfinite(values).all():
-            raise FormatError(f"{self.name}: attribute {name} has values that are not finite")
-        return values
-
-    def time(self, name: str) -> datetime:
-        text = str(self.attribute(name)).strip()
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise FormatError(f"{self.name}: attribute {name} is {text!r}, not a time") from error
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-    def dataset(self, where: str) -> h5py.Dataset:
-        found = self.file.get(f"{SWATH}/{where}")
-        if not isinstance(found, h5py.Dataset):
-            raise FormatError(f"{self.name} has no {where}; fetch the product again")
-        return found
-
-    def cube(self, detector: str) -> h5py.Dataset:
-        return self.dataset(f"Data Fields/{detector}_Cube")
-
-    def channels(self, detector: str) -> _Channels:
-        """Return the acquired channels of a detector; not acquired ones have centre 0."""
-        word = detector.capitalize()
-        center, fwhm = self.numbers(f"List_Cw_{word}"), self.numbers(f"List_Fwhm_{word}")
-        count = self.cube(detector).shape[1]
-        if not center.size == fwhm.size == count:
-            raise FormatError(
-                f"{self.name} lists {center.size} centres and {fwhm.size} widths for the {count} "
-                f"bands of {detector}_Cube; fetch the product again"
-            )
-        acquired = np.flatnonzero(center > 0)
-        if not acquired.size or (np.diff(center[acquired]) >= 0).any():
-            raise FormatError(
-                f"{self.name}: wavelengths of {detector} do not run down, as PRISMA's do; "
-                "fetch the product again"
-            )
-        low, high = (self.number(f"L2Scale{word}{end}") for end in ("Min", "Max"))
-        if not high > low:
-            raise FormatError(f"{self.name}: L2Scale{word} runs from {low:g} to {high:g}")
-        up = acquired[::-1]
-        return _Channels(detector, up, center[up], fwhm[up], (high - low) / _MAX_NUMBER, low)
 
 
 def read_acquisition(path: Path) -> Acquisition:
@@ -165,7 +54,7 @@ def read_acquisition(path: Path) -> Acquisition:
     if (name := _FILE.fullmatch(path.name)) and name["level"].upper() != "L2D":
         raise _other_level(path, name["level"].upper())
     try:
-        product = _Product(str(path))
+        product = Product(str(path))
     except ReadError as error:
         raise FormatError(str(error)) from error
     with product:
@@ -181,7 +70,7 @@ def _other_level(path: Path, level: str) -> UnsupportedError:
     )
 
 
-def _acquisition(product: _Product, path: Path) -> Acquisition:
+def _acquisition(product: Product, path: Path) -> Acquisition:
     elevation = 90.0 - product.number("Sun_zenith_angle")
     if elevation <= 0:
         raise UnsupportedError(
@@ -218,9 +107,9 @@ def _acquisition(product: _Product, path: Path) -> Acquisition:
     )
 
 
-def _require_companions(product: _Product) -> None:
+def _require_companions(product: Product) -> None:
     """Refuse a file without error matrices and angles on the grid of the cubes."""
-    shapes = {"Geometric Fields/Solar_Zenith_Angle": _cube_shape(product)[::2]}
+    shapes = {"Geometric Fields/Solar_Zenith_Angle": product.shape()[::2]}
     for detector in DETECTORS:
         where = f"Data Fields/{detector}_PIXEL_L2_ERR_MATRIX"
         shapes[where] = product.cube(detector).shape
@@ -233,8 +122,8 @@ def _require_companions(product: _Product) -> None:
             )
 
 
-def _grid(product: _Product) -> PixelGrid:
-    height, _, width = _cube_shape(product)
+def _grid(product: Product) -> PixelGrid:
+    height, _, width = product.shape()
     west, north = (product.number(f"Product_ULcorner_{axis}") for axis in ("easting", "northing"))
     east, south = (product.number(f"Product_LRcorner_{axis}") for axis in ("easting", "northing"))
     spacings = ((east - west) / max(width - 1, 1), (north - south) / max(height - 1, 1))
@@ -252,30 +141,13 @@ def _grid(product: _Product) -> PixelGrid:
     return PixelGrid(f"EPSG:{epsg}", transform, height, width)
 
 
-def _cube_shape(product: _Product) -> tuple[int, int, int]:
-    """Return rows, bands of both detectors and columns."""
-    cubes = [product.cube(detector) for detector in DETECTORS]
-    for cube in cubes:
-        if cube.ndim != 3 or cube.dtype != np.uint16:
-            raise FormatError(
-                f"{product.name}: {cube.name} is {cube.dtype} {cube.shape}, expected uint16 "
-                "(row, band, column); fetch the product again"
-            )
-    (rows, vnir, columns), (rows_2, swir, columns_2) = (cube.shape for cube in cubes)
-    if (rows, columns) != (rows_2, columns_2):
-        raise FormatError(
-            f"{product.name}: VNIR has {rows} x {columns} pixels, SWIR {rows_2} x {columns_2}"
-        )
-    return rows, vnir + swir, columns
-
-
-def _order(channels: list[_Channels]) -> NDArray[np.intp]:
+def _order(channels: list[Channels]) -> NDArray[np.intp]:
     """Return the positions that put VNIR followed by SWIR channels in order of wavelength."""
     return np.argsort(np.concatenate([part.center_nm for part in channels]), kind="stable")
 
 
 def _bands(
-    channels: list[_Channels],
+    channels: list[Channels],
 ) -> tuple[BandTable, tuple[float, ...], tuple[float, ...]]:
     vnir, swir = channels
     usable = np.concatenate(
@@ -301,9 +173,9 @@ def _bands(
     return table, gain, ordered(np.repeat([part.offset for part in channels], sizes))
 
 
-def _window(product: _Product) -> tuple[int, int]:
+def _window(product: Product) -> tuple[int, int]:
     """Return rows and columns of a window: whole HDF5 chunks, or a square where there are none."""
-    rows, bands, columns = _cube_shape(product)
+    rows, bands, columns = product.shape()
     chunks = [product.cube(detector).chunks for detector in DETECTORS]
     block = tuple(
         max((chunk[axis] for chunk in chunks if chunk), default=STRIP_ROWS) for axis in (0, 2)
@@ -328,11 +200,11 @@ class Reader:
     """
 
     def __init__(self, acquisition: Acquisition) -> None:
-        self._product = _Product(acquisition.asset("image").href)
+        self._product = Product(acquisition.asset("image").href)
         self._acquisition = acquisition
         try:
             self._channels = [self._product.channels(detector) for detector in DETECTORS]
-            rows, _, columns = _cube_shape(self._product)
+            rows, _, columns = self._product.shape()
         except FormatError as error:
             self.close()
             raise ReadError(str(error)) from error
@@ -382,7 +254,7 @@ class Reader:
         """
         box = (slice(row, row + height), slice(column, column + width))
         zenith = self._read("Geometric Fields/Solar_Zenith_Angle", box)
-        return (zenith == 0) * np.uint16(Basis.OUTSIDE)
+        return np.where(zenith == 0, np.uint16(Basis.OUTSIDE), np.uint16(0))
 
     def _read(self, where: str, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
