@@ -5,11 +5,13 @@ CF `grid_mapping` (with the `GeoTransform` attribute GDAL reads) on a scalar var
 versions of the conventions are pinned here: https://github.com/zarr-conventions, tags as of 2026.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.errors import FormatError
 from deepsalt.grid import cf_grid_mapping, parse_crs
 from deepsalt.types import PixelGrid
 
@@ -76,3 +78,22 @@ def pixel_centers(grid: PixelGrid) -> tuple[NDArray[np.float64], NDArray[np.floa
     y = f + e * (np.arange(grid.height, dtype=np.float64) + 0.5)
     x = c + a * (np.arange(grid.width, dtype=np.float64) + 0.5)
     return y, x
+
+
+def grid_of(attrs: Mapping[str, Any]) -> PixelGrid:
+    """Return the grid that `group_attrs` described.
+
+    Raises
+    ------
+    FormatError
+        The attributes do not describe one.
+    """
+    try:
+        height, width = attrs["spatial:shape"]
+        a, b, c, d, e, f = (float(value) for value in attrs["spatial:transform"])
+        crs = attrs.get("proj:code") or attrs["proj:wkt2"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"a Zarr group carries no proj and spatial attributes that place it ({error!r})"
+        ) from error
+    return PixelGrid(str(crs), (a, b, c, d, e, f), int(height), int(width))
