@@ -295,9 +295,10 @@ class _Files:
         mask[where] = 1
         numbers[where] = rng.integers(0, 12000, count)
         mask[:, ~strip.inside] = _OUTSIDE_MASK
-        flags = np.zeros(numbers.shape[1:], dtype=np.uint8)
+        flags = np.zeros_like(strip.cirrus)
         spots = rng.poisson(_SATURATED_PER_MILLION * flags.size / 1e6)
-        rows, columns = (rng.integers(0, extent, spots) for extent in flags.shape)
+        rows = rng.integers(0, flags.shape[0], spots)
+        columns = rng.integers(0, flags.shape[1], spots)
         vnir = np.flatnonzero(np.array(bands.centers_nm) < 902.0)
         numbers[vnir[:, None], rows, columns] = SATURATED
         flags[rows, columns] = _SATURATED_VNIR

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from deepsalt.errors import UsageError
 from deepsalt.simulate.cover import cloud, dry_vegetation, green_vegetation, haze_slope, open_water
@@ -171,7 +171,6 @@ class _Endmembers:
         self.absorption = _float32(water_absorption(GRID_NM) @ response)
         self.cloud = _float32(cloud(GRID_NM) @ response)
         self.haze = _float32(haze_slope(GRID_NM) @ response)
-        self.snr = _float32(snr(bands.centers_nm))
 
 
 class Scene:
@@ -193,6 +192,8 @@ class Scene:
         Clouds and sun.
     tilt_deg
         Angle between the swath and the grid; leaves nodata wedges at the corners.
+    snr_at_30
+        Signal-to-noise ratio per band at a reflectance of 0.3 (nb,); EnMAP's when None.
     """
 
     def __init__(
@@ -205,11 +206,13 @@ class Scene:
         seed: int,
         weather: Weather,
         tilt_deg: float = 3.0,
+        snr_at_30: ArrayLike | None = None,
     ) -> None:
         rng = np.random.default_rng([seed, 2])
         self.grid, self.bands, self.weather = grid, bands, weather
         self._landscape, self._start, self._seed = landscape, start, seed
         self._ends = _Endmembers(np.random.default_rng([landscape.seed, 3]), landscape, bands)
+        self._snr = _float32(np.asarray(snr(bands.centers_nm) if snr_at_30 is None else snr_at_30))
         self._sky = Sky(rng, weather, grid)
         self._tilt = np.radians(tilt_deg)
         self._longitude, self._latitude = pixel_centers(grid)
@@ -258,7 +261,7 @@ class Scene:
             )
             seen = self._through(clear, [layer[part] for layer in sky])
             noise = rng.standard_normal(seen.shape, dtype=np.float32)
-            reflectance[:, part] = (seen + noise * noise_sd(seen, self._ends.snr)).T
+            reflectance[:, part] = (seen + noise * noise_sd(seen, self._snr)).T
         inside = self._inside(column, row)
         reflectance[:, ~inside] = np.nan
         opacity, shadow, cirrus, haze = (layer.reshape(h, w) for layer in sky)
