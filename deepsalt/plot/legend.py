@@ -1,5 +1,6 @@
 """The words of a quicklook: legend with shares, heading, and which quantity is shown."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_CHARACTERS_PER_INCH = 15  # of the foot's 7.5 point type, on average
 _SENSORS = {"enmap": "EnMAP", "prisma": "PRISMA", "generic": "other sensor"}
 
 
@@ -74,11 +76,14 @@ def _area(axes: "Axes", y: float, mosaic: xr.Dataset, estimated: int, measured: 
     km2 = width_m * height_m / 1e6
     crs = grid.crs if ":" in grid.crs[:8] else "own CRS"
     lines = (
-        f"estimated {estimated * km2:,.0f} km\N{SUPERSCRIPT TWO} of "
-        f"{measured * km2:,.0f} km\N{SUPERSCRIPT TWO} measured",
+        f"estimated {_km2(estimated * km2)} of {_km2(measured * km2)} measured",
         f"cells {width_m:.0f} \N{MULTIPLICATION SIGN} {height_m:.0f} m on the ground ({crs})",
     )
     axes.text(0.07, y, "\n".join(lines), fontsize=7.5, color=FAINT, va="top", linespacing=1.5)
+
+
+def _km2(area: float) -> str:
+    return f"{area:,.{1 if area < 10 else 0}f} km\N{SUPERSCRIPT TWO}"
 
 
 def write_captions(
@@ -96,7 +101,8 @@ def write_captions(
         color=FAINT,
         va="top",
     )
-    foot = "\n".join(line for line in (_quantity(mosaic), note) if line)
+    columns = int((width - 1.0) * _CHARACTERS_PER_INCH)
+    foot = "\n".join(line for text in (_quantity(mosaic), note) for line in wrap(text, columns))
     figure.text(left, 0.5 / height, foot, fontsize=7.5, color=FAINT, va="top", linespacing=1.5)
 
 

@@ -116,13 +116,22 @@ def _measured_window(
         columns |= measured.any(axis=0)
     if not rows.any():
         return (0, grid.height), (0, grid.width)
-    return _span(rows), _span(columns)
+    # A strip as narrow as a single swath would leave no room for the scale bar and the labels.
+    least = max(_length(rows), _length(columns)) // 2
+    return _span(rows, least), _span(columns, least)
 
 
-def _span(flags: NDArray[np.bool_]) -> tuple[int, int]:
+def _length(flags: NDArray[np.bool_]) -> int:
     places = np.flatnonzero(flags)
-    margin = max(1, len(places) // 50)
-    return max(0, int(places[0]) - margin), min(flags.size, int(places[-1]) + 1 + margin)
+    return int(places[-1] - places[0]) + 1
+
+
+def _span(flags: NDArray[np.bool_], least: int) -> tuple[int, int]:
+    """Return the window of the flags that are set, with a margin and at least so long if it can."""
+    length = _length(flags)
+    margin = max(1, length // 50, (least - length) // 2)
+    first = int(np.flatnonzero(flags)[0])
+    return max(0, first - margin), min(flags.size, first + length + margin)
 
 
 def _strips(start: int, stop: int, width: int, factor: int) -> Iterator[slice]:
