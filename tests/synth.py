@@ -103,7 +103,8 @@ def write_tiff(
         compress="deflate",
     ) as raster:
         raster.write(pixels)
-        raster.update_tags(**(tags or {}))
+        if tags:  # rewriting tags moves the directory to the end of the file
+            raster.update_tags(**tags)
         for index, own in enumerate(band_tags or [], start=1):
             raster.update_tags(index, **own)
     return path

@@ -84,9 +84,8 @@ def open_raster(href: str) -> DatasetReader:
         try:
             return rasterio.open(href, sharing=False)
         except RasterioError as error:
-            raise ReadError(f"{href} cannot be opened as a raster: {error}; fetch it again") from (
-                error
-            )
+            message = f"{href} cannot be opened as a raster: {error}; fetch it again"
+            raise ReadError(message) from error
 
 
 def read_raster(

@@ -1,0 +1,252 @@
+"""Bad products get one clear sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepsalt.errors import DeepsaltError, FormatError, GridError, UnsupportedError
+from deepsalt.scenes.base import read_acquisition
+from tests.synth import SCENE, random_numbers, write_enmap, write_tiff
+from tests.synth_prisma import NAME, write_prisma
+
+
+def small(parent: Path, **options: object) -> Path:
+    return write_enmap(parent, shape=(32, 32), **options)  # type: ignore[arg-type]
+
+
+def metadata(folder: Path) -> Path:
+    return next(folder.glob("*METADATA.XML"))
+
+
+def without(layer: str) -> Callable[[Path], Path]:
+    def build(parent: Path) -> Path:
+        folder = small(parent)
+        next(folder.glob(f"*{layer}.*")).unlink()
+        return folder
+
+    return build
+
+
+def with_xml(change: Callable[[str], str]) -> Callable[[Path], Path]:
+    def build(parent: Path) -> Path:
+        folder = small(parent)
+        path = metadata(folder)
+        path.write_text(change(path.read_text()))
+        return folder
+
+    return build
+
+
+def truncated_image(parent: Path) -> Path:
+    folder = small(parent)
+    image = next(folder.glob("*SPECTRAL_IMAGE*"))
+    image.write_bytes(image.read_bytes()[: image.stat().st_size * 2 // 3])
+    return folder
+
+
+def headless_image(parent: Path) -> Path:
+    folder = small(parent)
+    next(folder.glob("*SPECTRAL_IMAGE*")).write_bytes(b"II*\0")
+    return folder
+
+
+def three_bands(parent: Path) -> Path:
+    folder = small(parent)
+    write_tiff(next(folder.glob("*SPECTRAL_IMAGE*")), random_numbers(3, (32, 32), seed=1))
+    return folder
+
+
+def other_size(layer: str, count: int) -> Callable[[Path], Path]:
+    def build(parent: Path) -> Path:
+        folder = small(parent)
+        write_tiff(next(folder.glob(f"*{layer}*")), np.zeros((count, 30, 32), np.uint8))
+        return folder
+
+    return build
+
+
+def two_products(parent: Path) -> Path:
+    folder = small(parent)
+    for file in folder.iterdir():
+        (folder / file.name.replace("_003_", "_004_")).write_bytes(file.read_bytes())
+    return folder
+
+
+def prisma(**options: object) -> Callable[[Path], Path]:
+    def build(parent: Path) -> Path:
+        return write_prisma(parent / NAME, shape=(4, 5), **options)  # type: ignore[arg-type]
+
+    return build
+
+
+def prisma_without_attribute(name: str) -> Callable[[Path], Path]:
+    return prisma(attributes={name: None})
+
+
+def named_prisma(name: str) -> Callable[[Path], Path]:
+    def build(parent: Path) -> Path:
+        return write_prisma(parent / name, shape=(4, 5))
+
+    return build
+
+
+def truncated_prisma(parent: Path) -> Path:
+    path = write_prisma(parent / NAME, shape=(4, 5))
+    path.write_bytes(path.read_bytes()[:-2000])
+    return path
+
+
+def desis(parent: Path) -> Path:
+    folder = parent / "DESIS-HSI-L2A-DT1234567890_001-20240501T100000-V0220"
+    folder.mkdir()
+    write_tiff(folder / f"{folder.name}-SPECTRAL_IMAGE.tif", random_numbers(3, (8, 8), seed=1))
+    return folder
+
+
+def desis_file(parent: Path) -> Path:
+    return next(desis(parent).iterdir())
+
+
+def text_file(parent: Path) -> Path:
+    (parent / "notes.txt").write_text("nothing")
+    return parent / "notes.txt"
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
+    "no such path": (lambda p: p / "none", FormatError, "does not exist"),
+    "not a product": (text_file, FormatError, "is not a product deepsalt reads"),
+    "empty folder": (lambda p: p, FormatError, "is not a product deepsalt reads"),
+    **{
+        f"no {layer}": (without(layer), FormatError, f"has no file {layer} of scene {SCENE}")
+        for layer in ("QL_QUALITY_CLOUD", "QL_PIXELMASK", "METADATA", "SPECTRAL_IMAGE")
+    },
+    "malformed XML": (with_xml(lambda t: t[:500]), FormatError, "cannot be read as XML"),
+    "empty XML": (with_xml(lambda t: ""), FormatError, "cannot be read as XML"),
+    "DTD bomb": (
+        with_xml(lambda t: t.replace("<level_X>", f"{BOMB}<level_X>", 1)),
+        FormatError,
+        "declares a document type or entities",
+    ),
+    "no band descriptions": (
+        with_xml(lambda t: t.replace("bandCharacterisation", "nothing")),
+        FormatError,
+        "has no bands in specific/bandCharacterisation",
+    ),
+    "a wavelength that is text": (
+        with_xml(lambda t: t.replace(">418.2<", ">NaN<")),
+        FormatError,
+        r"bandID\[1\]/wavelengthCenterOfBand is 'NaN', expected a number",
+    ),
+    "a missing width": (
+        with_xml(lambda t: t.replace("<FWHMOfBand>6.6675</FWHMOfBand>", "")),
+        FormatError,
+        r"bandID\[2\]/FWHMOfBand is '', expected a number",
+    ),
+    "bands numbered twice": (
+        with_xml(lambda t: t.replace('bandID number="7"', 'bandID number="8"')),
+        FormatError,
+        "does not number the 224 elements",
+    ),
+    "no time": (with_xml(lambda t: t.replace("startTime", "x")), FormatError, "no element"),
+    "three corners": (
+        with_xml(lambda t: t.replace("lower_left", "nowhere")),
+        FormatError,
+        "gives 3 of the 4 corners",
+    ),
+    "size in XML differs": (
+        with_xml(lambda t: t.replace("<rows>32<", "<rows>33<")),
+        FormatError,
+        "has 32 x 32 pixels but its METADATA.XML says 33 x 32",
+    ),
+    "truncated image": (truncated_image, FormatError, "is truncated: it has"),
+    "image without header": (headless_image, FormatError, "cannot be opened as a raster"),
+    "wrong band count": (three_bands, FormatError, "has 3 bands but its METADATA.XML describes"),
+    "quality layer of another size": (
+        other_size("QL_QUALITY_HAZE", 1),
+        FormatError,
+        "QL_QUALITY_HAZE.TIF has 1 bands of 30 x 32 pixels",
+    ),
+    "pixel mask with one band": (
+        other_size("QL_PIXELMASK", 1),
+        FormatError,
+        "should have 224 on the grid",
+    ),
+    "two products in a folder": (two_products, FormatError, "holds files of 2 products"),
+    "L1B": (
+        lambda p: small(p, scene=SCENE.replace("L2A", "L1B")),
+        UnsupportedError,
+        "is EnMAP L1B; deepsalt needs surface reflectance",
+    ),
+    "L1C": (
+        lambda p: small(p, scene=SCENE.replace("L2A", "L1C")),
+        UnsupportedError,
+        "is EnMAP L1C",
+    ),
+    "L1C under another name": (
+        with_xml(lambda t: t.replace(">L2A<", ">L1C<")),
+        UnsupportedError,
+        "is EnMAP L1C",
+    ),
+    "night": (lambda p: small(p, sun_elevation=-4.0), UnsupportedError, "is a night pass"),
+    "unknown CRS": (lambda p: small(p, crs=None), GridError, "no known coordinate reference"),
+    "DESIS folder": (desis, UnsupportedError, "is a DESIS product"),
+    "DESIS file": (desis_file, UnsupportedError, "is a DESIS product"),
+    "PRISMA L1": (
+        named_prisma(NAME.replace("L2D_STD", "L1_STD_OFFL")),
+        UnsupportedError,
+        "is PRISMA L1;",
+    ),
+    "PRISMA L2C": (named_prisma(NAME.replace("L2D", "L2C")), UnsupportedError, "is PRISMA L2C"),
+    "PRISMA level attribute": (
+        prisma(attributes={"Processing_Level": b"2B"}),
+        UnsupportedError,
+        "is PRISMA 2B",
+    ),
+    "PRISMA night": (
+        prisma(attributes={"Sun_zenith_angle": 95.0}),
+        UnsupportedError,
+        "is a night pass",
+    ),
+    "PRISMA truncated": (truncated_prisma, FormatError, "cannot be opened as HDF5"),
+    "PRISMA wavelengths out of order": (
+        prisma(attributes={"List_Cw_Vnir": np.linspace(402, 973, 66)}),
+        FormatError,
+        "wavelengths of VNIR do not run down",
+    ),
+    "PRISMA wavelengths of another count": (
+        prisma(attributes={"List_Cw_Swir": np.linspace(2400, 950, 100)}),
+        FormatError,
+        "lists 100 centres and 173 widths for the 173 bands",
+    ),
+    "PRISMA corners of another size": (
+        prisma(attributes={"Product_LRcorner_easting": 500115.0 + 150.0}),
+        FormatError,
+        "37.5000 m per pixel",
+    ),
+    "PRISMA scale upside down": (
+        prisma(attributes={"L2ScaleSwirMax": -1.0}),
+        FormatError,
+        "L2ScaleSwir runs from",
+    ),
+    **{
+        f"PRISMA without {name}": (
+            prisma_without_attribute(name),
+            FormatError,
+            f"has no attribute {name}",
+        )
+        for name in ("List_Cw_Vnir", "L2ScaleVnirMin", "Epsg_Code", "Product_StartTime")
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_bad_product_is_refused_with_one_sentence(tmp_path: Path, case: str) -> None:
+    build, kind, sentence = CASES[case]
+    path = build(tmp_path)
+    with pytest.raises(kind, match=sentence) as caught:
+        read_acquisition(path)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
