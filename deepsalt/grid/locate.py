@@ -19,6 +19,10 @@ _EDGE_TOLERANCE_PX = 1e-6
 """A centre this close to a source pixel's west or north edge belongs to that pixel: the last bits
 of a coordinate differ with the origin they are counted from, the answer must not."""
 
+_TEAR = 100.0
+"""Ratio of the longest to the usual step along a scene's edge that no projection reaches by
+distortion within one scene."""
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -53,7 +57,7 @@ def locate(target: PixelGrid, scene: PixelGrid) -> Location | None:
     Raises
     ------
     GridError
-        The scene reaches beyond where the target's CRS is defined.
+        The scene reaches beyond where the target's CRS is defined, or across its edge.
     """
     window = _window(target, scene)
     if window is None:
@@ -113,8 +117,13 @@ def outline(grid: PixelGrid, crs: str) -> tuple[NDArray[np.float64], NDArray[np.
     column = np.r_[columns, np.full_like(rows, grid.width), columns[::-1], np.zeros_like(rows)]
     row = np.r_[np.zeros_like(columns), rows, np.full_like(columns, grid.height), rows[::-1]]
     x, y = _points(grid, crs, column, row)
-    margin = float(np.hypot(np.diff(x), np.diff(y)).max())
-    return x, y, margin
+    steps = np.hypot(np.diff(x), np.diff(y))
+    if steps.max() > _TEAR * np.median(steps):
+        raise GridError(
+            f"a scene in {grid.crs} with bounds {grid.bounds} is torn apart by the edge of {crs} "
+            "(the 180 degree meridian, for a world-wide one); give a regional --crs"
+        )
+    return x, y, float(steps.max())
 
 
 def interior(
