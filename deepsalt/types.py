@@ -181,6 +181,8 @@ class Acquisition:
         Corners (longitude, latitude), degrees WGS84, closed ring.
     sun_elevation_deg, cloud_cover_pct, overall_quality
         Provider's scene statistics; None when not given. Quality: 0 nominal, 1 reduced, 2 low.
+    simulated
+        Whether the pixels were simulated; labels everything made from them.
     """
 
     collection: str
@@ -202,6 +204,7 @@ class Acquisition:
     sun_elevation_deg: float | None = None
     cloud_cover_pct: float | None = None
     overall_quality: int | None = None
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would make reflectance or identity ambiguous."""

@@ -98,7 +98,7 @@ def search(
 
 
 def _show(selection: Selection, as_json: bool) -> None:
-    from flows.pipeline import find_items
+    from flows.selection import find_items
 
     items = find_items(selection)
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
+from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig
 from flows.options import (
     Area,
     Bbox,
@@ -25,6 +25,7 @@ from flows.options import (
     MaxQuality,
     Model,
     Resolution,
+    RetryQuarantined,
     Scheduler,
     Workers,
     explain,
@@ -76,6 +77,7 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         model: Model = None,
         workers: Workers = None,
         scheduler: Scheduler = None,
+        retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
         as_json: Json = False,
     ) -> None:
@@ -90,9 +92,14 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
             limit=limit,
         )
         compute = compute_of(workers, scheduler)
-        mosaic = mosaic_of(crs, resolution, datetime, compute)
-        scene = SceneConfig(model=model and model.absolute(), compute=compute)
-        config = RunConfig(selection=selection, out=out.absolute(), scene=scene, mosaic=mosaic)
+        grid = grid_of(crs, resolution)
+        config = RunConfig(
+            selection=selection,
+            out=out.absolute(),
+            scene=SceneConfig(model=model and model.absolute(), grid=grid, compute=compute),
+            mosaic=MosaicConfig(grid=grid, datetime=datetime, compute=compute),
+            retry_quarantined=retry_quarantined,
+        )
         action(config, prefect, as_json)
 
     verb.__doc__ = action.__doc__
@@ -112,10 +119,8 @@ def compute_of(workers: int | None, scheduler: str | None) -> Compute:
     return Compute(workers=workers, scheduler=scheduler)
 
 
-def mosaic_of(
-    crs: str | None, resolution_m: float | None, datetime: str | None, compute: Compute
-) -> MosaicConfig:
-    """Return the mosaic that these options describe.
+def grid_of(crs: str | None, resolution_m: float | None) -> Grid:
+    """Return the grid that these options describe.
 
     Raises
     ------
@@ -123,7 +128,7 @@ def mosaic_of(
         A cell size that is not positive.
     """
     try:
-        return MosaicConfig(crs=crs, resolution_m=resolution_m, datetime=datetime, compute=compute)
+        return Grid(crs=crs, resolution_m=resolution_m)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 
@@ -145,13 +150,10 @@ def _run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """
     from flows.progress import bars
     from flows.show import run_lines
+    from flows.start import start_run
 
-    if by_prefect:
-        from flows.prefect_run import run
-    else:
-        from flows.pipeline import run
     with bars() as progress:
-        result = run(config, progress=progress)
+        result = start_run(config, by_prefect=by_prefect, progress=progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(run_lines(result)))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
@@ -161,6 +163,8 @@ def scene(
     item: Annotated[str, typer.Argument(help="STAC Item file, or product folder or file.")],
     out: Out,
     model: Model = None,
+    crs: Crs = None,
+    resolution: Resolution = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
     scale: Annotated[
@@ -172,11 +176,16 @@ def scene(
     as_json: Json = False,
 ) -> None:
     """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
-    from flows.pipeline import load_item, process_scene
+    from flows.pipeline import process_scene
     from flows.progress import bars
+    from flows.selection import load_item
     from flows.show import scene_line
 
-    config = SceneConfig(model=model and model.absolute(), compute=compute_of(workers, scheduler))
+    config = SceneConfig(
+        model=model and model.absolute(),
+        grid=grid_of(crs, resolution),
+        compute=compute_of(workers, scheduler),
+    )
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:
         result = process_scene(found, str(out.absolute()), config, progress)
@@ -198,7 +207,11 @@ def mosaic_build(
     from flows.progress import bars
     from flows.show import mosaic_line
 
-    config = mosaic_of(crs, resolution, datetime, compute_of(workers, scheduler))
+    config = MosaicConfig(
+        grid=grid_of(crs, resolution),
+        datetime=datetime,
+        compute=compute_of(workers, scheduler),
+    )
     with bars() as progress:
         result = build_mosaic(str(store.absolute()), config, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else mosaic_line(result))
@@ -207,14 +220,15 @@ def mosaic_build(
 @mosaic_app.command("history", epilog="Example: `deepsalt mosaic history store`")
 def mosaic_history(store: Store, as_json: Json = False) -> None:
     """List the published versions of a mosaic, newest last."""
-    from flows.pipeline import history
-    from flows.show import history_line
+    from deepsalt.store import Store as OpenStore
+    from deepsalt.store import history
+    from flows.show import version_facts, version_line
 
-    versions = history(store)
+    versions = history(OpenStore.open(store))
     if as_json:
-        typer.echo(json.dumps([asdict(version) for version in versions]))
+        typer.echo(json.dumps([version_facts(version) for version in versions]))
     else:
-        typer.echo("\n".join(history_line(version) for version in versions))
+        typer.echo("\n".join(version_line(version) for version in versions))
 
 
 def check(store: Store, as_json: Json = False) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from deepsalt.errors import RunError
@@ -17,8 +18,13 @@ def threads_per_worker(compute: Compute) -> int:
 
 
 @contextmanager
-def computing(compute: Compute) -> Iterator[None]:
+def computing(compute: Compute) -> Iterator[Executor]:
     """Make the configured workers the ones that Dask uses inside the `with` block.
+
+    Yields
+    ------
+    Executor
+        Runs plain functions on the same workers.
 
     Raises
     ------
@@ -29,15 +35,14 @@ def computing(compute: Compute) -> Iterator[None]:
 
     with ExitStack() as stack:
         if compute.scheduler is None and compute.workers is None:
-            stack.enter_context(
-                dask.config.set(scheduler="threads", num_workers=threads_per_worker(compute))
-            )
+            threads = threads_per_worker(compute)
+            stack.enter_context(dask.config.set(scheduler="threads", num_workers=threads))
+            yield stack.enter_context(ThreadPoolExecutor(threads))
         else:
-            _connect(compute, stack)
-        yield
+            yield _connect(compute, stack)
 
 
-def _connect(compute: Compute, stack: ExitStack) -> None:
+def _connect(compute: Compute, stack: ExitStack) -> Executor:
     from distributed import Client, LocalCluster
 
     address: object = compute.scheduler
@@ -50,9 +55,11 @@ def _connect(compute: Compute, stack: ExitStack) -> None:
             )
         )
     try:
-        stack.enter_context(Client(address, timeout=_CONNECT_TIMEOUT_S))
+        client = stack.enter_context(Client(address, timeout=_CONNECT_TIMEOUT_S))
     except OSError as error:
         raise RunError(
             f"no Dask scheduler answers at {compute.scheduler} ({error}); "
             "start one with `dask scheduler`, or leave out --scheduler to compute on this machine"
         ) from error
+    executor: Executor = stack.enter_context(client.get_executor())
+    return executor

@@ -37,24 +37,30 @@ class Compute(_Closed):
     scheduler: str | None = Field(None, description="address of a running Dask scheduler")
 
 
+class Grid(_Closed):
+    """Grid of the mosaic; what is not given is the store's, else EPSG:6933 at 30 m."""
+
+    crs: str | None = Field(None, description="projected CRS in metres")
+    resolution_m: float | None = Field(None, gt=0, description="cell size, metres")
+
+
 class SceneConfig(_Closed):
     """What shapes one scene product."""
 
     model: Path | None = Field(None, description="model folder; none means the shipped model")
+    grid: Grid = Grid()
     compute: Compute = Compute()
 
 
 class MosaicConfig(_Closed):
     """What shapes the mosaic."""
 
-    crs: str | None = Field(
-        None, description="projected CRS; none means the store's, else EPSG:6933"
-    )
-    resolution_m: float | None = Field(
-        None, gt=0, description="cell size, metres; none means the store's, else 30"
-    )
+    grid: Grid = Grid()
     datetime: str | None = Field(
         None, description="period of the mosaic, A/B; none means one period over all dates"
+    )
+    products: tuple[str, ...] | None = Field(
+        None, description="scene products to add; none means every complete one of the store"
     )
     compute: Compute = Compute()
 
@@ -66,3 +72,4 @@ class RunConfig(_Closed):
     out: Path = Field(description="folder of the store")
     scene: SceneConfig = SceneConfig()
     mosaic: MosaicConfig = MosaicConfig()
+    retry_quarantined: bool = Field(False, description="try scenes again that could never work")

@@ -41,6 +41,9 @@ Workers = Annotated[
     typer.Option(min=1, help="Local worker processes; threads in this process without it."),
 ]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
+RetryQuarantined = Annotated[
+    bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")
+]
 ByPrefect = Annotated[
     bool, typer.Option("--prefect", help="Run through the Prefect flows instead of directly.")
 ]

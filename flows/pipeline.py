@@ -5,21 +5,22 @@ so that the command (directly) and the Prefect flows (one flow run per scene and
 same work in the same order.
 """
 
-import logging
 from collections.abc import Callable
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from deepsalt.errors import DeepsaltError, InputError, ReadError, UsageError
+from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.types import Acquisition, Report
-from flows.config import MosaicConfig, RunConfig, SceneConfig, Selection
-from flows.progress import Progress, Silent
+from flows.compute import computing
+from flows.config import MosaicConfig, RunConfig, SceneConfig
+from flows.progress import Progress, Silent, chunk_bar
+from flows.selection import Scene, find_scenes
+from flows.stores import open_store, period_of, refuse_other_grid
 
 if TYPE_CHECKING:
-    import pystac
-
-log = logging.getLogger(__name__)
+    from deepsalt.store import Store
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,22 @@ class SceneResult:
     ----------
     scene
         Scene key.
-    product
-        Name of the scene product.
     status
-        ``written``, ``present`` (was complete before) or ``quarantined``.
+        ``written``, ``present`` (was complete before), ``quarantined`` (can never work) or
+        ``failed`` (may work another time).
+    product
+        Name of the scene product; empty when there is none.
     pixels, estimated
         Pixels of the scene, and those with an estimate.
     by_basis
         Pixels per `Basis` bit, lower case.
     reason
-        Why a scene is quarantined.
+        Why a scene is quarantined or failed.
     """
 
     scene: str
-    product: str
     status: str
+    product: str = ""
     pixels: int = 0
     estimated: int = 0
     by_basis: dict[str, int] = field(default_factory=dict)
@@ -63,63 +65,227 @@ class MosaicResult:
         Scene products in it.
     tiles, composed
         Tiles of the mosaic, and those that had to be composed anew.
+    pixels, estimated
+        Cells of the mosaic's tiles, and those with an estimate.
+    by_basis
+        Cells per `Basis` bit, lower case.
     """
 
     version: str
     products: int
     tiles: int
     composed: int
+    pixels: int = 0
+    estimated: int = 0
+    by_basis: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """Outcome of a run; `exit_code` is the command's."""
+    """Outcome of a run: every scene, and the mosaic (None when no scene could be mapped)."""
 
     scenes: tuple[SceneResult, ...]
     mosaic: MosaicResult | None
 
     @property
-    def quarantined(self) -> tuple[SceneResult, ...]:
-        """Scenes that cannot work, with the reason."""
-        return tuple(scene for scene in self.scenes if scene.status == "quarantined")
-
-    @property
     def exit_code(self) -> int:
-        """0 when everything is in the mosaic, 3 when some scenes are quarantined."""
-        return 3 if self.quarantined else 0
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A scene that was found: its Item and what we made of it."""
-
-    item: "pystac.Item"
-    acquisition: Acquisition
+        """Exit code: 0 all done, 1 nothing could be mapped, 3 some scenes are left out."""
+        if self.mosaic is None:
+            return 1
+        return 0 if all(scene.product for scene in self.scenes) else 3
 
 
 Process = Callable[[dict[str, Any], str, SceneConfig], SceneResult]
 Build = Callable[[str, MosaicConfig], MosaicResult]
 
 
-def find_items(selection: Selection) -> "list[pystac.Item]":
-    """Search the catalogue.
+def process_scene(
+    item: dict[str, Any], out: str, config: SceneConfig, progress: Progress | None = None
+) -> SceneResult:
+    """Stage 1: map one scene on its own grid into the store; at once when that was done before.
+
+    Parameters
+    ----------
+    item
+        STAC Item of the scene.
+    out
+        Folder of the store; made when it does not exist.
+    config
+        Model, and what computes.
+    progress
+        Told about chunks when they are computed in this process.
+
+    Raises
+    ------
+    InputError
+        A scene that cannot be used.
+    ReadError
+        Pixels that cannot be read.
+    StoreError
+        A store that cannot be written, or is of another model or grid.
+    """
+    from catalog.items import parse_item
+    from deepsalt.cube.load import open_scene
+    from deepsalt.cube.quality import mark_valid
+    from deepsalt.model.load import model_ref
+    from deepsalt.predict import predict_cube
+    from deepsalt.products import is_complete, product_key, product_name, read_marker, write_product
+    from flows.publication import publish_product
+
+    acquisition = parse_item(item)
+    ref = model_ref(config.model)
+    store = open_store(out, ref, config.grid)
+    name = product_name(acquisition, ref)
+    path = store.scenes / f"{name}.zarr"
+    status = "present" if is_complete(path) else "written"
+    if status == "written":
+        with computing(config.compute):
+            layers = predict_cube(mark_valid(open_scene(acquisition)), ref)
+            with chunk_bar(progress or Silent(), acquisition.scene_id, layers["basis"].data):
+                write_product(
+                    layers,
+                    store.scenes,
+                    name=name,
+                    key=product_key(acquisition, ref),
+                    acquisition=acquisition,
+                    ref=ref,
+                    attrs={"simulated": acquisition.simulated},
+                )
+    marker = read_marker(path)
+    publish_product(store, marker, acquisition, ref)
+    return _result(acquisition, status, name, marker.report)
+
+
+def _result(acquisition: Acquisition, status: str, name: str, report: Report) -> SceneResult:
+    return SceneResult(
+        scene=acquisition.key,
+        status=status,
+        product=name,
+        pixels=report.pixels,
+        estimated=report.estimated,
+        by_basis=dict(report.by_basis),
+    )
+
+
+def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
+    """Stage 2: composite the complete scene products of a store and publish the mosaic.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    config
+        Grid and period.
+    progress
+        Told about tiles.
 
     Raises
     ------
     UsageError
-        A filter that makes no sense, an area file that cannot be read.
-    RunError
-        A STAC API that does not answer.
+        The store has no complete product in the period.
+    StoreError
+        A store that cannot be written, or has another grid.
     """
-    from catalog.search import Query, read_area, search
+    from deepsalt.mosaic import all_sets, begin_build, compose_tile, united_sets
+    from deepsalt.store import Store
+    from flows.publication import publish_mosaic
 
-    query = Query(
-        collections=selection.collections,
-        bbox=selection.bbox,
-        area=read_area(selection.area) if selection.area else None,
-        datetime=selection.datetime,
-        max_cloud_pct=selection.max_cloud_pct,
-        max_quality=selection.max_quality,
-        limit=selection.limit,
+    shown = progress or Silent()
+    store = Store.open(out)
+    refuse_other_grid(store, config.grid)
+    period = period_of(config.datetime)
+    sets = (
+        all_sets(store) if config.products is None else united_sets(store, period, config.products)
     )
-    return search(selection.catalogue, query)
+    with begin_build(store, sets) as build:
+        shown.start("tiles", len(build.tasks))
+        with computing(config.compute) as executor:
+            for done in as_completed([executor.submit(compose_tile, task) for task in build.tasks]):
+                done.result()
+                shown.advance("tiles")
+        version = build.publish()
+        report = build.report()
+        publish_mosaic(store, version)
+    return MosaicResult(
+        version=version.id,
+        products=len(version.products),
+        tiles=len(build.tiles),
+        composed=len(build.tasks),
+        pixels=report.pixels,
+        estimated=report.estimated,
+        by_basis=dict(report.by_basis),
+    )
+
+
+def run(
+    config: RunConfig,
+    *,
+    process: Process | None = None,
+    build: Build | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Search, map every scene, build and publish the mosaic.
+
+    A scene that cannot work is quarantined with the reason and the rest goes on; a store that
+    cannot be written ends the run. What is complete is never done again.
+
+    Parameters
+    ----------
+    config
+        The run.
+    process, build
+        The two stages; `process_scene` and `build_mosaic` without them.
+    progress
+        Told about scenes, chunks and tiles.
+
+    Raises
+    ------
+    UsageError
+        The search finds nothing that can be used.
+    StoreError
+        The store cannot be written, or is of another grid or model.
+    """
+    from deepsalt.model.load import model_ref
+
+    shown = progress or Silent()
+    process = process or partial(process_scene, progress=shown)
+    build = build or partial(build_mosaic, progress=shown)
+    found = find_scenes(config.selection)
+    layout = period_of(config.mosaic.datetime).layout
+    ref = model_ref(config.scene.model)
+    store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
+    shown.start("scenes", len(found.scenes))
+    results = [
+        SceneResult(scene=name, status="quarantined", reason=reason)
+        for name, reason in found.refused.items()
+    ]
+    for scene in found.scenes:
+        results.append(_attempt(scene, store, config, process))
+        shown.advance("scenes")
+    done = tuple(each.product for each in results if each.product)
+    if not done:
+        return RunResult(tuple(results), None)
+    mosaic = config.mosaic.model_copy(update={"products": done})
+    return RunResult(tuple(results), build(str(config.out), mosaic))
+
+
+def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) -> SceneResult:
+    """Map a scene; when it can never work, quarantine it with the reason."""
+    key = scene.acquisition.key
+    if not config.retry_quarantined and key in store.quarantined():
+        return SceneResult(scene=key, status="quarantined", reason=store.quarantined()[key])
+    try:
+        result = process(scene.item, str(config.out), config.scene)
+    except (FormatError, GridError, ReadError) as error:
+        if isinstance(error, ReadError) and not is_local(scene.acquisition):
+            # A server may have been away for a moment; the next run tries again.
+            return SceneResult(scene=key, status="failed", reason=str(error))
+        store.quarantine(key, str(error))
+        return SceneResult(scene=key, status="quarantined", reason=str(error))
+    store.release(key)
+    return result
+
+
+def is_local(acquisition: Acquisition) -> bool:
+    """Whether the pixels lie in a file of this machine."""
+    return "://" not in acquisition.asset("image").href

@@ -8,7 +8,7 @@ run.
 import os
 from typing import Any
 
-# Nothing phones home; read when prefect is imported.
+# Nothing phones home; prefect reads these when it is imported, hence before the imports below.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
@@ -27,6 +27,6 @@ def _build(out: str, config: MosaicConfig) -> pipeline.MosaicResult:
     return pipeline.MosaicResult(**build_mosaic(out, config))
 
 
-def run(config: RunConfig, progress: Progress) -> pipeline.RunResult:
+def run_flows(config: RunConfig, progress: Progress) -> pipeline.RunResult:
     """Do what `flows.pipeline.run` does, each stage as a Prefect flow run."""
     return pipeline.run(config, process=_process, build=_build, progress=progress)

@@ -1,10 +1,12 @@
 """How a run tells what it is doing, without knowing who listens."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from dask.array import Array
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -74,3 +76,26 @@ class _Bars:
 
     def note(self, message: str) -> None:
         self._shown.console.print(message)
+
+
+@contextmanager
+def chunk_bar(progress: Progress, stage: str, layer: "Array") -> Iterator[None]:
+    """Advance a stage with each chunk of `layer` that Dask computes in this process.
+
+    A distributed scheduler computes elsewhere; then the stage only starts and ends.
+    """
+    from dask.callbacks import Callback
+
+    total = math.prod(layer.numblocks)
+    progress.start(stage, total)
+    done = 0
+
+    def count(key: object, *_: object) -> None:
+        nonlocal done
+        if isinstance(key, tuple) and key[0] == layer.name:
+            done += 1
+            progress.advance(stage)
+
+    with Callback(posttask=count):
+        yield
+    progress.advance(stage, total - done)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deepsalt.store import Version
     from flows.pipeline import MosaicResult, RunResult, SceneResult
     from flows.plan import Plan
 
@@ -76,3 +77,20 @@ def run_lines(result: "RunResult") -> list[str]:
     if result.mosaic:
         lines.append(mosaic_line(result.mosaic))
     return lines
+
+
+def version_facts(version: "Version") -> dict[str, object]:
+    """Return a published version as plain JSON values."""
+    return {
+        "id": version.id,
+        "created": version.created.isoformat(),
+        "current": version.is_current,
+        "periods": {period.id: list(names) for period, names in version.periods},
+    }
+
+
+def version_line(version: "Version") -> str:
+    """Return one line on a published version."""
+    periods = ", ".join(f"{period.id} ({len(names)} scenes)" for period, names in version.periods)
+    mark = "*" if version.is_current else " "
+    return f"{mark} {version.id}  {version.created:%Y-%m-%d %H:%M:%S} UTC  {periods}"

@@ -22,6 +22,11 @@ _SENSORS = {
 }
 
 
+SIMULATED_MARK = "simulated by deepsalt"
+"""What deepsalt's simulator writes into a product's free-text comment. Formats have no field for
+it, and nothing but this label tells a simulated product from a delivered one."""
+
+
 @runtime_checkable
 class SceneReader(Protocol):
     """Pixels of one scene, by window, on the scene's own grid.

@@ -114,6 +114,7 @@ def read_acquisition(path: Path) -> Acquisition:
         sun_elevation_deg=metadata.sun_elevation_deg,
         cloud_cover_pct=metadata.cloud_cover_pct,
         overall_quality=metadata.overall_quality,
+        simulated=metadata.simulated,
     )
 
 

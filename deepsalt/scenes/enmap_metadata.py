@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from deepsalt.errors import FormatError
+from deepsalt.scenes.base import SIMULATED_MARK
 from deepsalt.types import BandTable
 
 MAX_XML_BYTES = 64 * 2**20
@@ -46,6 +47,8 @@ class Metadata:
         At the centre of the scene.
     cloud_cover_pct, overall_quality
         None when not set (-999).
+    simulated
+        The comment says that deepsalt's simulator wrote the product.
     """
 
     level: str
@@ -59,6 +62,7 @@ class Metadata:
     sun_elevation_deg: float
     cloud_cover_pct: float | None
     overall_quality: int | None
+    simulated: bool
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -87,6 +91,7 @@ def read_metadata(path: Path) -> Metadata:
         sun_elevation_deg=xml.number("specific/sunElevationAngle/center"),
         cloud_cover_pct=_flag(xml, "cloudCover"),
         overall_quality=None if (q := _flag(xml, "overallQuality")) is None else int(q),
+        simulated=SIMULATED_MARK in xml.optional_text("metadata/comment"),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, GridError, ReadError, UnsupportedError
+from deepsalt.scenes.base import SIMULATED_MARK
 from deepsalt.scenes.geotiff import MIN_TILE_ROWS, STRIP_ROWS, corners_wgs84, window_shape
 from deepsalt.scenes.prisma_file import DETECTORS, Channels, Product
 from deepsalt.types import Acquisition, Asset, BandTable, Basis, PixelGrid
@@ -104,6 +105,7 @@ def _acquisition(product: Product, path: Path) -> Acquisition:
         cloud_cover_pct=None
         if cloud is None
         else max(0.0, product.number("Cloudy_pixels_percentage")),
+        simulated=SIMULATED_MARK in str(product.optional("Comment") or ""),
     )
 
 

@@ -1,0 +1,154 @@
+"""What a run would read, write and need: from the catalogue's fields alone, before any pixel."""
+
+from dataclasses import dataclass, field
+
+from deepsalt.grid import Extent, ground_size_m
+from deepsalt.model.load import model_ref
+from deepsalt.products import is_complete, product_name
+from deepsalt.types import Acquisition, PixelGrid
+from flows.compute import threads_per_worker
+from flows.config import RunConfig
+from flows.selection import find_scenes
+from flows.stores import grid_of, period_of
+
+_PROCESS_BYTES = 450_000_000
+"""A worker with torch, dask, GDAL and the model loaded, before any chunk (measured, Linux)."""
+_CHUNK_COPIES = 4.0
+"""Chunk-sized arrays alive per thread: the window as read, its bands stacked by stackstac, the
+float32 working batches (measured: peak memory over chunk size on 256 x 256 blocks)."""
+_PIXELS_PER_THREAD_S = 60_000
+"""Pixels read, masked and mapped per thread and second (measured on 2 cores, local deflate)."""
+_TILE_S = 1.5
+"""Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
+_DEFAULT_BLOCK = (256, 256)
+_PRODUCT_BYTES_PER_PIXEL = 9
+"""Of 14 bytes per pixel (three float32 and one uint16 layer), what zstd leaves on real scenes."""
+_MOSAIC_BYTES_PER_PIXEL = 12
+_SQUARE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Parameters
+    ----------
+    scenes, present
+        Scenes found, and those that are complete in the store already.
+    scene_pixels
+        Pixels still to map.
+    read_bytes, write_bytes
+        Bytes to read (compressed, from the catalogue) and to write (estimated).
+    tiles
+        Tiles that the scenes touch.
+    mosaic_rows, mosaic_columns
+        Extent of the mosaic, cells.
+    crs, resolution_m
+        Grid of the mosaic.
+    period
+        ``all`` or the first and last day.
+    workers, threads
+        Worker processes, and chunks each computes at a time.
+    worker_memory_bytes
+        Peak memory of one worker.
+    seconds
+        Estimated wall time.
+    cell_shape
+        Remark on cells that are not square on the ground; empty when they are.
+    refused
+        Scenes that cannot be used, with the reason.
+    """
+
+    scenes: int
+    present: int
+    scene_pixels: int
+    read_bytes: int
+    write_bytes: int
+    tiles: int
+    mosaic_rows: int
+    mosaic_columns: int
+    crs: str
+    resolution_m: float
+    period: str
+    workers: int
+    threads: int
+    worker_memory_bytes: int
+    seconds: float
+    cell_shape: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Plan a run.
+
+    Raises
+    ------
+    UsageError
+        The search finds no scene that can be used.
+    InputError
+        A grid, model or store that does not fit.
+    """
+    found = find_scenes(config.selection)
+    grid = grid_of(config.mosaic.grid, config.out)
+    ref = model_ref(config.scene.model)
+    acquisitions = [scene.acquisition for scene in found.scenes]
+    scenes = config.out / "scenes"
+    todo = [
+        each for each in acquisitions if not is_complete(scenes / f"{product_name(each, ref)}.zarr")
+    ]
+    tiles = {tile for each in acquisitions for tile in grid.tiles_over(each.grid)}
+    extent = grid.extent_grid(Extent.of(tiles))
+    pixels = sum(each.grid.height * each.grid.width for each in todo)
+    compute = config.scene.compute
+    workers, threads = compute.workers or 1, threads_per_worker(compute)
+    return Plan(
+        scenes=len(acquisitions),
+        present=len(acquisitions) - len(todo),
+        scene_pixels=pixels,
+        read_bytes=sum(_read_bytes(each) for each in todo),
+        write_bytes=pixels * (_PRODUCT_BYTES_PER_PIXEL + _MOSAIC_BYTES_PER_PIXEL),
+        tiles=len(tiles),
+        mosaic_rows=extent.height,
+        mosaic_columns=extent.width,
+        crs=grid.crs,
+        resolution_m=grid.resolution_m,
+        period=period_of(config.mosaic.datetime).id,
+        workers=workers,
+        threads=threads,
+        worker_memory_bytes=_worker_memory(acquisitions, threads),
+        seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(tiles),
+        cell_shape=_cell_shape(extent),
+        refused=found.refused,
+    )
+
+
+def _read_bytes(acquisition: Acquisition) -> int:
+    known = [asset.size_bytes for asset in acquisition.assets if asset.size_bytes is not None]
+    if known:
+        return sum(known)
+    # The catalogue gives no sizes: int16 cubes shrink to about 60 % under deflate.
+    grid = acquisition.grid
+    return int(grid.height * grid.width * len(acquisition.bands) * 2 * 0.6)
+
+
+def _worker_memory(acquisitions: list[Acquisition], threads: int) -> int:
+    chunks = (_chunk_bytes(each) for each in acquisitions)
+    layers = max(14 * each.grid.height * each.grid.width for each in acquisitions)
+    return int(_PROCESS_BYTES + _CHUNK_COPIES * threads * max(chunks) + 2 * layers)
+
+
+def _chunk_bytes(acquisition: Acquisition) -> int:
+    rows, columns = acquisition.block_shape or _DEFAULT_BLOCK
+    item_bytes = 4 if acquisition.dtype == "float32" else 2
+    rows, columns = min(rows, acquisition.grid.height), min(columns, acquisition.grid.width)
+    return rows * columns * len(acquisition.bands) * item_bytes
+
+
+def _cell_shape(extent: PixelGrid) -> str:
+    width, height = ground_size_m(extent)
+    if abs(width / height - 1) < _SQUARE_TOLERANCE:
+        return ""
+    return (
+        f"equal in area, not in shape: {width:.0f} m east-west x {height:.0f} m north-south in the "
+        "middle of the mosaic; --crs with a UTM zone or a regional LAEA keeps them square"
+    )

@@ -1,0 +1,182 @@
+"""What a store says about itself: STAC Items of sources, products, model and mosaic, quicklook.
+
+Everything lies below the store with relative links, so a store can be moved as a whole. Items of
+sources are made anew from the `Acquisition`, without credentials that a signed URL may carry.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from catalog.hrefs import without_credentials
+from catalog.items import to_item
+from catalog.models import mlm_item
+from catalog.publish import Provenance, Source, mosaic_item, product_item
+from catalog.store_catalog import rebuild_catalog, write_item
+from deepsalt import __version__
+from deepsalt.errors import StoreError
+from deepsalt.layers import MOSAIC_LAYERS, SCENE_LAYERS
+from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
+from deepsalt.store.files import storing
+from deepsalt.types import Acquisition, ModelRef, Report
+
+if TYPE_CHECKING:
+    import pystac
+
+    from deepsalt.store import Period, Store, Version
+
+QUICKLOOK = "quicklook.png"
+_SOFTWARE = {"deepsalt": __version__}
+
+
+def publish_product(
+    store: "Store", marker: ProductMarker, acquisition: Acquisition, ref: ModelRef
+) -> None:
+    """Write the Items of a scene product, its source and its model; those there already stay.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    source = _publish_source(store, acquisition)
+    item = product_item(
+        marker.name,
+        SCENE_LAYERS,
+        _provenance(marker, _publish_model(store, ref), (source,)),
+        href=f"../scenes/{marker.name}.zarr",
+        footprint=marker.footprint,
+        start=marker.start,
+        end=marker.end,
+        grid=marker.grid,
+        report=marker.report,
+        scene_key=marker.scene_key,
+    )
+    write_item(store.items, item)
+
+
+def _publish_source(store: "Store", acquisition: Acquisition) -> Source:
+    assets = tuple(
+        replace(asset, href=without_credentials(asset.href)) if "://" in asset.href else asset
+        for asset in acquisition.assets
+    )
+    item = to_item(replace(acquisition, assets=assets))
+    return Source(item.id, f"sources/{write_item(store.items / 'sources', item).name}")
+
+
+def _publish_model(store: "Store", ref: ModelRef) -> Source:
+    folder = store.path / "models" / ref.digest[:12]
+    if not folder.exists():
+        with storing(folder):
+            shutil.copytree(ref.path, folder, dirs_exist_ok=True)
+    card = folder / "card.json"
+    item = mlm_item(
+        json.loads(card.read_bytes()),
+        digest=ref.digest,
+        weights_href=f"../models/{folder.name}/model.safetensors",
+        card_href=f"../models/{folder.name}/card.json",
+        created=datetime.fromtimestamp(int(card.stat().st_mtime), UTC),
+    )
+    return Source(item.id, write_item(store.items, item).name)
+
+
+def _provenance(marker: ProductMarker, model: Source, sources: tuple[Source, ...]) -> Provenance:
+    return Provenance(
+        created=marker.created,
+        software=_SOFTWARE,
+        algorithm=ALGORITHM_VERSION,
+        model=model,
+        model_digest=marker.model_digest,
+        sources=sources,
+        simulated=marker.simulated,
+        label=marker.label,
+    )
+
+
+def publish_mosaic(store: "Store", version: "Version") -> None:
+    """Write the Items of a published version, its quicklook, and the store's catalogue.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    from deepsalt.plot import quicklook
+    from deepsalt.store import open_mosaic
+
+    current = set()
+    for period, names in version.periods:
+        item_id = f"mosaic-{version.id}-{period.slug}"
+        markers = [read_marker(store.scenes / f"{name}.zarr") for name in names]
+        write_item(store.items, _mosaic_item(store, version, period, markers, item_id))
+        current.add(item_id)
+    with storing(store.path / QUICKLOOK):
+        mosaic = open_mosaic(store)
+        quicklook(mosaic, store.path / QUICKLOOK, simulated=bool(mosaic.attrs["simulated"]))
+    older = {path.stem for path in store.items.glob("mosaic-*.json")} - current
+    rebuild_catalog(store.path, leave_out=older)
+
+
+def _mosaic_item(
+    store: "Store",
+    version: "Version",
+    period: "Period",
+    markers: list[ProductMarker],
+    item_id: str,
+) -> "pystac.Item":
+    layout = version.layout
+    reports = (each.report for each in layout.tile_manifests() if each.period == period.id)
+    start, end = _span(period, markers)
+    model = _model_source(store, markers[0].model_digest)
+    sources = tuple(Source(each.name, f"{each.name}.json") for each in markers)
+    newest = max(markers, key=lambda marker: marker.created)
+    simulated = any(marker.simulated for marker in markers)
+    return mosaic_item(
+        item_id,
+        MOSAIC_LAYERS,
+        replace(_provenance(newest, model, sources), simulated=simulated, created=version.created),
+        href=f"../versions/{version.id}.zarr",
+        quicklook_href=f"../{QUICKLOOK}",
+        bbox=bounds(markers),
+        start=start,
+        end=end,
+        grid=layout.grid.extent_grid(layout.extent),
+        report=sum(reports, start=Report()),
+        version=version.id,
+        period=period.id,
+    )
+
+
+def _span(
+    period: "Period", markers: list[ProductMarker]
+) -> tuple[datetime | None, datetime | None]:
+    if period.start is not None and period.end is not None:
+        return _midnight(period.start), datetime.combine(period.end, time.max, UTC)
+    starts = [marker.start for marker in markers if marker.start is not None]
+    ends = [marker.end or marker.start for marker in markers if marker.start is not None]
+    return (min(starts), max(end for end in ends if end is not None)) if starts else (None, None)
+
+
+def _model_source(store: "Store", digest: str) -> Source:
+    for path in store.items.glob(f"*-{digest[:12]}.json"):
+        return Source(path.stem, path.name)
+    raise StoreError(
+        f"store {store.path} has no STAC Item of model {digest[:12]}; run one of its scenes again"
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def bounds(markers: list[ProductMarker]) -> tuple[float, float, float, float]:
+    """Return west, south, east and north of all footprints, degrees; west > east over 180."""
+    longitudes = [lon for marker in markers for lon, _ in marker.footprint]
+    latitudes = [lat for marker in markers for _, lat in marker.footprint]
+    west, east = min(longitudes), max(longitudes)
+    if east - west > 180.0:
+        west = min(lon for lon in longitudes if lon > 0)
+        east = max(lon for lon in longitudes if lon <= 0)
+    return west, min(latitudes), east, max(latitudes)

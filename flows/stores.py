@@ -1,0 +1,82 @@
+"""Opening the store of a run, and refusing one that is of another kind."""
+
+from pathlib import Path
+
+from deepsalt.errors import StoreMismatchError
+from deepsalt.grid import MosaicGrid
+from deepsalt.grid.tiles import DEFAULT_CRS, DEFAULT_RESOLUTION_M
+from deepsalt.store import Period, Store
+from deepsalt.types import ModelRef
+from flows.config import Grid
+
+
+def period_of(datetime: str | None) -> Period:
+    """Return the period that a run's dates stand for.
+
+    A range with both ends is a period of its own; a run without dates, or with an open range,
+    belongs to the one period over all dates.
+
+    Raises
+    ------
+    UsageError
+        Not a date or range.
+    """
+    if datetime is None or ".." in datetime:
+        return Period.all()
+    ends = [part.split("T")[0] for part in datetime.split("/")]
+    return Period.from_id("/".join(ends if len(ends) > 1 else ends * 2))
+
+
+def grid_of(grid: Grid, out: Path | str) -> MosaicGrid:
+    """Return the grid of the store, or the one asked for when there is no store yet.
+
+    Raises
+    ------
+    GridError
+        A CRS or cell size that cannot be.
+    StoreMismatchError
+        The store has another grid than the one asked for.
+    """
+    if (Path(out) / "records" / "store.json").exists():
+        store = Store.open(out)
+        refuse_other_grid(store, grid)
+        return store.grid
+    return MosaicGrid.from_options(
+        grid.crs or DEFAULT_CRS, grid.resolution_m or DEFAULT_RESOLUTION_M
+    )
+
+
+def refuse_other_grid(store: Store, grid: Grid) -> None:
+    """Refuse a store whose grid is not the one asked for; what is not asked for does not matter.
+
+    Raises
+    ------
+    StoreMismatchError
+        Another CRS or cell size.
+    """
+    asked = MosaicGrid.from_options(
+        grid.crs or store.grid.crs, grid.resolution_m or store.grid.resolution_m
+    )
+    if (asked.crs, asked.resolution_m) != (store.grid.crs, store.grid.resolution_m):
+        raise StoreMismatchError(
+            f"store {store.path} has a grid of {store.grid.crs} at {store.grid.resolution_m:g} m, "
+            f"this run asks for {asked.crs} at {asked.resolution_m:g} m; give another --out"
+        )
+
+
+def open_store(
+    out: Path | str, ref: ModelRef, grid: Grid, *, period_layout: str | None = None
+) -> Store:
+    """Open the store of a run; make it when it does not exist.
+
+    Raises
+    ------
+    StoreMismatchError
+        The store exists with another grid, model or period layout.
+    StoreError
+        The folder cannot be written.
+    """
+    wanted = grid_of(grid, out)
+    if period_layout is None and (Path(out) / "records" / "store.json").exists():
+        period_layout = Store.open(out).period_layout
+    return Store.create(out, grid=wanted, family=ref.family, period_layout=period_layout or "all")
