@@ -168,30 +168,37 @@ def write_enmap(
         for strip in scene.strips(BLOCK_PX):
             sums.add(strip)
             files.write(strip, bands, rng)
+    _write_metadata(product, scene, variant, start=start, sums=sums)
+    return product
+
+
+def _write_metadata(
+    product: Path, scene: Scene, variant: Variant, *, start: datetime, sums: _Sums
+) -> None:
     mean, sd = sums.statistics()
     corners = scene.corners_px()
-    longitude, latitude = to_lonlat(grid, corners[:, 0], corners[:, 1])
+    longitude, latitude = to_lonlat(scene.grid, corners[:, 0], corners[:, 1])
+    path = product / f"{product.name}-METADATA.XML"
     delivery = Delivery(
-        name=name,
+        name=product.name,
         level=variant.level,
         version=variant.version,
-        datatake=datatake,
+        datatake=variant.datatake or 0,
         tile=variant.tile,
         start=start,
-        duration=timedelta(seconds=4.5 * grid.height / 1000),
-        grid=grid,
-        bands=bands,
+        duration=timedelta(seconds=4.5 * scene.grid.height / 1000),
+        grid=scene.grid,
+        bands=scene.bands,
         mean=tuple(mean),
         sd=tuple(sd),
         corners=tuple(zip(longitude.tolist(), latitude.tolist(), strict=True)),
-        sun_elevation_deg=weather.sun_elevation_deg,
-        sun_azimuth_deg=weather.sun_azimuth_deg,
+        sun_elevation_deg=scene.weather.sun_elevation_deg,
+        sun_azimuth_deg=scene.weather.sun_azimuth_deg,
         covers={key: sums.percent(key) for key in sums.covers},
-        overall_quality=_quality(variant, weather, sums),
-        files=(f"{name}-METADATA.XML", *sorted(path.name for path in product.glob("*.TIF"))),
+        overall_quality=_quality(variant, scene.weather, sums),
+        files=(path.name, *sorted(found.name for found in product.glob("*.TIF"))),
     )
-    write_metadata(product / f"{name}-METADATA.XML", delivery)
-    return product
+    write_metadata(path, delivery)
 
 
 def _quality(variant: Variant, weather: Weather, sums: _Sums) -> int:
