@@ -111,7 +111,12 @@ class _Rules:
 
     def reflectance(self, numbers: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the reflectance of the bands looked at, NaN where missing (y, x, band)."""
-        chosen = numbers[..., self.looked_at]
-        values = chosen.astype(np.float32) * self.gain + self.offset
-        values[self.missing(chosen)] = np.nan
-        return values
+        # Band by band, as they lie in memory; `numbers` is a view with band moved last.
+        values = np.empty((self.looked_at.size, *numbers.shape[:-1]), np.float32)
+        for i, band in enumerate(self.looked_at):
+            plane = numbers[..., band]
+            values[i] = plane
+            values[i] *= self.gain[i]
+            values[i] += self.offset[i]
+            values[i][self.missing(plane)] = np.nan
+        return np.moveaxis(values, 0, -1)

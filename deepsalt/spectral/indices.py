@@ -116,12 +116,15 @@ def spectral_basis(reflectance: NDArray[np.floating], bands: BandTable) -> NDArr
 
 def _mean(reflectance: NDArray[np.floating], positions: NDArray[np.intp]) -> NDArray[np.floating]:
     """Return the mean of the bands that are not missing, at least 0; NaN where all are."""
-    chosen = reflectance[..., positions]
-    present = np.isfinite(chosen)
-    count = present.sum(axis=-1)
-    total = np.where(present, chosen, 0).sum(axis=-1)
+    total = np.zeros(reflectance.shape[:-1], reflectance.dtype)
+    count = np.zeros(reflectance.shape[:-1], reflectance.dtype)
+    for position in positions:  # planes of a cube lie together in memory, spectra do not
+        plane = reflectance[..., position]
+        present = np.isfinite(plane)
+        total += np.where(present, plane, 0)
+        count += present
     # Over dark surfaces atmospheric correction gives negative values, which turn ratios over.
-    mean = np.maximum(total / np.maximum(count, 1), 0).astype(reflectance.dtype, copy=False)
+    mean = np.maximum(total / np.maximum(count, 1), 0)
     filled: NDArray[np.floating] = np.where(count > 0, mean, reflectance.dtype.type(np.nan))
     return filled
 
