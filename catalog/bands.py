@@ -131,7 +131,7 @@ def parse_bands(asset: Fields, properties: Fields) -> ParsedBands:
     )
 
 
-def band_table(parsed: ParsedBands) -> BandTable:
+def band_table(parsed: ParsedBands, where: str) -> BandTable:
     """Return the parsed bands as a `BandTable`, all usable where nothing is said.
 
     Raises
@@ -140,7 +140,10 @@ def band_table(parsed: ParsedBands) -> BandTable:
         Wavelengths or widths that cannot be.
     """
     usable = parsed.usable or (True,) * len(parsed.names)
-    return BandTable(parsed.names, parsed.centers_nm, parsed.fwhm_nm, usable)
+    try:
+        return BandTable(parsed.names, parsed.centers_nm, parsed.fwhm_nm, usable)
+    except FormatError as error:
+        raise FormatError(f"{where} has bands that cannot be used: {error}") from error
 
 
 def _shifted(value: float, factor: Decimal) -> float:

@@ -15,10 +15,10 @@ _EARLIEST = "1970-01-01T00:00:00Z"  # an interval needs one end; no hyperspectra
 
 def collection_document(collection: str) -> dict[str, Any]:
     """Return the document of one of our collections, or a plain one for any other id."""
-    shipped = files("catalog").joinpath("collections", f"{collection}.json")
-    if collection.replace("-", "").isalnum() and shipped.is_file():
-        document: dict[str, Any] = json.loads(shipped.read_text(encoding="utf-8"))
-        return document
+    for shipped in files("catalog").joinpath("collections").iterdir():
+        if shipped.name == f"{collection}.json":
+            document: dict[str, Any] = json.loads(shipped.read_text(encoding="utf-8"))
+            return document
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,

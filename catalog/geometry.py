@@ -68,11 +68,12 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
         parsed = to_shape(geometry)
     except UsageError as error:
         raise FormatError(f"{where} has a footprint that cannot be used: {error}") from error
-    if not isinstance(parsed, MultiPolygon):
+    if not isinstance(parsed, Polygon | MultiPolygon):
         raise FormatError(f"{where} has a {parsed.geom_type} as footprint; expected a polygon")
     if not crosses_antimeridian(tuple((x, 0.0) for x in parsed.bounds[::2])):
         return checked_ring(list(parsed.convex_hull.exterior.coords), where)
-    hull = unary_union([_unwrapped(part, always=True) for part in parsed.geoms]).convex_hull
+    parts = getattr(parsed, "geoms", [parsed])
+    hull = unary_union([_unwrapped(part, always=True) for part in parts]).convex_hull
     wrapped = [((x + _HALF_TURN) % 360 - _HALF_TURN, y) for x, y in hull.exterior.coords]
     return checked_ring(wrapped, where)
 

@@ -14,7 +14,7 @@ from catalog.statistics import UNKNOWN_END, UNKNOWN_START
 from deepsalt.errors import FormatError
 from deepsalt.types import Acquisition, Asset, PixelGrid
 
-__all__ = ["EXTENSIONS", "grid_properties", "parse_item", "to_item"]
+__all__ = ["EXTENSIONS", "grid_properties", "parse_item", "time_properties", "to_item"]
 
 EXTENSIONS = (
     "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
@@ -83,15 +83,27 @@ def grid_properties(grid: PixelGrid) -> dict[str, Any]:
     }
 
 
+def time_properties(start: datetime | None, end: datetime | None) -> dict[str, Any]:
+    """Return begin and end as STAC wants them, the widest interval when the begin is unknown."""
+    if start is None:
+        return {
+            "start_datetime": UNKNOWN_START,
+            "end_datetime": UNKNOWN_END if end is None else _text(end),
+            "deepsalt:date_unknown": True,
+        }
+    return {} if end is None else {"start_datetime": _text(start), "end_datetime": _text(end)}
+
+
 def _properties(acquisition: Acquisition) -> dict[str, Any]:
     stated: dict[str, Any] = {
-        **_times(acquisition),
+        **time_properties(acquisition.start, acquisition.end),
         **grid_properties(acquisition.grid),
         "view:sun_elevation": acquisition.sun_elevation_deg,
         "eo:cloud_cover": acquisition.cloud_cover_pct,
         "processing:version": acquisition.version or None,
         "deepsalt:sensor": acquisition.sensor,
         "deepsalt:acquisition_id": acquisition.acquisition_id,
+        "deepsalt:simulated": acquisition.simulated or None,
         "deepsalt:block_shape": acquisition.block_shape and list(acquisition.block_shape),
     }
     quality = (
@@ -106,17 +118,6 @@ def _properties(acquisition: Acquisition) -> dict[str, Any]:
             "processing:level": level,
         }
     return {k: v for k, v in stated.items() if v is not None or k == "proj:code"}
-
-
-def _times(acquisition: Acquisition) -> dict[str, Any]:
-    start, end = acquisition.start, acquisition.end
-    if start is None:
-        return {
-            "start_datetime": UNKNOWN_START,
-            "end_datetime": UNKNOWN_END if end is None else _text(end),
-            "deepsalt:date_unknown": True,
-        }
-    return {} if end is None else {"start_datetime": _text(start), "end_datetime": _text(end)}
 
 
 def _text(moment: datetime) -> str:

@@ -66,7 +66,7 @@ def parse_item(item: pystac.Item | Mapping[str, Any]) -> Acquisition:
         start=start,
         end=end,
         grid=_grid(image, fields.properties),
-        bands=band_table(bands),
+        bands=band_table(bands, image.where),
         gain=bands.gain,
         offset=bands.offset,
         dtype=_checked_dtype(bands.dtype, image),
@@ -77,6 +77,7 @@ def parse_item(item: pystac.Item | Mapping[str, Any]) -> Acquisition:
         sun_elevation_deg=sun_elevation(fields.properties),
         cloud_cover_pct=cloud_cover(fields.properties),
         overall_quality=overall_quality(fields.properties),
+        simulated=bool(fields.properties.flag("deepsalt:simulated")),
     )
 
 

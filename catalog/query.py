@@ -104,11 +104,17 @@ class Query:
         """Return whether an Item's document passes all filters.
 
         An Item whose fields cannot be read does not pass the filter that needs them.
+
+        Raises
+        ------
+        FormatError
+            It has no properties at all.
         """
+        where = f"'properties' of item {shown(document.get('id'))}"
+        properties = Fields.of(document.get("properties"), where)
         if self.collections and document.get("collection") not in self.collections:
             return False
         try:
-            properties = Fields.of(document.get("properties"), "an Item's properties")
             return (
                 self._passes_statistics(properties)
                 and self._passes_time(properties)

@@ -15,7 +15,7 @@ from pystac_client.conformance import ConformanceClasses
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
-from pystac_client.warnings import PystacClientWarning
+from pystac_client.warnings import DoesNotConformTo, PystacClientWarning
 from urllib3 import Retry
 
 from catalog.geometry import box_halves
@@ -118,7 +118,7 @@ def _explained(url: str) -> Iterator[None]:
         raise RunError(
             f"the STAC API {name} {found}; check the address and try again later"
         ) from error
-    except (NotImplementedError, ClientTypeError) as error:
+    except (NotImplementedError, ClientTypeError, DoesNotConformTo) as error:
         raise UsageError(
             f"{name} is no STAC API with search; give the API's root, or download the catalogue "
             "and give its folder"

@@ -1,0 +1,325 @@
+"""STAC Items of what deepsalt writes: scene products and mosaics.
+
+Items lie in ``STORE/items/``, one immutable file each; their links are relative to that place and
+`catalog.store_catalog.rebuild_catalog` writes what they link to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pystac
+
+from catalog.bands import write_nodata
+from catalog.geometry import Bbox, Ring, box_halves, footprint_geometry
+from catalog.items import grid_properties, time_properties
+from deepsalt.types import REJECTING, Basis, PixelGrid, Report
+
+PRODUCTS = "deepsalt-scene-products"
+MOSAICS = "deepsalt-mosaics"
+MODELS = "deepsalt-models"
+"""Collection ids of a store's catalogue."""
+
+ZARR = "application/vnd.zarr; version=3"
+GEOJSON = "application/geo+json"
+_EXTENSIONS = (
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+)
+_LEVEL = "L4"  # processing extension: model output
+
+
+class LayerLike(Protocol):
+    """A layer of a product: what `deepsalt.layers.Layer` says of it."""
+
+    @property
+    def name(self) -> str:
+        """Variable name."""
+
+    @property
+    def dtype(self) -> str:
+        """NumPy name of the stored type."""
+
+    @property
+    def fill(self) -> float | int:
+        """Value of cells nothing was written to."""
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """CF attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An Item that something was made of.
+
+    Parameters
+    ----------
+    item_id
+        Id of the Item.
+    href
+        Where it lies: URL, absolute path, or path relative to ``STORE/items/``.
+    """
+
+    item_id: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How something came to be.
+
+    Parameters
+    ----------
+    created
+        When it was written, UTC.
+    software
+        Version by name of program: ``{"deepsalt": "0.1.0"}``.
+    algorithm
+        `ALGORITHM_VERSION`: raised when the same input gives other results.
+    model
+        Item of the model, see `catalog.models.mlm_item`.
+    model_digest
+        SHA-256 over weights and card.
+    sources
+        Every Item it was made of.
+    simulated
+        Whether any of the pixels was simulated.
+    label
+        Which quantity `salinity` is: ``ec_method``, ``depth``, ``reference_temperature``.
+    """
+
+    created: datetime
+    software: Mapping[str, str]
+    algorithm: int
+    model: Source
+    model_digest: str
+    sources: tuple[Source, ...]
+    simulated: bool
+    label: Mapping[str, str] = field(default_factory=dict)
+
+
+def product_item(
+    name: str,
+    layers: Sequence[LayerLike],
+    provenance: Provenance,
+    *,
+    href: str,
+    footprint: Ring,
+    start: datetime | None,
+    end: datetime | None,
+    grid: PixelGrid,
+    report: Report,
+    scene_key: str,
+) -> pystac.Item:
+    """Return the Item of a scene product.
+
+    Parameters
+    ----------
+    name
+        Name of the product: the Item's id.
+    layers
+        Layers of its Zarr group.
+    provenance
+        How it came to be.
+    href
+        The Zarr group, relative to ``STORE/items/`` (``../scenes/<name>.zarr``) or absolute.
+    footprint
+        Corners (longitude, latitude), degrees WGS84, closed ring.
+    start, end
+        UTC begin and end of the acquisition; None when unknown.
+    grid
+        The scene's own grid.
+    report
+        Its pixels.
+    scene_key
+        `Acquisition.key` of the scene.
+    """
+    geometry, bbox = footprint_geometry(footprint)
+    properties = {
+        **time_properties(start, end),
+        **grid_properties(grid),
+        **_processing(provenance),
+        **_counts(report),
+        "deepsalt:scene_key": scene_key,
+    }
+    item = _item(name, PRODUCTS, geometry, bbox, (start, properties), provenance)
+    item.add_asset("product", _zarr(href, layers, "Surface salinity of the scene"))
+    return item
+
+
+def mosaic_item(
+    name: str,
+    layers: Sequence[LayerLike],
+    provenance: Provenance,
+    *,
+    href: str,
+    quicklook_href: str | None,
+    bbox: Bbox,
+    start: datetime | None,
+    end: datetime | None,
+    grid: PixelGrid,
+    report: Report,
+    version: str,
+    period: str,
+) -> pystac.Item:
+    """Return the Item of one period of a published mosaic.
+
+    Parameters
+    ----------
+    name
+        Id of the Item: of one version and one period.
+    layers
+        Layers of the mosaic.
+    provenance
+        How it came to be; `sources` names every scene that contributed.
+    href
+        The Zarr group, relative to ``STORE/items/`` or absolute.
+    quicklook_href
+        PNG for people, relative to ``STORE/items/`` or absolute; None when there is none.
+    bbox
+        West, south, east, north, degrees WGS84; west east of east crosses 180 degrees.
+    start, end
+        UTC begin and end of the period, or of the contributing scenes; None when unknown.
+    grid
+        Grid of the mosaic.
+    report
+        Pixels of the period.
+    version, period
+        Ids of the published version and of the period.
+    """
+    properties = {
+        **time_properties(start, end),
+        **grid_properties(grid),
+        **_processing(provenance),
+        **_counts(report),
+        "deepsalt:version": version,
+        "deepsalt:period": period,
+    }
+    geometry = _box_geometry(bbox)
+    item = _item(name, MOSAICS, geometry, list(bbox), (start, properties), provenance)
+    item.add_asset("mosaic", _zarr(href, layers, "Mosaic of surface salinity"))
+    if quicklook_href is not None:
+        item.add_asset(
+            "quicklook",
+            pystac.Asset(
+                quicklook_href,
+                title="Quicklook with legend",
+                media_type="image/png",
+                roles=["thumbnail", "overview"],
+            ),
+        )
+    return item
+
+
+def basis_bitfields() -> list[dict[str, Any]]:
+    """Return the classification extension's description of the bits of `basis`."""
+    return [
+        {
+            "name": str(bit.name).lower(),
+            "offset": int(bit).bit_length() - 1,
+            "length": 1,
+            "description": "no estimate" if bit in REJECTING else "estimate with a remark",
+            "classes": [
+                {"value": 0, "name": "no", "description": f"not {_words(bit)}"},
+                {"value": 1, "name": "yes", "description": _words(bit)},
+            ],
+        }
+        for bit in Basis
+    ]
+
+
+def _words(bit: Basis) -> str:
+    return str(bit.name).lower().replace("_", " ")
+
+
+def _item(
+    name: str,
+    collection: str,
+    geometry: dict[str, Any],
+    bbox: list[float],
+    described: tuple[datetime | None, dict[str, Any]],
+    provenance: Provenance,
+) -> pystac.Item:
+    moment, properties = described
+    item = pystac.Item(
+        id=name,
+        geometry=geometry,
+        bbox=bbox,
+        datetime=moment,
+        properties=properties,
+        stac_extensions=list(_EXTENSIONS),
+        collection=collection,
+    )
+    add_store_links(item, collection)
+    for source in provenance.sources:
+        item.add_link(_derived_from(source))
+    model = _derived_from(provenance.model)
+    model.extra_fields["mlm:name"] = provenance.model.item_id
+    item.add_link(model)
+    return item
+
+
+def add_store_links(item: pystac.Item, collection: str) -> None:
+    """Add the links that walking a store's catalogue needs, relative to ``STORE/items/``."""
+    document = f"../collections/{collection}/collection.json"
+    for rel, href in (("root", "../catalog.json"), ("parent", document), ("collection", document)):
+        item.add_link(pystac.Link(rel, href, media_type="application/json"))
+
+
+def _derived_from(source: Source) -> pystac.Link:
+    return pystac.Link("derived_from", source.href, media_type=GEOJSON, title=source.item_id)
+
+
+def _processing(provenance: Provenance) -> dict[str, Any]:
+    return {
+        "created": _text(provenance.created),
+        "processing:level": _LEVEL,
+        "processing:datetime": _text(provenance.created),
+        "processing:software": dict(provenance.software),
+        "processing:expression": {"format": "stac-mlm", "expression": provenance.model.href},
+        "deepsalt:algorithm": provenance.algorithm,
+        "deepsalt:model_digest": provenance.model_digest,
+        "deepsalt:simulated": provenance.simulated,
+        **{f"deepsalt:{name}": value for name, value in provenance.label.items() if value},
+    }
+
+
+def _counts(report: Report) -> dict[str, Any]:
+    return {
+        "deepsalt:pixels": report.pixels,
+        "deepsalt:pixels_estimated": report.estimated,
+        "deepsalt:pixels_by_basis": dict(report.by_basis),
+    }
+
+
+def _zarr(href: str, layers: Sequence[LayerLike], title: str) -> pystac.Asset:
+    bands = []
+    for layer in layers:
+        band: dict[str, Any] = {
+            "name": layer.name,
+            "description": str(layer.attrs.get("long_name", layer.name)),
+            "data_type": layer.dtype,
+            "nodata": write_nodata(float(layer.fill)),
+        }
+        if "units" in layer.attrs:
+            band["unit"] = str(layer.attrs["units"])
+        if layer.name == "basis":
+            band["classification:bitfields"] = basis_bitfields()
+        bands.append(band)
+    return pystac.Asset(
+        href, title=title, media_type=ZARR, roles=["data"], extra_fields={"bands": bands}
+    )
+
+
+def _box_geometry(bbox: Bbox) -> dict[str, Any]:
+    rings = [[[[w, s], [e, s], [e, n], [w, n], [w, s]]] for w, s, e, n in box_halves(bbox)]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
