@@ -1,0 +1,221 @@
+"""The model card: what a set of weights is, what it was trained on, how good it is, where it ends.
+
+Weights never travel without their card, and the card names the checksum of its weights.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from deepsalt.errors import ModelError
+
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """One source of training spectra.
+
+    Parameters
+    ----------
+    name
+        File name, or the generator's name for simulated spectra.
+    kind
+        ``laboratory`` or ``simulated``.
+    rows, groups
+        Labelled spectra and independent groups (profiles) among them.
+    sha256
+        Digest of the file, or of the generator's settings.
+    licence, attribution
+        As the source states them.
+    """
+
+    name: str
+    kind: str
+    rows: int
+    groups: int
+    sha256: str
+    licence: str
+    attribution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One row of the evaluation: one method, one kind of spectra, one split.
+
+    Parameters
+    ----------
+    method
+        ``student``, ``PLS-20, clipped``, ``mean``.
+    spectra
+        What the test spectra are: ``laboratory``, ``laboratory as enmap with noise``,
+        ``simulated as enmap`` ...
+    split
+        ``profile`` (5 folds), ``country`` (folds of whole countries) or ``other mixtures``.
+    n
+        Test spectra, all folds together.
+    metrics
+        Name and value; ``log1p`` in a name marks the scale log(1 + dS/m), ``dsm`` the scale dS/m.
+    """
+
+    method: str
+    spectra: str
+    split: str
+    n: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Card of one set of weights.
+
+    Parameters
+    ----------
+    name, family, version
+        The model; a store holds products of one family.
+    created_by
+        deepsalt's version at training.
+    bands_nm, band_width_nm
+        Centres and FWHM of the common bands that every sensor is brought to, nm.
+    normalisation
+        What happens to a spectrum before the network, in words.
+    outputs
+        Layer name and what it is, in words.
+    ec_method, depth, temperature
+        Which electrical conductivity the labels are, the soil depth they stand for, the
+        temperature they refer to.
+    ec_max
+        Largest value any output takes, dS/m.
+    ec_extrapolated
+        Estimates above it carry the bit EXTRAPOLATED, dS/m.
+    interval
+        How the interval was calibrated, and to which coverage.
+    macs_per_pixel
+        Multiply-accumulates per pixel with 224 bands.
+    data
+        Sources of the training spectra.
+    scores
+        Evaluation by split, with baselines.
+    limits
+        What the model cannot do, one statement each.
+    training
+        Settings that made it, so that it can be made again.
+    weights_sha256
+        SHA-256 (hexadecimal) of ``model.safetensors``.
+    """
+
+    name: str
+    family: str
+    version: str
+    created_by: str
+    bands_nm: tuple[float, ...]
+    band_width_nm: float
+    normalisation: str
+    outputs: dict[str, str]
+    ec_method: str
+    depth: str
+    temperature: str
+    ec_max: float
+    ec_extrapolated: float
+    interval: str
+    macs_per_pixel: int
+    data: tuple[TrainingData, ...]
+    scores: tuple[Score, ...]
+    limits: tuple[str, ...]
+    training: dict[str, Any]
+    weights_sha256: str
+
+    def to_json(self) -> str:
+        """Return the card as JSON text, stable for equal cards."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> "ModelCard":
+        """Parse a card.
+
+        Parameters
+        ----------
+        text
+            Content of ``card.json``.
+        origin
+            Its path, for messages.
+
+        Raises
+        ------
+        ModelError
+            Not a card: not JSON, or a field is missing, unknown or of the wrong kind.
+        """
+        try:
+            found = json.loads(text)
+            wanted = {field.name for field in fields(cls)}
+            if not isinstance(found, dict) or set(found) != wanted:
+                difference = sorted(wanted ^ set(found)) if isinstance(found, dict) else ["a table"]
+                raise ModelError(
+                    f"model card {origin} is malformed: missing or unknown {', '.join(difference)}"
+                    "; train the model again with this version of deepsalt"
+                )
+            return cls(**{**found, **_values(found)})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelError(
+                f"model card {origin} is not readable ({error}); "
+                "restore it together with its weights"
+            ) from error
+
+
+def _values(found: dict[str, Any]) -> dict[str, Any]:
+    """Turn JSON lists into the tuples and records that a card holds."""
+    return {
+        "bands_nm": tuple(float(nm) for nm in found["bands_nm"]),
+        "ec_max": float(found["ec_max"]),
+        "ec_extrapolated": float(found["ec_extrapolated"]),
+        "data": tuple(TrainingData(**source) for source in found["data"]),
+        "scores": tuple(Score(**score) for score in found["scores"]),
+        "limits": tuple(str(limit) for limit in found["limits"]),
+        "weights_sha256": str(found["weights_sha256"]),
+    }
+
+
+def read_card(directory: Path) -> ModelCard:
+    """Read ``card.json`` of a model directory.
+
+    Raises
+    ------
+    ModelError
+        Missing, unreadable or malformed.
+    """
+    path = directory / CARD_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); a model directory holds {CARD_FILE} and "
+            f"{WEIGHTS_FILE}"
+        ) from error
+    return ModelCard.from_json(text, str(path))
+
+
+def read_weights(directory: Path, card: ModelCard) -> bytes:
+    """Read ``model.safetensors`` of a model directory, as bytes.
+
+    Raises
+    ------
+    ModelError
+        Unreadable, or not the file that the card was written for.
+    """
+    try:
+        weights = (directory / WEIGHTS_FILE).read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{directory / WEIGHTS_FILE} cannot be read ({error}); a model directory holds "
+            f"{CARD_FILE} and {WEIGHTS_FILE}"
+        ) from error
+    found = hashlib.sha256(weights).hexdigest()
+    if found != card.weights_sha256:
+        raise ModelError(
+            f"the card in {directory} belongs to weights with SHA-256 {card.weights_sha256[:12]}…, "
+            f"{WEIGHTS_FILE} has {found[:12]}…; restore the pair that was trained together"
+        )
+    return weights

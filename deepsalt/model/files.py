@@ -1,0 +1,126 @@
+"""Weights on disk: reading them checked, writing them with their card, both or neither.
+
+Weights are safetensors: numbers only, nothing in them is executed when they are read.
+"""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from deepsalt.errors import ModelError
+from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, read_weights
+from deepsalt.model.student import Student
+from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
+
+
+def read_student(directory: Path) -> Student:
+    """Read weights and check them against their card.
+
+    Raises
+    ------
+    ModelError
+        The files are missing, unreadable or disagree.
+    """
+    card = read_card(directory)
+    weights = read_weights(directory, card)
+    try:
+        tensors = load(weights)
+    except SafetensorError as error:
+        raise ModelError(
+            f"weights {directory / WEIGHTS_FILE} are not readable ({error}); restore the file"
+        ) from error
+    _check_tensors(directory, tensors)
+    _check_card(directory, card, tensors)
+    return Student(**tensors)
+
+
+def write_model(directory: Path, student: Student, card: ModelCard) -> ModelCard:
+    """Write weights and card and return the card, now with the checksum of the weights.
+
+    Each file is replaced in one step; a reader that meets new weights with the old card refuses
+    them, since their checksums differ.
+
+    Raises
+    ------
+    ModelError
+        The directory cannot be written.
+    """
+    tensors = {f.name: getattr(student, f.name).contiguous() for f in fields(Student)}
+    weights = save(tensors)
+    card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _replace(directory / WEIGHTS_FILE, weights)
+        _replace(directory / CARD_FILE, card.to_json().encode())
+    except OSError as error:
+        raise ModelError(
+            f"model directory {directory} cannot be written ({error}); choose another"
+        ) from error
+    return card
+
+
+def _replace(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        # mkstemp files are private; a model is read by whoever may read its directory.
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse weights that are not a student's."""
+    wanted = set(Student.__dataclass_fields__)
+    if set(tensors) != wanted:
+        raise ModelError(
+            f"{directory / WEIGHTS_FILE} holds {', '.join(sorted(tensors)) or 'nothing'}, "
+            f"a student needs {', '.join(sorted(wanted))}"
+        )
+    rows = tensors["components"].shape[0]
+    anchors, kernel = (*tensors["anchors"].shape, 0)[:2]
+    shapes = {
+        "components": (rows, derivative_matrix().shape[0] + LEVEL_FEATURES),
+        "component_offset": (rows,),
+        "anchors": (anchors, min(kernel, rows)),
+        "length": (),
+        "heads": (2, anchors),
+        "head_offset": (2,),
+        "interval": (2,),
+        "limits": (4,),
+    }
+    for name, shape in shapes.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ModelError(
+                f"{directory / WEIGHTS_FILE}: {name} has shape {tuple(tensors[name].shape)}, "
+                f"expected {shape}; the weights are of another version of the model"
+            )
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+            raise ModelError(
+                f"{directory / WEIGHTS_FILE}: {name} is not finite float32; restore the file"
+            )
+
+
+def _check_card(directory: Path, card: ModelCard, tensors: dict[str, torch.Tensor]) -> None:
+    if card.bands_nm != tuple(common_nm().tolist()):
+        raise ModelError(
+            f"the card in {directory} names {len(card.bands_nm)} bands that are not the "
+            f"{common_nm().size} common bands of this version of deepsalt; train the model again"
+        )
+    stated = (card.ec_max, card.ec_extrapolated)
+    for value, tensor in zip(stated, tensors["limits"][:2], strict=True):
+        if abs(value - float(tensor)) > 1e-3 * max(1.0, abs(value)):
+            raise ModelError(
+                f"the card in {directory} states a limit of {value} dS/m, the weights hold "
+                f"{float(tensor):.4g}; restore the pair that was trained together"
+            )

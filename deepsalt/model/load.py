@@ -1,0 +1,82 @@
+"""Where a model lies, and loading it once per process.
+
+Only `load_student` loads torch, so that planning a run stays quick.
+"""
+
+import hashlib
+import threading
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepsalt.errors import ModelError
+from deepsalt.model.card import CARD_FILE, ModelCard, read_card, read_weights
+from deepsalt.types import ModelRef
+
+if TYPE_CHECKING:
+    from deepsalt.model.student import Student
+
+DEFAULT_MODEL = "surface-1"
+"""Directory below ``deepsalt/model/weights`` of the model that ships with the package."""
+
+_lock = threading.Lock()
+_loaded: dict[str, "Student"] = {}
+
+
+def model_ref(path: str | Path | None = None) -> ModelRef:
+    """Return the reference of a model on disk; does not load torch.
+
+    Parameters
+    ----------
+    path
+        Directory with ``model.safetensors`` and ``card.json``; None: the model shipped with
+        deepsalt.
+
+    Raises
+    ------
+    ModelError
+        A file is missing or unreadable, or card and weights do not belong together.
+    """
+    directory = Path(path) if path is not None else _shipped()
+    card = read_card(directory)
+    weights = read_weights(directory, card)
+    digest = hashlib.sha256(weights + (directory / CARD_FILE).read_bytes()).hexdigest()
+    return ModelRef(str(directory.resolve()), digest, card.family)
+
+
+def _shipped() -> Path:
+    return Path(str(files("deepsalt.model") / "weights" / DEFAULT_MODEL))
+
+
+def model_card(ref: ModelRef) -> ModelCard:
+    """Return the card of a model.
+
+    Raises
+    ------
+    ModelError
+        The card is missing, unreadable or malformed.
+    """
+    return read_card(Path(ref.path))
+
+
+def load_student(ref: ModelRef) -> "Student":
+    """Load a model, once per process and digest; safe to call from many threads.
+
+    Raises
+    ------
+    ModelError
+        The files are missing, unreadable, disagree with each other, or are not those of `ref`.
+    """
+    from deepsalt.model.files import read_student  # loads torch
+
+    with _lock:
+        if ref.digest not in _loaded:
+            # On another machine the shipped model lies elsewhere; the digest says it is the same.
+            directory = Path(ref.path) if Path(ref.path).is_dir() else _shipped()
+            if model_ref(directory).digest != ref.digest:
+                raise ModelError(
+                    f"the model in {directory} has changed since the run was planned; "
+                    "plan the run again"
+                )
+            _loaded[ref.digest] = read_student(directory)
+        return _loaded[ref.digest]

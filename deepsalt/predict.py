@@ -1,0 +1,200 @@
+"""Prediction: numpy in and out for one chunk, lazy over a cube, plain over spectra.
+
+One path for all three: `FoldedStudent.estimate` on the pixels that no REJECTING bit takes out.
+Graphs carry a `ModelRef`; each process loads the weights once.
+"""
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from deepsalt.cube.contract import check_cube, cube_bands
+from deepsalt.errors import FormatError
+from deepsalt.layers import basis_attrs, salinity_attrs
+from deepsalt.model.load import load_student, model_card
+from deepsalt.types import REJECTING, BandTable, Basis, ModelRef
+
+RESULT = np.dtype(
+    [
+        ("salinity", np.float32),
+        ("salinity_lower", np.float32),
+        ("salinity_upper", np.float32),
+        ("basis", np.uint16),
+    ]
+)
+"""What prediction gives per pixel: the layers of a scene product as one structured type."""
+
+
+def predict_chunk(
+    dn: NDArray[np.generic],
+    basis: NDArray[np.uint16],
+    *,
+    bands: BandTable,
+    gain: tuple[float, ...],
+    offset: tuple[float, ...],
+    nodata: float | None,
+    ref: ModelRef,
+) -> NDArray[np.void]:
+    """Predict one chunk.
+
+    Parameters
+    ----------
+    dn
+        Digital numbers in the stored dtype (band, y, x).
+    basis
+        `Basis` bits (y, x); pixels with a REJECTING bit are not estimated.
+    bands
+        Bands of `dn` (n).
+    gain, offset
+        Reflectance = digital number x gain + offset, per band (n,).
+    nodata
+        Number that means "no measurement"; None when there is none.
+    ref
+        The model.
+
+    Returns
+    -------
+    NDArray[np.void]
+        `RESULT` (y, x); NaN where not estimated. A pixel whose bands cannot be completed gains
+        DEFECTIVE.
+
+    Raises
+    ------
+    FormatError
+        The usable bands leave a range uncovered that the model needs.
+    ModelError
+        The model's files are missing, unreadable or disagree.
+    """
+    student = load_student(ref).fold(bands, gain, offset)
+    flat_basis = np.asarray(basis).reshape(-1)
+    result = _unestimated(flat_basis)
+    chosen = np.flatnonzero((flat_basis & int(REJECTING)) == 0)
+    if chosen.size:
+        pixels = dn.reshape(dn.shape[0], -1)
+        if chosen.size < flat_basis.size:
+            pixels = pixels[:, chosen]
+        estimates = student.estimate(pixels, nodata)
+        result["salinity"][chosen] = estimates.salinity
+        result["salinity_lower"][chosen] = estimates.lower
+        result["salinity_upper"][chosen] = estimates.upper
+        lost = np.isnan(estimates.salinity) * np.uint16(Basis.DEFECTIVE)
+        result["basis"][chosen] |= estimates.remarks | lost
+    return result.reshape(basis.shape)
+
+
+def _unestimated(basis: NDArray[np.uint16]) -> NDArray[np.void]:
+    result = np.empty(basis.shape, dtype=RESULT)
+    for name in ("salinity", "salinity_lower", "salinity_upper"):
+        result[name] = np.nan
+    result["basis"] = basis
+    return result
+
+
+def predict_spectra(
+    reflectance: NDArray[np.floating],
+    bands: BandTable,
+    ref: ModelRef,
+    basis: NDArray[np.uint16] | None = None,
+) -> NDArray[np.void]:
+    """Predict spectra given by row.
+
+    Parameters
+    ----------
+    reflectance
+        Reflectance (s, n); NaN = missing.
+    bands
+        Their bands (n).
+    ref
+        The model.
+    basis
+        `Basis` bits (s,); None: all are estimated.
+
+    Returns
+    -------
+    NDArray[np.void]
+        `RESULT` (s,).
+
+    Raises
+    ------
+    FormatError
+        The usable bands leave a range uncovered that the model needs.
+    ModelError
+        The model's files are missing, unreadable or disagree.
+    """
+    dn = np.ascontiguousarray(np.asarray(reflectance).T)[:, None, :]
+    flags = np.zeros(dn.shape[2], dtype=np.uint16) if basis is None else basis
+    ones, zeros = (1.0,) * len(bands), (0.0,) * len(bands)
+    result: NDArray[np.void] = predict_chunk(
+        dn, flags[None, :], bands=bands, gain=ones, offset=zeros, nodata=None, ref=ref
+    )[0]
+    return result
+
+
+def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
+    """Predict a cube lazily, chunk by chunk.
+
+    Parameters
+    ----------
+    cube
+        From `mark_valid(open_scene(...))`: `dn` (band, y, x) with all bands in one chunk, `basis`
+        (y, x).
+    ref
+        The model; the graph holds this reference, not the weights.
+
+    Returns
+    -------
+    xr.Dataset
+        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m) and `basis` (uint16), dims
+        (y, x), with the cube's chunks, x, y and spatial_ref.
+
+    Raises
+    ------
+    FormatError
+        Not a cube, without `basis`, or its bands do not cover what the model needs.
+    ModelError
+        The card is missing or malformed.
+    """
+    check_cube(cube)
+    dn, basis = _arrays(cube)
+    card = model_card(ref)
+    nodata = cube["dn"].attrs.get("nodata")
+    bands = cube_bands(cube)
+    gain, offset = (tuple(cube[name].values.tolist()) for name in ("gain", "offset"))
+    # Refused now, not in a worker an hour later.
+    load_student(ref).fold(bands, gain, offset)
+    result = da.map_blocks(
+        predict_chunk,
+        dn,
+        basis,
+        bands=bands,
+        gain=gain,
+        offset=offset,
+        nodata=None if nodata is None else float(nodata),
+        ref=ref,
+        dtype=RESULT,
+        drop_axis=0,
+        chunks=basis.chunks,
+        meta=np.empty((0, 0), dtype=RESULT),
+    )
+    attrs = salinity_attrs(card.ec_method, card.depth, card.temperature)
+    attrs["basis"] = basis_attrs()
+    coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref") if name in cube.coords}
+    return xr.Dataset(
+        {name: (("y", "x"), result[name], attrs[name]) for name in RESULT.names or ()},
+        coords=coords,
+        attrs=dict(cube.attrs),
+    )
+
+
+def _arrays(cube: xr.Dataset) -> tuple[da.Array, da.Array]:
+    """Return `dn` and `basis` as Dask arrays with the same blocks."""
+    if "basis" not in cube:
+        scene = cube.attrs.get("scene_id", "cube")
+        raise FormatError(f"{scene} has no basis layer; call mark_valid(cube) before predict_cube")
+    dn = cube["dn"].data
+    dn = dn if isinstance(dn, da.Array) else da.from_array(dn, chunks=-1)
+    basis = cube["basis"].data
+    if not isinstance(basis, da.Array):
+        return dn, da.from_array(basis, chunks=dn.chunks[1:])
+    return dn, basis.rechunk(dn.chunks[1:])

@@ -1,0 +1,98 @@
+"""Prediction over a table of spectra, CSV or Parquet in and out."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError, UsageError
+from deepsalt.predict import RESULT, predict_spectra
+from deepsalt.spectral.bands import sensor_bands
+from deepsalt.spectral.table import (
+    Spectra,
+    check_writable_kind,
+    read_table,
+    table_spectra,
+    write_table,
+)
+from deepsalt.types import Basis, ModelRef, Report
+
+MAX_MISSING_SHARE = 0.1
+"""A spectrum that lacks more of its table's usable bands than this is DEFECTIVE."""
+
+
+def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: ModelRef) -> Report:
+    """Predict salinity for a table of reflectance spectra.
+
+    Parameters
+    ----------
+    table
+        CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
+    out
+        Table to write, of either kind: all other columns in the same order and rows, then
+        `salinity`, `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated) and
+        `basis`. Spectral columns are not repeated.
+    sensor
+        ``enmap``, ``prisma``, ``lab``, or a CSV file with centre and FWHM, nm. Columns belong to
+        the nearest band within half its FWHM.
+    ref
+        The model.
+
+    Returns
+    -------
+    Report
+        Spectra, estimates and reasons for the rest.
+
+    Raises
+    ------
+    FormatError
+        The table is unreadable, does not fit the sensor or holds percent; or `out` cannot be
+        written.
+    UsageError
+        `out` is the table itself.
+    ModelError
+        The model's files are missing, unreadable or disagree.
+    """
+    table, out = Path(table), Path(out)
+    check_writable_kind(out)
+    if out.exists() and table.exists() and out.samefile(table):
+        raise UsageError(f"{out} is the table to read; write the prediction to another file")
+    rows = read_table(table)
+    taken = [name for name in RESULT.names or () if name in rows.columns]
+    if taken:
+        raise FormatError(
+            f"{table} already has a column {', '.join(taken)}; rename it before predicting"
+        )
+    spectra = table_spectra(rows, sensor_bands(sensor), str(table))
+    result = predict_spectra(spectra.reflectance, spectra.bands, ref, spectrum_basis(spectra))
+    added = pd.DataFrame({name: result[name] for name in RESULT.names or ()}, index=rows.index)
+    write_table(pd.concat([rows, added], axis=1), out)
+    return count(result)
+
+
+def spectrum_basis(spectra: Spectra) -> NDArray[np.uint16]:
+    """Return OUTSIDE for rows without any value, DEFECTIVE for rows that lack too much (rows,).
+
+    A row also is DEFECTIVE where half its values are not above 0: no spectrum of a surface.
+    """
+    usable = np.array(spectra.bands.usable)
+    values = spectra.reflectance[:, usable]
+    missing = np.isnan(values).mean(axis=1)
+    empty = np.isnan(spectra.reflectance).all(axis=1)
+    dark = (values <= 0).mean(axis=1) >= 0.5
+    defective = (missing > MAX_MISSING_SHARE) | dark
+    return np.where(empty, int(Basis.OUTSIDE), np.where(defective, int(Basis.DEFECTIVE), 0)).astype(
+        np.uint16
+    )
+
+
+def count(result: NDArray[np.void]) -> Report:
+    """Return the counts of a prediction of any shape."""
+    basis = result["basis"]
+    by_basis = ((str(bit.name).lower(), int(((basis & int(bit)) > 0).sum())) for bit in Basis)
+    return Report(
+        pixels=basis.size,
+        estimated=int(np.isfinite(result["salinity"]).sum()),
+        by_basis=tuple((name, n) for name, n in by_basis if n),
+    )

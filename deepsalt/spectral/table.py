@@ -1,0 +1,242 @@
+"""Tables of spectra: CSV or Parquet with one column ``r<centre in nm>`` per band.
+
+Used by training and by prediction, so that both read a table alike.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError
+from deepsalt.types import BandTable
+
+_SPECTRAL = re.compile(r"r(\d+(?:\.\d+)?)")
+_CSV = (".csv", ".csv.gz")
+_PARQUET = (".parquet", ".pq")
+
+MAX_REFLECTANCE = 2.0
+"""Above it, numbers are taken for percent or scaled integers; bright snow reaches about 1.2."""
+
+_SHARE_ABOVE = 0.001  # of all values: single spikes are the spectrum's fault, not the unit's
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectra:
+    """Spectra of a table on the bands of a sensor.
+
+    Parameters
+    ----------
+    reflectance
+        In the table's row order, NaN where missing, float32 (rows, n).
+    bands
+        The sensor's bands (n); those the table lacks are not usable.
+    ignored
+        Spectral columns that belong to no band of the sensor.
+    """
+
+    reflectance: NDArray[np.float32]
+    bands: BandTable
+    ignored: tuple[str, ...]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table by its extension.
+
+    Raises
+    ------
+    FormatError
+        Missing, unreadable, without rows or of an unknown kind.
+    """
+    try:
+        if path.name.lower().endswith(_CSV):
+            # Identifiers stay text: 007 must not become 7 in the table we write.
+            header = pd.read_csv(path, nrows=0).columns
+            texts = {name: str for name in header if name.lower().endswith(("id", "_code"))}
+            table = pd.read_csv(path, dtype=texts, float_precision="round_trip", low_memory=False)
+        elif path.name.lower().endswith(_PARQUET):
+            table = pd.read_parquet(path)
+        else:
+            raise _unknown_kind(path)
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise FormatError(
+            f"table {path} cannot be read ({_first_line(error)}); give a CSV or Parquet file"
+        ) from error
+    if table.empty:
+        raise FormatError(f"table {path} has no rows; give at least one spectrum")
+    return table
+
+
+def check_writable_kind(path: Path) -> None:
+    """Refuse a path whose extension is no kind of table.
+
+    Raises
+    ------
+    FormatError
+        Neither CSV nor Parquet.
+    """
+    if not path.name.lower().endswith(_CSV + _PARQUET):
+        raise _unknown_kind(path)
+
+
+def _unknown_kind(path: Path) -> FormatError:
+    return FormatError(f"{path} is neither .csv, .csv.gz nor .parquet; name the table by its kind")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table by its extension, complete or not at all.
+
+    Raises
+    ------
+    FormatError
+        It cannot be written there.
+    """
+    check_writable_kind(path)
+    name = path.name.lower()
+    temporary: Path | None = None
+    try:
+        handle, raw = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(raw)
+        if name.endswith(_PARQUET):
+            table.to_parquet(temporary, index=False)
+        else:
+            # The temporary name says nothing of the kind, so it cannot be inferred.
+            table.to_csv(
+                temporary, index=False, compression="gzip" if name.endswith(".gz") else None
+            )
+        # mkstemp files are private; the table gets the mode of any file written here.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise FormatError(
+            f"table {path} cannot be written ({error}); choose another place"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
+    """Return the columns named ``r<centre in nm>`` with their centres, nm."""
+    found = {}
+    for column in columns:
+        match = _SPECTRAL.fullmatch(str(column))
+        if match:
+            found[str(column)] = float(match[1])
+    return found
+
+
+def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> dict[int, str]:
+    """Match spectral columns to bands by centre, one to one, nearest first.
+
+    Parameters
+    ----------
+    columns
+        Column name and centre, nm.
+    bands
+        The sensor's bands.
+    origin
+        The table, for messages.
+
+    Returns
+    -------
+    dict[int, str]
+        Band index -> column, for every column within half a FWHM of a band.
+
+    Raises
+    ------
+    FormatError
+        No spectral columns, two of one wavelength, or few of them belong to the sensor.
+    """
+    if not columns:
+        raise FormatError(
+            f"{origin} has no spectral columns; name them r<centre in nm>, such as r450 or r450.5"
+        )
+    names, nm = list(columns), np.array(list(columns.values()))
+    if np.unique(nm).size < nm.size:
+        twice = np.sort(nm)[np.flatnonzero(np.diff(np.sort(nm)) == 0)[0]]
+        raise FormatError(f"{origin} has two columns at {twice:g} nm; drop one of them")
+    distance = np.abs(np.array(bands.centers_nm)[:, None] - nm[None, :])
+    near = distance <= np.array(bands.fwhm_nm)[:, None] / 2
+    matched: dict[int, str] = {}
+    taken: set[int] = set()
+    candidates = np.argwhere(near)
+    for band, column in candidates[np.argsort(distance[near], kind="stable")].tolist():
+        if band not in matched and column not in taken:
+            matched[band] = names[column]
+            taken.add(column)
+    if len(matched) < len(bands) // 4:
+        raise FormatError(
+            f"{origin} has {len(names)} spectral columns ({nm.min():g}-{nm.max():g}), of which "
+            f"{len(matched)} lie on the {len(bands)} bands of the sensor; centres are expected in "
+            "nm, name the right sensor or give a CSV of centre and FWHM"
+        )
+    return matched
+
+
+def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra:
+    """Return the spectra of a table on a sensor's bands.
+
+    Parameters
+    ----------
+    table
+        With columns ``r<centre in nm>``.
+    bands
+        The sensor's bands (n).
+    origin
+        The table, for messages.
+
+    Raises
+    ------
+    FormatError
+        Columns that do not fit the sensor, hold text, or hold percent instead of reflectance.
+    """
+    columns = spectral_columns(table.columns)
+    matched = match_columns(columns, bands, origin)
+    reflectance = np.full((len(table), len(bands)), np.nan, dtype=np.float32)
+    for band, name in matched.items():
+        reflectance[:, band] = _numbers(table[name], name, origin)
+    _check_unit(reflectance, origin)
+    reflectance[~np.isfinite(reflectance)] = np.nan
+    # A band without a single value is one the table does not have.
+    measured = np.isfinite(reflectance).any(axis=0)
+    if not measured.any():
+        # Nothing to adapt to: the rows say so one by one.
+        measured = np.isin(np.arange(len(bands)), list(matched))
+    usable = np.array(bands.usable) & measured
+    table_bands = BandTable(
+        bands.names, bands.centers_nm, bands.fwhm_nm, tuple(bool(u) for u in usable)
+    )
+    ignored = tuple(name for name in columns if name not in set(matched.values()))
+    return Spectra(reflectance, table_bands, ignored)
+
+
+def _numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
+    try:
+        return np.asarray(pd.to_numeric(column), dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise FormatError(
+            f"{origin}, column {name}: {_first_line(error)}; give numbers, empty where missing"
+        ) from error
+
+
+def _check_unit(reflectance: NDArray[np.float32], origin: str) -> None:
+    measured = reflectance[np.isfinite(reflectance)]
+    if measured.size and (measured > MAX_REFLECTANCE).mean() > _SHARE_ABOVE:
+        typical = float(np.median(measured))
+        likely = "percent" if typical <= 100 else "reflectance x 10000"
+        raise FormatError(
+            f"{origin} holds values up to {measured.max():g} (median {typical:.4g}), reflectance "
+            f"is a fraction between 0 and 1; this looks like {likely}, divide it accordingly"
+        )
