@@ -20,7 +20,6 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="deepsalt",
-    help="Maps of surface soil salinity from hyperspectral satellite scenes.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -47,7 +46,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
     ] = False,
 ) -> None:
-    """Maps of surface soil salinity from hyperspectral satellite scenes."""
+    """Map surface soil salinity from hyperspectral satellite scenes."""
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
     if debug:
         os.environ["DEEPSALT_DEBUG"] = "1"

@@ -141,7 +141,7 @@ def process_scene(
     if status == "written":
         with computing(config.compute):
             layers = predict_cube(mark_valid(open_scene(acquisition)), ref)
-            with chunk_bar(progress or Silent(), acquisition.scene_id, layers["basis"].data):
+            with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
                 write_product(
                     layers,
                     store.scenes,

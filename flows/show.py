@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deepsalt.model.card import ModelCard
     from deepsalt.store import Version
     from flows.pipeline import MosaicResult, RunResult, SceneResult
     from flows.plan import Plan
@@ -94,3 +95,9 @@ def version_line(version: "Version") -> str:
     periods = ", ".join(f"{period.id} ({len(names)} scenes)" for period, names in version.periods)
     mark = "*" if version.is_current else " "
     return f"{mark} {version.id}  {version.created:%Y-%m-%d %H:%M:%S} UTC  {periods}"
+
+
+def card_lines(card: "ModelCard") -> list[str]:
+    """Return the scores of a trained model, by split and with baselines."""
+    lines = [f"model {card.name} ({card.family}), {card.ec_method}"]
+    return lines + [str(score) for score in card.scores]

@@ -1,0 +1,180 @@
+"""The command: help, exit codes, one clear sentence for bad input."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepsalt.errors import DeepsaltError
+from tests.flows.conftest import Scenes, deepsalt
+
+VERBS = (
+    "demo",
+    "search",
+    "ingest",
+    "plan",
+    "run",
+    "scene",
+    "mosaic",
+    "train",
+    "predict-table",
+    "check",
+)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb_exists(verb: str) -> None:
+    result = deepsalt(verb, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "mosaic"])
+def test_help_of_each_verb_gives_an_example(verb: str) -> None:
+    assert "Example" in deepsalt(verb, "--help").output
+
+
+def refused(*args: object) -> DeepsaltError:
+    """Return the error that a call ends in."""
+    result = deepsalt(*args)
+    assert isinstance(result.exception, DeepsaltError), (result.output, result.exception)
+    return result.exception
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--bbox", "10,10,11,11"], 2, "no scene"),
+        (["--bbox", "10,10"], 2, "--bbox is W,S,E,N"),
+        (["--bbox", "1,2,3,4", "--area", "x.geojson"], 2, "exclude each other"),
+        (["--datetime", "yesterday"], 2, "yesterday"),
+        (["--crs", "EPSG:999999"], 2, "EPSG:999999"),
+        (["--crs", "EPSG:4326"], 2, "projected CRS"),
+        (["--resolution", "-3"], 2, "resolution"),
+        (["--model", "no-such-model"], 2, "no-such-model"),
+        (["--workers", "1", "--scheduler", "tcp://x"], 2, "exclude each other"),
+        (["--area", "no-such-file.geojson"], 2, "no-such-file.geojson"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_bad_options_get_one_sentence_and_write_nothing(
+    verb: str, options: list[str], code: int, words: str, catalogue: Path, tmp_path: Path
+) -> None:
+    error = refused(verb, "--catalogue", catalogue, "--out", tmp_path / "store", *options)
+    assert error.exit_code == code
+    assert words in str(error)
+    assert "\n" not in str(error)
+    assert not (tmp_path / "store" / "scenes").exists()
+
+
+def test_the_process_ends_with_the_exit_code_and_one_line(catalogue: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows", "run", "--catalogue", str(tmp_path / "nowhere")]
+    run = subprocess.run([*command, "--out", str(tmp_path / "s")], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.startswith("deepsalt: ")
+    assert run.stderr.count("\n") == 1
+    assert "Traceback" not in run.stderr
+
+
+def test_ingest_names_what_it_refuses_and_adds_the_rest(scenes: Scenes, tmp_path: Path) -> None:
+    result = deepsalt("ingest", scenes.prisma, tmp_path, "--to", tmp_path / "catalogue", "--json")
+    outcome = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert len(outcome["items"]) == 1
+    assert list(outcome["refused"]) == [str(tmp_path)]
+
+
+def test_ingest_of_nothing_usable_fails(tmp_path: Path) -> None:
+    assert refused("ingest", tmp_path, "--to", tmp_path / "catalogue").exit_code == 2
+    assert not (tmp_path / "catalogue").exists()
+
+
+def test_search_prints_items_as_json(catalogue: Path) -> None:
+    items = json.loads(deepsalt("search", "--catalogue", catalogue, "--json").stdout)
+    assert len(items) == 3
+    assert {item["stac_version"] for item in items} == {"1.1.0"}
+
+
+def test_search_by_collection_finds_only_that(catalogue: Path) -> None:
+    args = ("search", "--catalogue", catalogue, "--collection", "prisma-l2d", "--json")
+    assert [item["collection"] for item in json.loads(deepsalt(*args).stdout)] == ["prisma-l2d"]
+
+
+def test_plan_counts_what_a_run_would_do(catalogue: Path, tmp_path: Path) -> None:
+    result = deepsalt("plan", "--catalogue", catalogue, "--out", tmp_path / "store", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["scenes"] == 3
+    assert plan["present"] == 0
+    assert plan["scene_pixels"] == 150 * 130 + 140 * 150 + 120 * 120
+    assert plan["tiles"] == 4
+    assert plan["read_bytes"] > 1_000_000
+    assert plan["worker_memory_bytes"] > 100_000_000
+    assert not (tmp_path / "store").exists()
+
+
+def test_plan_leaves_out_what_is_complete(catalogue: Path, mapped: Path) -> None:
+    result = deepsalt("plan", "--catalogue", catalogue, "--out", mapped, "--json")
+    plan = json.loads(result.stdout)
+    assert (plan["present"], plan["scene_pixels"], plan["read_bytes"]) == (3, 0, 0)
+
+
+def test_history_lists_the_published_version(mapped: Path) -> None:
+    versions = json.loads(deepsalt("mosaic", "history", mapped, "--json").stdout)
+    assert [version["current"] for version in versions] == [True]
+    assert [len(names) for names in versions[0]["periods"].values()] == [3]
+
+
+def test_a_mapped_store_passes_its_check(mapped: Path) -> None:
+    result = deepsalt("check", mapped, "--json")
+    assert result.exit_code == 0, result.output
+    assert not [f for f in json.loads(result.stdout) if f["severity"] != "info"]
+
+
+def test_check_fails_on_a_damaged_shard(store: Path) -> None:
+    shard = max(
+        (store / "mosaic.zarr" / "salinity" / "c").rglob("*"), key=lambda p: p.stat().st_size
+    )
+    shard.write_bytes(shard.read_bytes()[:-10])
+    result = deepsalt("check", store)
+    assert result.exit_code == 1
+    assert "salinity" in result.output
+
+
+def test_weights_that_disagree_with_their_card_are_refused(catalogue: Path, tmp_path: Path) -> None:
+    from deepsalt.model.load import model_ref
+
+    model = Path(shutil.copytree(model_ref().path, tmp_path / "model"))
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\1\2\3")
+    args = ("run", "--catalogue", catalogue, "--out", tmp_path / "store", "--model", model)
+    error = refused(*args)
+    assert error.exit_code == 2
+    assert "card" in str(error)
+
+
+def test_another_model_is_refused_by_a_store(catalogue: Path, store: Path, tmp_path: Path) -> None:
+    from deepsalt.model.load import model_ref
+
+    model = Path(shutil.copytree(model_ref().path, tmp_path / "model"))
+    card = json.loads((model / "card.json").read_text())
+    (model / "card.json").write_text(json.dumps({**card, "version": "another"}))
+    error = refused("run", "--catalogue", catalogue, "--out", store, "--model", model)
+    assert error.exit_code == 2
+    assert "model" in str(error)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(catalogue: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "permission" in str(refused("run", "--catalogue", catalogue, "--out", tmp_path / "s"))
+
+
+def test_an_out_below_a_file_is_refused(catalogue: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    error = refused("run", "--catalogue", catalogue, "--out", tmp_path / "file" / "store")
+    assert "file" in str(error)

@@ -1,0 +1,156 @@
+"""The run: union of scenes, resuming, quarantine, exit codes, equal arrays on every way."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from deepsalt.store import open_mosaic
+from deepsalt.types import REJECTING
+from tests.flows.conftest import Scenes, deepsalt
+
+
+def arrays(store: Path) -> dict[str, np.ndarray]:
+    """Return all layers of a mosaic as stored."""
+    mosaic = open_mosaic(store)
+    return {str(name): layer.values for name, layer in mosaic.data_vars.items()}
+
+
+def assert_same(left: Path, right: Path) -> None:
+    a, b = arrays(left), arrays(right)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_a_run_writes_the_layout_that_the_design_promises(mapped: Path) -> None:
+    assert {"catalog.json", "items", "mosaic.zarr", "quicklook.png", "records", "scenes"} <= {
+        path.name for path in mapped.iterdir()
+    }
+    assert open_mosaic(mapped).salinity.dims == ("period", "y", "x")
+
+
+def test_plain_xarray_opens_the_mosaic(mapped: Path) -> None:
+    mosaic = xr.open_zarr(mapped / "mosaic.zarr")
+    assert mosaic.salinity.attrs["units"] == "dS m-1"
+    assert mosaic.last_observed.dtype.kind == "M"
+
+
+def test_every_cell_is_estimated_or_masked_with_a_reason(mapped: Path) -> None:
+    mosaic = open_mosaic(mapped)
+    estimated = np.isfinite(mosaic.salinity.values)
+    rejected = (mosaic.basis.values & np.uint16(REJECTING)) != 0
+    assert estimated.sum() > 10_000
+    np.testing.assert_array_equal(estimated, ~rejected)
+
+
+def test_the_same_run_again_does_nothing_and_changes_nothing(catalogue: Path, store: Path) -> None:
+    before = arrays(store)
+    result = deepsalt("run", "--catalogue", catalogue, "--out", store, "--json")
+    outcome = json.loads(result.stdout)
+    assert {scene["status"] for scene in outcome["scenes"]} == {"present"}
+    assert outcome["mosaic"]["composed"] == 0
+    np.testing.assert_equal(arrays(store), before)
+
+
+def test_runs_over_parts_end_in_the_arrays_of_one_run(
+    catalogue: Path, mapped: Path, tmp_path: Path
+) -> None:
+    for collection in ("prisma-l2d", "enmap-l2a"):
+        result = deepsalt(
+            "run", "--catalogue", catalogue, "--collection", collection, "--out", tmp_path / "store"
+        )
+        assert result.exit_code == 0, result.output
+    assert_same(tmp_path / "store", mapped)
+
+
+def test_single_scenes_and_a_build_end_in_the_arrays_of_a_run(
+    scenes: Scenes, mapped: Path, tmp_path: Path
+) -> None:
+    for path in scenes.all:
+        assert deepsalt("scene", path, "--out", tmp_path / "store").exit_code == 0
+    assert deepsalt("mosaic", "build", tmp_path / "store").exit_code == 0
+    assert_same(tmp_path / "store", mapped)
+
+
+def test_worker_processes_end_in_the_same_arrays(
+    catalogue: Path, mapped: Path, tmp_path: Path
+) -> None:
+    args = ["run", "--catalogue", catalogue, "--out", tmp_path / "store", "--workers", 1]
+    command = [sys.executable, "-m", "flows", *map(str, args)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert_same(tmp_path / "store", mapped)
+
+
+def test_a_killed_scene_is_resumed_to_the_same_arrays(
+    catalogue: Path, mapped: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    args = [sys.executable, "-m", "flows", "run", "--catalogue", catalogue, "--out", store]
+    with subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        # Killed as soon as the first product is complete: the second is under way.
+        while not list(store.glob("scenes/*.zarr/complete.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (store / "mosaic.zarr").exists()
+    assert deepsalt("run", "--catalogue", catalogue, "--out", store).exit_code == 0
+    assert_same(store, mapped)
+
+
+def test_a_truncated_scene_is_quarantined_and_the_rest_is_mapped(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(scenes.west, tmp_path / scenes.west.name))
+    deepsalt("ingest", broken, scenes.prisma, "--to", tmp_path / "catalogue")
+    image = next(broken.glob("*SPECTRAL_IMAGE.TIF"))
+    os.truncate(image, image.stat().st_size // 2)
+    args = ("run", "--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store", "--json")
+    first, second = deepsalt(*args), deepsalt(*args)
+    for result in (first, second):
+        assert result.exit_code == 3
+        outcome = json.loads(result.stdout)
+        bad = [scene for scene in outcome["scenes"] if scene["status"] == "quarantined"]
+        assert [image.name in scene["reason"] for scene in bad] == [True]
+        assert outcome["mosaic"]["products"] == 1
+
+
+def test_a_quarantined_scene_that_was_mended_is_mapped_when_asked_for(
+    scenes: Scenes, mapped: Path, tmp_path: Path
+) -> None:
+    moved = Path(shutil.copytree(scenes.west, tmp_path / scenes.west.name))
+    deepsalt("ingest", moved, scenes.east, scenes.prisma, "--to", tmp_path / "catalogue")
+    image = next(moved.glob("*SPECTRAL_IMAGE.TIF"))
+    whole = image.read_bytes()
+    os.truncate(image, len(whole) // 2)
+    args = ("run", "--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store")
+    assert deepsalt(*args).exit_code == 3
+    image.write_bytes(whole)
+    assert deepsalt(*args, "--retry-quarantined").exit_code == 0
+    assert_same(tmp_path / "store", mapped)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--crs", "EPSG:32644"], "has a grid of EPSG:6933"),
+        (["--resolution", "60"], "has a grid of EPSG:6933"),
+        (["--datetime", "2024-01-01/2024-12-31"], "periods"),
+    ],
+    ids=["crs", "resolution", "period layout"],
+)
+def test_a_store_of_another_kind_is_refused(
+    catalogue: Path, store: Path, options: list[str], sentence: str
+) -> None:
+    result = deepsalt("run", "--catalogue", catalogue, "--out", store, *options)
+    assert getattr(result.exception, "exit_code", None) == 2
+    assert sentence in str(result.exception)
