@@ -34,7 +34,6 @@ STOP_RMS = 0.003  # reflectance; near the noise of the library
 SALINE_DS_M = 1.0  # horizons from here on are left out of the soil basis
 
 # (mineral, specimen, use, records): a specimen, in all its grain sizes, is in exactly one use.
-# Salts with one specimen only are therefore seen in training or in the demo, not in both.
 SPECIMENS = (
     ("halite", "HS433", "train", ("Halite HS433.1B", "Halite HS433.2B", "Halite HS433.4B")),
     ("gypsum", "HS333", "train", ("Gypsum HS333.1B", "Gypsum HS333.2B", "Gypsum HS333.4B")),
@@ -62,9 +61,9 @@ SPECIMENS = (
     ("quartz", "HS32", "demo", ("Quartz HS32.4B",)),
 )
 
-# Halite and gypsum have one specimen each in the library, which training takes. The demo's are
-# drawn from the literature: band positions of Crowley (1991, J. Geophys. Res. 96, 16231), depths
-# in absorbance typical of a fine efflorescence.
+# Most salts have one specimen in the library. The use that does not have it gets one drawn from
+# the literature: band positions of Crowley (1991, J. Geophys. Res. 96, 16231), depths in absorbance
+# and widths typical of a fine efflorescence, not fitted to anything.
 _BRIGHT = (0.72, 0.76, 0.79, 0.81, 0.83, 0.845, 0.85, 0.855, 0.85, 0.84, 0.82, 0.80, 0.78, 0.76)
 LITERATURE = (
     Mineral(
@@ -77,6 +76,19 @@ LITERATURE = (
         ((994.0, 0.03, 25.0), (1200.0, 0.10, 35.0), (1449.0, 0.55, 22.0), (1490.0, 0.38, 16.0),
          (1535.0, 0.25, 22.0), (1749.0, 0.20, 22.0), (1944.0, 0.95, 32.0), (1970.0, 0.25, 25.0),
          (2178.0, 0.16, 25.0), (2217.0, 0.26, 20.0), (2266.0, 0.20, 22.0), (2430.0, 0.55, 70.0)),
+    ),
+    Mineral(
+        "carnallite", "Crowley1991-carnallite", "efflorescence", "train",
+        tuple(0.97 * level for level in _BRIGHT),
+        ((985.0, 0.06, 25.0), (1190.0, 0.22, 40.0), (1445.0, 0.90, 40.0), (1520.0, 0.45, 50.0),
+         (1750.0, 0.35, 35.0), (1975.0, 1.30, 55.0), (2245.0, 0.55, 55.0), (2480.0, 0.90, 90.0)),
+    ),
+    Mineral(
+        "bassanite", "Crowley1991-bassanite", "efflorescence", "train",
+        _BRIGHT,
+        ((1430.0, 0.40, 18.0), (1475.0, 0.15, 25.0), (1773.0, 0.15, 22.0), (1926.0, 0.75, 28.0),
+         (1950.0, 0.25, 30.0), (2107.0, 0.08, 25.0), (2217.0, 0.12, 22.0), (2267.0, 0.12, 22.0),
+         (2480.0, 0.40, 60.0)),
     ),
 )  # fmt: skip
 

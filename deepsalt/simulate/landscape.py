@@ -25,7 +25,7 @@ GREEN_KINDS = 6
 
 _EARTH_RADIUS_M = 6371008.8
 _PARCEL_M = (640.0, 330.0)  # a field of irrigated land
-_LAKE, _SHORE = 2.05, 1.55  # of the basin field, whose standard deviation is 1
+_LAKE, _SHORE = 1.95, 1.5  # of the basin field, whose standard deviation is 1
 _SALT_LIMIT, _GYPSUM_LIMIT = 0.16, 0.3  # mass fractions of the crust
 _MEAN_SALT, _MEAN_GYPSUM = 0.0022, 0.0008
 
@@ -129,8 +129,8 @@ class Landscape:
         self._salt = seed & 0xFFFFFFFF
         self._angle = rng.uniform(0.1, 0.5)
         self._warp = (Waves(rng, 1500.0, 9e3, 10), Waves(rng, 1500.0, 9e3, 10))
-        self._basin = Waves(rng, 9e3, 26e3, 14)
-        self._plain = Waves(rng, 7e3, 22e3, 10)
+        self._basin = Waves(rng, 5e3, 15e3, 18)
+        self._plain = Waves(rng, 5e3, 18e3, 12)
         self._river = Waves(rng, 9e3, 40e3, 8)
         self._patch = Waves(rng, 240.0, 2200.0, 40)
         self._gypsum = Waves(rng, 900.0, 9e3, 20)
@@ -208,7 +208,7 @@ class Landscape:
 
     def _mass(self, x: Field, y: Field, *, basin: Field, patch: Field, farmed: Field) -> Field:
         """Return mass fractions (n, k): salt gathers in basins and in patches within fields."""
-        playa = _step(basin, 0.35, _SHORE)
+        playa = _step(basin, 0.0, 1.2)
         driver = 0.5 * basin + 2.7 * playa + patch - 0.7 * farmed
         salt = _saturate(_MEAN_SALT * np.exp(driver), _SALT_LIMIT)
         gypsum = _saturate(

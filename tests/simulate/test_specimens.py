@@ -27,7 +27,10 @@ def test_a_specimen_is_for_training_or_for_the_demo_and_never_for_both():
 @pytest.mark.parametrize(
     ("use", "salts"),
     [
-        ("train", {"halite", "gypsum", "thenardite", "mirabilite", "epsomite"}),
+        (
+            "train",
+            {"halite", "gypsum", "thenardite", "mirabilite", "epsomite", "carnallite", "bassanite"},
+        ),
         ("demo", {"halite", "gypsum", "thenardite", "bassanite", "carnallite"}),
     ],
 )

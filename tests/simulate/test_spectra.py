@@ -48,7 +48,7 @@ def test_conductivities_span_all_classes():
 def test_salt_without_gypsum_decides_the_conductivity():
     mixtures = draw(n=2000)
     soluble = mixtures.cover.salt - mixtures.cover.gypsum
-    assert np.corrcoef(np.log(soluble + 1e-3), np.log(mixtures.ec))[0, 1] > 0.9
+    assert np.corrcoef(np.log(soluble + 1e-3), np.log(mixtures.ec))[0, 1] > 0.85
 
 
 def test_plants_keep_to_their_limits():
