@@ -24,7 +24,7 @@ import pystac
 
 from catalog.documents import file_name, read_json, write_json
 from catalog.extents import catalog_document, collection_document, grown_extent
-from catalog.fields import shown
+from catalog.fields import Fields, shown
 from catalog.hrefs import absolute_href, is_remote, portable_href
 from deepsalt.errors import FormatError, StoreError
 
@@ -76,14 +76,17 @@ def add_items(folder: str | Path, items: Iterable[pystac.Item]) -> AddReport:
         raise StoreError(f"{root} is a file; give the folder of a catalogue")
     outcome: dict[str, list[str]] = {"added": [], "replaced": [], "unchanged": []}
     written: dict[str, list[dict[str, Any]]] = {}
-    for item in items:
-        document = item.to_dict(include_self_link=False, transform_hrefs=False)
-        state, collection = _write_item(root, document, item.get_self_href())
-        outcome[state].append(item.id)
-        written.setdefault(collection, []).append(document)
-    for collection, documents in written.items():
-        _write_collection(root / file_name(collection), collection, documents)
-    _write_catalog(root)
+    try:
+        for item in items:
+            document = item.to_dict(include_self_link=False, transform_hrefs=False)
+            state, collection = _write_item(root, document, item.get_self_href())
+            outcome[state].append(item.id)
+            written.setdefault(collection, []).append(document)
+    finally:  # what was written before an Item was refused is linked all the same
+        for collection, documents in written.items():
+            _write_collection(root / file_name(collection), collection, documents)
+        if written:
+            _write_catalog(root)
     return AddReport(**{state: tuple(ids) for state, ids in outcome.items()})
 
 
@@ -169,8 +172,11 @@ def _write_item(root: Path, document: dict[str, Any], source: str | None) -> tup
 
 def _refuse_namesake(path: Path, document: dict[str, Any]) -> None:
     """Refuse to replace a generic cube by another one that merely has the same file name."""
-    old = read_json(path)
-    if document["properties"].get("deepsalt:sensor") != "generic":
+    old, name = read_json(path), "deepsalt:acquisition_id"
+    same = Fields.of(old.get("properties"), f"'properties' in {path}").values.get(name)
+    if document["properties"].get("deepsalt:sensor") != "generic" or (
+        same == document["properties"].get(name)
+    ):
         return
     there, here = (_first_file(doc, path) for doc in (old, document))
     if there and here and there != here and os.path.exists(there) and os.path.exists(here):
@@ -213,6 +219,5 @@ def _write_collection(folder: Path, collection: str, items: list[dict[str, Any]]
 
 def _write_catalog(root: Path) -> None:
     names = sorted(path.parent.name for path in root.glob("*/collection.json"))
-    if names or root.exists():
-        children = [f"./{name}/collection.json" for name in names]
-        write_json(root / "catalog.json", catalog_document("deepsalt", children))
+    children = [f"./{name}/collection.json" for name in names]
+    write_json(root / "catalog.json", catalog_document("deepsalt", children))

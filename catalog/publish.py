@@ -145,7 +145,9 @@ def product_item(
         **_counts(report),
         "deepsalt:scene_key": scene_key,
     }
-    item = _item(name, PRODUCTS, geometry, bbox, (start, properties), provenance)
+    item = _item(
+        PRODUCTS, provenance, id=name, geometry=geometry, bbox=bbox, when=start, about=properties
+    )
     item.add_asset("product", _zarr(href, layers, "Surface salinity of the scene"))
     return item
 
@@ -198,8 +200,15 @@ def mosaic_item(
         "deepsalt:version": version,
         "deepsalt:period": period,
     }
-    geometry = _box_geometry(bbox)
-    item = _item(name, MOSAICS, geometry, list(bbox), (start, properties), provenance)
+    item = _item(
+        MOSAICS,
+        provenance,
+        id=name,
+        geometry=_box_geometry(bbox),
+        bbox=list(bbox),
+        when=start,
+        about=properties,
+    )
     item.add_asset("mosaic", _zarr(href, layers, "Mosaic of surface salinity"))
     if quicklook_href is not None:
         item.add_asset(
@@ -236,20 +245,21 @@ def _words(bit: Basis) -> str:
 
 
 def _item(
-    name: str,
     collection: str,
+    provenance: Provenance,
+    *,
+    id: str,
     geometry: dict[str, Any],
     bbox: list[float],
-    described: tuple[datetime | None, dict[str, Any]],
-    provenance: Provenance,
+    when: datetime | None,
+    about: dict[str, Any],
 ) -> pystac.Item:
-    moment, properties = described
     item = pystac.Item(
-        id=name,
+        id=id,
         geometry=geometry,
         bbox=bbox,
-        datetime=moment,
-        properties=properties,
+        datetime=when,
+        properties=about,
         stac_extensions=list(_EXTENSIONS),
         collection=collection,
     )

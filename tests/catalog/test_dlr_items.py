@@ -13,7 +13,9 @@ import pytest
 from catalog import enmap
 from catalog.items import parse_item, to_item
 from deepsalt.errors import FormatError, UnsupportedError
+from deepsalt.scenes.base import read_acquisition
 from tests.shared import shared_data
+from tests.synth import write_enmap
 
 # Acquisition, begin, version, EPSG, left, top, rows, columns, cloud %, quality, sun elevation:
 # read from the files by hand.
@@ -152,3 +154,20 @@ def test_a_damaged_real_item_is_refused_by_name(change: Any, word: str) -> None:
     with pytest.raises(FormatError, match=word) as error:
         parse_item(damaged)
     assert damaged["id"] in str(error.value)
+
+
+def test_a_product_on_disk_and_its_item_of_the_catalogue_are_one_scene(tmp_path: Path) -> None:
+    item = document()
+    on_disk = read_acquisition(write_enmap(tmp_path, scene=item["id"]))
+    listed = parse_item(item)
+    assert on_disk.key == listed.key
+    assert on_disk.scene_id == listed.scene_id
+    assert on_disk.bands.names == listed.bands.names
+    assert on_disk.bands.usable == listed.bands.usable
+    assert {a.name for a in on_disk.assets} == {a.name for a in listed.assets}
+    assert (on_disk.dtype, on_disk.nodata, on_disk.gain) == (
+        listed.dtype,
+        listed.nodata,
+        listed.gain,
+    )
+    assert parse_item(to_item(on_disk)) == on_disk

@@ -147,10 +147,12 @@ def test_two_cubes_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.touch()
         assets = (Asset("image", str(path), 1),)
-        cubes.append(scene(1, sensor="generic", collection="generic-reflectance", assets=assets))
+        changes = {"acquisition_id": f"cube-{folder}", "assets": assets, "sensor": "generic"}
+        cubes.append(scene(1, **changes, collection="generic-reflectance"))
     add_items(tmp_path / "cat", cubes[:1])
     with pytest.raises(FormatError, match="rename one"):
-        add_items(tmp_path / "cat", cubes[1:])
+        add_items(tmp_path / "cat", [scene(2), *cubes[1:]])
+    assert {item.id for item in search(tmp_path / "cat", Query())} == {"scene-1", "scene-2"}
 
 
 def test_an_interrupted_ingest_is_completed_by_the_next(tmp_path: Path) -> None:
