@@ -161,7 +161,7 @@ def _write_arm(fields: h5py.Group, strip: Strip, arm: _Arm) -> None:
     low, high = arm.scale
     reflectance = strip.reflectance[arm.bands]
     numbers = np.round((reflectance - np.float32(low)) * np.float32(65535.0 / (high - low)))
-    errors = np.zeros(numbers.shape, dtype=np.uint8)
+    errors = np.full(numbers.shape, ERR_OK, dtype=np.uint8)
     errors[numbers < 1.0] = ERR_NEGATIVE
     errors[np.isnan(numbers)] = ERR_INVALID
     # Where there is an error the delivered number is 0.
