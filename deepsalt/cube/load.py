@@ -7,7 +7,6 @@ outside this module noticing.
 """
 
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
@@ -110,30 +109,27 @@ def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
     # nodata any value is as good.
     fill = dtype.type(0 if acquisition.nodata is None else acquisition.nodata)
     item = _plain_item(acquisition)
-    with warnings.catch_warnings():
-        # stackstac computes window bounds with rasterio's older operator; nothing we can change.
-        warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
-        stack = stackstac.stack(
-            [item],
-            assets=list(item["assets"]),
-            epsg=_epsg(acquisition),
-            resolution=(grid.transform[0], -grid.transform[4]),
-            bounds=grid.bounds,
-            # Snapping moves scenes whose origin is no multiple of the resolution by half a pixel.
-            snap_bounds=False,
-            dtype=dtype,
-            fill_value=fill,
-            # Scale and offset travel with the cube; the stored type stays.
-            rescale=False,
-            chunksize=(1, -1, *block),
-            sortby_date=False,
-            xy_coords=False,
-            properties=False,
-            band_coords=False,
-            # A file that has vanished is an error, not an empty scene (the default hides 404).
-            errors_as_nodata=(),
-            reader=partial(_BandReader, acquisition),
-        )
+    stack = stackstac.stack(
+        [item],
+        assets=list(item["assets"]),
+        epsg=_epsg(acquisition),
+        resolution=(grid.transform[0], -grid.transform[4]),
+        bounds=grid.bounds,
+        # Snapping moves scenes whose origin is no multiple of the resolution by half a pixel.
+        snap_bounds=False,
+        dtype=dtype,
+        fill_value=fill,
+        # Scale and offset travel with the cube; the stored type stays.
+        rescale=False,
+        chunksize=(1, -1, *block),
+        sortby_date=False,
+        xy_coords=False,
+        properties=False,
+        band_coords=False,
+        # A file that has vanished is an error, not an empty scene (the default hides 404).
+        errors_as_nodata=(),
+        reader=partial(_BandReader, acquisition),
+    )
     # An empty chunk comes as one value shown many times; the layers above want real memory.
     numbers: da.Array = da.map_blocks(
         np.ascontiguousarray, stack.data[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)
@@ -149,13 +145,10 @@ def _epsg(acquisition: Acquisition) -> int:
 
 def _plain_item(acquisition: Acquisition) -> dict[str, Any]:
     """Return the dict that stands for an Item before stackstac: one asset per band."""
-    grid = acquisition.grid
     href = acquisition.asset("image").href
-    place = {
-        "proj:epsg": _epsg(acquisition),
-        "proj:transform": list(grid.transform),
-        "proj:shape": [grid.height, grid.width],
-    }
+    # The bounding box alone: from transform and shape stackstac would compute it per band, with an
+    # operator that affine has deprecated.
+    place = {"proj:epsg": _epsg(acquisition), "proj:bbox": list(acquisition.grid.bounds)}
     return {
         "id": acquisition.scene_id,
         "properties": {"datetime": acquisition.start and acquisition.start.isoformat()},

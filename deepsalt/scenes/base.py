@@ -88,9 +88,13 @@ def read_acquisition(
     path = Path(path)
     if not path.exists():
         raise FormatError(f"{path} does not exist; give a product folder or file")
-    for sensor, module in _SENSORS.items():
-        if import_module(module).is_product(path):
-            return _read(sensor, path, scale, nodata)
+    try:
+        for sensor, module in _SENSORS.items():
+            if import_module(module).is_product(path):
+                return _read(sensor, path, scale, nodata)
+    except OSError as error:  # no permission, a broken disk or link
+        message = f"{path} cannot be read: {error}; check that you may read it"
+        raise FormatError(message) from error
     raise FormatError(
         f"{path} is not a product deepsalt reads; expected an EnMAP L2A folder, a PRISMA L2D .he5, "
         "or a GeoTIFF or ENVI cube with a wavelength and FWHM per band"

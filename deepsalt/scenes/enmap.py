@@ -19,10 +19,10 @@ from deepsalt.scenes.enmap_metadata import Metadata, read_metadata
 from deepsalt.scenes.geotiff import (
     Header,
     block_of,
+    open_delivered,
     open_raster,
     read_header,
     read_raster,
-    refuse_truncated,
 )
 from deepsalt.types import Acquisition, Asset, Basis
 
@@ -188,12 +188,7 @@ def _check_rasters(files: dict[str, Path], metadata: Metadata) -> Header:
 
 
 def _header(path: Path) -> Header:
-    try:
-        raster = open_raster(str(path))
-    except ReadError as error:
-        raise FormatError(str(error)) from error
-    with raster:
-        refuse_truncated(raster)
+    with open_delivered(path) as raster:
         return read_header(raster)
 
 

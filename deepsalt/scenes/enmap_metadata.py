@@ -16,7 +16,7 @@ from deepsalt.errors import FormatError
 from deepsalt.scenes.base import SIMULATED_MARK
 from deepsalt.types import BandTable
 
-MAX_XML_BYTES = 64 * 2**20
+MAX_XML_BYTES = 32 * 2**20
 """Delivered files have 4 to 5 MB."""
 
 EMPTY_MEAN = -1000000.0
@@ -168,7 +168,9 @@ def _parse(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         if path.stat().st_size > MAX_XML_BYTES:
-            raise FormatError(f"{path} has more than {MAX_XML_BYTES // 2**20} MB; not EnMAP's")
+            raise FormatError(
+                f"{path} has more than {MAX_XML_BYTES // 2**20} MB; delivered ones have 5"
+            )
         parser.Parse(path.read_bytes(), True)
     except (OSError, expat.ExpatError) as error:
         raise FormatError(f"{path} cannot be read as XML: {error}; fetch it again") from error

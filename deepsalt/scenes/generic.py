@@ -15,10 +15,10 @@ from deepsalt.scenes.geotiff import (
     Header,
     block_of,
     corners_wgs84,
+    open_delivered,
     open_raster,
     read_header,
     read_raster,
-    refuse_truncated,
 )
 from deepsalt.types import Acquisition, Asset, BandTable
 
@@ -81,14 +81,9 @@ def read_acquisition(
             "use EnMAP or PRISMA"
         )
     data = _data_file(path)
-    try:
-        raster = open_raster(str(data))
-    except ReadError as error:
-        raise FormatError(str(error)) from error
-    with raster:
+    with open_delivered(data) as raster:
         tags = Tags(raster)
         bands = _checked(tags.band_table(), data)
-        refuse_truncated(raster)
         header = read_header(raster)
         gain, offset = _scaling(raster, tags, scale)
     start, end = tags.times()

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -78,14 +79,36 @@ def open_raster(href: str) -> DatasetReader:
     ReadError
         The file is missing or is not a raster.
     """
-    with warnings.catch_warnings(), gdal_env(href):
-        # A missing CRS or transform is refused by `read_header`, with a sentence.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with gdal_env(href):
         try:
             return rasterio.open(href, sharing=False)
         except RasterioError as error:
             message = f"{href} cannot be opened as a raster: {error}; fetch it again"
             raise ReadError(message) from error
+
+
+def open_delivered(path: Path) -> DatasetReader:
+    """Open a raster that is seen for the first time, and look whether it is complete.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, is not a raster or is truncated.
+    """
+    try:
+        # Only here, in the thread that ingests: changing filters is not safe where threads read.
+        with warnings.catch_warnings():
+            # A missing CRS or transform is refused by `read_header`, with a sentence.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            raster = open_raster(str(path))
+    except ReadError as error:
+        raise FormatError(str(error)) from error
+    try:
+        _refuse_truncated(raster)
+    except FormatError:
+        raster.close()
+        raise
+    return raster
 
 
 def read_raster(
@@ -194,7 +217,7 @@ def corners_wgs84(grid: PixelGrid) -> tuple[tuple[float, float], ...]:
     return (*ring, ring[0])
 
 
-def refuse_truncated(raster: DatasetReader) -> None:
+def _refuse_truncated(raster: DatasetReader) -> None:
     """Refuse a local file that ends before its last pixels; GeoTIFF and ENVI.
 
     A copy that was cut short opens without complaint as long as its header is whole. In a GeoTIFF

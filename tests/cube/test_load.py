@@ -1,5 +1,6 @@
 """The lazy cube: same numbers as the file, in place, read once, and only when asked."""
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -13,20 +14,14 @@ from numpy.typing import NDArray
 from deepsalt.cube import load
 from deepsalt.cube.contract import check_cube, cube_bands
 from deepsalt.cube.load import open_scene
-from deepsalt.scenes import enmap
+from deepsalt.errors import ReadError
+from deepsalt.scenes import enmap, prisma
 from deepsalt.scenes.base import read_acquisition
+from tests.counting import CountingScheduler
 from tests.synth import write_enmap
-
-
-class CountingScheduler:
-    """Counts what is computed."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, dsk, keys, **kwargs):  # type: ignore[no-untyped-def]
-        self.calls += 1
-        return dask.get(dsk, keys, **kwargs)
+from tests.synth_generic import cube as generic_cube
+from tests.synth_generic import pixels
+from tests.synth_prisma import NAME, write_prisma
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +42,40 @@ def test_a_cube_holds_the_bits_of_a_bare_read(product: Path) -> None:
 def test_a_cube_keeps_the_stored_type(product: Path) -> None:
     cube = open_scene(read_acquisition(product))
     assert cube.dn.dtype == cube.dn.values.dtype == np.int16
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
+def test_cubes_of_each_stored_type_are_not_converted(tmp_path: Path, dtype: str) -> None:
+    path = generic_cube(tmp_path / "a.tif", dtype=dtype, nodata=0)
+    cube = open_scene(read_acquisition(path, scale=1e-4))
+    np.testing.assert_array_equal(cube.dn.values, pixels(dtype))
+    assert cube.dn.values.dtype == cube.dn.attrs["nodata"].dtype == np.dtype(dtype)
+
+
+def test_a_prisma_cube_reads_each_window_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_prisma(tmp_path / NAME, shape=(50, 60), chunks=(32, 20, 32))
+    cube = open_scene(read_acquisition(path))
+    boxes: list[tuple[str, tuple[slice, ...]]] = []
+    read = prisma.Reader._read
+
+    def spy(self, where, box):  # type: ignore[no-untyped-def]
+        boxes.append((where, box))
+        return read(self, where, box)
+
+    monkeypatch.setattr(prisma.Reader, "_read", spy)
+    numbers = cube.dn.compute(scheduler="threads", num_workers=2)
+    assert numbers.dtype == np.uint16
+    assert len([where for where, _ in boxes if where.endswith("SWIR_Cube")]) == 4
+
+
+def test_a_scene_cut_short_after_ingest_fails_with_one_sentence(tmp_path: Path) -> None:
+    acquisition = read_acquisition(write_enmap(tmp_path))
+    image = Path(acquisition.asset("image").href)
+    image.write_bytes(image.read_bytes()[: image.stat().st_size * 2 // 3])
+    with pytest.raises(ReadError, match=r"SPECTRAL_IMAGE\.TIF cannot be read at row"):
+        open_scene(acquisition).dn.compute(scheduler="synchronous")
 
 
 def test_chunks_are_all_bands_by_one_file_block(product: Path) -> None:
@@ -76,8 +105,6 @@ def test_opening_a_scene_computes_and_reads_nothing(
 
 
 def test_without_a_known_block_only_the_header_is_asked(product: Path) -> None:
-    import dataclasses
-
     acquisition = dataclasses.replace(read_acquisition(product), block_shape=None)
     assert open_scene(acquisition).dn.data.chunksize == (224, 32, 32)
 

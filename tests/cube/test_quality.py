@@ -16,7 +16,7 @@ from deepsalt.errors import FormatError
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Basis
-from tests.cube.test_load import CountingScheduler
+from tests.counting import CountingScheduler
 from tests.shared import shared_data
 from tests.synth import EMPTY_BANDS, write_enmap
 

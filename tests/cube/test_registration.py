@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from deepsalt.cube.load import open_scene
 from deepsalt.scenes.base import read_acquisition
-from tests.scenes.test_generic import CENTERS, band_tags
 from tests.synth import ENMAP_ORIGIN, write_enmap, write_tiff
+from tests.synth_generic import CENTERS, band_tags
 from tests.synth_prisma import NAME, UL_CENTRE, write_prisma
 
 SHAPE = (70, 90)

@@ -114,6 +114,14 @@ def text_file(parent: Path) -> Path:
     return parent / "notes.txt"
 
 
+def dangling_link(parent: Path) -> Path:
+    folder = small(parent)
+    path = metadata(folder)
+    path.unlink()
+    path.symlink_to(parent / "nowhere")
+    return folder
+
+
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
 CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "no such path": (lambda p: p / "none", FormatError, "does not exist"),
@@ -130,6 +138,12 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
         FormatError,
         "declares a document type or entities",
     ),
+    "huge XML": (
+        with_xml(lambda t: t + " " * (33 * 2**20)),
+        FormatError,
+        "has more than 32 MB",
+    ),
+    "dangling link": (dangling_link, FormatError, "No such file or directory"),
     "no band descriptions": (
         with_xml(lambda t: t.replace("bandCharacterisation", "nothing")),
         FormatError,
