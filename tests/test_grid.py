@@ -1,5 +1,7 @@
 """Mosaic grids, tiles, and the exact map from a tile to a scene."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,7 +95,8 @@ def test_a_grid_survives_its_record() -> None:
 def test_a_crs_without_a_code_keeps_its_definition() -> None:
     laea = "+proj=laea +lat_0=40 +lon_0=60 +datum=WGS84 +units=m"
     name = projected_crs(laea)
-    assert "Azimuthal" in name and MosaicGrid.from_options(laea, 30).crs == name
+    assert "Azimuthal" in name
+    assert MosaicGrid.from_options(laea, 30).crs == name
 
 
 @pytest.mark.parametrize("tile", [Tile(0, 0), Tile(-3, 12), Tile(5, -7)], ids=lambda t: t.id)
@@ -216,7 +219,8 @@ def test_the_map_stays_in_the_window_of_the_scene() -> None:
     grid = MosaicGrid()
     pixels = scene(500_000, 5_000_000)
     location = locate(grid.tile_grid(grid.tiles_over(pixels)[0]), pixels)
-    assert location is not None and location.rows.size < 4 * pixels.height * pixels.width
+    assert location is not None
+    assert location.rows.size < 4 * pixels.height * pixels.width
 
 
 @pytest.mark.parametrize(
@@ -235,5 +239,6 @@ def test_the_shape_of_a_cell_agrees_with_geodesics() -> None:
 
 def test_a_footprint_is_a_closed_counter_clockwise_ring() -> None:
     ring = footprint(scene(500_000, 5_000_000))
-    turns = sum((x1 - x0) * (y1 + y0) for (x0, y0), (x1, y1) in zip(ring, ring[1:], strict=False))
-    assert ring[0] == ring[-1] and turns < 0
+    turns = sum((x1 - x0) * (y1 + y0) for (x0, y0), (x1, y1) in itertools.pairwise(ring))
+    assert ring[0] == ring[-1]
+    assert turns < 0

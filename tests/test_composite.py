@@ -1,0 +1,211 @@
+"""Combining rules of a mosaic, pixel by pixel."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsalt.composite import composite
+from deepsalt.grid import MosaicGrid
+from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
+from deepsalt.products import read_marker
+from deepsalt.types import Basis, PixelGrid
+from tests.store.builders import acquisition, add_product, layers, scene_grid
+
+PIXEL = scene_grid(height=1, width=1)
+CLOUD, OUTSIDE, WATER = int(Basis.CLOUD), int(Basis.OUTSIDE), int(Basis.WATER)
+
+
+def pixel(salinity: float, *, spread: float = 0.5, basis: int = 0) -> xr.Dataset:
+    ds = layers(PIXEL, salinity=salinity, spread=spread)
+    ds["basis"].values[:] = basis
+    return ds
+
+
+def combine(
+    folder: Path, *scenes: xr.Dataset, days: list[int | None] | None = None
+) -> dict[str, float]:
+    days = days or [1] * len(scenes)
+    paths = []
+    for index, (ds, day) in enumerate(zip(scenes, days, strict=True)):
+        acq = acquisition(f"s{index}", day=day, grid=PIXEL)
+        paths.append(folder / f"{add_product(folder, acq, ds)}.zarr")
+    found = composite(paths, PIXEL)
+    return {layer.name: found[layer.name].values[0, 0] for layer in MOSAIC_LAYERS}
+
+
+def test_a_single_scene_passes_unchanged(tmp_path: Path) -> None:
+    acq, ds = acquisition(), layers(scene_grid(), seed=4)
+    path = tmp_path / f"{add_product(tmp_path, acq, ds)}.zarr"
+    found = composite([path], acq.grid)
+    for name in ("salinity", "salinity_lower", "salinity_upper"):
+        np.testing.assert_allclose(found[name].values, ds[name].values, rtol=1e-6)
+    estimated = np.isfinite(ds.salinity.values)
+    np.testing.assert_array_equal(found.basis.values[estimated], ds.basis.values[estimated])
+
+
+def test_values_are_averaged_where_errors_are_comparable(tmp_path: Path) -> None:
+    found = combine(tmp_path, pixel(1.0), pixel(7.0))
+    assert found["salinity"] == pytest.approx(np.expm1((np.log1p(1) + np.log1p(7)) / 2), rel=1e-6)
+
+
+def test_a_scene_weighs_by_the_inverse_square_of_its_interval(tmp_path: Path) -> None:
+    found = combine(tmp_path, pixel(1.5, spread=0.2), pixel(7.0, spread=0.4))
+    expected = np.expm1((4 * np.log1p(1.5) + np.log1p(7)) / 5)
+    assert found["salinity"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_interval_does_not_shrink_with_the_count(tmp_path: Path) -> None:
+    one, many = combine(tmp_path / "1", pixel(4.0)), combine(tmp_path / "4", *[pixel(4.0)] * 4)
+    assert many["salinity_lower"] == pytest.approx(one["salinity_lower"], rel=1e-6)
+    assert many["salinity_upper"] == pytest.approx(one["salinity_upper"], rel=1e-6)
+
+
+def test_an_interval_of_no_width_does_not_silence_the_others(tmp_path: Path) -> None:
+    found = combine(tmp_path, pixel(2.0, spread=0.0), pixel(8.0, spread=0.02))
+    assert 2.0 < found["salinity"] < 8.0
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([3.0], np.nan), ([3.0, 3.0], 0.0), ([200.0, 200.0, 200.0], 0.0), ([2.0, 6.0], 2.0)],
+    ids=["one scene", "equal", "equal and large", "apart"],
+)
+def test_disagreement_is_the_spread_between_scenes(
+    tmp_path: Path, values: list[float], expected: float
+) -> None:
+    found = combine(tmp_path, *[pixel(value, spread=0.3) for value in values])
+    assert found["disagreement"] == pytest.approx(expected, rel=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [([3, 9, 5], 19852 + 0), ([None, 4], 19847), ([None, None], DATE_FILL)],
+    ids=["newest", "one unknown", "all unknown"],
+)
+def test_last_observed_is_the_newest_known_day(
+    tmp_path: Path, days: list[int | None], expected: int
+) -> None:
+    found = combine(tmp_path, *[pixel(3.0)] * len(days), days=days)
+    assert found["last_observed"] == expected
+
+
+def test_only_contributors_date_and_count(tmp_path: Path) -> None:
+    found = combine(tmp_path, pixel(3.0), pixel(3.0, basis=CLOUD), days=[1, 9])
+    assert (found["observations"], found["last_observed"]) == (1, 19844)
+
+
+@pytest.mark.parametrize(
+    ("bases", "expected"),
+    [
+        ([OUTSIDE, OUTSIDE], OUTSIDE),
+        ([OUTSIDE, CLOUD], CLOUD),
+        ([CLOUD, WATER], CLOUD | WATER),
+        ([CLOUD | int(Basis.HAZE)], CLOUD),
+        ([OUTSIDE | CLOUD], OUTSIDE),
+        ([CLOUD, 0], 0),
+        ([CLOUD, int(Basis.EXTRAPOLATED), int(Basis.HAZE)], int(Basis.EXTRAPOLATED | Basis.HAZE)),
+    ],
+    ids=[
+        "nobody saw it",
+        "one saw a cloud",
+        "all reasons",
+        "advice is dropped without an estimate",
+        "outside wins in its own scene",
+        "an estimate forgets the others' reasons",
+        "advice of contributors adds up",
+    ],
+)
+def test_basis_says_why(tmp_path: Path, bases: list[int], expected: int) -> None:
+    found = combine(tmp_path, *[pixel(3.0, basis=basis) for basis in bases])
+    assert found["basis"] == expected
+    assert np.isfinite(found["salinity"]) == (expected & (CLOUD | WATER | OUTSIDE) == 0)
+
+
+def test_a_missing_estimate_without_a_reason_counts_as_defective(tmp_path: Path) -> None:
+    assert combine(tmp_path, pixel(np.nan))["basis"] == int(Basis.DEFECTIVE)
+
+
+def test_without_products_everything_is_outside() -> None:
+    found = composite([], scene_grid(height=3, width=4))
+    for layer in MOSAIC_LAYERS:
+        np.testing.assert_array_equal(found[layer.name].values, layer.fill)
+
+
+@pytest.fixture(scope="module")
+def overlapping(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("scenes")
+    grids = [
+        scene_grid(),
+        scene_grid(row=10, column=15),
+        # About the same place, seen from the zone to the west.
+        PixelGrid("EPSG:32632", (30.0, 0.0, 708015.0, 0.0, -30.0, 5800815.0), 45, 45),
+        scene_grid(row=-20, column=5, height=30, width=30),
+    ]
+    return [
+        folder / f"{add_product(folder, acquisition(f's{i}', day=i + 1, grid=g), seed=i)}.zarr"
+        for i, g in enumerate(grids)
+    ]
+
+
+def whole(paths: list[Path], grid: MosaicGrid, *, block_px: int = 1024) -> dict[str, np.ndarray]:
+    """Measured pixels of a mosaic, sorted, with their row and column counted from the anchor."""
+    tiles = {tile for path in paths for tile in grid.tiles_over(read_marker(path).grid)}
+    parts: dict[str, list[np.ndarray]] = {}
+    for tile in tiles:
+        ds = composite(paths, grid.tile_grid(tile), block_px=block_px)
+        seen = ds.basis.values != OUTSIDE
+        rows, columns = np.nonzero(seen)
+        parts.setdefault("row", []).append(rows + tile.iy * grid.tile_px)
+        parts.setdefault("column", []).append(columns + tile.ix * grid.tile_px)
+        for layer in MOSAIC_LAYERS:
+            parts.setdefault(layer.name, []).append(ds[layer.name].values[seen])
+    found = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    order = np.lexsort((found["column"], found["row"]))
+    return {name: values[order] for name, values in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("order", "shard_px", "tile_shards", "block_px"),
+    [([3, 1, 0, 2], 64, 2, 1024), ([0, 1, 2, 3], 16, 3, 1024), ([2, 3, 0, 1], 40, 1, 7)],
+    ids=["one tile", "tiles cut scenes", "blocks cut tiles"],
+)
+def test_neither_order_nor_tile_size_nor_blocks_change_a_bit(
+    overlapping: list[Path], order: list[int], shard_px: int, tile_shards: int, block_px: int
+) -> None:
+    reference = whole(overlapping, MosaicGrid(chunk_px=8, shard_px=128, tile_shards=1))
+    grid = MosaicGrid(chunk_px=8, shard_px=shard_px, tile_shards=tile_shards)
+    found = whole([overlapping[i] for i in order], grid, block_px=block_px)
+    for name, values in reference.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_scenes_of_two_zones_overlap_in_the_fixture(overlapping: list[Path]) -> None:
+    """Otherwise the property above would say less than it seems to."""
+    found = whole([overlapping[0], overlapping[2]], MosaicGrid(chunk_px=8, shard_px=128))
+    assert found["observations"].max() == 2
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_an_interval_holds_its_estimate_and_scenes_hold_their_mean(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int
+) -> None:
+    folder, grid = tmp_path_factory.mktemp("p"), scene_grid(height=30, width=30)
+    scenes = [layers(grid, seed=seed + i, spread=0.1 + i) for i in range(count)]
+    names = [
+        add_product(folder, acquisition(f"s{i}", grid=grid), ds) for i, ds in enumerate(scenes)
+    ]
+    found = composite([folder / f"{name}.zarr" for name in names], grid)
+    salinity = found.salinity.values
+    every = np.stack([ds.salinity.values for ds in scenes])
+    estimated = np.isfinite(every).any(axis=0)
+    np.testing.assert_array_equal(np.isfinite(salinity), estimated)
+    at = salinity[estimated]
+    assert (found.salinity_lower.values[estimated] <= at).all()
+    assert (found.salinity_upper.values[estimated] >= at).all()
+    assert (np.nanmin(every[:, estimated], axis=0) <= at * (1 + 1e-5)).all()
+    assert (np.nanmax(every[:, estimated], axis=0) >= at * (1 - 1e-5)).all()
