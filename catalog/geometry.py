@@ -36,18 +36,29 @@ def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
     """Return GeoJSON geometry and bounding box of a closed ring (longitude, latitude).
 
     A ring across the antimeridian becomes two polygons and a box whose west is east of its east.
+
+    Raises
+    ------
+    FormatError
+        A ring across the antimeridian without area.
     """
     if not crosses_antimeridian(ring):
         polygon = Polygon(ring)
         return {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}, list(
             polygon.bounds
         )
-    halves = _cut(_unwrapped(Polygon(ring)))
-    west = min(x for part in halves for x in part.bounds[::2] if x > 0)
-    east = max(x for part in halves for x in part.bounds[::2] if x < 0)
-    south = min(part.bounds[1] for part in halves)
-    north = max(part.bounds[3] for part in halves)
-    return _plain(mapping(MultiPolygon(halves))), [west, south, east, north]
+    parts = _cut(_unwrapped(Polygon(ring)))
+    if not parts:
+        raise FormatError("a footprint across 180 degrees has no area; give its corners in order")
+    west = [part.bounds for part in parts if part.bounds[0] >= 0] or [p.bounds for p in parts]
+    east = [part.bounds for part in parts if part.bounds[0] < 0] or [p.bounds for p in parts]
+    bbox = [
+        min(bounds[0] for bounds in west),
+        min(part.bounds[1] for part in parts),
+        max(bounds[2] for bounds in east),
+        max(part.bounds[3] for part in parts),
+    ]
+    return _plain(mapping(MultiPolygon(parts) if len(parts) > 1 else parts[0])), bbox
 
 
 def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:

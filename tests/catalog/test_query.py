@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import shape
 
@@ -133,6 +133,10 @@ def test_results_are_sorted_by_date_then_id_with_undated_last() -> None:
     assert [d["id"] for d in sorted(documents, key=sort_key)] == ["z", "a", "b", "c"]
 
 
+@example(180.0, 0.0, 1.0)
+@example(-180.0, 0.0, 1.0)
+@example(179.0, 0.0, 1.0)
+@settings(max_examples=100, deadline=None)
 @given(st.floats(-180, 180), st.floats(-80, 80), st.floats(0.01, 2))
 def test_the_footprint_in_an_item_covers_the_ring(west: float, south: float, side: float) -> None:
     ring = square(west, south, side)
