@@ -60,7 +60,7 @@ def test_what_is_written_is_read_back(product: Path) -> None:
 
 def test_coordinates_are_pixel_centres(product: Path) -> None:
     found = open_product(product)
-    assert (float(found.x[0]), float(found.y[0])) == (300030.0, 5800000.0)
+    assert (float(found.x[0]), float(found.y[0])) == (300030.0, 5800020.0)
 
 
 def test_a_product_opens_lazily(product: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_product_is_georeferenced_both_ways(product: Path) -> None:
     assert found.attrs["proj:code"] == "EPSG:32633"
     assert found.attrs["spatial:transform"] == list(ACQUISITION.grid.transform)
     assert "UTM zone 33N" in found.spatial_ref.attrs["crs_wkt"]
-    assert found.spatial_ref.attrs["GeoTransform"] == "300015.0 30.0 0.0 5800015.0 0.0 -30.0"
+    assert found.spatial_ref.attrs["GeoTransform"] == "300015.0 30.0 0.0 5800035.0 0.0 -30.0"
     assert found.salinity.attrs["grid_mapping"] == "spatial_ref"
 
 

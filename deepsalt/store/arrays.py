@@ -5,7 +5,6 @@ without an error, and xarray lets in-memory data be written anywhere, so `write_
 whatever cuts a shard. Shards without data are not written: a mosaic's extent is a bounding box.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -253,8 +252,10 @@ def open_group(path: Path, *, chunked: bool = True) -> xr.Dataset:
     """
     if not (path / "zarr.json").is_file():
         raise StoreError(f"{path} is not a Zarr group; give the folder of a store or its mosaic")
-    with storing(path), warnings.catch_warnings():
-        # A group somebody copied without its consolidated metadata opens as well, only slower.
-        warnings.filterwarnings("ignore", message="Failed to open Zarr store with consolidated")
-        ds: xr.Dataset = xr.open_zarr(path, chunks={} if chunked else None)
+    # Said, not tried: a group that somebody copied without it opens as well, only slower.
+    consolidated = "consolidated_metadata" in read_json(path / "zarr.json")
+    with storing(path):
+        ds: xr.Dataset = xr.open_zarr(
+            path, chunks={} if chunked else None, consolidated=consolidated
+        )
     return ds

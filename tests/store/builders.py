@@ -15,7 +15,7 @@ from deepsalt.types import Acquisition, BandTable, Basis, ModelRef, PixelGrid
 
 REF = ModelRef(path="model", digest="ab" * 32, family="student-test")
 GRID = MosaicGrid(crs="EPSG:32633", anchor=(15.0, 15.0), chunk_px=16, shard_px=32, tile_shards=2)
-ORIGIN = (300015.0, 5800005.0 + 10)
+ORIGIN = (300015.0, 5800035.0)  # on the phase of EnMAP: 30k + 15 m
 
 
 def scene_grid(

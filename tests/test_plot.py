@@ -1,0 +1,132 @@
+"""Quicklooks: what is counted, how it is reduced, and that a picture comes out."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from deepsalt.errors import FormatError, StoreError
+from deepsalt.georef import group_attrs
+from deepsalt.plot import quicklook
+from deepsalt.plot.picture import KINDS, OUTSIDE, REASONS, SALINITY, classify, picture_of
+from deepsalt.types import Basis, PixelGrid
+
+MATPLOTLIB_PNG = b"\x89PNG"
+
+
+def layers(height: int, width: int, *, crs: str = "EPSG:32633", seed: int = 0) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    basis = np.zeros((1, height, width), np.uint16)
+    basis[rng.random(basis.shape) < 0.3] = Basis.CLOUD
+    salinity = np.where(basis, np.nan, rng.gamma(2.0, 4.0, basis.shape)).astype(np.float32)
+    grid = PixelGrid(crs, (30.0, 0.0, 400_005.0, 0.0, -30.0, 5_000_025.0), height, width)
+    dims = ("period", "y", "x")
+    return xr.Dataset(
+        {"salinity": (dims, salinity), "basis": (dims, basis)}, attrs=group_attrs(grid)
+    )
+
+
+def kind(salinity: float, basis: int = 0) -> str:
+    index = classify(np.array([[salinity]]), np.array([[basis]], np.uint16))[0, 0]
+    return "not measured" if index == OUTSIDE else KINDS[index].label
+
+
+@pytest.mark.parametrize(
+    ("salinity", "label"),
+    [(0, "0 - 2"), (1.99, "0 - 2"), (2, "2 - 4"), (7.9, "4 - 8"), (8, "8 - 16"), (90, "above 16")],
+)
+def test_salinity_falls_into_the_bins_of_the_usda_breaks(salinity: float, label: str) -> None:
+    assert kind(salinity) == label
+
+
+@pytest.mark.parametrize(
+    ("basis", "label"),
+    [
+        (Basis.OUTSIDE, "not measured"),
+        (Basis.CLOUD | Basis.WATER, "cloud, cirrus"),
+        (Basis.CIRRUS, "cloud, cirrus"),
+        (Basis.WATER | Basis.DRY_VEGETATION, "water"),
+        (Basis.DEFECTIVE, "saturated, defective"),
+    ],
+)
+def test_a_pixel_without_estimate_shows_its_first_reason(basis: int, label: str) -> None:
+    assert kind(np.nan, int(basis)) == label
+
+
+def test_colours_of_salinity_darken_steadily() -> None:
+    """So that they can be told apart in grey and with any colour vision."""
+    weights = (0.2126, 0.7152, 0.0722)
+    rgb = [[int(k.color[i : i + 2], 16) for i in (1, 3, 5)] for k in SALINITY]
+    luma = [sum(w * c for w, c in zip(weights, color, strict=True)) for color in rgb]
+    assert all(a - b > 25 for a, b in itertools.pairwise(luma))
+
+
+def test_every_reason_has_its_own_colour() -> None:
+    assert len({k.color for k in KINDS}) == len(SALINITY) + len(REASONS)
+
+
+def test_shares_are_counted_before_coarsening() -> None:
+    ds = layers(30, 5000).isel(period=0)
+    picture = picture_of(ds)
+    assert max(picture.kinds.shape) <= 2000
+    assert picture.counts[: len(SALINITY)].sum() == int(np.isfinite(ds.salinity).sum())
+
+
+def test_a_cell_shows_what_most_of_its_pixels_are() -> None:
+    ds = layers(30, 5000).isel(period=0)
+    ds["salinity"].values[:], ds["basis"].values[:] = 3.0, 0
+    ds["salinity"].values[::3, ::3] = 30.0
+    assert set(np.unique(picture_of(ds).kinds)) == {1}
+
+
+def test_coarse_cells_stay_where_their_pixels_were() -> None:
+    grid = picture_of(layers(30, 5000).isel(period=0)).grid
+    assert grid.transform == (90.0, 0.0, 400_005.0, 0.0, -90.0, 5_000_025.0)
+
+
+def test_the_picture_is_cropped_to_what_was_measured() -> None:
+    ds = layers(400, 400).isel(period=0)
+    ds["basis"].values[:] = Basis.OUTSIDE
+    ds["basis"].values[100:200, 150:250] = 0
+    picture = picture_of(ds)
+    assert picture.kinds.shape == (104, 104)
+    assert picture.grid.bounds[0] == 400_005.0 + 30 * 148
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crs"),
+    [(40, 60, "EPSG:32633"), (10, 200, "EPSG:6933"), (200, 10, "EPSG:32719"), (1, 1, "EPSG:3035")],
+    ids=str,
+)
+def test_a_mosaic_of_any_shape_becomes_a_png(
+    tmp_path: Path, height: int, width: int, crs: str
+) -> None:
+    path = tmp_path / "q.png"
+    quicklook(layers(height, width, crs=crs), path, simulated=True, note="a note " * 30)
+    assert path.read_bytes().startswith(MATPLOTLIB_PNG)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_mosaic_without_a_measured_pixel_can_be_drawn(tmp_path: Path) -> None:
+    ds = layers(20, 20)
+    ds["salinity"].values[:], ds["basis"].values[:] = np.nan, Basis.OUTSIDE
+    quicklook(ds, tmp_path / "q.png")
+    assert (tmp_path / "q.png").exists()
+
+
+def test_a_simulation_looks_different(tmp_path: Path) -> None:
+    for name, simulated in (("a", True), ("b", False)):
+        quicklook(layers(40, 60), tmp_path / name, simulated=simulated)
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+def test_a_dataset_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="spatial"):
+        quicklook(layers(5, 5).drop_attrs(), tmp_path / "q.png")
+
+
+def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be read or written"):
+        quicklook(layers(5, 5), tmp_path / "no" / "q.png")
