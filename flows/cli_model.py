@@ -1,11 +1,15 @@
 """Verbs around the model: `train`, `predict-table`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.options import Json, Model
+
+if TYPE_CHECKING:
+    from flows.progress import Progress
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,35 +23,41 @@ def add_to(app: typer.Typer) -> None:
     )(predict_table)
 
 
+LabTables = Annotated[
+    list[Path], typer.Option("--lab", help="Table of laboratory spectra; may be repeated.")
+]
+ModelOut = Annotated[Path, typer.Option("--out", help="Model folder to write.")]
+LabSensor = Annotated[
+    str, typer.Option("--sensor", help="Bands of the tables: lab, or a CSV with centre and FWHM.")
+]
+Group = Annotated[str, typer.Option(help="Column of groups that are never split: the profile.")]
+Region = Annotated[str | None, typer.Option(help="Column of regions that are left out in turn.")]
+Ec = Annotated[str, typer.Option(help="Column of the electrical conductivity.")]
+EcUnit = Annotated[str, typer.Option(help="dS/m or mS/m.")]
+EcMethod = Annotated[str, typer.Option(help="Which EC the labels are, such as 'EC 1:5'.")]
+Suspect = Annotated[str | None, typer.Option(help="Column that marks rows to leave out.")]
+Licence = Annotated[str, typer.Option(help="Licence of the tables; for the card.")]
+Attribution = Annotated[str, typer.Option(help="Whom to cite; for the card.")]
+Name = Annotated[str, typer.Option(help="Name of the model.")]
+Mixtures = Annotated[int, typer.Option(help="Simulated mixtures added for training.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
 def train(
-    lab: Annotated[
-        list[Path], typer.Option("--lab", help="Table of laboratory spectra; may be repeated.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Model folder to write.")],
-    sensor: Annotated[
-        str, typer.Option(help="Bands of the tables: lab, or a CSV with centre and FWHM, nm.")
-    ] = "lab",
-    group: Annotated[
-        str, typer.Option(help="Column of the groups that are never split, such as the profile.")
-    ] = "profile_id",
-    region: Annotated[
-        str | None, typer.Option(help="Column of the regions that are left out in turn.")
-    ] = None,
-    ec: Annotated[str, typer.Option(help="Column of the electrical conductivity.")] = "ec_ds_m",
-    ec_unit: Annotated[str, typer.Option(help="dS/m or mS/m.")] = "dS/m",
-    ec_method: Annotated[
-        str, typer.Option(help="Which EC the labels are, such as 'EC 1:5, water'; for the card.")
-    ] = "mixed or unknown",
-    suspect: Annotated[
-        str | None, typer.Option(help="Column that marks rows to leave out.")
-    ] = None,
-    licence: Annotated[
-        str, typer.Option(help="Licence of the tables; for the card.")
-    ] = "not stated",
-    attribution: Annotated[str, typer.Option(help="Whom to cite; for the card.")] = "",
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "own",
-    mixtures: Annotated[int, typer.Option(help="Simulated mixtures added for training.")] = 6000,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 20250101,
+    lab: LabTables,
+    out: ModelOut,
+    sensor: LabSensor = "lab",
+    group: Group = "profile_id",
+    region: Region = None,
+    ec: Ec = "ec_ds_m",
+    ec_unit: EcUnit = "dS/m",
+    ec_method: EcMethod = "mixed or unknown",
+    suspect: Suspect = None,
+    licence: Licence = "not stated",
+    attribution: Attribution = "",
+    name: Name = "own",
+    mixtures: Mixtures = 6000,
+    seed: Seed = 20250101,
 ) -> None:
     """Train a student on tables of laboratory spectra, and score it by group and region.
 
@@ -59,35 +69,27 @@ def train(
     from flows.progress import bars
     from flows.show import card_lines
 
-    tables = tuple(
-        LabTable(
-            path=path,
-            sensor=sensor,
-            group=group,
-            region=region,
-            ec=ec,
-            ec_unit=ec_unit,  # type: ignore[arg-type]  # LabTable refuses other units
-            suspect=suspect,
-            ec_method=ec_method,
-            licence=licence,
-            attribution=attribution,
-        )
-        for path in lab
-    )
+    facts = {"sensor": sensor, "group": group, "region": region, "ec": ec, "suspect": suspect}
+    facts |= {"ec_method": ec_method, "licence": licence, "attribution": attribution}
+    tables = tuple(LabTable(path, ec_unit=ec_unit, **facts) for path in lab)  # type: ignore[arg-type]
     config = TrainConfig(lab=tables, out=out, name=name, mixtures=mixtures, seed=seed)
     with bars() as progress:
-        progress.start("train", 100)
-        shown = 0
-
-        def tell(doing: str, share: float) -> None:
-            nonlocal shown
-            progress.note(doing)
-            progress.advance("train", round(100 * share) - shown)
-            shown = round(100 * share)
-
-        card = train_model(config, tell)
-        progress.advance("train", 100 - shown)
+        card = train_model(config, _percent(progress))
     typer.echo("\n".join(card_lines(card)))
+
+
+def _percent(progress: "Progress") -> Callable[[str, float], None]:
+    """Return a listener that turns shares of the whole into a bar of 100."""
+    progress.start("train", 100)
+    shown = 0
+
+    def tell(doing: str, share: float) -> None:
+        nonlocal shown
+        progress.note(doing)
+        progress.advance("train", round(100 * share) - shown)
+        shown = round(100 * share)
+
+    return tell
 
 
 def predict_table(

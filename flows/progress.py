@@ -57,8 +57,13 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True)) as shown:
+    shown = Bars(*columns, console=Console(stderr=True))
+    try:
         yield _Bars(shown)
+    finally:
+        # Started by the first stage only: an error before it should be the one line that is seen.
+        if shown.live.is_started:
+            shown.stop()
 
 
 class _Bars:
@@ -69,6 +74,7 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def start(self, stage: str, total: int) -> None:
+        self._shown.start()
         self._tasks[stage] = self._shown.add_task(stage, total=total)
 
     def advance(self, stage: str, units: int = 1) -> None:
