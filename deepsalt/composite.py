@@ -33,6 +33,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from deepsalt.errors import StoreError
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
@@ -52,6 +53,7 @@ _OUTSIDE = np.uint16(Basis.OUTSIDE)
 class _Source:
     """A product that is being gathered from, and its day since the epoch."""
 
+    path: Path
     ds: xr.Dataset
     grid: PixelGrid
     day: int
@@ -102,7 +104,7 @@ def _open(path: Path) -> _Source:
     marker = read_marker(path)
     day = DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
-    return _Source(open_product(path, chunked=False), marker.grid, day)
+    return _Source(path, open_product(path, chunked=False), marker.grid, day)
 
 
 def _blocks(grid: PixelGrid, size: int) -> Iterator[tuple[tuple[slice, slice], PixelGrid]]:
@@ -129,9 +131,19 @@ def _gather(sums: "_Sums", source: _Source, grid: PixelGrid) -> None:
         "x": slice(int(columns.min()), int(columns.max()) + 1),
     }
     at = (rows - window["y"].start, columns - window["x"].start)
-    values = {layer.name: source.ds[layer.name].isel(window).values[at] for layer in SCENE_LAYERS}
+    values = {name: layer[at] for name, layer in _read(source, window).items()}
     place = np.flatnonzero(_mask_in_block(found, inside, sums.shape))
     sums.add(place, values, source.day)
+
+
+def _read(source: _Source, window: dict[str, slice]) -> dict[str, NDArray[Any]]:
+    ds = source.ds.isel(window)
+    try:
+        return {layer.name: ds[layer.name].values for layer in SCENE_LAYERS}
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"product {source.path} cannot be read ({error}); remove it and run its scene again"
+        ) from error
 
 
 def _mask_in_block(

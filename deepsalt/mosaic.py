@@ -310,7 +310,7 @@ def _prepare(
     current = current_version(store)
     for manifest in current.layout.tile_manifests() if current else ():
         key = (manifest.period, manifest.tile)
-        if current and key in left and manifest.digest == tiles[key]:
+        if current and key in left and _is_done(current.layout, *key, tiles[key]):
             adopt_tile(current.layout, layout, manifest)
             left.remove(key)
     return tuple(

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -145,6 +146,30 @@ def test_a_build_killed_before_its_record_is_finished_by_the_next(store: Store) 
     assert open_mosaic(store).attrs["version_id"] == plan.version
 
 
+def test_a_mosaic_whose_arrays_were_lost_can_be_built_again(store: Store) -> None:
+    names = [add(store, "a")]
+    shutil.rmtree(build(store, {ALL: names}).layout.group)
+    assert history(store) == []
+    build(store, united_sets(store, ALL, []))
+    assert float(open_mosaic(store).observations.max()) == 1
+
+
+def test_builds_that_were_given_up_are_removed_by_the_next(store: Store) -> None:
+    names = [add(store, "a"), add(store, "b")]
+    with begin_build(store, {ALL: names}):
+        pass
+    build(store, {ALL: names[:1]})
+    assert list(store.versions.glob("*.building")) == []
+
+
+def test_a_damaged_product_is_named(store: Store) -> None:
+    name = add(store, "a")
+    shard = store.scenes / f"{name}.zarr" / "salinity" / "c" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-200])
+    with pytest.raises(StoreError, match=f"{name}.zarr cannot be read"):
+        build(store, {ALL: [name]})
+
+
 def test_arrays_left_half_made_are_made_anew(store: Store) -> None:
     names = [add(store, "a")]
     with begin_build(store, {ALL: names}) as plan:
@@ -195,7 +220,7 @@ def test_a_tile_task_travels_to_other_processes(store: Store) -> None:
 
 
 def test_tiles_are_composed_side_by_side(store: Store) -> None:
-    grid = MosaicGrid("EPSG:6933", chunk_px=8, shard_px=8, tile_shards=2)
+    grid = MosaicGrid("EPSG:6933", chunk_px=16, shard_px=16, tile_shards=2)
     parallel, serial = (make_store(store.path / name, grid) for name in "ab")
     for made in (parallel, serial):
         names = [add(made, "a"), add(made, "b", row=20, column=30)]

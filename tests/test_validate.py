@@ -119,7 +119,7 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
         "error",
         "layer basis is missing",
     ),
-    "link dangling": (lambda s: shutil.rmtree(group(s)), "error", "no complete version"),
+    "link dangling": (lambda s: shutil.rmtree(group(s)), "error", "not a Zarr group"),
     "not placed": (
         lambda s: zarr.open_group(group(s), mode="r+").attrs.update({"proj:code": "EPSG:4326"}),
         "error",

@@ -256,6 +256,8 @@ def publish(
 ) -> None:
     """Make a built version the one that readers see; the link moves last.
 
+    Arrays of builds that were given up are removed; the caller holds the store's lock.
+
     Raises
     ------
     StoreError
@@ -279,6 +281,8 @@ def publish(
         },
     )
     point_to(store, version)
+    for abandoned in store.versions.glob("*.building"):
+        shutil.rmtree(abandoned, ignore_errors=True)
 
 
 def point_to(store: Store, version: str) -> None:
@@ -293,6 +297,8 @@ def point_to(store: Store, version: str) -> None:
 
 def current_version(store: Store) -> Version | None:
     """Return the published version; None before the first.
+
+    Only its record is read: what a mosaic was made of is known even when its arrays are lost.
 
     Raises
     ------
@@ -313,8 +319,8 @@ def read_version(store: Store, version: str) -> Version:
         It was never published, or its record is damaged.
     """
     path = store.records / "versions" / version / "version.json"
-    if not path.exists() or not (store.versions / f"{version}.zarr").is_dir():
-        raise StoreError(f"store {store.path} has no complete version {version!r}; see its history")
+    if not path.exists():
+        raise StoreError(f"store {store.path} has no version {version!r}; see its history")
     document = read_json(path)
     try:
         periods = tuple(
@@ -333,4 +339,5 @@ def history(store: Store) -> list[Version]:
     """Return every complete version, oldest first."""
     records = (store.records / "versions").glob("*/version.json")
     versions = [read_version(store, path.parent.name) for path in records]
-    return sorted(versions, key=lambda version: (version.created, version.id))
+    complete = [version for version in versions if version.layout.group.is_dir()]
+    return sorted(complete, key=lambda version: (version.created, version.id))
