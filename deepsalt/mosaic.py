@@ -186,7 +186,7 @@ def begin_build(store: Store, sets: PeriodSets) -> Iterator[Build]:
     UsageError
         No products.
     StoreMismatchError
-        Periods, model family or the kind of EC do not go together.
+        Periods, models or the kinds of EC do not go together.
     StoreError
         Another build holds the lock, a product is unfinished, or the store cannot be written.
     """
@@ -243,10 +243,10 @@ def _marker(store: Store, name: str) -> ProductMarker:
 def _check_kind(store: Store, markers: Sequence[ProductMarker]) -> None:
     label = dict(markers[0].label)
     for marker in markers:
-        if marker.model_family != store.family:
+        if marker.model_digest != store.model:
             raise StoreMismatchError(
-                f"product {marker.name} is of model family {marker.model_family}, the store of "
-                f"{store.family}; give another --out"
+                f"product {marker.name} is of model {marker.model_digest[:12]}, the store of "
+                f"{store.model[:12]}; give another --out"
             )
         if dict(marker.label) != label:
             raise StoreMismatchError(
@@ -349,7 +349,7 @@ def _make_arrays(
             "period_ids": list(layout.periods),
             "scene_counts": [len(members) for members in markers.values()],
             "sensors": sorted({marker.sensor for marker in found}),
-            "model_family": store.family,
+            "model_family": found[0].model_family,
             "model_digests": sorted({marker.model_digest for marker in found}),
             "simulated": any(marker.simulated for marker in found),
         },

@@ -49,7 +49,8 @@ SCENES = (
     _Scene("enmap", 83.915, 40.905, 44, datetime(2024, 4, 18, 5, 21, 7, tzinfo=UTC), 0.05),
     _Scene("enmap", 84.085, 40.840, 45, datetime(2024, 4, 18, 5, 21, 11, tzinfo=UTC), 0.08),
     _Scene("enmap", 83.990, 40.925, 44, datetime(2024, 5, 15, 5, 24, 40, tzinfo=UTC), 0.75),
-    _Scene("prisma", 84.060, 40.870, 45, datetime(2024, 5, 15, 5, 12, 3, tzinfo=UTC), 0.04),
+    # Cloudless, because PRISMA L2D carries no cloud mask: clouds would be taken for salt.
+    _Scene("prisma", 84.060, 40.870, 45, datetime(2024, 5, 15, 5, 12, 3, tzinfo=UTC), 0.0),
 )
 
 

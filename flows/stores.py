@@ -79,4 +79,4 @@ def open_store(
     wanted = grid_of(grid, out)
     if period_layout is None and (Path(out) / "records" / "store.json").exists():
         period_layout = Store.open(out).period_layout
-    return Store.create(out, grid=wanted, family=ref.family, period_layout=period_layout or "all")
+    return Store.create(out, grid=wanted, model=ref.digest, period_layout=period_layout or "all")

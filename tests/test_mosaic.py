@@ -314,11 +314,11 @@ def test_dated_periods_do_not_go_into_an_undated_store(store: Store) -> None:
         build(store, {Y2024: [add(store, "a")]})
 
 
-def test_products_of_another_family_are_refused(store: Store) -> None:
+def test_products_of_another_model_are_refused(store: Store) -> None:
     name = add(store, "a")
     marker = store.scenes / f"{name}.zarr" / "complete.json"
-    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"model_family": "other"}))
-    with pytest.raises(StoreMismatchError, match="family other"):
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"model_digest": "cd" * 32}))
+    with pytest.raises(StoreMismatchError, match="model cdcd"):
         build(store, {ALL: [name]})
 
 

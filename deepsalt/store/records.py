@@ -6,7 +6,7 @@
     ├── scenes/<product>.zarr          scene products
     ├── items/                         STAC Items, one per product
     ├── catalog.json                   written by the publisher
-    ├── records/store.json             layout, grid, model family, period layout
+    ├── records/store.json             layout, grid, model, period layout
     ├── records/quarantine/<scene>.json
     ├── records/versions/<id>/         what a version is made of, tile by tile
     ├── versions/<id>.zarr             mosaics; unchanged shards are hard links
@@ -39,31 +39,31 @@ class Store:
         Folder of the store.
     grid
         Grid of its mosaic.
-    family
-        Family of the models whose products it holds.
+    model
+        Digest (`ModelRef.digest`) of the one model whose products it holds.
     period_layout
         ``all`` or ``dated``: see `deepsalt.store.Period`.
     """
 
     path: Path
     grid: MosaicGrid
-    family: str
+    model: str
     period_layout: str
 
     @classmethod
     def create(
-        cls, path: str | Path, *, grid: MosaicGrid, family: str, period_layout: str = "all"
+        cls, path: str | Path, *, grid: MosaicGrid, model: str, period_layout: str = "all"
     ) -> Self:
         """Make a store, or open the one that is there when it is of the same kind.
 
         Raises
         ------
         StoreMismatchError
-            The store exists with another grid, model family or period layout.
+            The store exists with another grid, model or period layout.
         StoreError
             The folder cannot be written, or holds something that is not a store.
         """
-        wanted = cls(Path(path).absolute(), grid, family, period_layout)
+        wanted = cls(Path(path).absolute(), grid, model, period_layout)
         if wanted._record.exists():
             found = cls.open(path)
             found._refuse_other(wanted)
@@ -96,7 +96,7 @@ class Store:
             )
         try:
             grid = MosaicGrid.from_dict(document["grid"])
-            return cls(root, grid, str(document["family"]), str(document["periods"]))
+            return cls(root, grid, str(document["model"]), str(document["periods"]))
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{record} is damaged ({error!r}); restore it") from error
 
@@ -133,13 +133,13 @@ class Store:
         return {
             "layout": LAYOUT,
             "grid": self.grid.to_dict(),
-            "family": self.family,
+            "model": self.model,
             "periods": self.period_layout,
         }
 
     def _refuse_other(self, wanted: Self) -> None:
         found, asked = self._describe(), wanted._describe()
-        for key in ("grid", "family", "periods"):
+        for key in ("grid", "model", "periods"):
             if found[key] != asked[key]:
                 raise StoreMismatchError(
                     f"store {self.path} has {key} {_short(found[key])}, this run has "
@@ -211,7 +211,7 @@ _OURS = ("mosaic.zarr", "scenes", "versions")
 
 def _short(value: Any) -> str:
     if not isinstance(value, dict):
-        return str(value)
+        return str(value)[:12]  # digests are told apart by less than their 64 digits
     return f"{value['crs']} at {value['resolution_m']:g} m from {tuple(value['anchor'])}"
 
 

@@ -99,7 +99,7 @@ def add_product(
 
 
 def make_store(path: Path, grid: MosaicGrid = GRID, *, layout: str = "all") -> Store:
-    return Store.create(path, grid=grid, family=REF.family, period_layout=layout)
+    return Store.create(path, grid=grid, model=REF.digest, period_layout=layout)
 
 
 def build(store: Store, sets: dict[Period, list[str]] | dict[Period, tuple[str, ...]]) -> Version:

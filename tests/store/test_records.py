@@ -27,20 +27,20 @@ def test_making_a_store_again_opens_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("grid", "family", "periods", "named"),
+    ("grid", "model", "periods", "named"),
     [
-        (MosaicGrid(), REF.family, "all", "EPSG:6933"),
+        (MosaicGrid(), REF.digest, "all", "EPSG:6933"),
         (GRID, "other-model", "all", "other-model"),
-        (GRID, REF.family, "dated", "dated"),
+        (GRID, REF.digest, "dated", "dated"),
     ],
-    ids=["grid", "family", "periods"],
+    ids=["grid", "model", "periods"],
 )
 def test_a_store_refuses_runs_of_another_kind(
-    tmp_path: Path, grid: MosaicGrid, family: str, periods: str, named: str
+    tmp_path: Path, grid: MosaicGrid, model: str, periods: str, named: str
 ) -> None:
     make_store(tmp_path / "s")
     with pytest.raises(StoreMismatchError, match=named) as caught:
-        Store.create(tmp_path / "s", grid=grid, family=family, period_layout=periods)
+        Store.create(tmp_path / "s", grid=grid, model=model, period_layout=periods)
     assert caught.value.exit_code == 2
 
 
