@@ -87,14 +87,17 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
             f"a student needs {', '.join(sorted(wanted))}"
         )
     rows = tensors["components"].shape[0]
-    anchors, kernel = (*tensors["anchors"].shape, 0)[:2]
+    members, first, kept = (*tensors["first"].shape, 0, 0, 0)[:3]
+    second = (*tensors["second"].shape, 0, 0)[1]
     shapes = {
         "components": (rows, derivative_matrix().shape[0] + LEVEL_FEATURES),
         "component_offset": (rows,),
-        "anchors": (anchors, min(kernel, rows)),
-        "length": (),
-        "heads": (2, anchors),
-        "head_offset": (2,),
+        "first": (members, first, min(kept, rows)),
+        "first_bias": (members, first, 1),
+        "second": (members, second, first),
+        "second_bias": (members, second, 1),
+        "heads": (members, 3, second),
+        "heads_bias": (members, 3, 1),
         "interval": (2,),
         "limits": (4,),
     }

@@ -1,14 +1,13 @@
-"""The student: a small kernel machine on the components of a spectrum, folded per sensor.
+"""The student: a few small networks on the components of a spectrum, folded per sensor.
 
     digital numbers (band)
       -> components  one matrix per band table, divided by the spectrum's standard deviation
-      -> kernel      Matérn 3/2 against a few hundred anchor spectra (Nyström; Williams and Seeger
-                     2001)
-      -> two heads   location and spread of log(EC + 0.03 dS/m)
+      -> members     networks of two hidden layers, averaged
+      -> location of log(EC + 0.03 dS/m), and its distance to either end of the interval
       -> salinity, interval, advice
 
 Gain, offset, band responses, derivative and standardisation are linear and fold into the first
-matrix, so that a pixel costs components x bands + anchors x components multiplications.
+matrix, so that most of a pixel's cost is components x bands multiplications.
 """
 
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from deepsalt.errors import FormatError
 from deepsalt.model.threads import one_torch_thread
@@ -40,8 +40,10 @@ not depend on how a scene was cut into chunks. At this size all intermediates st
 EC_SHIFT = 0.03
 """Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
 
-_SQRT3 = 3.0**0.5
-_MIN_LOG_SPREAD, _MAX_LOG_SPREAD = -3.0, 2.0
+MAX_COMPONENT = 6.0
+"""Standardised components are cut here before the networks: beyond it they never saw anything."""
+
+_MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +72,18 @@ class Student:
     Parameters
     ----------
     components
-        Standardised components of the features (k + t, n_features): the first k enter the kernel,
-        all k + t the test for spectra unlike the training's.
+        Standardised components of the features (k + t, n_features): the first k enter the
+        networks, all k + t the test for spectra unlike the training's.
     component_offset
         (k + t,)
-    anchors
-        Anchor spectra in components (a, k).
-    length
-        Kernel length, in standardised components ().
-    heads
-        Location and log spread from the kernel (2, a).
-    head_offset
-        (2,)
-    residual_nodes
-        Quantiles of the standardised residuals that the mean of log1p(EC) is taken over (j,).
+    first, first_bias
+        First layers of the m members (m, h1, k), (m, h1, 1).
+    second, second_bias
+        Second layers (m, h2, h1), (m, h2, 1).
+    heads, heads_bias
+        Location, log width below it, log width above it (m, 3, h2), (m, 3, 1).
     interval
-        Standardised residuals at the ends of the interval (2,).
+        Factors on the widths below and above, from calibration (2,).
     limits
         EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of Hotelling's T² and of the
         residual statistic Q (4,).
@@ -93,23 +91,24 @@ class Student:
 
     components: Tensor
     component_offset: Tensor
-    anchors: Tensor
-    length: Tensor
+    first: Tensor
+    first_bias: Tensor
+    second: Tensor
+    second_bias: Tensor
     heads: Tensor
-    head_offset: Tensor
-    residual_nodes: Tensor
+    heads_bias: Tensor
     interval: Tensor
     limits: Tensor
 
     @property
-    def kernel_components(self) -> int:
-        """Components that enter the kernel (k)."""
-        return int(self.anchors.shape[1])
+    def network_components(self) -> int:
+        """Components that enter the networks (k)."""
+        return int(self.first.shape[2])
 
     def macs_per_pixel(self, bands: int) -> int:
         """Return the multiply-accumulates per pixel of a sensor with this many bands."""
-        a, k = self.anchors.shape
-        return (self.components.shape[0] + 2) * bands + a * (k + 2)
+        networks = self.first.numel() + self.second.numel() + self.heads.numel()
+        return (self.components.shape[0] + 2) * bands + networks
 
     def fold(
         self,
@@ -137,13 +136,13 @@ class Student:
 
     def respond(self, components: Tensor) -> Estimates:
         """Return the estimates for standardised components (k + t, s)."""
-        k = self.kernel_components
-        location, spread = self._heads(components[:k])
+        k = self.network_components
+        location, below, above = self.forward(components[:k])
         ec_max, ec_extrapolated, max_t2, max_q = self.limits.tolist()
-        lower, upper = (
-            _conductivity(location + spread * end, ec_max) for end in self.interval.unbind()
-        )
-        salinity = self._expected(location, spread, ec_max).clamp(lower, upper)
+        down, up = self.interval.tolist()
+        salinity = _conductivity(location, ec_max)
+        lower = _conductivity(location - down * below, ec_max)
+        upper = _conductivity(location + up * above, ec_max)
         squared = components.square()
         strange = (squared[:k].sum(0) > max_t2) | (squared[k:].sum(0) > max_q)
         remarks = strange.int() * int(Basis.OUT_OF_DOMAIN)
@@ -152,21 +151,18 @@ class Student:
             salinity.numpy(), lower.numpy(), upper.numpy(), remarks.numpy().astype(np.uint16)
         )
 
-    def _heads(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return location and spread of log(EC + 0.03), each (s,), for components (k, s)."""
-        squared = self.anchors.square().sum(1, keepdim=True) + z.square().sum(0, keepdim=True)
-        distance = torch.addmm(squared, self.anchors, z, alpha=-2.0).clamp_(min=0.0).sqrt_()
-        scaled = distance.mul_(_SQRT3 / self.length)
-        kernel = torch.exp(-scaled).mul_(scaled.add_(1.0))
-        out = torch.addmm(self.head_offset[:, None], self.heads, kernel)
-        return out[0], out[1].clamp(_MIN_LOG_SPREAD, _MAX_LOG_SPREAD).exp()
-
-    def _expected(self, location: Tensor, spread: Tensor, ec_max: float) -> Tensor:
-        """Return exp(E[log1p(EC)]) - 1: the estimate that errs least on the log1p scale."""
-        total = torch.zeros_like(location)
-        for node in self.residual_nodes.tolist():
-            total += _conductivity(location + spread * node, ec_max).log1p_()
-        return torch.expm1(total / self.residual_nodes.numel()).clamp_(0.0, ec_max)
+    def forward(self, components: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return location and widths below and above it, each (s,), for components (k, s)."""
+        z = components.clamp(-MAX_COMPONENT, MAX_COMPONENT)
+        members, width, k = self.first.shape
+        # One product for the first layers of all members: wide products are the fast ones.
+        hidden = torch.addmm(self.first_bias.view(-1, 1), self.first.reshape(-1, k), z)
+        hidden = functional.silu(hidden, inplace=True).view(members, width, -1)
+        hidden = torch.baddbmm(self.second_bias, self.second, hidden)
+        hidden = functional.silu(hidden, inplace=True)
+        out = torch.baddbmm(self.heads_bias, self.heads, hidden).mean(0)
+        widths = out[1:].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp()
+        return out[0], widths[0], widths[1]
 
 
 def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:

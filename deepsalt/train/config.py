@@ -76,17 +76,18 @@ class TrainConfig:
     seed
         Of everything random.
     components, trailing
-        Components in the kernel, and further ones for the out-of-domain test.
-    anchors
-        Anchor spectra of the kernel.
-    ridge
-        Penalty of the kernel regression.
-    length_factor
-        Kernel length over the median distance between training spectra.
+        Components in the networks (beside the two of the level), and further ones for the
+        out-of-domain test.
+    members, hidden
+        Networks in the student, and the widths of their hidden layers.
+    epochs, batch, learning_rate, weight_decay, dropout
+        Of each network's training.
+    component_noise
+        Standard deviation of the noise added to standardised components in training.
     copies
         Noisy copies of each laboratory spectrum per sensor.
     folds
-        Folds by group of evaluation, calibration and score.
+        Folds by group of the evaluation.
     evaluate
         False: only fit, without scores in the card.
     """
@@ -98,13 +99,18 @@ class TrainConfig:
     sensors: tuple[str, ...] = ("enmap", "prisma")
     mixtures: int = 6000
     mixture_weight: float = 0.3
-    saline_share: float = 0.3
+    saline_share: float = 0.5
     seed: int = 20250101
-    components: int = 40
-    trailing: int = 16
-    anchors: int = 384
-    ridge: float = 0.1
-    length_factor: float = 1.0
+    components: int = 42
+    trailing: int = 12
+    members: int = 4
+    hidden: tuple[int, int] = (56, 24)
+    epochs: int = 60
+    batch: int = 512
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+    component_noise: float = 0.2
     copies: int = 1
     folds: int = 5
     evaluate: bool = True
@@ -115,11 +121,21 @@ class TrainConfig:
             raise UsageError("training needs at least one laboratory table; give --lab TABLE")
         if self.mixtures < 0 or self.mixture_weight < 0 or self.folds < 2:
             raise UsageError("mixtures and their weight must not be negative, folds at least 2")
-        if min(self.components, self.trailing, self.anchors, self.copies) < 1 or self.ridge <= 0:
-            raise UsageError("components, anchors, copies and ridge must be positive")
+        sizes = (self.components, self.trailing, self.copies, self.epochs, self.batch, *self.hidden)
+        if min(sizes) < 1 or self.members < 2 or self.learning_rate <= 0:
+            raise UsageError(
+                "components, copies, epochs, batch and hidden widths must be at least 1, "
+                "members at least 2, the learning rate above 0"
+            )
 
     def quick(self) -> "TrainConfig":
-        """Return the same with few mixtures, anchors and folds: seconds instead of minutes."""
+        """Return the same with few mixtures, epochs and folds: seconds instead of minutes."""
         return replace(
-            self, mixtures=min(self.mixtures, 300), anchors=48, components=16, trailing=4, folds=2
+            self,
+            mixtures=min(self.mixtures, 300),
+            components=16,
+            trailing=4,
+            members=2,
+            epochs=4,
+            folds=2,
         )

@@ -8,7 +8,7 @@ NORMALISATION = (
 )
 
 OUTPUTS = {
-    "salinity": "exp(E[log1p(EC)]) - 1, the expectation over the calibrated residuals, dS/m",
+    "salinity": "central estimate (Huber location of log(EC + 0.03), near the median), dS/m",
     "salinity_lower": "lower end of the 90 % interval of EC, dS/m",
     "salinity_upper": "upper end of the 90 % interval of EC, dS/m",
 }
