@@ -1,9 +1,7 @@
 """Windows on file blocks, and rasters behind URLs."""
 
 import dataclasses
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from deepsalt.errors import ReadError
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.scenes.geotiff import STRIP_ROWS, WINDOW_BYTES, window_shape
 from deepsalt.types import Asset
+from tests.range_server import serving_files
 from tests.synth import write_enmap
 
 SIDES = st.integers(1, 3000)
@@ -41,43 +40,10 @@ def test_a_tile_is_a_window(block: tuple[int, int]) -> None:
     assert window_shape(block, (1200, 1300), 448) == block
 
 
-class Ranges(BaseHTTPRequestHandler):
-    """Serves ranges of the files below `root`, as object stores do."""
-
-    root: Path
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path = self.root / self.path.lstrip("/")
-        body = path.read_bytes() if path.is_file() else b""
-        wanted = self.headers.get("Range", "")
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
-        part = body[int(first or 0) : int(last) + 1 if last else None]
-        self.send_response((206 if wanted else 200) if path.is_file() else 404)
-        if wanted:
-            end = int(first or 0) + len(part) - 1
-            self.send_header("Content-Range", f"bytes {first or 0}-{end}/{len(body)}")
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(part)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    handler = type("Handler", (Ranges,), {"root": tmp_path})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with serving_files(tmp_path) as address:
+        yield address
 
 
 def test_a_scene_known_only_by_its_item_is_read_by_url(tmp_path: Path, url: str) -> None:
