@@ -37,7 +37,8 @@ class GroundTruth:
     Parameters
     ----------
     salinity
-        Conductivity of the saturated paste, dS/m, NaN in open water (n,).
+        Conductivity of a water extract (`MixingConfig.extract_water_l_kg`), dS/m; NaN in open
+        water (n,).
     mass
         Mass fractions in the crust of `Landscape.minerals` (n, k).
     soil_scores
@@ -163,7 +164,7 @@ class Landscape:
         parcel = _Parcels(self, flat_x, flat_y, day)
         mass = self._mass(x, y, basin=basin, patch=patch, farmed=farmed * parcel.leached)
         green, dry = self._plants(x, y, parcel, farmed=farmed, basin=basin, river=river)
-        background = 0.25 * np.exp(0.4 * patch)
+        background = self.config.background_ds_m * np.exp(0.4 * patch)
         names = [mineral.mineral for mineral in self.minerals]
         ec = background + ec_from_salt(mass, names, self.config)
         return GroundTruth(

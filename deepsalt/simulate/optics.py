@@ -51,8 +51,12 @@ class MixingConfig:
     enrichment
         Salt mass fraction of the visible crust over that of the sampled soil. Unknown in nature
         (1 to 100); 10 is an assumption.
-    saturation_water_l_kg
-        Water of the saturated paste, L per kg of soil.
+    extract_water_l_kg
+        Water of the extract whose conductivity is the label, L per kg of soil. 2.0 is the 1:2
+        extract that the Open Soil Spectral Library files the ICRAF-ISRIC labels under, so that
+        simulated and measured labels are one quantity; 0.4 would be a saturated paste (ECe).
+    background_ds_m
+        Conductivity of a soil without visible salt: the median of those labels, dS/m.
     gypsum_limit_ds_m
         Conductivity of water saturated with gypsum, dS/m.
     sun_zenith_deg, view_zenith_deg
@@ -71,7 +75,8 @@ class MixingConfig:
     """
 
     enrichment: float = 10.0
-    saturation_water_l_kg: float = 0.4
+    extract_water_l_kg: float = 2.0
+    background_ds_m: float = 0.07
     gypsum_limit_ds_m: float = 2.4
     sun_zenith_deg: float = 35.0
     view_zenith_deg: float = 0.0
@@ -85,10 +90,10 @@ class MixingConfig:
 
     def __post_init__(self) -> None:
         """Refuse constants without a meaning."""
-        if self.enrichment < 1 or self.saturation_water_l_kg <= 0 or not 0 < self.crust_limit <= 1:
+        if self.enrichment < 1 or self.extract_water_l_kg <= 0 or not 0 < self.crust_limit <= 1:
             raise UsageError(
-                f"enrichment {self.enrichment} must be at least 1, saturation water "
-                f"{self.saturation_water_l_kg} above 0 and crust limit {self.crust_limit} in 0 to 1"
+                f"enrichment {self.enrichment} must be at least 1, extract water "
+                f"{self.extract_water_l_kg} above 0 and crust limit {self.crust_limit} in 0 to 1"
             )
 
 
@@ -100,11 +105,11 @@ def is_salt(mineral: str) -> bool:
 def ec_from_salt(
     mass_fraction: ArrayLike, minerals: Sequence[str], config: MixingConfig | None = None
 ) -> NDArray[np.float64]:
-    """Return the conductivity of a saturated paste whose crust holds these salts.
+    """Return the conductivity of a water extract of soil whose crust holds these salts.
 
     Mass balance: the soil holds 1 / enrichment of the crust's salt, all dissolved in the
-    saturation water. Salt of 640 mg/L per dS/m up to 5 dS/m and of 800 mg/L from 10 dS/m on (FAO,
-    USSL), linear between, so that more salt always is more conductivity. Gypsum and bassanite
+    water of the extract. Salt of 640 mg/L per dS/m up to 5 dS/m and of 800 mg/L from 10 dS/m on
+    (FAO, USSL), linear between, so that more salt always is more conductivity. Gypsum and bassanite
     dissolve up to saturation only; the other salts add up.
 
     Parameters
@@ -114,7 +119,7 @@ def ec_from_salt(
     minerals
         Names of the k minerals; those that do not dissolve add nothing.
     config
-        Enrichment, saturation water, gypsum limit; the defaults when None.
+        Enrichment, water of the extract, gypsum limit; the defaults when None.
 
     Returns
     -------
@@ -122,7 +127,7 @@ def ec_from_salt(
         Conductivity, dS/m at 25 degrees C (n,).
     """
     config = config or MixingConfig()
-    to_mg_l = 1e6 / config.enrichment / config.saturation_water_l_kg
+    to_mg_l = 1e6 / config.enrichment / config.extract_water_l_kg
     dissolved = np.asarray(mass_fraction, dtype=np.float64) * to_mg_l
     soluble = dissolved @ np.array([_SOLUTE.get(name, 0.0) for name in minerals])
     sparing = dissolved @ np.array([float(name in GYPSUM_LIKE) for name in minerals])

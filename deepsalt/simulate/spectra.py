@@ -84,7 +84,7 @@ class Mixtures(NamedTuple):
     reflectance
         As the sensor sees it, float32 (n, nb).
     ec
-        Conductivity of the saturated paste by `ec_from_salt`, dS/m, float32 (n,).
+        Conductivity of the water extract by `ec_from_salt`, dS/m, float32 (n,).
     cover
         Plants, water and salts.
     """
@@ -169,7 +169,7 @@ def _draw_batch(
     light = np.exp(rng.normal(0.0, 0.05, (n, 1)))
     seen = (light * (plants + (1.0 - green - dry) * ground)) @ response
     seen += rng.normal(size=seen.shape) * config.noise * noise_sd(seen, snr(bands.centers_nm))
-    background = np.exp(rng.normal(-1.5, 0.7, n))  # dS/m, as in the non-saline soils
+    background = config.background_ds_m * np.exp(rng.normal(0.0, 1.0, n))
     return Mixtures(
         seen.astype(np.float32),
         (background + ec_from_salt(mass, names, config)).astype(np.float32),

@@ -66,11 +66,12 @@ def sample_weights(samples: Samples, config: TrainConfig) -> Floats:
 def prior_density(log_ec: Floats, saline_share: float) -> Floats:
     """Return the assumed density of log(EC + 0.03) in dry lands (s,).
 
-    A share of saline ground, normal around log 5 dS/m with 1.2, the rest around log 0.2 with 0.9
-    (the laboratory library: median 0.07, 95 % below 0.6 dS/m). An assumption, not a fit.
+    A share of saline ground, normal around log 1 dS/m with 1.2, the rest around log 0.07 with 1.1
+    (the laboratory library: median 0.07, 95 % below 0.6 dS/m), both of a 1:2 water extract. An
+    assumption, not a fit.
     """
-    background = _normal(log_ec, math.log(0.2), 0.9)
-    return (1.0 - saline_share) * background + saline_share * _normal(log_ec, math.log(5.0), 1.2)
+    background = _normal(log_ec, math.log(0.07), 1.1)
+    return (1.0 - saline_share) * background + saline_share * _normal(log_ec, math.log(1.0), 1.2)
 
 
 def _normal(x: Floats, mean: float, sd: float) -> Floats:

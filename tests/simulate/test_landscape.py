@@ -19,9 +19,9 @@ def places():
 def test_salinity_is_skewed_patchy_and_spans_the_classes(land, places):
     ec = land.at(*places).salinity
     ec = ec[np.isfinite(ec)]
-    assert ec.min() > 0.05
-    assert 20 < ec.max() < 80
-    assert np.quantile(ec, 0.5) < 3 < 8 < np.quantile(ec, 0.97)
+    assert ec.min() > 0.01
+    assert 5 < ec.max() < 20  # of a 1:2 extract; five times that in a saturated paste
+    assert np.quantile(ec, 0.5) < 0.6 < 4 < np.quantile(ec, 0.97)
 
 
 def test_shares_of_cover_are_shares(land, places):

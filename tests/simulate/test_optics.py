@@ -58,7 +58,15 @@ def test_finer_grains_take_a_larger_share():
     ],
 )
 def test_conductivity_follows_the_mass_balance(mineral, crust, expected_ds_m):
-    assert ec_from_salt([[crust]], [mineral])[0] == pytest.approx(expected_ds_m)
+    paste = MixingConfig(extract_water_l_kg=0.4)
+    assert ec_from_salt([[crust]], [mineral], paste)[0] == pytest.approx(expected_ds_m)
+
+
+def test_a_wider_extract_dilutes_the_same_salt():
+    paste, extract = (MixingConfig(extract_water_l_kg=water) for water in (0.4, 2.0))
+    assert ec_from_salt([[0.01]], ["halite"], extract) == pytest.approx(
+        ec_from_salt([[0.01]], ["halite"], paste) / 5.0
+    )
 
 
 @settings(deadline=None, max_examples=50)
