@@ -40,7 +40,8 @@ def test_the_same_seed_draws_the_same_mixtures():
 
 def test_conductivities_span_all_classes():
     ec = draw(n=2000).ec
-    shares = np.histogram(ec, [0, 2, 4, 8, 16, 1000])[0] / ec.size
+    # The classes' breaks are of saturated pastes; a 1:2 extract holds five times the water.
+    shares = np.histogram(ec, np.array([0, 2, 4, 8, 16, 5000]) / 5.0)[0] / ec.size
     assert (shares > 0.05).all()
     assert ec.min() > 0
 
@@ -48,7 +49,9 @@ def test_conductivities_span_all_classes():
 def test_salt_without_gypsum_decides_the_conductivity():
     mixtures = draw(n=2000)
     soluble = mixtures.cover.salt - mixtures.cover.gypsum
-    assert np.corrcoef(np.log(soluble + 1e-3), np.log(mixtures.ec))[0, 1] > 0.85
+    salted = soluble > 0.005  # below, the background of the soil decides
+    assert salted.mean() > 0.4
+    assert np.corrcoef(np.log(soluble[salted]), np.log(mixtures.ec[salted]))[0, 1] > 0.9
 
 
 def test_plants_keep_to_their_limits():
