@@ -98,6 +98,16 @@ def version_line(version: "Version") -> str:
 
 
 def card_lines(card: "ModelCard") -> list[str]:
-    """Return the scores of a trained model, by split and with baselines."""
-    lines = [f"model {card.name} ({card.family}), {card.ec_method}"]
-    return lines + [str(score) for score in card.scores]
+    """Return the scores of a trained model as a table, by split and with baselines."""
+    lines = [
+        f"model {card.name}: {card.ec_method}",
+        f"{'method':<18}{'spectra':<42}{'left out':<16}{'n':>6}  R2 of log1p (sd)  interval holds",
+    ]
+    for score in card.scores:
+        metrics = score.metrics
+        spread = f"{metrics['r2_log1p']:.2f} ({metrics['r2_log1p_fold_sd']:.2f})"
+        held = f"{metrics['coverage']:.0%}" if "coverage" in metrics else "-"
+        lines.append(
+            f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}  {spread:<18}{held}"
+        )
+    return lines
