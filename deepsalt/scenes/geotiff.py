@@ -5,6 +5,7 @@ Every error of GDAL becomes one sentence of ours that names the file.
 
 import math
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,11 @@ def is_remote(href: str) -> bool:
     return "://" in href or href.startswith("/vsi")
 
 
+def without_secrets(text: str) -> str:
+    """Return a text without users and queries of the URLs in it: signed URLs are keys."""
+    return re.sub(r"(?<=://)[^/@\s]*@|\?[^\s'\"]*", "", text)
+
+
 def gdal_env(href: str) -> rasterio.Env:
     """Return the GDAL settings to open and read a file under."""
     # Over HTTP, listing the folder costs a request per file and never helps.
@@ -83,8 +89,9 @@ def open_raster(href: str) -> DatasetReader:
         try:
             return rasterio.open(href, sharing=False)
         except RasterioError as error:
+            # GDAL's own message, and the chain a traceback shows, would repeat the whole URL.
             message = f"{href} cannot be opened as a raster: {error}; fetch it again"
-            raise ReadError(message) from error
+            raise ReadError(without_secrets(message) if is_remote(href) else message) from None
 
 
 def open_delivered(path: Path) -> DatasetReader:
@@ -126,10 +133,11 @@ def read_raster(
             pixels: NDArray[np.generic] = raster.read(band, window=window)
     except RasterioError as error:
         cause = error.__cause__ or error
-        raise ReadError(
+        message = (
             f"{raster.name} cannot be read at row {window.row_off}, column {window.col_off}: "
             f"{cause}; the file may be truncated, fetch it again"
-        ) from error
+        )
+        raise ReadError(without_secrets(message) if is_remote(raster.name) else message) from None
     return pixels
 
 
