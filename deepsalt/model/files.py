@@ -99,7 +99,8 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         "heads": (members, 3, second),
         "heads_bias": (members, 3, 1),
         "interval": (2,),
-        "limits": (4,),
+        "salt_directions": (tensors["salt_directions"].shape[0], rows),
+        "limits": (3,),
     }
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:

@@ -84,9 +84,11 @@ class Student:
         Location, log width below it, log width above it (m, 3, h2), (m, 3, 1).
     interval
         Factors on the widths below and above, from calibration (2,).
+    salt_directions
+        Orthonormal directions that pure salts span among the components (r, k + t); what lies
+        along them is the target and no reason to doubt.
     limits
-        EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of Hotelling's T² and of the
-        residual statistic Q (4,).
+        EC_MAX and the EXTRAPOLATED threshold, dS/m; the threshold of T² (3,).
     """
 
     components: Tensor
@@ -98,6 +100,7 @@ class Student:
     heads: Tensor
     heads_bias: Tensor
     interval: Tensor
+    salt_directions: Tensor
     limits: Tensor
 
     @property
@@ -108,7 +111,7 @@ class Student:
     def macs_per_pixel(self, bands: int) -> int:
         """Return the multiply-accumulates per pixel of a sensor with this many bands."""
         networks = self.first.numel() + self.second.numel() + self.heads.numel()
-        return (self.components.shape[0] + 2) * bands + networks
+        return (self.components.shape[0] + 2) * bands + networks + self.salt_directions.numel()
 
     def fold(
         self,
@@ -136,20 +139,22 @@ class Student:
 
     def respond(self, components: Tensor) -> Estimates:
         """Return the estimates for standardised components (k + t, s)."""
-        k = self.network_components
-        location, below, above = self.forward(components[:k])
-        ec_max, ec_extrapolated, max_t2, max_q = self.limits.tolist()
+        location, below, above = self.forward(components[: self.network_components])
+        ec_max, ec_extrapolated, max_t2 = self.limits.tolist()
         down, up = self.interval.tolist()
         salinity = _conductivity(location, ec_max)
         lower = _conductivity(location - down * below, ec_max)
         upper = _conductivity(location + up * above, ec_max)
-        squared = components.square()
-        strange = (squared[:k].sum(0) > max_t2) | (squared[k:].sum(0) > max_q)
-        remarks = strange.int() * int(Basis.OUT_OF_DOMAIN)
+        remarks = (self.distance(components) > max_t2).int() * int(Basis.OUT_OF_DOMAIN)
         remarks |= (salinity > ec_extrapolated).int() * int(Basis.EXTRAPOLATED)
         return Estimates(
             salinity.numpy(), lower.numpy(), upper.numpy(), remarks.numpy().astype(np.uint16)
         )
+
+    def distance(self, components: Tensor) -> Tensor:
+        """Return Hotelling's T² across the salt directions (s,) of components (k + t, s)."""
+        along = self.salt_directions @ components
+        return components.square().sum(0) - along.square().sum(0)
 
     def forward(self, components: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return location and widths below and above it, each (s,), for components (k, s)."""

@@ -97,11 +97,11 @@ class TrainConfig:
     name: str = "surface-1"
     family: str = "deepsalt-surface"
     sensors: tuple[str, ...] = ("enmap", "prisma")
-    mixtures: int = 6000
-    mixture_weight: float = 0.3
-    saline_share: float = 0.5
+    mixtures: int = 12000
+    mixture_weight: float = 0.7
+    saline_share: float = 0.6
     seed: int = 20250101
-    components: int = 42
+    components: int = 40
     trailing: int = 12
     members: int = 4
     hidden: tuple[int, int] = (56, 24)
@@ -110,7 +110,7 @@ class TrainConfig:
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     dropout: float = 0.2
-    component_noise: float = 0.2
+    component_noise: float = 0.15
     copies: int = 1
     folds: int = 5
     evaluate: bool = True

@@ -7,19 +7,28 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.student import EC_SHIFT, Estimates, Student
 from deepsalt.model.threads import one_torch_thread
-from deepsalt.spectral.transform import LEVEL_FEATURES
+from deepsalt.simulate.optics import is_salt
+from deepsalt.simulate.specimens import GRID_NM, mineral_reflectance, specimens
+from deepsalt.spectral.bands import sensor_bands
+from deepsalt.spectral.srf import response_matrix
+from deepsalt.spectral.transform import LEVEL_FEATURES, front_end
 from deepsalt.train.config import TrainConfig
-from deepsalt.train.network import Network, apply_member, train_member
+from deepsalt.train.network import (
+    MISSES_ABOVE,
+    MISSES_BELOW,
+    Network,
+    apply_member,
+    train_member,
+)
 from deepsalt.train.samples import Samples
 from deepsalt.train.splits import group_folds
 
 Floats = NDArray[np.float64]
 
-_DOMAIN_QUANTILE = 0.995
-_LABEL_QUANTILE = 0.995
+_THRESHOLD_QUANTILE = 0.995  # of the training samples, for both advising bits
+_SALT_DIRECTIONS = 6  # eleven specimens; further directions are those of single ones
 _MAX_WEIGHT_RATIO = 20.0  # of a simulated sample over the mean: no single one decides
 
 
@@ -111,12 +120,12 @@ def _with_levels(vectors: Floats, level_sd: Floats, kept: int) -> Floats:
 
 
 def fit_student(samples: Samples, config: TrainConfig) -> Student:
-    """Fit the student; its interval is calibrated on groups that a member did not see.
+    """Fit the student; its interval is calibrated on regions that a member did not see.
 
-    The groups are cut into as many folds as there are members, and each member is trained without
-    one of them (the cross-validation committee of Krogh and Vedelsby 1995). Its residuals there
-    calibrate the interval: a single member errs a little more than their average, so the interval
-    errs to the wide side.
+    The regions - groups, where a table has none - are cut into as many folds as there are members,
+    and each member is trained without one of them (the cross-validation committee of Krogh and
+    Vedelsby 1995). Its residuals there calibrate the interval: a single member errs a little more
+    than their average, so the interval errs to the wide side.
 
     Parameters
     ----------
@@ -133,7 +142,7 @@ def fit_student(samples: Samples, config: TrainConfig) -> Student:
     mean = float(np.average(target, weights=weights))
     left_out = np.empty((target.size, 3))
     networks = []
-    folds = group_folds(samples.group, config.members, config.seed)
+    folds = group_folds(samples.region, config.members, config.seed)
     for i, (train, test) in enumerate(folds):
         network = train_member(
             inputs[train], target[train] - mean, weights[train], config=config, number=i
@@ -145,42 +154,74 @@ def fit_student(samples: Samples, config: TrainConfig) -> Student:
     kinds = [rows for rows in (~samples.simulated, samples.simulated) if rows.any()]
     interval = [
         # The wider of measured and simulated: neither may lose coverage to the other.
-        max(conformal_factor(miss[rows], weights[rows]) for rows in kinds)
-        for miss in misses
+        max(conformal_factor(miss[rows], weights[rows], outside) for rows in kinds)
+        for miss, outside in zip(misses, (MISSES_BELOW, MISSES_ABOVE), strict=True)
     ]
-    limits = _limits(samples, components, projection.kept, kinds)
-    return assemble(projection, networks, mean=mean, interval=interval, limits=limits)
+    directions = salt_directions(projection)
+    limits = _limits(samples, components, directions, kinds)
+    calibration = Calibration(mean, interval, directions, limits)
+    return assemble(projection, networks, calibration)
+
+
+def salt_directions(projection: Projection) -> Floats:
+    """Return orthonormal directions that the pure training salts span (r, k + t).
+
+    A crust is further from the soils than many a roof, so distance alone would flag just what the
+    map is for. The specimens are those of `use="train"`, at EnMAP's bands.
+    """
+    bands = sensor_bands("enmap")
+    salts = [mineral for mineral in specimens("train") if is_salt(mineral.mineral)]
+    pure = np.array([mineral_reflectance(salt, GRID_NM) for salt in salts])
+    scores = projection(front_end(bands)(pure @ response_matrix(GRID_NM, bands).T))
+    directions: Floats = np.linalg.svd(scores, full_matrices=False)[2][:_SALT_DIRECTIONS]
+    return directions
 
 
 def _limits(
-    samples: Samples, components: Floats, kept: int, kinds: list[NDArray[np.bool_]]
+    samples: Samples, components: Floats, directions: Floats, kinds: list[NDArray[np.bool_]]
 ) -> list[float]:
-    """Return EC_MAX, the EXTRAPOLATED threshold and the thresholds of T² and Q."""
-    scores = components**2
-    t2, q = (
-        # The wider of the two kinds: crusts are the target, not an anomaly.
-        max(float(np.quantile(statistic[rows], _DOMAIN_QUANTILE)) for rows in kinds)
-        for statistic in (scores[:, :kept].sum(1), scores[:, kept:].sum(1))
+    """Return EC_MAX and the thresholds of EXTRAPOLATED and OUT_OF_DOMAIN.
+
+    Of measured and simulated samples, the wider quantile counts.
+    """
+    distance = (components**2).sum(axis=1) - ((components @ directions.T) ** 2).sum(axis=1)
+    t2, ec = (
+        max(float(np.quantile(values[rows], _THRESHOLD_QUANTILE)) for rows in kinds)
+        for values in (distance, samples.ec)
     )
-    ec_extrapolated = max(float(np.quantile(samples.ec[rows], _LABEL_QUANTILE)) for rows in kinds)
-    return [float(math.ceil(samples.ec.max())), ec_extrapolated, t2, q]
+    return [float(math.ceil(samples.ec.max())), ec, t2]
 
 
-def assemble(
-    projection: Projection,
-    networks: list[Network],
-    *,
-    mean: float,
-    interval: list[float],
-    limits: list[float],
-) -> Student:
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What is set after the networks are trained.
+
+    Parameters
+    ----------
+    mean
+        Mean of log(EC + 0.03) that the networks predict the difference to.
+    interval
+        Factors on the widths below and above.
+    directions
+        Of pure salts (r, k + t).
+    limits
+        EC_MAX, thresholds of EXTRAPOLATED and OUT_OF_DOMAIN.
+    """
+
+    mean: float
+    interval: list[float]
+    directions: Floats
+    limits: list[float]
+
+
+def assemble(projection: Projection, networks: list[Network], calibration: Calibration) -> Student:
     """Return the student made of a projection and trained networks."""
 
     def layer(index: int, name: str) -> torch.Tensor:
         return torch.stack([getattr(network[index], name).detach() for network in networks])
 
     heads_bias = layer(-1, "bias")[..., None].clone()
-    heads_bias[:, 0] += mean
+    heads_bias[:, 0] += calibration.mean
     return Student(
         components=_float32(projection.components),
         component_offset=_float32(projection.offset),
@@ -190,8 +231,9 @@ def assemble(
         second_bias=layer(1, "bias")[..., None],
         heads=layer(2, "weight"),
         heads_bias=heads_bias,
-        interval=_float32(interval),
-        limits=_float32(limits),
+        interval=_float32(calibration.interval),
+        salt_directions=_float32(calibration.directions),
+        limits=_float32(calibration.limits),
     )
 
 
@@ -199,22 +241,24 @@ def _float32(values: ArrayLike) -> torch.Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
-def conformal_factor(misses: Floats, weights: Floats) -> float:
-    """Return the factor on a width that keeps all but half of the misses allowed inside.
+def conformal_factor(misses: Floats, weights: Floats, outside: float) -> float:
+    """Return the factor on a width that leaves this share of new samples beyond it.
 
     Split conformal prediction for each end by itself (Romano et al. 2019), weighted.
 
     Parameters
     ----------
     misses
-        Distance beyond the location over the predicted width, at one end (s,).
+        Distance from the location over the predicted width, towards one end (s,).
     weights
         (s,)
+    outside
+        Share of samples beyond the end.
     """
     order = np.argsort(misses, kind="stable")
     # One more sample at infinity: the new one, in the conformal guarantee.
     total = weights.sum() + weights.mean()
-    reached = np.cumsum(weights[order]) >= total * (1.0 + INTERVAL_COVERAGE) / 2.0
+    reached = np.cumsum(weights[order]) >= total * (1.0 - outside)
     return max(0.0, float(misses[order][reached.argmax() if reached.any() else -1]))
 
 

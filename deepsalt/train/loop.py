@@ -17,6 +17,7 @@ from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import TrainConfig
 from deepsalt.train.evaluate import evaluate
 from deepsalt.train.fit import fit_student
+from deepsalt.train.network import MISSES_ABOVE, MISSES_BELOW
 from deepsalt.train.samples import (
     Labelled,
     Samples,
@@ -153,8 +154,9 @@ def _card(config: TrainConfig, data: TrainingSet, student: Student) -> ModelCard
         temperature="25 degrees C assumed, not stated by the source",
         ec_max=ec_max,
         ec_extrapolated=ec_extrapolated,
-        interval=f"{INTERVAL_COVERAGE:.0%} split conformal, residuals of log(EC + 0.03) over a "
-        "predicted spread, calibrated on left-out groups; the wider of measured and simulated",
+        interval=f"{INTERVAL_COVERAGE:.0%} split conformal on log(EC + 0.03), "
+        f"{MISSES_ABOVE:.0%} of samples above and {MISSES_BELOW:.0%} below; predicted widths, "
+        "calibrated on regions that a member did not see; the wider of measured and simulated",
         macs_per_pixel=student.macs_per_pixel(_BANDS_OF_ENMAP),
         data=data.data,
         scores=(),

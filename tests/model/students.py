@@ -1,0 +1,76 @@
+"""Tiny students with random weights, for tests of everything but skill."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deepsalt.model.card import ModelCard
+from deepsalt.model.files import write_model
+from deepsalt.model.student import Student
+from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
+
+
+def tiny_student(seed: int = 0, members: int = 2, kept: int = 6, trailing: int = 3) -> Student:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int, scale: float = 0.5) -> torch.Tensor:
+        return scale * torch.randn(shape, generator=generator)
+
+    rows = kept + trailing
+    features = derivative_matrix().shape[0] + LEVEL_FEATURES
+    directions = torch.linalg.qr(normal(rows, 2))[0].T.contiguous()
+    return Student(
+        components=normal(rows, features),
+        component_offset=normal(rows),
+        first=normal(members, 5, kept),
+        first_bias=normal(members, 5, 1),
+        second=normal(members, 4, 5),
+        second_bias=normal(members, 4, 1),
+        heads=normal(members, 3, 4),
+        heads_bias=normal(members, 3, 1),
+        interval=torch.tensor([1.0, 1.5]),
+        salt_directions=directions,
+        limits=torch.tensor([30.0, 20.0, 200.0]),
+    )
+
+
+def tiny_card() -> ModelCard:
+    return ModelCard(
+        name="tiny",
+        family="deepsalt-test",
+        version="1",
+        created_by="deepsalt test",
+        bands_nm=tuple(common_nm().tolist()),
+        band_width_nm=10.0,
+        normalisation="as deepsalt.spectral.transform",
+        outputs={},
+        ec_method="1:2 water extract",
+        depth="0-5 cm",
+        temperature="25 degC",
+        ec_max=30.0,
+        ec_extrapolated=20.0,
+        interval="none",
+        macs_per_pixel=1,
+        data=(),
+        scores=(),
+        limits=("random weights",),
+        training={},
+        weights_sha256="",
+    )
+
+
+def write_tiny(directory: Path, seed: int = 0, **changes: object) -> Path:
+    write_model(directory, tiny_student(seed), replace(tiny_card(), **changes))  # type: ignore[arg-type]
+    return directory
+
+
+def soils(count: int, centers_nm: tuple[float, ...], seed: int = 0) -> np.ndarray:
+    """Return smooth spectra like those of soils (count, bands)."""
+    rng = np.random.default_rng(seed)
+    x = (np.array(centers_nm) - 1400.0) / 1000.0
+    level, slope, bend = rng.uniform([0.15, 0.0, -0.1], [0.4, 0.15, 0.02], (count, 3)).T
+    spectra = level[:, None] + slope[:, None] * x + bend[:, None] * x**2
+    clay = 0.05 * rng.uniform(size=(count, 1)) * np.exp(-(((x - 0.8) / 0.02) ** 2))
+    return np.clip(spectra - clay, 0.02, 0.9)

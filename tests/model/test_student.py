@@ -1,0 +1,152 @@
+"""The student: bounds, batching, folding, missing bands."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepsalt.errors import FormatError
+from deepsalt.model.student import BATCH_PX, Estimates
+from deepsalt.model.threads import one_torch_thread
+from deepsalt.spectral.bands import sensor_bands
+from deepsalt.types import BandTable, Basis
+from tests.model.students import soils, tiny_student
+
+ENMAP = sensor_bands("enmap")
+GAIN, OFFSET = (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP)
+STUDENT = tiny_student()
+FOLDED = STUDENT.fold(ENMAP, GAIN, OFFSET)
+SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
+
+
+def same_bits(a: Estimates, b: Estimates) -> bool:
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name != "remarks")
+        for name in ("salinity", "lower", "upper", "remarks")
+    )
+
+
+@given(st.lists(st.integers(1, 299), max_size=4, unique=True))
+@settings(deadline=None, max_examples=8)
+def test_any_split_of_the_pixels_gives_equal_bits(cuts):
+    whole = FOLDED.estimate(SPECTRA)
+    parts = [FOLDED.estimate(part) for part in np.split(SPECTRA, sorted(cuts), axis=1)]
+    joined = Estimates(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("salinity", "lower", "upper", "remarks")
+        )
+    )
+    assert same_bits(joined, whole)
+
+
+def test_a_pixel_has_equal_bits_in_the_first_and_in_the_last_batch():
+    many = np.resize(SPECTRA.T, (BATCH_PX + 300, len(ENMAP))).T
+    far = FOLDED.estimate(many)
+    again = FOLDED.estimate(many[:, BATCH_PX:])
+    assert np.array_equal(far.salinity[BATCH_PX:], again.salinity)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 1e-6, 0.3, 1.0, 50.0]),
+)
+@settings(deadline=None, max_examples=25)
+def test_whatever_the_spectrum_outputs_are_ordered_and_bounded(seed, scale):
+    rng = np.random.default_rng(seed)
+    spectra = (scale * rng.normal(size=(len(ENMAP), 20))).astype(np.float32)
+    out = STUDENT.fold(ENMAP).estimate(spectra)
+    assert (out.lower >= 0).all()
+    assert (out.lower <= out.salinity).all()
+    assert (out.salinity <= out.upper).all()
+    assert (out.upper <= 30.0).all()
+
+
+def test_stored_numbers_and_reflectance_give_the_same_salinity():
+    stored = FOLDED.estimate(SPECTRA)
+    reflectance = STUDENT.fold(ENMAP).estimate(SPECTRA.astype(np.float32) * np.float32(1e-4))
+    np.testing.assert_allclose(stored.salinity, reflectance.salinity, rtol=2e-3, atol=1e-4)
+
+
+def test_the_offset_of_the_scaling_counts():
+    shifted = STUDENT.fold(ENMAP, GAIN, (-0.1,) * len(ENMAP)).estimate(SPECTRA + np.int16(1000))
+    np.testing.assert_allclose(shifted.salinity, FOLDED.estimate(SPECTRA).salinity, rtol=2e-3)
+
+
+def test_the_order_of_the_bands_does_not_matter():
+    backwards = BandTable(
+        ENMAP.names[::-1], ENMAP.centers_nm[::-1], ENMAP.fwhm_nm[::-1], ENMAP.usable[::-1]
+    )
+    turned = STUDENT.fold(backwards, GAIN, OFFSET).estimate(SPECTRA[::-1])
+    np.testing.assert_allclose(turned.salinity, FOLDED.estimate(SPECTRA).salinity, rtol=1e-3)
+
+
+def test_folding_is_done_once_per_band_table():
+    assert STUDENT.fold(ENMAP, GAIN, OFFSET) is FOLDED
+
+
+def test_a_missing_band_is_filled_from_its_neighbours():
+    holed = SPECTRA.copy()
+    holed[[40, 180], ::2] = -32768
+    filled = FOLDED.estimate(holed, nodata=-32768.0)
+    whole = FOLDED.estimate(SPECTRA)
+    np.testing.assert_allclose(filled.salinity, whole.salinity, rtol=0.05)
+    assert np.array_equal(filled.salinity[1::2], whole.salinity[1::2])
+
+
+def test_a_spectrum_without_a_window_has_no_estimate_and_harms_no_other():
+    spectra = soils(5, ENMAP.centers_nm).T.astype(np.float32)
+    lost = spectra.copy()
+    lost[np.array(ENMAP.centers_nm) > 1900, 2] = np.nan
+    out = STUDENT.fold(ENMAP).estimate(lost)
+    assert np.isnan(out.salinity).tolist() == [False, False, True, False, False]
+    keep = [0, 1, 3, 4]
+    assert np.array_equal(out.salinity[keep], STUDENT.fold(ENMAP).estimate(spectra).salinity[keep])
+
+
+def test_unusable_bands_are_never_looked_at():
+    spectra = soils(5, ENMAP.centers_nm).T.astype(np.float32)
+    expected = STUDENT.fold(ENMAP).estimate(spectra).salinity
+    spectra[~np.array(ENMAP.usable)] = np.nan
+    assert np.array_equal(STUDENT.fold(ENMAP).estimate(spectra).salinity, expected)
+
+
+def test_a_sensor_without_swir_is_refused_by_the_range_it_lacks():
+    n = 100
+    vnir = BandTable(
+        tuple(f"b{i}" for i in range(n)),
+        tuple(np.linspace(400, 1000, n).tolist()),
+        (6.0,) * n,
+        (True,) * n,
+    )
+    with pytest.raises(FormatError, match="do not cover 10[0-2]0-1300 nm"):
+        STUDENT.fold(vnir)
+
+
+def test_too_few_bands_are_refused():
+    with pytest.raises(FormatError, match="band table"):
+        FOLDED.estimate(SPECTRA[:50])
+
+
+def test_salt_directions_are_no_reason_to_doubt():
+    along = 50.0 * STUDENT.salt_directions[:1].T
+    assert float(STUDENT.distance(along)) == pytest.approx(0.0, abs=1e-2)
+    out = STUDENT.respond(torch.cat([along, along.flip(0)], dim=1))
+    assert (out.remarks & int(Basis.OUT_OF_DOMAIN)).tolist()[0] == 0
+
+
+def test_far_spectra_are_marked_out_of_domain():
+    away = 50.0 * torch.ones(STUDENT.components.shape[0], 1)
+    assert STUDENT.respond(away).remarks[0] & int(Basis.OUT_OF_DOMAIN)
+
+
+def test_predicting_leaves_the_thread_setting_as_it_was():
+    before = torch.get_num_threads()
+    with one_torch_thread(), one_torch_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_cost_counts_every_product():
+    assert STUDENT.macs_per_pixel(10) == (9 + 2) * 10 + 2 * (5 * 6 + 4 * 5 + 3 * 4) + 2 * 9
