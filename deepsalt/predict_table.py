@@ -11,7 +11,7 @@ from deepsalt.predict import RESULT, predict_spectra
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import (
     Spectra,
-    check_writable_kind,
+    check_kind,
     read_table,
     table_spectra,
     write_table,
@@ -30,9 +30,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     table
         CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
     out
-        Table to write, of either kind: all other columns in the same order and rows, then
-        `salinity`, `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated) and
-        `basis`. Spectral columns are not repeated.
+        Table to write, of either kind: every column and row in the same order, then `salinity`,
+        `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated) and `basis`.
     sensor
         ``enmap``, ``prisma``, ``lab``, or a CSV file with centre and FWHM, nm. Columns belong to
         the nearest band within half its FWHM.
@@ -53,12 +52,17 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
         `out` is the table itself.
     ModelError
         The model's files are missing, unreadable or disagree.
+
+    Notes
+    -----
+    A row is what its owner says it is: spectra are not masked as water or vegetation, as those of a
+    scene are. Both are marked OUT_OF_DOMAIN, which advises.
     """
     table, out = Path(table), Path(out)
-    check_writable_kind(out)
+    check_kind(out)
     if out.exists() and table.exists() and out.samefile(table):
         raise UsageError(f"{out} is the table to read; write the prediction to another file")
-    rows = read_table(table)
+    rows = read_table(table, keep_text=True)
     taken = [name for name in RESULT.names or () if name in rows.columns]
     if taken:
         raise FormatError(

@@ -21,9 +21,12 @@ _SPECTRAL = re.compile(r"r(\d+(?:\.\d+)?)")
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
 
+_MISSING = ["", "NA", "N/A", "NaN", "nan", "None", "null"]
+
 MAX_REFLECTANCE = 2.0
 """Above it, numbers are taken for percent or scaled integers; bright snow reaches about 1.2."""
 
+_MIN_REFLECTANCE = -1.0  # below it stands a nodata value such as -9999; correction overshoots less
 _SHARE_ABOVE = 0.001  # of all values: single spikes are the spectrum's fault, not the unit's
 
 
@@ -46,24 +49,28 @@ class Spectra:
     ignored: tuple[str, ...]
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
     """Read a table by its extension.
+
+    Parameters
+    ----------
+    path
+        CSV (.csv, .csv.gz) or Parquet (.parquet, .pq).
+    keep_text
+        Keep the other columns of a CSV as the text they are, so that they can be written again
+        without a change: 007 stays 007, an empty cell stays empty.
 
     Raises
     ------
     FormatError
         Missing, unreadable, without rows or of an unknown kind.
     """
+    check_kind(path)
     try:
-        if path.name.lower().endswith(_CSV):
-            # Identifiers stay text: 007 must not become 7 in the table we write.
-            header = pd.read_csv(path, nrows=0).columns
-            texts = {name: str for name in header if name.lower().endswith(("id", "_code"))}
-            table = pd.read_csv(path, dtype=texts, float_precision="round_trip", low_memory=False)
-        elif path.name.lower().endswith(_PARQUET):
+        if path.name.lower().endswith(_PARQUET):
             table = pd.read_parquet(path)
         else:
-            raise _unknown_kind(path)
+            table = _read_csv(path, keep_text)
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise FormatError(
             f"table {path} cannot be read ({_first_line(error)}); give a CSV or Parquet file"
@@ -73,7 +80,22 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def check_writable_kind(path: Path) -> None:
+def _read_csv(path: Path, keep_text: bool) -> pd.DataFrame:
+    if not keep_text:
+        return pd.read_csv(path, float_precision="round_trip", low_memory=False)
+    header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+    spectral = spectral_columns(header)
+    return pd.read_csv(
+        path,
+        dtype={name: str for name in header if name not in spectral},
+        keep_default_na=False,
+        na_values=dict.fromkeys(spectral, _MISSING),
+        float_precision="round_trip",
+        low_memory=False,
+    )
+
+
+def check_kind(path: Path) -> None:
     """Refuse a path whose extension is no kind of table.
 
     Raises
@@ -82,11 +104,9 @@ def check_writable_kind(path: Path) -> None:
         Neither CSV nor Parquet.
     """
     if not path.name.lower().endswith(_CSV + _PARQUET):
-        raise _unknown_kind(path)
-
-
-def _unknown_kind(path: Path) -> FormatError:
-    return FormatError(f"{path} is neither .csv, .csv.gz nor .parquet; name the table by its kind")
+        raise FormatError(
+            f"{path} is neither .csv, .csv.gz nor .parquet; name the table by its kind"
+        )
 
 
 def _first_line(error: BaseException) -> str:
@@ -101,7 +121,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     FormatError
         It cannot be written there.
     """
-    check_writable_kind(path)
+    check_kind(path)
     name = path.name.lower()
     temporary: Path | None = None
     try:
@@ -208,7 +228,9 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
     for band, name in matched.items():
         reflectance[:, band] = _numbers(table[name], name, origin)
     _check_unit(reflectance, origin)
-    reflectance[~np.isfinite(reflectance)] = np.nan
+    with np.errstate(invalid="ignore"):
+        real = (reflectance >= _MIN_REFLECTANCE) & (reflectance <= MAX_REFLECTANCE)
+    reflectance[~real] = np.nan
     # A band without a single value is one the table does not have.
     measured = np.isfinite(reflectance).any(axis=0)
     if not measured.any():

@@ -119,7 +119,8 @@ def _close_holes(wanted: NDArray[np.float64], block: NDArray[np.float64]) -> NDA
         elif known.size and np.abs(known - nm).min() <= MAX_EDGE_NM:
             block[i] = block[np.flatnonzero(wanted == known[np.abs(known - nm).argmin()])[0]]
         else:
-            end = wanted[i:][np.maximum.accumulate(covered[i:]) == 0][-1]
+            later = known[known > nm]
+            end = later[0] - STEP_NM if later.size else wanted[-1]
             raise FormatError(
                 f"the usable bands do not cover {nm:.0f}-{end:.0f} nm; salinity needs "
                 + ", ".join(f"{low:.0f}-{high:.0f}" for low, high in SEGMENTS_NM)

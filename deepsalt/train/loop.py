@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepsalt import __version__
+from deepsalt.errors import UsageError
 from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.card import ModelCard, Score, TrainingData
 from deepsalt.model.files import write_model
@@ -15,7 +16,6 @@ from deepsalt.model.student import Student
 from deepsalt.simulate.optics import MixingConfig
 from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import TrainConfig
-from deepsalt.train.evaluate import evaluate
 from deepsalt.train.fit import fit_student
 from deepsalt.train.network import MISSES_ABOVE, MISSES_BELOW
 from deepsalt.train.samples import (
@@ -73,6 +73,8 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
         A table that cannot be used for training.
     ModelError
         The output directory cannot be written.
+    UsageError
+        scikit-learn is not installed, or the training diverged.
     """
     report = progress or _silent
     report("reading tables and drawing mixtures", 0.0)
@@ -80,12 +82,24 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     scores: tuple[Score, ...] = ()
     if config.evaluate:
         report("scoring with profiles and countries left out", 0.1)
-        scores = evaluate(data.samples, config, lambda part: report("scoring", 0.1 + 0.8 * part))
+        scores = _evaluator()(
+            data.samples, config, lambda part: report("scoring", 0.1 + 0.8 * part)
+        )
     report("fitting on everything", 0.9)
     student = fit_student(data.samples, config)
     card = write_model(config.out, student, replace(_card(config, data, student), scores=scores))
     report("done", 1.0)
     return card
+
+
+def _evaluator() -> Callable[..., tuple[Score, ...]]:
+    try:
+        from deepsalt.train.evaluate import evaluate  # scikit-learn, for the baseline
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"training needs {error.name} for its baselines; install deepsalt[train]"
+        ) from error
+    return evaluate
 
 
 def _silent(_doing: str, _share: float) -> None:

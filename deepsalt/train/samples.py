@@ -140,7 +140,7 @@ def read_labelled(table: LabTable) -> Labelled:
     keep &= np.isfinite(spectra.reflectance[:, np.array(spectra.bands.usable)]).all(axis=1)
     keep &= ~group.map(demo_profile).to_numpy(dtype=bool)
     if table.suspect is not None:
-        keep &= ~rows[table.suspect].fillna(False).astype(bool).to_numpy()
+        keep &= ~rows[table.suspect].astype(str).str.lower().isin(("true", "1")).to_numpy()
     if keep.sum() < MIN_LABELS:
         raise FormatError(
             f"{table.path} has {keep.sum()} complete spectra with a label and a group; "
