@@ -30,6 +30,9 @@ class LabTable:
         Column of the label and its unit.
     suspect
         Boolean column; rows with True are left out. None: there is none.
+    reserve_demo
+        Leave out the groups whose soils the demo maps (`demo_profile`, a fifth of any names), so
+        that the demo stays ground that the model never saw.
     ec_method
         Which electrical conductivity the labels are.
     licence, attribution
@@ -43,6 +46,7 @@ class LabTable:
     ec: str = "ec_ds_m"
     ec_unit: EcUnit = "dS/m"
     suspect: str | None = None
+    reserve_demo: bool = True
     ec_method: str = "mixed or unknown"
     licence: str = "not stated"
     attribution: str = ""

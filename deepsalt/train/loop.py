@@ -185,5 +185,6 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     settings = asdict(config)
     del settings["out"]
     settings["lab"] = [{**table, "path": table["path"].name} for table in settings["lab"]]
-    settings["sensors"] = list(config.sensors)
+    for name in ("sensors", "hidden"):  # JSON knows no tuples
+        settings[name] = list(settings[name])
     return settings

@@ -5,6 +5,7 @@ else of a table is read.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from deepsalt.spectral.table import read_table, table_spectra
 from deepsalt.spectral.transform import front_end
 from deepsalt.train.config import TO_DS_M, LabTable
 from deepsalt.types import BandTable
+
+logger = logging.getLogger(__name__)
 
 MIN_LABELS = 30
 """Fewer labelled spectra cannot be split and calibrated."""
@@ -119,7 +122,7 @@ def stack(parts: Sequence[Samples]) -> Samples:
 
 
 def read_labelled(table: LabTable) -> Labelled:
-    """Read a laboratory table: rows with a label, without suspects and without the demo's soils.
+    """Read a laboratory table: rows with a label, without suspects and the demo's soils.
 
     Raises
     ------
@@ -138,7 +141,10 @@ def read_labelled(table: LabTable) -> Labelled:
     group = rows[table.group].astype(str)
     keep = np.isfinite(ec) & rows[table.group].notna().to_numpy()
     keep &= np.isfinite(spectra.reflectance[:, np.array(spectra.bands.usable)]).all(axis=1)
-    keep &= ~group.map(demo_profile).to_numpy(dtype=bool)
+    reserved = group.map(demo_profile).to_numpy(dtype=bool) & table.reserve_demo
+    if reserved.any():
+        logger.info("%s: %d rows are the demo's soils, left out", table.path.name, reserved.sum())
+    keep &= ~reserved
     if table.suspect is not None:
         keep &= ~rows[table.suspect].astype(str).str.lower().isin(("true", "1")).to_numpy()
     if keep.sum() < MIN_LABELS:
@@ -147,6 +153,8 @@ def read_labelled(table: LabTable) -> Labelled:
             f"training needs at least {MIN_LABELS}"
         )
     region = rows[table.region].astype(str) if table.region else group
+    if region[keep].nunique() < 2:  # nothing to leave out: the groups stand for themselves
+        region = group
     return Labelled(
         spectra.reflectance[keep].astype(np.float64),
         spectra.bands,

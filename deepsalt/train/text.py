@@ -25,6 +25,8 @@ LIMITS = (
     "the 90 % interval: they are 2 % of the soils, and most look like others.",
     "Scores on simulated spectra measure the simulator, not the field. No satellite pixel with a "
     "field sample was used.",
+    "The soils of the simulated mixtures come from a low-rank basis of all training spectra, "
+    "without labels: spectra of left-out profiles have a share in it.",
     "Vegetation, water, cloud and shadow are to be masked before (`basis`); moist surfaces are "
     "represented by simulation only.",
 )
