@@ -35,7 +35,14 @@ def kind(salinity: float, basis: int = 0) -> str:
 
 @pytest.mark.parametrize(
     ("salinity", "label"),
-    [(0, "0 - 2"), (1.99, "0 - 2"), (2, "2 - 4"), (7.9, "4 - 8"), (8, "8 - 16"), (90, "above 16")],
+    [
+        (0, "0 - 0.5"),
+        (1.99, "1 - 2"),
+        (2, "2 - 4"),
+        (7.9, "4 - 8"),
+        (8, "8 - 16"),
+        (90, "above 16"),
+    ],
 )
 def test_salinity_falls_into_the_bins_of_the_usda_breaks(salinity: float, label: str) -> None:
     assert kind(salinity) == label
@@ -78,7 +85,7 @@ def test_a_cell_shows_what_most_of_its_pixels_are() -> None:
     ds = layers(30, 5000).isel(period=0)
     ds["salinity"].values[:], ds["basis"].values[:] = 3.0, 0
     ds["salinity"].values[::3, ::3] = 30.0
-    assert set(np.unique(picture_of(ds).kinds)) == {1}
+    assert set(np.unique(picture_of(ds).kinds)) == {[k.label for k in SALINITY].index("2 - 4")}
 
 
 def test_coarse_cells_stay_where_their_pixels_were() -> None:

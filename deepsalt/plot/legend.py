@@ -122,6 +122,6 @@ def _quantity(mosaic: xr.Dataset) -> str:
     method = attrs.get("ec_method", "EC by the method of the training labels")
     at = ", ".join(str(attrs[key]) for key in ("depth", "reference_temperature") if key in attrs)
     return (
-        f"Shown: {method}{f' ({at})' if at else ''}. Bins at the breaks of the USDA classes, which "
-        "are defined for ECe."
+        f"Shown: {method}{f' ({at})' if at else ''}. The breaks from 2 dS/m on are those of the "
+        "USDA classes, which are defined for ECe."
     )

@@ -15,8 +15,10 @@ from deepsalt.types import Basis, PixelGrid
 
 MAX_EDGE_PX = 2000
 """Longest edge of the drawn raster; more would not show in a quicklook."""
-BREAKS_DS_M = (2.0, 4.0, 8.0, 16.0)
-"""Breaks of the USDA salinity classes (for ECe), dS/m: U.S. Salinity Laboratory, Handbook 60."""
+BREAKS_DS_M = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Breaks, dS/m: those of the USDA salinity classes (2 to 16, for ECe: U.S. Salinity Laboratory,
+Handbook 60), halved twice more, because a water extract of the same soil conducts a fifth to a
+third of its saturated paste."""
 _STRIP_PX = 4_000_000
 
 
@@ -30,11 +32,13 @@ class Kind:
 
 
 SALINITY = (
-    Kind("0 - 2", "#fdebac"),
-    Kind("2 - 4", "#fdb567"),
-    Kind("4 - 8", "#ec6f50"),
-    Kind("8 - 16", "#b0316f"),
-    Kind("above 16", "#4b1275"),
+    Kind("0 - 0.5", "#fff3c4"),
+    Kind("0.5 - 1", "#fdd587"),
+    Kind("1 - 2", "#fba95a"),
+    Kind("2 - 4", "#ee744c"),
+    Kind("4 - 8", "#cb4560"),
+    Kind("8 - 16", "#8a2a72"),
+    Kind("above 16", "#3f1159"),
 )
 REASONS = (
     Kind("cloud, cirrus", "#dde3ea", Basis.CLOUD | Basis.CIRRUS),
