@@ -40,6 +40,13 @@ Licence = Annotated[str, typer.Option(help="Licence of the tables; for the card.
 Attribution = Annotated[str, typer.Option(help="Whom to cite; for the card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
 Mixtures = Annotated[int, typer.Option(help="Simulated mixtures added for training.")]
+ReserveDemo = Annotated[
+    bool,
+    typer.Option(
+        "--reserve-demo/--use-all",
+        help="Leave out the fifth of the profiles whose soils the demo's landscape is made of.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -56,8 +63,9 @@ def train(
     licence: Licence = "not stated",
     attribution: Attribution = "",
     name: Name = "own",
-    mixtures: Mixtures = 6000,
+    mixtures: Mixtures = 12_000,
     seed: Seed = 20250101,
+    reserve_demo: ReserveDemo = True,
 ) -> None:
     """Train a student on tables of laboratory spectra, and score it by group and region.
 
@@ -69,7 +77,8 @@ def train(
     from flows.progress import bars
     from flows.show import card_lines
 
-    facts = {"sensor": sensor, "group": group, "region": region, "ec": ec, "suspect": suspect}
+    facts: dict[str, object] = {"reserve_demo": reserve_demo}
+    facts |= {"sensor": sensor, "group": group, "region": region, "ec": ec, "suspect": suspect}
     facts |= {"ec_method": ec_method, "licence": licence, "attribution": attribution}
     tables = tuple(LabTable(path, ec_unit=ec_unit, **facts) for path in lab)  # type: ignore[arg-type]
     config = TrainConfig(lab=tables, out=out, name=name, mixtures=mixtures, seed=seed)

@@ -1,9 +1,10 @@
 """The quicklook: one picture of a mosaic that says what it shows and what it does not.
 
 Classes are bins of the mapped electrical conductivity at the breaks of the USDA salinity classes
-(2, 4, 8, 16 dS/m) and two finer ones below. Those classes are defined for ECe; whatever EC the model predicts is named in
-the picture, and class names are left out on purpose. Colours rise in lightness order, so they can
-be told apart with any colour vision; reasons for missing estimates are muted.
+(2, 4, 8, 16 dS/m) and two finer ones below. Those classes are defined for ECe; whatever EC the
+model predicts is named in the picture, and class names are left out on purpose. Colours rise in
+lightness order, so they can be told apart with any colour vision; reasons for missing estimates are
+muted.
 """
 
 from pathlib import Path
