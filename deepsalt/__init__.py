@@ -26,7 +26,7 @@ _HOMES = {
     "read_acquisition": "deepsalt.scenes.base",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the table is the one list of names
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:

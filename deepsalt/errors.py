@@ -6,7 +6,7 @@
     ├── InputError            exit 2: what the user gave cannot be used
     │   ├── UsageError            options that contradict each other, an empty search
     │   ├── FormatError           a product or table that is not what it claims to be
-    │   │   └── UnsupportedError      read and understood, but not fit for salinity (L1C, DESIS, night)
+    │   │   └── UnsupportedError      understood, but not fit for salinity (L1C, DESIS, night)
     │   ├── GridError             CRS, resolution or region that does not fit
     │   └── ModelError            weights or card unreadable or in disagreement
     └── RunError              exit 1: the work itself failed

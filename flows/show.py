@@ -107,7 +107,6 @@ def card_lines(card: "ModelCard") -> list[str]:
         metrics = score.metrics
         spread = f"{metrics['r2_log1p']:.2f} ({metrics['r2_log1p_fold_sd']:.2f})"
         held = f"{metrics['coverage']:.0%}" if "coverage" in metrics else "-"
-        lines.append(
-            f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}  {spread:<18}{held}"
-        )
+        what = f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}"
+        lines.append(f"{what}  {spread:<18}{held}")
     return lines
