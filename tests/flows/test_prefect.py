@@ -1,13 +1,25 @@
 """The Prefect flows do what the command does directly."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from catalog.items import to_item
+from deepsalt.scenes.base import read_acquisition
+from deepsalt.store import open_mosaic
+from tests.flows.conftest import Scenes
 from tests.flows.test_pipeline import assert_same
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +29,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     plain = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return plain | {
         "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
         "PREFECT_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
@@ -32,13 +46,64 @@ def test_a_run_through_prefect_ends_in_the_same_arrays(
     assert_same(tmp_path / "store", mapped)
 
 
-def test_both_flows_are_deployed_by_the_project_file() -> None:
-    import yaml
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
-    root = Path(__file__).resolve().parents[2]
-    document = yaml.safe_load((root / "infra" / "prefect.yaml").read_text())
-    entrypoints = [entry["entrypoint"] for entry in document["deployments"]]
-    assert entrypoints == ["flows/scene.py:process_scene", "flows/mosaic.py:build_mosaic"]
-    for entrypoint in entrypoints:
-        path, name = entrypoint.split(":")
-        assert f"def {name}(" in (root / path).read_text()
+
+@pytest.fixture
+def prefect(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """The `prefect` command against a server and a process worker of this test."""
+    port = free_port()
+    env = environment | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    program = str(Path(sys.executable).parent / "prefect")
+
+    def call(*args: str, timeout: float = 120) -> str:
+        done = subprocess.run(
+            [program, *args], cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(*args: str) -> subprocess.Popen[bytes]:
+        silent = subprocess.DEVNULL
+        return subprocess.Popen(
+            [program, *args], cwd=tmp_path, env=env, stdout=silent, stderr=silent
+        )
+
+    with start("server", "start", "--host", "127.0.0.1", "--port", str(port)) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api/health")
+            call("work-pool", "create", "deepsalt-local", "--type", "process")
+            with start("worker", "start", "--pool", "deepsalt-local") as worker:
+                yield call
+                worker.terminate()
+        finally:
+            server.terminate()
+
+
+def wait_for(url: str) -> None:
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"no answer from {url}")
+
+
+@pytest.mark.slow
+def test_the_deployed_flows_map_a_scene_on_a_process_pool(
+    scenes: Scenes, prefect: Callable[..., str], tmp_path: Path
+) -> None:
+    item = to_item(read_acquisition(scenes.prisma)).to_dict()
+    store = str(tmp_path / "store")
+    prefect("--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml")
+    for deployment, parameters in (
+        ("process-scene/local", {"item": item, "out": store}),
+        ("build-mosaic/local", {"out": store}),
+    ):
+        told = ("--params", json.dumps(parameters), "--watch")
+        assert "Completed" in prefect("deployment", "run", deployment, *told)
+    assert int(np.isfinite(open_mosaic(store).salinity.values).sum()) > 1000
