@@ -11,13 +11,14 @@ from flows.config import RunConfig
 from flows.selection import find_scenes
 from flows.stores import grid_of, period_of
 
-_PROCESS_BYTES = 450_000_000
+_PROCESS_BYTES = 500_000_000
 """A worker with torch, dask, GDAL and the model loaded, before any chunk (measured, Linux)."""
-_CHUNK_COPIES = 4.0
-"""Chunk-sized arrays alive per thread: the window as read, its bands stacked by stackstac, the
-float32 working batches (measured: peak memory over chunk size on 256 x 256 blocks)."""
-_PIXELS_PER_THREAD_S = 60_000
-"""Pixels read, masked and mapped per thread and second (measured on 2 cores, local deflate)."""
+_CHUNK_COPIES = 14.0
+"""Chunk-sized arrays alive per thread: the window as read with its pixel mask, its bands stacked by
+stackstac, chunks that wait for their masks, working batches. Measured by `make bench`: 1.35 GB at
+the peak of a scene of 1200 x 1200 on two threads with 256 x 256 blocks."""
+_PIXELS_PER_THREAD_S = 100_000
+"""Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
 _TILE_S = 1.5
 """Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
 _DEFAULT_BLOCK = (256, 256)
