@@ -11,6 +11,7 @@
     │   └── ModelError            weights or card unreadable or in disagreement
     └── RunError              exit 1: the work itself failed
         ├── StoreError            a store that cannot be written or is of another layout
+        │   ├── StoreMissingError     exit 2: there is no store where one was named
         │   └── StoreMismatchError    exit 2: the store exists with another grid, model or periods
         └── ReadError             pixels that cannot be read: truncated, vanished
 
@@ -56,6 +57,12 @@ class RunError(DeepsaltError):
 
 class StoreError(RunError):
     """A store that cannot be read or written."""
+
+
+class StoreMissingError(StoreError):
+    """No store where one was named."""
+
+    exit_code = 2
 
 
 class StoreMismatchError(StoreError):

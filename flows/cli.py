@@ -48,6 +48,8 @@ def _options(
 ) -> None:
     """Map surface soil salinity from hyperspectral satellite scenes."""
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
+    # Its warnings on retries show whole URLs, which may be signed; the last failure is told by us.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     if debug:
         os.environ["DEEPSALT_DEBUG"] = "1"
 

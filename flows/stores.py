@@ -1,5 +1,7 @@
 """Opening the store of a run, and refusing one that is of another kind."""
 
+import re
+from calendar import monthrange
 from pathlib import Path
 
 from deepsalt.errors import StoreMismatchError
@@ -21,10 +23,25 @@ def period_of(datetime: str | None) -> Period:
     UsageError
         Not a date or range.
     """
-    if datetime is None or ".." in datetime:
+    if datetime is None or ".." in datetime or datetime.startswith("/") or datetime.endswith("/"):
         return Period.all()
-    ends = [part.split("T")[0] for part in datetime.split("/")]
-    return Period.from_id("/".join(ends if len(ends) > 1 else ends * 2))
+    ends = datetime.split("/")
+    return Period.from_id(f"{_first_day(ends[0])}/{_last_day(ends[-1])}")
+
+
+def _first_day(moment: str) -> str:
+    """Return the first day of a year, month, day or moment; other text as it is."""
+    return (
+        moment + {4: "-01-01", 7: "-01"}.get(len(moment), "") if len(moment) < 10 else moment[:10]
+    )
+
+
+def _last_day(moment: str) -> str:
+    """Return the last day of a year, month, day or moment; other text as it is."""
+    if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", moment):
+        days = monthrange(int(moment[:4]), int(moment[5:]))[1]
+        return f"{moment}-{days}"
+    return f"{moment}-12-31" if len(moment) == 4 else moment[:10]
 
 
 def grid_of(grid: Grid, out: Path | str) -> MosaicGrid:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from deepsalt.errors import StoreError, StoreMismatchError
+from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError
 from deepsalt.grid import MosaicGrid
 from deepsalt.store.files import digest_of, process_mark, read_json, storing, write_json
 
@@ -81,13 +81,17 @@ class Store:
 
         Raises
         ------
+        StoreMissingError
+            There is no store.
         StoreError
-            There is no store, or one that this version of deepsalt does not read.
+            A store that this version of deepsalt does not read.
         """
         root = Path(path).absolute()
         record = root / "records" / "store.json"
         if not record.exists():
-            raise StoreError(f"{path} is not a deepsalt store (no records/store.json)")
+            raise StoreMissingError(
+                f"{path} is not a deepsalt store (no records/store.json); `deepsalt run` makes one"
+            )
         document = read_json(record)
         if document.get("layout") != LAYOUT:
             raise StoreError(

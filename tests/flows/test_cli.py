@@ -178,3 +178,10 @@ def test_an_out_below_a_file_is_refused(catalogue: Path, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     error = refused("run", "--catalogue", catalogue, "--out", tmp_path / "file" / "store")
     assert "file" in str(error)
+
+
+@pytest.mark.parametrize("verb", [("mosaic", "history"), ("mosaic", "build")])
+def test_a_folder_without_a_store_is_bad_input(verb: tuple[str, str], tmp_path: Path) -> None:
+    error = refused(*verb, tmp_path)
+    assert error.exit_code == 2
+    assert "not a deepsalt store" in str(error)
