@@ -54,14 +54,18 @@ def _options(
         os.environ["DEEPSALT_DEBUG"] = "1"
 
 
-def _terminate(signum: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+class _Stopped(BaseException):
+    """Ctrl-C or a scheduler's polite stop. Not KeyboardInterrupt, which typer would answer."""
+
+
+def _stop(signum: int, frame: object) -> NoReturn:
+    raise _Stopped
 
 
 def main() -> NoReturn:
     """Run the command; errors of deepsalt become one sentence and an exit code."""
-    # A scheduler's polite stop is treated like Ctrl-C: finish cleanly, keep what is complete.
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         app(standalone_mode=True)
     except DeepsaltError as error:
@@ -69,7 +73,7 @@ def main() -> NoReturn:
             raise
         typer.secho(f"deepsalt: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except _Stopped:
         typer.echo("deepsalt: stopped; the same command again goes on where it stopped", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(0)

@@ -275,6 +275,7 @@ def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) 
     if not config.retry_quarantined and key in store.quarantined():
         return SceneResult(scene=key, status="quarantined", reason=store.quarantined()[key])
     try:
+        store.grid.tiles_over(scene.acquisition.grid)  # refused here, or the mosaic would fail
         result = process(scene.item, str(config.out), config.scene)
     except (FormatError, GridError, ReadError) as error:
         if isinstance(error, ReadError) and not is_local(scene.acquisition):

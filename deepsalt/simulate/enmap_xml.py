@@ -139,7 +139,8 @@ def _polygon(parent: Element, delivery: Delivery) -> None:
     for frame, (longitude, latitude) in zip(frames, corners, strict=True):
         point = SubElement(polygon, "point")
         SubElement(point, "frame").text = frame
-        for tag, degrees in (("latitude", latitude), ("longitude", longitude)):
+        wrapped = (longitude + 180.0) % 360.0 - 180.0
+        for tag, degrees in (("latitude", latitude), ("longitude", wrapped)):
             element = SubElement(point, tag, unit="DEG")
             element.text = f"{degrees:.9f}"
         moment = stop if frame.startswith("lower") else delivery.start

@@ -218,7 +218,7 @@ def _write_attributes(file: h5py.File, grid: PixelGrid, bands: BandTable, arms: 
         file.attrs[f"Product_{corner}corner_easting"] = west + a * column
         file.attrs[f"Product_{corner}corner_northing"] = top + e * row
         file.attrs[f"Product_{corner}corner_lat"] = float(latitude[0])
-        file.attrs[f"Product_{corner}corner_long"] = float(longitude[0])
+        file.attrs[f"Product_{corner}corner_long"] = float((longitude[0] + 180.0) % 360.0 - 180.0)
     code = int(grid.crs.removeprefix("EPSG:"))
     file.attrs["Epsg_Code"] = np.int32(code)
     file.attrs["Projection_Id"] = np.bytes_(str(code % 100))

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,26 @@ def test_a_folder_without_a_store_is_bad_input(verb: tuple[str, str], tmp_path: 
     error = refused(*verb, tmp_path)
     assert error.exit_code == 2
     assert "not a deepsalt store" in str(error)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_stop_is_one_clean_line(number: signal.Signals, catalogue: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    command = [sys.executable, "-m", "flows", "run", "--catalogue", str(catalogue)]
+    run = subprocess.Popen(
+        [*command, "--out", str(store)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background makes its children deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not (store / "records" / "store.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    run.send_signal(number)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.splitlines()[-1].startswith("deepsalt: stopped")
+    assert "Traceback" not in said

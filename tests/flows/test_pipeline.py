@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from deepsalt.simulate.enmap import write_enmap
+from deepsalt.simulate.geodesy import utm_grid
+from deepsalt.simulate.landscape import Landscape
 from deepsalt.store import open_mosaic
 from deepsalt.types import REJECTING
-from tests.flows.conftest import Scenes, deepsalt
+from tests.flows.conftest import WEST_DAY, Scenes, deepsalt
 
 
 def arrays(store: Path) -> dict[str, np.ndarray]:
@@ -154,3 +157,20 @@ def test_a_store_of_another_kind_is_refused(
     result = deepsalt("run", "--catalogue", catalogue, "--out", store, *options)
     assert getattr(result.exception, "exit_code", None) == 2
     assert sentence in str(result.exception)
+
+
+def test_a_scene_that_the_grid_cannot_hold_is_quarantined_alone(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    land = Landscape(5, 179.99, -17.0)
+    torn = write_enmap(
+        tmp_path, landscape=land, grid=utm_grid(179.99, -17.0, 120, 60), start=WEST_DAY, seed=4
+    )
+    deepsalt("ingest", torn, scenes.prisma, "--to", tmp_path / "catalogue")
+    args = ("--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store", "--json")
+    result = deepsalt("run", *args)
+    assert result.exit_code == 3
+    outcome = json.loads(result.stdout)
+    bad = [scene for scene in outcome["scenes"] if scene["status"] == "quarantined"]
+    assert ["180 degree meridian" in scene["reason"] for scene in bad] == [True]
+    assert outcome["mosaic"]["products"] == 1
