@@ -72,15 +72,26 @@ def prefect(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..
             [program, *args], cwd=tmp_path, env=env, stdout=silent, stderr=silent
         )
 
-    with start("server", "start", "--host", "127.0.0.1", "--port", str(port)) as server:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/api/health")
-            call("work-pool", "create", "deepsalt-local", "--type", "process")
-            with start("worker", "start", "--pool", "deepsalt-local") as worker:
-                yield call
-                worker.terminate()
-        finally:
-            server.terminate()
+    server = start("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    worker = None
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+        call("work-pool", "create", "deepsalt-local", "--type", "process")
+        worker = start("worker", "start", "--pool", "deepsalt-local")
+        yield call
+    finally:
+        for process in filter(None, (worker, server)):
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process, politely first: Prefect's worker at times does not answer SIGTERM."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_for(url: str) -> None:
