@@ -26,7 +26,7 @@ from catalog.documents import file_name, read_json, write_json
 from catalog.extents import catalog_document, collection_document, grown_extent
 from catalog.fields import Fields, shown
 from catalog.hrefs import absolute_href, is_remote, portable_href
-from deepsalt.errors import FormatError, StoreError
+from deepsalt.errors import FormatError, StoreError, StoreMismatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,16 @@ def add_items(folder: str | Path, items: Iterable[pystac.Item]) -> AddReport:
         of the catalogue that is damaged (the message names it).
     StoreError
         No permission, no space, or the folder is a file.
+    StoreMismatchError
+        The folder is a store.
     """
     root = Path(os.path.abspath(folder))
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is a file; give the folder of a catalogue")
+    if (root / "records" / "store.json").exists():
+        raise StoreMismatchError(
+            f"{root} is a store, whose catalogue lists what was made; give another folder to ingest"
+        )
     outcome: dict[str, list[str]] = {"added": [], "replaced": [], "unchanged": []}
     written: dict[str, list[dict[str, Any]]] = {}
     try:

@@ -236,8 +236,10 @@ def check(store: Store, as_json: Json = False) -> None:
 
     Exit code 1 when something is wrong; warnings alone leave it 0.
     """
+    from deepsalt.store import Store as OpenStore
     from deepsalt.validate import check_store
 
+    OpenStore.open(store)  # a folder that is no store is bad input rather than a finding
     findings = check_store(store)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))

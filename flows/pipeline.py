@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsalt.errors import FormatError, GridError, ReadError
@@ -278,8 +279,8 @@ def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) 
         store.grid.tiles_over(scene.acquisition.grid)  # refused here, or the mosaic would fail
         result = process(scene.item, str(config.out), config.scene)
     except (FormatError, GridError, ReadError) as error:
-        if isinstance(error, ReadError) and not is_local(scene.acquisition):
-            # A server may have been away for a moment; the next run tries again.
+        if isinstance(error, ReadError) and not is_there(scene.acquisition):
+            # A server or a disk may be away for a moment; the next run tries again.
             return SceneResult(scene=key, status="failed", reason=str(error))
         store.quarantine(key, str(error))
         return SceneResult(scene=key, status="quarantined", reason=str(error))
@@ -287,6 +288,6 @@ def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) 
     return result
 
 
-def is_local(acquisition: Acquisition) -> bool:
-    """Whether the pixels lie in a file of this machine."""
-    return "://" not in acquisition.asset("image").href
+def is_there(acquisition: Acquisition) -> bool:
+    """Whether all files of a scene lie on this machine now."""
+    return all(Path(asset.href).exists() for asset in acquisition.assets)

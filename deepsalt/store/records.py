@@ -59,9 +59,10 @@ class Store:
         Raises
         ------
         StoreMismatchError
-            The store exists with another grid, model or period layout.
+            The store exists with another grid, model or period layout, or the folder is no store
+            and holds files that a store would write over.
         StoreError
-            The folder cannot be written, or holds something that is not a store.
+            The folder cannot be written.
         """
         wanted = cls(Path(path).absolute(), grid, model, period_layout)
         if wanted._record.exists():
@@ -151,12 +152,16 @@ class Store:
                 )
 
     def _refuse_foreign_folder(self) -> None:
+        """Refuse a folder that holds what a store would write over: a catalogue, for example."""
         with storing(self.path):
-            if self.path.is_dir() and any((self.path / name).exists() for name in _OURS):
-                raise StoreError(
-                    f"{self.path} holds a mosaic or products but no records/store.json; "
-                    "restore that file or give another --out"
-                )
+            for name in _OURS:
+                found = self.path / name
+                # Empty folders are what a store leaves that was killed while it was made.
+                if found.is_file() or (found.is_dir() and any(found.iterdir())):
+                    raise StoreMismatchError(
+                        f"{self.path} is no store but holds {name}, which a store would write "
+                        "over; give another --out, or restore records/store.json if it was one"
+                    )
 
     def quarantine(self, scene: str, reason: str) -> None:
         """Record that a scene cannot work, with the reason; later runs leave it out.
@@ -210,7 +215,16 @@ class Store:
             os.close(descriptor)
 
 
-_OURS = ("mosaic.zarr", "scenes", "versions")
+_OURS = (
+    "catalog.json",
+    "quicklook.png",
+    "mosaic.zarr",
+    "collections",
+    "items",
+    "models",
+    "scenes",
+    "versions",
+)
 
 
 def _short(value: Any) -> str:

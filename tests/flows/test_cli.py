@@ -182,8 +182,8 @@ def test_an_out_below_a_file_is_refused(catalogue: Path, tmp_path: Path) -> None
     assert "file" in str(error)
 
 
-@pytest.mark.parametrize("verb", [("mosaic", "history"), ("mosaic", "build")])
-def test_a_folder_without_a_store_is_bad_input(verb: tuple[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", [("mosaic", "history"), ("mosaic", "build"), ("check",)])
+def test_a_folder_without_a_store_is_bad_input(verb: tuple[str, ...], tmp_path: Path) -> None:
     error = refused(*verb, tmp_path)
     assert error.exit_code == 2
     assert "not a deepsalt store" in str(error)
@@ -210,3 +210,18 @@ def test_a_stop_is_one_clean_line(number: signal.Signals, catalogue: Path, tmp_p
     assert run.returncode == 130
     assert said.splitlines()[-1].startswith("deepsalt: stopped")
     assert "Traceback" not in said
+
+
+def test_a_run_does_not_write_over_a_catalogue(catalogue: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(catalogue, tmp_path / "catalogue"))
+    before = {path: path.read_bytes() for path in copy.rglob("*.json")}
+    error = refused("run", "--catalogue", copy, "--out", copy)
+    assert error.exit_code == 2
+    assert "catalog.json" in str(error)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_ingest_does_not_write_over_a_store(scenes: Scenes, store: Path) -> None:
+    before = (store / "catalog.json").read_bytes()
+    assert refused("ingest", scenes.prisma, "--to", store).exit_code == 2
+    assert (store / "catalog.json").read_bytes() == before

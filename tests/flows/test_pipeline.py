@@ -174,3 +174,15 @@ def test_a_scene_that_the_grid_cannot_hold_is_quarantined_alone(
     bad = [scene for scene in outcome["scenes"] if scene["status"] == "quarantined"]
     assert ["180 degree meridian" in scene["reason"] for scene in bad] == [True]
     assert outcome["mosaic"]["products"] == 1
+
+
+def test_a_product_that_is_away_is_mapped_when_it_is_back(scenes: Scenes, tmp_path: Path) -> None:
+    product = Path(shutil.copytree(scenes.west, tmp_path / scenes.west.name))
+    deepsalt("ingest", product, scenes.prisma, "--to", tmp_path / "catalogue")
+    args = ("run", "--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store", "--json")
+    away = product.rename(tmp_path / "away")
+    first = deepsalt(*args)
+    assert first.exit_code == 3
+    assert "failed" in {scene["status"] for scene in json.loads(first.stdout)["scenes"]}
+    away.rename(product)
+    assert deepsalt(*args).exit_code == 0

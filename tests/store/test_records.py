@@ -67,9 +67,24 @@ def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
 
 def test_a_store_that_lost_its_record_is_not_taken_over(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s")
+    (store.scenes / "product.zarr").mkdir()
     (store.records / "store.json").unlink()
-    with pytest.raises(StoreError, match=r"restore that file"):
+    with pytest.raises(StoreMismatchError, match=r"restore records/store.json"):
         make_store(store.path)
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s")
+    (store.records / "store.json").unlink()
+    assert make_store(store.path) == store
+
+
+@pytest.mark.parametrize("name", ["catalog.json", "quicklook.png"])
+def test_a_folder_with_files_a_store_would_write_over_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("somebody's")
+    with pytest.raises(StoreMismatchError, match=name):
+        make_store(tmp_path)
+    assert (tmp_path / name).read_text() == "somebody's"
 
 
 def test_a_store_below_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
