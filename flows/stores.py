@@ -2,6 +2,7 @@
 
 import re
 from calendar import monthrange
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deepsalt.errors import StoreMismatchError
@@ -12,7 +13,7 @@ from deepsalt.types import ModelRef
 from flows.config import Grid
 
 
-def period_of(datetime: str | None) -> Period:
+def period_of(dates: str | None) -> Period:
     """Return the period that a run's dates stand for.
 
     A range with both ends is a period of its own; a run without dates, or with an open range,
@@ -23,25 +24,31 @@ def period_of(datetime: str | None) -> Period:
     UsageError
         Not a date or range.
     """
-    if datetime is None or ".." in datetime or datetime.startswith("/") or datetime.endswith("/"):
+    if dates is None or ".." in dates or dates.startswith("/") or dates.endswith("/"):
         return Period.all()
-    ends = datetime.split("/")
+    ends = dates.split("/")
     return Period.from_id(f"{_first_day(ends[0])}/{_last_day(ends[-1])}")
 
 
 def _first_day(moment: str) -> str:
     """Return the first day of a year, month, day or moment; other text as it is."""
-    return (
-        moment + {4: "-01-01", 7: "-01"}.get(len(moment), "") if len(moment) < 10 else moment[:10]
-    )
+    return _utc(moment + {4: "-01-01", 7: "-01"}.get(len(moment), ""))
 
 
 def _last_day(moment: str) -> str:
     """Return the last day of a year, month, day or moment; other text as it is."""
     if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", moment):
-        days = monthrange(int(moment[:4]), int(moment[5:]))[1]
-        return f"{moment}-{days}"
-    return f"{moment}-12-31" if len(moment) == 4 else moment[:10]
+        return f"{moment}-{monthrange(int(moment[:4]), int(moment[5:]))[1]}"
+    return f"{moment}-12-31" if len(moment) == 4 else _utc(moment)
+
+
+def _utc(moment: str) -> str:
+    """Return the UTC day of a moment; text that is none as it is."""
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    return (parsed.astimezone(UTC) if parsed.tzinfo else parsed).date().isoformat()
 
 
 def grid_of(grid: Grid, out: Path | str) -> MosaicGrid:

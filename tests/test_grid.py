@@ -75,6 +75,8 @@ def test_a_utm_zone_at_30_m_has_the_phase_of_enmap(
         ("EPSG:6933", 0, "positive"),
         ("EPSG:6933", -30, "positive"),
         ("EPSG:6933", float("nan"), "positive"),
+        ("EPSG:6933", 1e-9, "from 1 to 10000"),
+        ("EPSG:6933", 1e9, "from 1 to 10000"),
     ],
 )
 def test_a_grid_refuses_what_cannot_be_mapped(crs: str, resolution: float, message: str) -> None:

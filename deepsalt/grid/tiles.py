@@ -21,6 +21,8 @@ from deepsalt.types import PixelGrid
 
 DEFAULT_CRS = "EPSG:6933"
 DEFAULT_RESOLUTION_M = 30.0
+MIN_RESOLUTION_M, MAX_RESOLUTION_M = 1.0, 10_000.0
+"""Cells a user may ask for: finer only repeats 30 m pixels, coarser picks one in 100,000 of them."""
 ENMAP_PHASE_M = 15.0
 """EnMAP L2A rasters start on 30k + 15 m of their UTM zone, in x and in y."""
 
@@ -159,6 +161,11 @@ class MosaicGrid:
             Unknown CRS, degrees instead of metres, or a resolution that is not positive.
         """
         code = projected_crs(crs)
+        if not MIN_RESOLUTION_M <= resolution_m <= MAX_RESOLUTION_M:
+            raise GridError(
+                f"a resolution of {resolution_m:g} m does not suit 30 m scenes; give a positive "
+                f"number of metres from {MIN_RESOLUTION_M:g} to {MAX_RESOLUTION_M:g}"
+            )
         utm = code.startswith(("EPSG:326", "EPSG:327")) and 1 <= int(code[-2:]) <= 60
         phase = ENMAP_PHASE_M if utm and resolution_m == DEFAULT_RESOLUTION_M else 0.0
         return cls(code, float(resolution_m), (phase, phase))
