@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from deepsalt.grid import Extent, ground_size_m
+from deepsalt.errors import GridError
+from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import is_complete, product_name
 from deepsalt.types import Acquisition, PixelGrid
@@ -92,12 +93,13 @@ def make_plan(config: RunConfig) -> Plan:
     found = find_scenes(config.selection)
     grid = grid_of(config.mosaic.grid, config.out)
     ref = model_ref(config.scene.model)
-    acquisitions = [scene.acquisition for scene in found.scenes]
+    over, torn = _tiles_over(grid, [scene.acquisition for scene in found.scenes])
+    acquisitions = list(over)
     scenes = config.out / "scenes"
     todo = [
         each for each in acquisitions if not is_complete(scenes / f"{product_name(each, ref)}.zarr")
     ]
-    tiles = {tile for each in acquisitions for tile in grid.tiles_over(each.grid)}
+    tiles = {tile for found_over in over.values() for tile in found_over}
     extent = grid.extent_grid(Extent.of(tiles))
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
@@ -119,8 +121,24 @@ def make_plan(config: RunConfig) -> Plan:
         worker_memory_bytes=_worker_memory(acquisitions, threads),
         seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(tiles),
         cell_shape=_cell_shape(extent),
-        refused=found.refused,
+        refused={**found.refused, **torn},
     )
+
+
+def _tiles_over(
+    grid: MosaicGrid, acquisitions: list[Acquisition]
+) -> tuple[dict[Acquisition, list[Tile]], dict[str, str]]:
+    """Return the tiles of each scene that the grid can hold, and why it cannot hold the others."""
+    over: dict[Acquisition, list[Tile]] = {}
+    torn: dict[str, str] = {}
+    for each in acquisitions:
+        try:
+            over[each] = grid.tiles_over(each.grid)
+        except GridError as error:
+            torn[each.scene_id] = str(error)
+    if not over:
+        raise GridError(next(iter(torn.values())))
+    return over, torn
 
 
 def _read_bytes(acquisition: Acquisition) -> int:

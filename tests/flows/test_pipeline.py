@@ -168,6 +168,8 @@ def test_a_scene_that_the_grid_cannot_hold_is_quarantined_alone(
     )
     deepsalt("ingest", torn, scenes.prisma, "--to", tmp_path / "catalogue")
     args = ("--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store", "--json")
+    plan = json.loads(deepsalt("plan", *args).stdout)
+    assert (plan["scenes"], list(plan["refused"])) == (1, [torn.name])
     result = deepsalt("run", *args)
     assert result.exit_code == 3
     outcome = json.loads(result.stdout)
