@@ -6,6 +6,8 @@ some tenths of a nanometre, so readers take them from the scene.
 
 import csv
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.types import BandTable
 
-SENSORS = ("enmap", "prisma", "lab")
+SENSORS = ("enmap", "prisma", "emit", "lab")
 """Names that `sensor_bands` knows; anything else is the path of a table."""
 
 WEAK_WINDOWS_NM = (
@@ -30,6 +32,9 @@ WEAK_WINDOWS_NM = (
 _CENTERS = ("center_nm", "centre_nm", "wavelength_nm", "wavelength")
 _WIDTHS = ("fwhm_nm", "fwhm")
 
+_MICROMETRE_CENTERS = 100.0  # in nm it would be the far ultraviolet; in um, far beyond any of ours
+_MICROMETRE_WIDTHS = 0.1  # no imaging spectrometer or laboratory instrument resolves 0.1 nm
+
 
 def sensor_bands(name: str) -> BandTable:
     """Return the band table of a sensor, or read one from a CSV file.
@@ -37,15 +42,18 @@ def sensor_bands(name: str) -> BandTable:
     Parameters
     ----------
     name
-        ``enmap`` (224 bands), ``prisma`` (234), ``lab`` (180; the 10 nm grid of the ICRAF-ISRIC
-        library), or the path of a CSV file with one column for the centre (`center_nm`,
-        `centre_nm`, `wavelength_nm` or `wavelength`) and one for the width (`fwhm_nm` or `fwhm`),
-        both in nm, and optionally `name` and `usable`. Lines that begin with ``#`` are comments.
+        ``enmap`` (224 bands), ``prisma`` (234), ``emit`` (285), ``lab`` (180; the 10 nm grid of the
+        ICRAF-ISRIC library), or the path of a CSV file with one column for the centre
+        (`center_nm`, `centre_nm`, `wavelength_nm` or `wavelength`) and one for the width (`fwhm_nm`
+        or `fwhm`), both in nm, and optionally `column` or `name`, and `usable` (0 or 1). `column`
+        is the name that the band's column has in tables of spectra. Rows may stand in any order;
+        lines that begin with ``#`` are comments.
 
     Raises
     ------
     FormatError
-        Neither a sensor nor a readable band table.
+        Neither a sensor nor a readable band table; micrometres; a name or a usable band's centre
+        that stands twice.
     """
     if name.lower() in SENSORS:
         text = (files("deepsalt.spectral") / "sensors" / f"{name.lower()}.csv").read_text("utf-8")
@@ -67,14 +75,18 @@ def sensor_bands(name: str) -> BandTable:
 def _parse(lines: Iterable[str], origin: str) -> BandTable:
     rows = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
     rows.fieldnames = [field.strip().lower() for field in rows.fieldnames or []]
+    _refuse_repeats(rows.fieldnames, f"band table {origin} has two columns named")
     center, width = (_column(rows.fieldnames, names, origin) for names in (_CENTERS, _WIDTHS))
     table = list(rows)
-    return BandTable(
-        names=tuple(row.get("name") or f"band_{i:03d}" for i, row in enumerate(table, start=1)),
-        centers_nm=_numbers(table, center, origin),
-        fwhm_nm=_numbers(table, width, origin),
-        usable=tuple((row.get("usable") or "1").strip().lower() in ("1", "true") for row in table),
-    )
+    centers, widths = (_numbers(table, column, origin) for column in (center, width))
+    _refuse_micrometres(centers, widths, origin)
+    names = _names(table, rows.fieldnames, origin)
+    usable = tuple(_flag(row.get("usable"), origin) for row in table)
+    _refuse_repeats(names, f"band table {origin} names two bands")
+    # Two detectors may share a wavelength, but then only one of the two is marked usable.
+    seen = (f"{nm:g} nm" for nm, used in zip(centers, usable, strict=True) if used)
+    _refuse_repeats(seen, f"band table {origin} has two usable bands at")
+    return BandTable(names, centers, widths, usable)
 
 
 def _column(found: Sequence[str], accepted: Sequence[str], origin: str) -> str:
@@ -87,11 +99,56 @@ def _column(found: Sequence[str], accepted: Sequence[str], origin: str) -> str:
     )
 
 
+def _names(table: list[dict[str, str]], found: Sequence[str], origin: str) -> tuple[str, ...]:
+    if "column" not in found:
+        return tuple(
+            (row.get("name") or "").strip() or f"band_{i:03d}" for i, row in enumerate(table, 1)
+        )
+    names = tuple((row["column"] or "").strip() for row in table)
+    if not all(names):
+        raise FormatError(
+            f"band table {origin} leaves the column of band {names.index('') + 1} empty; "
+            "name the table's column of every band, or of none"
+        )
+    return names
+
+
+def _flag(text: str | None, origin: str) -> bool:
+    stated = (text or "1").strip().lower()
+    if stated not in ("0", "1", "false", "true"):
+        raise FormatError(f"band table {origin} has {text!r} under usable; give 0 or 1")
+    return stated in ("1", "true")
+
+
 def _numbers(table: list[dict[str, str]], column: str, origin: str) -> tuple[float, ...]:
     try:
-        return tuple(float(row[column]) for row in table)
+        numbers = tuple(float(row[column]) for row in table)
     except (TypeError, ValueError) as error:
         raise FormatError(f"band table {origin}, column {column}: {error}; give numbers") from error
+    if not all(map(math.isfinite, numbers)):
+        first = next(i for i, number in enumerate(numbers, 1) if not math.isfinite(number))
+        raise FormatError(
+            f"band table {origin}, column {column}: band {first} is not finite; give numbers"
+        )
+    return numbers
+
+
+def _refuse_repeats(values: Iterable[str], what: str) -> None:
+    for value, count in Counter(values).items():
+        if count > 1:
+            raise FormatError(f"{what} {value}; keep one of them")
+
+
+def _refuse_micrometres(centers: Sequence[float], widths: Sequence[float], origin: str) -> None:
+    for what, numbers, limit in (
+        ("centres", centers, _MICROMETRE_CENTERS),
+        ("widths", widths, _MICROMETRE_WIDTHS),
+    ):
+        if numbers and 0 < max(numbers) < limit:
+            raise FormatError(
+                f"band table {origin} has {what} of {min(numbers):g} to {max(numbers):g}, which "
+                "look like micrometres; multiply them by 1000 to give nanometres"
+            )
 
 
 def bands_digest(bands: BandTable) -> str:
