@@ -281,13 +281,17 @@ class _Sampler:
             return np.full(self._reflectance.shape[0], np.nan)
         share = (nm - self._nm[left]) / (self._nm[right] - self._nm[left])
         low, high = (self._column(position) for position in (left, right))
-        return np.maximum((1.0 - share) * low + share * high, MIN_REFLECTANCE)
+        return _floored((1.0 - share) * low + share * high)
 
     def _value(self, position: int, nm: float) -> NDArray[np.float64]:
         """Return one band's reflectance where the wavelength lies in the band, else NaN."""
         if abs(self._nm[position] - nm) > self._half[position]:
             return np.full(self._reflectance.shape[0], np.nan)
-        return np.maximum(self._column(position), MIN_REFLECTANCE)
+        return _floored(self._column(position))
 
     def _column(self, position: int) -> NDArray[np.float64]:
         return np.asarray(self._reflectance[:, self._columns[position]], dtype=np.float64)
+
+
+def _floored(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.maximum(values, MIN_REFLECTANCE), dtype=np.float64)

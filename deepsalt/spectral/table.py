@@ -1,11 +1,16 @@
-"""Tables of spectra: CSV or Parquet with one column ``r<centre in nm>`` per band.
+"""Tables of spectra: CSV or Parquet with one column per band.
 
-Used by training and by prediction, so that both read a table alike.
+Columns are named ``r<centre in nm>``, or as the sensor's band table names its bands. Used by
+training and by prediction, so that both read a table alike.
 """
 
+import csv
+import gzip
 import os
 import re
 import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +33,8 @@ MAX_REFLECTANCE = 2.0
 
 _MIN_REFLECTANCE = -1.0  # below it stands a nodata value such as -9999; correction overshoots less
 _SHARE_ABOVE = 0.001  # of all values: single spikes are the spectrum's fault, not the unit's
+_MAX_PERCENT = 130.0  # snow in percent; scaled integers lie above
+_MICROMETRES = 100.0  # columns r0.4 to r2.5 hold micrometres; no sensor of ours sees 100 nm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,21 +70,33 @@ def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
     Raises
     ------
     FormatError
-        Missing, unreadable, without rows or of an unknown kind.
+        Missing, unreadable, without rows, with a column name twice, or of an unknown kind.
     """
     check_kind(path)
     try:
         if path.name.lower().endswith(_PARQUET):
             table = pd.read_parquet(path)
+            header = [str(name) for name in table.columns]
         else:
+            header = _csv_header(path)
             table = _read_csv(path, keep_text)
-    except (OSError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise FormatError(
             f"table {path} cannot be read ({_first_line(error)}); give a CSV or Parquet file"
         ) from error
     if table.empty:
         raise FormatError(f"table {path} has no rows; give at least one spectrum")
+    twice = [name for name, count in Counter(header).items() if count > 1 and name]
+    if twice:
+        raise FormatError(f"table {path} has two columns named {twice[0]}; drop one of them")
     return table
+
+
+def _csv_header(path: Path) -> list[str]:
+    """Return the names as written: pandas would make r450.1 of a second r450."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+        return next((names for names in csv.reader(lines) if names), [])
 
 
 def _read_csv(path: Path, keep_text: bool) -> pd.DataFrame:
@@ -177,16 +196,19 @@ def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> d
     Raises
     ------
     FormatError
-        No spectral columns, two of one wavelength, or few of them belong to the sensor.
+        No spectral columns, micrometres, or few columns that belong to the sensor.
     """
     if not columns:
         raise FormatError(
-            f"{origin} has no spectral columns; name them r<centre in nm>, such as r450 or r450.5"
+            f"{origin} has no spectral columns; name them r<centre in nm>, such as r450 or r450.5, "
+            "or give a CSV of column, centre and FWHM as the sensor"
         )
     names, nm = list(columns), np.array(list(columns.values()))
-    if np.unique(nm).size < nm.size:
-        twice = np.sort(nm)[np.flatnonzero(np.diff(np.sort(nm)) == 0)[0]]
-        raise FormatError(f"{origin} has two columns at {twice:g} nm; drop one of them")
+    if nm.max() < _MICROMETRES:
+        raise FormatError(
+            f"{origin} has the columns {names[0]} to {names[-1]}, which look like micrometres; "
+            f"name them in nm, such as r{nm[0] * 1000:g}"
+        )
     distance = np.abs(np.array(bands.centers_nm)[:, None] - nm[None, :])
     near = distance <= np.array(bands.fwhm_nm)[:, None] / 2
     matched: dict[int, str] = {}
@@ -205,13 +227,58 @@ def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> d
     return matched
 
 
+def _refuse_twice(columns: dict[str, float], origin: str) -> None:
+    for nm, count in Counter(columns.values()).items():
+        if count > 1:
+            raise FormatError(f"{origin} has two columns at {nm:g} nm; drop one of them")
+
+
+def match_names(names: Iterable[object], bands: BandTable, origin: str) -> dict[int, str]:
+    """Match columns to bands by name, whatever the names are.
+
+    Parameters
+    ----------
+    names
+        All columns of a table.
+    bands
+        The sensor's bands.
+    origin
+        The table, for messages.
+
+    Returns
+    -------
+    dict[int, str]
+        Band index -> column; empty unless every usable band names a column.
+
+    Raises
+    ------
+    FormatError
+        The band table names some of the columns, but not all, and they are not ``r<nm>``.
+    """
+    present = {str(name) for name in names}
+    matched = {i: name for i, name in enumerate(bands.names) if name in present}
+    lacking = [
+        name
+        for name, usable in zip(bands.names, bands.usable, strict=True)
+        if usable and name not in present
+    ]
+    if not lacking:
+        return matched
+    if set(matched.values()) - set(spectral_columns(present)):
+        raise FormatError(
+            f"{origin} lacks {len(lacking)} of the columns that the band table names, such as "
+            f"{lacking[0]}; add them, or mark those bands with usable 0"
+        )
+    return {}
+
+
 def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra:
     """Return the spectra of a table on a sensor's bands.
 
     Parameters
     ----------
     table
-        With columns ``r<centre in nm>``.
+        With columns named as the bands are, all of them, or ``r<centre in nm>``.
     bands
         The sensor's bands (n).
     origin
@@ -220,14 +287,17 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
     Raises
     ------
     FormatError
-        Columns that do not fit the sensor, hold text, or hold percent instead of reflectance.
+        Columns that do not fit the sensor, stand twice, hold text, or hold percent or scaled integers instead
+        of reflectance in the usable bands.
     """
     columns = spectral_columns(table.columns)
-    matched = match_columns(columns, bands, origin)
+    _refuse_twice(columns, origin)
+    matched = match_names(table.columns, bands, origin) or match_columns(columns, bands, origin)
     reflectance = np.full((len(table), len(bands)), np.nan, dtype=np.float32)
     for band, name in matched.items():
         reflectance[:, band] = _numbers(table[name], name, origin)
-    _check_unit(reflectance, origin)
+    # Unusable bands hold what the provider left there, noise of water vapour among it.
+    _check_unit(reflectance[:, np.array(bands.usable)], origin)
     with np.errstate(invalid="ignore"):
         real = (reflectance >= _MIN_REFLECTANCE) & (reflectance <= MAX_REFLECTANCE)
     reflectance[~real] = np.nan
@@ -246,6 +316,8 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
 
 def _numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
     try:
+        if not pd.api.types.is_numeric_dtype(column):
+            column = column.mask(column.isin(_MISSING))
         return np.asarray(pd.to_numeric(column), dtype=np.float32)
     except (ValueError, TypeError) as error:
         raise FormatError(
@@ -255,10 +327,12 @@ def _numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
 
 def _check_unit(reflectance: NDArray[np.float32], origin: str) -> None:
     measured = reflectance[np.isfinite(reflectance)]
-    if measured.size and (measured > MAX_REFLECTANCE).mean() > _SHARE_ABOVE:
-        typical = float(np.median(measured))
-        likely = "percent" if typical <= 100 else "reflectance x 10000"
+    above = measured[measured > MAX_REFLECTANCE]
+    if above.size > _SHARE_ABOVE * measured.size:
+        typical = float(np.median(above))
+        likely = "percent" if typical <= _MAX_PERCENT else "reflectance x 10000"
         raise FormatError(
-            f"{origin} holds values up to {measured.max():g} (median {typical:.4g}), reflectance "
-            f"is a fraction between 0 and 1; this looks like {likely}, divide it accordingly"
+            f"{origin} holds values up to {above.max():g} ({above.size} of {measured.size} above "
+            f"{MAX_REFLECTANCE:g}), reflectance is a fraction between 0 and 1; this looks like "
+            f"{likely}, divide it accordingly"
         )
