@@ -11,15 +11,28 @@ from deepsalt.simulate.specimens import gaussian
 
 Floats = NDArray[np.floating]
 
-# Part of a mineral's mass that dissolves as salt; the rest is water of crystallisation.
+# Part of a mineral's mass that dissolves as salt, from its formula; the rest is water of
+# crystallisation, and in the double salts of calcium its sparingly soluble sulphate.
 _SOLUTE = {
     "halite": 1.0,
+    "sylvite": 1.0,
     "thenardite": 1.0,
+    "nahcolite": 1.0,
+    "niter": 1.0,
     "mirabilite": 0.441,
+    "natron": 0.370,
     "epsomite": 0.488,
+    "hexahydrite": 0.527,
+    "kieserite": 0.870,
     "carnallite": 0.611,
+    "kainite": 0.797,
+    "bloedite": 0.785,
+    "trona": 0.841,
+    "eugsterite": 0.623,
+    "glauberite": 0.511,
+    "polyhalite": 0.489,
 }
-GYPSUM_LIKE = ("gypsum", "bassanite")
+GYPSUM_LIKE = ("gypsum", "bassanite", "anhydrite")
 """Sparingly soluble: their water is saturated however much of them there is."""
 
 DENSITY_G_CM3 = {
@@ -29,9 +42,23 @@ DENSITY_G_CM3 = {
     "mirabilite": 1.47,
     "epsomite": 1.67,
     "carnallite": 1.60,
+    "sylvite": 1.99,
+    "nahcolite": 2.21,
+    "niter": 2.10,
+    "natron": 1.48,
+    "hexahydrite": 1.76,
+    "kieserite": 2.57,
+    "kainite": 2.15,
+    "bloedite": 2.25,
+    "trona": 2.13,
+    "eugsterite": 2.4,
+    "glauberite": 2.80,
+    "polyhalite": 2.78,
     "gypsum": 2.31,
     "bassanite": 2.70,
+    "anhydrite": 2.98,
     "calcite": 2.71,
+    "dolomite": 2.86,
     "kaolinite": 2.60,
     "montmorillonite": 2.35,
     "illite": 2.75,
@@ -39,7 +66,8 @@ DENSITY_G_CM3 = {
     "goethite": 4.28,
     "quartz": 2.65,
 }
-"""Grain densities, g/cm3 (Anthony et al., Handbook of Mineralogy)."""
+"""Grain densities, g/cm3 (Anthony et al., Handbook of Mineralogy; eugsterite, too fine to be
+measured, lies between gypsum and glauberite). A mineral not listed here is not mixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +137,8 @@ def ec_from_salt(
 
     Mass balance: the soil holds 1 / enrichment of the crust's salt, all dissolved in the
     water of the extract. Salt of 640 mg/L per dS/m up to 5 dS/m and of 800 mg/L from 10 dS/m on
-    (FAO, USSL), linear between, so that more salt always is more conductivity. Gypsum and bassanite
-    dissolve up to saturation only; the other salts add up.
+    (FAO, USSL), linear between, so that more salt always is more conductivity. Gypsum, bassanite
+    and anhydrite dissolve up to saturation only; the other salts add up.
 
     Parameters
     ----------

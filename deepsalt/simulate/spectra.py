@@ -47,6 +47,7 @@ __all__ = [
     "draw_soils",
     "ec_from_salt",
     "mix_hapke",
+    "mix_with_soil",
     "snr",
     "specimens",
 ]
@@ -205,16 +206,33 @@ def _crusts(
     shares = cross_sections(
         np.column_stack([1.0 - mass.sum(axis=1), mass]), densities(names), size_um
     )
-    return _mix_with_soil(soils, spectra, shares, config), mass, names
+    return mix_with_soil(soils, spectra, shares, config), mass, names
 
 
-def _mix_with_soil(
+def mix_with_soil(
     soils: NDArray[np.float64],
     spectra: NDArray[np.float64],
     shares: NDArray[np.float64],
     config: MixingConfig,
 ) -> NDArray[np.float64]:
-    """Mix each soil (n, 430) with common minerals (k, 430) by shares (n, 1 + k)."""
+    """Mix each soil intimately with common minerals.
+
+    Parameters
+    ----------
+    soils
+        Reflectance (n, nb).
+    spectra
+        Reflectance of the k minerals (k, nb).
+    shares
+        Cross sections of the soil and the minerals, from `cross_sections` (n, 1 + k).
+    config
+        Geometry.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Reflectance (n, nb).
+    """
     minerals = shares[:, 1:] / np.maximum(shares[:, 1:].sum(axis=1, keepdims=True), 1e-12)
     pure = mix_hapke(spectra, minerals, config)
     pairs = np.column_stack([shares[:, 0], 1.0 - shares[:, 0]])
