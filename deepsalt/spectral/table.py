@@ -26,7 +26,8 @@ _SPECTRAL = re.compile(r"r(\d+(?:\.\d+)?)")
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
 
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "None", "null"]
+MISSING = ("", "NA", "N/A", "NaN", "nan", "None", "null")
+"""Texts that stand for a missing number."""
 
 MAX_REFLECTANCE = 2.0
 """Above it, numbers are taken for percent or scaled integers; bright snow reaches about 1.2."""
@@ -108,7 +109,7 @@ def _read_csv(path: Path, keep_text: bool) -> pd.DataFrame:
         path,
         dtype={name: str for name in header if name not in spectral},
         keep_default_na=False,
-        na_values=dict.fromkeys(spectral, _MISSING),
+        na_values=dict.fromkeys(spectral, list(MISSING)),
         float_precision="round_trip",
         low_memory=False,
     )
@@ -287,8 +288,8 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
     Raises
     ------
     FormatError
-        Columns that do not fit the sensor, stand twice, hold text, or hold percent or scaled integers instead
-        of reflectance in the usable bands.
+        Columns that do not fit the sensor, stand twice, hold text, or hold percent or scaled
+        integers instead of reflectance in the usable bands.
     """
     columns = spectral_columns(table.columns)
     _refuse_twice(columns, origin)
@@ -317,7 +318,7 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
 def _numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
     try:
         if not pd.api.types.is_numeric_dtype(column):
-            column = column.mask(column.isin(_MISSING))
+            column = column.mask(column.isin(MISSING))
         return np.asarray(pd.to_numeric(column), dtype=np.float32)
     except (ValueError, TypeError) as error:
         raise FormatError(
