@@ -71,7 +71,8 @@ def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
     Raises
     ------
     FormatError
-        Missing, unreadable, without rows, with a column name twice, or of an unknown kind.
+        Missing, unreadable, without rows, with a column name twice, with more fields than names, or
+        of an unknown kind.
     """
     check_kind(path)
     try:
@@ -81,6 +82,12 @@ def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
         else:
             header = _csv_header(path)
             table = _read_csv(path, keep_text)
+            if not isinstance(table.index, pd.RangeIndex):
+                # pandas takes the first columns for an index, so that all names move over.
+                raise FormatError(
+                    f"table {path} has rows with more fields than its header has names; "
+                    "name every column, and end no line with a comma"
+                )
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise FormatError(
             f"table {path} cannot be read ({_first_line(error)}); give a CSV or Parquet file"
@@ -109,7 +116,7 @@ def _read_csv(path: Path, keep_text: bool) -> pd.DataFrame:
         path,
         dtype={name: str for name in header if name not in spectral},
         keep_default_na=False,
-        na_values=dict.fromkeys(spectral, list(MISSING)),
+        na_values={name: list(MISSING) for name in spectral},
         float_precision="round_trip",
         low_memory=False,
     )

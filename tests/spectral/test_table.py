@@ -81,6 +81,13 @@ def test_a_column_that_stands_twice_is_refused_as_written(tmp_path, name, header
         read_table(tmp_path / name)
 
 
+@pytest.mark.parametrize("row", ["s1,0.1,0.2,", "1,s1,0.1,0.2"], ids=["comma", "row-number"])
+def test_rows_with_more_fields_than_names_are_refused(tmp_path, row):
+    (tmp_path / "t.csv").write_text(f"sample_id,r450,r550\n{row}\n")
+    with pytest.raises(FormatError, match="more fields than its header"):
+        read_table(tmp_path / "t.csv", keep_text=True)
+
+
 def test_a_cut_gzip_file_is_refused(tmp_path):
     whole = gzip.compress(r_frame(2000).to_csv(index=False).encode())
     (tmp_path / "t.csv.gz").write_bytes(whole[: len(whole) // 2])
