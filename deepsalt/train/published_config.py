@@ -45,7 +45,7 @@ class PublishedConfig:
     """Optimiser steps of the student."""
     batch: int = 64
     """Rows per step, drawn with replacement."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Highest rate of the one-cycle schedule."""
     seed: int = 0
     """Of weights, batches and dropout."""
@@ -68,7 +68,7 @@ class PublishedConfig:
 
     def quick(self) -> "PublishedConfig":
         """Return the same method with budgets of a few seconds."""
-        return replace(self, encoder_steps=400, teacher_steps=100, student_steps=100)
+        return replace(self, encoder_steps=800, teacher_steps=150, student_steps=150)
 
 
 def student_macs(config: PublishedConfig, bands: int = 155) -> int:
