@@ -199,7 +199,8 @@ def contrastive(
     InfoNCE (van den Oord et al. 2018) with the logits -|z' - l|² / (2 tau): distances rather than
     cosines, so that the map has to keep the laboratory's scale. The map starts at the identity in
     the principal directions of both and is drawn back to it. Equal laboratory spectra, one sample
-    under several pixels, do not rival each other.
+    under several pixels, do not rival each other. The loss asks which spectrum is nearest, not how
+    near it is: judge the map by held-out answers, not by the partners it finds.
 
     Parameters
     ----------
