@@ -1,13 +1,15 @@
-"""The student: a few small networks on the components of a spectrum, folded per sensor.
+"""The student: two kernel machines on the components of a spectrum, folded per sensor.
 
     digital numbers (band)
       -> components  one matrix per band table, divided by the spectrum's standard deviation
-      -> members     networks of two hidden layers, averaged
-      -> location of log(EC + 0.03 dS/m), and its distance to either end of the interval
+      -> noise       energy of components that no soil has: how noisy this spectrum is
+      -> shrinkage   each component times signal / (signal + noise): the Wiener filter
+      -> machine     distances to a few hundred anchors, inverse multiquadric, four heads
       -> salinity, interval, advice
 
-Gain, offset, band responses, derivative and standardisation are linear and fold into the first
-matrix, so that most of a pixel's cost is components x bands multiplications.
+Gain, offset, band responses, derivative, adaptation and standardisation are linear and fold into
+the first matrix. Spectra as quiet as a laboratory's go to a second machine that is too large for
+scenes: the teacher itself. In a batch without any it is not computed.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from deepsalt.errors import FormatError
 from deepsalt.model.threads import one_torch_thread
@@ -30,20 +31,21 @@ from deepsalt.spectral.transform import (
 )
 from deepsalt.types import BandTable, Basis
 
-BATCH_PX = 8192
+BATCH_PX = 2048
 """Pixels per forward pass; the last batch is padded.
 
 Fixed, because the rounding of a float32 matrix product depends on its shape: so a pixel's bits do
-not depend on how a scene was cut into chunks. At this size all intermediates stay in cache.
+not depend on how a scene was cut into chunks. At this size the kernel matrix stays in cache.
 """
 
 EC_SHIFT = 0.03
 """Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
 
-MAX_COMPONENT = 6.0
-"""Standardised components are cut here before the networks: beyond it they never saw anything."""
+HEADS = ("expected log1p", "location", "log width below", "log width above")
+"""What a machine answers: E[log(1 + EC)], and location and widths of log(EC + 0.03)."""
 
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
+_MAX_COMPONENT = 1e4  # beyond it the kernel is zero anyway, and squares would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +73,70 @@ class Student:
 
     Parameters
     ----------
-    components
-        Standardised components of the features (k + t, n_features): the first k enter the
-        networks, all k + t the test for spectra unlike the training's.
-    component_offset
-        (k + t,)
-    first, first_bias
-        First layers of the m members (m, h1, k), (m, h1, 1).
-    second, second_bias
-        Second layers (m, h2, h1), (m, h2, 1).
-    heads, heads_bias
-        Location, log width below it, log width above it (m, 3, h2), (m, 3, 1).
-    interval
+    components, component_offset
+        Rows on the features (k + t, n_features), (k + t,): first the k that enter the machine, the
+        `LEVEL_FEATURES` last among them, in units of the soils' spread; then t in which soils hardly
+        differ, in units of a satellite's noise.
+    domain, domain_offset
+        Standardised components in which spectra are compared with the training's; as many rows
+        as the test needs (r, n_features), (r,). Free of any adaptation.
+    shrinkage
+        Noise over signal variance of the components at unit noise (k,).
+    scale
+        Factor on the shrunk components: units of the kernel's length (k,).
+    anchors, heads, heads_bias
+        The machine for satellites (m, k), (4, m), (4, 1); heads in the order of `HEADS`.
+    quiet_components, quiet_offset
+        Scaled components of the machine for quiet spectra (q, n_features), (q,).
+    quiet_anchors, quiet_heads, quiet_bias
+        That machine (n, q), (4, n), (4, 1); n = 0: there is none.
+    interval, quiet_interval
         Factors on the widths below and above, from calibration (2,).
     salt_directions
-        Orthonormal directions that pure salts span among the components (r, k + t); what lies
-        along them is the target and no reason to doubt.
+        Orthonormal directions that pure salts span in the domain (d, r); what lies along them is
+        the target and no reason to doubt.
     limits
-        EC_MAX and the EXTRAPOLATED threshold, dS/m; the threshold of T² (3,).
+        EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of T² and of Q; noise level below
+        which a spectrum is quiet (5,).
     """
 
     components: Tensor
     component_offset: Tensor
-    first: Tensor
-    first_bias: Tensor
-    second: Tensor
-    second_bias: Tensor
+    domain: Tensor
+    domain_offset: Tensor
+    shrinkage: Tensor
+    scale: Tensor
+    anchors: Tensor
     heads: Tensor
     heads_bias: Tensor
+    quiet_components: Tensor
+    quiet_offset: Tensor
+    quiet_anchors: Tensor
+    quiet_heads: Tensor
+    quiet_bias: Tensor
     interval: Tensor
+    quiet_interval: Tensor
     salt_directions: Tensor
     limits: Tensor
 
     @property
-    def network_components(self) -> int:
-        """Components that enter the networks (k)."""
-        return int(self.first.shape[2])
+    def kept(self) -> int:
+        """Components that enter the machine (k)."""
+        return int(self.anchors.shape[1])
 
     def macs_per_pixel(self, bands: int) -> int:
-        """Return the multiply-accumulates per pixel of a sensor with this many bands."""
-        networks = self.first.numel() + self.second.numel() + self.heads.numel()
-        return (self.components.shape[0] + 2) * bands + networks + self.salt_directions.numel()
+        """Return the multiply-accumulates per pixel of a sensor with this many bands.
+
+        Of satellite spectra; quiet ones cost `quiet_macs_per_pixel` more.
+        """
+        rows = self.components.shape[0] + self.domain.shape[0]
+        machine = self.anchors.numel() + self.heads.numel()
+        return (rows + 2) * bands + machine + self.salt_directions.numel()
+
+    def quiet_macs_per_pixel(self, bands: int) -> int:
+        """Return the further multiply-accumulates of a batch with quiet spectra."""
+        rows = self.quiet_components.shape[0] * bands
+        return rows + self.quiet_anchors.numel() + self.quiet_heads.numel()
 
     def fold(
         self,
@@ -137,37 +162,57 @@ class Student:
         n = len(bands)
         return _fold(self, bands, gain or (1.0,) * n, offset or (0.0,) * n)
 
-    def respond(self, components: Tensor) -> Estimates:
-        """Return the estimates for standardised components (k + t, s)."""
-        location, below, above = self.forward(components[: self.network_components])
-        ec_max, ec_extrapolated, max_t2 = self.limits.tolist()
-        down, up = self.interval.tolist()
-        salinity = _conductivity(location, ec_max)
-        lower = _conductivity(location - down * below, ec_max)
-        upper = _conductivity(location + up * above, ec_max)
-        remarks = (self.distance(components) > max_t2).int() * int(Basis.OUT_OF_DOMAIN)
-        remarks |= (salinity > ec_extrapolated).int() * int(Basis.EXTRAPOLATED)
-        return Estimates(
-            salinity.numpy(), lower.numpy(), upper.numpy(), remarks.numpy().astype(np.uint16)
-        )
+    def noise(self, components: Tensor) -> Tensor:
+        """Return the noise variance of spectra over a satellite's (s,), of (k + t, s)."""
+        return components[self.kept :].square().mean(0)
 
-    def distance(self, components: Tensor) -> Tensor:
-        """Return Hotelling's T² across the salt directions (s,) of components (k + t, s)."""
-        along = self.salt_directions @ components
-        return components.square().sum(0) - along.square().sum(0)
+    def forward(self, components: Tensor, noise: Tensor) -> Tensor:
+        """Return the machine's answers (4, s) for components (k + t, s)."""
+        inputs = components[: self.kept] / (1.0 + self.shrinkage[:, None] * noise)
+        return _machine(inputs.mul_(self.scale[:, None]), self.anchors, self.heads, self.heads_bias)
 
-    def forward(self, components: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return location and widths below and above it, each (s,), for components (k, s)."""
-        z = components.clamp(-MAX_COMPONENT, MAX_COMPONENT)
-        members, width, k = self.first.shape
-        # One product for the first layers of all members: wide products are the fast ones.
-        hidden = torch.addmm(self.first_bias.view(-1, 1), self.first.reshape(-1, k), z)
-        hidden = functional.silu(hidden, inplace=True).view(members, width, -1)
-        hidden = torch.baddbmm(self.second_bias, self.second, hidden)
-        hidden = functional.silu(hidden, inplace=True)
-        out = torch.baddbmm(self.heads_bias, self.heads, hidden).mean(0)
-        widths = out[1:].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp()
-        return out[0], widths[0], widths[1]
+    def forward_quiet(self, components: Tensor) -> Tensor:
+        """Return the quiet machine's answers (4, s) for its components (q, s)."""
+        return _machine(components, self.quiet_anchors, self.quiet_heads, self.quiet_bias)
+
+    def respond(self, answers: Tensor, interval: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return salinity and its interval, dS/m (s,) each, for a machine's answers (4, s)."""
+        ec_max = float(self.limits[0])
+        salinity = answers[0].clamp(0.0, float(np.log1p(ec_max))).expm1_()
+        below, above = answers[2:].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
+        lower = _conductivity(answers[1] - interval[0] * below, ec_max)
+        upper = _conductivity(answers[1] + interval[1] * above, ec_max)
+        return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity)
+
+    def remarks(self, salinity: Tensor, domain: Tensor, noise: Tensor) -> Tensor:
+        """Return the advising bits (s,) int32 of salinity (s,), dS/m.
+
+        Parameters
+        ----------
+        salinity
+            Estimates, dS/m (s,).
+        domain
+            Components in the domain (r, s).
+        noise
+            From `noise` (s,): also the Q residual, what no soil explains.
+        """
+        strange = (self.distance(domain) > self.limits[2]) | (noise > self.limits[3])
+        bits = strange.int() * int(Basis.OUT_OF_DOMAIN)
+        return bits | ((salinity > self.limits[1]).int() * int(Basis.EXTRAPOLATED))
+
+    def distance(self, domain: Tensor) -> Tensor:
+        """Return Hotelling's T² across the salt directions (s,) of domain components (r, s)."""
+        along = self.salt_directions @ domain
+        return domain.square().sum(0) - along.square().sum(0)
+
+
+def _machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Tensor:
+    """Return heads (4, s) on the inverse multiquadric kernel of inputs (k, s)."""
+    inputs = inputs.clamp_(-_MAX_COMPONENT, _MAX_COMPONENT)
+    size = anchors.square().sum(1, keepdim=True) + 1.0
+    kernel = torch.addmm(size, anchors, inputs, alpha=-2.0)
+    kernel.add_(inputs.square().sum(0)).clamp_(min=1.0).rsqrt_()
+    return torch.addmm(bias, heads, kernel)
 
 
 def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
@@ -191,10 +236,11 @@ class FoldedStudent:
         Their centres, nm (u,).
     gain, offset
         Their scaling (u, 1) float32.
-    projection
-        Components as a matrix on reflectance (k + t, u).
-    levels
-        Components as a matrix on the level features (k + t, 2).
+    projection, levels, shift
+        All components as a matrix on reflectance (c, u), on the level features (c, 2), and their
+        offset (c, 1); c = k + t of the machine, r of the domain.
+    quiet_projection, quiet_levels, quiet_shift
+        The same of the quiet machine (q, u), (q, 2), (q, 1).
     weights
         Quadrature weights of mean and variance (1, u).
     """
@@ -206,6 +252,10 @@ class FoldedStudent:
     offset: Tensor
     projection: Tensor
     levels: Tensor
+    shift: Tensor
+    quiet_projection: Tensor
+    quiet_levels: Tensor
+    quiet_shift: Tensor
     weights: Tensor
 
     def estimate(self, numbers: NDArray[np.generic], nodata: float | None = None) -> Estimates:
@@ -245,12 +295,12 @@ class FoldedStudent:
         batch = np.ones((self.used.size, BATCH_PX), dtype=np.float32)
         batch[:, :size] = numbers[self.used]
         hopeless = self._fill(batch, nodata)
-        estimates = self.student.respond(self._components(torch.from_numpy(batch)))
-        for name in ("salinity", "lower", "upper", "remarks"):
-            getattr(out, name)[part] = getattr(estimates, name)[:size]
+        *estimates, remarks = self._answer(torch.from_numpy(batch), size)
         lost = hopeless[:size]
-        for name in ("salinity", "lower", "upper"):
+        for name, values in zip(("salinity", "lower", "upper"), estimates, strict=True):
+            getattr(out, name)[part] = values[:size]
             getattr(out, name)[part][lost] = np.nan
+        out.remarks[part] = remarks[:size].numpy().astype(np.uint16)
         out.remarks[part][lost] = 0
 
     def _fill(self, batch: NDArray[np.float32], nodata: float | None) -> NDArray[np.bool_]:
@@ -265,18 +315,42 @@ class FoldedStudent:
         batch[:, hopeless] = 1.0
         return hopeless
 
-    def _components(self, numbers: Tensor) -> Tensor:
-        """Return standardised components (k + t, s) of digital numbers (u, s), overwritten."""
+    def _answer(self, numbers: Tensor, real: int) -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper and remarks of digital numbers (u, s), overwritten.
+
+        Only the first `real` columns decide whether the quiet machine is needed; the rest is
+        padding.
+        """
+        student = self.student
+        centred, levels, deviation = self._centre(numbers)
+        components = (self.projection @ centred).mul_(deviation)
+        components.addmm_(self.levels, levels).add_(self.shift)
+        split = student.components.shape[0]
+        noise = student.noise(components[:split])
+        salinity, lower, upper = student.respond(
+            student.forward(components[:split], noise), student.interval
+        )
+        quiet = noise < student.limits[4]
+        if student.quiet_anchors.shape[0] and bool(quiet[:real].any()):
+            inputs = (self.quiet_projection @ centred).mul_(deviation)
+            inputs.addmm_(self.quiet_levels, levels).add_(self.quiet_shift)
+            better = student.respond(student.forward_quiet(inputs), student.quiet_interval)
+            salinity, lower, upper = (
+                torch.where(quiet, new, old)
+                for new, old in zip(better, (salinity, lower, upper), strict=True)
+            )
+        return salinity, lower, upper, student.remarks(salinity, components[split:], noise)
+
+    def _centre(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (s,)."""
         reflectance = numbers.mul_(self.gain).add_(self.offset)
         mean = self.weights @ reflectance
         # Centred first: the difference of two large moments would lose digits.
         centred = reflectance.sub_(mean)
-        projected = self.projection @ centred
-        variance = (self.weights @ centred.square_()).clamp_(min=MIN_VARIANCE)
+        variance = (self.weights @ centred.square()).clamp_(min=MIN_VARIANCE)
         level = mean.clamp_(min=MIN_MEAN).log_()
         levels = torch.cat([level, variance.log().mul_(0.5) - level])
-        projected.mul_(variance.rsqrt_()).addmm_(self.levels, levels)
-        return projected.add_(self.student.component_offset[:, None])
+        return centred, levels, variance.rsqrt_()
 
 
 @lru_cache(maxsize=32)
@@ -285,16 +359,25 @@ def _fold(
 ) -> FoldedStudent:
     front = front_end(bands)
     used = np.flatnonzero(front.weights > 0)
-    derivative_part = student.components[:, :-LEVEL_FEATURES].double().numpy()
-    projection = derivative_part @ front.derivative[:, used]
+    derivative = front.derivative[:, used]
+
+    def onto_bands(rows: Tensor) -> Tensor:
+        folded = rows[:, :-LEVEL_FEATURES].double().numpy() @ derivative
+        return torch.from_numpy(folded.astype(np.float32))
+
+    rows = torch.cat([student.components, student.domain])
     return FoldedStudent(
         student,
         used,
         np.array(bands.centers_nm)[used],
         gain=_column(gain, used),
         offset=_column(offset, used),
-        projection=torch.from_numpy(projection.astype(np.float32)),
-        levels=student.components[:, -LEVEL_FEATURES:].contiguous(),
+        projection=onto_bands(rows),
+        levels=rows[:, -LEVEL_FEATURES:].contiguous(),
+        shift=torch.cat([student.component_offset, student.domain_offset])[:, None],
+        quiet_projection=onto_bands(student.quiet_components),
+        quiet_levels=student.quiet_components[:, -LEVEL_FEATURES:].contiguous(),
+        quiet_shift=student.quiet_offset[:, None],
         weights=torch.from_numpy(front.weights[used].astype(np.float32)[None]),
     )
 

@@ -1,9 +1,9 @@
 """The common band set of all sensors, and the linear front end of the student on it.
 
 A spectrum of any sensor is brought to 10 nm bands in three atmospheric windows, differentiated
-within each window and divided by its own standard deviation: the first derivative of the standard
-normal variate (SNV; Barnes et al. 1989). All but the division is linear, so that it folds into one
-matrix per band table.
+twice within each window and divided by its own standard deviation: the second derivative of the
+standard normal variate (SNV; Barnes et al. 1989). All but the division is linear, so that it folds
+into one matrix per band table.
 """
 
 from collections.abc import Iterable
@@ -130,20 +130,23 @@ def _close_holes(wanted: NDArray[np.float64], block: NDArray[np.float64]) -> NDA
 
 
 def derivative_matrix() -> NDArray[np.float64]:
-    """Return central first differences within each window, per 10 nm.
+    """Return second differences within each window, twice the central one, per (10 nm)².
+
+    Of kernel machines on ICRAF-ISRIC, that on second derivatives has a log1p R² of 0.30 with
+    profiles and 0.30 with countries left out, that on first ones 0.28 and 0.23.
 
     Returns
     -------
     NDArray[np.float64]
         (n_features - 2, n_common). Each row sums to 0, so that a constant added to a spectrum
-        changes nothing. A window's first and last band have no derivative.
+        changes nothing. A window's first and last two bands have no derivative.
     """
     sizes = [_grid(low, high).size for low, high in SEGMENTS_NM]
-    rows = np.zeros((sum(sizes) - 2 * len(sizes), sum(sizes)))
+    rows = np.zeros((sum(sizes) - 4 * len(sizes), sum(sizes)))
     row = start = 0
     for size in sizes:
-        for column in range(start + 1, start + size - 1):
-            rows[row, column - 1], rows[row, column + 1] = -0.5, 0.5
+        for column in range(start + 2, start + size - 2):
+            rows[row, [column - 2, column, column + 2]] = 0.25, -0.5, 0.25
             row += 1
         start += size
     return rows
@@ -168,7 +171,7 @@ class FrontEnd:
     def __call__(self, reflectance: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return features of spectra: (s, n) reflectance -> (s, n_features).
 
-        SNV first derivatives, then the two `LEVEL_FEATURES`, which SNV takes out of a spectrum and
+        SNV second derivatives, then the two `LEVEL_FEATURES`, which SNV takes out of a spectrum and
         which featureless salts, halite above all, show in.
 
         Raises
