@@ -4,8 +4,9 @@
       -> components  one matrix per band table, divided by the spectrum's standard deviation
       -> noise       energy of components that no soil has: how noisy this spectrum is
       -> shrinkage   each component times signal / (signal + noise): the Wiener filter
-      -> machine     distances to a few hundred anchors, inverse multiquadric, four heads
-      -> salinity, interval, advice
+      -> machine     distances to a few hundred anchors, inverse multiquadric, two heads
+      -> location and width of log(EC + 0.03 dS/m)
+      -> salinity (the mean of log(1 + EC) over the residuals' quantiles), interval, advice
 
 Gain, offset, band responses, derivative, adaptation and standardisation are linear and fold into
 the first matrix. Spectra as quiet as a laboratory's go to a second machine that is too large for
@@ -41,8 +42,8 @@ not depend on how a scene was cut into chunks. At this size the kernel matrix st
 EC_SHIFT = 0.03
 """Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
 
-HEADS = ("expected log1p", "location", "log width below", "log width above")
-"""What a machine answers: E[log(1 + EC)], and location and widths of log(EC + 0.03)."""
+HEADS = ("location", "log width")
+"""What a machine answers, of log(EC + 0.03)."""
 
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
 _MAX_COMPONENT = 1e4  # beyond it the kernel is zero anyway, and squares would overflow
@@ -85,13 +86,15 @@ class Student:
     scale
         Factor on the shrunk components: units of the kernel's length (k,).
     anchors, heads, heads_bias
-        The machine for satellites (m, k), (4, m), (4, 1); heads in the order of `HEADS`.
+        The machine for satellites (m, k), (2, m), (2, 1); heads in the order of `HEADS`.
     quiet_components, quiet_offset
         Scaled components of the machine for quiet spectra (q, n_features), (q,).
     quiet_anchors, quiet_heads, quiet_bias
-        That machine (n, q), (4, n), (4, 1); n = 0: there is none.
+        That machine (n, q), (2, n), (2, 1); n = 0: there is none.
+    nodes, quiet_nodes
+        Quantiles of the residuals in units of the width, of equal probability (j,).
     interval, quiet_interval
-        Factors on the widths below and above, from calibration (2,).
+        Factors on the width below and above, from calibration (2,).
     salt_directions
         Orthonormal directions that pure salts span in the domain (d, r); what lies along them is
         the target and no reason to doubt.
@@ -114,6 +117,8 @@ class Student:
     quiet_anchors: Tensor
     quiet_heads: Tensor
     quiet_bias: Tensor
+    nodes: Tensor
+    quiet_nodes: Tensor
     interval: Tensor
     quiet_interval: Tensor
     salt_directions: Tensor
@@ -167,21 +172,30 @@ class Student:
         return components[self.kept :].square().mean(0)
 
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
-        """Return the machine's answers (4, s) for components (k + t, s)."""
+        """Return the machine's answers (2, s) for components (k + t, s)."""
         inputs = components[: self.kept] / (1.0 + self.shrinkage[:, None] * noise)
         return _machine(inputs.mul_(self.scale[:, None]), self.anchors, self.heads, self.heads_bias)
 
     def forward_quiet(self, components: Tensor) -> Tensor:
-        """Return the quiet machine's answers (4, s) for its components (q, s)."""
+        """Return the quiet machine's answers (2, s) for its components (q, s)."""
         return _machine(components, self.quiet_anchors, self.quiet_heads, self.quiet_bias)
 
-    def respond(self, answers: Tensor, interval: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return salinity and its interval, dS/m (s,) each, for a machine's answers (4, s)."""
+    def respond(
+        self, answers: Tensor, nodes: Tensor, interval: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return salinity and its interval, dS/m (s,) each, for a machine's answers (2, s).
+
+        Salinity is exp(E[log(1 + EC)]) - 1: the smearing estimate (Duan 1983) on the scale on
+        which maps are scored, since the mean of a logarithm says too little about the tail.
+        """
         ec_max = float(self.limits[0])
-        salinity = answers[0].clamp(0.0, float(np.log1p(ec_max))).expm1_()
-        below, above = answers[2:].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
-        lower = _conductivity(answers[1] - interval[0] * below, ec_max)
-        upper = _conductivity(answers[1] + interval[1] * above, ec_max)
+        location, width = answers[0], answers[1].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
+        mean = torch.zeros_like(location)
+        for node in nodes.tolist():
+            mean += _conductivity(location + node * width, ec_max).log1p_()
+        salinity = mean.div_(max(nodes.numel(), 1)).expm1_().clamp_(0.0, ec_max)
+        lower = _conductivity(location - interval[0] * width, ec_max)
+        upper = _conductivity(location + interval[1] * width, ec_max)
         return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity)
 
     def remarks(self, salinity: Tensor, domain: Tensor, noise: Tensor) -> Tensor:
@@ -207,7 +221,7 @@ class Student:
 
 
 def _machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Tensor:
-    """Return heads (4, s) on the inverse multiquadric kernel of inputs (k, s)."""
+    """Return heads (2, s) on the inverse multiquadric kernel of inputs (k, s)."""
     inputs = inputs.clamp_(-_MAX_COMPONENT, _MAX_COMPONENT)
     size = anchors.square().sum(1, keepdim=True) + 1.0
     kernel = torch.addmm(size, anchors, inputs, alpha=-2.0)
@@ -328,13 +342,15 @@ class FoldedStudent:
         split = student.components.shape[0]
         noise = student.noise(components[:split])
         salinity, lower, upper = student.respond(
-            student.forward(components[:split], noise), student.interval
+            student.forward(components[:split], noise), student.nodes, student.interval
         )
         quiet = noise < student.limits[4]
         if student.quiet_anchors.shape[0] and bool(quiet[:real].any()):
             inputs = (self.quiet_projection @ centred).mul_(deviation)
             inputs.addmm_(self.quiet_levels, levels).add_(self.quiet_shift)
-            better = student.respond(student.forward_quiet(inputs), student.quiet_interval)
+            better = student.respond(
+                student.forward_quiet(inputs), student.quiet_nodes, student.quiet_interval
+            )
             salinity, lower, upper = (
                 torch.where(quiet, new, old)
                 for new, old in zip(better, (salinity, lower, upper), strict=True)

@@ -1,60 +1,133 @@
 """Settings of a training run: frozen, checked when made, and kept in the model card."""
 
-from dataclasses import dataclass, replace
+import tomllib
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from deepsalt.errors import UsageError
+from deepsalt.train.tables import TableSpec
 
-EcUnit = Literal["dS/m", "mS/m"]
+Method = Literal["deepsalt", "deepsalt-2025"]
+"""Ours, and the published one (arXiv 2510.23124), which serves comparison only."""
 
-TO_DS_M: dict[str, float] = {"dS/m": 1.0, "mS/m": 0.01}
-"""Factor from a unit of electrical conductivity to dS/m."""
+WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 1.0)
+"""Candidates for the weight of laboratory knowledge; 0 is training on satellite sites alone."""
+
+ADAPTATIONS = ("epo", "ds", "align", "contrastive")
+"""Adaptations in the order in which they are tried."""
+
+CONSTRAINTS = ("monotone", "gypsum_cap", "widening", "smooth")
+"""Physical constraints that can be switched on."""
 
 
 @dataclass(frozen=True, slots=True)
-class LabTable:
-    """One table of laboratory spectra with labels.
+class Settings:
+    """How to train; every field can be set in a TOML file.
 
     Parameters
     ----------
-    path
-        CSV(.gz) or Parquet with columns ``r<centre in nm>``.
-    sensor
-        Band table of its columns: ``lab`` or what `sensor_bands` takes.
-    group
-        Column of the groups that must not be split between training and test: the profile.
-    region
-        Column of the regions for the leave-region-out score; None: there is none.
-    ec, ec_unit
-        Column of the label and its unit.
-    suspect
-        Boolean column; rows with True are left out. None: there is none.
-    reserve_demo
-        Leave out the groups whose soils the demo maps (`demo_profile`, a fifth of any names), so
-        that the demo stays ground that the model never saw.
-    ec_method
-        Which electrical conductivity the labels are.
-    licence, attribution
-        As the source states them; they go into the card.
+    sensors
+        Sensors whose bands and noise the laboratory spectra are seen through, beside as measured.
+    components, tail
+        Components that enter the machines, and those that measure noise.
+    anchors
+        Anchors of the student.
+    domain
+        Components of the out-of-domain test.
+    ridge
+        Variance of a label over that of the answer.
+    width_ridge
+        The same for the width of the interval.
+    networks
+        Networks among the teacher's members; 0: kernels only.
+    hidden
+        Widths of their hidden layers.
+    epochs, patience
+        Most passes over the data, and passes without gain on held-out groups after which a
+        network stops.
+    batch, learning_rate, weight_decay, dropout
+        Of each network's training.
+    weights
+        Candidates for the weight of laboratory knowledge beside satellite sites.
+    adaptations
+        Adaptations to try, in this order.
+    constraints
+        Physical constraints to apply, of `CONSTRAINTS`.
+    constraint_weight
+        Weight of each; 1 counts a mean squared violation like one sample's squared residual.
+    distil
+        Whether the student learns from the teacher's answers beside the labels.
+    mixtures
+        Simulated sites added for training; 0: none.
+    folds, region_folds
+        Folds by group and by region of the evaluation.
+    inner_folds
+        Folds by group within each training.
+    seed
+        Of everything random.
     """
 
-    path: Path
-    sensor: str = "lab"
-    group: str = "profile_id"
-    region: str | None = None
-    ec: str = "ec_ds_m"
-    ec_unit: EcUnit = "dS/m"
-    suspect: str | None = None
-    reserve_demo: bool = True
-    ec_method: str = "mixed or unknown"
-    licence: str = "not stated"
-    attribution: str = ""
+    sensors: tuple[str, ...] = ("enmap", "prisma")
+    components: int = 40
+    tail: int = 10
+    anchors: int = 256
+    domain: int = 14
+    ridge: float = 0.05
+    width_ridge: float = 2.0
+    networks: int = 2
+    hidden: tuple[int, int] = (64, 32)
+    epochs: int = 40
+    patience: int = 8
+    batch: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+    weights: tuple[float, ...] = WEIGHTS_OF_TEACHER
+    adaptations: tuple[str, ...] = ADAPTATIONS[:3]
+    constraints: tuple[str, ...] = ()
+    constraint_weight: float = 100.0
+    distil: bool = True
+    mixtures: int = 0
+    folds: int = 5
+    region_folds: int = 10
+    inner_folds: int = 5
+    seed: int = 20250101
 
     def __post_init__(self) -> None:
-        """Refuse unknown units."""
-        if self.ec_unit not in TO_DS_M:
-            raise UsageError(f"EC unit {self.ec_unit!r} is not one of {', '.join(TO_DS_M)}")
+        """Refuse settings that cannot be trained with."""
+        counts = (self.components, self.anchors, self.domain, self.epochs, self.batch, *self.hidden)
+        if min(counts) < 1 or min(self.tail, self.networks, self.mixtures, self.patience) < 0:
+            raise UsageError(
+                "components, anchors, domain, epochs, batch and hidden must be at least 1; "
+                "tail, networks, mixtures and patience not negative"
+            )
+        if min(self.folds, self.region_folds, self.inner_folds) < 2:
+            raise UsageError("folds, region_folds and inner_folds must be at least 2")
+        if min(self.ridge, self.width_ridge, self.learning_rate) <= 0:
+            raise UsageError("ridge, width_ridge and learning_rate must be above 0")
+        if not self.weights or 0.0 not in self.weights:
+            raise UsageError("weights must hold 0: training on satellite sites alone is the floor")
+        for name, known in (("adaptations", ADAPTATIONS), ("constraints", CONSTRAINTS)):
+            unknown = set(getattr(self, name)) - set(known)
+            if unknown:
+                raise UsageError(
+                    f"{name} {', '.join(sorted(unknown))} are not known; "
+                    f"choose of {', '.join(known)}"
+                )
+
+    def quick(self) -> "Settings":
+        """Return the same with few folds, anchors and components: seconds instead of minutes."""
+        return replace(
+            self,
+            sensors=self.sensors[:1],
+            components=16,
+            anchors=64,
+            networks=0,
+            folds=2,
+            region_folds=2,
+            inner_folds=2,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,83 +136,71 @@ class TrainConfig:
 
     Parameters
     ----------
-    lab
-        Laboratory tables, at least one.
+    tables
+        Laboratory, satellite and unlabelled tables; at least one with labels.
     out
-        Directory for ``model.safetensors`` and ``card.json``.
+        Directory of the model.
     name, family
         Names of the model and of its family.
-    sensors
-        Sensors whose bands and noise the laboratory spectra are seen through, beside as measured.
-    mixtures
-        Simulated mixtures drawn for training; 0: none.
-    mixture_weight
-        Total weight of the mixtures over that of the laboratory spectra.
-    saline_share
-        Share of saline ground that the weights of the mixtures assume.
-    seed
-        Of everything random.
-    components, trailing
-        Components in the networks (beside the two of the level), and further ones for the
-        out-of-domain test.
-    members, hidden
-        Networks in the student, and the widths of their hidden layers.
-    epochs, batch, learning_rate, weight_decay, dropout
-        Of each network's training.
-    component_noise
-        Standard deviation of the noise added to standardised components in training.
-    copies
-        Noisy copies of each laboratory spectrum per sensor.
-    folds
-        Folds by group of the evaluation.
+    method
+        ``deepsalt`` or ``deepsalt-2025``.
+    settings
+        How to train.
     evaluate
         False: only fit, without scores in the card.
     """
 
-    lab: tuple[LabTable, ...]
+    tables: tuple[TableSpec, ...]
     out: Path
-    name: str = "surface-1"
+    name: str = "own"
     family: str = "deepsalt-surface"
-    sensors: tuple[str, ...] = ("enmap", "prisma")
-    mixtures: int = 12000
-    mixture_weight: float = 0.7
-    saline_share: float = 0.6
-    seed: int = 20250101
-    components: int = 40
-    trailing: int = 12
-    members: int = 4
-    hidden: tuple[int, int] = (56, 24)
-    epochs: int = 60
-    batch: int = 512
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    dropout: float = 0.2
-    component_noise: float = 0.15
-    copies: int = 1
-    folds: int = 5
+    method: Method = "deepsalt"
+    settings: Settings = Settings()
     evaluate: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse settings that cannot be trained with."""
-        if not self.lab:
-            raise UsageError("training needs at least one laboratory table; give --lab TABLE")
-        if self.mixtures < 0 or self.mixture_weight < 0 or self.folds < 2:
-            raise UsageError("mixtures and their weight must not be negative, folds at least 2")
-        sizes = (self.components, self.trailing, self.copies, self.epochs, self.batch, *self.hidden)
-        if min(sizes) < 1 or self.members < 2 or self.learning_rate <= 0:
+        """Refuse what names nothing to learn from."""
+        if not any(table.kind != "unlabelled" for table in self.tables):
             raise UsageError(
-                "components, copies, epochs, batch and hidden widths must be at least 1, "
-                "members at least 2, the learning rate above 0"
+                "training needs a table with labels; give --lab TABLE or --satellite TABLE@SENSOR"
+            )
+        if self.method not in get_args(Method):
+            raise UsageError(
+                f"method {self.method!r} is not known; choose {' or '.join(get_args(Method))}"
             )
 
-    def quick(self) -> "TrainConfig":
-        """Return the same with few mixtures, epochs and folds: seconds instead of minutes."""
-        return replace(
-            self,
-            mixtures=min(self.mixtures, 300),
-            components=16,
-            trailing=4,
-            members=2,
-            epochs=4,
-            folds=2,
-        )
+
+def read_settings(path: Path, base: Settings | None = None) -> Settings:
+    """Return settings with those of a TOML file.
+
+    Raises
+    ------
+    UsageError
+        Unreadable, an unknown key, or a value of the wrong kind.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"configuration {path} cannot be read: {error}") from error
+    base = base or Settings()
+    known = {field.name: getattr(base, field.name) for field in fields(Settings)}
+    for key, value in found.items():
+        if key not in known:
+            raise UsageError(
+                f"configuration {path}: {key} is not a setting; known are {', '.join(known)}"
+            )
+        found[key] = _like(known[key], value, f"configuration {path}: {key}")
+    return replace(base, **found)
+
+
+def _like(example: Any, value: Any, where: str) -> Any:
+    """Return a value of the same kind as the example; lists become tuples, integers floats."""
+    if isinstance(example, tuple) and isinstance(value, list):
+        kinds = {type(item) for item in value} | {type(item) for item in example}
+        if kinds <= {int, float} or len(kinds) <= 1:
+            return tuple(value)
+    if isinstance(example, float) and type(value) is int:
+        return float(value)
+    if type(example) is not type(value):
+        raise UsageError(f"{where} is {value!r}; give a value such as {example!r}")
+    return value

@@ -1,4 +1,7 @@
-"""One member of the student: a small network and its training."""
+"""The teacher's networks: small, trained on labels, stopped early on held-out groups."""
+
+import copy
+import math
 
 import numpy as np
 import torch
@@ -7,32 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepsalt.errors import UsageError
-from deepsalt.layers import INTERVAL_COVERAGE
-from deepsalt.model.student import MAX_COMPONENT
 from deepsalt.model.threads import one_torch_thread
-from deepsalt.train.config import TrainConfig
+from deepsalt.train.config import Settings
+from deepsalt.train.splits import group_folds
 
-MISSES_ABOVE = 0.03
-"""Share of samples that may lie above the interval.
+Floats = NDArray[np.float64]
 
-Less than half of all misses: most labels are near zero, where a miss below is some hundredths of a
-dS/m, and a miss above is a saline soil taken for a good one.
-"""
-
-MISSES_BELOW = 1.0 - INTERVAL_COVERAGE - MISSES_ABOVE
-"""Share of samples that may lie below the interval."""
-
-_WARM_UP = 0.2  # share of the steps in which the learning rate rises
 _HUBER = 1.0  # log units; larger residuals count linearly, since single labels are far off
+_INPUT_NOISE = 0.15  # standard deviation added to standardised inputs while training
+_HELD_OUT = 6  # one group in so many is held out to stop by
+_NAMED = 8  # ids of a batch in a message
 
 
 class Network(nn.ModuleList):
-    """Two hidden layers and three heads: location, log width below, log width above.
+    """Two hidden layers and a location.
 
     Parameters
     ----------
     inputs
-        Components per spectrum.
+        Inputs per spectrum.
     hidden
         Widths of the hidden layers.
     dropout
@@ -41,105 +37,103 @@ class Network(nn.ModuleList):
 
     def __init__(self, inputs: int, hidden: tuple[int, int], dropout: float) -> None:
         super().__init__(
-            [nn.Linear(inputs, hidden[0]), nn.Linear(hidden[0], hidden[1]), nn.Linear(hidden[1], 3)]
+            [nn.Linear(inputs, hidden[0]), nn.Linear(hidden[0], hidden[1]), nn.Linear(hidden[1], 1)]
         )
         self.dropout = dropout
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return the three heads for components (s, k): (s, 3)."""
-        z = z.clamp(-MAX_COMPONENT, MAX_COMPONENT)
+        """Return locations (s,) for standardised inputs (s, k)."""
         for layer in list(self)[:-1]:
             z = functional.dropout(functional.silu(layer(z)), self.dropout, self.training)
-        return torch.as_tensor(self[-1](z))
+        return torch.as_tensor(self[-1](z)[:, 0])
 
 
-def train_member(
-    inputs: NDArray[np.float32],
-    target: NDArray[np.float64],
-    weights: NDArray[np.float64],
+def train_network(
+    inputs: Floats,
+    target: Floats,
+    weights: Floats,
     *,
-    config: TrainConfig,
+    groups: NDArray[np.str_],
+    ids: NDArray[np.str_],
+    settings: Settings,
     number: int,
 ) -> Network:
-    """Train one network for a fixed number of steps.
+    """Train one network, on a GPU where there is one.
 
     Parameters
     ----------
-    inputs
-        Standardised components (s, k).
-    target
-        log(EC + 0.03) minus its mean (s,).
-    weights
-        (s,)
-    config
-        Sizes and penalties.
+    inputs, target, weights
+        Standardised inputs (s, k), target about 0 (s,), weights (s,).
+    groups
+        Whole groups are held out to stop by (s,).
+    ids
+        Name of each row, for messages (s,).
+    settings
+        Sizes, budgets and seed.
     number
-        Of the member: each starts from its own seed.
+        Of the member; each holds out other groups.
 
     Raises
     ------
     UsageError
-        The loss is not finite.
+        The loss is not finite; the message names the step and rows of the batch.
     """
+    folds = group_folds(groups, _HELD_OUT, settings.seed + number)
+    train, held = folds[number % len(folds)]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # One thread: sums split over threads round differently, and a seed is to give equal weights.
     with one_torch_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + number)
-        network = Network(inputs.shape[1], config.hidden, config.dropout).to(device)
-        data = [
-            torch.from_numpy(a.astype(np.float32)).to(device) for a in (inputs, target, weights)
+        torch.manual_seed(settings.seed + 1000 * (number + 1))
+        network = Network(inputs.shape[1], settings.hidden, settings.dropout).to(device)
+        parts = [
+            [torch.from_numpy(a[rows].astype(np.float32)).to(device) for a in (inputs, target, w)]
+            for rows, w in ((train, weights / weights.mean()), (held, weights / weights.mean()))
         ]
-        _optimise(network, (data[0], data[1], data[2] / data[2].mean()), config)
+        _optimise(network, parts, ids[train], settings)
     return network.cpu().eval()
 
 
-def _optimise(network: Network, data: tuple[Tensor, Tensor, Tensor], config: TrainConfig) -> None:
-    inputs, target, weights = data
-    batch = min(config.batch, target.numel())
-    steps = config.epochs * -(-target.numel() // batch)
+def _optimise(
+    network: Network, parts: list[list[Tensor]], ids: NDArray[np.str_], settings: Settings
+) -> None:
+    (z, target, weights), (held_z, held_target, held_weights) = parts
+    batch = min(settings.batch, len(target))
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, steps, pct_start=_WARM_UP
-    )
-    for step in range(steps):
-        rows = torch.randint(target.numel(), (batch,)).to(inputs.device)
-        z = inputs[rows]
-        z = z + config.component_noise * torch.randn(z.shape).to(z.device)
-        value = (weights[rows] * loss(network(z), target[rows])).mean()
-        if not bool(torch.isfinite(value)):
-            raise UsageError(
-                f"training diverged at step {step}: the loss is not finite; "
-                "lower the learning rate or look for impossible spectra in the tables"
-            )
-        optimiser.zero_grad()
-        torch.autograd.backward(value)
-        optimiser.step()
-        schedule.step()
+    best, state, waited = math.inf, copy.deepcopy(network.state_dict()), 0
+    step = 0
+    for _ in range(settings.epochs):
+        network.train()
+        for rows in torch.randperm(len(target)).split(batch):
+            noisy = z[rows] + _INPUT_NOISE * torch.randn(len(rows), z.shape[1]).to(z.device)
+            value = (weights[rows] * _loss(network(noisy), target[rows])).mean()
+            if not bool(torch.isfinite(value)):
+                raise UsageError(
+                    f"training diverged at step {step}: the loss of a batch with "
+                    f"{', '.join(ids[rows.numpy()[:_NAMED]].tolist())} ... is not finite; lower "
+                    "the learning rate or look for impossible spectra in these rows"
+                )
+            optimiser.zero_grad()
+            torch.autograd.backward(value)
+            optimiser.step()
+            step += 1
+        network.eval()
+        with torch.no_grad():
+            reached = float((held_weights * _loss(network(held_z), held_target)).mean())
+        waited += 1
+        if reached < best:
+            best, state, waited = reached, copy.deepcopy(network.state_dict()), 0
+        elif waited >= settings.patience:
+            break
+    network.load_state_dict(state)
 
 
-def loss(out: Tensor, target: Tensor) -> Tensor:
-    """Return the loss per row (s,): Huber of the location, pinball of either end.
-
-    The ends do not pull at the location: its error is what the map's error is.
-    """
-    residual = target - out[:, 0]
-    fixed = residual.detach()
-    below, above = out[:, 1].exp(), out[:, 2].exp()
-    huber = functional.huber_loss(out[:, 0], target, reduction="none", delta=_HUBER)
-    return (
-        huber + _pinball(fixed + below, MISSES_BELOW) + _pinball(fixed - above, 1.0 - MISSES_ABOVE)
-    )
+def _loss(location: Tensor, target: Tensor) -> Tensor:
+    return functional.huber_loss(location, target, reduction="none", delta=_HUBER)
 
 
-def _pinball(residual: Tensor, quantile: float) -> Tensor:
-    return torch.maximum(quantile * residual, (quantile - 1.0) * residual)
-
-
-def apply_member(network: Network, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return location and widths below and above for components (s, k): (s, 3)."""
+def apply_network(network: Network, inputs: Floats) -> Floats:
+    """Return locations (s,) of standardised inputs (s, k)."""
     with one_torch_thread(), torch.inference_mode():
-        out = network(torch.from_numpy(inputs))
-        out[:, 1:] = out[:, 1:].exp()
+        out = network(torch.from_numpy(inputs.astype(np.float32)))
     return np.asarray(out.numpy(), dtype=np.float64)

@@ -1,36 +1,28 @@
-"""Training samples: spectra with labels, seen through one or more sensors.
+"""Samples: spectra of tables as features, as measured and as satellites would see them.
 
-Only spectrum and band table become features. Groups and regions are kept for splitting, nothing
-else of a table is read.
+Only spectrum and band table become features. Names are kept for splitting and pairing.
 """
 
-import hashlib
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from deepsalt.errors import FormatError
-from deepsalt.model.card import TrainingData
-from deepsalt.simulate.optics import MixingConfig, noise_sd, snr
-from deepsalt.simulate.spectra import demo_profile, draw_mixtures
+from deepsalt.model.student import EC_SHIFT
+from deepsalt.simulate.atmosphere import AtmosphereConfig, draw_sky, look_through
+from deepsalt.simulate.cover import dry_vegetation, green_vegetation
+from deepsalt.simulate.optics import noise_sd, snr, water_absorption, wet
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.srf import response_matrix
-from deepsalt.spectral.table import read_table, table_spectra
-from deepsalt.spectral.transform import front_end
-from deepsalt.train.config import TO_DS_M, LabTable
+from deepsalt.spectral.transform import common_matrix, front_end
+from deepsalt.train.tables import Table
 from deepsalt.types import BandTable
 
-logger = logging.getLogger(__name__)
-
-MIN_LABELS = 30
-"""Fewer labelled spectra cannot be split and calibrated."""
-
-MAX_EC_DS_M = 500.0
-"""No soil extract conducts more; saturated brine has about 250 dS/m."""
+Floats = NDArray[np.float64]
+Names = NDArray[np.str_]
 
 NOISE_FACTOR = {"enmap": 1.0, "prisma": 1.5}
 """Noise over that of the EnMAP figures in `deepsalt.simulate`.
@@ -45,31 +37,8 @@ LIGHT_SD = 0.1
 DRIFT_NM = 0.5
 """Standard deviation of a spectrum's common band shift, nm: calibration and smile."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """Laboratory spectra with labels, on one band table (s rows, n bands).
-
-    Parameters
-    ----------
-    reflectance
-        (s, n) float64, complete on usable bands.
-    bands
-        (n)
-    ec
-        Electrical conductivity, dS/m (s,).
-    group, region
-        Names for splitting (s,).
-    source
-        What goes into the card.
-    """
-
-    reflectance: NDArray[np.float64]
-    bands: BandTable
-    ec: NDArray[np.float64]
-    group: NDArray[np.str_]
-    region: NDArray[np.str_]
-    source: TrainingData
+_PARTS = 10  # groups of rows with a band shift of their own
+EMPTY = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,132 +48,115 @@ class Samples:
     Parameters
     ----------
     features
-        From the front end (s, n_features).
+        From the front end, float64 (s, d).
+    snv
+        Common bands after SNV, float32 (s, n_common): what the published method takes.
     ec
-        dS/m (s,).
+        dS/m, NaN where there is no label (s,).
     group, region
         Names for splitting (s,).
+    site
+        Name of the sample; views of one sample share it (s,).
+    partner
+        Site of the laboratory sample taken in this pixel, "" = none (s,).
+    scene
+        (s,)
     view
-        What the spectrum was seen through: ``laboratory``, ``enmap``, ``simulated enmap`` ... (s,).
+        What the spectrum was seen through: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
+    satellite, simulated
+        Whether a row comes from a satellite table; whether it is simulated (s,).
     """
 
-    features: NDArray[np.float64]
-    ec: NDArray[np.float64]
-    group: NDArray[np.str_]
-    region: NDArray[np.str_]
-    view: NDArray[np.str_]
+    features: Floats
+    snv: NDArray[np.float32]
+    ec: Floats
+    group: Names
+    region: Names
+    site: Names
+    partner: Names
+    scene: Names
+    view: Names
+    satellite: NDArray[np.bool_]
+    simulated: NDArray[np.bool_]
 
-    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Samples":
-        """Return the chosen rows."""
-        return Samples(
-            self.features[chosen],
-            self.ec[chosen],
-            self.group[chosen],
-            self.region[chosen],
-            self.view[chosen],
-        )
+    def __len__(self) -> int:
+        return int(self.ec.size)
 
     @property
-    def simulated(self) -> NDArray[np.bool_]:
-        """Which rows are simulated (s,)."""
-        return np.char.startswith(self.view, "simulated")
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which rows have a label (s,)."""
+        return np.isfinite(self.ec)
+
+    @property
+    def target(self) -> Floats:
+        """log(EC + 0.03) (s,)."""
+        return np.log(self.ec + EC_SHIFT)
+
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """Return the chosen rows."""
+        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
 
 def stack(parts: Sequence[Samples]) -> Samples:
     """Return all rows of several sample sets."""
     return Samples(
-        np.concatenate([p.features for p in parts]),
-        np.concatenate([p.ec for p in parts]),
-        np.concatenate([p.group for p in parts]),
-        np.concatenate([p.region for p in parts]),
-        np.concatenate([p.view for p in parts]),
+        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Samples))
     )
 
 
-def read_labelled(table: LabTable) -> Labelled:
-    """Read a laboratory table: rows with a label, without suspects and the demo's soils.
+def as_measured(table: Table) -> Samples:
+    """Return the spectra of a table as they are."""
+    view = "laboratory" if table.kind == "laboratory" else table.sensor
+    return _samples(table, table.reflectance, table.bands, view)
 
-    Raises
-    ------
-    FormatError
-        A column is missing, a label is impossible, or fewer than `MIN_LABELS` rows remain.
-    """
-    rows = read_table(table.path)
-    for column in filter(None, (table.group, table.region, table.ec, table.suspect)):
-        if column not in rows:
-            raise FormatError(
-                f"{table.path} has no column {column!r}; it has "
-                + ", ".join(str(name) for name in rows.columns[:12])
-            )
-    spectra = table_spectra(rows, sensor_bands(table.sensor), str(table.path))
-    ec = _labels(rows, table)
-    group = rows[table.group].astype(str)
-    keep = np.isfinite(ec) & rows[table.group].notna().to_numpy()
-    keep &= np.isfinite(spectra.reflectance[:, np.array(spectra.bands.usable)]).all(axis=1)
-    reserved = group.map(demo_profile).to_numpy(dtype=bool) & table.reserve_demo
-    if reserved.any():
-        logger.info("%s: %d rows are the demo's soils, left out", table.path.name, reserved.sum())
-    keep &= ~reserved
-    if table.suspect is not None:
-        keep &= ~rows[table.suspect].astype(str).str.lower().isin(("true", "1")).to_numpy()
-    if keep.sum() < MIN_LABELS:
-        raise FormatError(
-            f"{table.path} has {keep.sum()} complete spectra with a label and a group; "
-            f"training needs at least {MIN_LABELS}"
-        )
-    region = rows[table.region].astype(str) if table.region else group
-    if region[keep].nunique() < 2:  # nothing to leave out: the groups stand for themselves
-        region = group
-    return Labelled(
-        spectra.reflectance[keep].astype(np.float64),
-        spectra.bands,
-        ec[keep],
-        group.to_numpy(dtype=np.str_)[keep],
-        region.to_numpy(dtype=np.str_)[keep],
-        TrainingData(
-            name=table.path.name,
-            kind="laboratory",
-            rows=int(keep.sum()),
-            groups=int(group[keep].nunique()),
-            sha256=hashlib.sha256(table.path.read_bytes()).hexdigest(),
-            licence=table.licence,
-            attribution=table.attribution,
-        ),
+
+def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> Samples:
+    size = len(table.ec)
+    satellite = table.kind != "laboratory"
+    site = np.where(table.sample == EMPTY, np.arange(size).astype(str), table.sample)
+    prefix = f"{table.name}/" if satellite else ""
+    features, snv = features_of(reflectance, bands)
+    return Samples(
+        features,
+        snv,
+        table.ec,
+        table.group,
+        table.region,
+        np.char.add(prefix, site) if prefix else site,
+        table.lab_sample,
+        table.scene,
+        np.full(size, f"simulated {view}" if table.simulated else view),
+        np.full(size, satellite),
+        np.full(size, table.simulated),
     )
 
 
-def _labels(rows: pd.DataFrame, table: LabTable) -> NDArray[np.float64]:
-    try:
-        ec = pd.to_numeric(rows[table.ec]).to_numpy(dtype=np.float64) * TO_DS_M[table.ec_unit]
-    except (ValueError, TypeError) as error:
-        raise FormatError(f"{table.path}, column {table.ec}: {error}; give numbers") from error
-    impossible = (ec < 0) | (ec > MAX_EC_DS_M)
-    if impossible.any():
-        raise FormatError(
-            f"{table.path} has {impossible.sum()} labels outside 0-{MAX_EC_DS_M:.0f} dS/m, such as "
-            f"{ec[impossible][0]:g}; check the unit (mS/m is dS/m x 100)"
-        )
-    return ec
+def features_of(reflectance: Floats, bands: BandTable) -> tuple[Floats, NDArray[np.float32]]:
+    """Return features (s, d) and common bands after SNV (s, n_common) of reflectance (s, n)."""
+    known = np.nan_to_num(reflectance)
+    used = np.array(bands.usable)
+    common = known[:, used] @ _common(bands)[:, used].T
+    centred = common - common.mean(axis=1, keepdims=True)
+    deviation = np.maximum(centred.std(axis=1, keepdims=True), 1e-3)
+    return front_end(bands)(known), (centred / deviation).astype(np.float32)
 
 
-def as_measured(lab: Labelled) -> Samples:
-    """Return the laboratory spectra as measured."""
-    view = np.full(lab.ec.size, "laboratory")
-    features = front_end(lab.bands)(np.nan_to_num(lab.reflectance))
-    return Samples(features, lab.ec, lab.group, lab.region, view)
+@lru_cache(maxsize=64)
+def _common(bands: BandTable) -> Floats:
+    return common_matrix(bands)
 
 
-def through_sensor(lab: Labelled, sensor: str, rng: np.random.Generator | None = None) -> Samples:
-    """Return the laboratory spectra as a satellite's bands would see them.
+def through_sensor(table: Table, sensor: str, rng: np.random.Generator | None = None) -> Samples:
+    """Return laboratory spectra as a satellite's bands would see them.
 
     Parameters
     ----------
-    lab
+    table
         Laboratory spectra.
     sensor
         Name of the sensor.
     rng
-        Source of noise and drift; None: neither.
+        Source of noise, illumination and drift; None: neither.
 
     Notes
     -----
@@ -212,43 +164,59 @@ def through_sensor(lab: Labelled, sensor: str, rng: np.random.Generator | None =
     end does not know: real spectra meet a band table that is a little wrong.
     """
     bands = sensor_bands(sensor)
-    usable = np.array(lab.bands.usable)
-    centers = np.array(lab.bands.centers_nm)[usable]
-    widths = np.array(lab.bands.fwhm_nm)[usable]
-    spectra = lab.reflectance[:, usable]
-    seen = np.full((spectra.shape[0], len(bands)), np.nan)
-    parts = np.array_split(np.arange(spectra.shape[0]), 1 if rng is None else 10)
-    for part in parts:
+    seen = np.full((len(table.ec), len(bands)), np.nan)
+    for part in np.array_split(np.arange(len(table.ec)), 1 if rng is None else _PARTS):
         shift = 0.0 if rng is None else float(rng.normal(0.0, DRIFT_NM))
-        response = response_matrix(centers, _shifted(bands, shift), source_fwhm_nm=widths)
-        seen[part] = spectra[part] @ response.T
-    covered = np.isfinite(seen).all(axis=0)
+        seen[part] = _respond(table.reflectance[part], table.bands, _shifted(bands, shift))
     if rng is not None:
-        seen *= np.exp(rng.normal(0.0, LIGHT_SD, (spectra.shape[0], 1)))
-        sd = noise_sd(np.nan_to_num(seen), snr(bands.centers_nm)) * NOISE_FACTOR.get(sensor, 1.0)
-        seen += rng.normal(size=seen.shape) * sd
-    known = BandTable(
-        bands.names,
-        bands.centers_nm,
-        bands.fwhm_nm,
-        tuple(bool(u) for u in np.array(bands.usable) & covered),
+        seen *= np.exp(rng.normal(0.0, LIGHT_SD, (len(table.ec), 1)))
+        _add_noise(seen, bands, sensor, rng)
+    view = sensor if rng is None else f"{sensor} with noise"
+    return _samples(table, seen, _covered(bands, seen), view)
+
+
+def in_the_field(table: Table, sensor: str, rng: np.random.Generator) -> Samples:
+    """Return laboratory spectra as a satellite might see them outdoors.
+
+    Beside `through_sensor` with noise: a water film, green and dry plants in part of the samples,
+    and the residuals of atmospheric correction, a sky for each tenth of the rows.
+    """
+    bands = sensor_bands(sensor)
+    used = np.array(table.bands.usable)
+    nm = np.array(table.bands.centers_nm)[used]
+    size = len(table.ec)
+    film = np.where(rng.random((size, 1)) < 0.4, rng.exponential(0.12, (size, 1)), 0.0)
+    ground = wet(table.reflectance[:, used], film, water_absorption(nm))
+    green, dry = (rng.uniform(0.0, 0.3, (size, 1)) * (rng.random((size, 1)) < 0.5) for _ in "ab")
+    plants = green * green_vegetation(rng, size, nm) + dry * dry_vegetation(rng, size, nm)
+    outdoors = (1.0 - green - dry) * ground + plants
+    seen = np.full((size, len(bands)), np.nan)
+    for part in np.array_split(np.arange(size), _PARTS):
+        sky = draw_sky(rng, nm, AtmosphereConfig(), sensor)
+        column = rng.uniform(-1.0, 1.0, part.size)
+        seen[part] = look_through(sky, outdoors[part], column, grid_nm=nm, bands=bands)
+    _add_noise(seen, bands, sensor, rng)
+    return _samples(table, seen, _covered(bands, seen), f"{sensor} in the field")
+
+
+def _respond(reflectance: Floats, source: BandTable, target: BandTable) -> Floats:
+    used = np.array(source.usable)
+    response = response_matrix(
+        np.array(source.centers_nm)[used], target, source_fwhm_nm=np.array(source.fwhm_nm)[used]
     )
-    features = front_end(known)(np.nan_to_num(seen))
-    return Samples(features, lab.ec, lab.group, lab.region, np.full(lab.ec.size, sensor))
+    return reflectance[:, used] @ response.T
+
+
+def _add_noise(seen: Floats, bands: BandTable, sensor: str, rng: np.random.Generator) -> None:
+    sd = noise_sd(np.nan_to_num(seen), snr(bands.centers_nm)) * NOISE_FACTOR.get(sensor, 1.0)
+    seen += rng.normal(size=seen.shape) * sd
+
+
+def _covered(bands: BandTable, seen: Floats) -> BandTable:
+    usable = np.array(bands.usable) & np.isfinite(seen).all(axis=0)
+    return BandTable(bands.names, bands.centers_nm, bands.fwhm_nm, tuple(bool(u) for u in usable))
 
 
 def _shifted(bands: BandTable, shift_nm: float) -> BandTable:
     centers = tuple(center + shift_nm for center in bands.centers_nm)
     return BandTable(bands.names, centers, bands.fwhm_nm, bands.usable)
-
-
-def simulated(sensor: str, n: int, rng: np.random.Generator, config: MixingConfig) -> Samples:
-    """Return n mixtures of the training specimens as a sensor sees them, with noise."""
-    bands = sensor_bands(sensor)
-    mixtures = draw_mixtures(rng, n, bands=bands, use="train", config=config)
-    view = f"simulated {sensor}"
-    # Every mixture is its own group: no two share a draw.
-    names = np.array([f"{view} {i}" for i in range(n)])
-    features = front_end(bands)(np.asarray(mixtures.reflectance, dtype=np.float64))
-    ec = np.asarray(mixtures.ec, dtype=np.float64)
-    return Samples(features, ec, names, names, np.full(n, view))

@@ -1,0 +1,126 @@
+"""Encoders: from features to the inputs of a kernel machine, learned without labels.
+
+`fit_encoder` whitens by noise: components are ordered by signal over noise (the minimum noise
+fraction of Green et al. 1988), the last ones measure how noisy a spectrum is, and the first ones
+are shrunk by it as a Wiener filter would. So one set of weights serves a laboratory's and a
+satellite's spectra. `fit_quiet` takes plain principal components.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from deepsalt.model.adaptation import Adaptation
+from deepsalt.spectral.transform import LEVEL_FEATURES
+
+Floats = NDArray[np.float64]
+
+LENGTH = 3.0
+"""Length of the kernel over the root mean square distance of inputs from their mean."""
+
+LEVEL_SHARE = 0.5
+"""Weight of a level among the inputs, components having 1."""
+
+NOISE_GAIN = 1.5
+"""Noise counted over noise seen: the tail's noise also stands for drift, which it hardly shows."""
+
+_FLOOR = 1e-3  # of the mean noise variance, added in all directions so that none is noise-free
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoder:
+    """From features (s, d) to inputs (s, k).
+
+    Parameters
+    ----------
+    rows, offset
+        Components (k + t, d), (k + t,), as in `deepsalt.model.student.Student`.
+    shrinkage, scale
+        (k,)
+    """
+
+    rows: Floats
+    offset: Floats
+    shrinkage: Floats
+    scale: Floats
+
+    def __call__(self, features: Floats) -> tuple[Floats, Floats]:
+        """Return inputs (s, k) and noise (s,), 1 where a spectrum is as noisy as a satellite's."""
+        components = features @ self.rows.T + self.offset
+        kept = self.scale.size
+        tail = components[:, kept:]
+        noise = (tail**2).mean(axis=1) if tail.shape[1] else np.zeros(len(features))
+        inputs = components[:, :kept] / (1.0 + self.shrinkage * noise[:, None])
+        return inputs * self.scale, noise
+
+    def after(self, adaptation: Adaptation) -> "Encoder":
+        """Return the encoder of features that are not adapted yet."""
+        rows, offset = adaptation.fold(self.rows, self.offset)
+        return Encoder(rows, offset, self.shrinkage, self.scale)
+
+
+def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Encoder:
+    """Fit a noise-whitened encoder.
+
+    Parameters
+    ----------
+    clean
+        Features of soils with little noise (s, d).
+    noise
+        Features of the same or other soils with a satellite's noise, minus those without (m, d).
+    components, tail
+        Spectral components that enter the machine, and that measure the noise; fewer where the
+        spectra do not span as many.
+    """
+    spectral = clean[:, :-LEVEL_FEATURES]
+    mean = spectral.mean(axis=0)
+    size = mean.size
+    signal = np.cov(spectral.T)
+    disturbed = np.cov(noise[:, :-LEVEL_FEATURES].T)
+    floor = _FLOOR * max(float(np.trace(disturbed)) / size, 1e-12)
+    # Directions without signal cannot be told apart; a trace of it fixes their order.
+    signal += 1e-9 * np.trace(signal) / size * np.eye(size)
+    ratio, vectors = eigh(signal, disturbed + floor * np.eye(size))
+    ratio, vectors = ratio[::-1], _signed(vectors[:, ::-1])
+    tail = min(tail, size // 4)
+    k = min(components, len(clean) - 1, size - tail)
+    first, last = vectors[:, :k] / np.sqrt(ratio[:k]), vectors[:, size - tail :]
+    rows = _with_levels(clean, first, last)
+    shrinkage = np.concatenate([NOISE_GAIN / ratio[:k], np.zeros(LEVEL_FEATURES)])
+    return Encoder(*rows, shrinkage, _scale(k))
+
+
+def fit_quiet(clean: Floats, components: int) -> Encoder:
+    """Fit an encoder on principal components of features (s, d), whitened, without shrinkage."""
+    spectral = clean[:, :-LEVEL_FEATURES]
+    variance, vectors = eigh(np.cov(spectral.T))
+    k = min(components, len(clean) - 1, variance.size)
+    vectors = _signed(vectors[:, ::-1][:, :k])
+    spread = np.sqrt(np.maximum(variance[::-1][:k], 1e-12 * variance[-1]))
+    rows = _with_levels(clean, vectors / spread, vectors[:, :0])
+    return Encoder(*rows, np.zeros(k + LEVEL_FEATURES), _scale(k))
+
+
+def _scale(components: int) -> Floats:
+    levels = np.full(LEVEL_FEATURES, LEVEL_SHARE)
+    return np.concatenate([np.ones(components), levels]) / (LENGTH * np.sqrt(components))
+
+
+def _signed(vectors: Floats) -> Floats:
+    """Fix the sign of eigenvectors, a library's whim, for equal weights on equal data."""
+    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
+    return vectors * np.sign(largest)
+
+
+def _with_levels(clean: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats]:
+    """Return rows (k + 2 + t, d) and offset: components, standardised levels, tail."""
+    mean, spread = clean.mean(axis=0), clean[:, -LEVEL_FEATURES:].std(axis=0)
+    k, size = first.shape[1], clean.shape[1]
+    rows = np.zeros((k + LEVEL_FEATURES + last.shape[1], size))
+    rows[:k, :-LEVEL_FEATURES] = first.T
+    for i in range(LEVEL_FEATURES):
+        rows[k + i, size - LEVEL_FEATURES + i] = 1.0 / max(float(spread[i]), 1e-6)
+    rows[k + LEVEL_FEATURES :, :-LEVEL_FEATURES] = last.T
+    return rows, -rows @ mean

@@ -1,0 +1,82 @@
+"""How far labels lie from what was predicted: nodes, widths and conformal factors."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.layers import INTERVAL_COVERAGE
+from deepsalt.model.student import EC_SHIFT
+
+Floats = NDArray[np.float64]
+
+MISSES_ABOVE = 0.05
+"""Share of samples that may lie above the interval."""
+
+MISSES_BELOW = 1.0 - INTERVAL_COVERAGE - MISSES_ABOVE
+"""Share of samples that may lie below the interval."""
+
+NODES = 24
+"""Quantiles of the residuals over which the expectation of log(1 + EC) is taken."""
+
+_SMALL = 0.05  # log units added to |residual| before its logarithm
+
+
+def log_width(residual: Floats) -> Floats:
+    """Return the target of the width's head: log(|residual| + 0.05) (s,)."""
+    return np.log(np.abs(residual) + _SMALL)
+
+
+def residual_nodes(residual: Floats, width: Floats, weights: Floats) -> Floats:
+    """Return quantiles of residuals over widths, of equal probability (NODES,).
+
+    The outermost ones are means beyond, by construction of the midpoints: single residuals do not
+    decide the tail.
+    """
+    ratio = residual / width
+    order = np.argsort(ratio, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    part = np.minimum((share - 1e-12) * NODES, NODES - 1).astype(int)
+    total = np.bincount(part, weights[order], NODES)
+    sums = np.bincount(part, weights[order] * ratio[order], NODES)
+    known = total > 0
+    nodes: Floats = np.interp(np.arange(NODES), np.flatnonzero(known), sums[known] / total[known])
+    return nodes
+
+
+def expected_log1p(location: Floats, width: Floats, nodes: Floats, ec_max: float) -> Floats:
+    """Return E[log(1 + EC)] (s,) over the nodes, EC cut at 0 and `ec_max`, dS/m."""
+    ceiling = math.log(ec_max + EC_SHIFT)
+    log_ec = np.minimum(location[:, None] + width[:, None] * nodes, ceiling)
+    mean: Floats = np.log1p(np.maximum(np.exp(log_ec) - EC_SHIFT, 0.0)).mean(axis=1)
+    return mean
+
+
+def conformal_factor(misses: Floats, weights: Floats, outside: float) -> float:
+    """Return the factor on a width that leaves this share of new samples beyond it.
+
+    Split conformal prediction for each end by itself (Romano et al. 2019), weighted.
+
+    Parameters
+    ----------
+    misses
+        Distance from the location over the predicted width, towards one end (s,).
+    weights
+        (s,)
+    outside
+        Share of samples beyond the end.
+    """
+    order = np.argsort(misses, kind="stable")
+    # One more sample at infinity: the new one, in the conformal guarantee.
+    total = weights.sum() + weights.mean()
+    reached = np.cumsum(weights[order]) >= total * (1.0 - outside)
+    return max(0.0, float(misses[order][reached.argmax() if reached.any() else -1]))
+
+
+def interval_factors(residual: Floats, width: Floats, weights: Floats) -> tuple[float, float]:
+    """Return conformal factors on the width below and above, of held-out residuals (s,)."""
+    ratio = residual / width
+    return (
+        conformal_factor(-ratio, weights, MISSES_BELOW),
+        conformal_factor(ratio, weights, MISSES_ABOVE),
+    )
