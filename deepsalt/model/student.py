@@ -169,7 +169,8 @@ class Student:
 
     def noise(self, components: Tensor) -> Tensor:
         """Return the noise variance of spectra over a satellite's (s,), of (k + t, s)."""
-        return components[self.kept :].square().mean(0)
+        tail = components[self.kept :]
+        return tail.square().sum(0) / max(tail.shape[0], 1)
 
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""

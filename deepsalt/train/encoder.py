@@ -92,14 +92,20 @@ def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Enc
     return Encoder(*rows, shrinkage, _scale(k))
 
 
-def fit_quiet(clean: Floats, components: int) -> Encoder:
-    """Fit an encoder on principal components of features (s, d), whitened, without shrinkage."""
+def fit_quiet(clean: Floats, components: int, tail: int = 0) -> Encoder:
+    """Fit an encoder on principal components of features (s, d), whitened, without shrinkage.
+
+    The last `tail` components, in units of their own spread, tell how unlike these spectra one is.
+    """
     spectral = clean[:, :-LEVEL_FEATURES]
     variance, vectors = eigh(np.cov(spectral.T))
-    k = min(components, len(clean) - 1, variance.size)
-    vectors = _signed(vectors[:, ::-1][:, :k])
-    spread = np.sqrt(np.maximum(variance[::-1][:k], 1e-12 * variance[-1]))
-    rows = _with_levels(clean, vectors / spread, vectors[:, :0])
+    rank = min(len(clean) - 1, variance.size)
+    tail = min(tail, rank // 4)
+    k = min(components, rank - tail)
+    vectors = _signed(vectors[:, ::-1])
+    spread = np.sqrt(np.maximum(variance[::-1], 1e-12 * variance[-1]))
+    last = slice(rank - tail, rank)
+    rows = _with_levels(clean, vectors[:, :k] / spread[:k], vectors[:, last] / spread[last])
     return Encoder(*rows, np.zeros(k + LEVEL_FEATURES), _scale(k))
 
 
