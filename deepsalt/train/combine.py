@@ -1,0 +1,329 @@
+"""Laboratory knowledge that cannot hurt: satellite sites first, the teacher where it proves itself.
+
+log(EC + 0.03) = a + b T(A x) + g(x): T the teacher behind an adaptation A, g a kernel machine on
+the satellite sites, and b chosen on held-out groups of the sites by the one-standard-error rule
+towards 0. With b = 0 the answer is that of the satellite sites alone, to the bit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError
+from deepsalt.model.adaptation import Adaptation
+from deepsalt.train.adaptation import (
+    MIN_PAIRS,
+    contrastive,
+    direct_standardisation,
+    epo,
+    one_standard_error,
+    repeat_differences,
+)
+from deepsalt.train.alignment import align_features
+from deepsalt.train.config import Settings
+from deepsalt.train.encoder import Encoder, fit_quiet
+from deepsalt.train.machine import Machine, fit_machine
+from deepsalt.train.samples import EMPTY, Samples
+from deepsalt.train.splits import Fold, group_folds
+from deepsalt.train.subspace import spreads
+from deepsalt.train.teacher import Teacher, fit_teacher, view_weights
+
+Floats = NDArray[np.float64]
+
+RANKS = (2, 4, 8)
+"""Nuisance directions that EPO may remove."""
+
+SITE_COMPONENTS = (6, 12, 24, 40)
+SITE_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
+"""Candidates for the machine on satellite sites."""
+
+_MIN_ALIGNED = 30  # spectra on either side, for the alignment without pairs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sites:
+    """The machine on satellite sites: encoder, components and ridge as chosen, machine."""
+
+    encoder: Encoder
+    machine: Machine
+    components: int
+    ridge: float
+
+    def __call__(self, features: Floats) -> Floats:
+        """Return answers (s,) for features (s, d)."""
+        return self.machine(self.encoder(features)[0])[:, 0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combined:
+    """a + b T(A x) + g(x); `weight` is b, `centre` the teacher's mean over the sites.
+
+    `sites` predicts the label minus b (T - centre), its bias being a.
+    """
+
+    sites: Sites
+    teacher: Teacher | None
+    adaptation: Adaptation
+    weight: float
+    centre: float
+
+    def location(self, features: Floats) -> Floats:
+        """Return log(EC + 0.03) (s,) of features (s, d)."""
+        answer = self.sites(features)
+        if self.teacher is None or self.weight == 0.0:
+            return answer
+        known = self.teacher.location(self.adaptation(features))
+        return answer + self.weight * (known - self.centre)
+
+
+def fit_sites(
+    features: Floats, target: Floats, weights: Floats, *, components: int, ridge: float, tail: int
+) -> Sites:
+    """Fit the machine on satellite sites: features (s, d), target (s,), weights (s,)."""
+    encoder = fit_quiet(features, components, tail)
+    inputs = encoder(features)[0]
+    machine = fit_machine(inputs, inputs, target[:, None], weights, ridge)
+    return Sites(encoder, machine, components, ridge)
+
+
+def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> tuple[int, float]:
+    """Return components and ridge that held-out groups of the sites like best."""
+    weights, target = view_weights(samples), samples.target
+
+    def error(components: int, ridge: float) -> float:
+        total = 0.0
+        for train, test in folds:
+            fitted = fit_sites(
+                samples.features[train],
+                target[train],
+                weights[train],
+                components=components,
+                ridge=ridge,
+                tail=settings.tail,
+            )
+            total += float(((target[test] - fitted(samples.features[test])) ** 2).sum())
+        return total
+
+    grid = [(k, r) for k in SITE_COMPONENTS for r in SITE_RIDGES]
+    return min(grid, key=lambda pair: error(*pair))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """What held-out groups chose, and what they said.
+
+    Parameters
+    ----------
+    weight, adaptation
+        b, and the names of the adaptations.
+    held_out
+        Answers of the chosen model fitted without a row's group (s,).
+    sites_held_out
+        The same with b = 0.
+    scores
+        Mean squared error by adaptation and weight, for the report.
+    """
+
+    weight: float
+    adaptation: tuple[str, ...]
+    held_out: Floats
+    sites_held_out: Floats
+    scores: dict[str, float]
+
+
+def fit_combined(
+    satellite: Samples, laboratory: Samples | None, settings: Settings
+) -> tuple[Combined, Choice]:
+    """Fit on labelled satellite rows, with laboratory views where there are any.
+
+    Parameters
+    ----------
+    satellite
+        Labelled rows of satellite tables.
+    laboratory
+        All views of laboratory samples, labelled; None: there are none.
+    settings
+        Candidates, folds, seed.
+    """
+    folds = group_folds(satellite.region, settings.inner_folds, settings.seed)
+    components, ridge = tune_sites(satellite, folds, settings)
+    build = _Builder(satellite, laboratory, settings, components, ridge)
+    choice = _choose(build, folds)
+    every = np.arange(len(satellite))
+    return build.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
+
+
+@dataclass(slots=True, eq=False)
+class _Builder:
+    """Fits models of one shape on any part of the sites."""
+
+    satellite: Samples
+    laboratory: Samples | None
+    settings: Settings
+    components: int
+    ridge: float
+
+    def __post_init__(self) -> None:
+        self.weights = view_weights(self.satellite)
+        self._known: dict[tuple[object, ...], tuple[Teacher, Adaptation]] = {}
+
+    def fit(
+        self,
+        train: NDArray[np.intp],
+        adaptations: tuple[str, ...],
+        weight: float,
+        test: NDArray[np.intp],
+    ) -> Combined:
+        """Fit on training rows, without laboratory rows of the test rows' regions or sites."""
+        features, target = self.satellite.features[train], self.satellite.target[train]
+        teacher, adaptation, centre = None, Adaptation.identity(features.shape[1]), 0.0
+        if weight:
+            teacher, adaptation = self.teacher(train, adaptations, test)
+            known = teacher.location(adaptation(features))
+            centre = float(np.average(known, weights=self.weights[train]))
+            target = target - weight * (known - centre)
+        sites = fit_sites(
+            features,
+            target,
+            self.weights[train],
+            components=self.components,
+            ridge=self.ridge,
+            tail=self.settings.tail,
+        )
+        return Combined(sites, teacher, adaptation, weight, centre)
+
+    def teacher(
+        self, train: NDArray[np.intp], adaptations: tuple[str, ...], test: NDArray[np.intp]
+    ) -> tuple[Teacher, Adaptation]:
+        """Return the teacher and the adaptation in front of it, fitted once per question."""
+        if self.laboratory is None:
+            raise FormatError("there are no laboratory spectra to learn from")
+        allowed = self._allowed(test)
+        key = (allowed.tobytes(), train.tobytes() if adaptations else b"", adaptations)
+        if key not in self._known:
+            self._known[key] = self._teach(self.laboratory.take(allowed), train, adaptations)
+        return self._known[key]
+
+    def _allowed(self, test: NDArray[np.intp]) -> NDArray[np.bool_]:
+        lab, sites = self.laboratory, self.satellite
+        if lab is None:
+            return np.zeros(0, dtype=np.bool_)
+        hidden = np.isin(lab.region, sites.region[test])
+        partners = sites.partner[test]
+        hidden |= np.isin(lab.site, partners[partners != EMPTY])
+        return ~hidden
+
+    def _teach(
+        self, lab: Samples, train: NDArray[np.intp], adaptations: tuple[str, ...]
+    ) -> tuple[Teacher, Adaptation]:
+        sat = self.satellite.take(train)
+        adaptation = Adaptation.identity(sat.features.shape[1])
+        nuisance = [name for name in adaptations if name.startswith("epo")]
+        if nuisance:
+            # Teachers behind it are trained on projected spectra as well.
+            rank = int(nuisance[0].removeprefix("epo"))
+            adaptation = epo(_nuisance(lab, sat), rank, spreads(lab.features))
+            lab = replace(lab, features=adaptation(lab.features))
+        teacher = fit_teacher(lab, self.settings)
+        for name in adaptations:
+            if name not in nuisance:
+                seen = replace(sat, features=adaptation(sat.features))
+                adaptation = adaptation.then(_FITS[name](lab, seen, self.settings))
+        return teacher, adaptation
+
+
+def _nuisance(lab: Samples, sat: Samples) -> Floats:
+    """Return what differs for reasons other than salt (m, d), each kind with the same weight."""
+    parts = []
+    for view in np.unique(lab.view):
+        if "in the field" in view:
+            rows = np.flatnonzero(lab.view == view)
+            clean = np.flatnonzero(lab.view == "laboratory")
+            _, mine, theirs = np.intersect1d(
+                lab.site[rows], lab.site[clean], return_indices=True
+            )
+            parts.append(lab.features[rows[mine]] - lab.features[clean[theirs]])
+    parts.append(repeat_differences(sat.features, sat.site))
+    found = [part / np.sqrt(len(part)) for part in parts if len(part)]
+    if not found:
+        raise FormatError("EPO needs repeat scenes of a site or augmented laboratory spectra")
+    return np.concatenate(found)
+
+
+def _pairs(lab: Samples, sat: Samples) -> tuple[Floats, Floats]:
+    """Return features of trusted pairs (p, d): satellite, laboratory as measured."""
+    measured = np.flatnonzero(lab.view == "laboratory")
+    place = {site: row for site, row in zip(lab.site[measured].tolist(), measured, strict=True)}
+    rows = [i for i, partner in enumerate(sat.partner.tolist()) if partner in place]
+    partners = [place[sat.partner[i]] for i in rows]
+    return sat.features[rows], lab.features[partners]
+
+
+def _standardise(lab: Samples, sat: Samples, settings: Settings) -> Adaptation:
+    return direct_standardisation(*_pairs(lab, sat))
+
+
+def _align(lab: Samples, sat: Samples, settings: Settings) -> Adaptation:
+    clean = lab.take(lab.view == "laboratory")
+    if min(len(clean), len(sat)) < _MIN_ALIGNED:
+        return Adaptation.identity(sat.features.shape[1])
+    return align_features(clean.features, sat.features, groups=clean.group, seed=settings.seed)
+
+
+def _contrast(lab: Samples, sat: Samples, settings: Settings) -> Adaptation:
+    pairs = _pairs(lab, sat)
+    if len(pairs[0]) < MIN_PAIRS:
+        return Adaptation.identity(sat.features.shape[1])
+    return contrastive(*pairs, settings.seed)
+
+
+_FITS: dict[str, Callable[[Samples, Samples, Settings], Adaptation]] = {
+    "ds": _standardise,
+    "align": _align,
+    "contrastive": _contrast,
+}
+
+
+def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
+    """Go through adaptations in order while held-out groups gain, then choose the weight."""
+    settings, target = build.settings, build.satellite.target
+
+    def held_out(adaptations: tuple[str, ...], weight: float) -> Floats:
+        out = np.empty(len(target))
+        for train, test in folds:
+            model = build.fit(train, adaptations, weight, test)
+            out[test] = model.location(build.satellite.features[test])
+        return out
+
+    def by_fold(answers: Floats) -> list[float]:
+        return [-float(((target[test] - answers[test]) ** 2).mean()) for _, test in folds]
+
+    answers: dict[tuple[tuple[str, ...], float], Floats] = {((), 0.0): held_out((), 0.0)}
+    positive = sorted(w for w in settings.weights if w > 0)
+    chosen: tuple[str, ...] = ()
+    if build.laboratory is not None and positive:
+
+        def best(adaptations: tuple[str, ...]) -> list[float]:
+            for weight in positive:
+                answers[adaptations, weight] = held_out(adaptations, weight)
+            tried = [by_fold(answers[adaptations, weight]) for weight in positive]
+            return max(tried, key=lambda scores: float(np.mean(scores)))
+
+        reached = best(chosen)
+        for name in settings.adaptations:
+            for step in [f"epo{rank}" for rank in RANKS] if name == "epo" else [name]:
+                base = tuple(n for n in chosen if not (name == "epo" and n.startswith("epo")))
+                scores = best((*base, step))
+                if one_standard_error(np.array([reached, scores]), paired=True) == 1:
+                    chosen, reached = (*base, step), scores
+    candidates = [0.0] + [w for w in positive if (chosen, w) in answers]
+    known = [answers[(chosen if w else ()), w] for w in candidates]
+    index = one_standard_error(np.array([by_fold(a) for a in known]), paired=True)
+    weight = candidates[index]
+    scores = {
+        f"{'+'.join(names) or 'as it is'}, b = {w:g}": round(-float(np.mean(by_fold(a))), 5)
+        for (names, w), a in answers.items()
+    }
+    return Choice(weight, chosen if weight else (), known[index], known[0], scores)
