@@ -2,20 +2,25 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from flows.options import Json, Model
 
 if TYPE_CHECKING:
     from flows.progress import Progress
 
+_TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled")
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to the command."""
     app.command(
-        epilog="Example: `deepsalt train --lab spectra.csv --group profile_id --out my-model`"
+        cls=ManyTables,
+        epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv@enmap "
+        "--group region --out my-model`",
     )(train)
     app.command(
         "predict-table",
@@ -23,68 +28,142 @@ def add_to(app: typer.Typer) -> None:
     )(predict_table)
 
 
+class ManyTables(TyperCommand):
+    """A command whose table options take several tables: `--lab A B` is `--lab A --lab B`."""
+
+    # typer's stubs name a copy of click's Context that it does not export.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option in front of each further table."""
+        spread: list[str] = []
+        current = None
+        for arg in args:
+            if arg.startswith("-"):
+                current = arg if arg in _TABLE_OPTIONS else None
+            elif current and spread[-1] != current:
+                spread.append(current)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
 LabTables = Annotated[
-    list[Path], typer.Option("--lab", help="Table of laboratory spectra; may be repeated.")
+    list[str] | None,
+    typer.Option("--lab", metavar="TABLE...", help="Laboratory spectra: TABLE or TABLE@SENSOR."),
 ]
-ModelOut = Annotated[Path, typer.Option("--out", help="Model folder to write.")]
-LabSensor = Annotated[
-    str, typer.Option("--sensor", help="Bands of the tables: lab, or a CSV with centre and FWHM.")
+SatelliteTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--satellite", metavar="TABLE@SENSOR...", help="Satellite spectra with labels, by sensor."
+    ),
 ]
-Group = Annotated[str, typer.Option(help="Column of groups that are never split: the profile.")]
-Region = Annotated[str | None, typer.Option(help="Column of regions that are left out in turn.")]
-Ec = Annotated[str, typer.Option(help="Column of the electrical conductivity.")]
-EcUnit = Annotated[str, typer.Option(help="dS/m or mS/m.")]
-EcMethod = Annotated[str, typer.Option(help="Which EC the labels are, such as 'EC 1:5'.")]
-Suspect = Annotated[str | None, typer.Option(help="Column that marks rows to leave out.")]
+UnlabelledTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unlabelled", metavar="TABLE@SENSOR...", help="Satellite spectra without labels."
+    ),
+]
+ModelOut = Annotated[Path, typer.Option("--out", metavar="MODEL_DIR", help="Folder to write.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of groups that are never split, such as the profile; else the first of "
+        "profile_id, profile, group, region, site, country.",
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="Column of regions that are left out in turn; else region, country."
+    ),
+]
+Ec = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the electrical conductivity.")]
+Unit = Annotated[
+    str | None, typer.Option(metavar="UNIT", help="Unit of the labels: dS/m (assumed) or mS/m.")
+]
+EcMethod = Annotated[
+    str, typer.Option(help="Which EC the labels are, where no column ec_method says it.")
+]
+Suspect = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column that marks rows to leave out; else ec_suspect."),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")
+]
+MethodName = Annotated[
+    str,
+    typer.Option("--method", metavar="NAME", help="deepsalt, or deepsalt-2025 as published."),
+]
 Licence = Annotated[str, typer.Option(help="Licence of the tables; for the card.")]
 Attribution = Annotated[str, typer.Option(help="Whom to cite; for the card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
-Mixtures = Annotated[int, typer.Option(help="Simulated mixtures added for training.")]
-ReserveDemo = Annotated[
-    bool,
-    typer.Option(
-        "--reserve-demo/--use-all",
-        help="Leave out the fifth of the profiles whose soils the demo's landscape is made of.",
-    ),
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Evaluate = Annotated[
+    bool, typer.Option("--evaluate/--no-evaluate", help="Score on held-out groups and regions.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
 def train(
-    lab: LabTables,
     out: ModelOut,
-    sensor: LabSensor = "lab",
-    group: Group = "profile_id",
+    lab: LabTables = None,
+    satellite: SatelliteTables = None,
+    unlabelled: UnlabelledTables = None,
+    group: Group = None,
     region: Region = None,
+    ec_unit: Unit = None,
+    config: ConfigFile = None,
+    method: MethodName = "deepsalt",
     ec: Ec = "ec_ds_m",
-    ec_unit: EcUnit = "dS/m",
     ec_method: EcMethod = "mixed or unknown",
     suspect: Suspect = None,
     licence: Licence = "not stated",
     attribution: Attribution = "",
     name: Name = "own",
-    mixtures: Mixtures = 12_000,
-    seed: Seed = 20250101,
-    reserve_demo: ReserveDemo = True,
+    seed: Seed = None,
+    evaluate: Evaluate = True,
 ) -> None:
-    """Train a student on tables of laboratory spectra, and score it by group and region.
+    """Train a model on tables of spectra, and score it with groups and regions left out.
 
-    Writes weights and a model card with scores, baselines and limits. Only the spectra and their
-    bands enter the model.
+    Writes weights, the model card (also as a STAC Item) and a report with scores, baselines and
+    limits. Only spectra and their bands enter the model. SENSOR is enmap, prisma, emit, lab or a
+    CSV with column, center_nm and fwhm_nm. Run again, it goes on where it was stopped.
     """
-    from deepsalt.train.config import LabTable, TrainConfig
+    from dataclasses import replace
+
+    from deepsalt.train.config import Settings, TrainConfig, read_settings
     from deepsalt.train.loop import train as train_model
+    from deepsalt.train.tables import TableSpec
+    from flows.model_item import write_model_item
     from flows.progress import bars
     from flows.show import card_lines
 
-    facts: dict[str, object] = {"reserve_demo": reserve_demo}
-    facts |= {"sensor": sensor, "group": group, "region": region, "ec": ec, "suspect": suspect}
-    facts |= {"ec_method": ec_method, "licence": licence, "attribution": attribution}
-    tables = tuple(LabTable(path, ec_unit=ec_unit, **facts) for path in lab)  # type: ignore[arg-type]
-    config = TrainConfig(lab=tables, out=out, name=name, mixtures=mixtures, seed=seed)
+    facts: dict[str, Any] = {"region": region, "ec": ec, "ec_method": ec_method}
+    facts |= {"suspect": suspect, "licence": licence, "attribution": attribution}
+    specs = [
+        replace(TableSpec.parse(text, kind, group=group, ec_unit=ec_unit), **facts)  # type: ignore[arg-type]
+        for kind, texts in (
+            ("laboratory", lab),
+            ("satellite", satellite),
+            ("unlabelled", unlabelled),
+        )
+        for text in texts or []
+    ]
+    settings = read_settings(config) if config else Settings()
+    if seed is not None:
+        settings = replace(settings, seed=seed)
+    run = TrainConfig(
+        tuple(specs),
+        out,
+        name=name,
+        method=method,  # type: ignore[arg-type]
+        settings=settings,
+        evaluate=evaluate,
+    )
     with bars() as progress:
-        card = train_model(config, _percent(progress))
+        card = train_model(run, _percent(progress))
+    write_model_item(out, card)
     typer.echo("\n".join(card_lines(card)))
+    typer.echo(f"model, card and report are in {out}")
 
 
 def _percent(progress: "Progress") -> Callable[[str, float], None]:
@@ -106,7 +185,7 @@ def predict_table(
     out: Annotated[Path, typer.Option("--out", help="Table to write, CSV or Parquet.")],
     sensor: Annotated[
         str,
-        typer.Option(help="enmap, prisma, lab, or a CSV with centre and FWHM of the bands, nm."),
+        typer.Option(help="enmap, prisma, emit, lab, or a CSV with column, center_nm, fwhm_nm."),
     ] = "lab",
     model: Model = None,
     as_json: Json = False,

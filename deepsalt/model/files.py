@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from deepsalt.errors import ModelError
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, read_weights
-from deepsalt.model.student import Student
+from deepsalt.model.student import HEADS, Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
 
@@ -86,21 +86,31 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
             f"{directory / WEIGHTS_FILE} holds {', '.join(sorted(tensors)) or 'nothing'}, "
             f"a student needs {', '.join(sorted(wanted))}"
         )
-    rows = tensors["components"].shape[0]
-    members, first, kept = (*tensors["first"].shape, 0, 0, 0)[:3]
-    second = (*tensors["second"].shape, 0, 0)[1]
+    features = derivative_matrix().shape[0] + LEVEL_FEATURES
+    rows, domain = (tensors[name].shape[0] for name in ("components", "domain"))
+    anchors, kept = (*tensors["anchors"].shape, 0, 0)[:2]
+    quiet, inputs = (*tensors["quiet_anchors"].shape, 0, 0)[:2]
     shapes = {
-        "components": (rows, derivative_matrix().shape[0] + LEVEL_FEATURES),
+        "components": (max(rows, kept), features),
         "component_offset": (rows,),
-        "first": (members, first, min(kept, rows)),
-        "first_bias": (members, first, 1),
-        "second": (members, second, first),
-        "second_bias": (members, second, 1),
-        "heads": (members, 3, second),
-        "heads_bias": (members, 3, 1),
+        "domain": (domain, features),
+        "domain_offset": (domain,),
+        "shrinkage": (kept,),
+        "scale": (kept,),
+        "anchors": (anchors, kept),
+        "heads": (len(HEADS), anchors),
+        "heads_bias": (len(HEADS), 1),
+        "quiet_components": (inputs, features),
+        "quiet_offset": (inputs,),
+        "quiet_anchors": (quiet, inputs),
+        "quiet_heads": (len(HEADS), quiet),
+        "quiet_bias": (len(HEADS), 1),
+        "nodes": (tensors["nodes"].numel(),),
+        "quiet_nodes": (tensors["quiet_nodes"].numel(),),
         "interval": (2,),
-        "salt_directions": (tensors["salt_directions"].shape[0], rows),
-        "limits": (3,),
+        "quiet_interval": (2,),
+        "salt_directions": (tensors["salt_directions"].shape[0], domain),
+        "limits": (5,),
     }
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:

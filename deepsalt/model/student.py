@@ -75,9 +75,9 @@ class Student:
     Parameters
     ----------
     components, component_offset
-        Rows on the features (k + t, n_features), (k + t,): first the k that enter the machine, the
-        `LEVEL_FEATURES` last among them, in units of the soils' spread; then t in which soils hardly
-        differ, in units of a satellite's noise.
+        Rows on the features (k + t, n_features), (k + t,): first the k that enter the machine,
+        the `LEVEL_FEATURES` last among them, in units of the soils' spread; then t in which soils
+        hardly differ, in units of a satellite's noise.
     domain, domain_offset
         Standardised components in which spectra are compared with the training's; as many rows
         as the test needs (r, n_features), (r,). Free of any adaptation.

@@ -155,7 +155,7 @@ def fit_combined(
     return build.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _Builder:
     """Fits models of one shape on any part of the sites."""
 
@@ -241,9 +241,7 @@ def _nuisance(lab: Samples, sat: Samples) -> Floats:
         if "in the field" in view:
             rows = np.flatnonzero(lab.view == view)
             clean = np.flatnonzero(lab.view == "laboratory")
-            _, mine, theirs = np.intersect1d(
-                lab.site[rows], lab.site[clean], return_indices=True
-            )
+            _, mine, theirs = np.intersect1d(lab.site[rows], lab.site[clean], return_indices=True)
             parts.append(lab.features[rows[mine]] - lab.features[clean[theirs]])
     parts.append(repeat_differences(sat.features, sat.site))
     found = [part / np.sqrt(len(part)) for part in parts if len(part)]
@@ -255,7 +253,7 @@ def _nuisance(lab: Samples, sat: Samples) -> Floats:
 def _pairs(lab: Samples, sat: Samples) -> tuple[Floats, Floats]:
     """Return features of trusted pairs (p, d): satellite, laboratory as measured."""
     measured = np.flatnonzero(lab.view == "laboratory")
-    place = {site: row for site, row in zip(lab.site[measured].tolist(), measured, strict=True)}
+    place = dict(zip(lab.site[measured].tolist(), measured, strict=True))
     rows = [i for i, partner in enumerate(sat.partner.tolist()) if partner in place]
     partners = [place[sat.partner[i]] for i in rows]
     return sat.features[rows], lab.features[partners]
@@ -322,8 +320,8 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     known = [answers[(chosen if w else ()), w] for w in candidates]
     index = one_standard_error(np.array([by_fold(a) for a in known]), paired=True)
     weight = candidates[index]
-    scores = {
+    told = {
         f"{'+'.join(names) or 'as it is'}, b = {w:g}": round(-float(np.mean(by_fold(a))), 5)
         for (names, w), a in answers.items()
     }
-    return Choice(weight, chosen if weight else (), known[index], known[0], scores)
+    return Choice(weight, chosen if weight else (), known[index], known[0], told)

@@ -73,7 +73,7 @@ class Settings:
     tail: int = 10
     anchors: int = 256
     domain: int = 14
-    ridge: float = 0.05
+    ridge: float = 0.02
     width_ridge: float = 2.0
     networks: int = 2
     hidden: tuple[int, int] = (64, 32)

@@ -140,7 +140,7 @@ def assemble(
     scale = quiet.encoder.scale
     rows, offset = quiet.encoder.rows[: scale.size], quiet.encoder.offset[: scale.size]
     limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q, quiet_below]
-    weights = {
+    weights: dict[str, ArrayLike] = {
         "components": student.encoder.rows,
         "component_offset": student.encoder.offset,
         "domain": domain.rows,

@@ -17,7 +17,7 @@ from deepsalt.spectral.transform import LEVEL_FEATURES
 
 Floats = NDArray[np.float64]
 
-LENGTH = 3.0
+LENGTH = 4.5
 """Length of the kernel over the root mean square distance of inputs from their mean."""
 
 LEVEL_SHARE = 0.5
@@ -111,13 +111,15 @@ def fit_quiet(clean: Floats, components: int, tail: int = 0) -> Encoder:
 
 def _scale(components: int) -> Floats:
     levels = np.full(LEVEL_FEATURES, LEVEL_SHARE)
-    return np.concatenate([np.ones(components), levels]) / (LENGTH * np.sqrt(components))
+    scale: Floats = np.concatenate([np.ones(components), levels])
+    return scale / (LENGTH * float(np.sqrt(components)))
 
 
 def _signed(vectors: Floats) -> Floats:
     """Fix the sign of eigenvectors, a library's whim, for equal weights on equal data."""
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
-    return vectors * np.sign(largest)
+    signed: Floats = vectors * np.sign(largest)
+    return signed
 
 
 def _with_levels(clean: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats]:

@@ -1,169 +1,222 @@
-"""Scores on held-out groups, with baselines on the same rows."""
+"""Scores on held-out groups and regions, with baselines on the same rows."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cross_decomposition import PLSRegression
 
+from deepsalt import __version__
 from deepsalt.model.card import Score
-from deepsalt.spectral.transform import LEVEL_FEATURES
-from deepsalt.train.config import TrainConfig
-from deepsalt.train.fit import estimates, fit_student, sample_weights
+from deepsalt.train.config import Settings
+from deepsalt.train.distil import estimates
+from deepsalt.train.fit import Fitted
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.samples import Samples
 from deepsalt.train.splits import Fold, group_folds
 from deepsalt.types import Basis
 
 Floats = NDArray[np.float64]
+Fit = Callable[[Samples, Settings], Fitted]
 
 PLS_COMPONENTS = 20
 STUDENT, PLS, MEAN = "student", f"PLS-{PLS_COMPONENTS}, clipped", "mean"
+GROUP, REGION = "group", "region"
 
 
-@dataclass(slots=True)
-class Predictions:
-    """Held-out predictions of one method, dS/m (s,), filled fold by fold."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One way to hold out: its name and folds of rows."""
 
-    salinity: Floats
-    lower: Floats | None = None
-    upper: Floats | None = None
-    remarks: NDArray[np.uint16] | None = None
-    fold: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    name: str
+    folds: list[Fold]
+
+
+def splits(samples: Samples, settings: Settings) -> list[Split]:
+    """Return the splits that a table allows: whole groups, and whole regions where there are two.
+
+    Laboratory rows that belong to a held-out region, or are the partner of a held-out site, are on
+    neither side: training rows exclude them.
+    """
+    found = []
+    if (samples.group != samples.region).any():
+        folds = group_folds(samples.group, settings.folds, settings.seed)
+        found.append(Split(GROUP, [_apart(samples, fold) for fold in folds]))
+    if np.unique(samples.region[_scored(samples)]).size > 1:
+        folds = group_folds(samples.region, settings.region_folds, settings.seed)
+        found.append(Split(REGION, [_apart(samples, fold) for fold in folds]))
+    return found
+
+
+def _scored(samples: Samples) -> NDArray[np.bool_]:
+    """Return the rows that count: labelled, of satellites where there are any."""
+    satellite = samples.satellite & samples.labelled
+    return satellite if satellite.any() else samples.labelled
+
+
+def _apart(samples: Samples, fold: Fold) -> Fold:
+    train, test = fold
+    test = test[_scored(samples)[test]]
+    hidden = np.isin(samples.site[train], samples.partner[test]) | np.isin(
+        samples.site[train], samples.site[test]
+    )
+    return train[~hidden], test
 
 
 def evaluate(
-    samples: Samples, config: TrainConfig, progress: Callable[[float], None]
+    samples: Samples,
+    settings: Settings,
+    fit: Fit,
+    *,
+    cache: Path,
+    progress: Callable[[float], None],
 ) -> tuple[Score, ...]:
-    """Score student and baselines with whole profiles, then whole regions left out.
+    """Score a method and its baselines with groups, then regions left out.
 
     Every fit - components, anchors, weights, intervals, thresholds - sees the training folds only.
 
     Parameters
     ----------
     samples
-        All views of all sources; a group's views never lie on both sides.
-    config
+        All views of all tables; a group's views never lie on both sides.
+    settings
         As for training.
+    fit
+        The method.
+    cache
+        Folder of what folds gave: a stopped run goes on, a second one is quick.
     progress
         Called with the share done, 0 to 1.
     """
+    known = splits(samples, settings)
+    total = max(sum(len(split.folds) for split in known), 1)
+    key, done = _digest(samples, settings, fit), 0
     found: list[Score] = []
-    splits = [("profile", samples.group)]
-    if (samples.region != samples.group)[~samples.simulated].any():
-        splits.append(("country", samples.region))
-    for i, (name, names) in enumerate(splits):
-        folds = group_folds(names, config.folds, config.seed)
-        held_out = _held_out(samples, config, folds)
-        progress((i + 1) / len(splits))
-        found += _score(samples, name, held_out)
+    for split in known:
+        held_out = []
+        for number, (train, test) in enumerate(split.folds):
+            path = cache / f"{key}-{split.name}-{number}.npz"
+            held_out.append(_fold(samples, settings, fit, (train, test), path))
+            done += 1
+            progress(done / total)
+        found += _scores(samples, split, held_out)
     return tuple(found)
 
 
-def _held_out(
-    samples: Samples,
-    config: TrainConfig,
-    folds: Sequence[Fold],
-) -> dict[str, Predictions]:
-    size = samples.ec.size
-    held_out = {name: Predictions(np.full(size, np.nan)) for name in (STUDENT, PLS, MEAN)}
-    student = held_out[STUDENT]
-    student.lower, student.upper = np.full((2, size), np.nan)
-    student.remarks = np.zeros(size, dtype=np.uint16)
-    fold_of = np.zeros(size, dtype=np.intp)
-    for i, (train, test) in enumerate(folds):
-        training = samples.take(train)
-        fitted = estimates(fit_student(training, config), samples.features[test])
-        student.salinity[test] = fitted.salinity
-        student.lower[test], student.upper[test] = fitted.lower, fitted.upper
-        student.remarks[test] = fitted.remarks
-        held_out[PLS].salinity[test] = _pls(training, samples, test)
-        held_out[MEAN].salinity[test] = _mean(training, samples, test, config)
-        fold_of[test] = i
-    for predictions in held_out.values():
-        predictions.fold = fold_of
-    return held_out
+def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(samples.features).tobytes())
+    for values in (samples.ec, samples.group, samples.region, samples.partner):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
+    digest.update(f"{fit.__module__}.{fit.__qualname__} {__version__}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _fold(
+    samples: Samples, settings: Settings, fit: Fit, fold: Fold, path: Path
+) -> dict[str, Floats]:
+    """Return held-out answers of one fold, from the cache where they are."""
+    try:
+        with np.load(path, allow_pickle=False) as known:
+            return {name: known[name] for name in known.files}
+    except (OSError, ValueError, EOFError, KeyError):
+        pass  # not there, or cut off by a kill: computed again
+    train, test = fold
+    training = samples.take(train)
+    answers = estimates(fit(training, settings).student, samples.features[test])
+    labelled = training.take(training.labelled)
+    found = {
+        STUDENT: np.asarray(answers.salinity, dtype=np.float64),
+        "lower": np.asarray(answers.lower, dtype=np.float64),
+        "upper": np.asarray(answers.upper, dtype=np.float64),
+        "remarks": np.asarray(answers.remarks, dtype=np.float64),
+        PLS: _pls(labelled, samples, test),
+        MEAN: _mean(labelled, samples, test),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part.npz")
+    np.savez(temporary, **found)  # type: ignore[arg-type] # names its other options in its stubs
+    temporary.replace(path)
+    return found
+
+
+def _like(training: Samples, samples: Samples, view: str) -> NDArray[np.bool_]:
+    """Return the training rows of a view; of all views where none is of this one."""
+    rows = training.view == view
+    return rows if rows.sum() > 1 else np.ones(len(training), dtype=np.bool_)
 
 
 def _pls(training: Samples, samples: Samples, test: NDArray[np.intp]) -> Floats:
     """Return PLS fitted on, and applied to, each view by itself: its best case.
 
-    SNV first derivatives, log1p(EC), predictions clipped to the training range: unclipped it
-    explodes on a gypsic horizon.
+    First differences of the common bands after SNV, log1p(EC), predictions clipped to the training
+    range: unclipped it explodes on a gypsic horizon.
     """
     out = np.full(test.size, np.nan)
     for view in np.unique(samples.view[test]):
-        rows = training.view == view
+        rows = _like(training, samples, view)
         target = np.log1p(training.ec[rows])
-        count = min(PLS_COMPONENTS, int(rows.sum()) - 1)
-        model = PLSRegression(count, scale=False).fit(
-            training.features[rows, :-LEVEL_FEATURES], target
-        )
+        inputs = np.diff(training.snv[rows].astype(np.float64), axis=1)
+        count = min(PLS_COMPONENTS, int(rows.sum()) - 1, inputs.shape[1])
+        model = PLSRegression(count, scale=False).fit(inputs, target)
         wanted = samples.view[test] == view
-        predicted = model.predict(samples.features[test[wanted], :-LEVEL_FEATURES]).ravel()
+        seen = np.diff(samples.snv[test[wanted]].astype(np.float64), axis=1)
+        predicted = model.predict(seen).ravel()
         out[wanted] = np.expm1(np.clip(predicted, target.min(), target.max()))
     return out
 
 
-def _mean(
-    training: Samples, samples: Samples, test: NDArray[np.intp], config: TrainConfig
-) -> Floats:
-    """Return the mean of log1p(EC) of the training rows of the same kind."""
-    weights = sample_weights(training, config)
+def _mean(training: Samples, samples: Samples, test: NDArray[np.intp]) -> Floats:
+    """Return the mean of log1p(EC) of the training rows of the same view."""
     out = np.empty(test.size)
-    for simulated in (False, True):
-        rows = training.simulated == simulated
-        if rows.any():
-            mean = np.average(np.log1p(training.ec[rows]), weights=weights[rows])
-            out[samples.simulated[test] == simulated] = np.expm1(mean)
+    for view in np.unique(samples.view[test]):
+        rows = _like(training, samples, view)
+        out[samples.view[test] == view] = np.expm1(np.log1p(training.ec[rows]).mean())
     return out
 
 
-def _score(samples: Samples, split: str, held_out: dict[str, Predictions]) -> list[Score]:
+def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]]) -> list[Score]:
+    tests = np.concatenate([test for _, test in split.folds])
+    fold_of = np.repeat(np.arange(len(split.folds)), [len(test) for _, test in split.folds])
+    joined = {name: np.concatenate([part[name] for part in held_out]) for name in held_out[0]}
     found = []
-    for view in dict.fromkeys(samples.view.tolist()):
-        rows = samples.view == view
-        for method, predictions in held_out.items():
-            found.append(
-                Score(
-                    method=method,
-                    spectra=describe(view),
-                    split="other mixtures" if view.startswith("simulated") else split,
-                    n=int(rows.sum()),
-                    metrics=_metrics(samples, rows, predictions),
-                )
-            )
-    # Mixtures have no country: their second evaluation would only repeat the first.
-    return [s for s in found if split == "profile" or s.split == split]
+    for view in dict.fromkeys(samples.view[tests].tolist()):
+        rows = samples.view[tests] == view
+        part = samples.take(tests[rows])
+        answers = {name: values[rows] for name, values in joined.items()}
+        for method in (STUDENT, PLS, MEAN):
+            metrics = _point(part, answers[method], fold_of[rows])
+            if method == STUDENT:
+                metrics |= _beyond(part, answers)
+            known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
+            seen = describe(view, bool(part.satellite.all()))
+            found.append(Score(method, seen, split.name, int(rows.sum()), known))
+    return found
 
 
-def describe(view: str) -> str:
-    """Return how the card names a view."""
-    if view == "laboratory":
-        return view
-    if view.startswith("simulated"):
-        return f"{view.replace('simulated', 'simulated mixtures as')} with noise"
-    return f"laboratory as {view} with noise"
-
-
-def _metrics(
-    samples: Samples, rows: NDArray[np.bool_], predictions: Predictions
-) -> dict[str, float]:
-    observed, predicted = samples.ec[rows], predictions.salinity[rows]
-    metrics = scores(observed, predicted, samples.group[rows])
+def _point(part: Samples, predicted: Floats, fold: NDArray[np.intp]) -> dict[str, float]:
+    metrics = scores(part.ec, predicted, part.group)
     by_fold = [
-        r2(np.log1p(observed[fold]), np.log1p(predicted[fold]))
-        for fold in (predictions.fold[rows] == i for i in np.unique(predictions.fold[rows]))
+        r2(np.log1p(part.ec[fold == i]), np.log1p(predicted[fold == i])) for i in np.unique(fold)
     ]
-    metrics["r2_log1p_fold_min"], metrics["r2_log1p_fold_max"] = min(by_fold), max(by_fold)
-    metrics["r2_log1p_fold_sd"] = float(np.std(by_fold))
-    if predictions.lower is not None and predictions.upper is not None:
-        metrics |= interval_scores(observed, predictions.lower[rows], predictions.upper[rows])
-    if predictions.remarks is not None:
-        for name, bit in (
-            ("out_of_domain", Basis.OUT_OF_DOMAIN),
-            ("extrapolated", Basis.EXTRAPOLATED),
-        ):
-            metrics[f"share_{name}"] = float(((predictions.remarks[rows] & int(bit)) > 0).mean())
-    return {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
+    known = [value for value in by_fold if np.isfinite(value)] or [float("nan")]
+    metrics["r2_log1p_fold_min"], metrics["r2_log1p_fold_max"] = min(known), max(known)
+    metrics["r2_log1p_fold_sd"] = float(np.std(known))
+    return metrics
+
+
+def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
+    found = interval_scores(part.ec, answers["lower"], answers["upper"])
+    remarks = answers["remarks"].astype(int)
+    for name, bit in (("out_of_domain", Basis.OUT_OF_DOMAIN), ("extrapolated", Basis.EXTRAPOLATED)):
+        found[f"share_{name}"] = float(((remarks & int(bit)) > 0).mean())
+    return found
+
+
+def describe(view: str, satellite: bool) -> str:
+    """Return how the card names a view, of a satellite table or of laboratory spectra."""
+    return view if satellite or view.endswith("laboratory") else f"laboratory as {view}"

@@ -244,4 +244,3 @@ def _assemble(
         ec_extrapolated=float(np.quantile(labelled.ec, _EXTRAPOLATED_QUANTILE)),
         quiet_below=QUIET_BELOW if quiet is not None else -1.0,
     )
-

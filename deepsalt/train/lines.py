@@ -40,7 +40,9 @@ def location_penalties(
     for name in settings.constraints:
         if name == "widening":
             continue
-        inputs, amount = line_inputs(encoder, "gypsum" if name == "gypsum_cap" else "salt", settings)
+        inputs, amount = line_inputs(
+            encoder, "gypsum" if name == "gypsum_cap" else "salt", settings
+        )
         phi = _features(inputs, anchors)
         if name == "monotone":
             found.append(monotone(phi, amount, weight=weight))

@@ -1,7 +1,6 @@
-"""`train`: from tables to weights and card."""
+"""`train`: from tables to weights, card and report."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,26 +12,29 @@ from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.card import ModelCard, Score, TrainingData
 from deepsalt.model.files import write_model
 from deepsalt.model.student import Student
-from deepsalt.simulate.optics import MixingConfig
 from deepsalt.spectral.transform import STEP_NM, common_nm
-from deepsalt.train.config import TrainConfig
-from deepsalt.train.fit import fit_student
-from deepsalt.train.network import MISSES_ABOVE, MISSES_BELOW
-from deepsalt.train.samples import (
-    Labelled,
-    Samples,
-    as_measured,
-    read_labelled,
-    simulated,
-    stack,
-    through_sensor,
+from deepsalt.train.config import Settings, TrainConfig
+from deepsalt.train.fit import Fitted, draw_views, fit_model
+from deepsalt.train.mixtures import simulated_table
+from deepsalt.train.report import write_report
+from deepsalt.train.samples import Samples
+from deepsalt.train.tables import Table, check_labels, read_training_table
+from deepsalt.train.text import (
+    INTERVAL,
+    LABORATORY_LIMITS,
+    LIMITS,
+    NORMALISATION,
+    OUTPUTS,
+    SIMULATED_LIMIT,
 )
-from deepsalt.train.text import LIMITS, NORMALISATION, OUTPUTS
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share done so far, 0 to 1."""
 
-VERSION = "1"
+VERSION = "2"
+CACHE = "cache"
+"""Folder within the model's for what a stopped run had done."""
+
 _BANDS_OF_ENMAP = 224
 
 
@@ -42,23 +44,26 @@ class TrainingSet:
 
     Parameters
     ----------
+    tables
+        As read.
     samples
-        All views of all sources, stacked.
-    data
-        Their sources, for the card.
+        All views of all tables, stacked.
     """
 
+    tables: tuple[Table, ...]
     samples: Samples
-    data: tuple[TrainingData, ...]
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
-    """Train a student, score it on held-out groups, and write weights and card.
+    """Train a model, score it on held-out groups and regions, and write weights and card.
+
+    Folds of the evaluation are kept in the model's folder: a stopped run goes on where it was, and
+    a second one with the same tables and settings only fits the model itself.
 
     Parameters
     ----------
     config
-        Tables, sizes, seed, output directory.
+        Tables, settings, output directory.
     progress
         Called before each step.
 
@@ -76,30 +81,48 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     UsageError
         scikit-learn is not installed, or the training diverged.
     """
-    report = progress or _silent
-    report("reading tables and drawing mixtures", 0.0)
+    tell = progress or _silent
+    tell("reading tables", 0.0)
     data = training_set(config)
     scores: tuple[Score, ...] = ()
     if config.evaluate:
-        report("scoring with profiles and countries left out", 0.1)
-        scores = _evaluator()(
-            data.samples, config, lambda part: report("scoring", 0.1 + 0.8 * part)
-        )
-    report("fitting on everything", 0.9)
-    student = fit_student(data.samples, config)
-    card = write_model(config.out, student, replace(_card(config, data, student), scores=scores))
-    report("done", 1.0)
+        tell("scoring with groups and regions left out", 0.05)
+        scores = _scores(config, data.samples, lambda part: tell("scoring", 0.05 + 0.85 * part))
+    tell("fitting on everything", 0.9)
+    fit = method_of(config)
+    fitted = fit(data.samples, config.settings)
+    card = replace(_card(config, data, fitted), scores=scores)
+    card = write_model(config.out, fitted.student, card)
+    write_report(config.out, card, data.tables)
+    tell("done", 1.0)
     return card
 
 
-def _evaluator() -> Callable[..., tuple[Score, ...]]:
+def method_of(config: TrainConfig) -> Callable[[Samples, Settings], Fitted]:
+    """Return what fits a method."""
+    if config.method == "deepsalt-2025":
+        from deepsalt.train.published_fit import fit_published_model
+
+        return fit_published_model
+    return fit_model
+
+
+def _scores(
+    config: TrainConfig, samples: Samples, progress: Callable[[float], None]
+) -> tuple[Score, ...]:
     try:
         from deepsalt.train.evaluate import evaluate  # scikit-learn, for the baseline
     except ModuleNotFoundError as error:
         raise UsageError(
             f"training needs {error.name} for its baselines; install deepsalt[train]"
         ) from error
-    return evaluate
+    return evaluate(
+        samples,
+        config.settings,
+        method_of(config),
+        cache=config.out / CACHE,
+        progress=progress,
+    )
 
 
 def _silent(_doing: str, _share: float) -> None:
@@ -107,53 +130,44 @@ def _silent(_doing: str, _share: float) -> None:
 
 
 def training_set(config: TrainConfig) -> TrainingSet:
-    """Read the tables, see them through the sensors, and draw the mixtures.
+    """Read the tables, see laboratory spectra through the sensors, and draw the mixtures.
 
     Raises
     ------
     FormatError
         A table that cannot be used for training.
     """
-    rng = np.random.default_rng([config.seed, 0])
-    parts: list[Samples] = []
-    data: list[TrainingData] = []
-    for table in config.lab:
-        lab = read_labelled(table)
-        data.append(lab.source)
-        parts += _views(lab, config, rng)
-    if config.mixtures:
-        mixing = MixingConfig()
-        each = -(-config.mixtures // len(config.sensors))
-        parts += [simulated(sensor, each, rng, mixing) for sensor in config.sensors]
-        data.append(_mixture_source(config, mixing))
-    return TrainingSet(stack(parts), tuple(data))
+    tables = [read_training_table(spec) for spec in config.tables]
+    check_labels([table for table in tables if table.kind != "unlabelled"])
+    if config.settings.mixtures:
+        tables.append(simulated_table(config.settings))
+    return TrainingSet(tuple(tables), draw_views(tables, config.settings))
 
 
-def _views(lab: Labelled, config: TrainConfig, rng: np.random.Generator) -> list[Samples]:
-    noisy = [
-        through_sensor(lab, sensor, rng) for sensor in config.sensors for _ in range(config.copies)
-    ]
-    return [as_measured(lab), *noisy]
-
-
-def _mixture_source(config: TrainConfig, mixing: MixingConfig) -> TrainingData:
-    settings = repr((mixing, config.mixtures, config.sensors, config.seed))
-    return TrainingData(
-        name="deepsalt.simulate.draw_mixtures(use='train')",
-        kind="simulated",
-        rows=config.mixtures,
-        groups=config.mixtures,
-        sha256=hashlib.sha256(settings.encode()).hexdigest(),
-        licence="minerals after the USGS Spectral Library Version 7 (US public domain); soils "
-        "after the ICRAF-ISRIC library (CC BY 4.0)",
-        attribution="Kokaly et al. 2017, doi:10.3133/ds1035; ICRAF and ISRIC, "
-        "doi:10.34725/DVN/MFHA9C",
+def _sources(tables: Sequence[Table]) -> tuple[TrainingData, ...]:
+    return tuple(
+        TrainingData(
+            name=table.name,
+            kind="simulated" if table.simulated else table.kind,
+            rows=int(table.labelled.sum()) if table.kind != "unlabelled" else len(table.ec),
+            groups=int(np.unique(table.group).size),
+            sha256=table.sha256,
+            licence=table.licence,
+            attribution=table.attribution,
+        )
+        for table in tables
     )
 
 
-def _card(config: TrainConfig, data: TrainingSet, student: Student) -> ModelCard:
+def _card(config: TrainConfig, data: TrainingSet, fitted: Fitted) -> ModelCard:
+    student: Student = fitted.student
     ec_max, ec_extrapolated = (float(value) for value in student.limits[:2])
-    methods = sorted({table.ec_method for table in config.lab})
+    labelled = [table for table in data.tables if table.labelled.any() and not table.simulated]
+    methods = sorted({str(m) for t in labelled for m in np.unique(t.ec_method[t.labelled])})
+    on_sites = any(table.kind == "satellite" for table in labelled)
+    limits: tuple[str, ...] = LIMITS if on_sites else LIMITS + LABORATORY_LIMITS
+    if any(table.simulated for table in data.tables):
+        limits += (SIMULATED_LIMIT,)
     return ModelCard(
         name=config.name,
         family=config.family,
@@ -163,28 +177,32 @@ def _card(config: TrainConfig, data: TrainingSet, student: Student) -> ModelCard
         band_width_nm=STEP_NM,
         normalisation=NORMALISATION,
         outputs=OUTPUTS,
-        ec_method="; ".join(methods),
-        depth="surface as the sensor sees it; the laboratory labels are of horizons of any depth",
+        ec_method="; ".join(methods) or "simulated 1:2 extract",
+        depth="surface as the sensor sees it; laboratory labels are of the depths of their samples",
         temperature="25 degrees C assumed, not stated by the source",
         ec_max=ec_max,
         ec_extrapolated=ec_extrapolated,
-        interval=f"{INTERVAL_COVERAGE:.0%} split conformal on log(EC + 0.03), "
-        f"{MISSES_ABOVE:.0%} of samples above and {MISSES_BELOW:.0%} below; predicted widths, "
-        "calibrated on regions that a member did not see; the wider of measured and simulated",
+        interval=f"{INTERVAL_COVERAGE:.0%} {INTERVAL}",
         macs_per_pixel=student.macs_per_pixel(_BANDS_OF_ENMAP),
-        data=data.data,
+        data=_sources(data.tables),
         scores=(),
-        limits=LIMITS,
-        training=_settings(config),
+        limits=limits,
+        training=_settings(config, fitted, data.tables),
         weights_sha256="",
     )
 
 
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings without machine paths."""
-    settings = asdict(config)
-    del settings["out"]
-    settings["lab"] = [{**table, "path": table["path"].name} for table in settings["lab"]]
-    for name in ("sensors", "hidden"):  # JSON knows no tuples
-        settings[name] = list(settings[name])
-    return settings
+def _settings(config: TrainConfig, fitted: Fitted, tables: Sequence[Table]) -> dict[str, Any]:
+    """Return settings and what was chosen, without machine paths."""
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value  # JSON knows no tuples
+        for name, value in asdict(config.settings).items()
+    }
+    used = [{"name": table.name, "kind": table.kind, "left_out": table.dropped} for table in tables]
+    return {
+        "method": config.method,
+        "settings": settings,
+        "tables": used,
+        "chosen": fitted.report,
+        "quiet_macs_per_pixel": fitted.student.quiet_macs_per_pixel(_BANDS_OF_ENMAP),
+    }

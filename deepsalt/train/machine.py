@@ -36,13 +36,15 @@ class Machine:
 
     def __call__(self, inputs: Floats) -> Floats:
         """Return answers (s, h) for inputs (s, k)."""
-        return self.bias + kernel(inputs, self.anchors) @ self.heads
+        answers: Floats = self.bias + kernel(inputs, self.anchors) @ self.heads
+        return answers
 
 
 def kernel(a: Floats, b: Floats) -> Floats:
     """Return 1 / sqrt(1 + |a - b|²) (s, m) of inputs (s, k) and (m, k)."""
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2.0 * a @ b.T
-    return 1.0 / np.sqrt(1.0 + np.maximum(squares, 0.0))
+    values: Floats = 1.0 / np.sqrt(1.0 + np.maximum(squares, 0.0))
+    return values
 
 
 def fit_machine(

@@ -104,7 +104,7 @@ def _optimise(
     step = 0
     for _ in range(settings.epochs):
         network.train()
-        for rows in torch.randperm(len(target)).split(batch):
+        for rows in torch.split(torch.randperm(len(target)), batch):
             noisy = z[rows] + _INPUT_NOISE * torch.randn(len(rows), z.shape[1]).to(z.device)
             value = (weights[rows] * _loss(network(noisy), target[rows])).mean()
             if not bool(torch.isfinite(value)):

@@ -62,7 +62,7 @@ class Samples:
     scene
         (s,)
     view
-        What the spectrum was seen through: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
+        What a spectrum was seen through: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
     satellite, simulated
         Whether a row comes from a satellite table; whether it is simulated (s,).
     """

@@ -91,7 +91,7 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
     """
     weights = view_weights(samples)
     encoder, quiet_encoder = fit_encoders(samples, settings)
-    inputs, noise = encoder(samples.features)
+    inputs = encoder(samples.features)[0]
     target = samples.target[:, None]
     quiet = quiet_rows(samples)
     networks: tuple[Network, ...] = ()
@@ -222,12 +222,7 @@ def cross_fit(
         out.student[test] = fit_small(part, teacher.encoder, settings)(inputs)[:, 0]
     scores = np.array(
         [
-            [
-                -np.mean(
-                    (samples.target[test] - _blend(out, weight)[test]) ** 2
-                )
-                for _, test in folds
-            ]
+            [-np.mean((samples.target[test] - _blend(out, weight)[test]) ** 2) for _, test in folds]
             for weight in NETWORK_WEIGHTS
         ]
     )
@@ -246,5 +241,3 @@ def fit_small(samples: Samples, encoder: Encoder, settings: Settings) -> Machine
     anchors = choose_anchors(inputs[quiet], samples.target[quiet], settings.anchors, settings.seed)
     weights = view_weights(samples)
     return fit_machine(anchors, inputs, samples.target[:, None], weights, settings.ridge)
-
-
