@@ -184,8 +184,9 @@ def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]
     fold_of = np.repeat(np.arange(len(split.folds)), [len(test) for _, test in split.folds])
     joined = {name: np.concatenate([part[name] for part in held_out]) for name in held_out[0]}
     found = []
-    for view in dict.fromkeys(samples.view[tests].tolist()):
-        rows = samples.view[tests] == view
+    kinds = zip(samples.view[tests].tolist(), samples.simulated[tests].tolist(), strict=True)
+    for view, simulated in dict.fromkeys(kinds):
+        rows = (samples.view[tests] == view) & (samples.simulated[tests] == simulated)
         part = samples.take(tests[rows])
         answers = {name: values[rows] for name, values in joined.items()}
         for method in (STUDENT, PLS, MEAN):
@@ -193,7 +194,7 @@ def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]
             if method == STUDENT:
                 metrics |= _beyond(part, answers)
             known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
-            seen = describe(view, bool(part.satellite.all()))
+            seen = describe(part)
             found.append(Score(method, seen, split.name, int(rows.sum()), known))
     return found
 
@@ -217,6 +218,8 @@ def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
     return found
 
 
-def describe(view: str, satellite: bool) -> str:
-    """Return how the card names a view, of a satellite table or of laboratory spectra."""
-    return view if satellite or view.endswith("laboratory") else f"laboratory as {view}"
+def describe(part: Samples) -> str:
+    """Return how the card names spectra of one view and kind."""
+    view = str(part.view[0])
+    seen = view if part.satellite.all() or view == "laboratory" else f"laboratory as {view}"
+    return f"SIMULATED {seen}" if part.simulated.all() else seen

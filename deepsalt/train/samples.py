@@ -125,7 +125,7 @@ def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> 
         np.char.add(prefix, site) if prefix else site,
         table.lab_sample,
         table.scene,
-        np.full(size, f"simulated {view}" if table.simulated else view),
+        np.full(size, view),
         np.full(size, satellite),
         np.full(size, table.simulated),
     )
