@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.predict import RESULT, predict_spectra
 from deepsalt.spectral.bands import sensor_bands
+from deepsalt.spectral.indices import shows_ice, spectral_basis
 from deepsalt.spectral.table import (
     Spectra,
     check_kind,
@@ -33,7 +34,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
         Table to write, of either kind: every column and row in the same order, then `salinity`,
         `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated) and `basis`.
     sensor
-        ``enmap``, ``prisma``, ``lab``, or a CSV file with centre and FWHM, nm. Columns belong to
+        ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
+        optionally `column`, the table's column of each band. Else columns belong to
         the nearest band within half its FWHM.
     ref
         The model.
@@ -56,7 +58,7 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     Notes
     -----
     A row is what its owner says it is: spectra are not masked as water or vegetation, as those of a
-    scene are. Both are marked OUT_OF_DOMAIN, which advises.
+    scene are. What looks like either, or like snow, is marked OUT_OF_DOMAIN, which advises.
     """
     table, out = Path(table), Path(out)
     check_kind(out)
@@ -69,7 +71,10 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
         )
     spectra = table_spectra(rows, sensor_bands(sensor), str(table))
-    result = predict_spectra(spectra.reflectance, spectra.bands, ref, spectrum_basis(spectra))
+    basis = spectrum_basis(spectra)
+    result = predict_spectra(spectra.reflectance, spectra.bands, ref, basis)
+    strange = cover_basis(spectra) & (basis == 0) * np.uint16(Basis.OUT_OF_DOMAIN)
+    result["basis"] |= strange
     added = pd.DataFrame({name: result[name] for name in RESULT.names or ()}, index=rows.index)
     write_table(pd.concat([rows, added], axis=1), out)
     return count(result)
@@ -89,6 +94,13 @@ def spectrum_basis(spectra: Spectra) -> NDArray[np.uint16]:
     return np.where(empty, int(Basis.OUTSIDE), np.where(defective, int(Basis.DEFECTIVE), 0)).astype(
         np.uint16
     )
+
+
+def cover_basis(spectra: Spectra) -> NDArray[np.uint16]:
+    """Return OUT_OF_DOMAIN for rows that look like water, vegetation or snow (rows,)."""
+    covered = spectral_basis(spectra.reflectance, spectra.bands) > 0
+    covered |= shows_ice(spectra.reflectance, spectra.bands)
+    return covered * np.uint16(Basis.OUT_OF_DOMAIN)
 
 
 def count(result: NDArray[np.void]) -> Report:

@@ -5,9 +5,9 @@ each of them. Thresholds come from the sources named beside them and were checke
 spectra: USGS library salts, ICRAF-ISRIC soils, EMIT pixels of a saline playa, EnMAP pixels of
 Potsdam.
 
-There is no spectral test for snow on purpose: to the usual ones a salt crust looks like snow,
-bright in the visible and, when wet, dark in the short-wave infrared. Snow is left to the
-provider's mask.
+No test rejects a pixel as snow on purpose: to the usual ones a salt crust looks like snow, bright in
+the visible and, when wet, dark in the short-wave infrared. Rejecting is left to the provider's mask;
+`shows_ice` looks for the absorption of ice and only advises.
 """
 
 import numpy as np
@@ -15,6 +15,19 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.types import BandTable, Basis
+
+ICE_BANDS_NM = (560.0, 955.0, 1030.0, 1085.0, 1610.0)
+"""Wavelengths that the test for ice looks at, nm."""
+
+MIN_ICE_DEPTH = 0.05
+"""Depth of the absorption of ice at 1030 nm below the line from 955 to 1085 nm.
+
+Snow of the USGS library has 0.04 to 0.18. Salts that have as much lack the other mark; the wet
+ones, epsomite and mirabilite, have 0.04.
+"""
+
+MIN_NDSI = 0.3
+"""Normalised difference of 560 and 1610 nm of snow (Hall et al. 1995 use 0.4)."""
 
 INDEX_BANDS_NM = (460.0, 560.0, 660.0, 800.0, 1610.0, 2000.0, 2100.0, 2200.0)
 """Wavelengths that the tests look at, nm."""
@@ -49,8 +62,10 @@ MIN_BRIGHTNESS = 0.05
 """Reflectance (800 nm for NDVI, 2.0-2.2 um for nCAI) below which those ratios are mostly noise."""
 
 
-def index_bands(bands: BandTable) -> tuple[NDArray[np.intp], ...]:
-    """Return, for each of `INDEX_BANDS_NM`, the positions of the bands to average.
+def index_bands(
+    bands: BandTable, wavelengths_nm: tuple[float, ...] = INDEX_BANDS_NM
+) -> tuple[NDArray[np.intp], ...]:
+    """Return, for each wavelength, the positions of the bands to average.
 
     Raises
     ------
@@ -60,7 +75,7 @@ def index_bands(bands: BandTable) -> tuple[NDArray[np.intp], ...]:
     centers = np.array(bands.centers_nm)
     usable = np.array(bands.usable)
     found = []
-    for wavelength in INDEX_BANDS_NM:
+    for wavelength in wavelengths_nm:
         distance = np.where(usable, np.abs(centers - wavelength), np.inf)
         nearest = int(distance.argmin())
         if distance[nearest] > REACH_NM:
@@ -71,6 +86,29 @@ def index_bands(bands: BandTable) -> tuple[NDArray[np.intp], ...]:
         near = np.flatnonzero(distance <= HALF_WIDTH_NM)
         found.append(near if near.size else np.array([nearest]))
     return tuple(found)
+
+
+def shows_ice(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np.bool_]:
+    """Return whether a spectrum shows the absorption of ice, as snow does (...).
+
+    Parameters
+    ----------
+    reflectance
+        Surface reflectance, unitless, NaN where missing (..., n bands).
+    bands
+        Table of the n bands; unusable ones are not looked at.
+
+    Raises
+    ------
+    FormatError
+        No usable band near one of `ICE_BANDS_NM`.
+    """
+    r560, r955, r1030, r1085, r1610 = (
+        _mean(reflectance, positions) for positions in index_bands(bands, ICE_BANDS_NM)
+    )
+    line = r955 + (r1085 - r955) * ((1030.0 - 955.0) / (1085.0 - 955.0))
+    ice: NDArray[np.bool_] = (line - r1030 > MIN_ICE_DEPTH * line) & _exceeds(r560, r1610, MIN_NDSI)
+    return ice
 
 
 def spectral_basis(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np.uint16]:

@@ -31,8 +31,11 @@ STEP_NM = 10.0
 MAX_HOLE_NM = 40.0
 """Widest run of common bands without a sensor band that is interpolated within a window, nm."""
 
-MAX_EDGE_NM = 10.0
-"""A window's outermost common bands this close to the sensor's last one take its value, nm."""
+MAX_EDGE_NM = 40.0
+"""A window's outermost common bands this close to the sensor's last one take its value, nm.
+
+EMIT's products leave out 1480-1510 nm and what lies above 2404 nm.
+"""
 
 _MARGIN_NM = 25.0  # sensor bands this far outside a window still reach its first band's response
 LEVEL_FEATURES = 2

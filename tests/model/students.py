@@ -12,27 +12,36 @@ from deepsalt.model.student import Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
 
-def tiny_student(seed: int = 0, members: int = 2, kept: int = 6, trailing: int = 3) -> Student:
+def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, quiet: int = 0) -> Student:
+    """Return a student of random weights; `quiet` anchors in the machine for quiet spectra."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int, scale: float = 0.5) -> torch.Tensor:
         return scale * torch.randn(shape, generator=generator)
 
-    rows = kept + trailing
     features = derivative_matrix().shape[0] + LEVEL_FEATURES
-    directions = torch.linalg.qr(normal(rows, 2))[0].T.contiguous()
+    directions = torch.linalg.qr(normal(5, 2))[0].T.contiguous()
     return Student(
-        components=normal(rows, features),
-        component_offset=normal(rows),
-        first=normal(members, 5, kept),
-        first_bias=normal(members, 5, 1),
-        second=normal(members, 4, 5),
-        second_bias=normal(members, 4, 1),
-        heads=normal(members, 3, 4),
-        heads_bias=normal(members, 3, 1),
+        components=normal(kept + tail, features),
+        component_offset=normal(kept + tail),
+        domain=normal(5, features),
+        domain_offset=normal(5),
+        shrinkage=normal(kept).abs(),
+        scale=torch.full((kept,), 0.3),
+        anchors=normal(7, kept),
+        heads=normal(2, 7),
+        heads_bias=torch.tensor([[-1.0], [-0.5]]),
+        quiet_components=normal(4, features, scale=0.1),
+        quiet_offset=normal(4),
+        quiet_anchors=normal(quiet, 4),
+        quiet_heads=normal(2, quiet),
+        quiet_bias=torch.tensor([[0.5], [-0.5]]),
+        nodes=torch.tensor([-1.5, 0.0, 2.0]),
+        quiet_nodes=torch.tensor([-1.0, 1.0]),
         interval=torch.tensor([1.0, 1.5]),
+        quiet_interval=torch.tensor([1.0, 1.0]),
         salt_directions=directions,
-        limits=torch.tensor([30.0, 20.0, 200.0]),
+        limits=torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05]),
     )
 
 

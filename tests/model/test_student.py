@@ -1,5 +1,7 @@
 """The student: bounds, batching, folding, missing bands."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsalt.errors import FormatError
-from deepsalt.model.student import BATCH_PX, Estimates
+from deepsalt.model.student import BATCH_PX, Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import BandTable, Basis
@@ -120,7 +122,7 @@ def test_a_sensor_without_swir_is_refused_by_the_range_it_lacks():
         (6.0,) * n,
         (True,) * n,
     )
-    with pytest.raises(FormatError, match=r"do not cover 10[0-2]0-1300 nm"):
+    with pytest.raises(FormatError, match=r"do not cover 10[4-6]0-1300 nm"):
         STUDENT.fold(vnir)
 
 
@@ -132,13 +134,57 @@ def test_too_few_bands_are_refused():
 def test_salt_directions_are_no_reason_to_doubt():
     along = 50.0 * STUDENT.salt_directions[:1].T
     assert float(STUDENT.distance(along)) == pytest.approx(0.0, abs=1e-2)
-    out = STUDENT.respond(torch.cat([along, along.flip(0)], dim=1))
-    assert (out.remarks & int(Basis.OUT_OF_DOMAIN)).tolist()[0] == 0
+    bits = STUDENT.remarks(torch.zeros(1), along, torch.zeros(1))
+    assert not int(bits) & int(Basis.OUT_OF_DOMAIN)
 
 
-def test_far_spectra_are_marked_out_of_domain():
-    away = 50.0 * torch.ones(STUDENT.components.shape[0], 1)
-    assert STUDENT.respond(away).remarks[0] & int(Basis.OUT_OF_DOMAIN)
+@pytest.mark.parametrize(
+    ("distance", "noise"), [(50.0, 0.0), (0.0, 1e4)], ids=["far off", "unlike any soil"]
+)
+def test_strange_spectra_are_marked_out_of_domain(distance, noise):
+    domain = torch.full((STUDENT.domain.shape[0], 1), distance)
+    bits = STUDENT.remarks(torch.zeros(1), domain, torch.tensor([noise]))
+    assert int(bits) & int(Basis.OUT_OF_DOMAIN)
+
+
+def test_estimates_beyond_most_labels_are_marked_extrapolated():
+    bits = STUDENT.remarks(torch.tensor([25.0, 5.0]), torch.zeros(5, 2), torch.zeros(2))
+    assert [bool(bit & int(Basis.EXTRAPOLATED)) for bit in bits.tolist()] == [True, False]
+
+
+def test_noise_draws_an_answer_towards_that_of_the_mean_spectrum():
+    components = torch.randn(9, 50, generator=torch.Generator().manual_seed(1))
+    mean = STUDENT.forward(torch.zeros(9, 1), torch.zeros(1))
+    far = [
+        (STUDENT.forward(components, torch.full((50,), noise)) - mean).abs().mean()
+        for noise in (0.0, 1.0, 100.0)
+    ]
+    assert far[0] > far[1] > far[2]
+
+
+def test_quiet_spectra_go_to_the_machine_for_them_and_loud_ones_do_not():
+    both, one = tiny_student(quiet=4), tiny_student()
+    front = soils(6, ENMAP.centers_nm).T.astype(np.float32)
+    answers = [s.fold(ENMAP).estimate(front) for s in (_gated(both, 1e9), _gated(one, 1e9))]
+    assert not np.array_equal(answers[0].salinity, answers[1].salinity)
+    closed = [s.fold(ENMAP).estimate(front) for s in (_gated(both, 0.0), _gated(one, 0.0))]
+    assert same_bits(*closed)
+
+
+def test_a_quiet_neighbour_changes_no_bit_of_a_loud_pixel():
+    student = tiny_student(quiet=4)
+    spectra = soils(40, ENMAP.centers_nm).T.astype(np.float32)
+    spectra[:, ::2] += 0.2 * np.random.default_rng(0).normal(size=(len(ENMAP), 20))
+    folded = student.fold(ENMAP)
+    noise = folded.estimate(spectra)
+    alone = folded.estimate(np.ascontiguousarray(spectra[:, ::2]))
+    assert np.array_equal(noise.salinity[::2], alone.salinity)
+
+
+def _gated(student: Student, quiet_below: float) -> Student:
+    limits = student.limits.clone()
+    limits[4] = quiet_below
+    return replace(student, limits=limits)
 
 
 def test_predicting_leaves_the_thread_setting_as_it_was():
@@ -149,4 +195,11 @@ def test_predicting_leaves_the_thread_setting_as_it_was():
 
 
 def test_cost_counts_every_product():
-    assert STUDENT.macs_per_pixel(10) == (9 + 2) * 10 + 2 * (5 * 6 + 4 * 5 + 3 * 4) + 2 * 9
+    machine = 7 * 6 + 2 * 7
+    assert STUDENT.macs_per_pixel(10) == (6 + 3 + 5 + 2) * 10 + machine + 2 * 5
+
+
+def test_the_cost_of_quiet_spectra_is_told_apart():
+    student = tiny_student(quiet=4)
+    assert student.macs_per_pixel(10) == STUDENT.macs_per_pixel(10)
+    assert student.quiet_macs_per_pixel(10) == 4 * 10 + 4 * 4 + 2 * 4
