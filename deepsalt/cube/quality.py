@@ -10,7 +10,13 @@ from deepsalt.cube.contract import check_cube, cube_bands
 from deepsalt.errors import FormatError
 from deepsalt.layers import basis_attrs
 from deepsalt.spectral.bands import select_bands
-from deepsalt.spectral.indices import index_bands, spectral_basis
+from deepsalt.spectral.indices import (
+    ICE_BANDS_NM,
+    INDEX_BANDS_NM,
+    index_bands,
+    shows_ice,
+    spectral_basis,
+)
 from deepsalt.types import BandTable, Basis
 
 MAX_MISSING_BANDS = 0.1
@@ -25,7 +31,8 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     - OUTSIDE where every usable band is missing; it then stands alone, as where the provider
       says so;
     - DEFECTIVE where more than `MAX_MISSING_BANDS` of the usable bands are missing;
-    - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_basis`.
+    - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_basis`;
+    - OUT_OF_DOMAIN, which advises, where it shows ice.
 
     A band is missing in a pixel where it holds nodata or, in float cubes, no finite number.
 
@@ -64,7 +71,7 @@ def _rules(cube: xr.Dataset) -> "_Rules":
     if not usable.size:
         raise FormatError(f"scene {cube.attrs.get('scene_id')} has no usable band")
     looked_at = np.zeros(len(bands), np.bool_)
-    for positions in index_bands(bands):
+    for positions in index_bands(bands, INDEX_BANDS_NM + ICE_BANDS_NM):
         looked_at[positions] = True
     return _Rules(
         usable=usable,
@@ -95,7 +102,9 @@ class _Rules:
         missing = np.zeros(quality.shape, np.uint16)
         for band in self.usable:
             missing += self.missing(numbers[..., band])
-        bits = quality | spectral_basis(self.reflectance(numbers), self.bands)
+        reflectance = self.reflectance(numbers)
+        bits = quality | spectral_basis(reflectance, self.bands)
+        bits[shows_ice(reflectance, self.bands)] |= np.uint16(Basis.OUT_OF_DOMAIN)
         bits[missing > MAX_MISSING_BANDS * self.usable.size] |= np.uint16(Basis.DEFECTIVE)
         outside = (missing == self.usable.size) | ((bits & np.uint16(Basis.OUTSIDE)) != 0)
         bits[outside] = np.uint16(Basis.OUTSIDE)

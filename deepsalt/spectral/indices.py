@@ -5,9 +5,9 @@ each of them. Thresholds come from the sources named beside them and were checke
 spectra: USGS library salts, ICRAF-ISRIC soils, EMIT pixels of a saline playa, EnMAP pixels of
 Potsdam.
 
-No test rejects a pixel as snow on purpose: to the usual ones a salt crust looks like snow, bright in
-the visible and, when wet, dark in the short-wave infrared. Rejecting is left to the provider's mask;
-`shows_ice` looks for the absorption of ice and only advises.
+No test rejects a pixel as snow on purpose: to the usual ones a salt crust looks like snow, bright
+in the visible and, when wet, dark in the short-wave infrared. Rejecting is left to the provider's
+mask; `shows_ice` looks for the absorption of ice and only advises.
 """
 
 import numpy as np

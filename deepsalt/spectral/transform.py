@@ -119,7 +119,7 @@ def _close_holes(wanted: NDArray[np.float64], block: NDArray[np.float64]) -> NDA
             share = (nm - below[-1]) / (above[0] - below[-1])
             left, right = (block[np.flatnonzero(wanted == at)[0]] for at in (below[-1], above[0]))
             block[i] = (1.0 - share) * left + share * right
-        elif known.size and np.abs(known - nm).min() <= MAX_EDGE_NM:
+        elif bool(below.size) != bool(above.size) and np.abs(known - nm).min() <= MAX_EDGE_NM:
             block[i] = block[np.flatnonzero(wanted == known[np.abs(known - nm).argmin()])[0]]
         else:
             later = known[known > nm]
