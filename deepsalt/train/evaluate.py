@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import logging
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +19,11 @@ from deepsalt.train.config import Settings
 from deepsalt.train.distil import estimates
 from deepsalt.train.fit import Fitted
 from deepsalt.train.metrics import interval_scores, r2, scores
-from deepsalt.train.samples import Samples
+from deepsalt.train.samples import EMPTY, Samples
 from deepsalt.train.splits import Fold, group_folds
 from deepsalt.types import Basis
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Fit = Callable[[Samples, Settings], Fitted]
@@ -26,6 +31,7 @@ Fit = Callable[[Samples, Settings], Fitted]
 PLS_COMPONENTS = 20
 STUDENT, PLS, MEAN = "student", f"PLS-{PLS_COMPONENTS}, clipped", "mean"
 GROUP, REGION = "group", "region"
+_REPORT = "report"  # in a fold's file, beside its answers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +48,23 @@ def splits(samples: Samples, settings: Settings) -> list[Split]:
     Laboratory rows that belong to a held-out region, or are the partner of a held-out site, are on
     neither side: training rows exclude them.
     """
+    scored = _scored(samples)
     found = []
-    if (samples.group != samples.region).any():
-        folds = group_folds(samples.group, settings.folds, settings.seed)
-        found.append(Split(GROUP, [_apart(samples, fold) for fold in folds]))
-    if np.unique(samples.region[_scored(samples)]).size > 1:
-        folds = group_folds(samples.region, settings.region_folds, settings.seed)
-        found.append(Split(REGION, [_apart(samples, fold) for fold in folds]))
+    differ = (samples.group != samples.region)[scored].any()
+    if differ and np.unique(samples.group[scored]).size > 1:
+        found.append(Split(GROUP, _folds(samples, samples.group, settings.folds, settings.seed)))
+    if np.unique(samples.region[scored]).size > 1:
+        count = settings.region_folds
+        found.append(Split(REGION, _folds(samples, samples.region, count, settings.seed)))
     return found
+
+
+def _folds(samples: Samples, names: NDArray[np.str_], count: int, seed: int) -> list[Fold]:
+    """Return folds of the rows that count, trained on all rows of other groups and sites."""
+    # Folds of all rows could put all satellite sites, few beside a library, into a single one.
+    rows = np.flatnonzero(_scored(samples))
+    tests = [rows[test] for _, test in group_folds(names[rows], count, seed)]
+    return [(_apart(samples, names, test), test) for test in tests]
 
 
 def _scored(samples: Samples) -> NDArray[np.bool_]:
@@ -58,13 +73,29 @@ def _scored(samples: Samples) -> NDArray[np.bool_]:
     return satellite if satellite.any() else samples.labelled
 
 
-def _apart(samples: Samples, fold: Fold) -> Fold:
-    train, test = fold
-    test = test[_scored(samples)[test]]
-    hidden = np.isin(samples.site[train], samples.partner[test]) | np.isin(
-        samples.site[train], samples.site[test]
-    )
-    return train[~hidden], test
+def _apart(samples: Samples, names: NDArray[np.str_], test: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows that share neither group, site nor laboratory sample with the test rows."""
+    partners = samples.partner[test]
+    partners = partners[partners != EMPTY]
+    hidden = np.isin(names, names[test]) | np.isin(samples.site, samples.site[test])
+    hidden |= np.isin(samples.site, partners) | np.isin(samples.partner, partners)
+    return np.flatnonzero(~hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What held-out rows said.
+
+    Parameters
+    ----------
+    scores
+        Of the method and its baselines.
+    chosen
+        What the method chose in each fold, by split: `Fitted.report`.
+    """
+
+    scores: tuple[Score, ...]
+    chosen: dict[str, list[dict[str, Any]]]
 
 
 def evaluate(
@@ -74,7 +105,7 @@ def evaluate(
     *,
     cache: Path,
     progress: Callable[[float], None],
-) -> tuple[Score, ...]:
+) -> Evaluation:
     """Score a method and its baselines with groups, then regions left out.
 
     Every fit - components, anchors, weights, intervals, thresholds - sees the training folds only.
@@ -96,21 +127,26 @@ def evaluate(
     total = max(sum(len(split.folds) for split in known), 1)
     key, done = _digest(samples, settings, fit), 0
     found: list[Score] = []
+    chosen: dict[str, list[dict[str, Any]]] = {}
     for split in known:
         held_out = []
+        chosen[split.name] = []
         for number, (train, test) in enumerate(split.folds):
             path = cache / f"{key}-{split.name}-{number}.npz"
-            held_out.append(_fold(samples, settings, fit, (train, test), path))
+            answers, report = _fold(samples, settings, fit, (train, test), path)
+            held_out.append(answers)
+            chosen[split.name].append(report)
+            logger.info("%s left out, fold %d: chose %s", split.name, number, json.dumps(report))
             done += 1
             progress(done / total)
         found += _scores(samples, split, held_out)
-    return tuple(found)
+    return Evaluation(tuple(found), chosen)
 
 
 def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(samples.features).tobytes())
-    for values in (samples.ec, samples.group, samples.region, samples.partner):
-        digest.update(np.ascontiguousarray(values).tobytes())
+    digest = hashlib.sha256()
+    for field in fields(Samples):
+        digest.update(np.ascontiguousarray(getattr(samples, field.name)).tobytes())
     digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
     digest.update(f"{fit.__module__}.{fit.__qualname__} {__version__}".encode())
     return digest.hexdigest()[:16]
@@ -118,16 +154,18 @@ def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
 
 def _fold(
     samples: Samples, settings: Settings, fit: Fit, fold: Fold, path: Path
-) -> dict[str, Floats]:
-    """Return held-out answers of one fold, from the cache where they are."""
+) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """Return held-out answers of one fold and what was chosen, from the cache where they are."""
     try:
         with np.load(path, allow_pickle=False) as known:
-            return {name: known[name] for name in known.files}
-    except (OSError, ValueError, EOFError, KeyError):
+            kept = {name: known[name] for name in known.files}
+            return kept, json.loads(str(kept.pop(_REPORT)))
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         pass  # not there, or cut off by a kill: computed again
     train, test = fold
     training = samples.take(train)
-    answers = estimates(fit(training, settings).student, samples.features[test])
+    fitted = fit(training, settings)
+    answers = estimates(fitted.student, samples.features[test])
     labelled = training.take(training.labelled)
     found = {
         STUDENT: np.asarray(answers.salinity, dtype=np.float64),
@@ -139,9 +177,10 @@ def _fold(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, **found)  # type: ignore[arg-type] # names its other options in its stubs
+    report = {_REPORT: np.array(json.dumps(fitted.report))}
+    np.savez(temporary, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
     temporary.replace(path)
-    return found
+    return found, fitted.report
 
 
 def _like(training: Samples, samples: Samples, view: str) -> NDArray[np.bool_]:

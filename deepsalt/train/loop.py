@@ -85,13 +85,18 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     tell("reading tables", 0.0)
     data = training_set(config)
     scores: tuple[Score, ...] = ()
+    chosen: dict[str, list[dict[str, Any]]] = {}
     if config.evaluate:
         tell("scoring with groups and regions left out", 0.05)
-        scores = _scores(config, data.samples, lambda part: tell("scoring", 0.05 + 0.85 * part))
+        scores, chosen = _scores(
+            config, data.samples, lambda part: tell("scoring", 0.05 + 0.85 * part)
+        )
     tell("fitting on everything", 0.9)
     fit = method_of(config)
     fitted = fit(data.samples, config.settings)
-    card = replace(_card(config, data, fitted), scores=scores)
+    card = _card(config, data, fitted)
+    training = card.training | {"chosen_per_fold": chosen}
+    card = replace(card, scores=scores, training=training)
     card = write_model(config.out, fitted.student, card)
     write_report(config.out, card, data.tables)
     tell("done", 1.0)
@@ -109,20 +114,21 @@ def method_of(config: TrainConfig) -> Callable[[Samples, Settings], Fitted]:
 
 def _scores(
     config: TrainConfig, samples: Samples, progress: Callable[[float], None]
-) -> tuple[Score, ...]:
+) -> tuple[tuple[Score, ...], dict[str, list[dict[str, Any]]]]:
     try:
         from deepsalt.train.evaluate import evaluate  # scikit-learn, for the baseline
     except ModuleNotFoundError as error:
         raise UsageError(
             f"training needs {error.name} for its baselines; install deepsalt[train]"
         ) from error
-    return evaluate(
+    found = evaluate(
         samples,
         config.settings,
         method_of(config),
         cache=config.out / CACHE,
         progress=progress,
     )
+    return found.scores, found.chosen
 
 
 def _silent(_doing: str, _share: float) -> None:

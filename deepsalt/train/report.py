@@ -1,8 +1,9 @@
 """The training report: what was read, chosen and scored, as a page of text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from deepsalt.errors import ModelError
 from deepsalt.model.card import ModelCard, Score
@@ -57,10 +58,22 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
             "**No score for unseen regions**: the labels come from one region, or the run did not "
             "ask for scores. How the model does elsewhere is not known.",
         ]
+    lines += _weights(card.training.get("chosen_per_fold", {}))
     lines += ["", "## Chosen on held-out groups", "", "```json"]
     lines += [json.dumps(card.training["chosen"], indent=1), "```", "", "## Limits", ""]
     lines += [f"- {limit}" for limit in card.limits]
     return "\n".join(lines) + "\n"
+
+
+def _weights(chosen: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return how much each fold of the evaluation trusted the laboratory."""
+    lines = []
+    for split, reports in chosen.items():
+        weights = [f"{r['laboratory_weight']:g}" for r in reports if "laboratory_weight" in r]
+        if weights:
+            told = f"Weight of laboratory knowledge in each fold, {split} left out"
+            lines += ["", f"{told}: {', '.join(weights)}."]
+    return lines
 
 
 def _scores(scores: Sequence[Score]) -> list[str]:
