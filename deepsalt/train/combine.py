@@ -25,7 +25,7 @@ from deepsalt.train.alignment import align_features
 from deepsalt.train.config import Settings
 from deepsalt.train.encoder import Encoder, fit_quiet
 from deepsalt.train.machine import Machine, fit_machine
-from deepsalt.train.samples import EMPTY, Samples
+from deepsalt.train.samples import EMPTY, IN_THE_FIELD, Samples, stack
 from deepsalt.train.splits import Fold, group_folds
 from deepsalt.train.subspace import spreads
 from deepsalt.train.teacher import Teacher, fit_teacher, view_weights
@@ -40,6 +40,7 @@ SITE_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Candidates for the machine on satellite sites."""
 
 _MIN_ALIGNED = 30  # spectra on either side, for the alignment without pairs
+_MIN_LIBRARY = 30  # laboratory samples, as training needs; without some regions there may be less
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +135,10 @@ class Choice:
 
 
 def fit_combined(
-    satellite: Samples, laboratory: Samples | None, settings: Settings
+    satellite: Samples,
+    laboratory: Samples | None,
+    settings: Settings,
+    unlabelled: Samples | None = None,
 ) -> tuple[Combined, Choice]:
     """Fit on labelled satellite rows, with laboratory views where there are any.
 
@@ -146,11 +150,13 @@ def fit_combined(
         All views of laboratory samples, labelled; None: there are none.
     settings
         Candidates, folds, seed.
+    unlabelled
+        Further rows of satellite tables: their repeats tell EPO what is nuisance.
     """
     # More folds than elsewhere: sites are few, and a standard error over few folds hides gains.
     folds = group_folds(satellite.region, 2 * settings.inner_folds, settings.seed)
     components, ridge = tune_sites(satellite, folds, settings)
-    build = _Builder(satellite, laboratory, settings, components, ridge)
+    build = _Builder(satellite, laboratory, settings, components, ridge, unlabelled)
     choice = _choose(build, folds)
     every = np.arange(len(satellite))
     return build.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
@@ -165,6 +171,7 @@ class _Builder:
     settings: Settings
     components: int
     ridge: float
+    unlabelled: Samples | None = None
 
     def __post_init__(self) -> None:
         self.weights = view_weights(self.satellite)
@@ -180,7 +187,7 @@ class _Builder:
         """Fit on training rows, without laboratory rows of the test rows' regions or sites."""
         features, target = self.satellite.features[train], self.satellite.target[train]
         teacher, adaptation, centre = None, Adaptation.identity(features.shape[1]), 0.0
-        if weight:
+        if weight and self._teachable(test):
             teacher, adaptation = self.teacher(train, adaptations, test)
             known = teacher.location(adaptation(features))
             centre = float(np.average(known, weights=self.weights[train]))
@@ -204,8 +211,16 @@ class _Builder:
         allowed = self._allowed(test)
         key = (allowed.tobytes(), train.tobytes() if adaptations else b"", adaptations)
         if key not in self._known:
-            self._known[key] = self._teach(self.laboratory.take(allowed), train, adaptations)
+            more = self.unlabelled
+            if more is not None:
+                more = more.take(~np.isin(more.region, self.satellite.region[test]))
+            lab = self.laboratory.take(allowed)
+            self._known[key] = self._teach(lab, self.satellite.take(train), more, adaptations)
         return self._known[key]
+
+    def _teachable(self, test: NDArray[np.intp]) -> bool:
+        lab = self.laboratory
+        return lab is not None and np.unique(lab.site[self._allowed(test)]).size >= _MIN_LIBRARY
 
     def _allowed(self, test: NDArray[np.intp]) -> NDArray[np.bool_]:
         lab, sites = self.laboratory, self.satellite
@@ -217,15 +232,14 @@ class _Builder:
         return ~hidden
 
     def _teach(
-        self, lab: Samples, train: NDArray[np.intp], adaptations: tuple[str, ...]
+        self, lab: Samples, sat: Samples, more: Samples | None, adaptations: tuple[str, ...]
     ) -> tuple[Teacher, Adaptation]:
-        sat = self.satellite.take(train)
         adaptation = Adaptation.identity(sat.features.shape[1])
         nuisance = [name for name in adaptations if name.startswith("epo")]
         if nuisance:
             # Teachers behind it are trained on projected spectra as well.
             rank = int(nuisance[0].removeprefix("epo"))
-            adaptation = epo(_nuisance(lab, sat), rank, spreads(lab.features))
+            adaptation = epo(_nuisance(lab, sat, more), rank, spreads(lab.features))
             lab = replace(lab, features=adaptation(lab.features))
         teacher = fit_teacher(lab, self.settings)
         for name in adaptations:
@@ -235,16 +249,17 @@ class _Builder:
         return teacher, adaptation
 
 
-def _nuisance(lab: Samples, sat: Samples) -> Floats:
+def _nuisance(lab: Samples, sat: Samples, more: Samples | None) -> Floats:
     """Return what differs for reasons other than salt (m, d), each kind with the same weight."""
     parts = []
     for view in np.unique(lab.view):
-        if "in the field" in view:
+        if view.endswith(IN_THE_FIELD):
             rows = np.flatnonzero(lab.view == view)
             clean = np.flatnonzero(lab.view == "laboratory")
             _, mine, theirs = np.intersect1d(lab.site[rows], lab.site[clean], return_indices=True)
             parts.append(lab.features[rows[mine]] - lab.features[clean[theirs]])
-    parts.append(repeat_differences(sat.features, sat.site))
+    seen = sat if more is None else stack([sat, more])
+    parts.append(repeat_differences(seen.features, seen.site))
     found = [part / np.sqrt(len(part)) for part in parts if len(part)]
     if not found:
         raise FormatError("EPO needs repeat scenes of a site or augmented laboratory spectra")

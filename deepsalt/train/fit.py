@@ -1,7 +1,7 @@
 """From samples to a student: laboratory only, or satellite sites with laboratory knowledge."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,14 @@ from deepsalt.train.encoder import Encoder
 from deepsalt.train.lines import location_penalties, width_penalties
 from deepsalt.train.machine import Machine, choose_anchors
 from deepsalt.train.metrics import r2
-from deepsalt.train.samples import Samples, as_measured, in_the_field, stack, through_sensor
+from deepsalt.train.samples import (
+    IN_THE_FIELD,
+    Samples,
+    as_measured,
+    in_the_field,
+    stack,
+    through_sensor,
+)
 from deepsalt.train.tables import Table
 from deepsalt.train.teacher import (
     QUIET_BELOW,
@@ -80,12 +87,34 @@ def fit_model(samples: Samples, settings: Settings) -> Fitted:
     FormatError
         No labels, or a single group.
     """
-    labelled = samples.take(samples.labelled)
-    if not len(labelled):
+    if not samples.labelled.any():
         raise FormatError("no row has a label; nothing can be learned")
-    if labelled.satellite.any():
-        return _fit_satellite(samples, labelled, settings)
-    return _fit_laboratory(samples, labelled, settings)
+    samples, note = separable(samples)
+    labelled = samples.take(samples.labelled)
+    fit = _fit_satellite if labelled.satellite.any() else _fit_laboratory
+    fitted = fit(samples, labelled, settings)
+    return replace(fitted, report=fitted.report | note)
+
+
+def separable(samples: Samples) -> tuple[Samples, dict[str, str]]:
+    """Return samples of which parts can be held out within training, and a note where by less.
+
+    Labels of one region are held out by group, those of one group by region, else by sample.
+    """
+    counts = samples.satellite & samples.labelled
+    rows = counts if counts.any() else samples.labelled
+    by_name = {"group": samples.group, "region": samples.region, "sample": samples.site}
+    usable = [name for name, names in by_name.items() if np.unique(names[rows]).size > 1]
+    if not usable:
+        raise FormatError("all labels are of one sample; nothing can be held out, add samples")
+    chosen = {name: name if name in usable else usable[0] for name in ("group", "region")}
+    note = {
+        f"{name}s": f"only one; choices and intervals rest on {other}s held out"
+        for name, other in chosen.items()
+        if name != other
+    }
+    group, region = by_name[chosen["group"]], by_name[chosen["region"]]
+    return replace(samples, group=group, region=region), note
 
 
 def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:
@@ -183,7 +212,8 @@ def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> F
     sites = labelled.take(labelled.satellite)
     lab = labelled.take(~labelled.satellite)
     # Laboratory samples of another kind than the sites' spectra would not be a library.
-    model, choice = fit_combined(sites, lab if len(lab) else None, settings)
+    more = samples.take(samples.satellite & ~samples.labelled)
+    model, choice = fit_combined(sites, lab if len(lab) else None, settings, more)
     encoder, machine = model.sites.encoder, model.sites.machine
     inputs = encoder(sites.features)[0]
     if model.weight:
@@ -212,7 +242,7 @@ def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> F
 
 def _copy(location: Any, encoder: Encoder, samples: Samples, settings: Settings) -> Machine:
     """Return a machine that answers as the combination does, on all spectra of the sensor."""
-    seen = samples.satellite | np.char.endswith(samples.view, "in the field")
+    seen = samples.satellite | np.char.endswith(samples.view, IN_THE_FIELD)
     features = samples.features[seen]
     answers, inputs = location(features), encoder(features)[0]
     first = choose_anchors(

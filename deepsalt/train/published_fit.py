@@ -12,11 +12,11 @@ from deepsalt.train.config import Settings
 from deepsalt.train.distil import assemble, calibrated, distilled
 from deepsalt.train.domain import fit_domain
 from deepsalt.train.encoder import Encoder, fit_quiet
-from deepsalt.train.fit import Fitted
+from deepsalt.train.fit import Fitted, separable
 from deepsalt.train.machine import Machine
 from deepsalt.train.metrics import r2
 from deepsalt.train.published import Published, PublishedConfig, fit_published
-from deepsalt.train.samples import EMPTY, Samples
+from deepsalt.train.samples import EMPTY, WITH_NOISE, Samples
 from deepsalt.train.splits import group_folds
 from deepsalt.train.teacher import view_weights
 
@@ -50,18 +50,21 @@ def fit_published_samples(samples: Samples, config: PublishedConfig) -> Publishe
 
 def _seen(samples: Samples) -> NDArray[np.intp]:
     satellite = samples.satellite
-    noisy = np.char.endswith(samples.view, "with noise")
+    noisy = np.char.endswith(samples.view, WITH_NOISE)
     return np.flatnonzero(satellite if satellite.any() else noisy)
 
 
 def fit_published_model(samples: Samples, settings: Settings) -> Fitted:
     """Fit the published method and copy its student into a model of this package."""
     config = PublishedConfig(seed=settings.seed)
+    samples, note = separable(samples)
     seen = samples.take(_seen(samples))
     known = seen.take(seen.labelled)
     held_out = np.empty(len(known))
     for _, test in group_folds(known.group, settings.inner_folds, settings.seed):
+        partners = known.partner[test]
         hidden = np.isin(samples.group, known.group[test])
+        hidden |= np.isin(samples.site, partners[partners != EMPTY])
         part = fit_published_samples(samples.take(~hidden), config)
         held_out[test] = part.predict(known.snv[test])
     student = fit_published_samples(samples, config)
@@ -84,7 +87,7 @@ def fit_published_model(samples: Samples, settings: Settings) -> Fitted:
         ec_extrapolated=float(np.quantile(known.ec, _EXTRAPOLATED_QUANTILE)),
         quiet_below=-1.0,
     )
-    return Fitted(weights, {"r2_of_the_copy_with_the_transformer": round(agreement, 4)})
+    return Fitted(weights, {"r2_of_the_copy_with_the_transformer": round(agreement, 4)} | note)
 
 
 def _copied(encoder: Encoder, seen: Samples, answers: Floats) -> tuple[Machine, float]:

@@ -6,6 +6,7 @@ Only spectrum and band table become features. Names are kept for splitting and p
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -36,6 +37,9 @@ LIGHT_SD = 0.1
 
 DRIFT_NM = 0.5
 """Standard deviation of a spectrum's common band shift, nm: calibration and smile."""
+
+WITH_NOISE, IN_THE_FIELD = " with noise", " in the field"
+"""What the names of views end in that are not as clean as the sensor's bands allow."""
 
 _PARTS = 10  # groups of rows with a band shift of their own
 EMPTY = ""
@@ -106,14 +110,18 @@ def stack(parts: Sequence[Samples]) -> Samples:
 
 def as_measured(table: Table) -> Samples:
     """Return the spectra of a table as they are."""
-    view = "laboratory" if table.kind == "laboratory" else table.sensor
+    view = "laboratory" if table.kind == "laboratory" else _called(table.sensor)
     return _samples(table, table.reflectance, table.bands, view)
 
 
 def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> Samples:
     size = len(table.ec)
     satellite = table.kind != "laboratory"
-    site = np.where(table.sample == EMPTY, np.arange(size).astype(str), table.sample)
+    # Rows without a name are samples of their own, also beside those of another table.
+    numbers = np.char.add(f"{table.sha256[:8]} row ", np.arange(size).astype(str))
+    site = np.where(table.sample == EMPTY, numbers, table.sample)
+    # Pixels of one laboratory sample are looks at one site, whatever their own names.
+    site = np.where(table.lab_sample == EMPTY, site, table.lab_sample)
     prefix = f"{table.name}/" if satellite else ""
     features, snv = features_of(reflectance, bands)
     return Samples(
@@ -129,6 +137,11 @@ def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> 
         np.full(size, satellite),
         np.full(size, table.simulated),
     )
+
+
+def _called(sensor: str) -> str:
+    """Return how views name a sensor: of a band table its file's name, not where it lies."""
+    return Path(sensor).stem
 
 
 def features_of(reflectance: Floats, bands: BandTable) -> tuple[Floats, NDArray[np.float32]]:
@@ -171,7 +184,7 @@ def through_sensor(table: Table, sensor: str, rng: np.random.Generator | None = 
     if rng is not None:
         seen *= np.exp(rng.normal(0.0, LIGHT_SD, (len(table.ec), 1)))
         _add_noise(seen, bands, sensor, rng)
-    view = sensor if rng is None else f"{sensor} with noise"
+    view = _called(sensor) if rng is None else f"{_called(sensor)}{WITH_NOISE}"
     return _samples(table, seen, _covered(bands, seen), view)
 
 
@@ -196,7 +209,7 @@ def in_the_field(table: Table, sensor: str, rng: np.random.Generator) -> Samples
         column = rng.uniform(-1.0, 1.0, part.size)
         seen[part] = look_through(sky, outdoors[part], column, grid_nm=nm, bands=bands)
     _add_noise(seen, bands, sensor, rng)
-    return _samples(table, seen, _covered(bands, seen), f"{sensor} in the field")
+    return _samples(table, seen, _covered(bands, seen), f"{_called(sensor)}{IN_THE_FIELD}")
 
 
 def _respond(reflectance: Floats, source: BandTable, target: BandTable) -> Floats:

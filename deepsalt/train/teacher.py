@@ -18,7 +18,7 @@ from deepsalt.train.constraints import Penalty
 from deepsalt.train.encoder import Encoder, fit_encoder, fit_quiet
 from deepsalt.train.machine import Machine, choose_anchors, fit_machine
 from deepsalt.train.network import Network, apply_network, train_network
-from deepsalt.train.samples import Samples
+from deepsalt.train.samples import IN_THE_FIELD, WITH_NOISE, Samples
 from deepsalt.train.splits import group_folds
 
 Floats = NDArray[np.float64]
@@ -125,8 +125,8 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
 
 def quiet_rows(samples: Samples) -> NDArray[np.intp]:
     """Return one row per sample, its quietest view: as measured, else as it is (q,)."""
-    order = np.argsort([0 if "with" not in v and "in the" not in v else 1 for v in samples.view],
-                       kind="stable")  # fmt: skip
+    disturbed = [view.endswith((WITH_NOISE, IN_THE_FIELD)) for view in samples.view.tolist()]
+    order = np.argsort(disturbed, kind="stable")
     _, first = np.unique(samples.site[order], return_index=True)
     return np.sort(order[first])
 
@@ -156,7 +156,7 @@ def noise_differences(samples: Samples) -> Floats:
     """
     parts = []
     for view in np.unique(samples.view):
-        clean = view.removesuffix(" with noise")
+        clean = view.removesuffix(WITH_NOISE)
         if clean != view:
             parts.append(_paired(samples, samples.view == view, samples.view == clean))
     found = [part for part in parts if len(part)]
