@@ -46,7 +46,9 @@ HEADS = ("location", "log width")
 """What a machine answers, of log(EC + 0.03)."""
 
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
-_MAX_COMPONENT = 1e4  # beyond it the kernel is zero anyway, and squares would overflow
+# Scaled inputs are cut here, some thousand standard deviations off: the kernel is nearly zero, and
+# larger squares would lose the 1 beside them.
+_MAX_INPUT = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +193,8 @@ class Student:
         """
         ec_max = float(self.limits[0])
         location, width = answers[0], answers[1].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
-        mean = torch.zeros_like(location)
-        for node in nodes.tolist():
-            mean += _conductivity(location + node * width, ec_max).log1p_()
-        salinity = mean.div_(max(nodes.numel(), 1)).expm1_().clamp_(0.0, ec_max)
+        likely = torch.addcmul(location, nodes[:, None], width)
+        salinity = _conductivity(likely, ec_max).log1p_().mean(0).expm1_().clamp_(0.0, ec_max)
         lower = _conductivity(location - interval[0] * width, ec_max)
         upper = _conductivity(location + interval[1] * width, ec_max)
         return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity)
@@ -223,10 +223,10 @@ class Student:
 
 def _machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Tensor:
     """Return heads (2, s) on the inverse multiquadric kernel of inputs (k, s)."""
-    inputs = inputs.clamp_(-_MAX_COMPONENT, _MAX_COMPONENT)
+    inputs = inputs.clamp_(-_MAX_INPUT, _MAX_INPUT)
     size = anchors.square().sum(1, keepdim=True) + 1.0
     kernel = torch.addmm(size, anchors, inputs, alpha=-2.0)
-    kernel.add_(inputs.square().sum(0)).clamp_(min=1.0).rsqrt_()
+    kernel.add_(inputs.square().sum(0)).rsqrt_()
     return torch.addmm(bias, heads, kernel)
 
 
@@ -308,7 +308,7 @@ class FoldedStudent:
     ) -> None:
         size = numbers.shape[1]
         batch = np.ones((self.used.size, BATCH_PX), dtype=np.float32)
-        batch[:, :size] = numbers[self.used]
+        np.copyto(batch[:, :size], numbers[self.used])
         hopeless = self._fill(batch, nodata)
         *estimates, remarks = self._answer(torch.from_numpy(batch), size)
         lost = hopeless[:size]
@@ -320,11 +320,13 @@ class FoldedStudent:
 
     def _fill(self, batch: NDArray[np.float32], nodata: float | None) -> NDArray[np.bool_]:
         """Complete spectra in place; return which could not be (s,), set to a harmless number."""
-        missing = ~np.isfinite(batch)
-        if nodata is not None and np.isfinite(nodata):
-            missing |= batch == np.float32(nodata)
-        if not missing.any():
+        given = nodata is not None and np.isfinite(nodata)
+        # The sum of a batch is finite where all its values are: most batches pass in one look.
+        if np.isfinite(batch.sum()) and not (given and (batch == np.float32(nodata)).any()):
             return np.zeros(batch.shape[1], dtype=np.bool_)
+        missing = ~np.isfinite(batch)
+        if given:
+            missing |= batch == np.float32(nodata)
         fill_missing(batch, missing, self.centers_nm)
         hopeless = np.asarray(~np.isfinite(batch).all(axis=0))
         batch[:, hopeless] = 1.0
@@ -360,7 +362,7 @@ class FoldedStudent:
 
     def _centre(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (s,)."""
-        reflectance = numbers.mul_(self.gain).add_(self.offset)
+        reflectance = torch.addcmul(self.offset, numbers, self.gain, out=numbers)
         mean = self.weights @ reflectance
         # Centred first: the difference of two large moments would lose digits.
         centred = reflectance.sub_(mean)

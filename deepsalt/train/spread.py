@@ -16,7 +16,7 @@ MISSES_ABOVE = 0.05
 MISSES_BELOW = 1.0 - INTERVAL_COVERAGE - MISSES_ABOVE
 """Share of samples that may lie below the interval."""
 
-NODES = 24
+NODES = 16
 """Quantiles of the residuals over which the expectation of log(1 + EC) is taken."""
 
 _SMALL = 0.05  # log units added to |residual| before its logarithm
