@@ -16,7 +16,6 @@ from deepsalt.train.domain import fit_domain
 from deepsalt.train.encoder import Encoder
 from deepsalt.train.lines import location_penalties, width_penalties
 from deepsalt.train.machine import Machine, choose_anchors
-from deepsalt.train.metrics import r2
 from deepsalt.train.samples import (
     IN_THE_FIELD,
     Samples,
@@ -25,6 +24,7 @@ from deepsalt.train.samples import (
     stack,
     through_sensor,
 )
+from deepsalt.train.spread import smeared_r2
 from deepsalt.train.tables import Table
 from deepsalt.train.teacher import (
     QUIET_BELOW,
@@ -39,7 +39,7 @@ from deepsalt.train.teacher import (
 Floats = NDArray[np.float64]
 
 MAX_LOSS_R2 = 0.02
-"""R² of log(EC + 0.03) that the student may lose against the winner; else the winner ships."""
+"""R² of log1p(EC) that the student may lose against the winner; else the winner ships."""
 
 _EXTRAPOLATED_QUANTILE = 0.995
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
@@ -125,7 +125,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     scored = loud if loud.any() else ~loud
     target = labelled.target
     lost = {
-        name: r2(target[scored], getattr(held_out, name)[scored])
+        name: smeared_r2(labelled.ec[scored], getattr(held_out, name)[scored])
         for name in ("student", "teacher", "kernel")
     }
     quiet = quiet_rows(labelled)
@@ -143,7 +143,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     )
     plain = _quiet_reader(teacher, labelled, held_out, settings)
     report = {
-        "held_out_r2_log_ec": {name: round(value, 4) for name, value in lost.items()},
+        "held_out_r2_log1p": {name: round(value, 4) for name, value in lost.items()},
         "networks_share": share,
         "shipped": "student" if small else "winner, all samples as anchors",
         "anchors": len(anchors),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.student import EC_SHIFT
+from deepsalt.train.metrics import r2
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +51,14 @@ def expected_log1p(location: Floats, width: Floats, nodes: Floats, ec_max: float
     log_ec = np.minimum(location[:, None] + width[:, None] * nodes, ceiling)
     mean: Floats = np.log1p(np.maximum(np.exp(log_ec) - EC_SHIFT, 0.0)).mean(axis=1)
     return mean
+
+
+def smeared_r2(ec: Floats, location: Floats) -> float:
+    """Return R² of log(1 + EC) of held-out answers, smeared by their own residuals (s,)."""
+    residual = np.log(ec + EC_SHIFT) - location
+    ones = np.ones(ec.size)
+    expected = expected_log1p(location, ones, residual_nodes(residual, ones, ones), float(ec.max()))
+    return r2(np.log1p(ec), expected)
 
 
 def conformal_factor(misses: Floats, weights: Floats, outside: float) -> float:
