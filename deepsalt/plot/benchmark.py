@@ -149,7 +149,7 @@ def _scatter(axes: "Axes", block: Block) -> None:
     axes.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal")
     label = "SIMULATED " if block.part == "simulated" else ""
     axes.set_xlabel(f"{label}observed EC, dS/m", fontsize=8, color=INK)
-    axes.set_ylabel("predicted, dS/m", fontsize=8, color=INK)
+    axes.set_ylabel(f"{label}predicted, dS/m", fontsize=8, color=INK)
     score = 1 - ((seen - said) ** 2).sum() / ((seen - seen.mean()) ** 2).sum()
     seen_by = "as measured" if block.view == "laboratory" else f"through {block.view}"
     where = f"{block.size} sites" if block.size else seen_by
@@ -225,7 +225,7 @@ def learning_curve(records: Records) -> "Figure | None":
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
         axes.set_xlim(0.8 * sizes[0], 1.25 * sizes[-1])
-        axes.set_ylim(-0.3, 1.0)
+        axes.set_ylim(_bottom(simulated), 1.0)
         axes.set_xlabel("SIMULATED satellite sites trained on", fontsize=9)
         axes.set_title(f"SIMULATED {split}", fontsize=10, color=INK)
     if left is not None:
@@ -235,6 +235,12 @@ def learning_curve(records: Records) -> "Figure | None":
             handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False
         )
     return figure
+
+
+def _bottom(records: Records) -> float:
+    """Return where the R² axis starts: below all that is drawn, but not for one hopeless row."""
+    values = [float(r["metrics"]["r2_log1p"]) for r in records if r["row"] in COLORS]
+    return max(-1.0, min(values) - 0.05)
 
 
 def _curve(axes: "Axes", records: Records, row: str, color: str) -> None:
@@ -300,6 +306,7 @@ def _bars(axes: "Axes", blocks: Sequence[Block]) -> None:
     if not simulated:
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
+    axes.set_xlabel("SIMULATED region" if simulated else "country (samples)", fontsize=9)
     axes.set_ylabel(f"{'SIMULATED, ' if simulated else ''}RMSE of log(1 + EC)", fontsize=9)
     title = (
         f"SIMULATED regions without a training site, {blocks[0].size} sites elsewhere, seed 0"

@@ -18,7 +18,7 @@ from deepsalt.train.bench_data import (
     draw_training,
     simulate_world,
 )
-from deepsalt.train.bench_rows import CEILING, Answer, Budget, Row
+from deepsalt.train.bench_rows import CEILINGS, Answer, Budget, Row
 from deepsalt.train.samples import Samples, stack
 from deepsalt.train.splits import Fold
 
@@ -88,7 +88,7 @@ def cell(
     text = repr((__version__, method, row.settings, budget.published, *place))
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"
     try:
-        with np.load(path, allow_pickle=False) as known:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as known:
             return {name: known[name] for name in known.files}
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):
         pass
@@ -193,12 +193,12 @@ def _one_size(
     digest, found = world.digest(), {}
     for row in rows:
         mine = replace(budget, settings=row.settings)
-        known = ceiling if row.name == CEILING else views
+        known = ceiling if row.name in CEILINGS else views
         found[row.name] = cell(
             folder,
             row,
             budget,
-            (digest, size, row.name == CEILING),
+            (digest, size, row.name in CEILINGS),
             lambda row=row, known=known, mine=mine: row.fit(known, test, mine),  # type: ignore[misc]
         )
         tell(f"seed {seed}, {size} sites, {row.name}")
@@ -218,7 +218,7 @@ def _by_region(
     for (size, name), parts in answers.items():
         whole = joined(parts)
         for split, rows in ((KNOWN, known), (UNSEEN, ~known)):
-            if name == CEILING and split == KNOWN:
+            if name in CEILINGS and split == KNOWN:
                 continue
             answer = {k: v[rows] if v.shape == rows.shape else v for k, v in whole.items()}
             blocks.append(

@@ -162,8 +162,11 @@ def markdown(report: Record) -> str:
             here = [r for r in chosen if r["sites"] == size]
             lines += _section(f"SIMULATED {split}, {size} sites", here)
     lines += _speed(report["speed"])
-    lines += ["## Rows", "", *(f"- **{name}**: {about}" for name, about in report["rows"].items())]
-    lines += ["", "## Data", "", *(f"- {k}: `{v[:16]}`" for k, v in report["data"].items()), ""]
+    for part, rows in report["rows"].items():
+        shown = "SIMULATED part" if part == "simulated" else "real part"
+        lines += [f"## Rows of the {shown}", ""]
+        lines += [*(f"- **{name}**: {about}" for name, about in rows.items()), ""]
+    lines += ["## Data", "", *(f"- {k}: `{v[:16]}`" for k, v in report["data"].items()), ""]
     return "\n".join(lines)
 
 
@@ -295,7 +298,7 @@ def _speed(speed: Record) -> list[str]:
         *lines,
         "",
         f"{speed['ours, float32']['bands']:.0f} bands, "
-        f"{speed['ours, float32']['macs_per_pixel']:,.0f} multiplications per pixel. This processor "
-        f"{verdict} from bfloat16: the largest product runs at {gain:.2f} times float32.",
+        f"{speed['ours, float32']['macs_per_pixel']:,.0f} multiplications per pixel. This "
+        f"processor {verdict} from bfloat16: the largest product runs at {gain:.2f} times float32.",
         "",
     ]

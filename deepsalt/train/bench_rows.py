@@ -25,6 +25,8 @@ Answer = dict[str, Floats]
 PLS = "PLS-20, clipped"
 SATELLITE_ONLY = "satellite-only student"
 CEILING = "in-region ceiling"
+CEILINGS = (CEILING, "in-region ceiling, kernel ridge")
+"""Rows that train on other sites of the regions that are unseen to all others."""
 FULL = "full"
 SHIPPED = "shipped settings"
 PUBLISHED = "published method (deepsalt-2025)"
@@ -144,7 +146,8 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
         Row("control: shuffled pairs", "pairs of strangers", _shuffled, stacked),
         Row("control: permuted laboratory labels", "of the library", _permuted_library, settings),
         Row("control: random teacher", "a library with labels drawn at random", _noise, settings),
-        Row(CEILING, "ours on as many sites of the unseen regions", _sites_only, alone),
+        Row(CEILINGS[0], "ours on as many sites of the unseen regions", _sites_only, alone),
+        Row(CEILINGS[1], "the same by kernel ridge", _of_sites("kernel ridge"), settings),
     ]
     return rows
 

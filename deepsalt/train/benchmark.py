@@ -86,9 +86,9 @@ class BenchmarkConfig:
         """Return the same with few folds, rows, samples and steps: minutes instead of hours."""
         return replace(
             self,
-            settings=self.settings.quick(),
+            settings=replace(self.settings.quick(), inner_folds=4),
             published=self.published.quick(),
-            design=Design(regions=4, sites=36, library=4, sizes=(60,), seeds=2),
+            design=Design(regions=6, sites=36, library=6, sizes=(60,), seeds=2),
             folds=2,
             region_folds=2,
             profiles=240,
@@ -146,17 +146,17 @@ def run_benchmark(config: BenchmarkConfig, begin: Callable[[int], None], tell: T
     begin(count_cells(config, samples if real else None))
     blocks: list[Block] = []
     data: dict[str, str] = {}
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {}
     if real:
-        rows += real_rows(config.settings, quick=config.quick)
+        rows["real"] = real_rows(config.settings, quick=config.quick)
         folds = real_folds(samples, config.folds, config.region_folds, config.seed)
-        blocks += real_blocks(cells, samples, folds, rows, budget=budget, tell=tell)
+        blocks += real_blocks(cells, samples, folds, rows["real"], budget=budget, tell=tell)
         data |= {f"{table.name} (file)": table.sha256, "its views": digest_of(samples)}
     if simulated:
-        more = simulated_rows(config.settings, quick=config.quick)
+        rows["simulated"] = more = simulated_rows(config.settings, quick=config.quick)
         found, digests = simulated_blocks(cells, config.design, more, budget=budget, tell=tell)
-        rows, blocks, data = rows + more, blocks + found, data | digests
-    alone = {row.name for row in rows if row.satellite_only}
+        blocks, data = blocks + found, data | digests
+    alone = {row.name for row in rows.get("simulated", ()) if row.satellite_only}
     report = {
         "command": config.command,
         "version": __version__,
@@ -165,7 +165,7 @@ def run_benchmark(config: BenchmarkConfig, begin: Callable[[int], None], tell: T
         "numpy": np.__version__,
         "settings": _plain(config),
         "data": data,
-        "rows": {row.name: row.about for row in rows},
+        "rows": {part: {row.name: row.about for row in known} for part, known in rows.items()},
         "scores": score_all(blocks, alone, config.draws),
         "speed": measure_speed(samples, config.settings),
     }
