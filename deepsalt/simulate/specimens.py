@@ -88,7 +88,7 @@ class SoilBasis:
 
 
 def demo_profile(profile_id: str) -> bool:
-    """Return whether a soil profile is reserved for the demo: training must leave it out.
+    """Return whether a soil profile makes the demo's ground, and no simulated training ground.
 
     A hash decides, not the row's position, so that it holds for any extract of the library.
     """

@@ -91,7 +91,7 @@ def fit_sites(
 
 def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> tuple[int, float]:
     """Return components and ridge that held-out groups of the sites like best."""
-    weights, target = view_weights(samples), samples.target
+    weights, target = view_weights(samples, settings), samples.target
 
     def error(components: int, ridge: float) -> float:
         total = 0.0
@@ -174,7 +174,7 @@ class _Builder:
     unlabelled: Samples | None = None
 
     def __post_init__(self) -> None:
-        self.weights = view_weights(self.satellite)
+        self.weights = view_weights(self.satellite, self.settings)
         self._known: dict[tuple[object, ...], tuple[Teacher, Adaptation]] = {}
 
     def fit(

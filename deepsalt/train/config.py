@@ -58,8 +58,9 @@ class Settings:
         Weight of each; 1 counts a mean squared violation like one sample's squared residual.
     distil
         Whether the student learns from the teacher's answers beside the labels.
-    mixtures
-        Simulated sites added for training; 0: none.
+    mixtures, mixture_weight
+        Simulated pixels added to laboratory samples, 0: none; and their total weight over that
+        of these.
     folds, region_folds
         Folds by group and by region of the evaluation.
     inner_folds
@@ -89,6 +90,7 @@ class Settings:
     constraint_weight: float = 100.0
     distil: bool = True
     mixtures: int = 0
+    mixture_weight: float = 0.2
     folds: int = 5
     region_folds: int = 10
     inner_folds: int = 5
@@ -97,10 +99,11 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse settings that cannot be trained with."""
         counts = (self.components, self.anchors, self.domain, self.epochs, self.batch, *self.hidden)
-        if min(counts) < 1 or min(self.tail, self.networks, self.mixtures, self.patience) < 0:
+        shares = (self.tail, self.networks, self.mixtures, self.patience, self.mixture_weight)
+        if min(counts) < 1 or min(shares) < 0:
             raise UsageError(
                 "components, anchors, domain, epochs, batch and hidden must be at least 1; "
-                "tail, networks, mixtures and patience not negative"
+                "tail, networks, mixtures, their weight and patience not negative"
             )
         if min(self.folds, self.region_folds, self.inner_folds) < 2:
             raise UsageError("folds, region_folds and inner_folds must be at least 2")

@@ -121,7 +121,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     held_out, share = cross_fit(labelled, settings)
     teacher = fit_teacher(labelled, settings, share=share)
     inputs, noise = teacher.encoder(labelled.features)
-    loud = noise >= QUIET_BELOW
+    loud = (noise >= QUIET_BELOW) & ~labelled.pixels
     scored = loud if loud.any() else ~loud
     target = labelled.target
     lost = {
@@ -138,7 +138,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         location,
         inputs[scored],
         target[scored] - held_out.student[scored],
-        view_weights(labelled)[scored],
+        view_weights(labelled, settings)[scored],
         settings,
     )
     plain = _quiet_reader(teacher, labelled, held_out, settings)
@@ -160,7 +160,7 @@ def _distil(
     settings: Settings,
 ) -> Machine:
     """Return the student's location: labels, then the teacher's answers where they are better."""
-    weights, target = view_weights(labelled), labelled.target
+    weights, target = view_weights(labelled, settings), labelled.target
     inputs = teacher.encoder(labelled.features)[0]
     rows = [(inputs, target, weights)]
     if settings.distil:
@@ -170,7 +170,7 @@ def _distil(
         if len(unlabelled) and trust.any():
             encoded = teacher.encoder(unlabelled.features)[0]
             answers = teacher.location(unlabelled.features)
-            share = float(trust.mean()) * view_weights(unlabelled)
+            share = float(trust.mean()) * view_weights(unlabelled, settings)
             rows.append((encoded, answers, share))
     bias = float(np.average(target, weights=weights))
     penalties = location_penalties(teacher.encoder, anchors, bias, settings)
@@ -223,7 +223,7 @@ def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> F
         Machine(machine.anchors, machine.heads, machine.bias),
         inputs,
         sites.target - choice.held_out,
-        view_weights(sites),
+        view_weights(sites, settings),
         settings,
     )
     noise = encoder(samples.features[samples.satellite])[1]

@@ -15,9 +15,9 @@ from deepsalt.model.student import Student
 from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import Settings, TrainConfig
 from deepsalt.train.fit import Fitted, draw_views, fit_model
-from deepsalt.train.mixtures import simulated_table
+from deepsalt.train.mixtures import simulated_tables
 from deepsalt.train.report import write_report
-from deepsalt.train.samples import Samples
+from deepsalt.train.samples import Samples, as_mixtures, stack
 from deepsalt.train.tables import Table, check_labels, read_training_table
 from deepsalt.train.text import (
     INTERVAL,
@@ -145,9 +145,12 @@ def training_set(config: TrainConfig) -> TrainingSet:
     """
     tables = [read_training_table(spec) for spec in config.tables]
     check_labels([table for table in tables if table.kind != "unlabelled"])
+    samples = draw_views(tables, config.settings)
     if config.settings.mixtures:
-        tables.append(simulated_table(config.settings))
-    return TrainingSet(tuple(tables), draw_views(tables, config.settings))
+        drawn = simulated_tables(config.settings)
+        tables += drawn
+        samples = stack([samples, *(as_mixtures(table) for table in drawn)])
+    return TrainingSet(tuple(tables), samples)
 
 
 def _sources(tables: Sequence[Table]) -> tuple[TrainingData, ...]:

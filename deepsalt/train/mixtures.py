@@ -1,4 +1,8 @@
-"""Simulated laboratory samples for training, in the shape of a table. SIMULATED, and named so."""
+"""Simulated pixels for training: crusts as a satellite sees them. SIMULATED, and named so.
+
+They stand beside laboratory samples, which show hardly any salt: dry, sieved and mixed. Regions are
+drawn far from those that benchmarks simulate.
+"""
 
 import hashlib
 
@@ -10,29 +14,38 @@ from deepsalt.train.config import Settings
 from deepsalt.train.tables import Table
 
 _SITES = 60  # per region, as the simulator's default
-_FIRST_REGION = 1000  # far from those that benchmarks simulate
+_FIRST_REGION = 1000
 
 
-def simulated_table(settings: Settings) -> Table:
-    """Return `settings.mixtures` simulated laboratory samples of regions of their own."""
-    count = -(-settings.mixtures // _SITES)
+def simulated_tables(settings: Settings) -> list[Table]:
+    """Return `settings.mixtures` simulated pixels, shared among the sensors."""
+    each = -(-settings.mixtures // max(len(settings.sensors), 1))
+    return [
+        _table(sensor, each, number, settings) for number, sensor in enumerate(settings.sensors)
+    ]
+
+
+def _table(sensor: str, size: int, number: int, settings: Settings) -> Table:
+    count = -(-size // _SITES)
     config = SimulationConfig(sites=_SITES)
-    regions = range(_FIRST_REGION, _FIRST_REGION + count)
-    pairs = simulate_regions(config, sensor="enmap", seed=settings.seed, regions=regions)
-    rows = slice(0, settings.mixtures)
+    first = _FIRST_REGION * (number + 1)
+    regions = range(first, first + count)
+    pairs = simulate_regions(config, sensor=sensor, seed=settings.seed, regions=regions)
+    rows = slice(0, size)
     ec = pairs.ec[rows]
     empty = np.full(ec.size, "")
-    text = repr((config, settings.mixtures, settings.seed))
+    region = np.char.add("simulated ", pairs.region[rows])
+    text = repr((config, sensor, size, first, settings.seed))
     return Table(
-        name="simulated laboratory samples",
-        kind="laboratory",
-        sensor="lab",
-        bands=pairs.lab_bands,
-        reflectance=pairs.lab[rows],
+        name=f"simulated {sensor} pixels",
+        kind="satellite",
+        sensor=sensor,
+        bands=pairs.satellite_bands,
+        reflectance=pairs.satellite[rows],
         ec=ec,
-        group=np.char.add("simulated ", pairs.region[rows]),
-        region=np.char.add("simulated ", pairs.region[rows]),
-        scene=empty,
+        group=region,
+        region=region,
+        scene=pairs.scene[rows],
         sample=np.char.add("simulated ", pairs.sample[rows]),
         lab_sample=empty,
         ec_method=np.full(ec.size, pairs.ec_method),

@@ -76,7 +76,7 @@ def fit_published_model(samples: Samples, settings: Settings) -> Fitted:
         machine,
         inputs,
         known.target - held_out,
-        view_weights(known),
+        view_weights(known, settings),
         ridge=settings.width_ridge,
     )
     weights = assemble(

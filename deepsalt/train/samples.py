@@ -41,6 +41,9 @@ DRIFT_NM = 0.5
 WITH_NOISE, IN_THE_FIELD = " with noise", " in the field"
 """What the names of views end in that are not as clean as the sensor's bands allow."""
 
+PIXELS = " pixels"
+"""What the names of views end in that are simulated pixels beside laboratory samples."""
+
 _PARTS = 10  # groups of rows with a band shift of their own
 EMPTY = ""
 
@@ -92,6 +95,11 @@ class Samples:
         return np.isfinite(self.ec)
 
     @property
+    def pixels(self) -> NDArray[np.bool_]:
+        """Which rows are simulated pixels among laboratory samples (s,)."""
+        return np.char.endswith(self.view, PIXELS)
+
+    @property
     def target(self) -> Floats:
         """log(EC + 0.03) (s,)."""
         return np.log(self.ec + EC_SHIFT)
@@ -112,6 +120,12 @@ def as_measured(table: Table) -> Samples:
     """Return the spectra of a table as they are."""
     view = "laboratory" if table.kind == "laboratory" else _called(table.sensor)
     return _samples(table, table.reflectance, table.bands, view)
+
+
+def as_mixtures(table: Table) -> Samples:
+    """Return simulated pixels as helpers of laboratory samples: on no satellite's side."""
+    pixels = _samples(table, table.reflectance, table.bands, f"{table.sensor}{PIXELS}")
+    return replace(pixels, satellite=np.zeros(len(pixels), dtype=np.bool_))
 
 
 def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> Samples:

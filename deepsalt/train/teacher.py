@@ -89,7 +89,7 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
     share
         Share of the networks; None: no networks are trained.
     """
-    weights = view_weights(samples)
+    weights = view_weights(samples, settings)
     encoder, quiet_encoder = fit_encoders(samples, settings)
     inputs = encoder(samples.features)[0]
     target = samples.target[:, None]
@@ -109,7 +109,9 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
             )
             for number in range(settings.networks)
         )
-    noisy = fit_machine(inputs[quiet], inputs, target, weights, settings.ridge)
+    # Every sample is an anchor: by its quietest view, or as the simulator shows it.
+    anchors = np.concatenate([inputs[quiet], inputs[samples.pixels]])
+    noisy = fit_machine(anchors, inputs, target, weights, settings.ridge)
     plain = quiet_encoder(samples.features[quiet])[0]
     ones = np.ones(len(plain))
     return Teacher(
@@ -127,14 +129,21 @@ def quiet_rows(samples: Samples) -> NDArray[np.intp]:
     """Return one row per sample, its quietest view: as measured, else as it is (q,)."""
     disturbed = [view.endswith((WITH_NOISE, IN_THE_FIELD)) for view in samples.view.tolist()]
     order = np.argsort(disturbed, kind="stable")
+    order = order[~samples.pixels[order]]
     _, first = np.unique(samples.site[order], return_index=True)
     return np.sort(order[first])
 
 
-def view_weights(samples: Samples) -> Floats:
-    """Return weights (s,) with which each sample counts once, however often it is seen."""
+def view_weights(samples: Samples, settings: Settings) -> Floats:
+    """Return weights (s,) with which each sample counts once, however often it is seen.
+
+    Simulated pixels beside laboratory samples weigh `mixture_weight` of these together.
+    """
     _, index, counts = np.unique(samples.site, return_inverse=True, return_counts=True)
     weights: Floats = 1.0 / counts[index]
+    drawn = samples.pixels
+    if drawn.any() and not drawn.all():
+        weights[drawn] *= settings.mixture_weight * weights[~drawn].sum() / weights[drawn].sum()
     return weights
 
 
@@ -239,5 +248,5 @@ def fit_small(samples: Samples, encoder: Encoder, settings: Settings) -> Machine
     inputs = encoder(samples.features)[0]
     quiet = quiet_rows(samples)
     anchors = choose_anchors(inputs[quiet], samples.target[quiet], settings.anchors, settings.seed)
-    weights = view_weights(samples)
+    weights = view_weights(samples, settings)
     return fit_machine(anchors, inputs, samples.target[:, None], weights, settings.ridge)

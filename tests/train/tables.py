@@ -1,16 +1,28 @@
-"""Small laboratory tables of generated spectra, for tests of training."""
+"""Small tables of generated and simulated spectra, for tests of training."""
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from deepsalt.simulate.config import SimulationConfig
+from deepsalt.simulate.pairs import SimulatedPairs
+from deepsalt.simulate.regions import simulate_regions
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.train.config import LabTable, TrainConfig
+from deepsalt.train.config import Settings, TrainConfig
+from deepsalt.train.fit import draw_views
+from deepsalt.train.samples import Samples
+from deepsalt.train.tables import Table, TableSpec
+from deepsalt.types import BandTable
 from tests.model.students import soils
 
-LAB = sensor_bands("lab")
+LAB, ENMAP = sensor_bands("lab"), sensor_bands("enmap")
+
+QUICK = replace(Settings().quick(), adaptations=(), weights=(0.0, 0.3, 1.0))
+"""Settings with which a tiny table trains in about a second."""
 
 
 def lab_frame(rows: int = 90, profiles: int = 30, seed: int = 0) -> pd.DataFrame:
@@ -18,11 +30,8 @@ def lab_frame(rows: int = 90, profiles: int = 30, seed: int = 0) -> pd.DataFrame
     rng = np.random.default_rng(seed)
     profile = np.arange(rows) % profiles
     ec = np.exp(rng.normal(-2.0, 1.2, profiles))[profile] * np.exp(rng.normal(0, 0.1, rows))
-    centers = np.array(LAB.centers_nm)
-    dip = np.exp(-0.5 * ((centers - 2200.0) / 25.0) ** 2)
-    spectra = soils(rows, LAB.centers_nm, seed) * np.exp(-0.1 * np.log(ec / 0.05)[:, None] * dip)
-    table = pd.DataFrame(spectra, columns=[f"r{center:.0f}" for center in centers])
-    return table.assign(
+    return _spectra(ec, LAB, seed).assign(
+        sample_id=[f"{seed}-{row:03d}" for row in range(rows)],
         profile_id=[f"P{p:02d}" for p in profile],
         country=[f"C{p % 6}" for p in profile],
         ec_ds_m=ec,
@@ -31,13 +40,92 @@ def lab_frame(rows: int = 90, profiles: int = 30, seed: int = 0) -> pd.DataFrame
     )
 
 
+def site_frame(
+    rows: int = 60, regions: int = 6, seed: int = 1, bands: BandTable = ENMAP
+) -> pd.DataFrame:
+    """Satellite sites of several regions, as `lab_frame`, with a little noise."""
+    rng = np.random.default_rng(seed)
+    ec = np.exp(rng.normal(-1.0, 1.2, rows))
+    table = _spectra(ec, bands, seed)
+    table += rng.normal(0.0, 0.002, table.shape)
+    return table.assign(
+        sample_id=[f"S{row:03d}" for row in range(rows)],
+        site=[f"S{row:03d}" for row in range(rows)],
+        region=[f"R{row % regions}" for row in range(rows)],
+        ec_ds_m=ec,
+    )
+
+
+def _spectra(ec: NDArray[np.float64], bands: BandTable, seed: int) -> pd.DataFrame:
+    centers = np.array(bands.centers_nm)
+    dip = np.exp(-0.5 * ((centers - 2200.0) / 25.0) ** 2)
+    shown = np.exp(-0.1 * np.log(ec / 0.05)[:, None] * dip)
+    spectra = soils(len(ec), bands.centers_nm, seed) * shown
+    return pd.DataFrame(spectra, columns=[f"r{center:.7g}" for center in centers])
+
+
 def write(folder: Path, table: pd.DataFrame, name: str = "lab.csv") -> Path:
     path = folder / name
     table.to_csv(path, index=False)
     return path
 
 
-def config(path: Path, out: Path, **changes: object) -> TrainConfig:
-    table = LabTable(path, region="country", suspect="ec_suspect")
-    quick = TrainConfig(lab=(table,), out=out, mixtures=0).quick()
-    return replace(quick, sensors=("enmap",), **changes)  # type: ignore[arg-type]
+def config(path: Path, out: Path, *, evaluate: bool = True, **changes: object) -> TrainConfig:
+    """Return a quick training on one laboratory table; `changes` are of the settings."""
+    settings = replace(QUICK, **changes)  # type: ignore[arg-type]
+    return TrainConfig((TableSpec(path, "laboratory"),), out, settings=settings, evaluate=evaluate)
+
+
+@lru_cache(maxsize=32)
+def regions(
+    count: int, sites: int, *, seed: int = 0, first: int = 0, sensor: str = "enmap", looks: int = 1
+) -> SimulatedPairs:
+    """Return simulated regions from index `first` on."""
+    indices = range(first, first + count)
+    setting = SimulationConfig(sites=sites)
+    return simulate_regions(setting, sensor=sensor, seed=seed, repeats=looks, regions=indices)
+
+
+def satellite_table(pairs: SimulatedPairs, *, paired: bool = False) -> Table:
+    empty = np.full(len(pairs.ec), "")
+    return replace(
+        laboratory_table(pairs, pairs.ec),
+        name="sites.csv",
+        kind="satellite",
+        sensor="enmap",
+        bands=pairs.satellite_bands,
+        reflectance=pairs.satellite,
+        lab_sample=pairs.sample if paired else empty,
+    )
+
+
+def laboratory_table(pairs: SimulatedPairs, ec: NDArray[np.float64]) -> Table:
+    """Return the laboratory spectra of simulated pairs, with these labels, dS/m."""
+    empty = np.full(len(pairs.ec), "")
+    return Table(
+        name="library.csv",
+        kind="laboratory",
+        sensor="lab",
+        bands=pairs.lab_bands,
+        reflectance=pairs.lab,
+        ec=ec,
+        group=pairs.region,
+        region=pairs.region,
+        scene=pairs.scene,
+        sample=pairs.sample,
+        lab_sample=empty,
+        ec_method=np.full(len(pairs.ec), pairs.ec_method),
+        simulated=True,
+        sha256="0" * 64,
+        licence="not stated",
+        attribution="",
+        dropped={},
+        warnings=(),
+    )
+
+
+@lru_cache(maxsize=8)
+def library_views(count: int = 4, sites: int = 20, seed: int = 0) -> Samples:
+    """Return all views of a simulated library, as training sees it."""
+    pairs = regions(count, sites, seed=seed, first=100)
+    return draw_views([laboratory_table(pairs, pairs.ec)], QUICK)

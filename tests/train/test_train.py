@@ -1,5 +1,6 @@
-"""Training from tables: repeatable, without leaks, refusing what cannot be trained on."""
+"""Training from tables: repeatable, resumable, without leaks, from any mix of tables."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,27 @@ import pytest
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.predict import predict_spectra
-from deepsalt.simulate.spectra import demo_profile
-from deepsalt.train.config import LabTable, TrainConfig
-from deepsalt.train.fit import conformal_factor, estimates, fit_student, sample_weights
+from deepsalt.train import evaluate as evaluation
+from deepsalt.train import loop
+from deepsalt.train.config import TrainConfig
+from deepsalt.train.distil import estimates
+from deepsalt.train.evaluate import splits
+from deepsalt.train.fit import draw_views, fit_model
 from deepsalt.train.loop import train, training_set
-from deepsalt.train.samples import as_measured, read_labelled, through_sensor
-from tests.train.tables import LAB, config, lab_frame, write
+from deepsalt.train.report import REPORT_FILE
+from deepsalt.train.samples import stack
+from deepsalt.train.tables import TableSpec
+from tests.train.tables import (
+    LAB,
+    QUICK,
+    config,
+    lab_frame,
+    laboratory_table,
+    regions,
+    satellite_table,
+    site_frame,
+    write,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +41,27 @@ def table(tmp_path_factory):
 def trained(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("model")
     steps = []
-    card = train(config(table, out, epochs=60), lambda doing, share: steps.append((doing, share)))
+    card = train(config(table, out), lambda doing, share: steps.append((doing, share)))
     return card, out, steps
+
+
+def sites_config(folder, frame, **changes):
+    spec = TableSpec(write(folder, frame, "sites.csv"), "satellite", "enmap", group="site")
+    return TrainConfig((spec,), folder / "out", settings=replace(QUICK, **changes))
+
+
+def digest(path, out, **changes):
+    return train(config(path, out, evaluate=False, **changes)).weights_sha256
 
 
 def test_what_was_trained_loads_and_predicts(trained):
     _, out, _ = trained
     rows = lab_frame(seed=5)
-    spectra = rows[[f"r{nm:.0f}" for nm in LAB.centers_nm]].to_numpy()
+    spectra = rows[[f"r{nm:.7g}" for nm in LAB.centers_nm]].to_numpy()
     result = predict_spectra(spectra, LAB, model_ref(out))
     known = np.corrcoef(np.log(rows.ec_ds_m + 0.03), np.log(result["salinity"] + 0.03))[0, 1]
     assert known > 0.5
+    assert load_student(model_ref(out)).limits.shape == (5,)
 
 
 def test_the_card_on_disk_is_the_card_returned(trained):
@@ -43,21 +69,39 @@ def test_the_card_on_disk_is_the_card_returned(trained):
     assert model_card(model_ref(out)) == card
 
 
-def test_the_card_scores_profiles_and_countries_with_baselines(trained):
+def test_the_card_scores_groups_and_regions_with_baselines(trained):
     card, _, _ = trained
-    assert {score.split for score in card.scores} == {"profile", "country"}
+    assert {score.split for score in card.scores} == {"group", "region"}
     assert {score.method for score in card.scores} == {"student", "PLS-20, clipped", "mean"}
     assert {score.spectra for score in card.scores} == {
         "laboratory",
+        "laboratory as enmap",
         "laboratory as enmap with noise",
     }
 
 
-def test_the_card_names_its_data_without_machine_paths(trained, table):
-    card, _, _ = trained
+def test_neither_card_nor_report_holds_a_path_of_this_machine(trained, table):
+    card, out, _ = trained
     assert card.data[0].name == "lab.csv"
-    assert card.data[0].groups < 30  # some profiles belong to the demo
-    assert str(table.parent) not in card.to_json()
+    for text in (card.to_json(), (out / REPORT_FILE).read_text("utf-8")):
+        assert str(table.parent) not in text
+        assert str(out) not in text
+
+
+def test_the_band_table_of_a_sensor_is_named_without_its_path(tmp_path):
+    frame = site_frame(bands=LAB).assign(site=[f"S{row:03d}" for row in range(60)])
+    bands = tmp_path / "own sensor.csv"
+    rows = zip(LAB.centers_nm, LAB.fwhm_nm, strict=True)
+    lines = [f"r{center:.7g},{center},{fwhm}" for center, fwhm in rows]
+    bands.write_text("\n".join(["column,center_nm,fwhm_nm", *lines]))
+    path = write(tmp_path, frame, "sites.csv")
+    specs = (
+        TableSpec(path, "satellite", str(bands)),
+        TableSpec(write(tmp_path, lab_frame()), "laboratory"),
+    )
+    card = train(TrainConfig(specs, tmp_path / "out", settings=QUICK))
+    assert str(tmp_path) not in card.to_json()
+    assert {score.spectra for score in card.scores} == {"own sensor"}
 
 
 def test_progress_is_told_and_grows(trained):
@@ -65,177 +109,283 @@ def test_progress_is_told_and_grows(trained):
     shares = [share for _, share in steps]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len(shares) > 6
 
 
-def test_one_seed_gives_one_set_of_weights(table, tmp_path):
-    digests = {
-        train(config(table, tmp_path / str(i), evaluate=False)).weights_sha256 for i in range(2)
-    }
-    assert len(digests) == 1
+def test_one_seed_gives_one_set_of_weights_and_another_seed_others(table, tmp_path):
+    first, again = (digest(table, tmp_path / name, networks=1, epochs=2) for name in "ab")
+    other = digest(table, tmp_path / "c", networks=1, epochs=2, seed=1)
+    assert first == again
+    assert first != other
 
 
-def test_another_seed_gives_other_weights(table, tmp_path):
-    cards = [train(config(table, tmp_path / str(i), evaluate=False, seed=i)) for i in range(2)]
-    assert cards[0].weights_sha256 != cards[1].weights_sha256
+def test_chemistry_depth_and_places_do_not_enter(table, tmp_path):
+    path = write(tmp_path, lab_frame().assign(clay_pct=-1.0, depth=7.0, lon=9.0, ph="sour"))
+    assert digest(table, tmp_path / "a") == digest(path, tmp_path / "b")
+
+
+def test_suspect_rows_change_nothing(tmp_path):
+    frame = lab_frame()
+    frame.loc[:9, "ec_suspect"] = True
+    spoilt = frame.copy()
+    spoilt.loc[:9, "ec_ds_m"] = 300.0
+    paths = (
+        write(tmp_path, part, f"{i}.csv") for i, part in enumerate((frame, spoilt, frame[10:]))
+    )
+    weights = {digest(path, tmp_path / path.stem) for path in paths}
+    # The row numbers of the third table differ, its names do not.
+    assert len(weights) == 1
+
+
+def test_a_fit_does_not_look_at_rows_left_out(table, tmp_path):
+    samples = training_set(config(table, tmp_path)).samples
+    out = samples.group == samples.group[0]
+    spoilt = replace(samples, ec=np.where(out, 400.0, samples.ec))
+    one, two = (
+        estimates(fit_model(part.take(~out), QUICK).student, samples.features)
+        for part in (samples, spoilt)
+    )
+    assert np.array_equal(one.salinity, two.salinity)
+    assert np.array_equal(one.upper, two.upper)
+
+
+def test_scores_do_not_hang_on_the_labels_of_their_own_fold(table, tmp_path):
+    samples = training_set(config(table, tmp_path)).samples
+    split = splits(samples, QUICK)[0]
+    train_rows, test = split.folds[0]
+    spoilt = samples.ec.copy()
+    spoilt[test] = 400.0
+    found = []
+    for ec in (samples.ec, spoilt):
+        part = replace(samples, ec=ec)
+        found.append(
+            evaluation._fold(part, QUICK, fit_model, (train_rows, test), tmp_path / f"{ec[0]}.npz")
+        )
+    for name in found[0][0]:
+        assert np.array_equal(found[0][0][name], found[1][0][name]), name
+
+
+def _counted(monkeypatch):
+    fits = []
+
+    def counting(samples, settings):
+        fits.append(len(samples))
+        return fit_model(samples, settings)
+
+    monkeypatch.setattr(loop, "fit_model", counting)
+    return fits
+
+
+def test_a_second_run_uses_the_folds_of_the_first(table, tmp_path, monkeypatch):
+    fits = _counted(monkeypatch)
+    first = train(config(table, tmp_path))
+    before = len(fits)
+    second = train(config(table, tmp_path))
+    assert (before, len(fits) - before) == (5, 1)  # two splits of two folds, and the model
+    assert second == first
+
+
+def test_other_settings_do_not_use_the_folds_of_a_run(table, tmp_path, monkeypatch):
+    fits = _counted(monkeypatch)
+    train(config(table, tmp_path))
+    train(config(table, tmp_path, ridge=0.5))
+    assert len(fits) == 10
+
+
+@pytest.mark.parametrize("left", [0, 10, 0.5], ids=["empty", "head", "half"])
+def test_a_cut_off_file_of_a_fold_is_computed_again(trained, table, tmp_path, monkeypatch, left):
+    card, out, _ = trained
+    fits = _counted(monkeypatch)
+    cache = tmp_path / loop.CACHE
+    cache.mkdir()
+    for path in (out / loop.CACHE).iterdir():
+        (cache / path.name).write_bytes(path.read_bytes())
+    victim = sorted(cache.iterdir())[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: left if isinstance(left, int) else int(left * len(whole))])
+    assert train(config(table, tmp_path)).scores == card.scores
+    assert len(fits) == 2
 
 
 def test_mixtures_are_named_as_simulated(table, tmp_path):
     card = train(config(table, tmp_path, evaluate=False, mixtures=60))
     assert [source.kind for source in card.data] == ["laboratory", "simulated"]
+    assert any("SIMULATED" in limit or "imulated" in limit for limit in card.limits)
 
 
-def test_chemistry_and_places_do_not_enter(table, tmp_path):
-    other = lab_frame().assign(clay_pct=-1.0, depth=7.0, lon=9.0)
-    path = write(tmp_path, other)
-    one, two = (
-        train(config(source, tmp_path / name, evaluate=False))
-        for source, name in ((table, "a"), (path, "b"))
+def test_two_tables_of_samples_without_names_are_all_learned_from(tmp_path):
+    paths = [
+        write(tmp_path, lab_frame(seed=seed).drop(columns="sample_id"), f"{seed}.csv")
+        for seed in (0, 1)
+    ]
+    specs = tuple(TableSpec(path, "laboratory") for path in paths)
+    samples = training_set(TrainConfig(specs, tmp_path, settings=QUICK)).samples
+    assert np.unique(samples.site).size == 180
+
+
+def test_laboratory_satellite_and_unlabelled_tables_train_together(tmp_path):
+    specs = (
+        TableSpec(write(tmp_path, lab_frame()), "laboratory"),
+        TableSpec(write(tmp_path, site_frame(), "a.csv"), "satellite", "enmap"),
+        TableSpec(
+            write(tmp_path, site_frame(seed=4).drop(columns=["ec_ds_m", "region"]), "b.csv"),
+            "unlabelled",
+            "enmap",
+        ),
     )
-    assert one.weights_sha256 == two.weights_sha256
+    card = train(TrainConfig(specs, tmp_path / "out", settings=QUICK))
+    assert [source.kind for source in card.data] == ["laboratory", "satellite", "unlabelled"]
+    assert {score.spectra for score in card.scores} == {"enmap"}
 
 
-def test_the_soils_of_the_demo_are_left_out(table):
-    groups = read_labelled(LabTable(table)).group
-    assert not any(demo_profile(group) for group in groups)
+def test_the_choices_of_each_fold_are_logged_and_kept_in_card_and_report(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        card = train(sites_config(tmp_path, site_frame()))
+    kept = card.training["chosen_per_fold"]
+    assert {name: len(found) for name, found in kept.items()} == {"group": 2, "region": 2}
+    assert [fold["laboratory_weight"] for fold in kept["region"]] == [0.0, 0.0]
+    assert "region left out, fold 1: chose" in caplog.text
+    report = (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
+    assert "Weight of laboratory knowledge in each fold, region left out: 0, 0." in report
 
 
-def test_a_table_of_our_own_may_keep_them(table):
-    kept = read_labelled(LabTable(table, reserve_demo=False))
-    assert kept.source.groups == 30
+@pytest.mark.parametrize("kind", ["laboratory", "satellite"])
+def test_one_region_trains_without_a_score_for_unseen_regions(tmp_path, kind):
+    frame = lab_frame().assign(country="here") if kind == "laboratory" else site_frame(regions=1)
+    sensor = "lab" if kind == "laboratory" else "enmap"
+    group = "profile_id" if kind == "laboratory" else "site"
+    spec = TableSpec(write(tmp_path, frame), kind, sensor, group=group)
+    card = train(TrainConfig((spec,), tmp_path / "out", settings=QUICK))
+    assert {score.split for score in card.scores} == {"group"}
+    assert "No score for unseen regions" in (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
 
 
-def test_one_country_trains_without_a_score_by_country(tmp_path):
-    path = write(tmp_path, lab_frame().assign(country="here"))
-    card = train(config(path, tmp_path / "out"))
-    assert {score.split for score in card.scores} == {"profile"}
+@pytest.mark.parametrize("kind", ["laboratory", "satellite"])
+def test_one_group_trains_and_the_report_says_on_what_choices_rest(tmp_path, kind):
+    frame = lab_frame().assign(country="here") if kind == "laboratory" else site_frame(regions=1)
+    frame = frame.drop(columns=["profile_id", "site"], errors="ignore")
+    spec = TableSpec(write(tmp_path, frame), kind, "lab" if kind == "laboratory" else "enmap")
+    card = train(TrainConfig((spec,), tmp_path / "out", settings=QUICK))
+    assert card.scores == ()
+    report = (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
+    assert "No score for unseen regions" in report
+    assert "only one; choices and intervals rest on samples held out" in report
 
 
-def test_suspect_and_unlabelled_rows_are_left_out(table, tmp_path):
-    frame = lab_frame()
-    frame.loc[:9, "ec_suspect"] = True
-    frame.loc[10:19, "ec_ds_m"] = np.nan
-    path = write(tmp_path, frame)
-    full = read_labelled(LabTable(table)).ec
-    fewer = read_labelled(LabTable(path, suspect="ec_suspect")).ec
-    assert set(fewer) < set(full)
-    assert fewer.size <= full.size - 10
-
-
-def test_milli_siemens_are_converted(table, tmp_path):
-    frame = lab_frame()
-    frame["ec_ms_m"] = frame.ec_ds_m * 100
-    path = write(tmp_path, frame)
-    converted = read_labelled(LabTable(path, ec="ec_ms_m", ec_unit="mS/m")).ec
-    np.testing.assert_allclose(converted, read_labelled(LabTable(table)).ec)
-
-
-def test_a_fit_does_not_look_at_rows_left_out(table, tmp_path):
-    settings = config(table, tmp_path)
-    samples = training_set(settings).samples
-    kept = np.flatnonzero(samples.group != samples.group[0])
-    spoilt = replace(samples, ec=np.where(samples.group == samples.group[0], 400.0, samples.ec))
-    one, two = (fit_student(part.take(kept), settings) for part in (samples, spoilt))
-    assert np.array_equal(
-        estimates(one, samples.features).upper, estimates(two, samples.features).upper
+def test_partners_and_rows_of_a_held_out_region_never_reach_training(tmp_path):
+    pairs = regions(4, 12)
+    sat = replace(
+        satellite_table(pairs, paired=True),
+        group=np.char.add("site ", np.arange(48).astype(str)),
     )
+    lab = replace(laboratory_table(pairs, pairs.ec), group=np.full(48, "library"))
+    samples = draw_views([lab, sat], QUICK)
+    found = splits(samples, QUICK)
+    assert [split.name for split in found] == ["group", "region"]
+    for split in found:
+        names = getattr(samples, split.name)
+        for train_rows, test in split.folds:
+            assert samples.satellite[test].all()
+            assert not set(names[train_rows]) & set(names[test])
+            assert not set(samples.site[train_rows]) & set(samples.partner[test])
+            assert len(train_rows)
+    assert sum(len(test) for _, test in found[1].folds) == 48
 
 
-def test_intervals_hold_about_what_they_claim(table, tmp_path):
-    settings = config(table, tmp_path, epochs=60)
-    samples = training_set(settings).samples
-    fitted = estimates(fit_student(samples, settings), samples.features)
-    inside = (samples.ec >= fitted.lower - 1e-6) & (samples.ec <= fitted.upper + 1e-6)
-    assert 0.85 <= inside.mean() <= 1.0
+def test_few_sites_beside_a_large_library_are_not_all_left_out_at_once():
+    pairs, library = regions(4, 12), regions(8, 40, first=100)
+    samples = draw_views([laboratory_table(library, library.ec), satellite_table(pairs)], QUICK)
+    for train_rows, test in splits(samples, replace(QUICK, region_folds=4))[0].folds:
+        assert np.unique(samples.region[test]).size == 1
+        assert samples.satellite[train_rows].sum() == 36
 
 
-def test_noise_and_drift_change_spectra_a_little(table):
-    lab = read_labelled(LabTable(table))
-    clean = through_sensor(lab, "enmap").features
-    noisy = through_sensor(lab, "enmap", np.random.default_rng(0)).features
-    assert 0 < np.abs(noisy - clean).mean() < 0.05
-    assert np.abs(clean - as_measured(lab).features).mean() < 0.02
+def test_looks_at_one_site_lie_on_one_side_though_their_groups_differ():
+    pairs = regions(2, 12, looks=2)
+    samples = draw_views([satellite_table(pairs)], QUICK)
+    samples = replace(samples, group=samples.scene)
+    for train_rows, test in splits(samples, QUICK)[0].folds:
+        assert not set(samples.site[train_rows]) & set(samples.site[test])
 
 
-def test_mixtures_weigh_what_was_asked(table, tmp_path):
-    settings = config(table, tmp_path, mixtures=50, mixture_weight=0.25)
-    samples = training_set(settings).samples
-    weights = sample_weights(samples, settings)
-    share = weights[samples.simulated].sum() / weights[~samples.simulated].sum()
-    assert share == pytest.approx(0.25)
+def test_intervals_hold_about_what_they_claim_on_new_soils(table, tmp_path):
+    pairs = regions(6, 40, first=100)
+    samples = draw_views([laboratory_table(pairs, pairs.ec)], QUICK)
+    samples = replace(samples, group=samples.site)
+    chosen = np.random.default_rng(0).permutation(np.unique(samples.site))[:120]
+    known = np.isin(samples.site, chosen)
+    fitted = fit_model(samples.take(known), QUICK).student
+    told = estimates(fitted, samples.features[~known])
+    ec = samples.ec[~known]
+    inside = (ec >= told.lower - 1e-6) & (ec <= told.upper + 1e-6)
+    assert 0.82 <= inside.mean() <= 0.97
 
 
-@pytest.mark.parametrize(("outside", "expected"), [(0.1, 0.9), (0.03, 0.97)])
-def test_conformal_factors_leave_the_share_asked_for(outside, expected):
-    misses = np.random.default_rng(0).exponential(size=4000)
-    factor = conformal_factor(misses, np.ones(4000), outside)
-    assert (misses <= factor).mean() == pytest.approx(expected, abs=0.002)
+def test_distillation_changes_the_student():
+    samples = _library()
+    on, off = (fit_model(samples, replace(QUICK, anchors=8, distil=d)) for d in (True, False))
+    answers = [estimates(fitted.student, samples.features).salinity for fitted in (on, off)]
+    assert not np.array_equal(*answers)
 
 
-def _negative(frame):
-    frame.loc[3, "ec_ds_m"] = -1.0
+@pytest.mark.parametrize("name", ["monotone", "gypsum_cap", "widening", "smooth"])
+def test_switching_a_constraint_on_changes_held_out_predictions(name):
+    samples = _library()
+    out = np.isin(samples.region, np.unique(samples.region)[:1])
+    plain, bound = (
+        estimates(
+            fit_model(samples.take(~out), replace(QUICK, constraints=names)).student,
+            samples.features[out],
+        )
+        for names in ((), (name,))
+    )
+    assert not np.array_equal(plain.upper, bound.upper)
 
 
-def _sea(frame):
-    frame.loc[3, "ec_ds_m"] = 5000.0
+def test_unlabelled_spectra_change_a_student_that_is_distilled(monkeypatch):
+    samples = _library()
+    regions_of = np.unique(samples.region)
+    hidden = np.isin(samples.region, regions_of[:1])
+    samples = replace(samples, ec=np.where(hidden, np.nan, samples.ec))
+    monkeypatch.setattr("deepsalt.train.fit.teacher_weights", lambda answers, *_: answers * 0 + 1.0)
+    with_them, without = (
+        fit_model(part, QUICK).student.heads for part in (samples, samples.take(~hidden))
+    )
+    assert not np.array_equal(with_them, without)
 
 
-def _words(frame):
-    frame["ec_ds_m"] = "salty"
+def test_a_winner_that_the_student_cannot_follow_is_shipped_itself(monkeypatch):
+    samples = _library()
+    monkeypatch.setattr("deepsalt.train.fit.MAX_LOSS_R2", -10.0)
+    fitted = fit_model(samples, replace(QUICK, anchors=8))
+    assert fitted.report["anchors"] == np.unique(samples.site).size
+    assert fitted.report["shipped"].startswith("winner")
 
 
-def _no_group(frame):
-    frame.drop(columns="profile_id", inplace=True)
+def test_without_any_label_nothing_is_fitted():
+    samples = _library()
+    with pytest.raises(FormatError, match="no row has a label"):
+        fit_model(replace(samples, ec=samples.ec * np.nan), QUICK)
 
 
-def _few(frame):
-    frame.drop(index=range(20, 90), inplace=True)
+def test_labels_of_one_sample_are_refused():
+    samples = _library()
+    one = samples.take(samples.site == samples.site[0])
+    with pytest.raises(FormatError, match="one sample"):
+        fit_model(stack([one]), QUICK)
 
 
-def _one_group(frame):
-    frame["profile_id"] = "only"
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (_negative, "outside 0-500"),
-        (_sea, "mS/m is"),
-        (_words, "give numbers"),
-        (_no_group, "no column 'profile_id'"),
-        (_few, "at least 30"),
-        (_one_group, "one group"),
-    ],
-    ids=lambda value: value.__name__ if callable(value) else "",
-)
-def test_a_table_that_cannot_be_trained_on_is_refused(tmp_path, spoil, message):
-    frame = lab_frame()
-    spoil(frame)
-    path = write(tmp_path, frame)
-    with pytest.raises(FormatError, match=message):
-        train(config(path, tmp_path / "out"))
+def test_few_labels_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(FormatError, match="at least 30"):
+        train(config(write(tmp_path, lab_frame()[:20]), tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"members": 1}, {"epochs": 0}, {"mixtures": -1}, {"folds": 1}, {"lab": ()}],
-    ids=str,
-)
-def test_settings_without_sense_are_refused(tmp_path, changes):
-    with pytest.raises(UsageError):
-        replace(TrainConfig(lab=(LabTable(tmp_path),), out=tmp_path), **changes)
+def test_a_loss_that_is_not_finite_stops_with_step_and_samples(table, tmp_path):
+    with pytest.raises(UsageError, match=r"diverged at step \d+.*0-\d{3}, .*not finite"):
+        train(config(table, tmp_path, evaluate=False, networks=1, learning_rate=1e30))
 
 
-def test_an_unknown_unit_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="dS/m, mS/m"):
-        LabTable(tmp_path, ec_unit="S")  # type: ignore[arg-type]
-
-
-def test_spectra_that_break_training_are_reported(table, tmp_path):
-    with pytest.raises(UsageError, match="diverged"):
-        train(config(table, tmp_path, evaluate=False, learning_rate=1e30))
-
-
-def test_a_model_is_loaded_from_where_it_was_trained(trained):
-    _, out, _ = trained
-    assert load_student(model_ref(out)).limits.shape == (3,)
+def _library():
+    pairs = regions(4, 20, first=100)
+    return draw_views([laboratory_table(pairs, pairs.ec)], QUICK)
