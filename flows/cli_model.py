@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from flows.options import Json, Model
 
 if TYPE_CHECKING:
+    from deepsalt.train.tables import TableSpec
     from flows.progress import Progress
 
 _TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled")
@@ -132,22 +133,14 @@ def train(
 
     from deepsalt.train.config import Settings, TrainConfig, read_settings
     from deepsalt.train.loop import train as train_model
-    from deepsalt.train.tables import TableSpec
     from flows.model_item import write_model_item
     from flows.progress import bars
     from flows.show import card_lines
 
-    facts: dict[str, Any] = {"region": region, "ec": ec, "ec_method": ec_method}
-    facts |= {"suspect": suspect, "licence": licence, "attribution": attribution}
-    specs = [
-        replace(TableSpec.parse(text, kind, group=group, ec_unit=ec_unit), **facts)  # type: ignore[arg-type]
-        for kind, texts in (
-            ("laboratory", lab),
-            ("satellite", satellite),
-            ("unlabelled", unlabelled),
-        )
-        for text in texts or []
-    ]
+    facts = {"region": region, "ec": ec, "ec_method": ec_method, "suspect": suspect}
+    facts |= {"licence": licence, "attribution": attribution}
+    specs = _specs({"laboratory": lab, "satellite": satellite, "unlabelled": unlabelled}, facts)
+    specs = [replace(spec, group=group, ec_unit=ec_unit) for spec in specs]  # type: ignore[arg-type]
     settings = read_settings(config) if config else Settings()
     if seed is not None:
         settings = replace(settings, seed=seed)
@@ -164,6 +157,19 @@ def train(
     write_model_item(out, card)
     typer.echo("\n".join(card_lines(card)))
     typer.echo(f"model, card and report are in {out}")
+
+
+def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) -> list["TableSpec"]:
+    """Return the tables that the options name, with what all of them share."""
+    from dataclasses import replace
+
+    from deepsalt.train.tables import TableSpec
+
+    return [
+        replace(TableSpec.parse(text, kind), **facts)  # type: ignore[arg-type]
+        for kind, texts in tables.items()
+        for text in texts or []
+    ]
 
 
 def _percent(progress: "Progress") -> Callable[[str, float], None]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepsalt.errors import FormatError
+from deepsalt.model.kernel import machine
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.transform import (
     LEVEL_FEATURES,
@@ -46,9 +47,6 @@ HEADS = ("location", "log width")
 """What a machine answers, of log(EC + 0.03)."""
 
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
-# Scaled inputs are cut here, some thousand standard deviations off: the kernel is nearly zero, and
-# larger squares would lose the 1 beside them.
-_MAX_INPUT = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +175,11 @@ class Student:
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""
         inputs = components[: self.kept] / (1.0 + self.shrinkage[:, None] * noise)
-        return _machine(inputs.mul_(self.scale[:, None]), self.anchors, self.heads, self.heads_bias)
+        return machine(inputs.mul_(self.scale[:, None]), self.anchors, self.heads, self.heads_bias)
 
     def forward_quiet(self, components: Tensor) -> Tensor:
         """Return the quiet machine's answers (2, s) for its components (q, s)."""
-        return _machine(components, self.quiet_anchors, self.quiet_heads, self.quiet_bias)
+        return machine(components, self.quiet_anchors, self.quiet_heads, self.quiet_bias)
 
     def respond(
         self, answers: Tensor, nodes: Tensor, interval: Tensor
@@ -219,15 +217,6 @@ class Student:
         """Return Hotelling's T² across the salt directions (s,) of domain components (r, s)."""
         along = self.salt_directions @ domain
         return domain.square().sum(0) - along.square().sum(0)
-
-
-def _machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Tensor:
-    """Return heads (2, s) on the inverse multiquadric kernel of inputs (k, s)."""
-    inputs = inputs.clamp_(-_MAX_INPUT, _MAX_INPUT)
-    size = anchors.square().sum(1, keepdim=True) + 1.0
-    kernel = torch.addmm(size, anchors, inputs, alpha=-2.0)
-    kernel.add_(inputs.square().sum(0)).rsqrt_()
-    return torch.addmm(bias, heads, kernel)
 
 
 def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:

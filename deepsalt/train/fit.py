@@ -132,14 +132,14 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     small = lost["student"] >= lost["teacher"] - MAX_LOSS_R2
     count = settings.anchors if small else len(quiet)
     anchors = choose_anchors(inputs[quiet], target[quiet], count, settings.seed)
-    location = _distil(samples, labelled, teacher, held_out, anchors, settings)
+    location = _distil(samples, labelled, teacher, held_out, anchors=anchors, settings=settings)
     student = _reader(
         teacher.encoder,
         location,
         inputs[scored],
         target[scored] - held_out.student[scored],
         view_weights(labelled, settings)[scored],
-        settings,
+        settings=settings,
     )
     plain = _quiet_reader(teacher, labelled, held_out, settings)
     report = {
@@ -148,7 +148,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         "shipped": "student" if small else "winner, all samples as anchors",
         "anchors": len(anchors),
     }
-    return Fitted(_assemble(student, plain, samples, labelled, noise, settings), report)
+    return Fitted(_assemble(student, plain, samples, labelled, noise, settings=settings), report)
 
 
 def _distil(
@@ -156,6 +156,7 @@ def _distil(
     labelled: Samples,
     teacher: Teacher,
     held_out: HeldOut,
+    *,
     anchors: Floats,
     settings: Settings,
 ) -> Machine:
@@ -183,6 +184,7 @@ def _reader(
     inputs: Floats,
     residual: Floats,
     weights: Floats,
+    *,
     settings: Settings,
 ) -> Reader:
     return calibrated(
@@ -224,7 +226,7 @@ def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> F
         inputs,
         sites.target - choice.held_out,
         view_weights(sites, settings),
-        settings,
+        settings=settings,
     )
     noise = encoder(samples.features[samples.satellite])[1]
     report = {
@@ -236,7 +238,8 @@ def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> F
         "anchors": len(machine.anchors),
     }
     return Fitted(
-        _assemble(student, None, samples.take(samples.satellite), sites, noise, settings), report
+        _assemble(student, None, samples.take(samples.satellite), sites, noise, settings=settings),
+        report,
     )
 
 
@@ -263,6 +266,7 @@ def _assemble(
     samples: Samples,
     labelled: Samples,
     noise: Floats,
+    *,
     settings: Settings,
 ) -> Student:
     domain = fit_domain(samples.features, noise, settings.domain)
