@@ -172,7 +172,7 @@ def simulated_blocks(
         test = stack(parts)
         tests.append((test, len(parts[0])))
         for size in design.sizes:
-            found = _one_size(folder, world, test, rows, (seed, size), budget, tell)
+            found = _one_size(folder, world, test, rows, (seed, size), budget=budget, tell=tell)
             for name, answer in found.items():
                 answers.setdefault((size, name), []).append(answer)
     return _by_region(answers, tests), digests
@@ -184,6 +184,7 @@ def _one_size(
     test: Samples,
     rows: Sequence[Row],
     place: tuple[int, int],
+    *,
     budget: Budget,
     tell: Told,
 ) -> dict[str, Answer]:
