@@ -157,7 +157,8 @@ def _fold(
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Return held-out answers of one fold and what was chosen, from the cache where they are."""
     try:
-        with np.load(path, allow_pickle=False) as known:
+        # Opened here: np.load leaves a broken archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as known:
             kept = {name: known[name] for name in known.files}
             return kept, json.loads(str(kept.pop(_REPORT)))
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
