@@ -13,8 +13,9 @@ from deepsalt.train.combine import fit_combined
 from deepsalt.train.config import ADAPTATIONS, CONSTRAINTS, Settings
 from deepsalt.train.distil import estimates
 from deepsalt.train.fit import fit_model
+from deepsalt.train.mixtures import simulated_tables
 from deepsalt.train.published import PublishedConfig, fit_published
-from deepsalt.train.samples import EMPTY, Samples, stack
+from deepsalt.train.samples import EMPTY, Samples, as_mixtures, stack
 from deepsalt.train.teacher import cross_fit, fit_teacher
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,9 @@ CEILINGS = (CEILING, "in-region ceiling, kernel ridge")
 FULL = "full"
 SHIPPED = "shipped settings"
 PUBLISHED = "published method (deepsalt-2025)"
+
+PIXELS = 2000
+"""Simulated pixels of the row that trains on some, where the settings have none."""
 
 _NODES = 40  # quantiles of residuals for smearing
 
@@ -85,24 +89,39 @@ def real_rows(settings: Settings, *, quick: bool) -> list[Row]:
     taught = replace(settings, distil=True, constraints=())
     rows = [_closed(name, settings, _by_view) for name in _closed_names(quick)]
     rows += [
-        Row("plain student", "our student on labels alone", _student, plain),
-        Row("+ distillation", "the student with the teacher's held-out answers", _student, taught),
+        Row("plain student", "our student on labels alone", _lab_student, plain),
+        Row(
+            "+ distillation",
+            "the student with the teacher's held-out answers",
+            _lab_student,
+            taught,
+        ),
         Row("teacher", "what the student learns from", _teacher, taught),
     ]
     if not quick:
         every = replace(settings, constraints=CONSTRAINTS)
         none = replace(settings, constraints=())
         rows += [
-            Row("constraints on", "all physical constraints", _student, every),
-            Row("constraints off", "none of them", _student, none),
+            Row("constraints on", "all physical constraints", _lab_student, every),
+            Row("constraints off", "none of them", _lab_student, none),
         ]
         rows += [
-            Row(f"constraint {name}", "alone", _student, replace(none, constraints=(name,)))
+            Row(f"constraint {name}", "alone", _lab_student, replace(none, constraints=(name,)))
             for name in CONSTRAINTS
         ]
+    pixels = PIXELS // 10 if quick else PIXELS
+    none = replace(settings, mixtures=0)
+    drawn = replace(settings, mixtures=settings.mixtures or pixels)
     return [
         *rows,
-        Row(SHIPPED, "as `deepsalt train` does by default", _student, settings),
+        Row(SHIPPED, "as `deepsalt train` does by default", _lab_student, settings),
+        Row("without simulated pixels", "trained on measured soils only", _lab_student, none),
+        Row(
+            "with simulated pixels",
+            f"{drawn.mixtures} SIMULATED pixels beside",
+            _lab_student,
+            drawn,
+        ),
         Row(PUBLISHED, "the published method, its faults put right", _published, settings),
         Row("control: permuted labels", "labels permuted over samples", _permuted, settings),
         Row(
@@ -119,6 +138,7 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
     """Return the rows of the part on simulated pairs, closed forms first."""
     alone = replace(settings, weights=(0.0,), adaptations=())
     stacked = replace(settings, adaptations=ADAPTATIONS)
+    paired = replace(settings, adaptations=("ds", "contrastive"))
     rows = [_closed(name, settings, _of_sites) for name in _closed_names(quick)]
     rows += [
         Row(SATELLITE_ONLY, "ours without any laboratory", _sites_only, alone, True),
@@ -143,7 +163,14 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
         Row("+ laboratory, all adaptations", "stacked while they gain", _combined, stacked),
         Row(FULL, "adaptations, laboratory, distilled into the student", _full, settings),
         Row(PUBLISHED, "the published method, its faults put right", _published_pairs, settings),
-        Row("control: shuffled pairs", "pairs of strangers", _shuffled, stacked),
+        Row("+ laboratory, ds and contrastive", "what learns from pairs", _combined, paired),
+        Row("control: shuffled pairs", "the same on pairs of strangers", _shuffled, paired),
+        Row(
+            "control: shuffled pairs, published",
+            "on pairs of strangers",
+            _shuffled_published,
+            settings,
+        ),
         Row("control: permuted laboratory labels", "of the library", _permuted_library, settings),
         Row("control: random teacher", "a library with labels drawn at random", _noise, settings),
         Row(CEILINGS[0], "ours on as many sites of the unseen regions", _sites_only, alone),
@@ -180,6 +207,14 @@ def _of_sites(name: str) -> PairFit:
 
     fit.__qualname__ = name
     return fit
+
+
+def _lab_student(training: Samples, test: Samples, budget: Budget) -> Answer:
+    """Answer as `_student`, with the simulated pixels that the settings ask for."""
+    if budget.settings.mixtures:
+        drawn = [as_mixtures(table) for table in simulated_tables(budget.settings)]
+        training = stack([training, *drawn])
+    return _student(training, test, budget)
 
 
 def _student(training: Samples, test: Samples, budget: Budget) -> Answer:
@@ -224,7 +259,7 @@ def _permutation(names: NDArray[np.str_], ec: Floats, seed: int) -> Floats:
 
 def _permuted(training: Samples, test: Samples, budget: Budget) -> Answer:
     ec = _permutation(training.site, training.ec, budget.settings.seed)
-    return _student(replace(training, ec=ec), test, budget)
+    return _lab_student(replace(training, ec=ec), test, budget)
 
 
 def _random_teacher(training: Samples, test: Samples, budget: Budget) -> Answer:
@@ -232,7 +267,7 @@ def _random_teacher(training: Samples, test: Samples, budget: Budget) -> Answer:
     # same as one target between the two.
     other = np.log(_permutation(training.site, training.ec, budget.settings.seed) + EC_SHIFT)
     mixed = np.exp((training.target + 0.5 * other) / 1.5) - EC_SHIFT
-    return _student(replace(training, ec=np.maximum(mixed, 0.0)), test, budget)
+    return _lab_student(replace(training, ec=np.maximum(mixed, 0.0)), test, budget)
 
 
 def _published(training: Samples, test: Samples, budget: Budget) -> Answer:
@@ -301,9 +336,17 @@ def _published_pairs(views: Views, test: Samples, budget: Budget) -> Answer:
 
 
 def _shuffled(views: Views, test: Samples, budget: Budget) -> Answer:
+    return _combined(_strangers(views, budget), test, budget)
+
+
+def _shuffled_published(views: Views, test: Samples, budget: Budget) -> Answer:
+    return _published_pairs(_strangers(views, budget), test, budget)
+
+
+def _strangers(views: Views, budget: Budget) -> Views:
     rng = np.random.default_rng([budget.settings.seed, 3])
     partner = rng.permutation(views.sites.partner)
-    return _combined(replace(views, sites=replace(views.sites, partner=partner)), test, budget)
+    return replace(views, sites=replace(views.sites, partner=partner))
 
 
 def _permuted_library(views: Views, test: Samples, budget: Budget) -> Answer:
