@@ -6,7 +6,7 @@ student learns from both the label and that answer, weighted by the teacher's va
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -194,11 +194,3 @@ def estimates(student: Student, features: Floats) -> Estimates:
         )
     salinity, lower, upper = (values.numpy() for values in found)
     return Estimates(salinity, lower, upper, remarks.numpy().astype(np.uint16))
-
-
-def without_width(reader: Reader, width: float) -> Reader:
-    """Return the reader with one width for all spectra: the baseline of its interval."""
-    heads = reader.machine.heads.copy()
-    heads[:, 1] = 0.0
-    bias = np.array([reader.machine.bias[0], math.log(width)])
-    return replace(reader, machine=Machine(reader.machine.anchors, heads, bias))

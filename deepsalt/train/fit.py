@@ -11,6 +11,7 @@ from deepsalt.errors import FormatError
 from deepsalt.model.student import Student
 from deepsalt.train.combine import fit_combined
 from deepsalt.train.config import Settings
+from deepsalt.train.constraints import Penalty
 from deepsalt.train.distil import Reader, assemble, calibrated, distilled, teacher_weights
 from deepsalt.train.domain import fit_domain
 from deepsalt.train.encoder import Encoder
@@ -173,9 +174,18 @@ def _distil(
             answers = teacher.location(unlabelled.features)
             share = float(trust.mean()) * view_weights(unlabelled, settings)
             rows.append((encoded, answers, share))
-    bias = float(np.average(target, weights=weights))
-    penalties = location_penalties(teacher.encoder, anchors, bias, settings)
+    every, shares = (np.concatenate(column) for column in list(zip(*rows, strict=True))[1:])
+    penalties = _penalties(teacher.encoder, anchors, every, shares, settings)
     return distilled(anchors, rows, settings.ridge, penalties)
+
+
+def _penalties(
+    encoder: Encoder, anchors: Floats, target: Floats, weights: Floats, settings: Settings
+) -> list[Penalty]:
+    """Return penalties on the location; their bounds are relative to the mean it starts from."""
+    return location_penalties(
+        encoder, anchors, float(np.average(target, weights=weights)), settings
+    )
 
 
 def _reader(
@@ -218,14 +228,18 @@ def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> F
     model, choice = fit_combined(sites, lab if len(lab) else None, settings, more)
     encoder, machine = model.sites.encoder, model.sites.machine
     inputs = encoder(sites.features)[0]
+    weights = view_weights(sites, settings)
     if model.weight:
         machine = _copy(model.location, encoder, samples, settings)
+    elif penalties := _penalties(encoder, machine.anchors, sites.target, weights, settings):
+        rows = [(inputs, sites.target, weights)]
+        machine = distilled(machine.anchors, rows, model.sites.ridge, penalties)
     student = _reader(
         encoder,
         Machine(machine.anchors, machine.heads, machine.bias),
         inputs,
         sites.target - choice.held_out,
-        view_weights(sites, settings),
+        weights,
         settings=settings,
     )
     noise = encoder(samples.features[samples.satellite])[1]
@@ -257,7 +271,8 @@ def _copy(location: Any, encoder: Encoder, samples: Samples, settings: Settings)
         extra = choose_anchors(inputs[rest], answers[rest], more, settings.seed)
         first = np.concatenate([first, extra])
     weights = np.where(rest, 0.2, 1.0)
-    return distilled(first, [(inputs, answers, weights)], _INTERPOLATION)
+    penalties = _penalties(encoder, first, answers, weights, settings)
+    return distilled(first, [(inputs, answers, weights)], _INTERPOLATION, penalties)
 
 
 def _assemble(

@@ -124,7 +124,7 @@ def as_measured(table: Table) -> Samples:
 
 def as_mixtures(table: Table) -> Samples:
     """Return simulated pixels as helpers of laboratory samples: on no satellite's side."""
-    pixels = _samples(table, table.reflectance, table.bands, f"{table.sensor}{PIXELS}")
+    pixels = _samples(table, table.reflectance, table.bands, f"{_called(table.sensor)}{PIXELS}")
     return replace(pixels, satellite=np.zeros(len(pixels), dtype=np.bool_))
 
 
