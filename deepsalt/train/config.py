@@ -107,6 +107,12 @@ class Settings:
             )
         if min(self.folds, self.region_folds, self.inner_folds) < 2:
             raise UsageError("folds, region_folds and inner_folds must be at least 2")
+        if len(self.hidden) != 2 or not 0 <= self.dropout < 1:
+            raise UsageError("hidden must be two widths, and dropout a share from 0 to below 1")
+        if min(self.seed, self.weight_decay, self.constraint_weight, *self.weights, 0) < 0:
+            raise UsageError(
+                "seed, weight_decay, constraint_weight and weights must not be negative"
+            )
         if min(self.ridge, self.width_ridge, self.learning_rate) <= 0:
             raise UsageError("ridge, width_ridge and learning_rate must be above 0")
         if not self.weights or 0.0 not in self.weights:
