@@ -220,7 +220,9 @@ class _Builder:
 
     def _teachable(self, test: NDArray[np.intp]) -> bool:
         lab = self.laboratory
-        return lab is not None and np.unique(lab.site[self._allowed(test)]).size >= _MIN_LIBRARY
+        if lab is None:
+            return False
+        return np.unique(lab.site[self._allowed(test) & ~lab.pixels]).size >= _MIN_LIBRARY
 
     def _allowed(self, test: NDArray[np.intp]) -> NDArray[np.bool_]:
         lab, sites = self.laboratory, self.satellite

@@ -114,10 +114,11 @@ def teacher_weights(answers: Floats, target: Floats, rival: Floats, views: NDArr
         error = (target[rows] - answers[rows]) ** 2
         if error.mean() >= ((target[rows] - rival[rows]) ** 2).mean():
             continue
+        typical = max(float(error.mean()), 1e-12)
         order = rows[np.argsort(answers[rows], kind="stable")]
         parts = np.array_split(order, max(1, min(10, rows.size // 30)))
         for part in parts:
-            variance = ((target[part] - answers[part]) ** 2).mean() / error.mean()
+            variance = ((target[part] - answers[part]) ** 2).mean() / typical
             weights[part] = 1.0 / (1.0 + variance)
     return weights
 

@@ -26,6 +26,7 @@ LEVEL_SHARE = 0.5
 NOISE_GAIN = 1.5
 """Noise counted over noise seen: the tail's noise also stands for drift, which it hardly shows."""
 
+_FLAT = 1e-12  # variance taken for that of spectra that are all equal
 _FLOOR = 1e-3  # of the mean noise variance, added in all directions so that none is noise-free
 
 
@@ -77,15 +78,15 @@ def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Enc
     spectral = clean[:, :-LEVEL_FEATURES]
     mean = spectral.mean(axis=0)
     size = mean.size
-    signal = np.cov(spectral.T)
-    disturbed = np.cov(noise[:, :-LEVEL_FEATURES].T)
+    signal = _covariance(spectral)
+    disturbed = _covariance(noise[:, :-LEVEL_FEATURES])
     floor = _FLOOR * max(float(np.trace(disturbed)) / size, 1e-12)
     # Directions without signal cannot be told apart; a trace of it fixes their order.
-    signal += 1e-9 * np.trace(signal) / size * np.eye(size)
+    signal += max(1e-9 * np.trace(signal) / size, 1e-9 * _FLAT) * np.eye(size)
     ratio, vectors = eigh(signal, disturbed + floor * np.eye(size))
     ratio, vectors = ratio[::-1], _signed(vectors[:, ::-1])
     tail = min(tail, size // 4)
-    k = min(components, len(clean) - 1, size - tail)
+    k = min(components, max(len(clean) - 1, 1), size - tail)
     first, last = vectors[:, :k] / np.sqrt(ratio[:k]), vectors[:, size - tail :]
     rows = _with_levels(clean, first, last)
     shrinkage = np.concatenate([NOISE_GAIN / ratio[:k], np.zeros(LEVEL_FEATURES)])
@@ -98,15 +99,24 @@ def fit_quiet(clean: Floats, components: int, tail: int = 0) -> Encoder:
     The last `tail` components, in units of their own spread, tell how unlike these spectra one is.
     """
     spectral = clean[:, :-LEVEL_FEATURES]
-    variance, vectors = eigh(np.cov(spectral.T))
-    rank = min(len(clean) - 1, variance.size)
+    variance, vectors = eigh(_covariance(spectral))
+    rank = min(max(len(clean) - 1, 1), variance.size)
     tail = min(tail, rank // 4)
     k = min(components, rank - tail)
     vectors = _signed(vectors[:, ::-1])
-    spread = np.sqrt(np.maximum(variance[::-1], 1e-12 * variance[-1]))
+    spread = np.sqrt(np.maximum(variance[::-1], 1e-12 * max(float(variance[-1]), _FLAT)))
     last = slice(rank - tail, rank)
     rows = _with_levels(clean, vectors[:, :k] / spread[:k], vectors[:, last] / spread[last])
     return Encoder(*rows, np.zeros(k + LEVEL_FEATURES), _scale(k))
+
+
+def _covariance(spectral: Floats) -> Floats:
+    """Return the covariance (d, d) of spectra (s, d): none of a single one, as in thin folds."""
+    size = spectral.shape[1]
+    if len(spectral) < 2:
+        return np.zeros((size, size))
+    covariance: Floats = np.cov(spectral.T)
+    return covariance
 
 
 def _scale(components: int) -> Floats:

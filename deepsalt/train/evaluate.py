@@ -17,7 +17,7 @@ from deepsalt import __version__
 from deepsalt.model.card import Score
 from deepsalt.train.config import Settings
 from deepsalt.train.distil import estimates
-from deepsalt.train.fit import Fitted
+from deepsalt.train.fit import Fitted, enough, without_few_sites
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.samples import EMPTY, Samples
 from deepsalt.train.splits import Fold, group_folds
@@ -49,13 +49,16 @@ def splits(samples: Samples, settings: Settings) -> list[Split]:
     neither side: training rows exclude them.
     """
     scored = _scored(samples)
-    found = []
-    differ = (samples.group != samples.region)[scored].any()
-    if differ and np.unique(samples.group[scored]).size > 1:
-        found.append(Split(GROUP, _folds(samples, samples.group, settings.folds, settings.seed)))
-    if np.unique(samples.region[scored]).size > 1:
-        count = settings.region_folds
-        found.append(Split(REGION, _folds(samples, samples.region, count, settings.seed)))
+    found: list[Split] = []
+    kinds = (
+        (GROUP, samples.group, settings.folds),
+        (REGION, samples.region, settings.region_folds),
+    )
+    same = not (samples.group != samples.region)[scored].any()
+    for name, names, count in kinds[same:]:
+        if np.unique(names[scored]).size > 1:
+            folds = _folds(samples, names, count, settings.seed)
+            found += [Split(name, folds)] if folds else []
     return found
 
 
@@ -64,11 +67,20 @@ def _folds(samples: Samples, names: NDArray[np.str_], count: int, seed: int) -> 
     # Folds of all rows could put all satellite sites, few beside a library, into a single one.
     rows = np.flatnonzero(_scored(samples))
     tests = [rows[test] for _, test in group_folds(names[rows], count, seed)]
-    return [(_apart(samples, names, test), test) for test in tests]
+    folds = [(_apart(samples, names, test), test) for test in tests]
+    known = [fold for fold in folds if enough(samples, fold[0])]
+    if len(known) < len(folds):
+        logger.warning(
+            "%d of %d folds leave too few labels to learn from and are not scored",
+            len(folds) - len(known),
+            len(folds),
+        )
+    return known
 
 
 def _scored(samples: Samples) -> NDArray[np.bool_]:
-    """Return the rows that count: labelled, of satellites where there are any."""
+    """Return the rows that count: labelled, of satellite sites where they are learned from."""
+    samples, _ = without_few_sites(samples)
     satellite = samples.satellite & samples.labelled
     return satellite if satellite.any() else samples.labelled
 

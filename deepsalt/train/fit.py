@@ -42,6 +42,9 @@ Floats = NDArray[np.float64]
 MAX_LOSS_R2 = 0.02
 """R² of log1p(EC) that the student may lose against the winner; else the winner ships."""
 
+MIN_SAMPLES = 10
+"""Labelled samples, or sites, that a fit needs: about two per fold within it."""
+
 _EXTRAPOLATED_QUANTILE = 0.995
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
 
@@ -86,15 +89,47 @@ def fit_model(samples: Samples, settings: Settings) -> Fitted:
     Raises
     ------
     FormatError
-        No labels, or a single group.
+        Labels of too few samples, or all alike.
     """
-    if not samples.labelled.any():
-        raise FormatError("no row has a label; nothing can be learned")
+    samples, few = without_few_sites(samples)
     samples, note = separable(samples)
     labelled = samples.take(samples.labelled)
+    if labelled.ec.min() == labelled.ec.max():
+        raise FormatError(
+            f"all labels are {labelled.ec[0]:g} dS/m; nothing can be learned from them"
+        )
     fit = _fit_satellite if labelled.satellite.any() else _fit_laboratory
     fitted = fit(samples, labelled, settings)
-    return replace(fitted, report=fitted.report | note)
+    return replace(fitted, report=fitted.report | few | note)
+
+
+def enough(samples: Samples, rows: NDArray[np.bool_] | NDArray[np.intp]) -> bool:
+    """Return whether these rows hold labels of `MIN_SAMPLES` samples of one kind."""
+    counts = samples.labelled[rows]
+    satellite = samples.satellite[rows][counts]
+    sites = samples.site[rows][counts]
+    return any(np.unique(sites[satellite == kind]).size >= MIN_SAMPLES for kind in (True, False))
+
+
+def without_few_sites(samples: Samples) -> tuple[Samples, dict[str, str]]:
+    """Return samples without labels of satellite sites too few to learn from beside others.
+
+    Raises
+    ------
+    FormatError
+        Laboratory samples are too few as well.
+    """
+    if not enough(samples, np.ones(len(samples), dtype=np.bool_)):
+        count = np.unique(samples.site[samples.labelled]).size
+        raise FormatError(
+            f"{count} samples have a label, too few to learn from; give at least {MIN_SAMPLES} "
+            "of a laboratory or of satellite sites"
+        )
+    sites = np.unique(samples.site[samples.satellite & samples.labelled]).size
+    if not sites or sites >= MIN_SAMPLES:
+        return samples, {}
+    told = f"{sites} sites with a label are too few; their spectra serve as those without"
+    return replace(samples, ec=np.where(samples.satellite, np.nan, samples.ec)), {"sites": told}
 
 
 def separable(samples: Samples) -> tuple[Samples, dict[str, str]]:

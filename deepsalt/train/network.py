@@ -65,7 +65,7 @@ def train_network(
     inputs, target, weights
         Standardised inputs (s, k), target about 0 (s,), weights (s,).
     groups
-        Whole groups are held out to stop by (s,).
+        Whole groups are held out to stop by, samples where there is one group (s,).
     ids
         Name of each row, for messages (s,).
     settings
@@ -78,7 +78,8 @@ def train_network(
     UsageError
         The loss is not finite; the message names the step and rows of the batch.
     """
-    folds = group_folds(groups, _HELD_OUT, settings.seed + number)
+    names = groups if np.unique(groups).size > 1 else ids
+    folds = group_folds(names, _HELD_OUT, settings.seed + number)
     train, held = folds[number % len(folds)]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with one_torch_thread(), torch.random.fork_rng(devices=[]):

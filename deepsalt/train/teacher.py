@@ -96,7 +96,7 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
     quiet = quiet_rows(samples)
     networks: tuple[Network, ...] = ()
     mean = float(np.average(target[:, 0], weights=weights))
-    if share is not None and settings.networks:
+    if share is not None and settings.networks and np.unique(samples.site).size > 1:
         networks = tuple(
             train_network(
                 inputs / encoder.scale,
