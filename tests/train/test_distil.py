@@ -31,6 +31,10 @@ def test_the_teacher_counts_only_in_views_where_it_is_better():
     assert (weights[VIEW == "b"] == 0.0).all()
 
 
+def test_a_teacher_without_error_counts_fully():
+    assert (teacher_weights(TARGET, TARGET, FAR, VIEW) == 1.0).all()
+
+
 def test_an_equal_rival_is_not_beaten():
     assert (teacher_weights(NEAR, TARGET, NEAR, VIEW) == 0.0).all()
 

@@ -11,7 +11,7 @@ from deepsalt.train.fit import draw_views, fit_model
 from deepsalt.train.mixtures import simulated_tables
 from deepsalt.train.samples import as_mixtures, stack
 from deepsalt.train.teacher import quiet_rows, view_weights
-from tests.train.tables import QUICK, laboratory_table, library_views, regions
+from tests.train.tables import QUICK, laboratory_table, library_views, regions, satellite_table
 
 SETTINGS = replace(QUICK, sensors=("enmap", "prisma"), mixtures=100, mixture_weight=0.25)
 TABLES = simulated_tables(SETTINGS)
@@ -68,6 +68,13 @@ def test_they_change_what_noisy_spectra_are_told_but_not_the_machine_for_quiet_o
     assert not np.array_equal(*told)
     assert torch.equal(with_them.quiet_anchors, without.quiet_anchors)
     assert torch.equal(with_them.quiet_heads[0], without.quiet_heads[0])
+
+
+def test_pixels_alone_are_no_library_beside_sites():
+    sites = draw_views([satellite_table(regions(4, 12))], QUICK)
+    pixels = [as_mixtures(table) for table in TABLES]
+    report = fit_model(stack([sites, *pixels]), SETTINGS).report
+    assert report["laboratory_weight"] == 0.0
 
 
 def test_views_of_a_library_are_drawn_as_without_them():

@@ -10,24 +10,17 @@ import pytest
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.predict import predict_spectra
-from deepsalt.train import evaluate as evaluation
 from deepsalt.train import loop
 from deepsalt.train.config import TrainConfig
-from deepsalt.train.distil import estimates
-from deepsalt.train.evaluate import splits
-from deepsalt.train.fit import draw_views, fit_model
+from deepsalt.train.fit import fit_model
 from deepsalt.train.loop import train, training_set
 from deepsalt.train.report import REPORT_FILE
-from deepsalt.train.samples import stack
 from deepsalt.train.tables import TableSpec
 from tests.train.tables import (
     LAB,
     QUICK,
     config,
     lab_frame,
-    laboratory_table,
-    regions,
-    satellite_table,
     site_frame,
     write,
 )
@@ -138,34 +131,6 @@ def test_suspect_rows_change_nothing(tmp_path):
     assert len(weights) == 1
 
 
-def test_a_fit_does_not_look_at_rows_left_out(table, tmp_path):
-    samples = training_set(config(table, tmp_path)).samples
-    out = samples.group == samples.group[0]
-    spoilt = replace(samples, ec=np.where(out, 400.0, samples.ec))
-    one, two = (
-        estimates(fit_model(part.take(~out), QUICK).student, samples.features)
-        for part in (samples, spoilt)
-    )
-    assert np.array_equal(one.salinity, two.salinity)
-    assert np.array_equal(one.upper, two.upper)
-
-
-def test_scores_do_not_hang_on_the_labels_of_their_own_fold(table, tmp_path):
-    samples = training_set(config(table, tmp_path)).samples
-    split = splits(samples, QUICK)[0]
-    train_rows, test = split.folds[0]
-    spoilt = samples.ec.copy()
-    spoilt[test] = 400.0
-    found = []
-    for ec in (samples.ec, spoilt):
-        part = replace(samples, ec=ec)
-        found.append(
-            evaluation._fold(part, QUICK, fit_model, (train_rows, test), tmp_path / f"{ec[0]}.npz")
-        )
-    for name in found[0][0]:
-        assert np.array_equal(found[0][0][name], found[1][0][name]), name
-
-
 def _counted(monkeypatch):
     fits = []
 
@@ -274,109 +239,6 @@ def test_one_group_trains_and_the_report_says_on_what_choices_rest(tmp_path, kin
     assert "only one; choices and intervals rest on samples held out" in report
 
 
-def test_partners_and_rows_of_a_held_out_region_never_reach_training(tmp_path):
-    pairs = regions(4, 12)
-    sat = replace(
-        satellite_table(pairs, paired=True),
-        group=np.char.add("site ", np.arange(48).astype(str)),
-    )
-    lab = replace(laboratory_table(pairs, pairs.ec), group=np.full(48, "library"))
-    samples = draw_views([lab, sat], QUICK)
-    found = splits(samples, QUICK)
-    assert [split.name for split in found] == ["group", "region"]
-    for split in found:
-        names = getattr(samples, split.name)
-        for train_rows, test in split.folds:
-            assert samples.satellite[test].all()
-            assert not set(names[train_rows]) & set(names[test])
-            assert not set(samples.site[train_rows]) & set(samples.partner[test])
-            assert len(train_rows)
-    assert sum(len(test) for _, test in found[1].folds) == 48
-
-
-def test_few_sites_beside_a_large_library_are_not_all_left_out_at_once():
-    pairs, library = regions(4, 12), regions(8, 40, first=100)
-    samples = draw_views([laboratory_table(library, library.ec), satellite_table(pairs)], QUICK)
-    for train_rows, test in splits(samples, replace(QUICK, region_folds=4))[0].folds:
-        assert np.unique(samples.region[test]).size == 1
-        assert samples.satellite[train_rows].sum() == 36
-
-
-def test_looks_at_one_site_lie_on_one_side_though_their_groups_differ():
-    pairs = regions(2, 12, looks=2)
-    samples = draw_views([satellite_table(pairs)], QUICK)
-    samples = replace(samples, group=samples.scene)
-    for train_rows, test in splits(samples, QUICK)[0].folds:
-        assert not set(samples.site[train_rows]) & set(samples.site[test])
-
-
-def test_intervals_hold_about_what_they_claim_on_new_soils(table, tmp_path):
-    pairs = regions(6, 40, first=100)
-    samples = draw_views([laboratory_table(pairs, pairs.ec)], QUICK)
-    samples = replace(samples, group=samples.site)
-    chosen = np.random.default_rng(0).permutation(np.unique(samples.site))[:120]
-    known = np.isin(samples.site, chosen)
-    fitted = fit_model(samples.take(known), QUICK).student
-    told = estimates(fitted, samples.features[~known])
-    ec = samples.ec[~known]
-    inside = (ec >= told.lower - 1e-6) & (ec <= told.upper + 1e-6)
-    assert 0.82 <= inside.mean() <= 0.97
-
-
-def test_distillation_changes_the_student():
-    samples = _library()
-    on, off = (fit_model(samples, replace(QUICK, anchors=8, distil=d)) for d in (True, False))
-    answers = [estimates(fitted.student, samples.features).salinity for fitted in (on, off)]
-    assert not np.array_equal(*answers)
-
-
-@pytest.mark.parametrize("name", ["monotone", "gypsum_cap", "widening", "smooth"])
-def test_switching_a_constraint_on_changes_held_out_predictions(name):
-    samples = _library()
-    out = np.isin(samples.region, np.unique(samples.region)[:1])
-    plain, bound = (
-        estimates(
-            fit_model(samples.take(~out), replace(QUICK, constraints=names)).student,
-            samples.features[out],
-        )
-        for names in ((), (name,))
-    )
-    assert not np.array_equal(plain.upper, bound.upper)
-
-
-def test_unlabelled_spectra_change_a_student_that_is_distilled(monkeypatch):
-    samples = _library()
-    regions_of = np.unique(samples.region)
-    hidden = np.isin(samples.region, regions_of[:1])
-    samples = replace(samples, ec=np.where(hidden, np.nan, samples.ec))
-    monkeypatch.setattr("deepsalt.train.fit.teacher_weights", lambda answers, *_: answers * 0 + 1.0)
-    with_them, without = (
-        fit_model(part, QUICK).student.heads for part in (samples, samples.take(~hidden))
-    )
-    assert not np.array_equal(with_them, without)
-
-
-def test_a_winner_that_the_student_cannot_follow_is_shipped_itself(monkeypatch):
-    samples = _library()
-    monkeypatch.setattr("deepsalt.train.fit.MAX_LOSS_R2", -10.0)
-    fitted = fit_model(samples, replace(QUICK, anchors=8))
-    assert fitted.report["anchors"] == np.unique(samples.site).size
-    assert fitted.report["shipped"].startswith("winner")
-
-
-def test_without_any_label_nothing_is_fitted():
-    samples = _library()
-    with pytest.raises(FormatError, match="no row has a label"):
-        fit_model(replace(samples, ec=samples.ec * np.nan), QUICK)
-
-
-def test_labels_of_one_sample_are_refused():
-    samples = _library()
-    one = samples.take(samples.site == samples.site[0])
-    with pytest.raises(FormatError, match="one sample"):
-        fit_model(stack([one]), QUICK)
-
-
 def test_few_labels_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(FormatError, match="at least 30"):
         train(config(write(tmp_path, lab_frame()[:20]), tmp_path / "out"))
@@ -386,8 +248,3 @@ def test_few_labels_are_refused_before_anything_is_written(tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_step_and_samples(table, tmp_path):
     with pytest.raises(UsageError, match=r"diverged at step \d+.*0-\d{3}, .*not finite"):
         train(config(table, tmp_path, evaluate=False, networks=1, learning_rate=1e30))
-
-
-def _library():
-    pairs = regions(4, 20, first=100)
-    return draw_views([laboratory_table(pairs, pairs.ec)], QUICK)
