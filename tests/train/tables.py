@@ -76,7 +76,7 @@ def config(path: Path, out: Path, *, evaluate: bool = True, **changes: object) -
     return TrainConfig((TableSpec(path, "laboratory"),), out, settings=settings, evaluate=evaluate)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def regions(
     count: int, sites: int, *, seed: int = 0, first: int = 0, sensor: str = "enmap", looks: int = 1
 ) -> SimulatedPairs:
