@@ -72,7 +72,7 @@ class Settings:
     sensors: tuple[str, ...] = ("enmap", "prisma")
     components: int = 40
     tail: int = 10
-    anchors: int = 256
+    anchors: int = 320
     domain: int = 14
     ridge: float = 0.02
     width_ridge: float = 2.0
