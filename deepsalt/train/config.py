@@ -31,8 +31,8 @@ class Settings:
         Sensors whose bands and noise the laboratory spectra are seen through, beside as measured.
     components, tail
         Components that enter the machines, and those that measure noise.
-    anchors
-        Anchors of the student.
+    anchors, anchor_steps
+        Anchors of the student, and steps by which they learn from the teacher; 0: as drawn.
     domain
         Components of the out-of-domain test.
     ridge
@@ -73,6 +73,7 @@ class Settings:
     components: int = 40
     tail: int = 10
     anchors: int = 320
+    anchor_steps: int = 3000
     domain: int = 14
     ridge: float = 0.02
     width_ridge: float = 2.0
@@ -99,11 +100,11 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse settings that cannot be trained with."""
         counts = (self.components, self.anchors, self.domain, self.epochs, self.batch, *self.hidden)
-        shares = (self.tail, self.networks, self.mixtures, self.patience, self.mixture_weight)
-        if min(counts) < 1 or min(shares) < 0:
+        sizes = (self.tail, self.networks, self.mixtures, self.patience, self.anchor_steps)
+        if min(counts) < 1 or min(*sizes, self.mixture_weight) < 0:
             raise UsageError(
                 "components, anchors, domain, epochs, batch and hidden must be at least 1; "
-                "tail, networks, mixtures, their weight and patience not negative"
+                "tail, networks, mixtures, their weight, patience and anchor_steps not negative"
             )
         if min(self.folds, self.region_folds, self.inner_folds) < 2:
             raise UsageError("folds, region_folds and inner_folds must be at least 2")
@@ -132,6 +133,7 @@ class Settings:
             sensors=self.sensors[:1],
             components=16,
             anchors=64,
+            anchor_steps=0,
             networks=0,
             folds=2,
             region_folds=2,

@@ -34,6 +34,7 @@ from deepsalt.train.teacher import (
     cross_fit,
     fit_teacher,
     quiet_rows,
+    student_anchors,
     view_weights,
 )
 
@@ -166,8 +167,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     }
     quiet = quiet_rows(labelled)
     small = lost["student"] >= lost["teacher"] - MAX_LOSS_R2
-    count = settings.anchors if small else len(quiet)
-    anchors = choose_anchors(inputs[quiet], target[quiet], count, settings.seed)
+    anchors = student_anchors(labelled, teacher, settings) if small else inputs[quiet]
     location = _distil(samples, labelled, teacher, held_out, anchors=anchors, settings=settings)
     student = _reader(
         teacher.encoder,

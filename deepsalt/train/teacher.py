@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.train.adaptation import one_standard_error
+from deepsalt.train.anchors import learned_anchors
 from deepsalt.train.config import Settings
 from deepsalt.train.constraints import Penalty
 from deepsalt.train.encoder import Encoder, fit_encoder, fit_quiet
@@ -57,13 +58,14 @@ class Teacher:
     def location(self, features: Floats) -> Floats:
         """Return log(EC + 0.03) (s,) of features (s, d)."""
         inputs, noise = self.encoder(features)
-        location = self._mixed(inputs)
+        location = self.mixed(inputs)
         quiet = noise < QUIET_BELOW
         if quiet.any():
             location[quiet] = self.quiet(self.quiet_encoder(features[quiet])[0])[:, 0]
         return location
 
-    def _mixed(self, inputs: Floats) -> Floats:
+    def mixed(self, inputs: Floats) -> Floats:
+        """Return log(EC + 0.03) (s,) of the machine for all spectra and the networks."""
         location: Floats = self.noisy(inputs)[:, 0].copy()
         if self.networks and self.share:
             other = self.network_location(inputs)
@@ -228,7 +230,7 @@ def cross_fit(
             teacher.network_location(inputs) if teacher.networks else 0.0,
             out.kernel[test],
         )
-        out.student[test] = fit_small(part, teacher.encoder, settings)(inputs)[:, 0]
+        out.student[test] = fit_small(part, teacher, settings)(inputs)[:, 0]
     scores = np.array(
         [
             [-np.mean((samples.target[test] - _blend(out, weight)[test]) ** 2) for _, test in folds]
@@ -243,10 +245,24 @@ def _blend(held_out: HeldOut, share: float) -> Floats:
     return held_out.kernel + share * (held_out.networks - held_out.kernel)
 
 
-def fit_small(samples: Samples, encoder: Encoder, settings: Settings) -> Machine:
-    """Fit a machine with the student's few anchors on the labels alone."""
-    inputs = encoder(samples.features)[0]
-    quiet = quiet_rows(samples)
-    anchors = choose_anchors(inputs[quiet], samples.target[quiet], settings.anchors, settings.seed)
+def fit_small(samples: Samples, teacher: Teacher, settings: Settings) -> Machine:
+    """Fit a machine with the student's few anchors, learned from the teacher, on the labels."""
+    anchors = student_anchors(samples, teacher, settings)
+    inputs = teacher.encoder(samples.features)[0]
     weights = view_weights(samples, settings)
     return fit_machine(anchors, inputs, samples.target[:, None], weights, settings.ridge)
+
+
+def student_anchors(samples: Samples, teacher: Teacher, settings: Settings) -> Floats:
+    """Return the student's anchors (m, k): drawn from the samples, then learned if distilling."""
+    inputs = teacher.encoder(samples.features)[0]
+    quiet = quiet_rows(samples)
+    drawn = choose_anchors(inputs[quiet], samples.target[quiet], settings.anchors, settings.seed)
+    if not settings.distil or len(drawn) < settings.anchors:
+        return drawn
+    weights = view_weights(samples, settings)
+    start = fit_machine(drawn, inputs, samples.target[:, None], weights, settings.ridge)
+    answers = teacher.mixed(inputs)
+    return learned_anchors(
+        start, inputs, answers, weights, steps=settings.anchor_steps, seed=settings.seed
+    )
