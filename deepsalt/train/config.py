@@ -29,8 +29,9 @@ class Settings:
     ----------
     sensors
         Sensors whose bands and noise the laboratory spectra are seen through, beside as measured.
-    components, tail
-        Components that enter the machines, and those that measure noise.
+    components, quiet_components, tail
+        Components that enter the machine for all spectra and that for quiet ones, and those that
+        measure noise.
     anchors, anchor_steps
         Anchors of the student, and steps by which they learn from the teacher; 0: as drawn.
     domain
@@ -70,9 +71,10 @@ class Settings:
     """
 
     sensors: tuple[str, ...] = ("enmap", "prisma")
-    components: int = 40
+    components: int = 32
+    quiet_components: int = 40
     tail: int = 10
-    anchors: int = 320
+    anchors: int = 440
     anchor_steps: int = 3000
     domain: int = 14
     ridge: float = 0.02
@@ -99,11 +101,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be trained with."""
-        counts = (self.components, self.anchors, self.domain, self.epochs, self.batch, *self.hidden)
+        counts = [self.components, self.quiet_components, self.anchors, self.domain]
+        counts += [self.epochs, self.batch, *self.hidden]
         sizes = (self.tail, self.networks, self.mixtures, self.patience, self.anchor_steps)
         if min(counts) < 1 or min(*sizes, self.mixture_weight) < 0:
             raise UsageError(
-                "components, anchors, domain, epochs, batch and hidden must be at least 1; "
+                "components, quiet_components, anchors, domain, epochs, batch and hidden must be "
+                "at least 1; "
                 "tail, networks, mixtures, their weight, patience and anchor_steps not negative"
             )
         if min(self.folds, self.region_folds, self.inner_folds) < 2:
@@ -132,6 +136,7 @@ class Settings:
             self,
             sensors=self.sensors[:1],
             components=16,
+            quiet_components=16,
             anchors=64,
             anchor_steps=0,
             networks=0,

@@ -154,7 +154,7 @@ def fit_encoders(samples: Samples, settings: Settings) -> tuple[Encoder, Encoder
     clean = samples.features[quiet_rows(samples)]
     noise = noise_differences(samples)
     k = settings.components
-    return fit_encoder(clean, noise, k, settings.tail), fit_quiet(clean, k)
+    return fit_encoder(clean, noise, k, settings.tail), fit_quiet(clean, settings.quiet_components)
 
 
 def noise_differences(samples: Samples) -> Floats:
