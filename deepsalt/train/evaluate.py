@@ -17,7 +17,8 @@ from deepsalt import __version__
 from deepsalt.model.card import Score
 from deepsalt.train.config import Settings
 from deepsalt.train.distil import estimates
-from deepsalt.train.fit import Fitted, enough, without_few_sites
+from deepsalt.train.finish import Fitted
+from deepsalt.train.fit import enough, without_few_sites
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.samples import EMPTY, Samples
 from deepsalt.train.splits import Fold, group_folds

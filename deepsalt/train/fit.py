@@ -1,30 +1,24 @@
 """From samples to a student: laboratory only, or satellite sites with laboratory knowledge."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.model.student import Student
-from deepsalt.train.combine import fit_combined
 from deepsalt.train.config import Settings
-from deepsalt.train.constraints import Penalty
-from deepsalt.train.distil import Reader, assemble, calibrated, distilled, teacher_weights
-from deepsalt.train.domain import fit_domain
-from deepsalt.train.encoder import Encoder
-from deepsalt.train.lines import location_penalties, width_penalties
-from deepsalt.train.machine import Machine, choose_anchors
+from deepsalt.train.distil import Reader, calibrated, distilled, teacher_weights
+from deepsalt.train.finish import MAX_LOSS_R2, Fitted, finished, penalties_on, reader
+from deepsalt.train.machine import Machine
 from deepsalt.train.samples import (
-    IN_THE_FIELD,
     Samples,
     as_measured,
     in_the_field,
     stack,
     through_sensor,
 )
+from deepsalt.train.satellite import fit_satellite
 from deepsalt.train.spread import smeared_r2
 from deepsalt.train.tables import Table
 from deepsalt.train.teacher import (
@@ -40,30 +34,8 @@ from deepsalt.train.teacher import (
 
 Floats = NDArray[np.float64]
 
-MAX_LOSS_R2 = 0.02
-"""R² of log1p(EC) that the student may lose against the winner; else the winner ships."""
-
 MIN_SAMPLES = 10
 """Labelled samples, or sites, that a fit needs: about two per fold within it."""
-
-_EXTRAPOLATED_QUANTILE = 0.995
-_INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """A student and how it came about.
-
-    Parameters
-    ----------
-    student
-        Its weights.
-    report
-        What was chosen on held-out groups, plain values for the card.
-    """
-
-    student: Student
-    report: dict[str, Any]
 
 
 def draw_views(tables: Sequence[Table], settings: Settings) -> Samples:
@@ -99,7 +71,7 @@ def fit_model(samples: Samples, settings: Settings) -> Fitted:
         raise FormatError(
             f"all labels are {labelled.ec[0]:g} dS/m; nothing can be learned from them"
         )
-    fit = _fit_satellite if labelled.satellite.any() else _fit_laboratory
+    fit = fit_satellite if labelled.satellite.any() else _fit_laboratory
     fitted = fit(samples, labelled, settings)
     return replace(fitted, report=fitted.report | few | note)
 
@@ -169,7 +141,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     small = lost["student"] >= lost["teacher"] - MAX_LOSS_R2
     anchors = student_anchors(labelled, teacher, settings) if small else inputs[quiet]
     location = _distil(samples, labelled, teacher, held_out, anchors=anchors, settings=settings)
-    student = _reader(
+    student = reader(
         teacher.encoder,
         location,
         inputs[scored],
@@ -184,7 +156,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         "shipped": "student" if small else "winner, all samples as anchors",
         "anchors": len(anchors),
     }
-    return Fitted(_assemble(student, plain, samples, labelled, noise, settings=settings), report)
+    return Fitted(finished(student, plain, samples, labelled, noise, settings=settings), report)
 
 
 def _distil(
@@ -210,37 +182,8 @@ def _distil(
             share = float(trust.mean()) * view_weights(unlabelled, settings)
             rows.append((encoded, answers, share))
     every, shares = (np.concatenate(column) for column in list(zip(*rows, strict=True))[1:])
-    penalties = _penalties(teacher.encoder, anchors, every, shares, settings)
+    penalties = penalties_on(teacher.encoder, anchors, every, shares, settings)
     return distilled(anchors, rows, settings.ridge, penalties)
-
-
-def _penalties(
-    encoder: Encoder, anchors: Floats, target: Floats, weights: Floats, settings: Settings
-) -> list[Penalty]:
-    """Return penalties on the location; their bounds are relative to the mean it starts from."""
-    return location_penalties(
-        encoder, anchors, float(np.average(target, weights=weights)), settings
-    )
-
-
-def _reader(
-    encoder: Encoder,
-    location: Machine,
-    inputs: Floats,
-    residual: Floats,
-    weights: Floats,
-    *,
-    settings: Settings,
-) -> Reader:
-    return calibrated(
-        encoder,
-        location,
-        inputs,
-        residual,
-        weights,
-        ridge=settings.width_ridge,
-        penalties=width_penalties(encoder, location.anchors, settings),
-    )
 
 
 def _quiet_reader(
@@ -252,79 +195,4 @@ def _quiet_reader(
     ones = np.ones(len(rows))
     return calibrated(
         teacher.quiet_encoder, teacher.quiet, inputs, residual, ones, ridge=settings.width_ridge
-    )
-
-
-def _fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:
-    sites = labelled.take(labelled.satellite)
-    lab = labelled.take(~labelled.satellite)
-    # Laboratory samples of another kind than the sites' spectra would not be a library.
-    more = samples.take(samples.satellite & ~samples.labelled)
-    model, choice = fit_combined(sites, lab if len(lab) else None, settings, more)
-    encoder, machine = model.sites.encoder, model.sites.machine
-    inputs = encoder(sites.features)[0]
-    weights = view_weights(sites, settings)
-    if model.weight:
-        machine = _copy(model.location, encoder, samples, settings)
-    elif penalties := _penalties(encoder, machine.anchors, sites.target, weights, settings):
-        rows = [(inputs, sites.target, weights)]
-        machine = distilled(machine.anchors, rows, model.sites.ridge, penalties)
-    student = _reader(
-        encoder,
-        Machine(machine.anchors, machine.heads, machine.bias),
-        inputs,
-        sites.target - choice.held_out,
-        weights,
-        settings=settings,
-    )
-    noise = encoder(samples.features[samples.satellite])[1]
-    report = {
-        "laboratory_weight": choice.weight,
-        "adaptations": list(choice.adaptation),
-        "site_components": model.sites.components,
-        "site_ridge": model.sites.ridge,
-        "held_out_mse_log_ec": choice.scores,
-        "anchors": len(machine.anchors),
-    }
-    return Fitted(
-        _assemble(student, None, samples.take(samples.satellite), sites, noise, settings=settings),
-        report,
-    )
-
-
-def _copy(location: Any, encoder: Encoder, samples: Samples, settings: Settings) -> Machine:
-    """Return a machine that answers as the combination does, on all spectra of the sensor."""
-    seen = samples.satellite | np.char.endswith(samples.view, IN_THE_FIELD)
-    features = samples.features[seen]
-    answers, inputs = location(features), encoder(features)[0]
-    first = choose_anchors(
-        inputs[samples.satellite[seen]], answers[samples.satellite[seen]], settings.anchors, 0
-    )
-    more = settings.anchors - len(first)
-    rest = ~samples.satellite[seen]
-    if more > 0 and rest.any():
-        extra = choose_anchors(inputs[rest], answers[rest], more, settings.seed)
-        first = np.concatenate([first, extra])
-    weights = np.where(rest, 0.2, 1.0)
-    penalties = _penalties(encoder, first, answers, weights, settings)
-    return distilled(first, [(inputs, answers, weights)], _INTERPOLATION, penalties)
-
-
-def _assemble(
-    student: Reader,
-    quiet: Reader | None,
-    samples: Samples,
-    labelled: Samples,
-    noise: Floats,
-    *,
-    settings: Settings,
-) -> Student:
-    domain = fit_domain(samples.features, noise, settings.domain)
-    return assemble(
-        student,
-        quiet,
-        domain,
-        ec_max=float(labelled.ec.max()),
-        ec_extrapolated=float(np.quantile(labelled.ec, _EXTRAPOLATED_QUANTILE)),
-        quiet_below=QUIET_BELOW if quiet is not None else -1.0,
     )

@@ -14,7 +14,8 @@ from deepsalt.model.files import write_model
 from deepsalt.model.student import Student
 from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import Settings, TrainConfig
-from deepsalt.train.fit import Fitted, draw_views, fit_model
+from deepsalt.train.finish import Fitted
+from deepsalt.train.fit import draw_views, fit_model
 from deepsalt.train.mixtures import simulated_tables
 from deepsalt.train.report import write_report
 from deepsalt.train.samples import Samples, as_mixtures, stack

@@ -12,7 +12,8 @@ from deepsalt.train.config import Settings
 from deepsalt.train.distil import assemble, calibrated, distilled
 from deepsalt.train.domain import fit_domain
 from deepsalt.train.encoder import Encoder, fit_quiet
-from deepsalt.train.fit import Fitted, separable
+from deepsalt.train.finish import Fitted
+from deepsalt.train.fit import separable
 from deepsalt.train.machine import Machine
 from deepsalt.train.metrics import r2
 from deepsalt.train.published import Published, PublishedConfig, fit_published
