@@ -1,8 +1,13 @@
 """Laboratory knowledge that cannot hurt: satellite sites first, the teacher where it proves itself.
 
-log(EC + 0.03) = a + b T(A x) + g(x): T the teacher behind an adaptation A, g a kernel machine on
-the satellite sites, and b chosen on held-out groups of the sites by the one-standard-error rule
-towards 0. With b = 0 the answer is that of the satellite sites alone, to the bit.
+log(EC + 0.03) = (1 - b) g(x) + b (a + c T(A x)): g a kernel machine on the satellite sites, T the
+teacher behind an adaptation A, a and c >= 0 its line through the sites' labels, and b chosen on
+held-out groups of the sites by the one-standard-error rule towards 0. With b = 0 the answer is that
+of the satellite sites alone, to the bit; with the labels of a stranger c is near 0.
+
+Two predictors with errors of their own are better together than either: on 120 SIMULATED sites of 8
+worlds R² of log1p in unseen regions is 0.11 for g, 0.23 for the teacher's line and 0.27 for both at
+b = 0.6; 0.11 for g fitted to what b T left, with b = 1, since T's spread is not that of the sites.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +28,12 @@ from deepsalt.train.adaptation import (
 )
 from deepsalt.train.alignment import align_features
 from deepsalt.train.config import Settings
-from deepsalt.train.encoder import Encoder, fit_quiet
+from deepsalt.train.encoder import Encoder, fit_encoder, fit_quiet
 from deepsalt.train.machine import Machine, fit_machine
 from deepsalt.train.samples import EMPTY, IN_THE_FIELD, Samples, stack
 from deepsalt.train.splits import Fold, group_folds
 from deepsalt.train.subspace import spreads
-from deepsalt.train.teacher import Teacher, fit_teacher, view_weights
+from deepsalt.train.teacher import Teacher, fit_teacher, noise_differences, view_weights
 
 Floats = NDArray[np.float64]
 
@@ -59,24 +64,38 @@ class Sites:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combined:
-    """a + b T(A x) + g(x); `weight` is b, `centre` the teacher's mean over the sites.
+    """(1 - b) g(x) + b (a + c T(A x)).
 
-    `sites` predicts the label minus b (T - centre), its bias being a.
+    Parameters
+    ----------
+    sites, weight, line
+        g, b, and (a, c).
+    teacher, adaptation
+        T, None where there is none, and A.
+    encoder
+        Encoder in which a student follows it.
     """
 
     sites: Sites
     teacher: Teacher | None
     adaptation: Adaptation
     weight: float
-    centre: float
+    line: tuple[float, float]
+    encoder: Encoder
+
+    @property
+    def alone(self) -> "Combined":
+        """The same without the teacher: b = 0."""
+        return replace(self, teacher=None, weight=0.0, encoder=self.sites.encoder)
 
     def location(self, features: Floats) -> Floats:
         """Return log(EC + 0.03) (s,) of features (s, d)."""
         answer = self.sites(features)
         if self.teacher is None or self.weight == 0.0:
             return answer
-        known = self.teacher.location(self.adaptation(features))
-        return answer + self.weight * (known - self.centre)
+        level, slope = self.line
+        known = level + slope * self.teacher.location(self.adaptation(features))
+        return (1.0 - self.weight) * answer + self.weight * known
 
 
 def fit_sites(
@@ -111,6 +130,15 @@ def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> t
     return min(grid, key=lambda pair: error(*pair))
 
 
+def rising_line(known: Floats, target: Floats, weights: Floats) -> tuple[float, float]:
+    """Return level and slope >= 0 of the weighted least-squares line from known to target (s,)."""
+    centre, level = (float(np.average(values, weights=weights)) for values in (known, target))
+    spread = float(np.average((known - centre) ** 2, weights=weights))
+    common = float(np.average((known - centre) * (target - level), weights=weights))
+    slope = max(common / spread, 0.0) if spread > 0.0 else 0.0
+    return level - slope * centre, slope
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
     """What held-out groups chose, and what they said.
@@ -125,6 +153,8 @@ class Choice:
         The same with b = 0.
     scores
         Mean squared error by adaptation and weight, for the report.
+    models
+        Rows held out and the chosen model that did not see their groups, by fold.
     """
 
     weight: float
@@ -132,6 +162,19 @@ class Choice:
     held_out: Floats
     sites_held_out: Floats
     scores: dict[str, float]
+    models: tuple[tuple[NDArray[np.intp], Combined], ...]
+
+    @property
+    def alone(self) -> "Choice":
+        """The choice of b = 0."""
+        models = tuple((rows, model.alone) for rows, model in self.models)
+        return replace(self, weight=0.0, adaptation=(), held_out=self.sites_held_out, models=models)
+
+    def gains(self, target: Floats, answers: Floats) -> bool:
+        """Return whether held-out answers (s,) beat those with b = 0 by one standard error."""
+        folds = [rows for rows, _ in self.models]
+        scores = [_by_fold(target, said, folds) for said in (self.sites_held_out, answers)]
+        return one_standard_error(np.array(scores), paired=True) == 1
 
 
 def fit_combined(
@@ -175,7 +218,7 @@ class _Builder:
 
     def __post_init__(self) -> None:
         self.weights = view_weights(self.satellite, self.settings)
-        self._known: dict[tuple[object, ...], tuple[Teacher, Adaptation]] = {}
+        self._known: dict[tuple[object, ...], _Known] = {}
 
     def fit(
         self,
@@ -186,26 +229,28 @@ class _Builder:
     ) -> Combined:
         """Fit on training rows, without laboratory rows of the test rows' regions or sites."""
         features, target = self.satellite.features[train], self.satellite.target[train]
-        teacher, adaptation, centre = None, Adaptation.identity(features.shape[1]), 0.0
-        if weight and self._teachable(test):
-            teacher, adaptation = self.teacher(train, adaptations, test)
-            known = teacher.location(adaptation(features))
-            centre = float(np.average(known, weights=self.weights[train]))
-            target = target - weight * (known - centre)
+        weights = self.weights[train]
         sites = fit_sites(
             features,
             target,
-            self.weights[train],
+            weights,
             components=self.components,
             ridge=self.ridge,
             tail=self.settings.tail,
         )
-        return Combined(sites, teacher, adaptation, weight, centre)
+        if weight == 0.0 or not self._teachable(test):
+            same = Adaptation.identity(features.shape[1])
+            return Combined(sites, None, same, 0.0, (0.0, 0.0), sites.encoder)
+        known = self.teacher(train, adaptations, test)
+        teacher, adaptation = known.teacher, known.adaptation
+        line = rising_line(teacher.location(adaptation(features)), target, weights)
+        encoder = known.encoder(features, self.settings)
+        return Combined(sites, teacher, adaptation, weight, line, encoder)
 
     def teacher(
         self, train: NDArray[np.intp], adaptations: tuple[str, ...], test: NDArray[np.intp]
-    ) -> tuple[Teacher, Adaptation]:
-        """Return the teacher and the adaptation in front of it, fitted once per question."""
+    ) -> "_Known":
+        """Return the teacher and what stands in front of it, fitted once per question."""
         if self.laboratory is None:
             raise FormatError("there are no laboratory spectra to learn from")
         allowed = self._allowed(test)
@@ -235,7 +280,8 @@ class _Builder:
 
     def _teach(
         self, lab: Samples, sat: Samples, more: Samples | None, adaptations: tuple[str, ...]
-    ) -> tuple[Teacher, Adaptation]:
+    ) -> "_Known":
+        raw = lab
         adaptation = Adaptation.identity(sat.features.shape[1])
         nuisance = [name for name in adaptations if name.startswith("epo")]
         if nuisance:
@@ -248,7 +294,29 @@ class _Builder:
             if name not in nuisance:
                 seen = replace(sat, features=adaptation(sat.features))
                 adaptation = adaptation.then(_FITS[name](lab, seen, self.settings))
-        return teacher, adaptation
+        field = np.char.endswith(lab.view, IN_THE_FIELD)
+        return _Known(teacher, adaptation, raw.features[field], noise_differences(raw))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """A teacher, its adaptation, and the laboratory's field views and noise, unadapted (m, d)."""
+
+    teacher: Teacher
+    adaptation: Adaptation
+    field: Floats
+    noise: Floats
+
+    def encoder(self, features: Floats, settings: Settings) -> Encoder:
+        """Return the encoder of a student that follows the combination on sites (s, d).
+
+        Noise-whitened like the teacher's, but of what the field shows and not of clean spectra: it
+        also tells apart what the sites' machine does.
+        """
+        seen = self.adaptation(np.concatenate([features, self.field]))
+        noise = self.adaptation(self.noise) - self.adaptation(np.zeros_like(self.noise[:1]))
+        encoder = fit_encoder(seen, noise, settings.components, settings.tail)
+        return encoder.after(self.adaptation)
 
 
 def _nuisance(lab: Samples, sat: Samples, more: Samples | None) -> Floats:
@@ -302,6 +370,10 @@ _FITS: dict[str, Callable[[Samples, Samples, Settings], Adaptation]] = {
 }
 
 
+def _by_fold(target: Floats, answers: Floats, folds: Sequence[NDArray[np.intp]]) -> list[float]:
+    return [-float(((target[rows] - answers[rows]) ** 2).mean()) for rows in folds]
+
+
 def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     """Go through adaptations in order while held-out groups gain, then choose the weight."""
     settings, target = build.settings, build.satellite.target
@@ -314,7 +386,7 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
         return out
 
     def by_fold(answers: Floats) -> list[float]:
-        return [-float(((target[test] - answers[test]) ** 2).mean()) for _, test in folds]
+        return _by_fold(target, answers, [test for _, test in folds])
 
     answers: dict[tuple[tuple[str, ...], float], Floats] = {((), 0.0): held_out((), 0.0)}
     positive = sorted(w for w in settings.weights if w > 0)
@@ -338,8 +410,10 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     known = [answers[(chosen if w else ()), w] for w in candidates]
     index = one_standard_error(np.array([by_fold(a) for a in known]), paired=True)
     weight = candidates[index]
+    chosen = chosen if weight else ()
+    models = tuple((test, build.fit(train, chosen, weight, test)) for train, test in folds)
     told = {
         f"{'+'.join(names) or 'as it is'}, b = {w:g}": round(-float(np.mean(by_fold(a))), 5)
         for (names, w), a in answers.items()
     }
-    return Choice(weight, chosen if weight else (), known[index], known[0], told)
+    return Choice(weight, chosen, known[index], known[0], told, models)

@@ -11,7 +11,7 @@ from deepsalt.train.tables import TableSpec
 Method = Literal["deepsalt", "deepsalt-2025"]
 """Ours, and the published one (arXiv 2510.23124), which serves comparison only."""
 
-WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 1.0)
+WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 0.6)
 """Candidates for the weight of laboratory knowledge; 0 is training on satellite sites alone."""
 
 ADAPTATIONS = ("epo", "ds", "align", "contrastive")
@@ -76,7 +76,7 @@ class Settings:
     tail: int = 10
     anchors: int = 440
     anchor_steps: int = 3000
-    domain: int = 14
+    domain: int = 32
     ridge: float = 0.02
     width_ridge: float = 2.0
     networks: int = 2

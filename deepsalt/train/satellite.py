@@ -5,18 +5,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.train.combine import fit_combined
+from deepsalt.train.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
 from deepsalt.train.distil import distilled
-from deepsalt.train.encoder import Encoder
-from deepsalt.train.finish import Fitted, finished, penalties_on, reader
+from deepsalt.train.finish import MAX_LOSS_R2, Fitted, finished, penalties_on, reader
 from deepsalt.train.machine import Machine, choose_anchors
 from deepsalt.train.samples import IN_THE_FIELD, Samples
+from deepsalt.train.spread import smeared_r2
 from deepsalt.train.teacher import view_weights
 
 Floats = NDArray[np.float64]
 
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
+_LIBRARY_SHARE = 0.2  # weight of a laboratory spectrum seen in the field beside a real one's
 
 
 def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:
@@ -34,50 +35,87 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
     # Laboratory samples of another kind than the sites' spectra would not be a library.
     more = samples.take(samples.satellite & ~samples.labelled)
     model, choice = fit_combined(sites, lab if len(lab) else None, settings, more)
-    encoder, machine = model.sites.encoder, model.sites.machine
-    inputs = encoder(sites.features)[0]
-    weights = view_weights(sites, settings)
-    if model.weight:
-        machine = _copy(model.location, encoder, samples, settings)
-    elif penalties := penalties_on(encoder, machine.anchors, sites.target, weights, settings):
-        rows = [(inputs, sites.target, weights)]
-        machine = distilled(machine.anchors, rows, model.sites.ridge, penalties)
+    location, held_out, told = _followed(model, choice, samples, sites, settings)
+    if choice.weight and not choice.gains(sites.target, held_out):
+        # What cannot be carried into a student must not cost either.
+        model, choice = model.alone, choice.alone
+        location, held_out, more_told = _followed(model, choice, samples, sites, settings)
+        told = {"not_carried": told} | more_told
     student = reader(
-        encoder,
-        Machine(machine.anchors, machine.heads, machine.bias),
-        inputs,
-        sites.target - choice.held_out,
-        weights,
+        model.encoder,
+        location,
+        model.encoder(sites.features)[0],
+        sites.target - held_out,
+        view_weights(sites, settings),
         settings=settings,
     )
-    noise = encoder(samples.features[samples.satellite])[1]
+    seen = samples.take(samples.satellite)
+    noise = model.encoder(seen.features)[1]
     report = {
         "laboratory_weight": choice.weight,
         "adaptations": list(choice.adaptation),
         "site_components": model.sites.components,
         "site_ridge": model.sites.ridge,
         "held_out_mse_log_ec": choice.scores,
-        "anchors": len(machine.anchors),
+        "anchors": len(location.anchors),
     }
-    return Fitted(
-        finished(student, None, samples.take(samples.satellite), sites, noise, settings=settings),
-        report,
-    )
+    return Fitted(finished(student, None, seen, sites, noise, settings=settings), report | told)
 
 
-def _copy(location: Any, encoder: Encoder, samples: Samples, settings: Settings) -> Machine:
-    """Return a machine that answers as the combination does, on all spectra of the sensor."""
-    seen = samples.satellite | np.char.endswith(samples.view, IN_THE_FIELD)
-    features = samples.features[seen]
-    answers, inputs = location(features), encoder(features)[0]
-    first = choose_anchors(
-        inputs[samples.satellite[seen]], answers[samples.satellite[seen]], settings.anchors, 0
-    )
-    more = settings.anchors - len(first)
-    rest = ~samples.satellite[seen]
-    if more > 0 and rest.any():
-        extra = choose_anchors(inputs[rest], answers[rest], more, settings.seed)
-        first = np.concatenate([first, extra])
-    weights = np.where(rest, 0.2, 1.0)
-    penalties = penalties_on(encoder, first, answers, weights, settings)
-    return distilled(first, [(inputs, answers, weights)], _INTERPOLATION, penalties)
+def _followed(
+    model: Combined, choice: Choice, samples: Samples, sites: Samples, settings: Settings
+) -> tuple[Machine, Floats, dict[str, Any]]:
+    """Return the student's location, its held-out answers (s,), and what they say.
+
+    Sites alone are few enough to be the student's anchors; else it copies the model, with all
+    spectra as anchors where few lose more than `MAX_LOSS_R2` on held-out regions.
+    """
+    machine = model.sites.machine
+    if not model.weight and len(machine.anchors) <= settings.anchors:
+        weights = view_weights(sites, settings)
+        encoder = model.sites.encoder
+        if penalties := penalties_on(encoder, machine.anchors, sites.target, weights, settings):
+            rows = [(encoder(sites.features)[0], sites.target, weights)]
+            machine = distilled(machine.anchors, rows, model.sites.ridge, penalties)
+        return machine, choice.held_out, {}
+    said = {
+        "combination": choice.held_out,
+        "student": _held_out(choice, samples, sites, settings.anchors, settings),
+        "all spectra as anchors": _held_out(choice, samples, sites, len(samples), settings),
+    }
+    scores = {name: smeared_r2(sites.ec, answers) for name, answers in said.items()}
+    small = scores["student"] >= scores["all spectra as anchors"] - MAX_LOSS_R2
+    shipped = "student" if small else "all spectra as anchors"
+    told = {
+        "held_out_r2_log1p": {name: round(score, 4) for name, score in scores.items()},
+        "shipped": shipped,
+    }
+    count = settings.anchors if small else len(samples)
+    return _copy(model, samples, count, settings), said[shipped], told
+
+
+def _held_out(
+    choice: Choice, samples: Samples, sites: Samples, count: int, settings: Settings
+) -> Floats:
+    """Return answers (s,) of copies of the models that did not see a site's region."""
+    answers = np.empty(len(sites))
+    for hidden, model in choice.models:
+        shown = samples.take(~np.isin(samples.region, sites.region[hidden]))
+        copy = _copy(model, shown, count, settings)
+        answers[hidden] = copy(model.encoder(sites.features[hidden])[0])[:, 0]
+    return answers
+
+
+def _copy(model: Combined, samples: Samples, count: int, settings: Settings) -> Machine:
+    """Return a machine of at most `count` anchors that answers as the model on field spectra."""
+    field = np.char.endswith(samples.view, IN_THE_FIELD) & (model.weight > 0.0)
+    shown = samples.take(samples.satellite | field)
+    answers, inputs = model.location(shown.features), model.encoder(shown.features)[0]
+    own = shown.satellite
+    anchors = choose_anchors(inputs[own], answers[own], count, settings.seed)
+    if len(anchors) < count and not own.all():
+        more = choose_anchors(inputs[~own], answers[~own], count - len(anchors), settings.seed)
+        anchors = np.concatenate([anchors, more])
+    weights = np.where(own, 1.0, _LIBRARY_SHARE)
+    penalties = penalties_on(model.encoder, anchors, answers, weights, settings)
+    return distilled(anchors, [(inputs, answers, weights)], _INTERPOLATION, penalties)

@@ -10,26 +10,23 @@ import torch
 from deepsalt.errors import FormatError
 from deepsalt.train import combine
 from deepsalt.train.adaptation import repeat_differences
-from deepsalt.train.combine import fit_combined, fit_sites, tune_sites
-from deepsalt.train.config import ADAPTATIONS
+from deepsalt.train.bench_data import Design, draw_sites, draw_tests, draw_training, simulate_world
+from deepsalt.train.combine import fit_combined, fit_sites, rising_line, tune_sites
+from deepsalt.train.config import ADAPTATIONS, WEIGHTS_OF_TEACHER, Settings
 from deepsalt.train.distil import estimates
 from deepsalt.train.fit import draw_views, fit_model
 from deepsalt.train.metrics import r2
-from deepsalt.train.samples import as_measured
+from deepsalt.train.samples import as_measured, stack
 from deepsalt.train.splits import group_folds
-from deepsalt.train.tables import TableSpec, read_training_table
 from tests.train.tables import (
     QUICK,
-    lab_frame,
     laboratory_table,
     regions,
     satellite_table,
-    site_frame,
-    write,
 )
 
-SEEDS = (0, 1, 2, 3, 4)
-SETTINGS = replace(QUICK, inner_folds=3, weights=(0.0, 0.1, 0.3, 1.0))
+SEEDS = range(14)
+SETTINGS = replace(QUICK, inner_folds=3, weights=WEIGHTS_OF_TEACHER)
 
 
 def sites_of(seed):
@@ -40,13 +37,13 @@ def library_of(seed):
     return regions(5, 20, seed=seed, first=100, sensor="prisma")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def unseen(seed):
     pairs = regions(10, 25, seed=seed, first=50)
     return pairs.ec, as_measured(satellite_table(pairs)).features
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def score(seed, library=None):
     """R2 of log1p in unseen regions, and the weight chosen; with a library or without."""
     tables = [satellite_table(sites_of(seed))]
@@ -75,6 +72,7 @@ def _other_sensor(pairs):
 LIBRARIES = {"permuted labels": _permuted, "EC x 10": _tenfold, "other sensor": _other_sensor}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_wrong_laboratory_knowledge_costs_next_to_nothing(library):
     cost = [score(seed)[0] - score(seed, library)[0] for seed in SEEDS]
@@ -116,26 +114,60 @@ def test_a_chosen_weight_of_zero_is_the_same_to_the_bit(monkeypatch):
     assert same_weights(with_it.student, without.student)
 
 
-def test_knowledge_that_holds_is_used_and_helps(tmp_path):
-    settings = replace(SETTINGS, inner_folds=5)
-
-    def read(frame, kind, sensor):
-        return read_training_table(TableSpec(write(tmp_path, frame), kind, sensor))
-
-    library = read(lab_frame(300, 150, seed=9), "laboratory", "lab")
-    new = as_measured(read(site_frame(300, seed=50), "satellite", "enmap"))
+@pytest.mark.slow
+def test_knowledge_that_holds_is_used_and_helps():
+    settings = Settings(networks=0, adaptations=())
     gains, chosen = [], []
     for seed in (0, 1, 2):
-        sites = read(site_frame(50, 10, seed=seed), "satellite", "enmap")
+        world = simulate_world(Design(), seed)
+        views = draw_training(draw_sites(world.pool, 120, seed), world.library, settings)
+        new = draw_tests(world.unseen, settings)
         found = []
-        for tables in ([sites], [sites, library]):
-            fitted = fit_model(draw_views(tables, settings), settings)
+        for samples in (views.sites, stack([views.sites, views.laboratory])):
+            fitted = fit_model(samples, settings)
             answers = estimates(fitted.student, new.features).salinity.astype(np.float64)
             found.append(r2(np.log1p(new.ec), np.log1p(answers)))
         chosen.append(fitted.report["laboratory_weight"])
         gains.append(found[1] - found[0])
-    assert max(chosen) > 0.0
-    assert np.mean(gains) > 0.01
+    assert min(chosen) > 0.0
+    assert np.mean(gains) > 0.05
+
+
+@pytest.mark.parametrize(("slope", "wanted"), [(2.0, 2.0), (0.0, 0.0), (-1.0, 0.0)])
+def test_the_teachers_line_rises_or_is_level(slope, wanted):
+    known = np.random.default_rng(0).normal(0.0, 1.0, 50)
+    weights = np.linspace(0.5, 1.0, 50)
+    level, found = rising_line(known, 3.0 + slope * known, weights)
+    assert found == pytest.approx(wanted, abs=1e-12)
+    assert level == pytest.approx(np.average(3.0 + (slope - wanted) * known, weights=weights))
+
+
+def test_a_combination_that_no_student_can_follow_leaves_the_sites_alone(monkeypatch):
+    samples = both()
+    monkeypatch.setattr(combine, "one_standard_error", lambda scores, **_: len(scores) - 1)
+    monkeypatch.setattr(combine.Choice, "gains", lambda *_: False)
+    with_it, without = (
+        fit_model(part, replace(QUICK, weights=(0.0, 0.3)))
+        for part in (samples, samples.take(samples.satellite))
+    )
+    assert "not_carried" in with_it.report
+    assert same_weights(with_it.student, without.student)
+
+
+def test_the_report_tells_what_copying_costs(monkeypatch):
+    monkeypatch.setattr(combine, "one_standard_error", lambda scores, **_: len(scores) - 1)
+    report = fit_model(both(), replace(QUICK, weights=(0.0, 0.3))).report
+    assert report["laboratory_weight"] == 0.3
+    assert set(report["held_out_r2_log1p"]) == {"combination", "student", "all spectra as anchors"}
+    assert report["anchors"] <= QUICK.anchors or report["shipped"] != "student"
+
+
+def test_many_sites_are_copied_into_the_students_few_anchors():
+    samples = as_measured(satellite_table(regions(8, 12)))
+    assert len(samples) > QUICK.anchors
+    report = fit_model(samples, QUICK).report
+    assert report["shipped"] == "student"
+    assert report["anchors"] == QUICK.anchors
 
 
 def forced(monkeypatch, samples, *, settings=QUICK, names=(), unlabelled=None, weight=1.0):
