@@ -13,6 +13,7 @@ from deepsalt.cube.contract import check_cube, cube_bands
 from deepsalt.errors import FormatError
 from deepsalt.layers import basis_attrs, salinity_attrs
 from deepsalt.model.load import load_student, model_card
+from deepsalt.model.student import FoldedStudent
 from deepsalt.types import REJECTING, BandTable, Basis, ModelRef
 
 RESULT = np.dtype(
@@ -24,6 +25,9 @@ RESULT = np.dtype(
     ]
 )
 """What prediction gives per pixel: the layers of a scene product as one structured type."""
+
+SPECTRA_RESULT = np.dtype([*RESULT.descr, ("domain_score", np.float32)])
+"""What prediction gives per spectrum: also how far it is out of the domain, NaN as salinity is."""
 
 
 def predict_chunk(
@@ -67,12 +71,23 @@ def predict_chunk(
         The model's files are missing, unreadable or disagree.
     """
     student = load_student(ref).fold(bands, gain, offset)
-    flat_basis = np.asarray(basis).reshape(-1)
-    result = _unestimated(flat_basis)
-    chosen = np.flatnonzero((flat_basis & int(REJECTING)) == 0)
+    flat = np.asarray(basis).reshape(-1)
+    result = _predict(student, dn.reshape(dn.shape[0], -1), flat, nodata, RESULT)
+    return result.reshape(basis.shape)
+
+
+def _predict(
+    student: FoldedStudent,
+    pixels: NDArray[np.generic],
+    basis: NDArray[np.uint16],
+    nodata: float | None,
+    kind: np.dtype[np.void],
+) -> NDArray[np.void]:
+    """Return predictions of this kind (s,) for digital numbers (band, s) and their basis (s,)."""
+    result = _unestimated(basis, kind)
+    chosen = np.flatnonzero((basis & int(REJECTING)) == 0)
     if chosen.size:
-        pixels = dn.reshape(dn.shape[0], -1)
-        if chosen.size < flat_basis.size:
+        if chosen.size < basis.size:
             pixels = pixels[:, chosen]
         estimates = student.estimate(pixels, nodata)
         result["salinity"][chosen] = estimates.salinity
@@ -80,14 +95,15 @@ def predict_chunk(
         result["salinity_upper"][chosen] = estimates.upper
         lost = np.isnan(estimates.salinity) * np.uint16(Basis.DEFECTIVE)
         result["basis"][chosen] |= estimates.remarks | lost
-    return result.reshape(basis.shape)
+        if "domain_score" in (kind.names or ()):
+            result["domain_score"][chosen] = estimates.domain_score
+    return result
 
 
-def _unestimated(basis: NDArray[np.uint16]) -> NDArray[np.void]:
-    result = np.empty(basis.shape, dtype=RESULT)
-    for name in ("salinity", "salinity_lower", "salinity_upper"):
-        result[name] = np.nan
-    result["basis"] = basis
+def _unestimated(basis: NDArray[np.uint16], kind: np.dtype[np.void]) -> NDArray[np.void]:
+    result = np.empty(basis.shape, dtype=kind)
+    for name in kind.names or ():
+        result[name] = basis if name == "basis" else np.nan
     return result
 
 
@@ -113,7 +129,7 @@ def predict_spectra(
     Returns
     -------
     NDArray[np.void]
-        `RESULT` (s,).
+        `SPECTRA_RESULT` (s,).
 
     Raises
     ------
@@ -122,13 +138,9 @@ def predict_spectra(
     ModelError
         The model's files are missing, unreadable or disagree.
     """
-    dn = np.ascontiguousarray(np.asarray(reflectance).T)[:, None, :]
-    flags = np.zeros(dn.shape[2], dtype=np.uint16) if basis is None else basis
-    ones, zeros = (1.0,) * len(bands), (0.0,) * len(bands)
-    result: NDArray[np.void] = predict_chunk(
-        dn, flags[None, :], bands=bands, gain=ones, offset=zeros, nodata=None, ref=ref
-    )[0]
-    return result
+    pixels = np.ascontiguousarray(np.asarray(reflectance).T)
+    flags = np.zeros(pixels.shape[1], dtype=np.uint16) if basis is None else basis
+    return _predict(load_student(ref).fold(bands), pixels, flags, None, SPECTRA_RESULT)
 
 
 def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:

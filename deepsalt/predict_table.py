@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
-from deepsalt.predict import RESULT, predict_spectra
+from deepsalt.predict import SPECTRA_RESULT, predict_spectra
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.indices import shows_ice, spectral_basis
 from deepsalt.spectral.table import (
@@ -22,6 +22,9 @@ from deepsalt.types import Basis, ModelRef, Report
 MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of its table's usable bands than this is DEFECTIVE."""
 
+COVER_SCORE = 2.0
+"""Least domain score of what looks like water, plants or snow, whose tests say yes or no."""
+
 
 def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: ModelRef) -> Report:
     """Predict salinity for a table of reflectance spectra.
@@ -32,7 +35,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
         CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
     out
         Table to write, of either kind: every column and row in the same order, then `salinity`,
-        `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated) and `basis`.
+        `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated), `basis` and
+        `domain_score` (above 1 where `basis` says OUT_OF_DOMAIN, empty where not estimated).
     sensor
         ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
         optionally `column`, the table's column of each band. Else columns belong to
@@ -59,13 +63,17 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     -----
     A row is what its owner says it is: spectra are not masked as water or vegetation, as those of a
     scene are. What looks like either, or like snow, is marked OUT_OF_DOMAIN, which advises.
+
+    `domain_score` is the largest of T² over its limit, the noise (Q residual) over its limit, and
+    `COVER_SCORE` where a spectrum looks like water, plants or snow.
     """
     table, out = Path(table), Path(out)
     check_kind(out)
     if out.exists() and table.exists() and out.samefile(table):
         raise UsageError(f"{out} is the table to read; write the prediction to another file")
     rows = read_table(table, keep_text=True)
-    taken = [name for name in RESULT.names or () if name in rows.columns]
+    names = SPECTRA_RESULT.names or ()
+    taken = [name for name in names if name in rows.columns]
     if taken:
         raise FormatError(
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
@@ -75,7 +83,9 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     result = predict_spectra(spectra.reflectance, spectra.bands, ref, basis)
     strange = cover_basis(spectra) & (basis == 0) * np.uint16(Basis.OUT_OF_DOMAIN)
     result["basis"] |= strange
-    added = pd.DataFrame({name: result[name] for name in RESULT.names or ()}, index=rows.index)
+    least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
+    result["domain_score"] = np.maximum(result["domain_score"], least)
+    added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
     write_table(pd.concat([rows, added], axis=1), out)
     return count(result)
 

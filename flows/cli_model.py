@@ -198,8 +198,9 @@ def predict_table(
 ) -> None:
     """Predict salinity for a table of reflectance spectra.
 
-    Keeps all other columns and adds salinity, salinity_lower and salinity_upper in dS/m and the
-    basis flags.
+    Keeps all other columns and adds salinity, salinity_lower and salinity_upper in dS/m, the basis
+    flags, and domain_score: how unlike soils and salt crusts a spectrum is. Above 1 it is flagged
+    out of domain.
     """
     import json
     from dataclasses import asdict

@@ -6,7 +6,7 @@ import pytest
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.model.load import model_ref
-from deepsalt.predict_table import predict_table
+from deepsalt.predict_table import COVER_SCORE, predict_table
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import match_columns, read_table, spectral_columns
 from deepsalt.types import Basis
@@ -14,7 +14,7 @@ from tests.model.students import soils, write_tiny
 from tests.shared import shared_data
 
 LAB = sensor_bands("lab")
-ADDED = ["salinity", "salinity_lower", "salinity_upper", "basis"]
+ADDED = ["salinity", "salinity_lower", "salinity_upper", "basis", "domain_score"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_every_row_is_estimated_for_every_sensor_and_kind(tmp_path, ref, sensor,
     report = predict_table(source, out, sensor=sensor, ref=ref)
     result = read_table(out)
     assert report.pixels == report.estimated == len(table)
-    assert list(result.columns[-4:]) == ADDED
+    assert list(result.columns[-5:]) == ADDED
     assert (result.salinity_lower <= result.salinity).all()
     assert (result.salinity <= result.salinity_upper).all()
 
@@ -78,6 +78,22 @@ def test_rows_that_cannot_be_estimated_say_why_and_keep_their_place(tmp_path, re
     assert result.basis[1:4].tolist() == [Basis.OUTSIDE, Basis.DEFECTIVE, Basis.DEFECTIVE]
     assert report.estimated == 2
     assert dict(report.by_basis)["defective"] == 2
+
+
+def test_the_domain_score_is_above_one_just_where_a_row_is_out_of_domain(tmp_path, ref):
+    table = spectra(rows=5)
+    nm = np.array(LAB.centers_nm)
+    table.iloc[0, 1:181] = np.where(nm < 700.0, 0.05, 0.45)  # green plants
+    table.iloc[1, 1:181] = np.where(nm < 900.0, 0.06, 0.005)  # water
+    table.iloc[2, 1:181] = 0.3 + 0.25 * np.random.default_rng(0).normal(size=180)
+    table.iloc[3, 1:181] = np.nan
+    table.to_csv(tmp_path / "in.csv", index=False)
+    predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor="lab", ref=ref)
+    result = pd.read_csv(tmp_path / "out.csv")
+    flagged = (result.basis & int(Basis.OUT_OF_DOMAIN)) > 0
+    assert ((result.domain_score > 1.0) == flagged).all()
+    assert (result.domain_score[:2] >= COVER_SCORE).all()
+    assert result.domain_score.isna().tolist() == result.salinity.isna().tolist()
 
 
 def test_a_table_without_a_single_value_says_so_row_by_row(tmp_path, ref):
@@ -249,3 +265,32 @@ def test_the_shipped_model_beats_the_mean_on_the_real_library(tmp_path):
     observed = np.log(pd.to_numeric(result.ec_ds_m[known]) + 0.03)
     predicted = np.log(result.salinity[known] + 0.03)
     assert ((observed - predicted) ** 2).mean() < 0.7 * observed.var()
+
+
+def test_the_shipped_model_flags_no_real_salt_crust(tmp_path):
+    source = shared_data("usgs-splib07-av95", "selected_salts_minerals_cover.csv.gz")
+    table = pd.read_csv(source)
+    table = table[table.group.isin(["halite", "gypsum", "thenardite", "playa"])]
+    assert _scored(tmp_path, table, _usgs_bands(tmp_path)).max() <= 1.0
+
+
+@pytest.mark.parametrize("cover", ["built", "vegetation"])
+def test_the_shipped_model_tells_other_surfaces_from_soils(tmp_path, cover):
+    # Soils are rows the model was trained on; those of other regions score alike (99 % below 0.8).
+    other = pd.read_csv(shared_data("earthlib-cover", "earthlib_non_icraf.csv.gz"))
+    soil = pd.read_csv(shared_data("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz"))
+    strange = _scored(tmp_path, other[cover == other.LEVEL_2][:400], "lab").to_numpy()
+    usual = _scored(tmp_path, soil[:400], "lab").to_numpy()
+    assert (strange[:, None] > usual[None, :]).mean() >= 0.9
+
+
+def _usgs_bands(folder):
+    bands = pd.read_csv(shared_data("usgs-splib07-av95", "bands.csv"))
+    bands[["center_nm", "fwhm_nm"]].sort_values("center_nm").to_csv(folder / "b.csv", index=False)
+    return str(folder / "b.csv")
+
+
+def _scored(tmp_path, table, sensor):
+    table.to_parquet(tmp_path / "in.parquet")
+    predict_table(tmp_path / "in.parquet", tmp_path / "out.parquet", sensor=sensor, ref=model_ref())
+    return pd.read_parquet(tmp_path / "out.parquet").domain_score

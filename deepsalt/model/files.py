@@ -93,8 +93,9 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
     shapes = {
         "components": (max(rows, kept), features),
         "component_offset": (rows,),
-        "domain": (domain, features),
+        "domain": (domain, rows),
         "domain_offset": (domain,),
+        "domain_shrinkage": (domain,),
         "shrinkage": (kept,),
         "scale": (kept,),
         "anchors": (anchors, kept),
@@ -109,8 +110,7 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         "quiet_nodes": (tensors["quiet_nodes"].numel(),),
         "interval": (2,),
         "quiet_interval": (2,),
-        "salt_directions": (tensors["salt_directions"].shape[0], domain),
-        "limits": (5,),
+        "limits": (6,),
     }
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:

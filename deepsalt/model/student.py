@@ -8,6 +8,8 @@
       -> location and width of log(EC + 0.03 dS/m)
       -> salinity (the mean of log(1 + EC) over the residuals' quantiles), interval, advice
 
+    components -> domain score: how unlike the training's soils and salt crusts a spectrum is
+
 Gain, offset, band responses, derivative, adaptation and standardisation are linear and fold into
 the first matrix. Spectra as quiet as a laboratory's go to a second machine that is too large for
 scenes: the teacher itself. In a batch without any it is not computed.
@@ -47,6 +49,7 @@ HEADS = ("location", "log width")
 """What a machine answers, of log(EC + 0.03)."""
 
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
+_ONE = torch.ones(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,15 @@ class Estimates:
         upper; NaN where a spectrum could not be completed.
     remarks
         `Basis` bits OUT_OF_DOMAIN and EXTRAPOLATED, uint16 (s,).
+    domain_score
+        How far a spectrum is out of the training's domain, float32 (s,): OUT_OF_DOMAIN above 1.
     """
 
     salinity: NDArray[np.float32]
     lower: NDArray[np.float32]
     upper: NDArray[np.float32]
     remarks: NDArray[np.uint16]
+    domain_score: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +84,9 @@ class Student:
         Rows on the features (k + t, n_features), (k + t,): first the k that enter the machine,
         the `LEVEL_FEATURES` last among them, in units of the soils' spread; then t in which soils
         hardly differ, in units of a satellite's noise.
-    domain, domain_offset
-        Standardised components in which spectra are compared with the training's; as many rows
-        as the test needs (r, n_features), (r,). Free of any adaptation.
+    domain, domain_offset, domain_shrinkage
+        Directions on the components, of unit variance among the training's unadapted soils and salt
+        crusts, and the variance that a satellite's noise adds to each (r, k + t), (r,), (r,).
     shrinkage
         Noise over signal variance of the components at unit noise (k,).
     scale
@@ -95,18 +101,16 @@ class Student:
         Quantiles of the residuals in units of the width, of equal probability (j,).
     interval, quiet_interval
         Factors on the width below and above, from calibration (2,).
-    salt_directions
-        Orthonormal directions that pure salts span in the domain (d, r); what lies along them is
-        the target and no reason to doubt.
     limits
         EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of T² and of Q; noise level below
-        which a spectrum is quiet (5,).
+        which a spectrum is quiet; noise that counts per flatness in T² (6,).
     """
 
     components: Tensor
     component_offset: Tensor
     domain: Tensor
     domain_offset: Tensor
+    domain_shrinkage: Tensor
     shrinkage: Tensor
     scale: Tensor
     anchors: Tensor
@@ -121,7 +125,6 @@ class Student:
     quiet_nodes: Tensor
     interval: Tensor
     quiet_interval: Tensor
-    salt_directions: Tensor
     limits: Tensor
 
     @property
@@ -134,9 +137,9 @@ class Student:
 
         Of satellite spectra; quiet ones cost `quiet_macs_per_pixel` more.
         """
-        rows = self.components.shape[0] + self.domain.shape[0]
         machine = self.anchors.numel() + self.heads.numel()
-        return (rows + 2) * bands + machine + self.salt_directions.numel()
+        domain = self.domain.numel() + 2 * self.domain_shrinkage.numel()
+        return (self.components.shape[0] + 2) * bands + machine + domain
 
     def quiet_macs_per_pixel(self, bands: int) -> int:
         """Return the further multiply-accumulates of a batch with quiet spectra."""
@@ -197,26 +200,26 @@ class Student:
         upper = _conductivity(location + interval[1] * width, ec_max)
         return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity)
 
-    def remarks(self, salinity: Tensor, domain: Tensor, noise: Tensor) -> Tensor:
-        """Return the advising bits (s,) int32 of salinity (s,), dS/m.
-
-        Parameters
-        ----------
-        salinity
-            Estimates, dS/m (s,).
-        domain
-            Components in the domain (r, s).
-        noise
-            From `noise` (s,): also the Q residual, what no soil explains.
-        """
-        strange = (self.distance(domain) > self.limits[2]) | (noise > self.limits[3])
-        bits = strange.int() * int(Basis.OUT_OF_DOMAIN)
+    def remarks(self, salinity: Tensor, score: Tensor) -> Tensor:
+        """Return the advising bits (s,) int32 of salinity (s,), dS/m, and domain score (s,)."""
+        bits = (score > 1.0).int() * int(Basis.OUT_OF_DOMAIN)
         return bits | ((salinity > self.limits[1]).int() * int(Basis.EXTRAPOLATED))
 
-    def distance(self, domain: Tensor) -> Tensor:
-        """Return Hotelling's T² across the salt directions (s,) of domain components (r, s)."""
-        along = self.salt_directions @ domain
-        return domain.square().sum(0) - along.square().sum(0)
+    def domain_score(self, components: Tensor, noise: Tensor, flatness: Tensor) -> Tensor:
+        """Return the larger of T² and Q over their thresholds (s,), of components (k + t, s).
+
+        Q is the noise (s,), what no soil explains; flatness, the square of mean over standard
+        deviation (s,).
+        """
+        distance = self.distance(components, noise, flatness) / self.limits[2]
+        return torch.maximum(distance, noise / self.limits[3])
+
+    def distance(self, components: Tensor, noise: Tensor, flatness: Tensor) -> Tensor:
+        """Return Hotelling's T² (s,), each direction's variance with what noise adds to it."""
+        scores = torch.addmm(self.domain_offset[:, None], self.domain, components)
+        allowed = noise + self.limits[5] * flatness
+        variance = torch.addcmul(_ONE, self.domain_shrinkage[:, None], allowed)
+        return scores.square_().div_(variance).sum(0)
 
 
 def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
@@ -241,8 +244,8 @@ class FoldedStudent:
     gain, offset
         Their scaling (u, 1) float32.
     projection, levels, shift
-        All components as a matrix on reflectance (c, u), on the level features (c, 2), and their
-        offset (c, 1); c = k + t of the machine, r of the domain.
+        The components as a matrix on reflectance (k + t, u), on the level features (k + t, 2), and
+        their offset (k + t, 1).
     quiet_projection, quiet_levels, quiet_shift
         The same of the quiet machine (q, u), (q, 2), (q, 1).
     weights
@@ -280,7 +283,8 @@ class FoldedStudent:
         """
         size = numbers.shape[1]
         salinity, lower, upper = np.full((3, size), np.nan, dtype=np.float32)
-        out = Estimates(salinity, lower, upper, np.zeros(size, dtype=np.uint16))
+        remarks, score = np.zeros(size, dtype=np.uint16), np.full(size, np.nan, dtype=np.float32)
+        out = Estimates(salinity, lower, upper, remarks, score)
         if numbers.shape[0] <= int(self.used.max()):
             raise FormatError(
                 f"spectra of {numbers.shape[0]} bands given to a model folded for more; "
@@ -301,7 +305,8 @@ class FoldedStudent:
         hopeless = self._fill(batch, nodata)
         *estimates, remarks = self._answer(torch.from_numpy(batch), size)
         lost = hopeless[:size]
-        for name, values in zip(("salinity", "lower", "upper"), estimates, strict=True):
+        names = ("salinity", "lower", "upper", "domain_score")
+        for name, values in zip(names, estimates, strict=True):
             getattr(out, name)[part] = values[:size]
             getattr(out, name)[part][lost] = np.nan
         out.remarks[part] = remarks[:size].numpy().astype(np.uint16)
@@ -322,7 +327,7 @@ class FoldedStudent:
         return hopeless
 
     def _answer(self, numbers: Tensor, real: int) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper and remarks of digital numbers (u, s), overwritten.
+        """Return salinity, lower, upper, score and remarks of digital numbers (u, s), overwritten.
 
         Only the first `real` columns decide whether the quiet machine is needed; the rest is
         padding.
@@ -331,10 +336,9 @@ class FoldedStudent:
         centred, levels, deviation = self._centre(numbers)
         components = (self.projection @ centred).mul_(deviation)
         components.addmm_(self.levels, levels).add_(self.shift)
-        split = student.components.shape[0]
-        noise = student.noise(components[:split])
+        noise = student.noise(components)
         salinity, lower, upper = student.respond(
-            student.forward(components[:split], noise), student.nodes, student.interval
+            student.forward(components, noise), student.nodes, student.interval
         )
         quiet = noise < student.limits[4]
         if student.quiet_anchors.shape[0] and bool(quiet[:real].any()):
@@ -347,7 +351,9 @@ class FoldedStudent:
                 torch.where(quiet, new, old)
                 for new, old in zip(better, (salinity, lower, upper), strict=True)
             )
-        return salinity, lower, upper, student.remarks(salinity, components[split:], noise)
+        # The second level is the logarithm of the standard deviation over the mean.
+        score = student.domain_score(components, noise, levels[1].mul(-2.0).exp_())
+        return salinity, lower, upper, score, student.remarks(salinity, score)
 
     def _centre(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (s,)."""
@@ -373,16 +379,15 @@ def _fold(
         folded = rows[:, :-LEVEL_FEATURES].double().numpy() @ derivative
         return torch.from_numpy(folded.astype(np.float32))
 
-    rows = torch.cat([student.components, student.domain])
     return FoldedStudent(
         student,
         used,
         np.array(bands.centers_nm)[used],
         gain=_column(gain, used),
         offset=_column(offset, used),
-        projection=onto_bands(rows),
-        levels=rows[:, -LEVEL_FEATURES:].contiguous(),
-        shift=torch.cat([student.component_offset, student.domain_offset])[:, None],
+        projection=onto_bands(student.components),
+        levels=student.components[:, -LEVEL_FEATURES:].contiguous(),
+        shift=student.component_offset[:, None],
         quiet_projection=onto_bands(student.quiet_components),
         quiet_levels=student.quiet_components[:, -LEVEL_FEATURES:].contiguous(),
         quiet_shift=student.quiet_offset[:, None],

@@ -140,12 +140,14 @@ def assemble(
         quiet = Reader(none, machine, np.zeros(1), (1.0, 1.0))
     scale = quiet.encoder.scale
     rows, offset = quiet.encoder.rows[: scale.size], quiet.encoder.offset[: scale.size]
-    limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q, quiet_below]
+    limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q]
+    limits += [quiet_below, domain.flaw]
     weights: dict[str, ArrayLike] = {
         "components": student.encoder.rows,
         "component_offset": student.encoder.offset,
         "domain": domain.rows,
         "domain_offset": domain.offset,
+        "domain_shrinkage": domain.shrinkage,
         "shrinkage": student.encoder.shrinkage,
         "scale": student.encoder.scale,
         "anchors": student.machine.anchors,
@@ -160,7 +162,6 @@ def assemble(
         "quiet_nodes": quiet.nodes,
         "interval": student.interval,
         "quiet_interval": quiet.interval,
-        "salt_directions": domain.directions,
         "limits": limits,
     }
     return Student(**{name: _float32(values) for name, values in weights.items()})
@@ -190,8 +191,8 @@ def estimates(student: Student, features: Floats) -> Estimates:
             found = tuple(  # type: ignore[assignment]
                 torch.where(quiet, new, old) for new, old in zip(better, found, strict=True)
             )
-        remarks = student.remarks(
-            found[0], components(student.domain, student.domain_offset), noise
-        )
+        flatness = torch.from_numpy(np.exp(-2.0 * features[:, -1]).astype(np.float32))
+        score = student.domain_score(encoded, noise, flatness)
+        remarks = student.remarks(found[0], score)
     salinity, lower, upper = (values.numpy() for values in found)
-    return Estimates(salinity, lower, upper, remarks.numpy().astype(np.uint16))
+    return Estimates(salinity, lower, upper, remarks.numpy().astype(np.uint16), score.numpy())

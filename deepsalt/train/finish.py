@@ -81,7 +81,8 @@ def finished(
     settings: Settings,
 ) -> Student:
     """Return the student of these readers; samples (unadapted) and their noise are its domain."""
-    domain = fit_domain(samples.features, noise, settings.domain)
+    spectra = samples.take(~samples.pixels).features
+    domain = fit_domain(student.encoder, spectra, noise, settings.domain)
     return assemble(
         student,
         quiet,

@@ -83,7 +83,7 @@ def fit_published_model(samples: Samples, settings: Settings) -> Fitted:
     weights = assemble(
         reader,
         None,
-        fit_domain(seen.features, noise, settings.domain),
+        fit_domain(encoder, seen.features, noise, settings.domain),
         ec_max=float(known.ec.max()),
         ec_extrapolated=float(np.quantile(known.ec, _EXTRAPOLATED_QUANTILE)),
         quiet_below=-1.0,

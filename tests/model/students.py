@@ -20,12 +20,12 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, quiet: int = 0) ->
         return scale * torch.randn(shape, generator=generator)
 
     features = derivative_matrix().shape[0] + LEVEL_FEATURES
-    directions = torch.linalg.qr(normal(5, 2))[0].T.contiguous()
     return Student(
         components=normal(kept + tail, features),
         component_offset=normal(kept + tail),
-        domain=normal(5, features),
+        domain=normal(5, kept + tail, scale=0.05),
         domain_offset=normal(5),
+        domain_shrinkage=normal(5).abs(),
         shrinkage=normal(kept).abs(),
         scale=torch.full((kept,), 0.3),
         anchors=normal(7, kept),
@@ -40,8 +40,7 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, quiet: int = 0) ->
         quiet_nodes=torch.tensor([-1.0, 1.0]),
         interval=torch.tensor([1.0, 1.5]),
         quiet_interval=torch.tensor([1.0, 1.0]),
-        salt_directions=directions,
-        limits=torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05]),
+        limits=torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05, 0.005]),
     )
 
 

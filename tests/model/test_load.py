@@ -161,7 +161,7 @@ def test_a_spoilt_model_is_refused_in_one_sentence(tmp_path, spoil, message):
     [
         ({"anything": torch.zeros(3)}, "a student needs"),
         ({"components": torch.zeros(9, 7)}, "expected"),
-        ({"limits": torch.tensor([30.0, 20.0, 200.0, 200.0, float("nan")])}, "finite"),
+        ({"limits": torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05, float("nan")])}, "finite"),
     ],
     ids=["names", "shape", "nan"],
 )

@@ -19,13 +19,14 @@ ENMAP = sensor_bands("enmap")
 GAIN, OFFSET = (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP)
 STUDENT = tiny_student()
 FOLDED = STUDENT.fold(ENMAP, GAIN, OFFSET)
+OUTPUTS = ("salinity", "lower", "upper", "remarks", "domain_score")
 SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
 
 
 def same_bits(a: Estimates, b: Estimates) -> bool:
     return all(
         np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name != "remarks")
-        for name in ("salinity", "lower", "upper", "remarks")
+        for name in OUTPUTS
     )
 
 
@@ -35,10 +36,7 @@ def test_any_split_of_the_pixels_gives_equal_bits(cuts):
     whole = FOLDED.estimate(SPECTRA)
     parts = [FOLDED.estimate(part) for part in np.split(SPECTRA, sorted(cuts), axis=1)]
     joined = Estimates(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("salinity", "lower", "upper", "remarks")
-        )
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUTS)
     )
     assert same_bits(joined, whole)
 
@@ -131,24 +129,31 @@ def test_too_few_bands_are_refused():
         FOLDED.estimate(SPECTRA[:50])
 
 
-def test_salt_directions_are_no_reason_to_doubt():
-    along = 50.0 * STUDENT.salt_directions[:1].T
-    assert float(STUDENT.distance(along)) == pytest.approx(0.0, abs=1e-2)
-    bits = STUDENT.remarks(torch.zeros(1), along, torch.zeros(1))
-    assert not int(bits) & int(Basis.OUT_OF_DOMAIN)
-
-
 @pytest.mark.parametrize(
-    ("distance", "noise"), [(50.0, 0.0), (0.0, 1e4)], ids=["far off", "unlike any soil"]
+    ("values", "noise", "strange"),
+    [(1e3, 0.0, True), (0.0, 1e4, True), (0.0, 0.0, False)],
+    ids=["far off", "unlike any soil", "usual"],
 )
-def test_strange_spectra_are_marked_out_of_domain(distance, noise):
-    domain = torch.full((STUDENT.domain.shape[0], 1), distance)
-    bits = STUDENT.remarks(torch.zeros(1), domain, torch.tensor([noise]))
-    assert int(bits) & int(Basis.OUT_OF_DOMAIN)
+def test_strange_spectra_score_above_one(values, noise, strange):
+    components = torch.full((9, 1), values)
+    score = STUDENT.domain_score(components, torch.tensor([noise]), torch.ones(1))
+    assert bool(score > 1.0) == strange
+
+
+def test_what_scores_above_one_is_marked_out_of_domain():
+    bits = STUDENT.remarks(torch.zeros(2), torch.tensor([1.01, 1.0]))
+    assert [bool(bit & int(Basis.OUT_OF_DOMAIN)) for bit in bits.tolist()] == [True, False]
+
+
+@pytest.mark.parametrize(("noise", "flatness"), [(10.0, 1.0), (0.0, 1e4)], ids=["noisy", "flat"])
+def test_noise_and_flatness_excuse_a_distance(noise, flatness):
+    components = torch.full((9, 1), 100.0)
+    usual = STUDENT.distance(components, torch.zeros(1), torch.ones(1))
+    assert STUDENT.distance(components, torch.tensor([noise]), torch.tensor([flatness])) < usual
 
 
 def test_estimates_beyond_most_labels_are_marked_extrapolated():
-    bits = STUDENT.remarks(torch.tensor([25.0, 5.0]), torch.zeros(5, 2), torch.zeros(2))
+    bits = STUDENT.remarks(torch.tensor([25.0, 5.0]), torch.zeros(2))
     assert [bool(bit & int(Basis.EXTRAPOLATED)) for bit in bits.tolist()] == [True, False]
 
 
@@ -196,7 +201,7 @@ def test_predicting_leaves_the_thread_setting_as_it_was():
 
 def test_cost_counts_every_product():
     machine = 7 * 6 + 2 * 7
-    assert STUDENT.macs_per_pixel(10) == (6 + 3 + 5 + 2) * 10 + machine + 2 * 5
+    assert STUDENT.macs_per_pixel(10) == (6 + 3 + 2) * 10 + machine + 5 * 9 + 2 * 5
 
 
 def test_the_cost_of_quiet_spectra_is_told_apart():

@@ -119,6 +119,7 @@ def test_estimates_are_those_of_prediction(student):
     np.testing.assert_allclose(told.salinity, folded.salinity, rtol=2e-3, atol=1e-4)
     np.testing.assert_allclose(told.upper, folded.upper, rtol=2e-3, atol=1e-4)
     np.testing.assert_array_equal(told.remarks, folded.remarks)
+    np.testing.assert_allclose(told.domain_score, folded.domain_score, rtol=1e-2)
 
 
 def test_estimates_lie_within_their_interval_and_the_labels_seen(student):
@@ -135,7 +136,7 @@ def test_a_student_without_a_quiet_machine_answers_by_the_other():
     encoded = encoder(inputs)[0]
     location = fit_machine(encoded, encoded, residual[:, None], np.ones(60), 0.1)
     reader = calibrated(encoder, location, encoded, residual, np.ones(60), ridge=1.0)
-    domain = fit_domain(inputs, np.ones(60), 4)
+    domain = fit_domain(encoder, inputs, np.ones(60), 4)
     student = assemble(reader, None, domain, ec_max=30.2, ec_extrapolated=20.0, quiet_below=-1.0)
     assert student.quiet_anchors.shape[0] == 0
     assert student.limits[0] == 31.0
