@@ -28,9 +28,9 @@ from deepsalt.train.adaptation import (
 )
 from deepsalt.train.alignment import align_features
 from deepsalt.train.config import Settings
-from deepsalt.train.encoder import Encoder, fit_encoder, fit_quiet
-from deepsalt.train.machine import Machine, fit_machine
+from deepsalt.train.encoder import Encoder, fit_encoder
 from deepsalt.train.samples import EMPTY, IN_THE_FIELD, Samples, stack
+from deepsalt.train.sites import Sites, fit_sites, tune_sites
 from deepsalt.train.splits import Fold, group_folds
 from deepsalt.train.subspace import spreads
 from deepsalt.train.teacher import Teacher, fit_teacher, noise_differences, view_weights
@@ -40,26 +40,8 @@ Floats = NDArray[np.float64]
 RANKS = (2, 4, 8)
 """Nuisance directions that EPO may remove."""
 
-SITE_COMPONENTS = (6, 12, 24, 40)
-SITE_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
-"""Candidates for the machine on satellite sites."""
-
 _MIN_ALIGNED = 30  # spectra on either side, for the alignment without pairs
 _MIN_LIBRARY = 30  # laboratory samples, as training needs; without some regions there may be less
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sites:
-    """The machine on satellite sites: encoder, components and ridge as chosen, machine."""
-
-    encoder: Encoder
-    machine: Machine
-    components: int
-    ridge: float
-
-    def __call__(self, features: Floats) -> Floats:
-        """Return answers (s,) for features (s, d)."""
-        return self.machine(self.encoder(features)[0])[:, 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,38 +78,6 @@ class Combined:
         level, slope = self.line
         known = level + slope * self.teacher.location(self.adaptation(features))
         return (1.0 - self.weight) * answer + self.weight * known
-
-
-def fit_sites(
-    features: Floats, target: Floats, weights: Floats, *, components: int, ridge: float, tail: int
-) -> Sites:
-    """Fit the machine on satellite sites: features (s, d), target (s,), weights (s,)."""
-    encoder = fit_quiet(features, components, tail)
-    inputs = encoder(features)[0]
-    machine = fit_machine(inputs, inputs, target[:, None], weights, ridge)
-    return Sites(encoder, machine, components, ridge)
-
-
-def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> tuple[int, float]:
-    """Return components and ridge that held-out groups of the sites like best."""
-    weights, target = view_weights(samples, settings), samples.target
-
-    def error(components: int, ridge: float) -> float:
-        total = 0.0
-        for train, test in folds:
-            fitted = fit_sites(
-                samples.features[train],
-                target[train],
-                weights[train],
-                components=components,
-                ridge=ridge,
-                tail=settings.tail,
-            )
-            total += float(((target[test] - fitted(samples.features[test])) ** 2).sum())
-        return total
-
-    grid = [(k, r) for k in SITE_COMPONENTS for r in SITE_RIDGES]
-    return min(grid, key=lambda pair: error(*pair))
 
 
 def rising_line(known: Floats, target: Floats, weights: Floats) -> tuple[float, float]:

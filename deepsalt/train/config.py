@@ -74,7 +74,7 @@ class Settings:
     components: int = 32
     quiet_components: int = 40
     tail: int = 10
-    anchors: int = 440
+    anchors: int = 490
     anchor_steps: int = 3000
     domain: int = 32
     ridge: float = 0.02

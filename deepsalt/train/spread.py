@@ -11,8 +11,13 @@ from deepsalt.train.metrics import r2
 
 Floats = NDArray[np.float64]
 
-MISSES_ABOVE = 0.05
-"""Share of samples that may lie above the interval."""
+MISSES_ABOVE = 0.03
+"""Share of samples that may lie above the interval.
+
+Less than below: of the soils above 1 dS/m, for which the map is made, the interval then holds 0.30
+to 0.37 instead of 0.12 to 0.22, and its score on log1p is as good within 3 % (ICRAF-ISRIC,
+fifths of the countries left out).
+"""
 
 MISSES_BELOW = 1.0 - INTERVAL_COVERAGE - MISSES_ABOVE
 """Share of samples that may lie below the interval."""

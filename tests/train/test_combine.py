@@ -11,12 +11,13 @@ from deepsalt.errors import FormatError
 from deepsalt.train import combine
 from deepsalt.train.adaptation import repeat_differences
 from deepsalt.train.bench_data import Design, draw_sites, draw_tests, draw_training, simulate_world
-from deepsalt.train.combine import fit_combined, fit_sites, rising_line, tune_sites
+from deepsalt.train.combine import fit_combined, rising_line
 from deepsalt.train.config import ADAPTATIONS, WEIGHTS_OF_TEACHER, Settings
 from deepsalt.train.distil import estimates
 from deepsalt.train.fit import draw_views, fit_model
 from deepsalt.train.metrics import r2
 from deepsalt.train.samples import as_measured, stack
+from deepsalt.train.sites import SITE_COMPONENTS, SITE_RIDGES, fit_sites, tune_sites
 from deepsalt.train.splits import group_folds
 from tests.train.tables import (
     QUICK,
@@ -183,8 +184,8 @@ def test_many_sites_are_copied_into_the_students_few_anchors():
 def forced(monkeypatch, samples, *, settings=QUICK, names=(), unlabelled=None, weight=1.0):
     """Fit with the last weight and these adaptations, whatever held-out groups say."""
     monkeypatch.setattr(combine, "one_standard_error", lambda scores, **_: len(scores) - 1)
-    monkeypatch.setattr(combine, "SITE_COMPONENTS", (6,))
-    monkeypatch.setattr(combine, "SITE_RIDGES", (1.0,))
+    monkeypatch.setattr("deepsalt.train.sites.SITE_COMPONENTS", (6,))
+    monkeypatch.setattr("deepsalt.train.sites.SITE_RIDGES", (1.0,))
     monkeypatch.setattr(combine, "RANKS", (2,))
     settings = replace(settings, weights=(0.0, weight), adaptations=names)
     sat = samples.satellite
@@ -290,8 +291,8 @@ def test_sites_are_tuned_within_the_candidates():
     samples = as_measured(satellite_table(regions(4, 12)))
     folds = group_folds(samples.region, 4, 0)
     components, ridge = tune_sites(samples, folds, QUICK)
-    assert components in combine.SITE_COMPONENTS
-    assert ridge in combine.SITE_RIDGES
+    assert components in SITE_COMPONENTS
+    assert ridge in SITE_RIDGES
 
 
 def test_a_machine_on_sites_follows_their_labels_more_closely_with_less_ridge():
