@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test test-slow test-all lint format bench bench-quick clean
+.PHONY: help install demo test test-slow test-all lint format bench benchmark-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -49,6 +50,11 @@ format: $(STAMP) ## rewrite files the way lint wants them
 bench: $(STAMP) ## speed and memory side by side, into build/bench.json
 	@echo "==> benchmarks"
 	@$(BIN)/python -m tests.benchmarks.run --out build/bench.json
+
+benchmark-quick: $(STAMP) ## the quick scientific benchmark, into build/benchmark
+	@echo "==> deepsalt benchmark --quick"
+	@if [ -d "$(SHARED_DATA)" ]; then $(BIN)/deepsalt benchmark --quick --out build/benchmark; \
+	else echo "skipped: the laboratory table of $(SHARED_DATA) is not there"; fi
 
 clean: ## remove what the other targets made
 	@echo "==> removing .venv, build, demo-output and caches"

@@ -1,5 +1,6 @@
 """Verb `benchmark`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +24,25 @@ Part = Annotated[
     list[str] | None, typer.Option(help="real or simulated; may be repeated. Default: both.")
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML with settings of our rows.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="Simulated worlds. Default: 8, or 2 with --quick.")
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="Folds of profiles and of countries. Default: 5 and 10, or 2 with --quick."
+    ),
+]
 
 
 def benchmark(
-    out: Out, lab: Lab = None, quick: Quick = False, part: Part = None, config: Config = None
+    out: Out,
+    lab: Lab = None,
+    quick: Quick = False,
+    part: Part = None,
+    config: Config = None,
+    seeds: Seeds = None,
+    folds: Folds = None,
 ) -> None:
     """Compare all methods on held-out groups: real laboratory spectra and simulated pairs.
 
@@ -39,16 +55,22 @@ def benchmark(
     from flows.progress import bars
 
     parts = tuple(dict.fromkeys(part or ("real", "simulated")))
-    command = " ".join(
-        ["deepsalt benchmark", *["--quick"] * quick, *(f"--part {p}" for p in part or ())]
-    )
+    given = [*["--quick"] * quick, *(f"--part {p}" for p in part or ())]
+    named = {"config": config.name if config else None, "seeds": seeds, "folds": folds}
+    given += [f"--{name} {value}" for name, value in named.items() if value is not None]
     asked = BenchmarkConfig(
         lab=lab or default_table(),
         out=out,
-        command=f"{command} --out {out.name}",
+        command=" ".join(["deepsalt benchmark", *given, "--out", out.name]),
         settings=read_settings(config) if config else Settings(),
         parts=parts,
     )
+    if quick:
+        asked = asked.reduced()
+    if seeds is not None:
+        asked = replace(asked, design=replace(asked.design, seeds=seeds))
+    if folds is not None:
+        asked = replace(asked, folds=folds, region_folds=folds)
     with bars() as progress:
 
         def tell(doing: str) -> None:
@@ -57,7 +79,7 @@ def benchmark(
                 progress.note(doing)
 
         outcome = run_benchmark(
-            asked.reduced() if quick else asked,
+            asked,
             lambda count: progress.start("cells", count),
             tell,
         )

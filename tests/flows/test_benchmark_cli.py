@@ -18,7 +18,17 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     table = folder / "soils.csv"
     soil_frame(soil_table()).to_csv(table, index=False)
-    arguments = ["--quick", "--part", "real", "--lab", str(table), "--out", str(folder / "out")]
+    arguments = [
+        "--quick",
+        "--part",
+        "real",
+        "--folds",
+        "3",
+        "--lab",
+        str(table),
+        "--out",
+        str(folder / "out"),
+    ]
     result = CliRunner().invoke(APP, arguments)
     return folder / "out", result, arguments
 
@@ -36,7 +46,7 @@ def test_the_report_tells_command_and_data_without_machine_paths(done):
     out, _, _ = done
     text = (out / "benchmark.json").read_text()
     report = json.loads(text)
-    assert report["command"] == "deepsalt benchmark --quick --part real --out out"
+    assert report["command"] == "deepsalt benchmark --quick --part real --folds 3 --out out"
     assert report["quick"] is True
     assert str(out.parent) not in text
 
