@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deepsalt.train.tables import TableSpec
     from flows.progress import Progress
 
-_TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled")
+_TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,6 +60,15 @@ UnlabelledTables = Annotated[
     list[str] | None,
     typer.Option(
         "--unlabelled", metavar="TABLE@SENSOR...", help="Satellite spectra without labels."
+    ),
+]
+InfraredTables = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--mid-infrared",
+        metavar="TABLE...",
+        help="Mid-infrared absorbance of laboratory samples: sample_id, and columns named by "
+        "wavenumber in cm-1.",
     ),
 ]
 ModelOut = Annotated[Path, typer.Option("--out", metavar="MODEL_DIR", help="Folder to write.")]
@@ -109,6 +118,7 @@ def train(
     lab: LabTables = None,
     satellite: SatelliteTables = None,
     unlabelled: UnlabelledTables = None,
+    mid_infrared: InfraredTables = None,
     group: Group = None,
     region: Region = None,
     ec_unit: Unit = None,
@@ -127,7 +137,8 @@ def train(
 
     Writes weights, the model card (also as a STAC Item) and a report with scores, baselines and
     limits. Only spectra and their bands enter the model. SENSOR is enmap, prisma, emit, lab or a
-    CSV with column, center_nm and fwhm_nm. Run again, it goes on where it was stopped.
+    CSV with column, center_nm and fwhm_nm. Mid-infrared spectra of laboratory samples can teach
+    beside them. Run again, it goes on where it was stopped.
     """
     from dataclasses import replace
 
@@ -151,6 +162,7 @@ def train(
         method=method,  # type: ignore[arg-type]
         settings=settings,
         evaluate=evaluate,
+        infrared=tuple(mid_infrared or ()),
     )
     with bars() as progress:
         card = train_model(run, _percent(progress))

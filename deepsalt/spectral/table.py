@@ -11,7 +11,7 @@ import re
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,23 @@ class Spectra:
     ignored: tuple[str, ...]
 
 
-def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
+Names = Callable[[Iterable[object]], dict[str, float]]
+"""Tells of which columns hold spectra, and where in the spectrum."""
+
+
+def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
+    """Return the columns named ``r<centre in nm>`` with their centres, nm."""
+    found = {}
+    for column in columns:
+        match = _SPECTRAL.fullmatch(str(column))
+        if match:
+            found[str(column)] = float(match[1])
+    return found
+
+
+def read_table(
+    path: Path, *, keep_text: bool = False, spectral: Names = spectral_columns
+) -> pd.DataFrame:
     """Read a table by its extension.
 
     Parameters
@@ -67,6 +83,8 @@ def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
     keep_text
         Keep the other columns of a CSV as the text they are, so that they can be written again
         without a change: 007 stays 007, an empty cell stays empty.
+    spectral
+        Finds the columns of numbers that `keep_text` leaves numbers.
 
     Raises
     ------
@@ -81,7 +99,7 @@ def read_table(path: Path, *, keep_text: bool = False) -> pd.DataFrame:
             header = [str(name) for name in table.columns]
         else:
             header = _csv_header(path)
-            table = _read_csv(path, keep_text)
+            table = _read_csv(path, keep_text, spectral)
             if not isinstance(table.index, pd.RangeIndex):
                 # pandas takes the first columns for an index, so that all names move over.
                 raise FormatError(
@@ -107,16 +125,16 @@ def _csv_header(path: Path) -> list[str]:
         return next((names for names in csv.reader(lines) if names), [])
 
 
-def _read_csv(path: Path, keep_text: bool) -> pd.DataFrame:
+def _read_csv(path: Path, keep_text: bool, spectral: Names) -> pd.DataFrame:
     if not keep_text:
         return pd.read_csv(path, float_precision="round_trip", low_memory=False)
     header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
-    spectral = spectral_columns(header)
+    numbers = spectral(header)
     return pd.read_csv(
         path,
-        dtype={name: str for name in header if name not in spectral},
+        dtype={name: str for name in header if name not in numbers},
         keep_default_na=False,
-        na_values={name: list(MISSING) for name in spectral},
+        na_values={name: list(MISSING) for name in numbers},
         float_precision="round_trip",
         low_memory=False,
     )
@@ -172,16 +190,6 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
-    """Return the columns named ``r<centre in nm>`` with their centres, nm."""
-    found = {}
-    for column in columns:
-        match = _SPECTRAL.fullmatch(str(column))
-        if match:
-            found[str(column)] = float(match[1])
-    return found
 
 
 def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> dict[int, str]:
@@ -303,7 +311,7 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
     matched = match_names(table.columns, bands, origin) or match_columns(columns, bands, origin)
     reflectance = np.full((len(table), len(bands)), np.nan, dtype=np.float32)
     for band, name in matched.items():
-        reflectance[:, band] = _numbers(table[name], name, origin)
+        reflectance[:, band] = column_numbers(table[name], name, origin)
     # Unusable bands hold what the provider left there, noise of water vapour among it.
     _check_unit(reflectance[:, np.array(bands.usable)], origin)
     with np.errstate(invalid="ignore"):
@@ -322,7 +330,14 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
     return Spectra(reflectance, table_bands, ignored)
 
 
-def _numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
+def column_numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
+    """Return a column as numbers, NaN where missing (rows,).
+
+    Raises
+    ------
+    FormatError
+        Something else stands there.
+    """
     try:
         if not pd.api.types.is_numeric_dtype(column):
             column = column.mask(column.isin(MISSING))

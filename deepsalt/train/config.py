@@ -164,6 +164,8 @@ class TrainConfig:
         How to train.
     evaluate
         False: only fit, without scores in the card.
+    infrared
+        Tables of the laboratory samples' absorbance in the mid-infrared, a further teacher.
     """
 
     tables: tuple[TableSpec, ...]
@@ -173,6 +175,7 @@ class TrainConfig:
     method: Method = "deepsalt"
     settings: Settings = Settings()
     evaluate: bool = True
+    infrared: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what names nothing to learn from."""
@@ -183,6 +186,12 @@ class TrainConfig:
         if self.method not in get_args(Method):
             raise UsageError(
                 f"method {self.method!r} is not known; choose {' or '.join(get_args(Method))}"
+            )
+        taught = self.method == "deepsalt" and self.settings.distil
+        if self.infrared and (not taught or any(t.kind == "satellite" for t in self.tables)):
+            raise UsageError(
+                f"mid-infrared {self.infrared[0]} can only teach what is trained on laboratory "
+                "tables, by method deepsalt with distil; leave it out, or train without --satellite"
             )
 
 

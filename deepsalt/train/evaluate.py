@@ -159,7 +159,9 @@ def evaluate(
 def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
     digest = hashlib.sha256()
     for field in fields(Samples):
-        digest.update(np.ascontiguousarray(getattr(samples, field.name)).tobytes())
+        column = getattr(samples, field.name)
+        if column is not None:
+            digest.update(np.ascontiguousarray(column).tobytes())
     digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
     digest.update(f"{fit.__module__}.{fit.__qualname__} {__version__}".encode())
     return digest.hexdigest()[:16]

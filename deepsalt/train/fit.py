@@ -10,6 +10,7 @@ from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
 from deepsalt.train.distil import Reader, calibrated, distilled, teacher_weights
 from deepsalt.train.finish import MAX_LOSS_R2, Fitted, finished, penalties_on, reader
+from deepsalt.train.infrared import InfraredTeacher, fit_infrared, infrared_report
 from deepsalt.train.machine import Machine
 from deepsalt.train.samples import (
     Samples,
@@ -140,7 +141,16 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     quiet = quiet_rows(labelled)
     small = lost["student"] >= lost["teacher"] - MAX_LOSS_R2
     anchors = student_anchors(labelled, teacher, settings) if small else inputs[quiet]
-    location = _distil(samples, labelled, teacher, held_out, anchors=anchors, settings=settings)
+    infrared = fit_infrared(labelled, held_out.student, settings)
+    location = _distil(
+        samples,
+        labelled,
+        teacher,
+        held_out,
+        infrared=infrared,
+        anchors=anchors,
+        settings=settings,
+    )
     student = reader(
         teacher.encoder,
         location,
@@ -156,6 +166,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         "shipped": "student" if small else "winner, all samples as anchors",
         "anchors": len(anchors),
     }
+    report |= infrared_report(samples, labelled, infrared)
     return Fitted(finished(student, plain, samples, labelled, noise, settings=settings), report)
 
 
@@ -165,10 +176,11 @@ def _distil(
     teacher: Teacher,
     held_out: HeldOut,
     *,
+    infrared: InfraredTeacher | None,
     anchors: Floats,
     settings: Settings,
 ) -> Machine:
-    """Return the student's location: labels, then the teacher's answers where they are better."""
+    """Return the student's location: labels, then the teachers' answers where they are better."""
     weights, target = view_weights(labelled, settings), labelled.target
     inputs = teacher.encoder(labelled.features)[0]
     rows = [(inputs, target, weights)]
@@ -181,6 +193,8 @@ def _distil(
             answers = teacher.location(unlabelled.features)
             share = float(trust.mean()) * view_weights(unlabelled, settings)
             rows.append((encoded, answers, share))
+        if infrared is not None:
+            rows += infrared.lessons(labelled, unlabelled, teacher.encoder, settings)
     every, shares = (np.concatenate(column) for column in list(zip(*rows, strict=True))[1:])
     penalties = penalties_on(teacher.encoder, anchors, every, shares, settings)
     return distilled(anchors, rows, settings.ridge, penalties)

@@ -12,10 +12,12 @@ from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.card import ModelCard, Score, TrainingData
 from deepsalt.model.files import write_model
 from deepsalt.model.student import Student
+from deepsalt.spectral.infrared import InfraredTable, read_infrared
 from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import Settings, TrainConfig
 from deepsalt.train.finish import Fitted
 from deepsalt.train.fit import draw_views, fit_model
+from deepsalt.train.infrared import with_infrared
 from deepsalt.train.mixtures import simulated_tables
 from deepsalt.train.report import write_report
 from deepsalt.train.samples import Samples, as_mixtures, stack
@@ -49,10 +51,13 @@ class TrainingSet:
         As read.
     samples
         All views of all tables, stacked.
+    infrared
+        Tables of the mid-infrared, as read.
     """
 
     tables: tuple[Table, ...]
     samples: Samples
+    infrared: tuple[InfraredTable, ...] = ()
 
 
 def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
@@ -139,6 +144,8 @@ def _silent(_doing: str, _share: float) -> None:
 def training_set(config: TrainConfig) -> TrainingSet:
     """Read the tables, see laboratory spectra through the sensors, and draw the mixtures.
 
+    Laboratory samples get their mid-infrared features.
+
     Raises
     ------
     FormatError
@@ -146,12 +153,13 @@ def training_set(config: TrainConfig) -> TrainingSet:
     """
     tables = [read_training_table(spec) for spec in config.tables]
     check_labels([table for table in tables if table.kind != "unlabelled"])
+    infrared = tuple(read_infrared(path) for path in config.infrared)
     samples = draw_views(tables, config.settings)
     if config.settings.mixtures:
         drawn = simulated_tables(config.settings)
         tables += drawn
         samples = stack([samples, *(as_mixtures(table) for table in drawn)])
-    return TrainingSet(tuple(tables), samples)
+    return TrainingSet(tuple(tables), with_infrared(samples, infrared), infrared)
 
 
 def _sources(tables: Sequence[Table]) -> tuple[TrainingData, ...]:
@@ -197,22 +205,25 @@ def _card(config: TrainConfig, data: TrainingSet, fitted: Fitted) -> ModelCard:
         data=_sources(data.tables),
         scores=(),
         limits=limits,
-        training=_settings(config, fitted, data.tables),
+        training=_settings(config, fitted, data),
         weights_sha256="",
     )
 
 
-def _settings(config: TrainConfig, fitted: Fitted, tables: Sequence[Table]) -> dict[str, Any]:
+def _settings(config: TrainConfig, fitted: Fitted, data: TrainingSet) -> dict[str, Any]:
     """Return settings and what was chosen, without machine paths."""
     settings = {
         name: list(value) if isinstance(value, tuple) else value  # JSON knows no tuples
         for name, value in asdict(config.settings).items()
     }
-    used = [{"name": table.name, "kind": table.kind, "left_out": table.dropped} for table in tables]
+    used = [{"name": t.name, "kind": t.kind, "left_out": t.dropped} for t in data.tables]
+    infrared = [
+        {"name": t.name, "samples": len(t.sample), "sha256": t.sha256} for t in data.infrared
+    ]
     return {
         "method": config.method,
         "settings": settings,
         "tables": used,
         "chosen": fitted.report,
         "quiet_macs_per_pixel": fitted.student.quiet_macs_per_pixel(_BANDS_OF_ENMAP),
-    }
+    } | ({"mid_infrared": infrared} if infrared else {})

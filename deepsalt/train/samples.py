@@ -72,6 +72,9 @@ class Samples:
         What a spectrum was seen through: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
     satellite, simulated
         Whether a row comes from a satellite table; whether it is simulated (s,).
+    infrared
+        Mid-infrared features of the same sample, rows of NaN where there are none, float32 (s, i);
+        None: of no sample.
     """
 
     features: Floats
@@ -85,6 +88,7 @@ class Samples:
     view: Names
     satellite: NDArray[np.bool_]
     simulated: NDArray[np.bool_]
+    infrared: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return int(self.ec.size)
@@ -100,19 +104,38 @@ class Samples:
         return np.char.endswith(self.view, PIXELS)
 
     @property
+    def has_infrared(self) -> NDArray[np.bool_]:
+        """Which rows have mid-infrared features (s,)."""
+        if self.infrared is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        return np.isfinite(self.infrared[:, 0])
+
+    @property
     def target(self) -> Floats:
         """log(EC + 0.03) (s,)."""
         return np.log(self.ec + EC_SHIFT)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """Return the chosen rows."""
-        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        known = {name: column for name, column in columns.items() if column is not None}
+        return replace(self, **{name: column[chosen] for name, column in known.items()})
 
 
 def stack(parts: Sequence[Samples]) -> Samples:
     """Return all rows of several sample sets."""
-    return Samples(
-        *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Samples))
+    columns = [f.name for f in fields(Samples) if f.name != "infrared"]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    return Samples(**joined, infrared=_stacked_infrared(parts))
+
+
+def _stacked_infrared(parts: Sequence[Samples]) -> NDArray[np.float32] | None:
+    sizes = {part.infrared.shape[1] for part in parts if part.infrared is not None}
+    if not sizes:
+        return None
+    none = np.full((1, sizes.pop()), np.nan, dtype=np.float32)
+    return np.concatenate(
+        [np.repeat(none, len(p), axis=0) if p.infrared is None else p.infrared for p in parts]
     )
 
 

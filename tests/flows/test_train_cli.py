@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from deepsalt.model.card import WEIGHTS_FILE, ModelCard
 from deepsalt.model.load import model_card, model_ref
 from tests.flows.conftest import deepsalt
-from tests.train.tables import LAB, lab_frame, site_frame, write
+from tests.train.tables import LAB, infrared_frame, lab_frame, site_frame, write
 
 SETTINGS = """
 sensors = ["enmap"]
@@ -131,6 +132,18 @@ def test_a_second_run_gives_the_same_card_from_its_cache(tables: Path, tmp_path:
 def test_the_seed_of_the_command_wins(tables: Path, tmp_path: Path) -> None:
     lab = ("--lab", tables / "a.csv", "--no-evaluate", "--seed", "7")
     assert train(tables, tmp_path / "m", *lab).training["settings"]["seed"] == 7
+
+
+def test_mid_infrared_spectra_teach_beside_the_laboratory(tables: Path, tmp_path: Path) -> None:
+    frame = lab_frame(40)
+    spectra = infrared_frame(frame.sample_id.to_numpy(dtype=str), np.log(frame.ec_ds_m.to_numpy()))
+    mine = [write(tmp_path, spectra[:20], "m.csv"), write(tmp_path, spectra[20:], "n.csv.gz")]
+    lab = ("--lab", tables / "a.csv")
+    plain = train(tables, tmp_path / "m", *lab)
+    card = train(tables, tmp_path / "m", *lab, "--mid-infrared", *mine)
+    assert card.training["chosen"]["mid_infrared"]["samples"] == 40
+    assert [table["name"] for table in card.training["mid_infrared"]] == ["m.csv", "n.csv.gz"]
+    assert card.scores != plain.scores
 
 
 def test_a_sensor_of_its_own_trains_and_predicts(tables: Path, tmp_path: Path) -> None:
@@ -276,6 +289,7 @@ def test_a_band_without_values_trains(tables: Path, tmp_path: Path) -> None:
         (("--config", "absent.toml"), "cannot be read"),
         (("--satellite", "sites.csv"), "TABLE@SENSOR"),
         (("--satellite", "absent.csv@enmap"), "absent.csv"),
+        (("--mid-infrared", "a.csv", "--satellite", "s.csv@enmap"), "without --satellite"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

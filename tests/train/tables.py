@@ -64,6 +64,18 @@ def _spectra(ec: NDArray[np.float64], bands: BandTable, seed: int) -> pd.DataFra
     return pd.DataFrame(spectra, columns=[f"r{center:.7g}" for center in centers])
 
 
+def infrared_frame(sample: NDArray[np.str_], signal: NDArray[np.float64]) -> pd.DataFrame:
+    """Mid-infrared absorbance of soils in which a band at 1120 cm-1 grows with a signal."""
+    cm1 = np.arange(600.0, 4001.0, 10.0)
+    rng = np.random.default_rng(0)
+    centers, widths = (600.0, 1000.0, 1600.0, 3000.0, 3600.0), (200.0, 120.0, 80.0, 400.0, 60.0)
+    bands = [np.exp(-0.5 * ((cm1 - c) / w) ** 2) for c, w in zip(centers, widths, strict=True)]
+    soil = rng.uniform(0.3, 1.0, (len(sample), len(bands))) @ np.array(bands)
+    salt = 0.05 * (signal + 4.0)[:, None] * np.exp(-0.5 * ((cm1 - 1120.0) / 30.0) ** 2)
+    table = pd.DataFrame(soil + salt, columns=[f"{at:g}" for at in cm1])
+    return table.assign(sample_id=sample)
+
+
 def write(folder: Path, table: pd.DataFrame, name: str = "lab.csv") -> Path:
     path = folder / name
     table.to_csv(path, index=False)

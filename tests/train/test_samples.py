@@ -29,7 +29,7 @@ def rng():
 
 def test_only_spectra_and_bands_become_features():
     named = {"ec", "group", "region", "site", "partner", "scene", "view", "satellite", "simulated"}
-    assert {field.name for field in fields(Samples)} == {"features", "snv"} | named
+    assert {field.name for field in fields(Samples)} == {"features", "snv", "infrared"} | named
     other = replace(TABLE, ec=TABLE.ec * 3, region=TABLE.region[::-1], scene=TABLE.scene[::-1])
     for seen in (as_measured, lambda t: through_sensor(t, "enmap", rng())):
         assert np.array_equal(seen(TABLE).features, seen(other).features)
@@ -143,7 +143,8 @@ def test_rows_without_a_label_are_told_apart():
 
 
 def test_taking_rows_takes_them_in_every_field():
-    samples = as_measured(TABLE)
+    infrared = rng().normal(size=(len(TABLE.ec), 4)).astype(np.float32)
+    samples = replace(as_measured(TABLE), infrared=infrared)
     taken = samples.take(np.array([5, 2]))
     for field in fields(Samples):
         got, wanted = getattr(taken, field.name), getattr(samples, field.name)[[5, 2]]
