@@ -19,10 +19,17 @@ def frame() -> pd.DataFrame:
     return infrared_frame(IDS, np.linspace(-3.0, 1.0, 6))
 
 
-def test_the_library_of_the_kellogg_laboratory_reads_as_it_comes() -> None:
-    path = shared_data("kssl-mir-toy", "toy_kssl_mir.csv.gz")
-    table = read_infrared(path)
-    assert table.features.shape[0] == np.unique(table.sample).size == 500
+@pytest.mark.parametrize(
+    ("folder", "file", "rows"),
+    [
+        ("kssl-mir-toy", "toy_kssl_mir.csv.gz", 500),
+        ("ossl-sample-spectra", "sample_mir_data.csv.gz", 20),  # from 4001.656 downwards
+    ],
+    ids=["kssl", "ossl"],
+)
+def test_real_tables_read_as_they_come(folder: str, file: str, rows: int) -> None:
+    table = read_infrared(shared_data(folder, file))
+    assert table.features.shape[0] == np.unique(table.sample).size == rows
     assert np.isfinite(table.features).all()
 
 
