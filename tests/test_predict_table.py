@@ -80,6 +80,18 @@ def test_rows_that_cannot_be_estimated_say_why_and_keep_their_place(tmp_path, re
     assert dict(report.by_basis)["defective"] == 2
 
 
+def test_salt_crusts_of_a_lake_seen_by_emit_are_estimated_and_not_flagged(tmp_path):
+    pixels = pd.read_csv(shared_data("emit-sevier-marmit", "emit_sevier_lake_pixels.csv"))
+    measured = [name for name in pixels.columns if name.startswith("meas_")]
+    table = pixels[measured].rename(columns=lambda name: f"r{name[5:].removesuffix('nm')}")
+    table.insert(0, "sample_id", [f"pixel {row}" for row in range(len(table))])
+    table.to_csv(tmp_path / "in.csv", index=False)
+    predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor="emit", ref=model_ref())
+    result = pd.read_csv(tmp_path / "out.csv")
+    assert (result.salinity > 0.5).all()
+    assert not (result.basis & int(Basis.OUT_OF_DOMAIN)).any()
+
+
 def test_the_domain_score_is_above_one_just_where_a_row_is_out_of_domain(tmp_path, ref):
     table = spectra(rows=5)
     nm = np.array(LAB.centers_nm)

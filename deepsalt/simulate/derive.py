@@ -5,7 +5,8 @@ Run by developers, never by the package::
     python -m deepsalt.simulate.derive USGS.csv.gz ICRAF.csv.gz deepsalt/simulate
 
 The tables hold parameters, not spectra: knots of a continuum and Gaussian absorptions per mineral
-specimen, and a low-rank basis of soil spectra per set of profiles.
+specimen, a low-rank basis of soil spectra per set of profiles, and one of both on the common bands
+(`edges.csv`, to be moved to `deepsalt/spectral`).
 """
 
 import csv
@@ -24,13 +25,16 @@ from deepsalt.simulate.specimens import (
     Mineral,
     demo_profile,
     mineral_reflectance,
+    specimens,
 )
+from deepsalt.spectral.transform import common_nm
 
 USGS = "USGS Spectral Library Version 7 (AVIRIS-1995), doi:10.5066/F7RR1WDJ"
 ICRAF = "ICRAF-ISRIC Soil VNIR Spectral Library, doi:10.34725/DVN/MFHA9C, CC BY 4.0"
 
 MAX_FEATURES = 16
 STOP_RMS = 0.003  # reflectance; near the noise of the library
+EDGE_COMPONENTS = 30
 SALINE_DS_M = 1.0  # horizons from here on are left out of the soil basis
 
 # (mineral, specimen, use, records): a specimen, in all its grain sizes, is in exactly one use.
@@ -214,11 +218,49 @@ def derive_soils(icraf: Path, out: Path) -> None:
                 writer.writerow([use, f"pc{i:02d}", *(f"{v:.4f}" for v in spread), *shape])
 
 
+def derive_edges(icraf: Path, out: Path) -> None:
+    """Write `edges.csv`: principal components of common-band spectra of soils and pure minerals.
+
+    Parameters
+    ----------
+    icraf
+        Table with `ec_suspect` and ``r<nm>`` columns (reflectance).
+    out
+        Folder to write to.
+    """
+    table = pd.read_csv(icraf)
+    channels = [name for name in table.columns if name[:1] == "r" and name[1:].isdigit()]
+    centers = np.array([float(name[1:]) for name in channels])
+    common = common_nm()
+    soils = table[channels].to_numpy(dtype=np.float64)
+    spectra = [np.interp(common, centers, soil) for soil in soils]
+    pure = [mineral_reflectance(mineral, common) for mineral in specimens("train")]
+    # Few specimens stand for what a crust may be: together they weigh a tenth of the soils.
+    shares = np.repeat([1.0 / len(spectra), 0.1 / len(pure)], [len(spectra), len(pure)])
+    values = np.array([*spectra, *pure])
+    values -= values.mean(axis=1, keepdims=True)
+    values /= values.std(axis=1, keepdims=True)
+    _, sizes, components = np.linalg.svd(values * np.sqrt(shares)[:, None], full_matrices=False)
+    kept = components[:EDGE_COMPONENTS] * sizes[:EDGE_COMPONENTS, None]
+    kept *= np.sign(components[np.arange(EDGE_COMPONENTS), np.abs(kept).argmax(axis=1)])[:, None]
+    with (out / "edges.csv").open("w", newline="") as file:
+        file.write(
+            "# Principal components, by their standard deviation, of centred spectra of unit\n"
+        )
+        file.write(f"# variance on the common bands. Sources: {ICRAF};\n")
+        file.write(f"# {USGS}.\n")
+        writer = csv.writer(file)
+        writer.writerow(["center_nm", *(f"pc{i:02d}" for i in range(1, EDGE_COMPONENTS + 1))])
+        for center, loadings in zip(common, kept.T, strict=True):
+            writer.writerow([f"{center:.0f}", *(f"{value:.6f}" for value in loadings)])
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Derive both tables; arguments are the two sources and the folder to write to."""
+    """Derive the tables; arguments are the two sources and the folder to write to."""
     usgs, icraf, out = (Path(argument) for argument in arguments)
     derive_minerals(usgs, out)
     derive_soils(icraf, out)
+    derive_edges(icraf, out)
     return 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
+from deepsalt.spectral.edges import inferred
 from deepsalt.spectral.srf import response_matrix
 from deepsalt.types import BandTable
 
@@ -31,10 +32,10 @@ STEP_NM = 10.0
 MAX_HOLE_NM = 40.0
 """Widest run of common bands without a sensor band that is interpolated within a window, nm."""
 
-MAX_EDGE_NM = 40.0
-"""A window's outermost common bands this close to the sensor's last one take its value, nm.
+MAX_INFERRED_NM = 100.0
+"""Up to this far, a window's outermost common bands are inferred from all others (`edges`), nm.
 
-EMIT's products leave out 1480-1510 nm and what lies above 2404 nm.
+EMIT's products leave out 1480-1510 nm, some also 1990-2070 nm, and what lies above 2404 nm.
 """
 
 _MARGIN_NM = 25.0  # sensor bands this far outside a window still reach its first band's response
@@ -69,7 +70,7 @@ def common_matrix(bands: BandTable) -> NDArray[np.float64]:
     -------
     NDArray[np.float64]
         (n_common, n), rows sum to 1. Within a window, holes up to `MAX_HOLE_NM` are interpolated
-        linearly; windows never mix.
+        linearly; at its ends, up to `MAX_INFERRED_NM` are inferred from what soils look like.
 
     Raises
     ------
@@ -88,7 +89,11 @@ def common_matrix(bands: BandTable) -> NDArray[np.float64]:
             block[:] = 0.0
             block[:, near] = _respond(centers[near], fwhm[near], wanted)
         blocks.append(_close_holes(wanted, block))
-    return np.vstack(blocks)
+    common = np.vstack(blocks)
+    known = np.isfinite(common).all(axis=1)
+    if not known.all():
+        common[~known] = inferred(np.asarray(known)) @ common[known]
+    return common
 
 
 def _respond(
@@ -109,7 +114,7 @@ def _respond(
 
 
 def _close_holes(wanted: NDArray[np.float64], block: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fill short runs of NaN rows from their neighbours; refuse long ones."""
+    """Fill short runs of NaN rows from neighbours, leave those at the ends, refuse long ones."""
     covered = np.isfinite(block).all(axis=1)
     known = wanted[covered]
     for i in np.flatnonzero(~covered):
@@ -119,13 +124,15 @@ def _close_holes(wanted: NDArray[np.float64], block: NDArray[np.float64]) -> NDA
             share = (nm - below[-1]) / (above[0] - below[-1])
             left, right = (block[np.flatnonzero(wanted == at)[0]] for at in (below[-1], above[0]))
             block[i] = (1.0 - share) * left + share * right
-        elif bool(below.size) != bool(above.size) and np.abs(known - nm).min() <= MAX_EDGE_NM:
-            block[i] = block[np.flatnonzero(wanted == known[np.abs(known - nm).argmin()])[0]]
-        else:
-            later = known[known > nm]
-            end = later[0] - STEP_NM if later.size else wanted[-1]
+        elif (
+            not known.size
+            or np.abs(known - nm).min() > MAX_INFERRED_NM
+            or (below.size and above.size)
+        ):
+            start = below[-1] + STEP_NM if below.size else wanted[0]
+            end = above[0] - STEP_NM if above.size else wanted[-1]
             raise FormatError(
-                f"the usable bands do not cover {nm:.0f}-{end:.0f} nm; salinity needs "
+                f"the usable bands do not cover {start:.0f}-{end:.0f} nm; salinity needs "
                 + ", ".join(f"{low:.0f}-{high:.0f}" for low, high in SEGMENTS_NM)
                 + f" nm without holes wider than {MAX_HOLE_NM:.0f} nm"
             )
@@ -165,7 +172,8 @@ class FrontEnd:
         Derivative of the common bands as a matrix on reflectance (n_features - 2, n).
     weights
         Quadrature weights of the mean and variance over the common bands, non-negative, summing
-        to 1 (n,): with them the standard deviation does not depend on the sensor's sampling.
+        to 1 (n,): with them the standard deviation does not depend on the sensor's sampling. For
+        bands that are inferred the nearest measured one counts.
     """
 
     derivative: NDArray[np.float64]
@@ -211,7 +219,11 @@ def front_end(bands: BandTable) -> FrontEnd:
         The usable bands leave a range of the common set uncovered.
     """
     common = common_matrix(bands)
-    return FrontEnd(derivative_matrix() @ common, common.mean(axis=0))
+    # Only inferred bands have negative weights; the nearest one stands for them in the moments.
+    measured = np.flatnonzero((common >= 0.0).all(axis=1))
+    at = common_nm()
+    nearest = measured[np.abs(at[:, None] - at[measured]).argmin(axis=1)]
+    return FrontEnd(derivative_matrix() @ common, common[nearest].mean(axis=0))
 
 
 def fill_missing(

@@ -3,15 +3,26 @@ import subprocess
 import sys
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
-from deepsalt.simulate.derive import derive_soils
+from deepsalt.simulate.derive import derive_edges, derive_soils
 from tests.shared import shared_data
 
 
 def test_the_shipped_soils_are_what_the_library_gives(tmp_path):
     derive_soils(shared_data("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz"), tmp_path)
     assert_same_table(tmp_path / "soils.csv", "soils.csv")
+
+
+def test_the_shipped_components_are_what_the_library_gives(tmp_path):
+    derive_edges(shared_data("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz"), tmp_path)
+    derived, shipped = (
+        np.loadtxt(path, delimiter=",", comments="#", skiprows=4)
+        for path in (tmp_path / "edges.csv", files("deepsalt.spectral") / "edges.csv")
+    )
+    # A singular value decomposition differs between machines in the last digits.
+    np.testing.assert_allclose(derived, shipped, atol=1e-4)
 
 
 @pytest.mark.slow
