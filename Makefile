@@ -30,7 +30,7 @@ test: $(STAMP) ## the quick suite (under 5 minutes)
 	@echo "==> quick test suite"
 	@$(PYTEST) -n 2
 
-test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, training
+test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, faults, Prefect, training
 	@echo "==> slow tests"
 	@$(PYTEST) -m slow
 

@@ -25,6 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(bytes(folder), 2)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_elsewhere(
     catalogue: Path, mapped: Path, small_disk: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_folder_without_permission_is_one_sentence(catalogue: Path, tmp_path: 
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_two_runs_into_one_store_end_in_one_sound_mosaic(
     catalogue: Path, mapped: Path, tmp_path: Path
 ) -> None:

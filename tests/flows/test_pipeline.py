@@ -64,6 +64,7 @@ def test_the_same_run_again_does_nothing_and_changes_nothing(catalogue: Path, st
     np.testing.assert_equal(arrays(store), before)
 
 
+@pytest.mark.slow
 def test_runs_over_parts_end_in_the_arrays_of_one_run(
     catalogue: Path, mapped: Path, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_runs_over_parts_end_in_the_arrays_of_one_run(
     assert_same(tmp_path / "store", mapped)
 
 
+@pytest.mark.slow
 def test_single_scenes_and_a_build_end_in_the_arrays_of_a_run(
     scenes: Scenes, mapped: Path, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_single_scenes_and_a_build_end_in_the_arrays_of_a_run(
     assert_same(tmp_path / "store", mapped)
 
 
+@pytest.mark.slow
 def test_worker_processes_end_in_the_same_arrays(
     catalogue: Path, mapped: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_truncated_scene_is_quarantined_and_the_rest_is_mapped(
         assert outcome["mosaic"]["products"] == 1
 
 
+@pytest.mark.slow
 def test_a_quarantined_scene_that_was_mended_is_mapped_when_asked_for(
     scenes: Scenes, mapped: Path, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_through_prefect_ends_in_the_same_arrays(
     catalogue: Path, mapped: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
