@@ -32,7 +32,7 @@ test: $(STAMP) ## the quick suite (under 5 minutes)
 
 test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, faults, Prefect, training
 	@echo "==> slow tests"
-	@$(PYTEST) -m slow
+	@$(PYTEST) -n 2 -m slow
 
 test-all: test test-slow ## quick and slow
 
