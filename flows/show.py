@@ -105,7 +105,10 @@ def card_lines(card: "ModelCard") -> list[str]:
     ]
     for score in card.scores:
         metrics = score.metrics
-        spread = f"{metrics['r2_log1p']:.2f} ({metrics['r2_log1p_fold_sd']:.2f})"
+        # Where all labels are alike there is no R2.
+        known = [metrics.get(name) for name in ("r2_log1p", "r2_log1p_fold_sd")]
+        r2, sd = ("-" if value is None else f"{value:.2f}" for value in known)
+        spread = f"{r2} ({sd})"
         held = f"{metrics['coverage']:.0%}" if "coverage" in metrics else "-"
         what = f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}"
         lines.append(f"{what}  {spread:<18}{held}")

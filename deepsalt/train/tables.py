@@ -197,7 +197,8 @@ def read_training_table(spec: TableSpec) -> Table:
     FormatError
         A column is missing; spectra do not fit the sensor or are not reflectance; a label is no
         number from 0 to `MAX_EC_DS_M`; a group is empty; a sample stands twice (other than in
-        several scenes); only some rows are simulated; or no complete spectrum remains.
+        several scenes); only some rows are simulated; no complete spectrum remains,
+        or all are the same.
     """
     origin = str(spec.path)
     frame = read_table(spec.path, keep_text=True).reset_index(drop=True)
@@ -348,6 +349,11 @@ def _announced(table: Table, origin: str) -> Table:
         raise FormatError(
             f"{origin} has no complete spectrum ({left_out}); "
             f"at most {MAX_MISSING_SHARE:.0%} of the sensor's bands may be missing"
+        )
+    if table.sample.size > 1 and not np.nanmax(np.ptp(table.reflectance, axis=0)):
+        raise FormatError(
+            f"{origin}: all {table.sample.size} spectra are the same; "
+            "nothing can be learned from them"
         )
     for warning in table.warnings:
         logger.warning(warning)

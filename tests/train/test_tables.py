@@ -282,6 +282,10 @@ def _micrometres(table):
     table.rename(columns={c: f"r{float(c[1:]) / 1000:g}" for c in CHANNELS}, inplace=True)
 
 
+def _alike(table):
+    return table.assign(**table.iloc[0][CHANNELS].to_dict())
+
+
 def _empty(table):
     table.loc[::2, CHANNELS[:90]] = np.nan
     table.loc[1::2, CHANNELS[90:]] = np.nan
@@ -305,11 +309,12 @@ def _empty(table):
         (_times(10000), "reflectance x 10000"),
         (_micrometres, "look like micrometres"),
         (_empty, "no complete spectrum .40 too many missing bands"),
+        (_alike, "all 40 spectra are the same"),
     ],
     ids=[
         "negative", "impossible", "infinite", "text", "comma", "no-label", "no-group",
         "empty-group", "repeat", "suspect-text", "mixed", "percent", "integers", "micrometres",
-        "no-spectrum",
+        "no-spectrum", "alike",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["laboratory", "satellite"])
