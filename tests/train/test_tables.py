@@ -283,7 +283,7 @@ def _micrometres(table):
 
 
 def _alike(table):
-    return table.assign(**table.iloc[0][CHANNELS].to_dict())
+    table[CHANNELS] = table.loc[0, CHANNELS].to_numpy(dtype=float)
 
 
 def _empty(table):
