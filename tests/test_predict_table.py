@@ -27,7 +27,7 @@ def spectra(sensor: str = "lab", rows: int = 5, digits: int = 2) -> pd.DataFrame
     names = [f"r{round(center, digits):g}" for center in bands.centers_nm]
     table = pd.DataFrame(soils(rows, bands.centers_nm), columns=names)
     table.insert(0, "sample_id", [f"{i:03d}" for i in range(rows)])
-    table["note"] = ["", "a,b", "NA", "1.50", '"quoted"'][:rows]
+    table["note"] = [("", "a,b", "NA", "1.50", '"quoted"')[row % 5] for row in range(rows)]
     return table
 
 
@@ -90,6 +90,26 @@ def test_salt_crusts_of_a_lake_seen_by_emit_are_estimated_and_not_flagged(tmp_pa
     result = pd.read_csv(tmp_path / "out.csv")
     assert (result.salinity > 0.5).all()
     assert not (result.basis & int(Basis.OUT_OF_DOMAIN)).any()
+
+
+def test_one_model_reads_a_sensor_of_5_nm_as_it_reads_enmap(tmp_path):
+    # Tanager-1: 426 bands from 376 to 2499 nm.
+    centers = np.linspace(376.0, 2499.0, 426)
+    names = [f"b{band}" for band in range(426)]
+    bands = tmp_path / "tanager.csv"
+    pd.DataFrame({"column": names, "center_nm": centers, "fwhm_nm": 5.5}).to_csv(bands, index=False)
+    fine = pd.DataFrame(soils(20, tuple(centers)), columns=names)
+    tables = {"enmap": spectra("enmap", rows=20), str(bands): fine}
+    found = []
+    for sensor, table in tables.items():
+        table["sample_id"] = [str(row) for row in range(20)]
+        table.to_csv(tmp_path / "in.csv", index=False)
+        predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor=sensor, ref=model_ref())
+        found.append(pd.read_csv(tmp_path / "out.csv"))
+    enmap, tanager = found
+    apart = np.log1p(tanager.salinity) - np.log1p(enmap.salinity)
+    width = np.log1p(enmap.salinity_upper) - np.log1p(enmap.salinity_lower)
+    assert (apart.abs() < 0.25 * width).all()
 
 
 def test_the_domain_score_is_above_one_just_where_a_row_is_out_of_domain(tmp_path, ref):
