@@ -85,8 +85,9 @@ class Row:
 
 def real_rows(settings: Settings, *, quick: bool) -> list[Row]:
     """Return the rows of the part on real spectra, closed forms first."""
-    plain = replace(settings, distil=False, networks=0, constraints=())
-    taught = replace(settings, distil=True, constraints=())
+    none = replace(settings, mixtures=0)
+    plain = replace(none, distil=False, networks=0, constraints=())
+    taught = replace(none, distil=True, constraints=())
     rows = [_closed(name, settings, _by_view) for name in _closed_names(quick)]
     rows += [
         Row("plain student", "our student on labels alone", _lab_student, plain),
@@ -99,22 +100,20 @@ def real_rows(settings: Settings, *, quick: bool) -> list[Row]:
         Row("teacher", "what the student learns from", _teacher, taught),
     ]
     if not quick:
-        every = replace(settings, constraints=CONSTRAINTS)
-        none = replace(settings, constraints=())
+        every = replace(none, constraints=CONSTRAINTS)
         rows += [
             Row("constraints on", "all physical constraints", _lab_student, every),
-            Row("constraints off", "none of them", _lab_student, none),
+            Row("constraints off", "none of them", _lab_student, taught),
         ]
         rows += [
-            Row(f"constraint {name}", "alone", _lab_student, replace(none, constraints=(name,)))
+            Row(f"constraint {name}", "alone", _lab_student, replace(taught, constraints=(name,)))
             for name in CONSTRAINTS
         ]
     pixels = PIXELS // 10 if quick else PIXELS
-    none = replace(settings, mixtures=0)
     drawn = replace(settings, mixtures=settings.mixtures or pixels)
     return [
         *rows,
-        Row(SHIPPED, "as `deepsalt train` does by default", _lab_student, settings),
+        Row(SHIPPED, "with the settings of this benchmark", _lab_student, settings),
         Row("without simulated pixels", "trained on measured soils only", _lab_student, none),
         Row(
             "with simulated pixels",
