@@ -76,8 +76,8 @@ Group = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of groups that are never split, such as the profile; else the first of "
-        "profile_id, profile, group, region, site, country.",
+        help="Column of groups that are never split, such as the profile; in tables without it "
+        "the first of profile_id, profile, group, region, site, country.",
     ),
 ]
 Region = Annotated[
@@ -151,7 +151,8 @@ def train(
     facts = {"region": region, "ec": ec, "ec_method": ec_method, "suspect": suspect}
     facts |= {"licence": licence, "attribution": attribution}
     specs = _specs({"laboratory": lab, "satellite": satellite, "unlabelled": unlabelled}, facts)
-    specs = [replace(spec, group=group, ec_unit=ec_unit) for spec in specs]  # type: ignore[arg-type]
+    common = {"group": group, "group_elsewhere": len(specs) > 1, "ec_unit": ec_unit}
+    specs = [replace(spec, **common) for spec in specs]  # type: ignore[arg-type]
     settings = read_settings(config) if config else Settings()
     if seed is not None:
         settings = replace(settings, seed=seed)

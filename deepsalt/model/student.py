@@ -48,6 +48,7 @@ EC_SHIFT = 0.03
 HEADS = ("location", "log width")
 """What a machine answers, of log(EC + 0.03)."""
 
+_FLAT = (1.0 - 1e-4) * MIN_VARIANCE**-0.5
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
 _ONE = torch.ones(())
 
@@ -174,6 +175,11 @@ class Student:
         """Return the noise variance of spectra over a satellite's (s,), of (k + t, s)."""
         tail = components[self.kept :]
         return tail.square().sum(0) / max(tail.shape[0], 1)
+
+    def quiet(self, noise: Tensor, scatter: Tensor) -> Tensor:
+        """Return which spectra go to the quiet machine (s,), of noise and 1 / deviation (s,)."""
+        # What does not vary at all, as a filled or a saturated pixel, is no laboratory spectrum.
+        return torch.logical_and(noise < self.limits[4], scatter < _FLAT)
 
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""
@@ -303,9 +309,8 @@ class FoldedStudent:
         batch = np.ones((self.used.size, BATCH_PX), dtype=np.float32)
         np.copyto(batch[:, :size], numbers[self.used])
         hopeless = self._fill(batch, nodata)
-        *estimates, remarks = self._answer(torch.from_numpy(batch), size)
-        lost = hopeless[:size]
-        names = ("salinity", "lower", "upper", "domain_score")
+        *estimates, remarks = self._answer(torch.from_numpy(batch))
+        lost, names = hopeless[:size], ("salinity", "lower", "upper", "domain_score")
         for name, values in zip(names, estimates, strict=True):
             getattr(out, name)[part] = values[:size]
             getattr(out, name)[part][lost] = np.nan
@@ -326,12 +331,8 @@ class FoldedStudent:
         batch[:, hopeless] = 1.0
         return hopeless
 
-    def _answer(self, numbers: Tensor, real: int) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score and remarks of digital numbers (u, s), overwritten.
-
-        Only the first `real` columns decide whether the quiet machine is needed; the rest is
-        padding.
-        """
+    def _answer(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper, score and remarks of numbers (u, s), overwritten."""
         student = self.student
         centred, levels, deviation = self._centre(numbers)
         components = (self.projection @ centred).mul_(deviation)
@@ -340,8 +341,8 @@ class FoldedStudent:
         salinity, lower, upper = student.respond(
             student.forward(components, noise), student.nodes, student.interval
         )
-        quiet = noise < student.limits[4]
-        if student.quiet_anchors.shape[0] and bool(quiet[:real].any()):
+        quiet = student.quiet(noise, deviation[0])
+        if student.quiet_anchors.shape[0] and bool(quiet.any()):
             inputs = (self.quiet_projection @ centred).mul_(deviation)
             inputs.addmm_(self.quiet_levels, levels).add_(self.quiet_shift)
             better = student.respond(
@@ -356,7 +357,7 @@ class FoldedStudent:
         return salinity, lower, upper, score, student.remarks(salinity, score)
 
     def _centre(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (s,)."""
+        """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (1, s)."""
         reflectance = torch.addcmul(self.offset, numbers, self.gain, out=numbers)
         mean = self.weights @ reflectance
         # Centred first: the difference of two large moments would lose digits.

@@ -2,11 +2,11 @@
 
 Run by developers, never by the package::
 
-    python -m deepsalt.simulate.derive USGS.csv.gz ICRAF.csv.gz deepsalt/simulate
+    python -m deepsalt.simulate.derive USGS.csv.gz ICRAF.csv.gz OUT
 
 The tables hold parameters, not spectra: knots of a continuum and Gaussian absorptions per mineral
-specimen, a low-rank basis of soil spectra per set of profiles, and one of both on the common bands
-(`edges.csv`, to be moved to `deepsalt/spectral`).
+specimen, a low-rank basis of soil spectra per set of profiles, and one of both on the common bands.
+`edges.csv` is kept in `deepsalt/spectral`, the others here.
 """
 
 import csv

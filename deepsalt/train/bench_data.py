@@ -19,6 +19,7 @@ from deepsalt.train.fit import draw_views
 from deepsalt.train.samples import Samples
 from deepsalt.train.splits import Fold, group_folds
 from deepsalt.train.tables import Table, TableSpec, read_training_table
+from deepsalt.train.together import check_labels
 from deepsalt.types import BandTable
 
 Floats = NDArray[np.float64]
@@ -61,6 +62,7 @@ def read_lab(path: Path, profiles: int | None, seed: int) -> Table:
     """
     table = read_training_table(TableSpec(path, "laboratory"))
     table = table.take(table.labelled)
+    check_labels([table])
     names = np.unique(table.group)
     if profiles is None or names.size <= profiles:
         return table

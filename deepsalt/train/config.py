@@ -1,7 +1,8 @@
 """Settings of a training run: frozen, checked when made, and kept in the model card."""
 
+import math
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -118,6 +119,9 @@ class Settings:
             raise UsageError(
                 "seed, weight_decay, constraint_weight and weights must not be negative"
             )
+        numbers = [value for value in asdict(self).values() if isinstance(value, float)]
+        if not all(math.isfinite(number) for number in (*numbers, *self.weights)):
+            raise UsageError("settings must be finite numbers")
         if min(self.ridge, self.width_ridge, self.learning_rate) <= 0:
             raise UsageError("ridge, width_ridge and learning_rate must be above 0")
         if not self.weights or 0.0 not in self.weights:
@@ -221,8 +225,8 @@ def read_settings(path: Path, base: Settings | None = None) -> Settings:
 def _like(example: Any, value: Any, where: str) -> Any:
     """Return a value of the same kind as the example; lists become tuples, integers floats."""
     if isinstance(example, tuple) and isinstance(value, list):
-        kinds = {type(item) for item in value} | {type(item) for item in example}
-        if kinds <= {int, float} or len(kinds) <= 1:
+        wanted = {type(item) for item in example} or {str}
+        if {type(item) for item in value} <= wanted | ({int} if float in wanted else set()):
             return tuple(value)
     if isinstance(example, float) and type(value) is int:
         return float(value)

@@ -182,7 +182,8 @@ def estimates(student: Student, features: Floats) -> Estimates:
         encoded = components(student.components, student.component_offset)
         noise = student.noise(encoded)
         found = student.respond(student.forward(encoded, noise), student.nodes, student.interval)
-        quiet = noise < student.limits[4]
+        scatter = torch.from_numpy(np.exp(-features[:, -2:].sum(axis=1)).astype(np.float32))
+        quiet = student.quiet(noise, scatter)
         if student.quiet_anchors.shape[0] and bool(quiet.any()):
             inputs = components(student.quiet_components, student.quiet_offset)
             better = student.respond(

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from deepsalt import __version__
-from deepsalt.errors import UsageError
+from deepsalt.errors import ModelError, UsageError
 from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.card import ModelCard, Score, TrainingData
 from deepsalt.model.files import write_model
@@ -21,7 +23,7 @@ from deepsalt.train.infrared import with_infrared
 from deepsalt.train.mixtures import simulated_tables
 from deepsalt.train.report import write_report
 from deepsalt.train.samples import Samples, as_mixtures, stack
-from deepsalt.train.tables import Table, check_labels, read_training_table
+from deepsalt.train.tables import Table, read_training_table
 from deepsalt.train.text import (
     INTERVAL,
     LABORATORY_LIMITS,
@@ -30,6 +32,7 @@ from deepsalt.train.text import (
     OUTPUTS,
     SIMULATED_LIMIT,
 )
+from deepsalt.train.together import check_together
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share done so far, 0 to 1."""
@@ -90,6 +93,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     tell = progress or _silent
     tell("reading tables", 0.0)
     data = training_set(config)
+    _prepare(config.out)
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
     if config.evaluate:
@@ -137,6 +141,18 @@ def _scores(
     return found.scores, found.chosen
 
 
+def _prepare(folder: Path) -> None:
+    """Make the model's folder, before hours of work rather than after."""
+    try:
+        (folder / CACHE).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ModelError(
+            f"model folder {folder} cannot be written ({error.strerror}); choose another"
+        ) from error
+
+
 def _silent(_doing: str, _share: float) -> None:
     """Report nothing."""
 
@@ -152,7 +168,7 @@ def training_set(config: TrainConfig) -> TrainingSet:
         A table that cannot be used for training.
     """
     tables = [read_training_table(spec) for spec in config.tables]
-    check_labels([table for table in tables if table.kind != "unlabelled"])
+    check_together(config.tables, tables)
     infrared = tuple(read_infrared(path) for path in config.infrared)
     samples = draw_views(tables, config.settings)
     if config.settings.mixtures:

@@ -159,7 +159,7 @@ def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> 
     site = np.where(table.sample == EMPTY, numbers, table.sample)
     # Pixels of one laboratory sample are looks at one site, whatever their own names.
     site = np.where(table.lab_sample == EMPTY, site, table.lab_sample)
-    prefix = f"{table.name}/" if satellite else ""
+    prefix = f"{table.name} {table.sha256[:8]}/" if satellite else ""
     features, snv = features_of(reflectance, bands)
     return Samples(
         features,

@@ -31,9 +31,11 @@ MIN_LABELS = 30
 
 STRONGLY_SALINE_DS_M = 8.0
 BRINE_DS_M = 250.0
+FRESH_DS_M = 1.0
 """Labels of no stated unit are doubted where more than half are strongly saline (the USDA class
-above 8 dS/m), or one exceeds saturated brine. Soils of the saline Xinjiang oases have a median of
-5 dS/m and reach 90; ordinary soils, 0.05 to 0.6 dS/m, are 5 to 60 in mS/m."""
+above 8 dS/m), one exceeds saturated brine, or nine tenths of at least 30 are above 1. Soils of the
+saline Xinjiang oases have a median of 5 dS/m and reach 90; ordinary soils, 0.05 to 0.6 dS/m, are 5
+to 60 in mS/m."""
 
 MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of the usable bands is left out; holes up to that are filled."""
@@ -65,6 +67,8 @@ class TableSpec:
     group
         Column whose groups must not be split between training and test; None: the first present
         of `GROUP_COLUMNS`.
+    group_elsewhere
+        Whether `group` may be a column of other tables only: then the first of `GROUP_COLUMNS`.
     region
         Column of the regions; None: the first present of `REGION_COLUMNS`, else the groups.
     ec, ec_unit
@@ -83,6 +87,7 @@ class TableSpec:
     kind: Kind
     sensor: str = "lab"
     group: str | None = None
+    group_elsewhere: bool = False
     region: str | None = None
     ec: str = "ec_ds_m"
     ec_unit: EcUnit | None = None
@@ -153,6 +158,8 @@ class Table:
         Rows left out by reason.
     warnings
         What was doubtful and taken all the same.
+    group_column
+        Which column `group` is of.
     """
 
     name: str
@@ -173,6 +180,7 @@ class Table:
     attribution: str
     dropped: dict[str, int]
     warnings: tuple[str, ...]
+    group_column: str = ""
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -233,27 +241,9 @@ def read_training_table(spec: TableSpec) -> Table:
         attribution=spec.attribution,
         dropped={why: count for why, count in counts.items() if count},
         warnings=(*warnings, *doubts),
+        group_column=_group_column(rows, spec) or "",
     ).take(reason == "")
     return _announced(table, origin)
-
-
-def check_labels(tables: Sequence[Table]) -> None:
-    """Refuse tables that have fewer than `MIN_LABELS` labels in all.
-
-    Raises
-    ------
-    FormatError
-        Too few; the message counts them by table.
-    """
-    counts = [int(table.labelled.sum()) for table in tables]
-    if sum(counts) < MIN_LABELS:
-        listed = ", ".join(
-            f"{table.name} has {count}" for table, count in zip(tables, counts, strict=True)
-        )
-        raise FormatError(
-            f"{sum(counts)} spectra have a label ({listed or 'no table was given'}); "
-            f"training needs at least {MIN_LABELS}, add labelled samples"
-        )
 
 
 def _suspects(rows: Columns, spec: TableSpec) -> NDArray[np.bool_]:
@@ -272,8 +262,10 @@ def _labels(rows: Columns, spec: TableSpec) -> tuple[NDArray[np.float64], tuple[
     known = ec[np.isfinite(ec)]
     if spec.ec_unit is not None or not known.size:
         return ec, ()
-    median, highest = float(np.median(known)), float(known.max())
-    if median <= STRONGLY_SALINE_DS_M and highest <= BRINE_DS_M:
+    low, median = (float(np.quantile(known, share)) for share in (0.1, 0.5))
+    highest = float(known.max())
+    fresh = known.size < MIN_LABELS or low < FRESH_DS_M
+    if fresh and median <= STRONGLY_SALINE_DS_M and highest <= BRINE_DS_M:
         return ec, ()
     return ec, (
         f"{spec.path.name}, column {spec.ec}: labels have a median of {median:.3g} and reach "
@@ -286,7 +278,10 @@ def _groups(
     rows: Columns, spec: TableSpec
 ) -> tuple[NDArray[np.str_], NDArray[np.str_], tuple[str, ...]]:
     """Return groups, regions and what is doubtful about them."""
-    group = spec.group or _first_of(GROUP_COLUMNS, rows)
+    group = _group_column(rows, spec)
+    doubts: tuple[str, ...] = ()
+    if spec.group not in (None, group):
+        doubts = (f"{spec.path.name} has no column {spec.group}; {group} stands for it",)
     if spec.kind == "unlabelled":
         # Nothing is scored on them; but where regions are known, those left out stay unseen.
         region = spec.region or _first_of(REGION_COLUMNS, rows) or group
@@ -298,16 +293,22 @@ def _groups(
         )
     groups = rows.filled(group, "name another column by --group COLUMN")
     if spec.region is not None:
-        return groups, rows.filled(spec.region, "name another column of regions"), ()
+        return groups, rows.filled(spec.region, "name another column of regions"), doubts
     region = _first_of([name for name in REGION_COLUMNS if name != group], rows)
     if region is None:
-        return groups, groups, ()
+        return groups, groups, doubts
     regions = rows.text(region)
     empty = int((regions == "").sum())
     if not empty:
-        return groups, regions, ()
+        return groups, regions, doubts
     doubt = f"{spec.path.name}, column {region} is empty in {empty} rows; each group is a region"
-    return groups, groups, (doubt,)
+    return groups, groups, (*doubts, doubt)
+
+
+def _group_column(rows: Columns, spec: TableSpec) -> str | None:
+    if spec.group is not None and (spec.group in rows or not spec.group_elsewhere):
+        return spec.group
+    return _first_of(GROUP_COLUMNS, rows)
 
 
 def _first_of(names: Sequence[str], rows: Columns) -> str | None:

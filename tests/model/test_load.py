@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from deepsalt.errors import ModelError
 from deepsalt.model.card import ModelCard, read_card
 from deepsalt.model.files import read_student
 from deepsalt.model.load import load_student, model_card, model_ref
+from deepsalt.train.config import read_settings
 from tests.model.students import tiny_card, write_tiny
 
 
@@ -24,6 +26,13 @@ def test_the_shipped_model_loads_and_fits_its_card():
     assert student.macs_per_pixel(224) == card.macs_per_pixel <= 30_000
     assert card.scores
     assert card.limits
+
+
+def test_the_shipped_card_tells_the_settings_that_the_documented_command_trains_with():
+    documented = read_settings(Path(__file__).parents[2] / "docs" / "surface-2.toml")
+    told = model_card(model_ref()).training["settings"]
+    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(documented).items()}
+    assert told == settings
 
 
 def test_the_shipped_model_is_small():

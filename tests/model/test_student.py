@@ -176,6 +176,16 @@ def test_quiet_spectra_go_to_the_machine_for_them_and_loud_ones_do_not():
     assert same_bits(*closed)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.3, np.nan])
+def test_pixels_that_do_not_vary_are_not_taken_for_laboratory_spectra(level):
+    front = np.full((len(ENMAP), 3), level, dtype=np.float32)
+    answers = [
+        _gated(student, 1e9).fold(ENMAP).estimate(front)
+        for student in (tiny_student(quiet=4), tiny_student())
+    ]
+    assert same_bits(*answers)
+
+
 def test_a_quiet_neighbour_changes_no_bit_of_a_loud_pixel():
     student = tiny_student(quiet=4)
     spectra = soils(40, ENMAP.centers_nm).T.astype(np.float32)

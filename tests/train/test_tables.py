@@ -14,9 +14,9 @@ from deepsalt.train.tables import (
     MAX_MISSING_SHARE,
     Table,
     TableSpec,
-    check_labels,
     read_training_table,
 )
+from deepsalt.train.together import check_labels
 from tests.model.students import soils
 from tests.shared import shared_data
 

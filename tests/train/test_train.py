@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepsalt.errors import FormatError, UsageError
+from deepsalt.errors import FormatError, ModelError, UsageError
 from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.predict import predict_spectra
 from deepsalt.train import loop
@@ -237,6 +237,15 @@ def test_one_group_trains_and_the_report_says_on_what_choices_rest(tmp_path, kin
     report = (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
     assert "No score for unseen regions" in report
     assert "only one; choices and intervals rest on samples held out" in report
+
+
+@pytest.mark.parametrize("name", ["", "cache"])
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(table, tmp_path, name):
+    out = tmp_path / "model"
+    out.mkdir() if name else None
+    (out / name).write_text("a file")
+    with pytest.raises(ModelError, match=r"model folder .* cannot be written"):
+        train(config(table, out))
 
 
 def test_few_labels_are_refused_before_anything_is_written(tmp_path):

@@ -1,0 +1,41 @@
+"""Several tables of one training."""
+
+import pytest
+
+from deepsalt.errors import FormatError
+from deepsalt.train.tables import TableSpec, read_training_table
+from deepsalt.train.together import check_together
+from tests.train.test_tables import frame, write
+
+
+def _labelled(folder, name, seed=0, **columns):
+    return write(folder, frame(seed=seed).assign(**columns), name)
+
+
+def test_a_column_of_groups_may_be_in_one_of_several_tables(tmp_path):
+    ids = [f"b{row}" for row in range(40)]
+    paths = [
+        _labelled(tmp_path, "a.csv"),
+        _labelled(tmp_path, "b.csv", 1, plot="p", sample_id=ids),
+    ]
+    specs = [TableSpec(path, "laboratory", group="plot", group_elsewhere=True) for path in paths]
+    tables = [read_training_table(spec) for spec in specs]
+    check_together(specs, tables)
+    assert [table.group_column for table in tables] == ["profile_id", "plot"]
+    assert "profile_id stands for it" in tables[0].warnings[0]
+
+
+def test_a_column_of_groups_that_no_table_has_is_refused(tmp_path):
+    spec = TableSpec(_labelled(tmp_path, "a.csv"), "laboratory", group="plot", group_elsewhere=True)
+    with pytest.raises(FormatError, match="none of the tables has a column plot"):
+        check_together([spec], [read_training_table(spec)])
+
+
+@pytest.mark.parametrize(
+    ("seed", "message"), [(0, "are the same table"), (1, "sample 000 stands in a.csv and in b.csv")]
+)
+def test_samples_are_not_counted_twice_over_tables(tmp_path, seed, message):
+    paths = [_labelled(tmp_path, "a.csv"), _labelled(tmp_path, "b.csv", seed)]
+    specs = [TableSpec(path, "laboratory") for path in paths]
+    with pytest.raises(FormatError, match=message):
+        check_together(specs, [read_training_table(spec) for spec in specs])
