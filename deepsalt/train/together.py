@@ -1,9 +1,13 @@
 """What several tables may not be together: too few, the same twice, samples of one name."""
 
+import logging
 from collections.abc import Sequence
 
 from deepsalt.errors import FormatError
+from deepsalt.train.fit import MIN_SAMPLES
 from deepsalt.train.tables import MIN_LABELS, Table, TableSpec
+
+logger = logging.getLogger(__name__)
 
 
 def check_together(specs: Sequence[TableSpec], tables: Sequence[Table]) -> None:
@@ -23,6 +27,28 @@ def check_together(specs: Sequence[TableSpec], tables: Sequence[Table]) -> None:
         raise FormatError(
             f"none of the tables has a column {missing.pop()}; name another by --group COLUMN"
         )
+    for doubt in doubts(tables):
+        logger.warning(doubt)
+
+
+def doubts(tables: Sequence[Table]) -> list[str]:
+    """Return what will be taken otherwise than it was probably meant."""
+    samples = {name for t in tables if t.kind == "laboratory" for name in t.sample.tolist()}
+    seen = [table for table in tables if table.kind != "laboratory"]
+    partners = {name for table in seen for name in table.lab_sample.tolist()} - {""}
+    found = []
+    if samples and partners and not partners & samples:
+        found.append(
+            f"no lab_sample_id, such as {min(partners)}, is a sample of the laboratory tables; "
+            "there are no pairs, and pixels that share one count as one site"
+        )
+    sites = sum(int(table.labelled.sum()) for table in seen if table.kind == "satellite")
+    if samples and 0 < sites < MIN_SAMPLES:
+        found.append(
+            f"{sites} labelled sites are too few to learn from; they serve as spectra without a "
+            f"label, give at least {MIN_SAMPLES}"
+        )
+    return found
 
 
 def check_labels(tables: Sequence[Table]) -> None:

@@ -1,11 +1,28 @@
 """Several tables of one training."""
 
+import numpy as np
 import pytest
 
 from deepsalt.errors import FormatError
 from deepsalt.train.tables import TableSpec, read_training_table
-from deepsalt.train.together import check_together
+from deepsalt.train.together import check_together, doubts
 from tests.train.test_tables import frame, write
+
+
+@pytest.mark.parametrize(
+    ("rows", "partner", "message"),
+    [(40, "elsewhere", "there are no pairs"), (8, "", "8 labelled sites are too few")],
+)
+def test_what_is_taken_otherwise_than_meant_is_told(tmp_path, rows, partner, message):
+    library = _labelled(tmp_path, "a.csv")
+    sites = frame(40, 1).assign(lab_sample_id=partner, sample_id=[f"s{row}" for row in range(40)])
+    sites.loc[rows:, "ec_ds_m"] = np.nan
+    specs = [
+        TableSpec(library, "laboratory"),
+        TableSpec(write(tmp_path, sites, "b.csv"), "satellite"),
+    ]
+    (doubt,) = doubts([read_training_table(spec) for spec in specs])
+    assert message in doubt
 
 
 def _labelled(folder, name, seed=0, **columns):
