@@ -18,10 +18,18 @@ Floats = NDArray[np.float64]
 
 _RATE = 0.2  # Adam's, over the spread of what it moves
 _BATCH = 1024
+_NAMED = 10  # rows that a message names
 
 
 def learned_anchors(
-    start: Machine, inputs: Floats, answers: Floats, weights: Floats, *, steps: int, seed: int
+    start: Machine,
+    inputs: Floats,
+    answers: Floats,
+    weights: Floats,
+    *,
+    ids: NDArray[np.str_],
+    steps: int,
+    seed: int,
 ) -> Floats:
     """Return anchors (m, k) from which a machine copies answers best.
 
@@ -31,6 +39,8 @@ def learned_anchors(
         A machine with one head, fitted at the anchors to begin with.
     inputs, answers, weights
         Encoded spectra (s, k), the teacher's log(EC + 0.03) (s,), weights to draw batches by (s,).
+    ids
+        Names of the rows, for messages (s,).
     steps
         Of Adam, on batches; 0 leaves the anchors where they are.
     seed
@@ -39,7 +49,7 @@ def learned_anchors(
     Raises
     ------
     UsageError
-        The loss is not finite; the message names the step.
+        The loss is not finite; the message names the step and rows of the batch.
     """
     if steps == 0:
         return start.anchors
@@ -63,8 +73,9 @@ def learned_anchors(
             )
             if not bool(torch.isfinite(value)):
                 raise UsageError(
-                    f"distillation diverged at step {step}: the loss is not finite; look for "
-                    "impossible spectra in the tables"
+                    f"distillation diverged at step {step}: the loss of a batch with "
+                    f"{', '.join(ids[rows.numpy()[:_NAMED]].tolist())} ... is not finite; look for "
+                    "impossible spectra in these rows"
                 )
             optimiser.zero_grad()
             torch.autograd.backward(value)

@@ -264,5 +264,11 @@ def student_anchors(samples: Samples, teacher: Teacher, settings: Settings) -> F
     start = fit_machine(drawn, inputs, samples.target[:, None], weights, settings.ridge)
     answers = teacher.mixed(inputs)
     return learned_anchors(
-        start, inputs, answers, weights, steps=settings.anchor_steps, seed=settings.seed
+        start,
+        inputs,
+        answers,
+        weights,
+        ids=samples.site,
+        steps=settings.anchor_steps,
+        seed=settings.seed,
     )

@@ -202,16 +202,13 @@ def test_switching_an_adaptation_off_changes_held_out_answers(monkeypatch, name)
     assert np.array_equal(on.sites_held_out, off.sites_held_out)
 
 
-def test_an_adaptation_that_gains_nothing_is_not_taken():
-    samples = both(paired=True)
+def test_an_adaptation_that_changes_nothing_is_not_taken():
+    samples = both()  # without pairs, contrastive alignment is the identity
     sat = samples.satellite
     settings = replace(QUICK, adaptations=("contrastive",))
     choice = fit_combined(samples.take(sat), samples.take(~sat), settings)[1]
-    tried = {name for name in choice.scores if name.startswith("contrastive")}
-    assert len(tried) == 2
-    best = min(score for name, score in choice.scores.items() if "as it is" in name)
-    taken = choice.adaptation == ("contrastive",)
-    assert not taken or min(choice.scores[name] for name in tried) < best
+    assert sum(name.startswith("contrastive") for name in choice.scores) == 2
+    assert choice.adaptation == ()
 
 
 def test_held_out_answers_do_not_know_the_labels_of_their_region(monkeypatch):
