@@ -60,6 +60,12 @@ def splits(samples: Samples, settings: Settings) -> list[Split]:
         if np.unique(names[scored]).size > 1:
             folds = _folds(samples, names, count, settings.seed)
             found += [Split(name, folds)] if folds else []
+    if REGION not in {split.name for split in found}:
+        logger.warning(
+            "there is no score for unseen regions: the labels come from %d of them; give tables of "
+            "several, told apart by a column region or country",
+            np.unique(samples.region[scored]).size,
+        )
     return found
 
 

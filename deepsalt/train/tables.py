@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import Spectra, read_table, table_spectra
-from deepsalt.spectral.transform import fill_missing
+from deepsalt.spectral.transform import fill_missing, front_end
 from deepsalt.train.columns import TO_DS_M, Columns, EcUnit
 from deepsalt.types import BandTable
 
@@ -211,6 +211,10 @@ def read_training_table(spec: TableSpec) -> Table:
     origin = str(spec.path)
     frame = read_table(spec.path, keep_text=True).reset_index(drop=True)
     spectra = table_spectra(frame, sensor_bands(spec.sensor), origin)
+    try:
+        front_end(spectra.bands)
+    except FormatError as error:
+        raise FormatError(f"{origin}: {error}") from error
     every = Columns(frame, origin)
     suspect = _suspects(every, spec)
     rows = every.take(~suspect)

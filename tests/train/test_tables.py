@@ -282,6 +282,10 @@ def _micrometres(table):
     table.rename(columns={c: f"r{float(c[1:]) / 1000:g}" for c in CHANNELS}, inplace=True)
 
 
+def _hole(table):
+    table[CHANNELS[30:40]] = np.nan
+
+
 def _alike(table):
     table[CHANNELS] = table.loc[0, CHANNELS].to_numpy(dtype=float)
 
@@ -309,12 +313,13 @@ def _empty(table):
         (_times(10000), "reflectance x 10000"),
         (_micrometres, "look like micrometres"),
         (_empty, "no complete spectrum .40 too many missing bands"),
+        (_hole, r"t.csv: the usable bands do not cover"),
         (_alike, "all 40 spectra are the same"),
     ],
     ids=[
         "negative", "impossible", "infinite", "text", "comma", "no-label", "no-group",
         "empty-group", "repeat", "suspect-text", "mixed", "percent", "integers", "micrometres",
-        "no-spectrum", "alike",
+        "no-spectrum", "hole", "alike",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["laboratory", "satellite"])

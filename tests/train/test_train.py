@@ -217,13 +217,14 @@ def test_the_choices_of_each_fold_are_logged_and_kept_in_card_and_report(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["laboratory", "satellite"])
-def test_one_region_trains_without_a_score_for_unseen_regions(tmp_path, kind):
+def test_one_region_trains_without_a_score_for_unseen_regions(tmp_path, caplog, kind):
     frame = lab_frame().assign(country="here") if kind == "laboratory" else site_frame(regions=1)
     sensor = "lab" if kind == "laboratory" else "enmap"
     group = "profile_id" if kind == "laboratory" else "site"
     spec = TableSpec(write(tmp_path, frame), kind, sensor, group=group)
     card = train(TrainConfig((spec,), tmp_path / "out", settings=QUICK))
     assert {score.split for score in card.scores} == {"group"}
+    assert "no score for unseen regions: the labels come from 1 of them" in caplog.text
     assert "No score for unseen regions" in (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
 
 
