@@ -86,9 +86,9 @@ class BenchmarkConfig:
         """Return the same with few folds, rows, samples and steps: minutes instead of hours."""
         return replace(
             self,
-            settings=replace(self.settings.quick(), inner_folds=4),
+            settings=replace(self.settings.quick(), inner_folds=3),
             published=self.published.quick(),
-            design=Design(regions=6, sites=36, library=6, sizes=(60,), seeds=2),
+            design=Design(regions=6, sites=36, library=5, sizes=(60,), seeds=2),
             folds=2,
             region_folds=2,
             profiles=240,
