@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
-PYTEST := $(BIN)/python -m pytest
+# Two processes of one thread each: more threads than cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: help install demo test test-slow test-all lint format bench benchmark-quick clean
 

@@ -18,7 +18,7 @@ from deepsalt.train.constraints import Penalty
 from deepsalt.train.domain import Domain
 from deepsalt.train.encoder import Encoder
 from deepsalt.train.machine import Machine, fit_machine
-from deepsalt.train.spread import interval_factors, log_width, residual_nodes
+from deepsalt.train.spread import MISSES, interval_factors, log_width, residual_nodes
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +54,7 @@ def calibrated(
     *,
     ridge: float,
     penalties: Sequence[Penalty] = (),
+    above: float = MISSES / 2.0,
 ) -> Reader:
     """Add a width to a location and calibrate both on held-out residuals.
 
@@ -67,6 +68,8 @@ def calibrated(
         Of the width's head.
     penalties
         On the width's head.
+    above
+        Share of samples that may lie above the interval.
     """
     width = fit_machine(
         location.anchors, inputs, log_width(residual)[:, None], weights, ridge, penalties=penalties
@@ -78,7 +81,7 @@ def calibrated(
     )
     spread = np.exp(width(inputs)[:, 0])
     nodes = residual_nodes(residual, spread, weights)
-    return Reader(encoder, both, nodes, interval_factors(residual, spread, weights))
+    return Reader(encoder, both, nodes, interval_factors(residual, spread, weights, above))
 
 
 def distilled(

@@ -58,6 +58,7 @@ def reader(
     weights: Floats,
     *,
     settings: Settings,
+    above: float,
 ) -> Reader:
     """Return a reader of a location, calibrated on residuals (s,) of encoded rows (s, k)."""
     return calibrated(
@@ -68,6 +69,7 @@ def reader(
         weights,
         ridge=settings.width_ridge,
         penalties=width_penalties(encoder, location.anchors, settings),
+        above=above,
     )
 
 

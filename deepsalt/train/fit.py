@@ -20,7 +20,7 @@ from deepsalt.train.samples import (
     through_sensor,
 )
 from deepsalt.train.satellite import fit_satellite
-from deepsalt.train.spread import smeared_r2
+from deepsalt.train.spread import FEW_ABOVE, smeared_r2
 from deepsalt.train.tables import Table
 from deepsalt.train.teacher import (
     QUIET_BELOW,
@@ -158,6 +158,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         target[scored] - held_out.student[scored],
         view_weights(labelled, settings)[scored],
         settings=settings,
+        above=FEW_ABOVE,
     )
     plain = _quiet_reader(teacher, labelled, held_out, settings)
     report = {
@@ -208,5 +209,11 @@ def _quiet_reader(
     residual = labelled.target[rows] - held_out.kernel[rows]
     ones = np.ones(len(rows))
     return calibrated(
-        teacher.quiet_encoder, teacher.quiet, inputs, residual, ones, ridge=settings.width_ridge
+        teacher.quiet_encoder,
+        teacher.quiet,
+        inputs,
+        residual,
+        ones,
+        ridge=settings.width_ridge,
+        above=FEW_ABOVE,
     )

@@ -11,7 +11,7 @@ from deepsalt.train.distil import distilled
 from deepsalt.train.finish import MAX_LOSS_R2, Fitted, finished, penalties_on, reader
 from deepsalt.train.machine import Machine, choose_anchors
 from deepsalt.train.samples import IN_THE_FIELD, Samples
-from deepsalt.train.spread import smeared_r2
+from deepsalt.train.spread import MISSES, smeared_r2
 from deepsalt.train.teacher import view_weights
 
 Floats = NDArray[np.float64]
@@ -49,6 +49,7 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
         sites.target - held_out,
         view_weights(sites, settings),
         settings=settings,
+        above=MISSES / 2.0,
     )
     seen = samples.take(samples.satellite)
     noise = model.encoder(seen.features)[1]

@@ -11,16 +11,18 @@ from deepsalt.train.metrics import r2
 
 Floats = NDArray[np.float64]
 
-MISSES_ABOVE = 0.03
-"""Share of samples that may lie above the interval.
+MISSES = 1.0 - INTERVAL_COVERAGE
+"""Share of samples that may lie outside the interval."""
+
+FEW_ABOVE = 0.03
+"""Share that may lie above it where labels are as skewed as a library's.
 
 Less than below: of the soils above 1 dS/m, for which the map is made, the interval then holds 0.30
 to 0.37 instead of 0.12 to 0.22, and its score on log1p is as good within 3 % (ICRAF-ISRIC,
-fifths of the countries left out).
+fifths of the countries left out). Beside satellite sites, half of them saline, it costs: 2.81
+instead of 2.65 with as many misses on either side (120 SIMULATED sites, 8 worlds; a constant
+interval 2.79).
 """
-
-MISSES_BELOW = 1.0 - INTERVAL_COVERAGE - MISSES_ABOVE
-"""Share of samples that may lie below the interval."""
 
 NODES = 16
 """Quantiles of the residuals over which the expectation of log(1 + EC) is taken."""
@@ -87,10 +89,15 @@ def conformal_factor(misses: Floats, weights: Floats, outside: float) -> float:
     return max(0.0, float(misses[order][reached.argmax() if reached.any() else -1]))
 
 
-def interval_factors(residual: Floats, width: Floats, weights: Floats) -> tuple[float, float]:
-    """Return conformal factors on the width below and above, of held-out residuals (s,)."""
+def interval_factors(
+    residual: Floats, width: Floats, weights: Floats, above: float = MISSES / 2.0
+) -> tuple[float, float]:
+    """Return conformal factors on the width below and above, of held-out residuals (s,).
+
+    `above` is the share of samples that may lie above, of `MISSES` in all.
+    """
     ratio = residual / width
     return (
-        conformal_factor(-ratio, weights, MISSES_BELOW),
-        conformal_factor(ratio, weights, MISSES_ABOVE),
+        conformal_factor(-ratio, weights, MISSES - above),
+        conformal_factor(ratio, weights, above),
     )

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.train.spread import (
-    MISSES_ABOVE,
+    FEW_ABOVE,
+    MISSES,
     NODES,
     conformal_factor,
     expected_log1p,
@@ -46,13 +47,14 @@ def test_a_factor_is_never_negative():
     assert conformal_factor(np.full(40, -1.0), np.ones(40), 0.1) == 0.0
 
 
-def test_skewed_residuals_get_a_longer_end_above():
+@pytest.mark.parametrize("share", [FEW_ABOVE, MISSES / 2.0])
+def test_skewed_residuals_get_a_longer_end_above(share):
     residual = RNG.exponential(size=4000) - 1.0
-    below, above = interval_factors(residual, np.ones(4000), np.ones(4000))
+    below, above = interval_factors(residual, np.ones(4000), np.ones(4000), share)
     assert above > below
     inside = (residual >= -below) & (residual <= above)
     assert inside.mean() == pytest.approx(INTERVAL_COVERAGE, abs=0.01)
-    assert (residual > above).mean() == pytest.approx(MISSES_ABOVE, abs=0.005)
+    assert (residual > above).mean() == pytest.approx(share, abs=0.005)
 
 
 def test_nodes_keep_the_mean_and_order_of_the_residuals():
