@@ -48,6 +48,8 @@ def benchmark(
 
     Writes benchmark.json, benchmark.md and plots. A stopped run goes on where it stopped.
     """
+    from threadpoolctl import threadpool_limits
+
     from deepsalt.plot.benchmark import draw_all
     from deepsalt.train.bench_data import default_table
     from deepsalt.train.benchmark import BenchmarkConfig, run_benchmark
@@ -71,7 +73,8 @@ def benchmark(
         asked = replace(asked, design=replace(asked.design, seeds=seeds))
     if folds is not None:
         asked = replace(asked, folds=folds, region_folds=folds)
-    with bars() as progress:
+    # Most matrices are small: a second thread waits more than it works, twice as long in all.
+    with threadpool_limits(1), bars() as progress:
 
         def tell(doing: str) -> None:
             progress.advance("cells")
