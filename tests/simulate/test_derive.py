@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -6,7 +7,9 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from deepsalt.simulate.derive import derive_edges, derive_soils
+from deepsalt.simulate import specimens
+from deepsalt.simulate.derive import STOP_RMS, derive_edges, derive_soils
+from deepsalt.simulate.specimens import GRID_NM, mineral_reflectance
 from tests.shared import shared_data
 
 
@@ -30,10 +33,21 @@ def test_the_shipped_minerals_are_what_the_library_gives(tmp_path):
     usgs = shared_data("usgs-splib07-av95", "selected_salts_minerals_cover.csv.gz")
     icraf = shared_data("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz")
     command = [sys.executable, "-m", "deepsalt.simulate.derive", usgs, icraf, tmp_path]
-    # One thread: sums in another order end a fit of many features in another minimum.
-    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=os.environ | single, timeout=600)
-    assert_same_table(tmp_path / "minerals.csv", "minerals.csv")
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=600)
+    derived = _minerals((tmp_path / "minerals.csv").read_text("utf-8"))
+    shipped = _minerals((files("deepsalt.simulate") / "minerals.csv").read_text("utf-8"))
+    assert derived.keys() == shipped.keys()
+    # Machines differ in the last digit of a sum, which ends some fits in a neighbouring minimum:
+    # other absorptions, the same spectrum.
+    for record, spectrum in shipped.items():
+        apart = np.sqrt(np.mean((derived[record] - spectrum) ** 2))
+        assert apart < STOP_RMS, record
+
+
+def _minerals(text):
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    known = [specimens._mineral(row) for row in rows]
+    return {(m.specimen, m.record): mineral_reflectance(m, GRID_NM) for m in known}
 
 
 def assert_same_table(derived, shipped):
