@@ -50,7 +50,6 @@ HEADS = ("location", "log width")
 
 _FLAT = (1.0 - 1e-4) * MIN_VARIANCE**-0.5
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
-_ONE = torch.ones(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +213,7 @@ class Student:
     def domain_score(self, components: Tensor, noise: Tensor, flatness: Tensor) -> Tensor:
         """Return the larger of T² and Q over their thresholds (s,), of components (k + t, s).
 
-        Q is the noise (s,), what no soil explains; flatness, the square of mean over standard
-        deviation (s,).
+        Q is the noise (s,); flatness, the square of mean over standard deviation (s,).
         """
         distance = self.distance(components, noise, flatness) / self.limits[2]
         return torch.maximum(distance, noise / self.limits[3])
@@ -224,7 +222,7 @@ class Student:
         """Return Hotelling's T² (s,), each direction's variance with what noise adds to it."""
         scores = torch.addmm(self.domain_offset[:, None], self.domain, components)
         allowed = noise + self.limits[5] * flatness
-        variance = torch.addcmul(_ONE, self.domain_shrinkage[:, None], allowed)
+        variance = (self.domain_shrinkage[:, None] * allowed).add_(1.0)
         return scores.square_().div_(variance).sum(0)
 
 
@@ -287,35 +285,35 @@ class FoldedStudent:
         FormatError
             The number of bands is not the one folded for.
         """
-        size = numbers.shape[1]
-        salinity, lower, upper = np.full((3, size), np.nan, dtype=np.float32)
-        remarks, score = np.zeros(size, dtype=np.uint16), np.full(size, np.nan, dtype=np.float32)
-        out = Estimates(salinity, lower, upper, remarks, score)
         if numbers.shape[0] <= int(self.used.max()):
             raise FormatError(
                 f"spectra of {numbers.shape[0]} bands given to a model folded for more; "
                 "give the band table of these spectra"
             )
+        values = np.empty((4, numbers.shape[1]), np.float32)
+        remarks = np.empty(numbers.shape[1], np.uint16)
+        # Taken once: fresh memory for every batch costs as much as the products.
+        work = np.empty((2, self.used.size, BATCH_PX), np.float32)
         with one_torch_thread(), torch.inference_mode():
-            for start in range(0, size, BATCH_PX):
-                part = slice(start, min(start + BATCH_PX, size))
-                self._estimate_batch(numbers[:, part], nodata, out, part)
-        return out
+            for start in range(0, numbers.shape[1], BATCH_PX):
+                part = slice(start, start + BATCH_PX)
+                self._batch(numbers[:, part], nodata, values[:, part], remarks[part], work)
+        return Estimates(values[0], values[1], values[2], remarks, values[3])
 
-    def _estimate_batch(
-        self, numbers: NDArray[np.generic], nodata: float | None, out: Estimates, part: slice
+    def _batch(
+        self,
+        numbers: NDArray[np.generic],
+        nodata: float | None,
+        values: NDArray[np.float32],
+        remarks: NDArray[np.uint16],
+        work: NDArray[np.float32],
     ) -> None:
         size = numbers.shape[1]
-        batch = np.ones((self.used.size, BATCH_PX), dtype=np.float32)
-        np.copyto(batch[:, :size], numbers[self.used])
-        hopeless = self._fill(batch, nodata)
-        *estimates, remarks = self._answer(torch.from_numpy(batch))
-        lost, names = hopeless[:size], ("salinity", "lower", "upper", "domain_score")
-        for name, values in zip(names, estimates, strict=True):
-            getattr(out, name)[part] = values[:size]
-            getattr(out, name)[part][lost] = np.nan
-        out.remarks[part] = remarks[:size].numpy().astype(np.uint16)
-        out.remarks[part][lost] = 0
+        work[0, :, :size], work[0, :, size:] = numbers[self.used], 1.0
+        lost = self._fill(work[0], nodata)[:size]
+        *estimates, bits = self._answer(*torch.from_numpy(work))
+        values[:] = np.where(lost, np.nan, torch.stack(estimates).numpy()[:, :size])
+        remarks[:] = np.where(lost, 0, bits.numpy()[:size])
 
     def _fill(self, batch: NDArray[np.float32], nodata: float | None) -> NDArray[np.bool_]:
         """Complete spectra in place; return which could not be (s,), set to a harmless number."""
@@ -331,10 +329,10 @@ class FoldedStudent:
         batch[:, hopeless] = 1.0
         return hopeless
 
-    def _answer(self, numbers: Tensor) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score and remarks of numbers (u, s), overwritten."""
+    def _answer(self, numbers: Tensor, squares: Tensor) -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper, score, remarks of numbers (u, s); both are overwritten."""
         student = self.student
-        centred, levels, deviation = self._centre(numbers)
+        centred, levels, deviation = self._centre(numbers, squares)
         components = (self.projection @ centred).mul_(deviation)
         components.addmm_(self.levels, levels).add_(self.shift)
         noise = student.noise(components)
@@ -356,13 +354,15 @@ class FoldedStudent:
         score = student.domain_score(components, noise, levels[1].mul(-2.0).exp_())
         return salinity, lower, upper, score, student.remarks(salinity, score)
 
-    def _centre(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _centre(self, numbers: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (1, s)."""
-        reflectance = torch.addcmul(self.offset, numbers, self.gain, out=numbers)
+        reflectance = numbers.mul_(self.gain).add_(self.offset)
         mean = self.weights @ reflectance
         # Centred first: the difference of two large moments would lose digits.
         centred = reflectance.sub_(mean)
-        variance = (self.weights @ centred.square()).clamp_(min=MIN_VARIANCE)
+        variance = (self.weights @ torch.mul(centred, centred, out=squares)).clamp_(
+            min=MIN_VARIANCE
+        )
         level = mean.clamp_(min=MIN_MEAN).log_()
         levels = torch.cat([level, variance.log().mul_(0.5) - level])
         return centred, levels, variance.rsqrt_()
