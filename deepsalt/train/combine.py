@@ -70,6 +70,10 @@ class Combined:
         """The same without the teacher: b = 0."""
         return replace(self, teacher=None, weight=0.0, encoder=self.sites.encoder)
 
+    def weighing(self, weight: float) -> "Combined":
+        """Return the same with another weight above 0; without a teacher there is none."""
+        return self if self.teacher is None else replace(self, weight=weight)
+
     def location(self, features: Floats) -> Floats:
         """Return log(EC + 0.03) (s,) of features (s, d)."""
         answer = self.sites(features)
@@ -328,24 +332,26 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     """Go through adaptations in order while held-out groups gain, then choose the weight."""
     settings, target = build.settings, build.satellite.target
 
-    def held_out(adaptations: tuple[str, ...], weight: float) -> Floats:
-        out = np.empty(len(target))
+    def held_out(adaptations: tuple[str, ...], weights: Sequence[float]) -> Floats:
+        """Return answers by weight (w, s); only the mean of both depends on it."""
+        out = np.empty((len(weights), len(target)))
         for train, test in folds:
-            model = build.fit(train, adaptations, weight, test)
-            out[test] = model.location(build.satellite.features[test])
+            model = build.fit(train, adaptations, weights[0], test)
+            for row, weight in enumerate(weights):
+                out[row, test] = model.weighing(weight).location(build.satellite.features[test])
         return out
 
     def by_fold(answers: Floats) -> list[float]:
         return _by_fold(target, answers, [test for _, test in folds])
 
-    answers: dict[tuple[tuple[str, ...], float], Floats] = {((), 0.0): held_out((), 0.0)}
+    answers: dict[tuple[tuple[str, ...], float], Floats] = {((), 0.0): held_out((), [0.0])[0]}
     positive = sorted(w for w in settings.weights if w > 0)
     chosen: tuple[str, ...] = ()
     if build.laboratory is not None and positive:
 
         def best(adaptations: tuple[str, ...]) -> list[float]:
-            for weight in positive:
-                answers[adaptations, weight] = held_out(adaptations, weight)
+            for weight, said in zip(positive, held_out(adaptations, positive), strict=True):
+                answers[adaptations, weight] = said
             tried = [by_fold(answers[adaptations, weight]) for weight in positive]
             return max(tried, key=lambda scores: float(np.mean(scores)))
 

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+import numpy as np
+
 from deepsalt.errors import FormatError
 from deepsalt.train.fit import MIN_SAMPLES
 from deepsalt.train.tables import MIN_LABELS, Table, TableSpec
@@ -42,13 +44,19 @@ def doubts(tables: Sequence[Table]) -> list[str]:
             f"no lab_sample_id, such as {min(partners)}, is a sample of the laboratory tables; "
             "there are no pairs, and pixels that share one count as one site"
         )
-    sites = sum(int(table.labelled.sum()) for table in seen if table.kind == "satellite")
+    sites = sum(_sites(table.take(table.labelled)) for table in seen if table.kind == "satellite")
     if samples and 0 < sites < MIN_SAMPLES:
         found.append(
             f"{sites} labelled sites are too few to learn from; they serve as spectra without a "
             f"label, give at least {MIN_SAMPLES}"
         )
     return found
+
+
+def _sites(table: Table) -> int:
+    """Return how many sites a table has; rows without any name are sites of their own."""
+    names = np.where(table.lab_sample == "", table.sample, table.lab_sample)
+    return int(np.unique(names[names != ""]).size + (names == "").sum())
 
 
 def check_labels(tables: Sequence[Table]) -> None:

@@ -41,7 +41,7 @@ def test_the_shipped_minerals_are_what_the_library_gives(tmp_path):
     # other absorptions, the same spectrum.
     for record, spectrum in shipped.items():
         apart = np.sqrt(np.mean((derived[record] - spectrum) ** 2))
-        assert apart < STOP_RMS, record
+        assert apart < 0.1 * STOP_RMS, record
 
 
 def _minerals(text):

@@ -15,7 +15,8 @@ from tests.train.test_tables import frame, write
 )
 def test_what_is_taken_otherwise_than_meant_is_told(tmp_path, rows, partner, message):
     library = _labelled(tmp_path, "a.csv")
-    sites = frame(40, 1).assign(lab_sample_id=partner, sample_id=[f"s{row}" for row in range(40)])
+    sites = frame(40, 1).assign(sample_id=[f"s{row}" for row in range(40)])
+    sites["lab_sample_id"] = sites.sample_id.map(lambda name: partner and f"{partner} {name}")
     sites.loc[rows:, "ec_ds_m"] = np.nan
     specs = [
         TableSpec(library, "laboratory"),
