@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from deepsalt.cube.contract import check_cube, cube_bands
 from deepsalt.errors import FormatError
 from deepsalt.layers import basis_attrs, salinity_attrs
+from deepsalt.model.folded import FoldedStudent, fold
 from deepsalt.model.load import load_student, model_card
-from deepsalt.model.student import FoldedStudent
 from deepsalt.types import REJECTING, BandTable, Basis, ModelRef
 
 RESULT = np.dtype(
@@ -70,7 +70,7 @@ def predict_chunk(
     ModelError
         The model's files are missing, unreadable or disagree.
     """
-    student = load_student(ref).fold(bands, gain, offset)
+    student = fold(load_student(ref), bands, gain, offset)
     flat = np.asarray(basis).reshape(-1)
     result = _predict(student, dn.reshape(dn.shape[0], -1), flat, nodata, RESULT)
     return result.reshape(basis.shape)
@@ -140,7 +140,7 @@ def predict_spectra(
     """
     pixels = np.ascontiguousarray(np.asarray(reflectance).T)
     flags = np.zeros(pixels.shape[1], dtype=np.uint16) if basis is None else basis
-    return _predict(load_student(ref).fold(bands), pixels, flags, None, SPECTRA_RESULT)
+    return _predict(fold(load_student(ref), bands), pixels, flags, None, SPECTRA_RESULT)
 
 
 def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
@@ -174,7 +174,7 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
     bands = cube_bands(cube)
     gain, offset = (tuple(cube[name].values.tolist()) for name in ("gain", "offset"))
     # Refused now, not in a worker an hour later.
-    load_student(ref).fold(bands, gain, offset)
+    fold(load_student(ref), bands, gain, offset)
     result = da.map_blocks(
         predict_chunk,
         dn,

@@ -11,17 +11,18 @@ _COLUMNS = 512  # spectra whose kernel with some hundred anchors stays in a core
 
 
 def machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Tensor:
-    """Return heads (h, s) on the inverse multiquadric kernel of inputs (k, s), overwritten.
+    """Return heads (h, s) on the inverse multiquadric kernel of inputs (k, s).
 
     bias + heads / sqrt(1 + |input - anchor|²), anchors (m, k), heads (h, m), bias (h, 1).
     """
-    inputs = inputs.clamp_(-_MAX_INPUT, _MAX_INPUT)
     # 1 + |z|² - 2 a z + |a|² is one product of (-2 a, 1, 1 + |a|²) and (z, |z|², 1): nothing else
     # has to pass over the kernel but its root.
-    ones = torch.ones_like(inputs[:1])
-    right = torch.cat([inputs, inputs.square().sum(0, keepdim=True), ones])
-    size = anchors.square().sum(1, keepdim=True) + 1.0
-    left = torch.cat([-2.0 * anchors, torch.ones_like(size), size], dim=1)
+    size = anchors.shape[1]
+    right = inputs.new_ones(size + 2, inputs.shape[1])
+    torch.clamp(inputs, -_MAX_INPUT, _MAX_INPUT, out=right[:size])
+    torch.sum(right[:size].square(), 0, out=right[size])
+    far = anchors.square().sum(1, keepdim=True) + 1.0
+    left = torch.cat([-2.0 * anchors, torch.ones_like(far), far], dim=1)
     # One piece of memory for all parts: taking and clearing it costs as much as the product.
     kernel = inputs.new_empty(anchors.shape[0], _COLUMNS)
     answers = []

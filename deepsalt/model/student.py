@@ -1,7 +1,7 @@
-"""The student: two kernel machines on the components of a spectrum, folded per sensor.
+"""The student: two kernel machines on the components of a spectrum.
 
-    digital numbers (band)
-      -> components  one matrix per band table, divided by the spectrum's standard deviation
+    spectrum (band)
+      -> components  linear, divided by the spectrum's standard deviation (`folded`)
       -> noise       energy of components that no soil has: how noisy this spectrum is
       -> shrinkage   each component times signal / (signal + noise): the Wiener filter
       -> machine     distances to a few hundred anchors, inverse multiquadric, two heads
@@ -10,37 +10,21 @@
 
     components -> domain score: how unlike the training's soils and salt crusts a spectrum is
 
-Gain, offset, band responses, derivative, adaptation and standardisation are linear and fold into
-the first matrix. Spectra as quiet as a laboratory's go to a second machine that is too large for
-scenes: the teacher itself. In a batch without any it is not computed.
+Spectra as quiet as a laboratory's go to a second machine that is too large for scenes: the teacher
+itself. In a batch without any it is not computed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepsalt.errors import FormatError
 from deepsalt.model.kernel import machine
-from deepsalt.model.threads import one_torch_thread
-from deepsalt.spectral.transform import (
-    LEVEL_FEATURES,
-    MIN_MEAN,
-    MIN_VARIANCE,
-    fill_missing,
-    front_end,
-)
-from deepsalt.types import BandTable, Basis
-
-BATCH_PX = 2048
-"""Pixels per forward pass; the last batch is padded.
-
-Fixed, because the rounding of a float32 matrix product depends on its shape: so a pixel's bits do
-not depend on how a scene was cut into chunks. At this size the kernel matrix stays in cache.
-"""
+from deepsalt.spectral.transform import MIN_VARIANCE
+from deepsalt.types import Basis
 
 EC_SHIFT = 0.03
 """Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
@@ -49,6 +33,7 @@ HEADS = ("location", "log width")
 """What a machine answers, of log(EC + 0.03)."""
 
 _FLAT = (1.0 - 1e-4) * MIN_VARIANCE**-0.5
+_SAME = 1e5  # square of mean over deviation: above it, rounding decides how a spectrum varies
 _MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
 
 
@@ -146,53 +131,58 @@ class Student:
         rows = self.quiet_components.shape[0] * bands
         return rows + self.quiet_anchors.numel() + self.quiet_heads.numel()
 
-    def fold(
-        self,
-        bands: BandTable,
-        gain: tuple[float, ...] | None = None,
-        offset: tuple[float, ...] | None = None,
-    ) -> "FoldedStudent":
-        """Fold everything linear for a band table; cached.
-
-        Parameters
-        ----------
-        bands
-            The sensor's bands (n).
-        gain, offset
-            Reflectance = digital number x gain + offset, per band; None: the numbers are
-            reflectance.
-
-        Raises
-        ------
-        FormatError
-            The usable bands leave a range of the common set uncovered.
-        """
-        n = len(bands)
-        return _fold(self, bands, gain or (1.0,) * n, offset or (0.0,) * n)
-
     def noise(self, components: Tensor) -> Tensor:
         """Return the noise variance of spectra over a satellite's (s,), of (k + t, s)."""
         tail = components[self.kept :]
         return tail.square().sum(0) / max(tail.shape[0], 1)
 
-    def quiet(self, noise: Tensor, scatter: Tensor) -> Tensor:
-        """Return which spectra go to the quiet machine (s,), of noise and 1 / deviation (s,)."""
+    def answer(
+        self,
+        components: Tensor,
+        scatter: Tensor,
+        flatness: Tensor,
+        quiet_inputs: Callable[[], Tensor],
+    ) -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper, domain score and remarks of spectra (s,) each.
+
+        Parameters
+        ----------
+        components
+            (k + t, s)
+        scatter, flatness
+            1 / deviation, 1 / reflectance, and the square of mean over deviation (s,).
+        quiet_inputs
+            Gives the quiet machine's components (q, s); called where a spectrum is quiet.
+        """
+        noise = self.noise(components)
+        found = self.respond(self.forward(components, noise), self.nodes, self.interval)
+        quiet = self.quiet(noise, scatter, flatness)
+        if self.quiet_anchors.shape[0] and bool(quiet.any()):
+            answers = self.forward_quiet(quiet_inputs())
+            better = self.respond(answers, self.quiet_nodes, self.quiet_interval)
+            pairs = zip(better, found, strict=True)
+            found = tuple(torch.where(quiet, new, old) for new, old in pairs)
+        score = self.domain_score(components, noise, flatness)
+        return *found, score, self.remarks(found[0], score)
+
+    def quiet(self, noise: Tensor, scatter: Tensor, flatness: Tensor) -> Tensor:
+        """Return which spectra go to the quiet machine (s,), as `answer` takes them."""
         # What does not vary at all, as a filled or a saturated pixel, is no laboratory spectrum.
-        return torch.logical_and(noise < self.limits[4], scatter < _FLAT)
+        varies = torch.logical_and(scatter < _FLAT, flatness < _SAME)
+        return torch.logical_and(varies, noise < self.limits[4])
 
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""
-        inputs = components[: self.kept] / (1.0 + self.shrinkage[:, None] * noise)
-        return machine(inputs.mul_(self.scale[:, None]), self.anchors, self.heads, self.heads_bias)
+        length = 1.0 / self.scale[:, None]
+        length = torch.addcmul(length, self.shrinkage[:, None] * length, noise)
+        return machine(components[: self.kept] / length, self.anchors, self.heads, self.heads_bias)
 
     def forward_quiet(self, components: Tensor) -> Tensor:
         """Return the quiet machine's answers (2, s) for its components (q, s)."""
         return machine(components, self.quiet_anchors, self.quiet_heads, self.quiet_bias)
 
-    def respond(
-        self, answers: Tensor, nodes: Tensor, interval: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return salinity and its interval, dS/m (s,) each, for a machine's answers (2, s).
+    def respond(self, answers: Tensor, nodes: Tensor, interval: Tensor) -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper, dS/m (s,) each, for a machine's answers (2, s).
 
         Salinity is exp(E[log(1 + EC)]) - 1: the smearing estimate (Duan 1983) on the scale on
         which maps are scored, since the mean of a logarithm says too little about the tail.
@@ -231,170 +221,3 @@ def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
     # Bounded before the exponential, so that no input can overflow it.
     ceiling = float(np.log(ec_max + EC_SHIFT))
     return log_ec.clamp(max=ceiling).exp().sub_(EC_SHIFT).clamp_(0.0, ec_max)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldedStudent:
-    """A student folded for one band table and scaling; `estimate` takes digital numbers.
-
-    Parameters
-    ----------
-    student
-        The weights.
-    used
-        Bands with any weight (u,), indices into the band axis.
-    centers_nm
-        Their centres, nm (u,).
-    gain, offset
-        Their scaling (u, 1) float32.
-    projection, levels, shift
-        The components as a matrix on reflectance (k + t, u), on the level features (k + t, 2), and
-        their offset (k + t, 1).
-    quiet_projection, quiet_levels, quiet_shift
-        The same of the quiet machine (q, u), (q, 2), (q, 1).
-    weights
-        Quadrature weights of mean and variance (1, u).
-    """
-
-    student: Student
-    used: NDArray[np.intp]
-    centers_nm: NDArray[np.float64]
-    gain: Tensor
-    offset: Tensor
-    projection: Tensor
-    levels: Tensor
-    shift: Tensor
-    quiet_projection: Tensor
-    quiet_levels: Tensor
-    quiet_shift: Tensor
-    weights: Tensor
-
-    def estimate(self, numbers: NDArray[np.generic], nodata: float | None = None) -> Estimates:
-        """Return the estimates for spectra by column.
-
-        Parameters
-        ----------
-        numbers
-            Digital numbers in any dtype (band, s); NaN and `nodata` mean "missing" and are filled
-            from the spectrum's own neighbouring bands (`fill_missing`).
-        nodata
-            Number that means "missing"; None when there is none.
-
-        Raises
-        ------
-        FormatError
-            The number of bands is not the one folded for.
-        """
-        if numbers.shape[0] <= int(self.used.max()):
-            raise FormatError(
-                f"spectra of {numbers.shape[0]} bands given to a model folded for more; "
-                "give the band table of these spectra"
-            )
-        values = np.empty((4, numbers.shape[1]), np.float32)
-        remarks = np.empty(numbers.shape[1], np.uint16)
-        # Taken once: fresh memory for every batch costs as much as the products.
-        work = np.empty((2, self.used.size, BATCH_PX), np.float32)
-        with one_torch_thread(), torch.inference_mode():
-            for start in range(0, numbers.shape[1], BATCH_PX):
-                part = slice(start, start + BATCH_PX)
-                self._batch(numbers[:, part], nodata, values[:, part], remarks[part], work)
-        return Estimates(values[0], values[1], values[2], remarks, values[3])
-
-    def _batch(
-        self,
-        numbers: NDArray[np.generic],
-        nodata: float | None,
-        values: NDArray[np.float32],
-        remarks: NDArray[np.uint16],
-        work: NDArray[np.float32],
-    ) -> None:
-        size = numbers.shape[1]
-        work[0, :, :size], work[0, :, size:] = numbers[self.used], 1.0
-        lost = self._fill(work[0], nodata)[:size]
-        *estimates, bits = self._answer(*torch.from_numpy(work))
-        values[:] = np.where(lost, np.nan, torch.stack(estimates).numpy()[:, :size])
-        remarks[:] = np.where(lost, 0, bits.numpy()[:size])
-
-    def _fill(self, batch: NDArray[np.float32], nodata: float | None) -> NDArray[np.bool_]:
-        """Complete spectra in place; return which could not be (s,), set to a harmless number."""
-        given = nodata is not None and np.isfinite(nodata)
-        # The sum of a batch is finite where all its values are: most batches pass in one look.
-        if np.isfinite(batch.sum()) and not (given and (batch == np.float32(nodata)).any()):
-            return np.zeros(batch.shape[1], dtype=np.bool_)
-        missing = ~np.isfinite(batch)
-        if given:
-            missing |= batch == np.float32(nodata)
-        fill_missing(batch, missing, self.centers_nm)
-        hopeless = np.asarray(~np.isfinite(batch).all(axis=0))
-        batch[:, hopeless] = 1.0
-        return hopeless
-
-    def _answer(self, numbers: Tensor, squares: Tensor) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score, remarks of numbers (u, s); both are overwritten."""
-        student = self.student
-        centred, levels, deviation = self._centre(numbers, squares)
-        components = (self.projection @ centred).mul_(deviation)
-        components.addmm_(self.levels, levels).add_(self.shift)
-        noise = student.noise(components)
-        salinity, lower, upper = student.respond(
-            student.forward(components, noise), student.nodes, student.interval
-        )
-        quiet = student.quiet(noise, deviation[0])
-        if student.quiet_anchors.shape[0] and bool(quiet.any()):
-            inputs = (self.quiet_projection @ centred).mul_(deviation)
-            inputs.addmm_(self.quiet_levels, levels).add_(self.quiet_shift)
-            better = student.respond(
-                student.forward_quiet(inputs), student.quiet_nodes, student.quiet_interval
-            )
-            salinity, lower, upper = (
-                torch.where(quiet, new, old)
-                for new, old in zip(better, (salinity, lower, upper), strict=True)
-            )
-        # The second level is the logarithm of the standard deviation over the mean.
-        score = student.domain_score(components, noise, levels[1].mul(-2.0).exp_())
-        return salinity, lower, upper, score, student.remarks(salinity, score)
-
-    def _centre(self, numbers: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return centred reflectance (u, s), levels (2, s) and 1 / deviation (1, s)."""
-        reflectance = numbers.mul_(self.gain).add_(self.offset)
-        mean = self.weights @ reflectance
-        # Centred first: the difference of two large moments would lose digits.
-        centred = reflectance.sub_(mean)
-        variance = (self.weights @ torch.mul(centred, centred, out=squares)).clamp_(
-            min=MIN_VARIANCE
-        )
-        level = mean.clamp_(min=MIN_MEAN).log_()
-        levels = torch.cat([level, variance.log().mul_(0.5) - level])
-        return centred, levels, variance.rsqrt_()
-
-
-@lru_cache(maxsize=32)
-def _fold(
-    student: Student, bands: BandTable, gain: tuple[float, ...], offset: tuple[float, ...]
-) -> FoldedStudent:
-    front = front_end(bands)
-    used = np.flatnonzero(front.weights > 0)
-    derivative = front.derivative[:, used]
-
-    def onto_bands(rows: Tensor) -> Tensor:
-        folded = rows[:, :-LEVEL_FEATURES].double().numpy() @ derivative
-        return torch.from_numpy(folded.astype(np.float32))
-
-    return FoldedStudent(
-        student,
-        used,
-        np.array(bands.centers_nm)[used],
-        gain=_column(gain, used),
-        offset=_column(offset, used),
-        projection=onto_bands(student.components),
-        levels=student.components[:, -LEVEL_FEATURES:].contiguous(),
-        shift=student.component_offset[:, None],
-        quiet_projection=onto_bands(student.quiet_components),
-        quiet_levels=student.quiet_components[:, -LEVEL_FEATURES:].contiguous(),
-        quiet_shift=student.quiet_offset[:, None],
-        weights=torch.from_numpy(front.weights[used].astype(np.float32)[None]),
-    )
-
-
-def _column(values: tuple[float, ...], used: NDArray[np.intp]) -> Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float32)[used][:, None])

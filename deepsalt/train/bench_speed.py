@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepsalt.model.student import BATCH_PX, Student
+from deepsalt.model.folded import BATCH_PX, fold
+from deepsalt.model.student import Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.train.config import Settings
@@ -51,7 +52,7 @@ def measure_speed(samples: Samples, settings: Settings) -> Report:
 def _ours(student: Student) -> dict[str, float]:
     bands = sensor_bands("enmap")
     numbers = _pixels(len(bands))
-    folded = student.fold(bands)
+    folded = fold(student, bands)
     return {
         "pixels_per_s": _rate(lambda: folded.estimate(numbers), PIXELS),
         "bands": float(len(bands)),

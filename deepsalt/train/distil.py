@@ -181,22 +181,15 @@ def estimates(student: Student, features: Floats) -> Estimates:
         values = features @ rows.double().numpy().T + offset.double().numpy()
         return torch.from_numpy(values.T.astype(np.float32))
 
+    def column(values: Floats) -> torch.Tensor:
+        return torch.from_numpy(np.exp(values).astype(np.float32))
+
     with one_torch_thread(), torch.inference_mode():
-        encoded = components(student.components, student.component_offset)
-        noise = student.noise(encoded)
-        found = student.respond(student.forward(encoded, noise), student.nodes, student.interval)
-        scatter = torch.from_numpy(np.exp(-features[:, -2:].sum(axis=1)).astype(np.float32))
-        quiet = student.quiet(noise, scatter)
-        if student.quiet_anchors.shape[0] and bool(quiet.any()):
-            inputs = components(student.quiet_components, student.quiet_offset)
-            better = student.respond(
-                student.forward_quiet(inputs), student.quiet_nodes, student.quiet_interval
-            )
-            found = tuple(  # type: ignore[assignment]
-                torch.where(quiet, new, old) for new, old in zip(better, found, strict=True)
-            )
-        flatness = torch.from_numpy(np.exp(-2.0 * features[:, -1]).astype(np.float32))
-        score = student.domain_score(encoded, noise, flatness)
-        remarks = student.remarks(found[0], score)
-    salinity, lower, upper = (values.numpy() for values in found)
-    return Estimates(salinity, lower, upper, remarks.numpy().astype(np.uint16), score.numpy())
+        *values, bits = student.answer(
+            components(student.components, student.component_offset),
+            column(-features[:, -2:].sum(axis=1)),
+            column(-2.0 * features[:, -1]),
+            lambda: components(student.quiet_components, student.quiet_offset),
+        )
+    salinity, lower, upper, score = (value.numpy() for value in values)
+    return Estimates(salinity, lower, upper, bits.numpy().astype(np.uint16), score)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsalt.errors import FormatError
-from deepsalt.model.student import BATCH_PX, Estimates, Student
+from deepsalt.model.folded import BATCH_PX, fold
+from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import BandTable, Basis
@@ -18,7 +19,7 @@ from tests.model.students import soils, tiny_student
 ENMAP = sensor_bands("enmap")
 GAIN, OFFSET = (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP)
 STUDENT = tiny_student()
-FOLDED = STUDENT.fold(ENMAP, GAIN, OFFSET)
+FOLDED = fold(STUDENT, ENMAP, GAIN, OFFSET)
 OUTPUTS = ("salinity", "lower", "upper", "remarks", "domain_score")
 SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
 
@@ -56,7 +57,7 @@ def test_a_pixel_has_equal_bits_in_the_first_and_in_the_last_batch():
 def test_whatever_the_spectrum_outputs_are_ordered_and_bounded(seed, scale):
     rng = np.random.default_rng(seed)
     spectra = (scale * rng.normal(size=(len(ENMAP), 20))).astype(np.float32)
-    out = STUDENT.fold(ENMAP).estimate(spectra)
+    out = fold(STUDENT, ENMAP).estimate(spectra)
     assert (out.lower >= 0).all()
     assert (out.lower <= out.salinity).all()
     assert (out.salinity <= out.upper).all()
@@ -65,12 +66,12 @@ def test_whatever_the_spectrum_outputs_are_ordered_and_bounded(seed, scale):
 
 def test_stored_numbers_and_reflectance_give_the_same_salinity():
     stored = FOLDED.estimate(SPECTRA)
-    reflectance = STUDENT.fold(ENMAP).estimate(SPECTRA.astype(np.float32) * np.float32(1e-4))
+    reflectance = fold(STUDENT, ENMAP).estimate(SPECTRA.astype(np.float32) * np.float32(1e-4))
     np.testing.assert_allclose(stored.salinity, reflectance.salinity, rtol=2e-3, atol=1e-4)
 
 
 def test_the_offset_of_the_scaling_counts():
-    shifted = STUDENT.fold(ENMAP, GAIN, (-0.1,) * len(ENMAP)).estimate(SPECTRA + np.int16(1000))
+    shifted = fold(STUDENT, ENMAP, GAIN, (-0.1,) * len(ENMAP)).estimate(SPECTRA + np.int16(1000))
     np.testing.assert_allclose(shifted.salinity, FOLDED.estimate(SPECTRA).salinity, rtol=2e-3)
 
 
@@ -78,12 +79,12 @@ def test_the_order_of_the_bands_does_not_matter():
     backwards = BandTable(
         ENMAP.names[::-1], ENMAP.centers_nm[::-1], ENMAP.fwhm_nm[::-1], ENMAP.usable[::-1]
     )
-    turned = STUDENT.fold(backwards, GAIN, OFFSET).estimate(SPECTRA[::-1])
+    turned = fold(STUDENT, backwards, GAIN, OFFSET).estimate(SPECTRA[::-1])
     np.testing.assert_allclose(turned.salinity, FOLDED.estimate(SPECTRA).salinity, rtol=1e-3)
 
 
 def test_folding_is_done_once_per_band_table():
-    assert STUDENT.fold(ENMAP, GAIN, OFFSET) is FOLDED
+    assert fold(STUDENT, ENMAP, GAIN, OFFSET) is FOLDED
 
 
 def test_a_missing_band_is_filled_from_its_neighbours():
@@ -99,17 +100,33 @@ def test_a_spectrum_without_a_window_has_no_estimate_and_harms_no_other():
     spectra = soils(5, ENMAP.centers_nm).T.astype(np.float32)
     lost = spectra.copy()
     lost[np.array(ENMAP.centers_nm) > 1900, 2] = np.nan
-    out = STUDENT.fold(ENMAP).estimate(lost)
+    out = fold(STUDENT, ENMAP).estimate(lost)
     assert np.isnan(out.salinity).tolist() == [False, False, True, False, False]
     keep = [0, 1, 3, 4]
-    assert np.array_equal(out.salinity[keep], STUDENT.fold(ENMAP).estimate(spectra).salinity[keep])
+    assert np.array_equal(out.salinity[keep], fold(STUDENT, ENMAP).estimate(spectra).salinity[keep])
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, np.inf, -np.inf])
+def test_numbers_too_large_to_be_reflectance_harm_no_neighbour(value):
+    spectra = soils(5, ENMAP.centers_nm).T.astype(np.float32)
+    expected = fold(STUDENT, ENMAP).estimate(spectra).salinity
+    spectra[:, 2] = value
+    out = fold(STUDENT, ENMAP).estimate(spectra)
+    assert np.isnan(out.salinity).tolist() == [False, False, True, False, False]
+    assert np.array_equal(np.delete(out.salinity, 2), np.delete(expected, 2))
+
+
+@pytest.mark.parametrize("nodata", [-32768.0, 40000.0, 0.5, np.nan])
+def test_a_number_for_missing_that_the_dtype_cannot_hold_marks_nothing(nodata):
+    spectra = np.where(SPECTRA == -32768, 0, SPECTRA)
+    assert same_bits(FOLDED.estimate(spectra, nodata=nodata), FOLDED.estimate(spectra))
 
 
 def test_unusable_bands_are_never_looked_at():
     spectra = soils(5, ENMAP.centers_nm).T.astype(np.float32)
-    expected = STUDENT.fold(ENMAP).estimate(spectra).salinity
+    expected = fold(STUDENT, ENMAP).estimate(spectra).salinity
     spectra[~np.array(ENMAP.usable)] = np.nan
-    assert np.array_equal(STUDENT.fold(ENMAP).estimate(spectra).salinity, expected)
+    assert np.array_equal(fold(STUDENT, ENMAP).estimate(spectra).salinity, expected)
 
 
 def test_a_sensor_without_swir_is_refused_by_the_range_it_lacks():
@@ -121,7 +138,7 @@ def test_a_sensor_without_swir_is_refused_by_the_range_it_lacks():
         (True,) * n,
     )
     with pytest.raises(FormatError, match=r"do not cover 1000-1300 nm"):
-        STUDENT.fold(vnir)
+        fold(STUDENT, vnir)
 
 
 def test_too_few_bands_are_refused():
@@ -170,17 +187,17 @@ def test_noise_draws_an_answer_towards_that_of_the_mean_spectrum():
 def test_quiet_spectra_go_to_the_machine_for_them_and_loud_ones_do_not():
     both, one = tiny_student(quiet=4), tiny_student()
     front = soils(6, ENMAP.centers_nm).T.astype(np.float32)
-    answers = [s.fold(ENMAP).estimate(front) for s in (_gated(both, 1e9), _gated(one, 1e9))]
+    answers = [fold(s, ENMAP).estimate(front) for s in (_gated(both, 1e9), _gated(one, 1e9))]
     assert not np.array_equal(answers[0].salinity, answers[1].salinity)
-    closed = [s.fold(ENMAP).estimate(front) for s in (_gated(both, 0.0), _gated(one, 0.0))]
+    closed = [fold(s, ENMAP).estimate(front) for s in (_gated(both, 0.0), _gated(one, 0.0))]
     assert same_bits(*closed)
 
 
-@pytest.mark.parametrize("level", [0.0, 0.3, np.nan])
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.6, np.nan])
 def test_pixels_that_do_not_vary_are_not_taken_for_laboratory_spectra(level):
     front = np.full((len(ENMAP), 3), level, dtype=np.float32)
     answers = [
-        _gated(student, 1e9).fold(ENMAP).estimate(front)
+        fold(_gated(student, 1e9), ENMAP).estimate(front)
         for student in (tiny_student(quiet=4), tiny_student())
     ]
     assert same_bits(*answers)
@@ -190,7 +207,7 @@ def test_a_quiet_neighbour_changes_no_bit_of_a_loud_pixel():
     student = tiny_student(quiet=4)
     spectra = soils(40, ENMAP.centers_nm).T.astype(np.float32)
     spectra[:, ::2] += 0.2 * np.random.default_rng(0).normal(size=(len(ENMAP), 20))
-    folded = student.fold(ENMAP)
+    folded = fold(student, ENMAP)
     noise = folded.estimate(spectra)
     alone = folded.estimate(np.ascontiguousarray(spectra[:, ::2]))
     assert np.array_equal(noise.salinity[::2], alone.salinity)

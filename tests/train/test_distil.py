@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepsalt.model.folded import fold
 from deepsalt.model.student import EC_SHIFT
 from deepsalt.train.distil import assemble, calibrated, distilled, estimates, teacher_weights
 from deepsalt.train.domain import fit_domain
@@ -115,7 +116,7 @@ def test_estimates_are_those_of_prediction(student):
     table = laboratory_table(pairs, pairs.ec)
     views = library_views()
     told = estimates(student, views.features[views.view == "laboratory"])
-    folded = student.fold(table.bands).estimate(table.reflectance.T)
+    folded = fold(student, table.bands).estimate(table.reflectance.T)
     np.testing.assert_allclose(told.salinity, folded.salinity, rtol=2e-3, atol=1e-4)
     np.testing.assert_allclose(told.upper, folded.upper, rtol=2e-3, atol=1e-4)
     np.testing.assert_array_equal(told.remarks, folded.remarks)
