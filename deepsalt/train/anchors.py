@@ -1,28 +1,32 @@
-"""Anchors that learn from the teacher: distillation into few anchors by gradient descent.
+"""Anchors that learn from the teacher: distillation into few anchors.
 
-Few samples as anchors lose what many say together. Moved to where the teacher's answers are best
-copied, 320 anchors lose 0.020 of R² of log1p on noisy satellite spectra against 3,900; left where
-they were drawn, 0.030 (ICRAF-ISRIC by profile, 40 components). Heads are solved again in closed
-form afterwards.
+A machine that answers as the teacher needs few anchors where they may lie anywhere. For anchors
+given, heads follow in closed form, so only the anchors are searched: variable projection (Golub
+and Pereyra 1973), by L-BFGS. Through a satellite's noise, 64 such anchors give 99.9 % of the
+variance of the answers of a teacher with 3,300, and 256 drawn from the samples 96 % (profiles of
+ICRAF-ISRIC that neither saw, 5 folds).
 """
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor
 
 from deepsalt.errors import UsageError
 from deepsalt.model.threads import one_torch_thread
-from deepsalt.train.machine import Machine
 
 Floats = NDArray[np.float64]
 
-_RATE = 0.2  # Adam's, over the spread of what it moves
-_BATCH = 1024
+_ROWS = 8_000  # that the anchors are learned on
+_RIDGE = 1e-3
+_JITTER = 1e-4
+_MEMORY = 20  # steps that L-BFGS remembers
 _NAMED = 10  # rows that a message names
 
 
 def learned_anchors(
-    start: Machine,
+    anchors: Floats,
     inputs: Floats,
     answers: Floats,
     weights: Floats,
@@ -35,57 +39,97 @@ def learned_anchors(
 
     Parameters
     ----------
-    start
-        A machine with one head, fitted at the anchors to begin with.
+    anchors
+        To begin with (m, k).
     inputs, answers, weights
-        Encoded spectra (s, k), the teacher's log(EC + 0.03) (s,), weights to draw batches by (s,).
+        Encoded spectra (s, k), the teacher's log(EC + 0.03) (s,), weights (s,): where there are
+        many rows, some are drawn by them.
     ids
         Names of the rows, for messages (s,).
     steps
-        Of Adam, on batches; 0 leaves the anchors where they are.
+        Of L-BFGS, at most; 0 leaves the anchors where they are.
     seed
-        Of the batches.
+        Of what is drawn.
 
     Raises
     ------
     UsageError
-        The loss is not finite; the message names the step and rows of the batch.
+        The loss is not finite; the message names the step and rows.
     """
     if steps == 0:
-        return start.anchors
-    z, wanted = (torch.from_numpy(a.astype(np.float32)) for a in (inputs, answers))
-    chance = torch.from_numpy(weights / weights.sum())
-    generator = torch.Generator().manual_seed(seed)
-    moved = [
-        torch.from_numpy(a.astype(np.float32)).requires_grad_()
-        for a in (start.anchors, start.heads[:, 0])
-    ]
-    groups = [{"params": [t], "lr": _RATE * max(float(t.detach().std()), 1e-6)} for t in moved]
-    optimiser = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        return anchors
+    rows = np.arange(len(inputs))
+    if len(rows) > _ROWS:
+        chance = weights / weights.sum()
+        rows = np.random.default_rng([seed, 8]).choice(len(rows), _ROWS, replace=False, p=chance)
+        weights = np.ones(len(inputs))
+    loss = _Loss(inputs[rows], answers[rows], weights[rows], ids[rows])
     with one_torch_thread():
-        for step in range(steps):
-            rows = torch.multinomial(chance, _BATCH, replacement=True, generator=generator)
-            value = (
-                (_answers(z[rows], moved[0], moved[1], float(start.bias[0])) - wanted[rows])
-                .square()
-                .mean()
+        found = minimize(
+            loss,
+            anchors.ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=loss.stepped,
+            options={"maxiter": steps, "maxcor": _MEMORY},
+        )
+    learned: Floats = np.asarray(found.x, dtype=np.float64).reshape(anchors.shape)
+    return learned
+
+
+class _Loss:
+    """The penalised squared error of the best machine on given anchors, and its gradient."""
+
+    def __init__(
+        self, inputs: Floats, answers: Floats, weights: Floats, ids: NDArray[np.str_]
+    ) -> None:
+        shares = weights / weights.mean()
+        finite = np.isfinite(answers)
+        bias = np.average(answers[finite], weights=shares[finite]) if finite.any() else 0.0
+        self._inputs = torch.from_numpy(inputs)
+        self._answers = torch.from_numpy(answers - bias)
+        self._shares = torch.from_numpy(shares)
+        self._squares = self._inputs.square().sum(1)[:, None]
+        self._ids = ids
+        self._step = 0
+
+    def stepped(self, _anchors: Floats) -> None:
+        """Count a step."""
+        self._step += 1
+
+    def __call__(self, flat: Floats) -> tuple[float, Floats]:
+        """Return the loss for anchors (m * k,) and its gradient (m * k,)."""
+        size = self._inputs.shape[1]
+        anchors = torch.from_numpy(flat.reshape(-1, size)).requires_grad_()
+        kernel = _kernel(self._inputs, self._squares, anchors)
+        own = _kernel(anchors, anchors.square().sum(1)[:, None], anchors)
+        with torch.no_grad():
+            # The heads are optimal: their own change does not change the loss (envelope theorem).
+            heads = self._heads(kernel, own)
+        residual = self._answers - kernel @ heads
+        value = (self._shares * residual.square()).sum() + _RIDGE * heads @ (own @ heads)
+        value = value / len(residual)
+        if not bool(torch.isfinite(value)):
+            raise UsageError(
+                f"distillation diverged at step {self._step}: the loss of rows with "
+                f"{', '.join(self._worst(residual.detach()))} ... is not finite; look for "
+                "impossible spectra in these rows"
             )
-            if not bool(torch.isfinite(value)):
-                raise UsageError(
-                    f"distillation diverged at step {step}: the loss of a batch with "
-                    f"{', '.join(ids[rows.numpy()[:_NAMED]].tolist())} ... is not finite; look for "
-                    "impossible spectra in these rows"
-                )
-            optimiser.zero_grad()
-            torch.autograd.backward(value)
-            optimiser.step()
-            schedule.step()
-    return np.asarray(moved[0].detach().numpy(), dtype=np.float64)
+        (gradient,) = torch.autograd.grad(value, anchors)
+        return float(value.detach()), gradient.numpy().ravel()
+
+    def _heads(self, kernel: Tensor, own: Tensor) -> Tensor:
+        weighted = kernel * self._shares[:, None]
+        normal = kernel.T @ weighted + _RIDGE * own + _JITTER * torch.eye(len(own)).double()
+        heads: Tensor = torch.linalg.solve(normal, weighted.T @ self._answers)
+        return heads
+
+    def _worst(self, residual: Tensor) -> list[str]:
+        wrong = ~torch.isfinite(residual).numpy()
+        chosen: list[str] = np.unique(self._ids[wrong])[:_NAMED].tolist()
+        return chosen
 
 
-def _answers(
-    inputs: torch.Tensor, anchors: torch.Tensor, heads: torch.Tensor, bias: float
-) -> torch.Tensor:
-    squares = inputs.square().sum(1)[:, None] + anchors.square().sum(1) - 2.0 * inputs @ anchors.T
-    return bias + torch.rsqrt(1.0 + squares.clamp(min=0.0)) @ heads
+def _kernel(inputs: Tensor, squares: Tensor, anchors: Tensor) -> Tensor:
+    distances = squares + anchors.square().sum(1) - 2.0 * inputs @ anchors.T
+    return torch.rsqrt(1.0 + distances.clamp(min=0.0))

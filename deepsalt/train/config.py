@@ -75,8 +75,8 @@ class Settings:
     components: int = 32
     quiet_components: int = 40
     tail: int = 10
-    anchors: int = 490
-    anchor_steps: int = 3000
+    anchors: int = 128
+    anchor_steps: int = 60
     domain: int = 32
     ridge: float = 0.02
     width_ridge: float = 2.0
@@ -142,7 +142,7 @@ class Settings:
             components=16,
             quiet_components=16,
             anchors=64,
-            anchor_steps=0,
+            anchor_steps=10,
             networks=0,
             folds=2,
             region_folds=2,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.train.anchors import learned_anchors
 from deepsalt.train.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
 from deepsalt.train.distil import distilled
@@ -119,5 +120,15 @@ def _copy(model: Combined, samples: Samples, count: int, settings: Settings) -> 
         more = choose_anchors(inputs[~own], answers[~own], count - len(anchors), settings.seed)
         anchors = np.concatenate([anchors, more])
     weights = np.where(own, 1.0, _LIBRARY_SHARE)
+    if count < len(samples):
+        anchors = learned_anchors(
+            anchors,
+            inputs,
+            answers,
+            weights,
+            ids=shown.site,
+            steps=settings.anchor_steps,
+            seed=settings.seed,
+        )
     penalties = penalties_on(model.encoder, anchors, answers, weights, settings)
     return distilled(anchors, [(inputs, answers, weights)], _INTERPOLATION, penalties)

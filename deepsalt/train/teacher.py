@@ -260,14 +260,11 @@ def student_anchors(samples: Samples, teacher: Teacher, settings: Settings) -> F
     drawn = choose_anchors(inputs[quiet], samples.target[quiet], settings.anchors, settings.seed)
     if not settings.distil or len(drawn) < settings.anchors:
         return drawn
-    weights = view_weights(samples, settings)
-    start = fit_machine(drawn, inputs, samples.target[:, None], weights, settings.ridge)
-    answers = teacher.mixed(inputs)
     return learned_anchors(
-        start,
+        drawn,
         inputs,
-        answers,
-        weights,
+        teacher.mixed(inputs),
+        view_weights(samples, settings),
         ids=samples.site,
         steps=settings.anchor_steps,
         seed=settings.seed,
