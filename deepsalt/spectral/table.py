@@ -89,8 +89,8 @@ def read_table(
     Raises
     ------
     FormatError
-        Missing, unreadable, without rows, with a column name twice, with more fields than names, or
-        of an unknown kind.
+        Missing, unreadable, without rows, not separated by commas, with a column name twice, with
+        more fields than names, or of an unknown kind.
     """
     check_kind(path)
     try:
@@ -99,6 +99,7 @@ def read_table(
             header = [str(name) for name in table.columns]
         else:
             header = _csv_header(path)
+            _refuse_other_separators(path, header)
             table = _read_csv(path, keep_text, spectral)
             if not isinstance(table.index, pd.RangeIndex):
                 # pandas takes the first columns for an index, so that all names move over.
@@ -123,6 +124,15 @@ def _csv_header(path: Path) -> list[str]:
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
         return next((names for names in csv.reader(lines) if names), [])
+
+
+def _refuse_other_separators(path: Path, header: list[str]) -> None:
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and mark in header[0]:
+            raise FormatError(
+                f"table {path} has its columns separated by {name}; separate them by commas, with "
+                "decimal points"
+            )
 
 
 def _read_csv(path: Path, keep_text: bool, spectral: Names) -> pd.DataFrame:

@@ -114,3 +114,10 @@ def test_noise_in_unusable_bands_is_no_reason_to_refuse():
 def test_a_band_without_a_value_is_not_usable():
     spectra = table_spectra(r_frame().assign(r550=np.nan), PLAIN, "a table")
     assert spectra.bands.usable == (True, False, True, False)
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_columns_that_commas_do_not_separate_are_refused_with_the_cause(tmp_path, mark, name):
+    (tmp_path / "t.csv").write_text(f"id{mark}r450\n1{mark}0,1\n")
+    with pytest.raises(FormatError, match=rf"separated by {name}; .*commas"):
+        read_table(tmp_path / "t.csv")
