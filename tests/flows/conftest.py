@@ -36,9 +36,8 @@ class Scenes:
         return (self.west, self.east, self.prisma)
 
 
-@pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
-    folder = tmp_path_factory.mktemp("scenes")
+def simulate_scenes(folder: Path) -> Scenes:
+    """Write the three products into a folder."""
     land = Landscape(3, *CENTER)
     sky = Weather(cloud=0.05)
     west = utm_grid(CENTER[0] - 0.005, CENTER[1], 150, 130, zone=44)
@@ -52,6 +51,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
         ),
         landscape=land,
     )
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    return simulate_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="session")
