@@ -25,7 +25,7 @@ ROBUST_FROM = 3
 """Contributors from which on a scene can be told apart from the others: of two scenes that differ
 nobody knows which is wrong."""
 
-LOOK_BYTES = 24
+LOOK_BYTES = 36
 """Memory of one `Look` per pixel."""
 
 _REJECTING = np.uint16(REJECTING)
@@ -39,14 +39,14 @@ class Look(NamedTuple):
     ----------
     at
         Flat indices of the pixels, each once, int32.
-    ends
-        Salinity, lower and upper end of its interval, dS/m, float32.
+    logs
+        Salinity, lower and upper end of its interval, log1p(dS/m).
     weight
-        Inverse square of the interval's width in log1p times the feather's weight, float64.
+        Inverse square of the interval's width in log1p times the feather's weight.
     """
 
     at: NDArray[np.int32]
-    ends: tuple[NDArray[np.float32], ...]
+    logs: tuple[Floats, Floats, Floats]
     weight: Floats
 
 
@@ -93,10 +93,10 @@ class Block:
     def _add_estimates(
         self, at: NDArray[np.int32], ends: tuple[NDArray[np.float32], ...], edge: Floats
     ) -> None:
-        value, lower, upper = _logs(ends)
+        value, lower, upper = (np.log1p(end.astype(np.float64)) for end in ends)
         plain = np.maximum(upper - lower, MIN_WIDTH) ** -2
-        look = Look(at, ends, plain * edge)
-        self._sum(at, look.weight, value, lower, upper)
+        look = Look(at, (value, lower, upper), plain * edge)
+        self._sum(at, look.weight, look.logs)
         salinity = ends[0].astype(np.float64)
         self.first[at] = np.where(self.count[at] == 0, salinity, self.first[at])
         shift = salinity - self.first[at]
@@ -107,8 +107,9 @@ class Block:
         self.looks.append(look)
 
     def _sum(
-        self, at: NDArray[np.integer], weight: Floats, value: Floats, lower: Floats, upper: Floats
+        self, at: NDArray[np.integer], weight: Floats, logs: tuple[Floats, Floats, Floats]
     ) -> None:
+        value, lower, upper = logs
         self.weight[at] += weight
         self.value[at] += weight * value
         self.lower[at] += weight * lower
@@ -126,21 +127,20 @@ class Block:
             return
         place = np.full(self.count.size, -1, np.int32)
         place[many] = np.arange(many.size, dtype=np.int32)
-        looks = [_part(look, place) for look in self.looks]
+        for index, look in enumerate(self.looks):  # one by one, so that memory holds them once
+            self.looks[index] = _part(look, place)
         moments = np.zeros((3, many.size))
         center = self.value[many] / self.weight[many]
-        for at, ends, weight in looks:
-            shift = np.log1p(ends[0].astype(np.float64)) - center[at]
-            for total, power in zip(
-                moments, (weight, weight * shift, weight * shift**2), strict=True
-            ):
+        for at, (value, _, _), weight in self.looks:
+            shift = value - center[at]
+            moment = weight * shift
+            for total, power in zip(moments, (weight, moment, moment * shift), strict=True):
                 total[at] += power
         for sums in (self.weight, self.value, self.lower, self.upper):
             sums[many] = 0.0
-        for at, ends, weight in looks:
-            value, lower, upper = _logs(ends)
-            doubt = _trust(value - center[at], weight, moments[:, at])
-            self._sum(many[at], weight * doubt, value, lower, upper)
+        for at, logs, weight in self.looks:
+            trust = _trust(logs[0] - center[at], weight, moments[:, at])
+            self._sum(many[at], weight * trust, logs)
 
     def layers(self) -> dict[str, NDArray[Any]]:
         """Return `MOSAIC_LAYERS` (h, w)."""
@@ -168,16 +168,12 @@ class Block:
         }
 
 
-def _logs(ends: tuple[NDArray[np.float32], ...]) -> tuple[Floats, Floats, Floats]:
-    value, lower, upper = (np.log1p(end.astype(np.float64)) for end in ends)
-    return value, lower, upper
-
-
 def _part(look: Look, place: NDArray[np.int32]) -> Look:
     """Return the part of a look that falls on chosen pixels, at their new places."""
     at = place[look.at]
     chosen = at >= 0
-    return Look(at[chosen], tuple(end[chosen] for end in look.ends), look.weight[chosen])
+    value, lower, upper = (each[chosen] for each in look.logs)
+    return Look(at[chosen], (value, lower, upper), look.weight[chosen])
 
 
 def _trust(shift: Floats, weight: Floats, moments: Floats) -> Floats:
@@ -190,7 +186,12 @@ def _trust(shift: Floats, weight: Floats, moments: Floats) -> Floats:
     moments
         Sums of weight, weight x shift and weight x shift² of all scenes, itself included (3, m).
     """
-    others, first, second = moments - weight * np.stack([np.ones_like(shift), shift, shift**2])
+    moment = weight * shift
+    others, first, second = (
+        moments[0] - weight,
+        moments[1] - moment,
+        moments[2] - moment * shift,
+    )
     mean = first / others
     variance = np.maximum(second / others - mean**2, 0.0) + ORDINARY**2
     return np.asarray(1.0 / (1.0 + (shift - mean) ** 2 / (variance * TOLERANCE**2)))
