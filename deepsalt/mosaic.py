@@ -51,6 +51,7 @@ from deepsalt.store.versions import (
     seal_tile,
 )
 from deepsalt.types import Report
+from deepsalt.validate import refuse_unfit
 
 PeriodSets = Mapping[Period, Sequence[str]]
 """Names of the products of each period."""
@@ -124,12 +125,15 @@ class Build:
         Raises
         ------
         StoreError
-            A tile is missing or was made of other products, or the store cannot be written.
+            A tile is missing or was made of other products, a check finds an error in what is
+            new, or the store cannot be written.
         """
         if _is_published(self.store, self.version):
             point_to(self.store, self.version)
         else:
             self._refuse_incomplete()
+            names = [name for _, members in self.periods for name in members]
+            refuse_unfit(self.store, self.layout, names)
             publish(self.store, self.version, self.layout, self.periods)
         return read_version(self.store, self.version)
 

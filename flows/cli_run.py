@@ -231,21 +231,48 @@ def mosaic_history(store: Store, as_json: Json = False) -> None:
         typer.echo("\n".join(version_line(version) for version in versions))
 
 
-def check(store: Store, as_json: Json = False) -> None:
-    """Check a store: shards, checksums, value ranges, georeferencing, links.
+def check(
+    store: Store,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out checksums and pixels, which read every byte.")
+    ] = False,
+    max_missing: Annotated[
+        float,
+        typer.Option(help="Measured pixels of a tile without an estimate, percent, at most."),
+    ] = 100.0,
+    max_defective: Annotated[
+        float,
+        typer.Option(help="Those not explained by clouds, water or plants, percent, at most."),
+    ] = 50.0,
+    max_salinity: Annotated[
+        float | None,
+        typer.Option(help="Salinity and its interval at most, dS/m; the model's own limit else."),
+    ] = None,
+    max_age: Annotated[
+        float | None,
+        typer.Option(help="Age of the newest scene with an estimate at most, days; any else."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a store: shards, checksums, missing and impossible values, intervals, age, CRS, links.
 
-    Exit code 1 when something is wrong; warnings alone leave it 0.
+    Exit code 0: no error, though there may be warnings; 1: errors; 2: no such store.
     """
     from deepsalt.store import Store as OpenStore
-    from deepsalt.validate import check_store
+    from deepsalt.validate import Limits, check_store
+    from flows.progress import bars
+    from flows.show import check_line
 
     OpenStore.open(store)  # a folder that is no store is bad input rather than a finding
-    findings = check_store(store)
+    limits = Limits(max_missing / 100, max_defective / 100, max_salinity, max_age)
+    with bars() as progress:
+        findings = check_store(store, limits, quick=quick, listener=progress)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
         for finding in findings:
             typer.echo(f"{finding.severity:<8} {finding.where}: {finding.message}")
+        typer.echo(check_line(findings))
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
 

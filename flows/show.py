@@ -1,10 +1,12 @@
 """Results as lines of text for people."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
     from deepsalt.store import Version
+    from deepsalt.validate import Finding
     from flows.pipeline import MosaicResult, RunResult, SceneResult
     from flows.plan import Plan
 
@@ -95,6 +97,17 @@ def version_line(version: "Version") -> str:
     periods = ", ".join(f"{period.id} ({len(names)} scenes)" for period, names in version.periods)
     mark = "*" if version.is_current else " "
     return f"{mark} {version.id}  {version.created:%Y-%m-%d %H:%M:%S} UTC  {periods}"
+
+
+def check_line(findings: Sequence["Finding"]) -> str:
+    """Return the closing line of `deepsalt check`."""
+    errors, warnings = (
+        sum(finding.severity == severity for finding in findings)
+        for severity in ("error", "warning")
+    )
+    if not errors and not warnings:
+        return "clean: no errors, no warnings"
+    return f"{errors} errors, {warnings} warnings" + ("" if errors else "; nothing is broken")
 
 
 def card_lines(card: "ModelCard") -> list[str]:

@@ -32,9 +32,9 @@ LEVELS = {
     "deepsalt.products": 5,
     "deepsalt.composite": 6,
     "deepsalt.predict_table": 6,
-    "deepsalt.mosaic": 7,
+    "deepsalt.validate": 7,
+    "deepsalt.mosaic": 8,
     "deepsalt.plot": 7,
-    "deepsalt.validate": 8,
     "catalog": 8,
     "flows": 9,
 }

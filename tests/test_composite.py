@@ -7,8 +7,11 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 from deepsalt.composite import composite
+from deepsalt.composite.combine import LOOK_BYTES
+from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import read_marker
@@ -67,6 +70,43 @@ def test_the_interval_does_not_shrink_with_the_count(tmp_path: Path) -> None:
 def test_an_interval_of_no_width_does_not_silence_the_others(tmp_path: Path) -> None:
     found = combine(tmp_path, pixel(2.0, spread=0.0), pixel(8.0, spread=0.02))
     assert 2.0 < found["salinity"] < 8.0
+
+
+@pytest.mark.parametrize("bad", [0.2, 9.0, 30.0, 250.0])
+def test_a_bad_scene_of_three_moves_the_result_by_less_than_its_share(
+    tmp_path: Path, bad: float
+) -> None:
+    good = np.log1p([3.5, 4.5])
+    found = combine(tmp_path, pixel(3.5), pixel(4.5), pixel(bad))
+    share = abs(np.log1p(bad) - good.mean()) / 3
+    assert abs(np.log1p(found["salinity"]) - good.mean()) < 0.4 * share
+
+
+def test_the_worse_a_scene_the_less_it_counts(tmp_path: Path) -> None:
+    """Moves of the mean end where a scene can no longer be believed."""
+    far, further = (
+        combine(tmp_path / str(bad), pixel(3.5), pixel(4.5), pixel(bad))["salinity"]
+        for bad in (15.0, 250.0)
+    )
+    assert 4.0 < further < far < 4.5
+
+
+def test_three_scenes_that_agree_are_averaged(tmp_path: Path) -> None:
+    found = combine(tmp_path, pixel(4.0), pixel(4.02), pixel(4.04))
+    assert found["salinity"] == pytest.approx(4.02, rel=1e-3)
+
+
+def test_a_scene_between_two_others_counts_most(tmp_path: Path) -> None:
+    """Three that differ alike end near their median: nobody knows which side is wrong."""
+    z = np.log1p([1.0, 3.0, 15.0])
+    found = combine(tmp_path, pixel(1.0), pixel(3.0), pixel(15.0))
+    assert abs(np.log1p(found["salinity"]) - z[1]) < 0.5 * abs(z.mean() - z[1]) + 1e-6
+
+
+def test_disagreement_shows_a_scene_that_salinity_doubts(tmp_path: Path) -> None:
+    found = combine(tmp_path, pixel(3.0), pixel(3.0), pixel(30.0))
+    assert found["disagreement"] == pytest.approx(np.std([3.0, 3.0, 30.0]), rel=1e-4)
+    assert found["observations"] == 3
 
 
 @pytest.mark.parametrize(
@@ -183,10 +223,54 @@ def test_neither_order_nor_tile_size_nor_blocks_change_a_bit(
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-def test_scenes_of_two_zones_overlap_in_the_fixture(overlapping: list[Path]) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "depth"), [([0, 2], 2), ([0, 1, 2, 3], 3)], ids=["two zones", "three deep"]
+)
+def test_scenes_overlap_in_the_fixture(
+    overlapping: list[Path], chosen: list[int], depth: int
+) -> None:
     """Otherwise the property above would say less than it seems to."""
-    found = whole([overlapping[0], overlapping[2]], MosaicGrid(chunk_px=8, shard_px=128))
-    assert found["observations"].max() == 2
+    found = whole([overlapping[i] for i in chosen], MosaicGrid(chunk_px=8, shard_px=128))
+    assert found["observations"].max() >= depth
+
+
+def test_many_scenes_make_blocks_smaller_and_change_no_bit(
+    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = scene_grid(row=-10, column=-10, height=80, width=80)
+    reference = composite(overlapping, grid)
+    monkeypatch.setattr("deepsalt.composite.STACK_BYTES", 20 * 20 * 4 * LOOK_BYTES)
+    monkeypatch.setattr("deepsalt.composite.MIN_BLOCK_PX", 8)
+    xr.testing.assert_identical(composite(overlapping, grid), reference)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("radius", [1, 5, 17])
+def test_a_feather_measures_the_distance_to_what_the_scene_did_not_see(
+    seed: int, radius: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    basis = np.where(rng.random((90, 80)) < 0.003 * seed, CLOUD, WATER).astype(np.uint16)
+    edges = np.pad(basis, 1, constant_values=OUTSIDE) != WATER
+    squared = distance_transform_edt(~edges)[1:-1, 1:-1] ** 2
+    expected = np.minimum(np.rint(squared), (radius + 1) ** 2)
+    found = feather(np.pad(basis, radius, constant_values=OUTSIDE), radius)
+    np.testing.assert_array_equal(found, np.where(basis == CLOUD, 0, expected))
+
+
+def test_a_ramp_rises_from_nearly_nothing_to_one() -> None:
+    weights = ramp(17)[1:]
+    assert 0 < weights[0] < 0.01
+    assert (np.diff(weights) > 0).all()
+    assert weights[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("pixel_m", "radius"), [(30.0, 17), (10.0, 32), (2000.0, 1)], ids=["30 m", "fine", "coarse"]
+)
+def test_a_feather_is_some_hundred_metres_wide(pixel_m: float, radius: int) -> None:
+    grid = PixelGrid("EPSG:32633", (pixel_m, 0, 5e5, 0, -pixel_m, 5.8e6), 10, 10)
+    assert feather_radius_px(grid) == radius
 
 
 @settings(deadline=None, max_examples=5)

@@ -2,18 +2,44 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import zarr
 
+from deepsalt.layers import DATE_FILL
+from deepsalt.model.load import model_card, model_ref
 from deepsalt.store import Period, Store, current_version
 from deepsalt.types import Basis
-from deepsalt.validate import Finding, check_store
+from deepsalt.validate import Finding, Limits, check_store
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
 
-CATALOG = {"type": "Catalog", "links": [{"rel": "root", "href": "./catalog.json"}]}
+TODAY = datetime.now(UTC).date()
+
+
+def write_item(store: Store, name: str, href: str) -> str:
+    document = {"type": "Feature", "id": name, "links": [], "assets": {"data": {"href": href}}}
+    (store.items / f"{name}.json").write_text(json.dumps(document))
+    return f"./items/{name}.json"
+
+
+def write_catalogue(store: Store, *more: str) -> None:
+    """Write the Items of the published version and the catalogue that leads to them."""
+    version = current_version(store)
+    assert version is not None
+    made = [(name, f"../scenes/{name}.zarr") for name in version.products]
+    made += [(f"mosaic-{version.id}-all", f"../versions/{version.id}.zarr")]
+    links = [{"rel": "item", "href": write_item(store, *each)} for each in made]
+    links += [{"rel": "item", "href": href} for href in more]
+    root = {"rel": "root", "href": "./catalog.json"}
+    document = {"type": "Catalog", "links": [root, *links]}
+    (store.path / "catalog.json").write_text(json.dumps(document))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +51,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, grid in enumerate(grids)
     ]
     build(store, {Period.all(): names})
-    (store.path / "catalog.json").write_text(json.dumps(CATALOG))
+    write_catalogue(store)
     return store.path
 
 
@@ -64,24 +90,60 @@ def poke(store: Store, layer: str, value: float) -> None:
     array[0, i, j] = value
 
 
-def add_link(store: Store, rel: str, href: str) -> None:
-    document = CATALOG | {"links": [{"rel": rel, "href": href}]}
-    (store.path / "catalog.json").write_text(json.dumps(document))
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def opened(path: Path, layer: str) -> "zarr.Array[Any]":
+    array = zarr.open_group(path, mode="r+")[layer]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def mapping(store: Store) -> "zarr.Array[Any]":
+    """Return `spatial_ref`; what readers see is the copy in the group's metadata, dropped here."""
+    root = group(store) / "zarr.json"
+    document = json.loads(root.read_text())
+    document.pop("consolidated_metadata", None)
+    root.write_text(json.dumps(document))
+    return opened(group(store), "spatial_ref")
+
+
+def swap_ends(store: Store) -> None:
+    lower, upper = (opened(group(store), f"salinity_{end}") for end in ("lower", "upper"))
+    kept = lower[...]
+    lower[...] = upper[...]
+    upper[...] = kept
+
+
+def flood(store: Store, reason: Basis | None = None) -> None:
+    """Take all estimates away, as a build with a broken model would."""
+    basis = opened(group(store), "basis")
+    measured = (basis[...] & np.uint16(Basis.OUTSIDE)) == 0
+    blank = dict.fromkeys(("salinity", "salinity_lower", "salinity_upper"), np.nan)
+    blank |= {"disagreement": np.nan, "observations": 0, "last_observed": DATE_FILL}
+    for name, value in blank.items():
+        array = opened(group(store), name)
+        array[...] = np.full(array.shape, value, array.dtype)
+    if reason is not None:
+        basis[...] = np.where(measured, np.uint16(reason), basis[...])
 
 
 def test_a_sound_store_has_no_problems(store: Store) -> None:
     assert problems(store) == []
 
 
-def test_each_tile_says_how_much_of_it_is_estimated(store: Store) -> None:
-    infos = [finding for finding in check_store(store.path) if finding.severity == "info"]
+def test_each_tile_says_which_share_of_it_is_missing(store: Store) -> None:
+    infos = [finding for finding in check_store(store.path) if finding.check == "missing"]
     version = current_version(store)
     assert version is not None
     assert len(infos) == len(version.layout.tile_manifests())
+    assert all("measured pixels have no estimate" in finding.found for finding in infos)
 
 
 DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
     "shard changed": (lambda s: flip(shard(s, "salinity")), "error", "other checksum"),
+    "shard truncated": (lambda s: truncate(shard(s, "salinity")), "error", "other checksum"),
     "shard lost": (lambda s: shard(s, "basis").unlink(), "error", "shard is missing"),
     "shard too many": (
         lambda s: (group(s) / "salinity" / "c" / "0" / "99").write_bytes(b""),
@@ -125,6 +187,29 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
         "error",
         "proj:code",
     ),
+    "another CRS": (
+        lambda s: mapping(s).attrs.update({"crs_wkt": "LOCAL_CS[]"}),
+        "error",
+        "spatial_ref attribute crs_wkt",
+    ),
+    "moved": (
+        lambda s: mapping(s).attrs.update({"GeoTransform": "0.0 30.0 0.0 0.0 0.0 -30.0"}),
+        "error",
+        "spatial_ref attribute GeoTransform",
+    ),
+    "ends swapped": (swap_ends, "error", "outside their interval"),
+    "flooded": (flood, "error", "no estimate and no reason"),
+    "flooded, with a reason": (
+        lambda s: flood(s, Basis.DEFECTIVE),
+        "error",
+        "without a reason in clouds, water or plants, more than 50.0%",
+    ),
+    "all under plants": (
+        lambda s: flood(s, Basis.GREEN_VEGETATION),
+        "warning",
+        "no measured pixel has an estimate",
+    ),
+    "upper end impossible": (lambda s: poke(s, "salinity_upper", 1e6), "error", "above 300"),
     "negative": (lambda s: poke(s, "salinity_lower", -0.5), "error", "negative"),
     "impossible": (lambda s: poke(s, "salinity", 1e6), "error", "above 300"),
     "interval": (lambda s: poke(s, "salinity_upper", 0.0), "error", "outside their interval"),
@@ -141,9 +226,29 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
     "write left": (lambda s: (s.scenes / ".a~host.1~b").mkdir(), "warning", "interrupted"),
     "catalogue missing": (lambda s: (s.path / "catalog.json").unlink(), "warning", "no STAC"),
     "catalogue broken": (lambda s: (s.path / "catalog.json").write_text("{"), "error", "readable"),
-    "item missing": (lambda s: add_link(s, "item", "./items/a.json"), "error", "does not exist"),
+    "item of a product lost": (
+        lambda s: next(s.items.glob("enmap*.json")).unlink(),
+        "error",
+        "the STAC Item is missing",
+    ),
+    "item of the mosaic lost": (
+        lambda s: next(s.items.glob("mosaic*.json")).unlink(),
+        "error",
+        "the STAC Item is missing",
+    ),
+    "item not linked": (
+        lambda s: (s.path / "catalog.json").write_text('{"links": []}'),
+        "error",
+        "the catalogue does not lead to the Item",
+    ),
+    "asset dangling": (
+        lambda s: write_item(s, next(s.items.glob("enmap*.json")).stem, "../scenes/gone.zarr"),
+        "error",
+        "asset data leads to ../scenes/gone.zarr",
+    ),
+    "item missing": (lambda s: write_catalogue(s, "./items/a.json"), "error", "does not exist"),
     "item broken": (
-        lambda s: ((s.items / "a.json").write_text("[]"), add_link(s, "item", "./items/a.json")),
+        lambda s: ((s.items / "a.json").write_text("[]"), write_catalogue(s, "./items/a.json")),
         "error",
         "readable",
     ),
@@ -159,8 +264,73 @@ def test_damage_is_found(store: Store, damage: str) -> None:
     assert found[0].severity == severity
 
 
+@pytest.mark.parametrize(
+    ("limits", "check"),
+    [
+        (Limits(max_missing=0.1), "missing"),
+        (Limits(max_salinity_ds_m=5.0), "range"),
+        (Limits(max_age_days=30), "freshness"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_limit_turns_what_was_sound_into_an_error(
+    store: Store, limits: Limits, check: str
+) -> None:
+    errors = {each.check for each in check_store(store.path, limits) if each.severity == "error"}
+    assert errors == {check}
+
+
+def test_a_mosaic_within_its_age_is_fresh(store: Store) -> None:
+    days = (TODAY - date(2024, 5, 1)).days
+    assert not any(
+        finding.severity == "error"
+        for finding in check_store(store.path, Limits(max_age_days=days))
+    )
+
+
+def test_the_range_is_that_of_the_models_card(store: Store) -> None:
+    card = replace(model_card(model_ref()), ec_max=5.0)
+    folder = store.path / "models" / store.model[:12]
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(card.to_json())
+    assert {finding.check for finding in problems(store)} == {"range"}
+
+
+def test_a_scene_from_the_future_is_a_warning(tmp_path: Path) -> None:
+    made = make_store(tmp_path / "s")
+    soon = datetime.now(UTC) + timedelta(days=9)
+    acq = replace(acquisition("s0"), start=soon, end=soon)
+    build(made, {Period.all(): [add_product(made.scenes, acq)]})
+    found = [finding for finding in problems(made) if finding.check == "freshness"]
+    assert [finding.severity for finding in found] == ["warning"]
+
+
+def test_a_quick_check_sees_a_lost_shard_but_no_changed_byte(store: Store) -> None:
+    flip(shard(store, "salinity"))
+    shard(store, "basis").unlink()
+    found = [each for each in check_store(store.path, quick=True) if each.severity == "error"]
+    assert [finding.found for finding in found] == ["the shard is missing"]
+
+
+def test_a_check_says_how_far_it_is(store: Store) -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.total, self.done = dict[str, int](), Counter[str]()
+
+        def start(self, stage: str, total: int) -> None:
+            self.total[stage] = total
+
+        def advance(self, stage: str, units: int = 1) -> None:
+            self.done[stage] += units
+
+    heard = Heard()
+    check_store(store.path, listener=heard)
+    assert heard.done == heard.total
+    assert set(heard.total) == {"products", "tiles"}
+
+
 def test_links_to_other_places_are_not_followed(store: Store) -> None:
-    add_link(store, "item", "https://example.invalid/item.json")
+    write_catalogue(store, "https://example.invalid/item.json")
     assert problems(store) == []
 
 

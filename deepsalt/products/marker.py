@@ -12,7 +12,7 @@ from deepsalt.store.files import digest_of, read_json
 from deepsalt.store.versions import report_from, report_to
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Raised by hand when the same input gives other results; part of every product's name."""
 
 MARKER = "complete.json"

@@ -136,6 +136,25 @@ def test_a_mapped_store_passes_its_check(mapped: Path) -> None:
     assert not [f for f in json.loads(result.stdout) if f["severity"] != "info"]
 
 
+@pytest.mark.parametrize(
+    ("option", "check"),
+    [(("--max-age", 1), "freshness"), (("--max-salinity", 0.01), "range")],
+    ids=["age", "range"],
+)
+def test_check_fails_beyond_a_limit(mapped: Path, option: tuple[str, float], check: str) -> None:
+    result = deepsalt("check", mapped, *option, "--json")
+    errors = {f["check"] for f in json.loads(result.stdout) if f["severity"] == "error"}
+    assert result.exit_code == 1
+    assert errors == {check}
+
+
+def test_warnings_alone_leave_check_at_0(store: Path) -> None:
+    (store / "versions" / "abc.building").mkdir()
+    result = deepsalt("check", store, "--quick")
+    assert result.exit_code == 0
+    assert "0 errors, 1 warnings; nothing is broken" in result.output
+
+
 def test_check_fails_on_a_damaged_shard(store: Path) -> None:
     shard = max(
         (store / "mosaic.zarr" / "salinity" / "c").rglob("*"), key=lambda p: p.stat().st_size

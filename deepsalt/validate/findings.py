@@ -1,0 +1,93 @@
+"""What a check finds, what it allows, and who is told how far it is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Severity = Literal["error", "warning", "info"]
+
+MAX_SALINITY_DS_M = 300.0
+"""No soil reaches this: a saturated sodium chloride brine conducts about 250 dS/m at 25 degrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found.
+
+    Parameters
+    ----------
+    severity
+        ``error``: the store is not what it claims to be, or beyond a limit; ``warning``:
+        leftovers, missing extras; ``info``: numbers worth knowing.
+    check
+        Which check: ``records``, ``products``, ``shards``, ``checksums``, ``values``, ``missing``,
+        ``range``, ``interval``, ``freshness``, ``georeferencing``, ``stac`` or ``leftovers``.
+    where
+        File, tile, product or Item, relative to the store where possible.
+    found
+        What was found.
+    advice
+        What to do; empty when there is nothing to do.
+    """
+
+    severity: Severity
+    check: str
+    where: str
+    found: str
+    advice: str = ""
+
+    @property
+    def message(self) -> str:
+        """One sentence: what was found and what to do."""
+        return f"{self.found}; {self.advice}" if self.advice else self.found
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings, errors first, then by place."""
+    order = ("error", "warning", "info")
+    return sorted(findings, key=lambda each: (order.index(each.severity), each.where, each.found))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From where on a mosaic is wrong.
+
+    Parameters
+    ----------
+    max_missing
+        Largest share of a tile's measured pixels without an estimate, 0 to 1. 1 by default: crops
+        may hide all soil of a tile.
+    max_defective
+        Largest share of a tile's measured pixels without an estimate and without a reason in
+        clouds, water, plants or snow, 0 to 1: more says that the model or a scene is broken.
+    max_salinity_ds_m
+        Largest value of salinity and its interval, dS/m; None: `ec_max` of the model's card in the
+        store, `MAX_SALINITY_DS_M` without a card.
+    max_age_days
+        Largest age of the newest scene with an estimate, days; None: any.
+    """
+
+    max_missing: float = 1.0
+    max_defective: float = 0.5
+    max_salinity_ds_m: float | None = None
+    max_age_days: float | None = None
+
+
+class Listener(Protocol):
+    """Who is told how far a check is."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Announce a stage and how many units it has."""
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        """Say that so many units of a stage are done."""
+
+
+class Nobody:
+    """Nobody listens."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Ignore it."""
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        """Ignore it."""

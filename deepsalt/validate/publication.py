@@ -1,0 +1,62 @@
+"""What a version passes before readers see it: everything that is new in it."""
+
+from collections.abc import Collection, Iterable
+
+from deepsalt.errors import StoreError
+from deepsalt.store import Store, current_version
+from deepsalt.store.arrays import open_group
+from deepsalt.store.versions import Layout
+from deepsalt.validate.catalogue import check_items
+from deepsalt.validate.findings import Finding, Limits
+from deepsalt.validate.mosaic import check_georeferencing, check_layers, check_shards
+from deepsalt.validate.store import check_contents
+
+
+def refuse_unfit(store: Store, layout: Layout, products: Collection[str]) -> None:
+    """Refuse to publish a version in which a check finds an error.
+
+    Shards are looked for in all tiles. Checksums and pixels are read of the tiles that the
+    published version does not have, Items of the products that it does not have, so the cost
+    follows what changed. A damaged tile loses its manifest and damaged metadata their file, so that
+    the next build makes them again.
+
+    Parameters
+    ----------
+    store
+        The store.
+    layout
+        Where the version lies that was built.
+    products
+        Names of its products.
+
+    Raises
+    ------
+    StoreError
+        Names the first thing that is wrong, and how many more are.
+    """
+    current = current_version(store)
+    published = current.layout.tile_manifests() if current else []
+    before = {(each.period, each.tile): each.digest for each in published}
+    fresh = {*products} - {*(current.products if current else ())}
+    tiles = layout.tile_manifests()
+    new = [each for each in tiles if before.get((each.period, each.tile)) != each.digest]
+    ds = open_group(layout.group, chunked=False)
+    metadata = _errors([*check_layers(layout, ds), *check_georeferencing(layout, ds)])
+    errors = [*metadata, *_errors(check_items(store, fresh))]
+    shards = ((tile, check_shards(layout, tile, checksums=False)) for tile in tiles)
+    for tile, found in (*shards, *check_contents(store, layout, new, limits=Limits())):
+        if wrong := _errors(found):
+            layout.manifest_path(tile.period, tile.tile).unlink(missing_ok=True)
+            errors += wrong
+    if metadata:
+        (layout.group / "zarr.json").unlink()
+    if errors:
+        first, more = errors[0], len(errors) - 1
+        rest = f" ({more} more)" if more else ""
+        raise StoreError(
+            f"{layout.group.stem} is not published: {first.where}: {first.message}{rest}"
+        )
+
+
+def _errors(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity == "error"]

@@ -1,0 +1,184 @@
+"""Versions that a check finds an error in are not published, and the next build mends them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from deepsalt.errors import StoreError
+from deepsalt.layers import DATE_FILL
+from deepsalt.mosaic import Build, begin_build, compose_tile
+from deepsalt.store import Period, Store, Version, current_version, open_mosaic
+from deepsalt.store.files import sha256_of
+from deepsalt.store.versions import TileManifest
+from deepsalt.types import Basis
+from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
+from tests.test_validate import flip, truncate, write_item
+
+Harm = Callable[[Build], object]
+GRIDS = (scene_grid(), scene_grid(row=20, column=30))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store whose mosaic holds the first of its two products."""
+    store = make_store(tmp_path_factory.mktemp("published") / "store")
+    names = [
+        add_product(store.scenes, acquisition(f"s{i}", grid=grid), seed=i)
+        for i, grid in enumerate(GRIDS)
+    ]
+    for name in names:
+        write_item(store, name, f"../scenes/{name}.zarr")
+    build(store, {Period.all(): names[:1]})
+    return store.path
+
+
+@pytest.fixture
+def store(published: Path, tmp_path: Path) -> Store:
+    shutil.copytree(published, tmp_path / "store", symlinks=True)
+    return Store.open(tmp_path / "store")
+
+
+def sets(store: Store) -> dict[Period, list[str]]:
+    return {Period.all(): [path.stem for path in sorted(store.scenes.glob("*.zarr"))]}
+
+
+def build_harmed(store: Store, harm: Harm) -> Version:
+    with begin_build(store, sets(store)) as plan:
+        for task in plan.tasks:
+            compose_tile(task)
+        harm(plan)
+        return plan.publish()
+
+
+def shard(plan: Build, layer: str) -> Path:
+    """Return a shard with data of the first tile that was composed."""
+    task = plan.tasks[0]
+    files = plan.layout.shard_paths(task.period, task.tile)
+    found = [path for name, path in files.items() if name.startswith(layer) and path.exists()]
+    return found[0]
+
+
+def array(plan: Build, layer: str) -> "zarr.Array[Any]":
+    found = zarr.open_group(plan.layout.group, mode="r+")[layer]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def sign(plan: Build) -> None:
+    """Sign all shards anew: the damage is what the build computed, not what the disk did."""
+    for manifest in plan.layout.tile_manifests():
+        files = plan.layout.shard_paths(manifest.period, manifest.tile)
+        shards = {name: sha256_of(files[name]) if files[name].exists() else None for name in files}
+        signed = TileManifest(
+            manifest.period,
+            manifest.tile,
+            manifest.digest,
+            manifest.products,
+            tuple(sorted(shards.items())),
+            manifest.report,
+        )
+        signed.write(plan.layout.manifest_path(manifest.period, manifest.tile))
+
+
+def swap_ends(plan: Build) -> None:
+    lower, upper = (array(plan, f"salinity_{end}") for end in ("lower", "upper"))
+    kept = lower[...]
+    lower[...] = upper[...]
+    upper[...] = kept
+    sign(plan)
+
+
+def flood(plan: Build) -> None:
+    for name in ("salinity", "salinity_lower", "salinity_upper", "disagreement"):
+        array(plan, name)[...] = np.nan
+    array(plan, "observations")[...] = 0
+    array(plan, "last_observed")[...] = DATE_FILL
+    basis = array(plan, "basis")
+    outside = (basis[...] & np.uint16(Basis.OUTSIDE)) != 0
+    basis[...] = np.where(outside, basis[...], np.uint16(Basis.DEFECTIVE))
+    sign(plan)
+
+
+def exceed(plan: Build) -> None:
+    upper = array(plan, "salinity_upper")
+    values = upper[...]
+    upper[...] = np.where(np.isfinite(values), np.float32(1e6), values)
+    sign(plan)
+
+
+def misplace(plan: Build) -> None:
+    root = plan.layout.group / "zarr.json"
+    root.write_text(root.read_text().replace("EPSG:32633", "EPSG:32634"))
+
+
+def item(plan: Build) -> Path:
+    """Return the Item of the product that is new."""
+    version = current_version(plan.store)
+    assert version is not None
+    return next(p for p in plan.store.items.glob("*.json") if p.stem not in version.products)
+
+
+# Damage, place and cause that the refusal names.
+DAMAGE: dict[str, tuple[Harm, str, str]] = {
+    "shard lost": (lambda p: shard(p, "basis").unlink(), "tile", "not done"),
+    "shard truncated": (lambda p: truncate(shard(p, "salinity")), "tile", "other checksum"),
+    "bit flipped": (lambda p: flip(shard(p, "salinity")), "tile", "other checksum"),
+    "ends swapped": (swap_ends, "tile", "outside their interval"),
+    "flooded": (flood, "tile", "no estimate without a reason"),
+    "impossible": (exceed, "tile", "are above 300"),
+    "another CRS": (misplace, "versions/", "proj:code is 'EPSG:32634'"),
+}
+ITEMS: dict[str, tuple[Harm, str, str]] = {
+    "item lost": (lambda p: item(p).unlink(), "items/", "no STAC Item"),
+    "link broken": (
+        lambda p: write_item(p.store, item(p).stem, "../scenes/gone.zarr"),
+        "items/",
+        "leads to ../scenes/gone.zarr",
+    ),
+    "item garbled": (lambda p: item(p).write_text("{"), "items/", "not a readable"),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, *ITEMS])
+def test_an_unfit_version_is_refused_and_readers_keep_the_old_one(
+    store: Store, damage: str
+) -> None:
+    harm, place, cause = (DAMAGE | ITEMS)[damage]
+    before = open_mosaic(store).load()
+    with pytest.raises(StoreError) as refusal:
+        build_harmed(store, harm)
+    assert place in str(refusal.value)
+    assert cause in str(refusal.value)
+    xr.testing.assert_identical(open_mosaic(store).load(), before)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_next_build_mends_what_was_refused(store: Store, tmp_path: Path, damage: str) -> None:
+    with pytest.raises(StoreError):
+        build_harmed(store, DAMAGE[damage][0])
+    mended = build(store, sets(store))
+    clean = make_store(tmp_path / "clean")
+    for i, grid in enumerate(GRIDS):
+        add_product(clean.scenes, acquisition(f"s{i}", grid=grid), seed=i)
+    build(clean, sets(clean))
+    assert mended.is_current
+    xr.testing.assert_identical(open_mosaic(store).load(), open_mosaic(clean).load())
+
+
+def test_tiles_taken_over_are_not_read_again(store: Store) -> None:
+    """The cost of publishing follows what changed, so only their presence is looked at."""
+    version = current_version(store)
+    assert version is not None
+    far = add_product(store.scenes, acquisition("far", grid=scene_grid(row=500)), seed=5)
+    write_item(store, far, f"../scenes/{far}.zarr")
+    files = version.layout.shard_paths("all", version.layout.tile_manifests()[0].tile)
+    taken = next(path for path in files.values() if path.exists())
+    flip(taken)
+    grown = build(store, {Period.all(): [*version.products, far]})
+    assert far in grown.products
