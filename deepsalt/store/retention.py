@@ -34,7 +34,7 @@ class Prunable:
     kept
         Ids of the versions that stay.
     freed_bytes
-        Bytes that no kept version shares.
+        Bytes of their files that no kept version shares.
     """
 
     versions: tuple[str, ...]
@@ -109,6 +109,7 @@ def _find(store: Store, keep: int) -> Prunable:
     gone, kept = ranked[:-keep], ranked[-keep:]
     leftovers = tuple(_leftovers(store, {*complete, str(published)}))
     doomed = [store.versions / f"{version}.zarr" for version in gone]
+    doomed += [store.records / "versions" / version for version in gone]
     doomed += [store.path / leftover for leftover in leftovers]
     return Prunable(tuple(gone), leftovers, tuple(kept), _freed_bytes(doomed))
 
