@@ -99,8 +99,10 @@ def add_product(
     return name
 
 
-def make_store(path: Path, grid: MosaicGrid = GRID, *, layout: str = "all") -> Store:
-    return Store.create(path, grid=grid, model=REF.digest, period_layout=layout)
+def make_store(
+    path: Path, grid: MosaicGrid = GRID, *, layout: str = "all", ref: ModelRef = REF
+) -> Store:
+    return Store.create(path, grid=grid, model=ref.digest, period_layout=layout)
 
 
 def build(store: Store, sets: dict[Period, list[str]] | dict[Period, tuple[str, ...]]) -> Version:
