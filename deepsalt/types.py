@@ -3,6 +3,7 @@
 A value here is data, checked when it is made, hashable, and cheap to pickle into a Dask graph.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag
@@ -235,6 +236,12 @@ class Acquisition:
                 return asset
         have = ", ".join(asset.name for asset in self.assets)
         raise FormatError(f"scene {self.scene_id} has no file in the role {name!r}; it has {have}")
+
+
+def version_order(version: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts provider versions by their numbers: V010303 < V010501, 1.9 < 1.10."""
+    parts = re.findall(r"\d+|\D+", version)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import typer
 
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
-from flows import cli_benchmark, cli_catalogue, cli_model, cli_run
+from flows import cli_benchmark, cli_catalogue, cli_model, cli_mosaic, cli_run
 
 INTERRUPTED = 130
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 cli_catalogue.add_to(app)
 cli_run.add_to(app)
+cli_mosaic.add_to(app)
 cli_model.add_to(app)
 cli_benchmark.add_to(app)
 

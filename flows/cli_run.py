@@ -1,4 +1,4 @@
-"""Verbs that make maps: `demo`, `plan`, `run`, `scene`, `mosaic`, `check`."""
+"""Verbs that make maps: `demo`, `plan`, `run`, `scene`, `check`."""
 
 import json
 from collections.abc import Callable
@@ -37,8 +37,6 @@ Out = Annotated[
 ]
 Store = Annotated[Path, typer.Argument(help="Folder of a store.")]
 
-mosaic_app = typer.Typer(help="Build the mosaic of a store, or show its history.")
-
 
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to the command."""
@@ -52,7 +50,6 @@ def add_to(app: typer.Typer) -> None:
         "--out store`",
     )(_of_a_run(_run))
     app.command(epilog="Example: `deepsalt scene ENMAP01-____L2A-DT... --out store`")(scene)
-    app.add_typer(mosaic_app, name="mosaic")
     app.command(epilog="Example: `deepsalt check store`")(check)
 
 
@@ -190,45 +187,6 @@ def scene(
     with bars() as progress:
         result = process_scene(found, str(out.absolute()), config, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
-
-
-@mosaic_app.command("build", epilog="Example: `deepsalt mosaic build store --crs EPSG:32640`")
-def mosaic_build(
-    store: Store,
-    crs: Crs = None,
-    resolution: Resolution = None,
-    datetime: Datetime = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    as_json: Json = False,
-) -> None:
-    """Composite the complete scene products of a store and publish the mosaic."""
-    from flows.pipeline import build_mosaic
-    from flows.progress import bars
-    from flows.show import mosaic_line
-
-    config = MosaicConfig(
-        grid=grid_of(crs, resolution),
-        datetime=datetime,
-        compute=compute_of(workers, scheduler),
-    )
-    with bars() as progress:
-        result = build_mosaic(str(store.absolute()), config, progress)
-    typer.echo(json.dumps(asdict(result)) if as_json else mosaic_line(result))
-
-
-@mosaic_app.command("history", epilog="Example: `deepsalt mosaic history store`")
-def mosaic_history(store: Store, as_json: Json = False) -> None:
-    """List the published versions of a mosaic, newest last."""
-    from deepsalt.store import Store as OpenStore
-    from deepsalt.store import history
-    from flows.show import version_facts, version_line
-
-    versions = history(OpenStore.open(store))
-    if as_json:
-        typer.echo(json.dumps([version_facts(version) for version in versions]))
-    else:
-        typer.echo("\n".join(version_line(version) for version in versions))
 
 
 def check(

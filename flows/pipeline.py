@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.types import Acquisition, Report
 from flows.compute import computing
-from flows.config import MosaicConfig, RunConfig, SceneConfig
+from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
 from flows.progress import Progress, Silent, chunk_bar
 from flows.selection import Scene, find_scenes
 from flows.stores import open_store, period_of, refuse_other_grid
 
 if TYPE_CHECKING:
+    from deepsalt.mosaic import PeriodSets
     from deepsalt.store import Store
 
 
@@ -33,8 +34,8 @@ class SceneResult:
     scene
         Scene key.
     status
-        ``written``, ``present`` (was complete before), ``quarantined`` (can never work) or
-        ``failed`` (may work another time).
+        ``written``, ``present`` (was complete before), ``withdrawn`` (an operator took it out),
+        ``quarantined`` (can never work) or ``failed`` (may work another time).
     product
         Name of the scene product; empty when there is none.
     pixels, estimated
@@ -42,7 +43,7 @@ class SceneResult:
     by_basis
         Pixels per `Basis` bit, lower case.
     reason
-        Why a scene is quarantined or failed.
+        Why a scene is withdrawn, quarantined or failed.
     """
 
     scene: str
@@ -90,10 +91,14 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """Exit code: 0 all done, 1 nothing could be mapped, 3 some scenes are left out."""
-        if self.mosaic is None:
+        """Exit code: 0 all done, 1 nothing could be mapped, 3 some scenes are left out.
+
+        Withdrawn scenes are left out on purpose and change nothing.
+        """
+        wanted = [scene for scene in self.scenes if scene.status != "withdrawn"]
+        if wanted and self.mosaic is None:
             return 1
-        return 0 if all(scene.product for scene in self.scenes) else 3
+        return 0 if all(scene.product for scene in wanted) else 3
 
 
 Process = Callable[[dict[str, Any], str, SceneConfig], SceneResult]
@@ -136,6 +141,8 @@ def process_scene(
     acquisition = parse_item(item)
     ref = model_ref(config.model)
     store = open_store(out, ref, config.grid)
+    if withdrawn := _withdrawn(store, acquisition):
+        return withdrawn
     name = product_name(acquisition, ref)
     path = store.scenes / f"{name}.zarr"
     status = "present" if is_complete(path) else "written"
@@ -155,6 +162,15 @@ def process_scene(
     marker = read_marker(path)
     publish_product(store, marker, acquisition, ref)
     return _result(acquisition, status, name, marker.report)
+
+
+def _withdrawn(store: "Store", acquisition: Acquisition) -> SceneResult | None:
+    from deepsalt.store import tombstone
+
+    record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
+    if record is None or not record.covers(acquisition.version):
+        return None
+    return SceneResult(scene=acquisition.key, status="withdrawn", reason=str(record))
 
 
 def _result(acquisition: Acquisition, status: str, name: str, report: Report) -> SceneResult:
@@ -187,20 +203,53 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
     StoreError
         A store that cannot be written, or has another grid.
     """
-    from deepsalt.mosaic import all_sets, begin_build, compose_tile, united_sets
+    from deepsalt.mosaic import all_sets, united_sets
     from deepsalt.store import Store
+
+    store = Store.open(out)
+    refuse_other_grid(store, config.grid)
+    if config.products is None:
+        return compose(store, partial(all_sets, store), config.compute, "mosaic build", progress)
+    sets = partial(united_sets, store, period_of(config.datetime), config.products)
+    return compose(store, sets, config.compute, "run", progress)
+
+
+def compose(
+    store: "Store",
+    sets: "Callable[[], PeriodSets]",
+    compute: Compute,
+    why: str,
+    progress: Progress | None = None,
+) -> MosaicResult:
+    """Compose the tiles that changed and publish the version that these sets make.
+
+    Parameters
+    ----------
+    store
+        The store.
+    sets
+        Asked for the products of each period when nobody else can publish.
+    compute
+        What computes.
+    why
+        What the history says about the version.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to mosaic.
+    StoreError
+        Another build is going on, or the store cannot be read or written.
+    """
+    from deepsalt.mosaic import begin_build, compose_tile
     from flows.publication import publish_mosaic
 
     shown = progress or Silent()
-    store = Store.open(out)
-    refuse_other_grid(store, config.grid)
-    period = period_of(config.datetime)
-    sets = (
-        all_sets(store) if config.products is None else united_sets(store, period, config.products)
-    )
-    with begin_build(store, sets) as build:
+    with begin_build(store, sets, why=why) as build:
         shown.start("tiles", len(build.tasks))
-        with computing(config.compute) as executor:
+        with computing(compute) as executor:
             for done in as_completed([executor.submit(compose_tile, task) for task in build.tasks]):
                 done.result()
                 shown.advance("tiles")
@@ -272,9 +321,11 @@ def run(
 
 def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) -> SceneResult:
     """Map a scene; when it can never work, quarantine it with the reason."""
+    if withdrawn := _withdrawn(store, scene.acquisition):
+        return withdrawn
     key = scene.acquisition.key
-    if not config.retry_quarantined and key in store.quarantined():
-        return SceneResult(scene=key, status="quarantined", reason=store.quarantined()[key])
+    if not config.retry_quarantined and (reason := store.why_quarantined(key)) is not None:
+        return SceneResult(scene=key, status="quarantined", reason=reason)
     try:
         store.grid.tiles_over(scene.acquisition.grid)  # refused here, or the mosaic would fail
         result = process(scene.item, str(config.out), config.scene)

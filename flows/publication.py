@@ -103,11 +103,14 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
     StoreError
         The store cannot be written.
     """
+    from deepsalt.mosaic import withdrawn_products
     from deepsalt.plot import quicklook
     from deepsalt.store import open_mosaic
 
     current = set()
     for period, names in version.periods:
+        if not names:  # all its scenes were withdrawn
+            continue
         item_id = f"mosaic-{version.id}-{period.slug}"
         markers = [read_marker(store.scenes / f"{name}.zarr") for name in names]
         write_item(store.items, _mosaic_item(store, version, period, markers, item_id))
@@ -116,7 +119,23 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
         mosaic = open_mosaic(store)
         quicklook(mosaic, store.path / QUICKLOOK, simulated=bool(mosaic.attrs["simulated"]))
     older = {path.stem for path in store.items.glob("mosaic-*.json")} - current
-    rebuild_catalog(store.path, leave_out=older)
+    rebuild_catalog(store.path, leave_out=older | withdrawn_products(store))
+
+
+def remove_old_mosaics(store: "Store") -> None:
+    """Remove the Items of mosaics whose versions are not kept any more.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    for path in store.items.glob("mosaic-*.json"):
+        version = path.stem.split("-")[1]
+        # Looked up one by one: another build may publish a version meanwhile.
+        if not (store.versions / f"{version}.zarr").is_dir():
+            with storing(path):
+                path.unlink()
 
 
 def _mosaic_item(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
-    from deepsalt.store import Version
+    from deepsalt.store import Prunable, Publication, Version
     from deepsalt.validate import Finding
     from flows.pipeline import MosaicResult, RunResult, SceneResult
     from flows.plan import Plan
@@ -58,8 +58,8 @@ def plan_lines(plan: "Plan") -> list[str]:
 
 def scene_line(scene: "SceneResult") -> str:
     """Return one line on a scene."""
-    if scene.status == "quarantined":
-        return f"quarantined  {scene.scene}: {scene.reason}"
+    if scene.reason is not None:
+        return f"{scene.status:<11}  {scene.scene}: {scene.reason}"
     return (
         f"{scene.status:<11}  {scene.scene}: {scene.estimated:,} of {scene.pixels:,} pixels "
         f"estimated ({share(scene.estimated, scene.pixels)})"
@@ -82,21 +82,55 @@ def run_lines(result: "RunResult") -> list[str]:
     return lines
 
 
-def version_facts(version: "Version") -> dict[str, object]:
-    """Return a published version as plain JSON values."""
+def publication_facts(
+    publication: "Publication", version: "Version | None", *, current: bool
+) -> dict[str, object]:
+    """Return a publication and its version (None when it is not kept) as plain JSON values."""
+    periods = version and {period.id: list(names) for period, names in version.periods}
     return {
-        "id": version.id,
-        "created": version.created.isoformat(),
-        "current": version.is_current,
-        "periods": {period.id: list(names) for period, names in version.periods},
+        "id": publication.version,
+        "created": version and version.created.isoformat(),
+        "published": publication.published.isoformat(),
+        "why": publication.why,
+        "current": current,
+        "kept": version is not None,
+        "added": list(publication.added),
+        "removed": list(publication.removed),
+        "periods": periods,
     }
 
 
-def version_line(version: "Version") -> str:
-    """Return one line on a published version."""
-    periods = ", ".join(f"{period.id} ({len(names)} scenes)" for period, names in version.periods)
-    mark = "*" if version.is_current else " "
-    return f"{mark} {version.id}  {version.created:%Y-%m-%d %H:%M:%S} UTC  {periods}"
+def publication_lines(
+    publication: "Publication", version: "Version | None", *, current: bool
+) -> list[str]:
+    """Return what `history` prints on a publication; few changes are named."""
+    added, removed = publication.added, publication.removed
+    scenes = f"{len(version.products)} scenes" if version else "not kept"
+    line = (
+        f"{'*' if current else ' '} {publication.version}  "
+        f"{publication.published:%Y-%m-%d %H:%M:%S} UTC  {scenes:<12}  "
+        f"+{len(added)} -{len(removed)}  {publication.why}"
+    ).rstrip()
+    named = [*(f"+ {name}" for name in added), *(f"- {name}" for name in removed)]
+    if len(named) > _NAMED:
+        named = [*named[:_NAMED], f"and {len(named) - _NAMED} more; all with --json"]
+    return [line, *(f"    {name}" for name in named)]
+
+
+_NAMED = 6
+"""Products named per publication."""
+
+
+def prune_lines(prunable: "Prunable", *, done: bool) -> list[str]:
+    """Return what `prune` removed, or would remove."""
+    removed = "removed" if done else "to remove"
+    lines = [f"{removed:<11}  version {version}" for version in prunable.versions]
+    lines += [f"{removed:<11}  {name}, left by an unfinished build" for name in prunable.leftovers]
+    lines.append(f"{'kept':<11}  {len(prunable.kept)} versions: {', '.join(prunable.kept)}")
+    lines.append(f"{'freed' if done else 'would free':<11}  {size(prunable.freed_bytes)}")
+    if not done and len(lines) > 2:
+        lines.append("nothing was removed; add --yes to remove it")
+    return lines
 
 
 def check_line(findings: Sequence["Finding"]) -> str:

@@ -16,7 +16,7 @@ from deepsalt.composite import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import Build, all_sets, begin_build, compose_tile, united_sets
-from deepsalt.store import Period, Store, history, open_mosaic
+from deepsalt.store import Period, Store, complete_versions, history, open_mosaic
 from tests.store.builders import acquisition, add_product, build, layers, make_store, scene_grid
 
 ALL = Period.all()
@@ -149,7 +149,7 @@ def test_a_build_killed_before_its_record_is_finished_by_the_next(store: Store) 
 def test_a_mosaic_whose_arrays_were_lost_can_be_built_again(store: Store) -> None:
     names = [add(store, "a")]
     shutil.rmtree(build(store, {ALL: names}).layout.group)
-    assert history(store) == []
+    assert complete_versions(store) == []
     build(store, united_sets(store, ALL, []))
     assert float(open_mosaic(store).observations.max()) == 1
 
@@ -240,7 +240,7 @@ def test_a_report_adds_up_over_tiles(store: Store) -> None:
 def test_the_newest_version_of_a_scene_replaces_the_older(store: Store) -> None:
     old, new = add(store, "a", version="1"), add(store, "a", version="2")
     with begin_build(store, {ALL: [old, new]}) as plan:
-        assert (plan.periods, plan.superseded) == (((ALL, (new,)),), (old,))
+        assert (plan.periods, plan.left_out) == (((ALL, (new,)),), (old,))
 
 
 def test_a_run_adds_to_what_is_there_and_replace_starts_anew(store: Store) -> None:
@@ -250,10 +250,10 @@ def test_a_run_adds_to_what_is_there_and_replace_starts_anew(store: Store) -> No
     assert united_sets(store, ALL, [second], replace=True) == {ALL: (second,)}
 
 
-def test_history_lists_versions_oldest_first(store: Store) -> None:
+def test_history_lists_publications_oldest_first(store: Store) -> None:
     names = [add(store, "a"), add(store, "b")]
     ids = [build(store, {ALL: names[:1]}).id, build(store, {ALL: names}).id]
-    assert [(v.id, v.is_current) for v in history(store)] == [(ids[0], False), (ids[1], True)]
+    assert [publication.version for publication in history(store)] == ids
 
 
 def test_going_back_to_an_earlier_set_moves_only_the_link(store: Store) -> None:

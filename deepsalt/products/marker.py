@@ -1,6 +1,5 @@
 """What a scene product is called and what its completion marker says."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -10,7 +9,7 @@ from typing import Any, Self
 from deepsalt.errors import StoreError
 from deepsalt.store.files import digest_of, read_json
 from deepsalt.store.versions import report_from, report_to
-from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report
+from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report, version_order
 
 ALGORITHM_VERSION = 2
 """Raised by hand when the same input gives other results; part of every product's name."""
@@ -73,6 +72,11 @@ class ProductMarker:
     label: Mapping[str, Any]
     attrs: Mapping[str, Any]
     files: tuple[tuple[str, str, int], ...]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Collection and acquisition id: what all provider versions of a scene share."""
+        return self.collection, self.acquisition_id
 
     @property
     def day(self) -> date | None:
@@ -155,20 +159,13 @@ def newest_versions(markers: Iterable[ProductMarker]) -> list[ProductMarker]:
     """
     newest: dict[tuple[str, str], ProductMarker] = {}
     for marker in markers:
-        place = (marker.collection, marker.acquisition_id)
-        if place not in newest or _age(newest[place]) < _age(marker):
-            newest[place] = marker
+        if marker.place not in newest or _age(newest[marker.place]) < _age(marker):
+            newest[marker.place] = marker
     return sorted(newest.values(), key=lambda marker: marker.name)
 
 
 def _age(marker: ProductMarker) -> tuple[list[tuple[int, int, str]], datetime, str]:
     return version_order(marker.version), marker.created, marker.name
-
-
-def version_order(version: str) -> list[tuple[int, int, str]]:
-    """Return a key that sorts provider versions by their numbers: V010303 < V010501, 1.9 < 1.10."""
-    parts = re.findall(r"\d+|\D+", version)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
 def iso(when: datetime | None) -> str | None:

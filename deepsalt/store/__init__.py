@@ -9,21 +9,32 @@ from pathlib import Path
 import xarray as xr
 
 from deepsalt.store.arrays import count_pixels, create_mosaic, open_group, write_region
+from deepsalt.store.journal import Publication, history
 from deepsalt.store.periods import Period, check_periods
 from deepsalt.store.records import Store
-from deepsalt.store.versions import Version, current_version, history, read_version
+from deepsalt.store.retention import Prunable, find_prunable, prune
+from deepsalt.store.tombstones import Tombstone, tombstone, tombstones
+from deepsalt.store.versions import Version, complete_versions, current_version, read_version
 
 __all__ = [
     "Period",
+    "Prunable",
+    "Publication",
     "Store",
+    "Tombstone",
     "Version",
     "check_periods",
+    "complete_versions",
     "count_pixels",
     "create_mosaic",
     "current_version",
+    "find_prunable",
     "history",
     "open_mosaic",
+    "prune",
     "read_version",
+    "tombstone",
+    "tombstones",
     "write_region",
 ]
 

@@ -8,6 +8,8 @@
     ├── catalog.json                   written by the publisher
     ├── records/store.json             layout, grid, model, period layout
     ├── records/quarantine/<scene>.json
+    ├── records/tombstones/<scene>.json     withdrawn scenes
+    ├── records/history/<number>.json       every publication: what it changed, and why
     ├── records/versions/<id>/         what a version is made of, tile by tile
     ├── versions/<id>.zarr             mosaics; unchanged shards are hard links
     └── mosaic.zarr                    link to the published one
@@ -185,14 +187,18 @@ class Store:
         with storing(self._quarantine_path(scene)):
             self._quarantine_path(scene).unlink(missing_ok=True)
 
+    def why_quarantined(self, scene: str) -> str | None:
+        """Return the reason for which a scene is quarantined; None when it is not."""
+        path = self._quarantine_path(scene)
+        return str(read_json(path)["reason"]) if path.exists() else None
+
     def quarantined(self) -> dict[str, str]:
         """Return the reason for each quarantined scene, by scene key."""
         records = sorted((self.records / "quarantine").glob("*.json"))
         return {str(d["scene"]): str(d["reason"]) for d in map(read_json, records)}
 
     def _quarantine_path(self, scene: str) -> Path:
-        readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in scene)[:80]
-        return self.records / "quarantine" / f"{readable}-{digest_of(scene)[:8]}.json"
+        return self.records / "quarantine" / f"{record_name(scene)}.json"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -225,6 +231,12 @@ _OURS = (
     "scenes",
     "versions",
 )
+
+
+def record_name(key: str) -> str:
+    """Return a file name for a key that may hold anything: readable, and unique by a digest."""
+    readable = "".join(c if c.isalnum() or c in "-_" else "_" for c in key)[:80]
+    return f"{readable}-{digest_of(key)[:8]}"
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Versions of a mosaic: tile manifests, shards shared by hard link, publishing, history.
+"""Versions of a mosaic: what their tiles are made of, shards shared by hard link.
 
 A tile is a pure function of the set of products over it. Its manifest names that set and the
 checksum of each of its shards, and is written after them, so a build that was killed goes on
@@ -7,18 +7,17 @@ where it was, and the next version takes over every tile whose set did not chang
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from deepsalt.errors import StoreError
 from deepsalt.grid import Extent, MosaicGrid, Region, Tile
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.store.files import read_json, sha256_of, storing, sync, sync_tree, write_json
+from deepsalt.store.files import read_json, sha256_of, storing, sync, write_json
 from deepsalt.store.periods import Period
 from deepsalt.store.records import Store
 from deepsalt.types import Report
@@ -248,51 +247,11 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def publish(
-    store: Store,
-    version: str,
-    building: Layout,
-    periods: Iterable[tuple[Period, tuple[str, ...]]],
-) -> None:
-    """Make a built version the one that readers see; the link moves last.
-
-    Arrays of builds that were given up are removed; the caller holds the store's lock.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be written.
-    """
-    final = store.versions / f"{version}.zarr"
-    extent = building.extent
-    with storing(building.group):
-        sync_tree(building.group)
-        if final.exists():
-            shutil.rmtree(final)
-        building.group.rename(final)
-        sync(store.versions)
-    write_json(
-        store.records / "versions" / version / "version.json",
-        {
-            "id": version,
-            "created": datetime.now(UTC).isoformat(),
-            "extent": [extent.ix0, extent.iy0, extent.ix1, extent.iy1],
-            "periods": [{"id": period.id, "products": list(names)} for period, names in periods],
-        },
-    )
-    point_to(store, version)
-    for abandoned in store.versions.glob("*.building"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-
-
-def point_to(store: Store, version: str) -> None:
-    """Make `mosaic.zarr` point to a version in one step."""
-    temporary = store.path / f".mosaic.{secrets.token_hex(4)}"
-    with storing(store.mosaic):
-        # Relative, so that a store can be moved or copied as a whole.
-        temporary.symlink_to(Path("versions") / f"{version}.zarr")
-        temporary.replace(store.mosaic)
-        sync(store.path)
+def published_id(store: Store) -> str | None:
+    """Return the id of the version that `mosaic.zarr` points to; None before the first."""
+    if not store.mosaic.is_symlink():
+        return None
+    return store.mosaic.readlink().name.removesuffix(".zarr")
 
 
 def current_version(store: Store) -> Version | None:
@@ -305,9 +264,8 @@ def current_version(store: Store) -> Version | None:
     StoreError
         `mosaic.zarr` points to nothing that was published.
     """
-    if not store.mosaic.is_symlink():
-        return None
-    return read_version(store, store.mosaic.readlink().name.removesuffix(".zarr"))
+    published = published_id(store)
+    return None if published is None else read_version(store, published)
 
 
 def read_version(store: Store, version: str) -> Version:
@@ -331,12 +289,11 @@ def read_version(store: Store, version: str) -> Version:
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged ({error!r}); restore it or build again") from error
     layout = layout_of(store, version, extent, (period.id for period, _ in periods))
-    link = store.mosaic.readlink().name if store.mosaic.is_symlink() else ""
-    return Version(version, created, periods, layout, link == f"{version}.zarr")
+    return Version(version, created, periods, layout, published_id(store) == version)
 
 
-def history(store: Store) -> list[Version]:
-    """Return every complete version, oldest first."""
+def complete_versions(store: Store) -> list[Version]:
+    """Return every complete version that is kept, the one built first first."""
     records = (store.records / "versions").glob("*/version.json")
     versions = [read_version(store, path.parent.name) for path in records]
     complete = [version for version in versions if version.layout.group.is_dir()]

@@ -8,7 +8,8 @@ import xarray as xr
 
 from deepsalt.grid import MosaicGrid
 from deepsalt.layers import SCENE_LAYERS
-from deepsalt.mosaic import begin_build, compose_tile
+from deepsalt.mosaic import begin_build, compose_tile, rolled_back
+from deepsalt.mosaic.sets import published_sets
 from deepsalt.products import product_key, product_name, write_product
 from deepsalt.store import Period, Store, Version
 from deepsalt.types import Acquisition, BandTable, Basis, ModelRef, PixelGrid
@@ -98,8 +99,10 @@ def add_product(
     return name
 
 
-def make_store(path: Path, grid: MosaicGrid = GRID, *, layout: str = "all") -> Store:
-    return Store.create(path, grid=grid, model=REF.digest, period_layout=layout)
+def make_store(
+    path: Path, grid: MosaicGrid = GRID, *, layout: str = "all", ref: ModelRef = REF
+) -> Store:
+    return Store.create(path, grid=grid, model=ref.digest, period_layout=layout)
 
 
 def build(store: Store, sets: dict[Period, list[str]] | dict[Period, tuple[str, ...]]) -> Version:
@@ -107,3 +110,19 @@ def build(store: Store, sets: dict[Period, list[str]] | dict[Period, tuple[str, 
         for task in plan.tasks:
             compose_tile(task)
         return plan.publish()
+
+
+def add_small(store: Store, name: str, *, column: int = 0, version: str = "1") -> str:
+    """Write the product of a scene of 20 x 20 pixels; its name is that of the acquisition."""
+    grid = scene_grid(column=column, height=20, width=20)
+    return add_product(store.scenes, acquisition(name, grid=grid, version=version), seed=ord(name))
+
+
+def published(store: Store) -> tuple[str, ...]:
+    """Products of the published mosaic."""
+    return tuple(sorted(name for names in published_sets(store).values() for name in names))
+
+
+def roll_back(store: Store, version: str | None = None) -> None:
+    with rolled_back(store, version):
+        pass

@@ -1,17 +1,6 @@
-"""Stage 2: from the products of a store to a published mosaic, tile by tile.
+"""Builds: the tiles that changed, composed in any order, anywhere; published whole."""
 
-::
-
-    with begin_build(store, sets) as build:
-        for task in build.tasks:        # in any order, anywhere: picklable, alone on its shards
-            compose_tile(task)
-        version = build.publish()
-
-Only tiles whose set of products changed have a task; the others are taken over from the published
-version. A build that was interrupted leaves its finished tiles to the next one with the same sets.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -21,13 +10,8 @@ from typing import Any
 from deepsalt.composite import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, Tile
-from deepsalt.products import (
-    ALGORITHM_VERSION,
-    ProductMarker,
-    complete_products,
-    newest_versions,
-    read_marker,
-)
+from deepsalt.mosaic.sets import PeriodSets, chosen
+from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
 from deepsalt.store import (
     Period,
     Store,
@@ -36,25 +20,23 @@ from deepsalt.store import (
     create_mosaic,
     current_version,
     read_version,
+    tombstones,
     write_region,
 )
 from deepsalt.store.arrays import EPOCH
 from deepsalt.store.files import digest_of, read_json, storing
+from deepsalt.store.journal import point_to, publish
 from deepsalt.store.versions import (
     Layout,
     TileManifest,
     adopt_tile,
     clear_tile,
     layout_of,
-    point_to,
-    publish,
+    published_id,
     seal_tile,
 )
 from deepsalt.types import Report
 from deepsalt.validate import refuse_unfit
-
-PeriodSets = Mapping[Period, Sequence[str]]
-"""Names of the products of each period."""
 
 _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
@@ -107,8 +89,10 @@ class Build:
         Digest of each tile, by period id and tile.
     tasks
         Tiles to compose; empty when the version is complete already.
-    superseded
-        Names of products left out because the same acquisition is there in a newer version.
+    left_out
+        Names of products that do not count: withdrawn, or there in a newer version.
+    why
+        What the history says about the version.
     """
 
     store: Store
@@ -117,7 +101,8 @@ class Build:
     periods: tuple[tuple[Period, tuple[str, ...]], ...]
     tiles: Mapping[tuple[str, Tile], str]
     tasks: tuple[TileTask, ...]
-    superseded: tuple[str, ...]
+    left_out: tuple[str, ...]
+    why: str
 
     def publish(self) -> Version:
         """Make this version the one that readers see.
@@ -129,12 +114,13 @@ class Build:
             new, or the store cannot be written.
         """
         if _is_published(self.store, self.version):
-            point_to(self.store, self.version)
+            previous = published_id(self.store)
+            point_to(self.store, self.version, why=self.why, previous=previous)
         else:
             self._refuse_incomplete()
             names = [name for _, members in self.periods for name in members]
             refuse_unfit(self.store, self.layout, names)
-            publish(self.store, self.version, self.layout, self.periods)
+            publish(self.store, self.version, self.layout, self.periods, why=self.why)
         return read_version(self.store, self.version)
 
     def report(self) -> Report:
@@ -174,16 +160,23 @@ def compose_tile(task: TileTask) -> Report:
 
 
 @contextmanager
-def begin_build(store: Store, sets: PeriodSets) -> Iterator[Build]:
+def begin_build(
+    store: Store, sets: PeriodSets | Callable[[], PeriodSets], *, why: str = "mosaic build"
+) -> Iterator[Build]:
     """Plan a version, make its arrays, take over unchanged tiles; holds the store's build lock.
+
+    Withdrawn scenes are left out, and of several versions of one acquisition the newest is taken.
 
     Parameters
     ----------
     store
         The store.
     sets
-        Names of the products of **every** period the version shall have (`united_sets`); of
-        several versions of one acquisition the newest is taken.
+        Names of the products of **every** period the version shall have. What depends on the
+        published version is given as a function and asked for when the lock is held; else
+        another build may publish in between and its scenes would be lost.
+    why
+        What the history says about the version.
 
     Raises
     ------
@@ -195,16 +188,20 @@ def begin_build(store: Store, sets: PeriodSets) -> Iterator[Build]:
         Another build holds the lock, a product is unfinished, or the store cannot be written.
     """
     with store.locked():
-        yield _plan(store, sets)
+        yield _plan(store, sets() if callable(sets) else sets, why)
 
 
-def _plan(store: Store, sets: PeriodSets) -> Build:
+def _plan(store: Store, sets: PeriodSets, why: str) -> Build:
     ordered = _check_layout(store, sets)
     given = {period: [_marker(store, name) for name in sets[period]] for period in ordered}
-    markers = {period: newest_versions(found) for period, found in given.items()}
+    withdrawn = tombstones(store)
+    markers = {period: chosen(found, withdrawn) for period, found in given.items()}
     everything = [marker for found in markers.values() for marker in found]
     if not everything:
-        raise UsageError(f"there are no scene products to mosaic in {store.scenes}; run scenes")
+        raise UsageError(
+            f"there are no scene products to mosaic in {store.scenes} that are not withdrawn; "
+            "run scenes"
+        )
     _check_kind(store, everything)
     periods = tuple((period, tuple(m.name for m in markers[period])) for period in ordered)
     over = _products_over(store, markers)
@@ -225,7 +222,8 @@ def _plan(store: Store, sets: PeriodSets) -> Build:
         periods=periods,
         tiles=tiles,
         tasks=_prepare(store, layout, markers, over=over, tiles=tiles),
-        superseded=tuple(sorted({m.name for found in given.values() for m in found} - kept)),
+        left_out=tuple(sorted({m.name for found in given.values() for m in found} - kept)),
+        why=why,
     )
 
 
@@ -367,34 +365,3 @@ def _span(period: Period, members: Sequence[ProductMarker]) -> tuple[date, date]
         return period.start, period.end
     days = [marker.day for marker in members if marker.day is not None]
     return (min(days), max(days)) if days else (EPOCH, EPOCH)
-
-
-def united_sets(
-    store: Store, period: Period, names: Iterable[str], *, replace: bool = False
-) -> dict[Period, tuple[str, ...]]:
-    """Return the sets of the published version with products added to one period.
-
-    Parameters
-    ----------
-    store
-        The store.
-    period
-        The period of this run.
-    names
-        Its products.
-    replace
-        Start the set of this period anew; other periods stay.
-    """
-    current = current_version(store)
-    sets = dict(current.periods) if current else {}
-    before = () if replace else sets.get(period, ())
-    sets[period] = tuple(sorted({*before, *names}))
-    return sets
-
-
-def all_sets(store: Store) -> dict[Period, tuple[str, ...]]:
-    """Return the sets that hold every complete product, for the periods the store has."""
-    current = current_version(store)
-    periods = [period for period, _ in current.periods] if current else [Period.all()]
-    markers = complete_products(store.scenes)
-    return {p: tuple(marker.name for marker in markers if p.holds(marker.day)) for p in periods}

@@ -1,0 +1,145 @@
+"""What an operator changes in a store by hand: scenes withdrawn, versions rolled back or pruned."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from deepsalt.mosaic import readmit, readmitted_sets, rolled_back, withdraw
+from deepsalt.mosaic.sets import published_sets
+from deepsalt.store import Prunable, Store, Version, current_version, find_prunable, prune
+from flows.config import Compute
+from flows.pipeline import MosaicResult, compose
+from flows.progress import Progress
+from flows.publication import publish_mosaic, remove_old_mosaics
+
+
+@dataclass(frozen=True)
+class ChangeResult:
+    """Outcome of a change: scene keys, and the mosaic (None before the first was published)."""
+
+    scenes: tuple[str, ...]
+    mosaic: MosaicResult | None
+
+
+def withdraw_scenes(
+    out: str,
+    scenes: tuple[str, ...],
+    *,
+    reason: str = "",
+    compute: Compute | None = None,
+    progress: Progress | None = None,
+) -> ChangeResult:
+    """Withdraw scenes and publish a version without them; only the tiles under them are composed.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    scenes
+        Scene keys or product names.
+    reason
+        Why.
+    compute
+        What computes the tiles; threads of this process without it.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    UsageError
+        A scene is not in the store, or none would be left.
+    StoreError
+        Another build is going on, or the store cannot be read or written.
+    """
+    store = Store.open(out)
+    keys = withdraw(store, scenes, reason=reason)
+    if current_version(store) is None:
+        return ChangeResult(keys, None)
+    why = f"withdrawn: {reason}" if reason else "withdrawn"
+    sets = partial(published_sets, store)
+    return ChangeResult(keys, compose(store, sets, compute or Compute(), why, progress))
+
+
+def readmit_scenes(
+    out: str,
+    scenes: tuple[str, ...],
+    *,
+    compute: Compute | None = None,
+    progress: Progress | None = None,
+) -> ChangeResult:
+    """Take withdrawals back and publish a version with the scenes.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    scenes
+        Scene keys or product names.
+    compute
+        What computes the tiles; threads of this process without it.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    UsageError
+        A scene was never withdrawn.
+    StoreError
+        Another build is going on, or the store cannot be read or written.
+    """
+    store = Store.open(out)
+    products = readmit(store, scenes)
+    keys = tuple(sorted({marker.scene_key for marker in products}))
+    if current_version(store) is None:
+        return ChangeResult(keys, None)
+    sets = partial(readmitted_sets, store, products)
+    return ChangeResult(keys, compose(store, sets, compute or Compute(), "readmitted", progress))
+
+
+def roll_back(out: str, version: str | None = None) -> Version:
+    """Publish an earlier version again, and let catalogue and quicklook follow.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    version
+        Id of the version; without, the one that was published before the present one.
+
+    Raises
+    ------
+    UsageError
+        There is no such version, or it holds a scene that is withdrawn.
+    StoreError
+        A build is going on, or the store cannot be written.
+    """
+    store = Store.open(out)
+    with rolled_back(store, version) as target:
+        publish_mosaic(store, target)
+    return target
+
+
+def prune_store(out: str, *, keep: int, remove: bool) -> Prunable:
+    """Find old versions and unfinished builds, and remove them when asked to.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    keep
+        Versions that stay.
+    remove
+        Whether to remove what was found.
+
+    Raises
+    ------
+    UsageError
+        `keep` is below one.
+    StoreError
+        A build is going on, or the store cannot be written.
+    """
+    store = Store.open(out)
+    if not remove:
+        return find_prunable(store, keep=keep)
+    pruned = prune(store, keep=keep)
+    remove_old_mosaics(store)
+    return pruned
