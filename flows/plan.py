@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
-from deepsalt.products import is_complete, product_name
+from deepsalt.products import complete_names, product_name
 from deepsalt.types import Acquisition, PixelGrid
 from flows.compute import threads_per_worker
 from flows.config import RunConfig
@@ -95,10 +95,8 @@ def make_plan(config: RunConfig) -> Plan:
     ref = model_ref(config.scene.model)
     over, torn = _tiles_over(grid, [scene.acquisition for scene in found.scenes])
     acquisitions = list(over)
-    scenes = config.out / "scenes"
-    todo = [
-        each for each in acquisitions if not is_complete(scenes / f"{product_name(each, ref)}.zarr")
-    ]
+    there = complete_names(config.out / "scenes")
+    todo = [each for each in acquisitions if product_name(each, ref) not in there]
     tiles = {tile for found_over in over.values() for tile in found_over}
     extent = grid.extent_grid(Extent.of(tiles))
     pixels = sum(each.grid.height * each.grid.width for each in todo)
