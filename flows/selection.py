@@ -35,6 +35,11 @@ class Found:
     scenes: tuple[Scene, ...]
     refused: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def acquisitions(self) -> list[Acquisition]:
+        """The scenes without their Items."""
+        return [scene.acquisition for scene in self.scenes]
+
 
 def find_items(selection: Selection) -> "list[pystac.Item]":
     """Search the catalogue.

@@ -46,7 +46,7 @@ def open_scene(acquisition: Acquisition) -> xr.Dataset:
     ReadError
         When computed, or when the header is needed: the file is truncated or has vanished.
     """
-    block = acquisition.block_shape or _file_block(acquisition)
+    block = acquisition.block_shape or file_block(acquisition)
     numbers = _stack(acquisition, block)
     y, x = pixel_centers(acquisition.grid)
     bands = acquisition.bands
@@ -90,7 +90,14 @@ def _attrs(acquisition: Acquisition) -> dict[str, str]:
     return attrs | ({"start": acquisition.start.isoformat()} if acquisition.start else {})
 
 
-def _file_block(acquisition: Acquisition) -> tuple[int, int]:
+def file_block(acquisition: Acquisition) -> tuple[int, int]:
+    """Return rows and columns of a file block, from the file's header.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be opened.
+    """
     reader = open_reader(acquisition)
     try:
         return reader.block_shape
