@@ -137,6 +137,10 @@ def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
         errors_as_nodata=(),
         reader=partial(_BandReader, acquisition),
     )
+    # stackstac makes the table of readers a task of its own, which all chunks wait for. A root in
+    # common makes dask's order read every chunk of the scene before it works on the first.
+    for layer in stack.data.dask.layers.values():
+        layer.annotations = None
     # An empty chunk comes as one value shown many times; the layers above want real memory.
     numbers: da.Array = da.map_blocks(
         np.ascontiguousarray, stack.data[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)
