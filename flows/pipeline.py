@@ -254,8 +254,8 @@ def run(
     found = find_scenes(config.selection)
     layout = period_of(config.mosaic.datetime).layout
     ref = model_ref(config.scene.model)
+    _refuse_too_large(found, config, ref)
     store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
-    _refuse_too_large(found, store, ref, config.scene)
     shown.start("scenes", len(found.scenes))
     results = [
         SceneResult(scene=name, status="quarantined", reason=reason)
@@ -274,15 +274,15 @@ def run(
     return RunResult(tuple(results), build(str(config.out), mosaic))
 
 
-def _refuse_too_large(found: Found, store: "Store", ref: ModelRef, config: SceneConfig) -> None:
+def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
     """Refuse scenes still to map that do not fit a worker, before the first is mapped."""
     from deepsalt.products import complete_names, product_name
     from flows.memory import refuse_too_large, worker_memory
 
-    there = complete_names(store.scenes)
+    there = complete_names(config.out / "scenes")
     todo = (each for each in found.acquisitions if product_name(each, ref) not in there)
-    threads = threads_per_worker(config.compute)
-    refuse_too_large(worker_memory(todo, threads), config.compute)
+    compute = config.scene.compute
+    refuse_too_large(worker_memory(todo, threads_per_worker(compute)), compute)
 
 
 def _attempt(

@@ -85,11 +85,11 @@ class _Counter(Callback):
 def run_case(number: int, folder: Path) -> Row:
     """Map scenes from a reader without I/O and build their mosaic."""
     base._SENSORS["generic"] = "tests.benchmarks.blank"
-    _run(folder / "first", folder / "warm")  # imports, weights, fonts: once per process
-    return _run(folder / "catalogue", folder / "store")
+    map_scenes(folder / "first", folder / "warm")  # imports, weights, fonts: once per process
+    return map_scenes(folder / "catalogue", folder / "store")
 
 
-def _run(catalogue: Path, out: Path) -> Row:
+def map_scenes(catalogue: Path, out: Path) -> Row:
     grid = MosaicGrid("EPSG:32634", 30.0, (15.0, 15.0), **TILES)
     Store.create(out, grid=grid, model=model_ref().digest)
     whole, stage1, stage2, tasks = _Clock(), _Clock(), _Clock(), []
