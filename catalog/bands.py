@@ -7,6 +7,7 @@ The decimal point is moved in decimal arithmetic, so that 418.416 nm stays 418.4
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from catalog.fields import Fields, finite, shown
@@ -146,6 +147,7 @@ def band_table(parsed: ParsedBands, where: str) -> BandTable:
         raise FormatError(f"{where} has bands that cannot be used: {error}") from error
 
 
+@lru_cache(maxsize=4096)  # scenes of one sensor mostly have the same wavelengths
 def _shifted(value: float, factor: Decimal) -> float:
     return float(Decimal(repr(value)) * factor)
 
@@ -174,7 +176,8 @@ def _nanometres(tables: list[Fields], asset: Fields) -> tuple[tuple[float, ...],
 
 
 def _column(tables: list[Fields], asset: Fields, name: str) -> list[float]:
-    values = [table.number(f"eo:{name}" if table.has(f"eo:{name}") else name) for table in tables]
+    spellings = (f"eo:{name}", name)
+    values = [table.first_number(spellings) for table in tables]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         missing = [str(number) for number, value in enumerate(values, 1) if value is None]
@@ -193,8 +196,9 @@ def _exact(tables: list[Fields], name: str, values: list[float]) -> tuple[float,
 def _per_band(rasters: list[Fields], asset: Fields, name: str) -> tuple[float, ...] | None:
     """Return scale or offset per band; `enmap:` names are DLR's, one value on the asset is STAC."""
     spellings = (f"raster:{name}", name, f"enmap:{_DLR_NAMES[name]}_of_band")
-    common = next((asset.number(s) for s in spellings if asset.has(s)), None)
-    values = [next((b.number(s) for s in spellings if b.has(s)), common) for b in rasters]
+    common = asset.first_number(spellings)
+    stated = [band.first_number(spellings) for band in rasters]
+    values = [common if value is None else value for value in stated]
     known = [value for value in values if value is not None]
     if known and len(known) < len(values):
         raise FormatError(

@@ -24,6 +24,8 @@ def shown(value: object) -> str:
 
 def finite(value: object) -> float | None:
     """Return a finite number for a JSON number or a number written as text, else None."""
+    if type(value) is float:  # nearly always; the rest is for what foreign catalogues write
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -88,12 +90,20 @@ class Fields:
 
     def number(self, name: str) -> float | None:
         """Return a finite number, also when it is written as text."""
-        if not self.has(name):
+        value = self.values.get(name)
+        if value is None:
             return None
-        number = finite(self.values[name])
+        number = finite(value)
         if number is None:
             raise self.wrong(name, "a finite number")
         return number
+
+    def first_number(self, names: tuple[str, ...]) -> float | None:
+        """Return the number in the first of these fields that is there and not null."""
+        for name in names:
+            if self.values.get(name) is not None:
+                return self.number(name)
+        return None
 
     def integer(self, name: str) -> int | None:
         """Return a whole number, also when it is written as text."""

@@ -42,7 +42,7 @@ def absolute_href(href: object, base: str | None, where: str) -> str:
     """
     if not isinstance(href, str) or not href.strip() or len(href) > _MAX_LENGTH:
         raise FormatError(f"{where} has {shown(href)} as 'href'; expected a path or URL")
-    if any(ord(character) < 32 for character in href):
+    if min(href) < " ":
         raise FormatError(f"{where} has an 'href' with control characters: {shown(href)}")
     scheme = urlsplit(href).scheme.lower() if "://" in href else ""
     from_server = base is not None and is_remote(base)

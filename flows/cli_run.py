@@ -23,10 +23,12 @@ from flows.options import (
     Limit,
     MaxCloud,
     MaxQuality,
+    Memory,
     Model,
     Resolution,
     RetryQuarantined,
     Scheduler,
+    Threads,
     Workers,
     explain,
     selection_of,
@@ -73,6 +75,8 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         resolution: Resolution = None,
         model: Model = None,
         workers: Workers = None,
+        threads: Threads = None,
+        memory: Memory = None,
         scheduler: Scheduler = None,
         retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
@@ -88,7 +92,7 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
             max_quality=max_quality,
             limit=limit,
         )
-        compute = compute_of(workers, scheduler)
+        compute = compute_of(workers, scheduler, threads=threads, memory=memory)
         grid = grid_of(crs, resolution)
         config = RunConfig(
             selection=selection,
@@ -103,17 +107,28 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
     return verb
 
 
-def compute_of(workers: int | None, scheduler: str | None) -> Compute:
+def compute_of(
+    workers: int | None,
+    scheduler: str | None,
+    *,
+    threads: int | None = None,
+    memory: str | None = None,
+) -> Compute:
     """Return the computing that these options describe.
 
     Raises
     ------
     UsageError
-        Both are given.
+        Workers and a scheduler are given, or a memory that is no size.
     """
     if workers is not None and scheduler is not None:
         raise UsageError("--workers and --scheduler exclude each other; give one of them")
-    return Compute(workers=workers, scheduler=scheduler)
+    try:
+        return Compute.model_validate(
+            {"workers": workers, "threads": threads, "memory": memory, "scheduler": scheduler}
+        )
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
 
 
 def grid_of(crs: str | None, resolution_m: float | None) -> Grid:

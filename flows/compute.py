@@ -4,22 +4,27 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 from deepsalt.errors import RunError
 from flows.config import Compute
 
 _CONNECT_TIMEOUT_S = 30
+_opened: ContextVar[tuple[Compute, Executor] | None] = ContextVar("opened", default=None)
+"""What the `with` block around computes with, so that a run starts its workers once."""
 
 
 def threads_per_worker(compute: Compute) -> int:
     """Return how many chunks one worker computes at a time."""
     cores = os.cpu_count() or 1
-    return max(1, cores // (compute.workers or 1))
+    return compute.threads or max(1, cores // (compute.workers or 1))
 
 
 @contextmanager
 def computing(compute: Compute) -> Iterator[Executor]:
     """Make the configured workers the ones that Dask uses inside the `with` block.
+
+    Inside a block of the same configuration its workers are used again.
 
     Yields
     ------
@@ -31,15 +36,25 @@ def computing(compute: Compute) -> Iterator[Executor]:
     RunError
         No scheduler answers at the given address.
     """
+    known = _opened.get()
+    if known is not None and known[0] == compute:
+        yield known[1]
+        return
+    with ExitStack() as stack:
+        executor = _open(compute, stack)
+        token = _opened.set((compute, executor))
+        stack.callback(_opened.reset, token)
+        yield executor
+
+
+def _open(compute: Compute, stack: ExitStack) -> Executor:
     import dask
 
-    with ExitStack() as stack:
-        if compute.scheduler is None and compute.workers is None:
-            threads = threads_per_worker(compute)
-            stack.enter_context(dask.config.set(scheduler="threads", num_workers=threads))
-            yield stack.enter_context(ThreadPoolExecutor(threads))
-        else:
-            yield _connect(compute, stack)
+    if compute.scheduler is None and compute.workers is None:
+        threads = threads_per_worker(compute)
+        stack.enter_context(dask.config.set(scheduler="threads", num_workers=threads))
+        return stack.enter_context(ThreadPoolExecutor(threads))
+    return _connect(compute, stack)
 
 
 def _connect(compute: Compute, stack: ExitStack) -> Executor:
@@ -51,6 +66,7 @@ def _connect(compute: Compute, stack: ExitStack) -> Executor:
             LocalCluster(
                 n_workers=compute.workers,
                 threads_per_worker=threads_per_worker(compute),
+                memory_limit=compute.memory or "auto",
                 dashboard_address=None,
             )
         )

@@ -6,7 +6,7 @@ fails at once instead of running with a default.
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 
 class _Closed(BaseModel):
@@ -33,6 +33,12 @@ class Compute(_Closed):
 
     workers: int | None = Field(
         None, ge=1, description="local worker processes; none means threads in this process"
+    )
+    threads: int | None = Field(
+        None, ge=1, description="chunks a worker computes at a time; none means its share of cores"
+    )
+    memory: ByteSize | None = Field(
+        None, gt=0, description="memory of one worker, such as 4GB; none means its share of what is"
     )
     scheduler: str | None = Field(None, description="address of a running Dask scheduler")
 

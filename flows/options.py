@@ -40,6 +40,17 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Local worker processes; threads in this process without it."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Chunks a worker computes at a time; its share of the cores without."),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory of one worker, such as `4GB`; its share of the machine's without. A run that "
+        "needs more is refused."
+    ),
+]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
 RetryQuarantined = Annotated[
     bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsalt.errors import FormatError, GridError, ReadError
-from deepsalt.types import Acquisition, Report
-from flows.compute import computing
+from deepsalt.types import Acquisition, ModelRef, Report
+from flows.compute import computing, threads_per_worker
 from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
 from flows.progress import Progress, Silent, chunk_bar
-from flows.selection import Scene, find_scenes
+from flows.selection import Found, Scene, find_scenes
 from flows.stores import open_store, period_of, refuse_other_grid
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def run(
     Raises
     ------
     UsageError
-        The search finds nothing that can be used.
+        The search finds nothing that can be used, or a worker has too little memory.
     StoreError
         The store cannot be written, or is of another grid or model.
     """
@@ -303,15 +303,19 @@ def run(
     found = find_scenes(config.selection)
     layout = period_of(config.mosaic.datetime).layout
     ref = model_ref(config.scene.model)
+    _refuse_too_large(found, config, ref)
     store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
     shown.start("scenes", len(found.scenes))
     results = [
         SceneResult(scene=name, status="quarantined", reason=reason)
         for name, reason in found.refused.items()
     ]
-    for scene in found.scenes:
-        results.append(_attempt(scene, store, config, process))
-        shown.advance("scenes")
+    barred = {} if config.retry_quarantined else store.quarantined()
+    with computing(config.scene.compute):  # opened once, not for each scene
+        for scene in found.scenes:
+            reason = barred.get(scene.acquisition.key)
+            results.append(_attempt(scene, store, config, process, reason))
+            shown.advance("scenes")
     done = tuple(each.product for each in results if each.product)
     if not done:
         return RunResult(tuple(results), None)
@@ -319,13 +323,26 @@ def run(
     return RunResult(tuple(results), build(str(config.out), mosaic))
 
 
-def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) -> SceneResult:
-    """Map a scene; when it can never work, quarantine it with the reason."""
+def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
+    """Refuse scenes still to map that do not fit a worker, before the first is mapped."""
+    from deepsalt.products import complete_names, product_name
+    from flows.memory import refuse_too_large, worker_memory
+
+    there = complete_names(config.out / "scenes")
+    todo = (each for each in found.acquisitions if product_name(each, ref) not in there)
+    compute = config.scene.compute
+    refuse_too_large(worker_memory(todo, threads_per_worker(compute)), compute)
+
+
+def _attempt(
+    scene: Scene, store: "Store", config: RunConfig, process: Process, barred: str | None
+) -> SceneResult:
+    """Map a scene unless it is barred; when it can never work, quarantine it with the reason."""
     if withdrawn := _withdrawn(store, scene.acquisition):
         return withdrawn
     key = scene.acquisition.key
-    if not config.retry_quarantined and (reason := store.why_quarantined(key)) is not None:
-        return SceneResult(scene=key, status="quarantined", reason=reason)
+    if barred is not None:
+        return SceneResult(scene=key, status="quarantined", reason=barred)
     try:
         store.grid.tiles_over(scene.acquisition.grid)  # refused here, or the mosaic would fail
         result = process(scene.item, str(config.out), config.scene)

@@ -5,24 +5,18 @@ from dataclasses import dataclass, field
 from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
-from deepsalt.products import is_complete, product_name
+from deepsalt.products import complete_names, product_name
 from deepsalt.types import Acquisition, PixelGrid
 from flows.compute import threads_per_worker
 from flows.config import RunConfig
+from flows.memory import refuse_too_large, worker_memory
 from flows.selection import find_scenes
 from flows.stores import grid_of, period_of
 
-_PROCESS_BYTES = 500_000_000
-"""A worker with torch, dask, GDAL and the model loaded, before any chunk (measured, Linux)."""
-_CHUNK_COPIES = 14.0
-"""Chunk-sized arrays alive per thread: the window as read with its pixel mask, its bands stacked by
-stackstac, chunks that wait for their masks, working batches. Measured by `make bench`: 1.35 GB at
-the peak of a scene of 1200 x 1200 on two threads with 256 x 256 blocks."""
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
 _TILE_S = 1.5
 """Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
-_DEFAULT_BLOCK = (256, 256)
 _PRODUCT_BYTES_PER_PIXEL = 9
 """Of 14 bytes per pixel (three float32 and one uint16 layer), what zstd leaves on real scenes."""
 _MOSAIC_BYTES_PER_PIXEL = 12
@@ -86,24 +80,22 @@ def make_plan(config: RunConfig) -> Plan:
     Raises
     ------
     UsageError
-        The search finds no scene that can be used.
+        The search finds no scene that can be used, or a worker would need more memory than it has.
     InputError
         A grid, model or store that does not fit.
     """
     found = find_scenes(config.selection)
     grid = grid_of(config.mosaic.grid, config.out)
     ref = model_ref(config.scene.model)
-    over, torn = _tiles_over(grid, [scene.acquisition for scene in found.scenes])
-    acquisitions = list(over)
-    scenes = config.out / "scenes"
-    todo = [
-        each for each in acquisitions if not is_complete(scenes / f"{product_name(each, ref)}.zarr")
-    ]
-    tiles = {tile for found_over in over.values() for tile in found_over}
+    acquisitions, tiles, torn = _tiles_over(grid, found.acquisitions)
+    there = complete_names(config.out / "scenes")
+    todo = [each for each in acquisitions if product_name(each, ref) not in there]
     extent = grid.extent_grid(Extent.of(tiles))
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
+    memory = worker_memory(todo, threads)
+    refuse_too_large(memory, compute)
     return Plan(
         scenes=len(acquisitions),
         present=len(acquisitions) - len(todo),
@@ -118,7 +110,7 @@ def make_plan(config: RunConfig) -> Plan:
         period=period_of(config.mosaic.datetime).id,
         workers=workers,
         threads=threads,
-        worker_memory_bytes=_worker_memory(acquisitions, threads),
+        worker_memory_bytes=memory,
         seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **torn},
@@ -127,18 +119,20 @@ def make_plan(config: RunConfig) -> Plan:
 
 def _tiles_over(
     grid: MosaicGrid, acquisitions: list[Acquisition]
-) -> tuple[dict[Acquisition, list[Tile]], dict[str, str]]:
-    """Return the tiles of each scene that the grid can hold, and why it cannot hold the others."""
-    over: dict[Acquisition, list[Tile]] = {}
+) -> tuple[list[Acquisition], set[Tile], dict[str, str]]:
+    """Return the scenes that the grid can hold, their tiles, and why it cannot hold the others."""
+    held: list[Acquisition] = []
+    tiles: set[Tile] = set()
     torn: dict[str, str] = {}
     for each in acquisitions:
         try:
-            over[each] = grid.tiles_over(each.grid)
+            tiles.update(grid.tiles_over(each.grid))
+            held.append(each)
         except GridError as error:
             torn[each.scene_id] = str(error)
-    if not over:
+    if not held:
         raise GridError(next(iter(torn.values())))
-    return over, torn
+    return held, tiles, torn
 
 
 def _read_bytes(acquisition: Acquisition) -> int:
@@ -148,19 +142,6 @@ def _read_bytes(acquisition: Acquisition) -> int:
     # The catalogue gives no sizes: int16 cubes shrink to about 60 % under deflate.
     grid = acquisition.grid
     return int(grid.height * grid.width * len(acquisition.bands) * 2 * 0.6)
-
-
-def _worker_memory(acquisitions: list[Acquisition], threads: int) -> int:
-    chunks = (_chunk_bytes(each) for each in acquisitions)
-    layers = max(14 * each.grid.height * each.grid.width for each in acquisitions)
-    return int(_PROCESS_BYTES + _CHUNK_COPIES * threads * max(chunks) + 2 * layers)
-
-
-def _chunk_bytes(acquisition: Acquisition) -> int:
-    rows, columns = acquisition.block_shape or _DEFAULT_BLOCK
-    item_bytes = 4 if acquisition.dtype == "float32" else 2
-    rows, columns = min(rows, acquisition.grid.height), min(columns, acquisition.grid.width)
-    return rows * columns * len(acquisition.bands) * item_bytes
 
 
 def _cell_shape(extent: PixelGrid) -> str:

@@ -1,6 +1,6 @@
 """From a selection to the scenes that take part: search, parse, newest version of each."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,21 @@ from flows.config import Selection
 if TYPE_CHECKING:
     import pystac
 
+    from catalog.search import Query
+
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene that was found: its Item as plain JSON and what we made of it."""
+    """A scene that was found."""
 
-    item: dict[str, Any]
     acquisition: Acquisition
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """Its Item as plain JSON, made anew: ten thousand of them would fill the memory."""
+        from catalog.items import to_item
+
+        return to_item(self.acquisition).to_dict()
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,11 @@ class Found:
 
     scenes: tuple[Scene, ...]
     refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def acquisitions(self) -> list[Acquisition]:
+        """The scenes without their Items."""
+        return [scene.acquisition for scene in self.scenes]
 
 
 def find_items(selection: Selection) -> "list[pystac.Item]":
@@ -38,9 +51,15 @@ def find_items(selection: Selection) -> "list[pystac.Item]":
     RunError
         A STAC API that does not answer.
     """
-    from catalog.search import Query, read_area, search
+    from catalog.search import search
 
-    query = Query(
+    return search(selection.catalogue, _query(selection))
+
+
+def _query(selection: Selection) -> "Query":
+    from catalog.search import Query, read_area
+
+    return Query(
         collections=selection.collections,
         bbox=selection.bbox,
         area=read_area(selection.area) if selection.area else None,
@@ -49,7 +68,6 @@ def find_items(selection: Selection) -> "list[pystac.Item]":
         max_quality=selection.max_quality,
         limit=selection.limit,
     )
-    return search(selection.catalogue, query)
 
 
 def find_scenes(selection: Selection) -> Found:
@@ -62,24 +80,49 @@ def find_scenes(selection: Selection) -> Found:
     RunError
         A STAC API that does not answer.
     """
-    from catalog.items import parse_item
+    from catalog.search import select
 
-    newest: dict[tuple[str, str], Scene] = {}
+    newest: dict[tuple[str, str], Acquisition] = {}
     refused: dict[str, str] = {}
-    for item in find_items(selection):
-        try:
-            acquisition = parse_item(item)
-        except DeepsaltError as error:
-            refused[item.id] = str(error)
+    for found in select(selection.catalogue, _query(selection), _Parser()):
+        if isinstance(found, _Refused):
+            refused[found.id] = found.reason
             continue
-        identity = (acquisition.collection, acquisition.acquisition_id)
-        known = newest.get(identity)
-        if known is None or known.acquisition.version < acquisition.version:
-            newest[identity] = Scene(item.to_dict(), acquisition)
+        identity = (found.collection, found.acquisition_id)
+        if identity not in newest or newest[identity].version < found.version:
+            newest[identity] = found
     if not newest:
         raise UsageError(_nothing(selection, refused))
-    scenes = sorted(newest.values(), key=lambda scene: scene.acquisition.key)
-    return Found(tuple(scenes), refused)
+    ordered = sorted(newest.values(), key=lambda acquisition: acquisition.key)
+    return Found(tuple(Scene(each) for each in ordered), refused)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    id: str
+    reason: str
+
+
+class _Parser:
+    """Documents of Items to acquisitions, which share what is equal among them.
+
+    Scenes of one sensor mostly have equal bands and scales, which are nine tenths of what a scene
+    takes in memory.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[Any, Any] = {}
+
+    def __call__(self, document: dict[str, Any]) -> Acquisition | _Refused:
+        from catalog.items import parse_item
+
+        try:
+            found = parse_item(document)
+        except DeepsaltError as error:
+            return _Refused(str(document.get("id")), str(error))
+        tables = (found.bands, found.gain, found.offset)
+        bands, gain, offset = self._shared.setdefault(tables, tables)
+        return replace(found, bands=bands, gain=gain, offset=offset)
 
 
 def _nothing(selection: Selection, refused: dict[str, str]) -> str:

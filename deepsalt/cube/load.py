@@ -46,7 +46,7 @@ def open_scene(acquisition: Acquisition) -> xr.Dataset:
     ReadError
         When computed, or when the header is needed: the file is truncated or has vanished.
     """
-    block = acquisition.block_shape or _file_block(acquisition)
+    block = acquisition.block_shape or file_block(acquisition)
     numbers = _stack(acquisition, block)
     y, x = pixel_centers(acquisition.grid)
     bands = acquisition.bands
@@ -90,7 +90,14 @@ def _attrs(acquisition: Acquisition) -> dict[str, str]:
     return attrs | ({"start": acquisition.start.isoformat()} if acquisition.start else {})
 
 
-def _file_block(acquisition: Acquisition) -> tuple[int, int]:
+def file_block(acquisition: Acquisition) -> tuple[int, int]:
+    """Return rows and columns of a file block, from the file's header.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be opened.
+    """
     reader = open_reader(acquisition)
     try:
         return reader.block_shape
@@ -130,6 +137,10 @@ def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
         errors_as_nodata=(),
         reader=partial(_BandReader, acquisition),
     )
+    # stackstac makes the table of readers a task of its own, which all chunks wait for. A root in
+    # common makes dask's order read every chunk of the scene before it works on the first.
+    for layer in stack.data.dask.layers.values():
+        layer.annotations = None
     # An empty chunk comes as one value shown many times; the layers above want real memory.
     numbers: da.Array = da.map_blocks(
         np.ascontiguousarray, stack.data[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)

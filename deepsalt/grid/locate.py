@@ -24,6 +24,10 @@ _TEAR = 100.0
 distortion within one scene."""
 
 
+SPARSE_PX = 16
+"""Pixels between points of an edge where its course needs to be known roughly."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where the pixels of a target window lie in a scene.
@@ -107,13 +111,17 @@ def _within(index: NDArray[np.float64], size: int) -> NDArray[np.int32]:
 
 
 @lru_cache(maxsize=64)
-def outline(grid: PixelGrid, crs: str) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def outline(
+    grid: PixelGrid, crs: str, every_px: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return a grid's outer edge in another CRS, pixel by pixel, and the longest step between.
 
     The image of a grid is bounded by the image of its edge, and a step along the edge stays within
-    one step of its ends: widened by that margin the points enclose every pixel.
+    one step of its ends: widened by that margin the points enclose every pixel. With `every_px`
+    corners and each so manieth pixel are taken.
     """
-    columns, rows = np.arange(grid.width + 1.0), np.arange(grid.height + 1.0)
+    columns = np.r_[np.arange(0.0, grid.width, every_px), grid.width]
+    rows = np.r_[np.arange(0.0, grid.height, every_px), grid.height]
     column = np.r_[columns, np.full_like(rows, grid.width), columns[::-1], np.zeros_like(rows)]
     row = np.r_[np.zeros_like(columns), rows, np.full_like(columns, grid.height), rows[::-1]]
     x, y = _points(grid, crs, column, row)
@@ -130,8 +138,8 @@ def interior(
     grid: PixelGrid, crs: str, *, step_m: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points inside a grid, in another CRS, at most `step_m` apart."""
-    x, y, margin = outline(grid, crs)
-    step = max(1, int(step_m / margin))
+    pixel_m = outline(grid, crs, SPARSE_PX)[2] / SPARSE_PX
+    step = max(1, int(step_m / pixel_m))
     columns = np.unique(np.r_[np.arange(0, grid.width, step), grid.width])
     rows = np.unique(np.r_[np.arange(0, grid.height, step), grid.height])
     column, row = np.meshgrid(columns.astype(float), rows.astype(float))

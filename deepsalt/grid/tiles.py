@@ -7,7 +7,7 @@ so a tile keeps its name when the mosaic grows.
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import GridError
 from deepsalt.grid.crs import projected_crs
-from deepsalt.grid.locate import interior, outline
+from deepsalt.grid.locate import SPARSE_PX, interior, outline
 from deepsalt.types import PixelGrid
 
 DEFAULT_CRS = "EPSG:6933"
@@ -195,20 +195,37 @@ class MosaicGrid:
         GridError
             The scene reaches beyond where this grid's CRS is defined.
         """
-        x, y, margin = outline(grid, self.crs)
-        inner_x, inner_y = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
-        found = set(self._tiles_at(inner_x, inner_y))
-        for dx in (-margin, margin):
-            for dy in (-margin, margin):
-                found.update(self._tiles_at(x + dx, y + dy))
+        # PROJ moves every pixel of the edge only where a sparse edge does not settle the answer.
+        found, certain = self._tiles_along(grid, SPARSE_PX, slack=2.0)
+        if not certain:
+            found, _ = self._tiles_along(grid, 1, slack=1.0)
         return sorted(found)
 
-    def _tiles_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Iterable[Tile]:
+    def _tiles_along(
+        self, grid: PixelGrid, every_px: int, *, slack: float
+    ) -> tuple[set[Tile], bool]:
+        """Return tiles within `slack` steps of a grid, and whether its own points touch them all.
+
+        They then are the tiles for any finer edge, whose points lie in between.
+        """
+        x, y, step = outline(grid, self.crs, every_px)
+        margin = slack * step
+        inner = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
+        touched = self._tiles_at(*inner) | self._tiles_at(x, y)
+        found = set(touched)
+        for dx in (-margin, margin):
+            for dy in (-margin, margin):
+                found |= self._tiles_at(x + dx, y + dy)
+        return found, found == touched
+
+    def _tiles_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> set[Tile]:
         size = self.tile_px * self.resolution_m
         ix = np.floor((x - self.anchor[0]) / size).astype(int)
         iy = np.floor((self.anchor[1] - y) / size).astype(int)
-        pairs = np.unique(np.stack([ix, iy], axis=1), axis=0)
-        return (Tile(int(column), int(row)) for column, row in pairs)
+        # Points follow an edge, so most lie in the tile of the one before.
+        moved = np.r_[True, (np.diff(ix) != 0) | (np.diff(iy) != 0)]
+        pairs = zip(ix[moved].tolist(), iy[moved].tolist(), strict=True)
+        return {Tile(column, row) for column, row in pairs}
 
     def tile_grid(self, tile: Tile) -> PixelGrid:
         """Return the pixels of one tile."""

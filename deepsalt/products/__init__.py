@@ -8,6 +8,7 @@ that changes their values, so reprocessing makes another product and the same wo
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
     ProductMarker,
+    complete_names,
     complete_products,
     is_complete,
     newest_versions,
@@ -20,6 +21,7 @@ from deepsalt.products.write import open_product, verify_product, write_product
 __all__ = [
     "ALGORITHM_VERSION",
     "ProductMarker",
+    "complete_names",
     "complete_products",
     "is_complete",
     "newest_versions",

@@ -146,10 +146,14 @@ def read_marker(path: Path) -> ProductMarker:
         ) from error
 
 
+def complete_names(directory: Path) -> set[str]:
+    """Return the names of all complete products of a folder, which is listed once."""
+    return {path.stem for path in directory.glob("*.zarr") if is_complete(path)}
+
+
 def complete_products(directory: Path) -> list[ProductMarker]:
     """Return the markers of all complete products of a folder, by name."""
-    paths = sorted(directory.glob("*.zarr"))
-    return [read_marker(path) for path in paths if is_complete(path)]
+    return [read_marker(directory / f"{name}.zarr") for name in sorted(complete_names(directory))]
 
 
 def newest_versions(markers: Iterable[ProductMarker]) -> list[ProductMarker]:

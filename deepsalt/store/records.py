@@ -187,11 +187,6 @@ class Store:
         with storing(self._quarantine_path(scene)):
             self._quarantine_path(scene).unlink(missing_ok=True)
 
-    def why_quarantined(self, scene: str) -> str | None:
-        """Return the reason for which a scene is quarantined; None when it is not."""
-        path = self._quarantine_path(scene)
-        return str(read_json(path)["reason"]) if path.exists() else None
-
     def quarantined(self) -> dict[str, str]:
         """Return the reason for each quarantined scene, by scene key."""
         records = sorted((self.records / "quarantine").glob("*.json"))

@@ -59,6 +59,8 @@ def refused(*args: object) -> DeepsaltError:
         (["--model", "no-such-model"], 2, "no-such-model"),
         (["--workers", "1", "--scheduler", "tcp://x"], 2, "exclude each other"),
         (["--area", "no-such-file.geojson"], 2, "no-such-file.geojson"),
+        (["--memory", "plenty"], 2, "memory cannot be 'plenty'"),
+        (["--memory", "300MB"], 2, "GB of memory and has 0.3 GB; give fewer --threads"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

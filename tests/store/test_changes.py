@@ -325,11 +325,3 @@ def test_products_published_meanwhile_are_not_lost(two: tuple[Store, str, str]) 
             compose_tile(task)
         plan.publish()
     assert published(store) == tuple(sorted((a, b, c, d)))
-
-
-def test_the_reason_of_one_quarantined_scene_is_found_by_its_key(store: Store) -> None:
-    store.quarantine(key("a"), "no METADATA.XML")
-    assert (store.why_quarantined(key("a")), store.why_quarantined(key("b"))) == (
-        "no METADATA.XML",
-        None,
-    )
