@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig
+from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig, Scratch
 from flows.options import (
     Area,
     Bbox,
@@ -27,6 +27,8 @@ from flows.options import (
     Resolution,
     RetryQuarantined,
     Scheduler,
+    ScratchFolder,
+    ScratchGb,
     Workers,
     explain,
     selection_of,
@@ -77,6 +79,8 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         model: Model = None,
         workers: Workers = None,
         scheduler: Scheduler = None,
+        scratch: ScratchFolder = None,
+        scratch_gb: ScratchGb = 8.0,
         retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
         as_json: Json = False,
@@ -96,7 +100,12 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         config = RunConfig(
             selection=selection,
             out=out.absolute(),
-            scene=SceneConfig(model=model and model.absolute(), grid=grid, compute=compute),
+            scene=SceneConfig(
+                model=model and model.absolute(),
+                grid=grid,
+                compute=compute,
+                scratch=Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb),
+            ),
             mosaic=MosaicConfig(grid=grid, datetime=datetime, compute=compute),
             retry_quarantined=retry_quarantined,
         )
@@ -167,6 +176,8 @@ def scene(
     resolution: Resolution = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    scratch: ScratchFolder = None,
+    scratch_gb: ScratchGb = 8.0,
     scale: Annotated[
         float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
     ] = None,
@@ -185,6 +196,7 @@ def scene(
         model=model and model.absolute(),
         grid=grid_of(crs, resolution),
         compute=compute_of(workers, scheduler),
+        scratch=Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb),
     )
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:

@@ -16,12 +16,15 @@ from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.types import Acquisition, Report
 from flows.compute import computing
 from flows.config import MosaicConfig, RunConfig, SceneConfig
+from flows.fetching import fetching
 from flows.progress import Progress, Silent, chunk_bar
 from flows.selection import Scene, find_scenes
 from flows.stores import open_store, period_of, refuse_other_grid
 
 if TYPE_CHECKING:
+    from deepsalt.fetch import Fetcher
     from deepsalt.store import Store
+    from deepsalt.types import ModelRef
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,11 @@ Build = Callable[[str, MosaicConfig], MosaicResult]
 
 
 def process_scene(
-    item: dict[str, Any], out: str, config: SceneConfig, progress: Progress | None = None
+    item: dict[str, Any],
+    out: str,
+    config: SceneConfig,
+    progress: Progress | None = None,
+    fetcher: "Fetcher | None" = None,
 ) -> SceneResult:
     """Stage 1: map one scene on its own grid into the store; at once when that was done before.
 
@@ -115,6 +122,8 @@ def process_scene(
         Model, and what computes.
     progress
         Told about chunks when they are computed in this process.
+    fetcher
+        Brings the files of a remote scene here; one of its own without it.
 
     Raises
     ------
@@ -140,8 +149,12 @@ def process_scene(
     path = store.scenes / f"{name}.zarr"
     status = "present" if is_complete(path) else "written"
     if status == "written":
-        with computing(config.compute):
-            layers = predict_cube(mark_valid(open_scene(acquisition)), ref)
+        with (
+            fetching(config, fetcher) as files,
+            files.local(acquisition) as here,
+            computing(config.compute),
+        ):
+            layers = predict_cube(mark_valid(open_scene(here)), ref)
             with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
                 write_product(
                     layers,
@@ -249,7 +262,6 @@ def run(
     from deepsalt.model.load import model_ref
 
     shown = progress or Silent()
-    process = process or partial(process_scene, progress=shown)
     build = build or partial(build_mosaic, progress=shown)
     found = find_scenes(config.selection)
     layout = period_of(config.mosaic.datetime).layout
@@ -260,14 +272,32 @@ def run(
         SceneResult(scene=name, status="quarantined", reason=reason)
         for name, reason in found.refused.items()
     ]
-    for scene in found.scenes:
-        results.append(_attempt(scene, store, config, process))
-        shown.advance("scenes")
+    with fetching(config.scene) as fetcher:
+        fetcher.expect(_to_read(found.scenes, store, config, ref))
+        process = process or partial(process_scene, progress=shown, fetcher=fetcher)
+        for scene in found.scenes:
+            results.append(_attempt(scene, store, config, process))
+            shown.advance("scenes")
     done = tuple(each.product for each in results if each.product)
     if not done:
         return RunResult(tuple(results), None)
     mosaic = config.mosaic.model_copy(update={"products": done})
     return RunResult(tuple(results), build(str(config.out), mosaic))
+
+
+def _to_read(
+    scenes: tuple[Scene, ...], store: "Store", config: RunConfig, ref: "ModelRef"
+) -> list[Acquisition]:
+    """Return the scenes whose pixels a run will read, in its order."""
+    from deepsalt.products import is_complete, product_name
+
+    left_out = set() if config.retry_quarantined else set(store.quarantined())
+    return [
+        scene.acquisition
+        for scene in scenes
+        if scene.acquisition.key not in left_out
+        and not is_complete(store.scenes / f"{product_name(scene.acquisition, ref)}.zarr")
+    ]
 
 
 def _attempt(scene: Scene, store: "Store", config: RunConfig, process: Process) -> SceneResult:
