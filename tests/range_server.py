@@ -64,10 +64,14 @@ class Served:
         Address of its root.
     asked
         Path and range of each request so far.
+    open_now, open_most
+        Requests that are being answered, and the most there were at a time.
     """
 
     url: str
     asked: list[str] = field(default_factory=list)
+    open_now: int = 0
+    open_most: int = 0
 
 
 class Ranges(BaseHTTPRequestHandler):
@@ -85,10 +89,19 @@ class Ranges(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        served = self.served
         with self.counting:
-            number = len(self.served.asked)
-            self.served.asked.append(f"{self.path} {self.headers.get('Range', '')}".rstrip())
-        fault = self.faults(number, self.path)
+            number = len(served.asked)
+            served.asked.append(f"{self.path} {self.headers.get('Range', '')}".rstrip())
+            served.open_now += 1
+            served.open_most = max(served.open_most, served.open_now)
+        try:
+            self._answer(self.faults(number, self.path))
+        finally:
+            with self.counting:
+                served.open_now -= 1
+
+    def _answer(self, fault: Fault) -> None:
         time.sleep(self.latency_s + fault.silent_s)
         path = self.root / self.path.split("?")[0].lstrip("/")
         body = path.read_bytes() if path.is_file() else b""

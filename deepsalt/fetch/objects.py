@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepsalt.access import open_object, without_secrets
-from deepsalt.errors import AwayError, ReadError
+from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
 from deepsalt.store.files import storing
 from deepsalt.types import Asset
@@ -114,7 +114,7 @@ class Session:
         ReadError
             The object is gone, refused or not what the catalogue says.
         AwayError
-            The server did not answer well in time, or the object changed meanwhile.
+            The server did not answer well in time, or the object kept changing.
         StoreError
             The file cannot be written.
         """
@@ -147,7 +147,7 @@ class Session:
                             _write(target, start, data)
                         start += len(data)
                 if start < end:
-                    raise _CutShortError(f"only {start - begin} of {end - begin} bytes came")
+                    raise _UnfitError(f"only {start - begin} of {end - begin} bytes came")
             except _transient() as error:
                 failures = 0 if start - begin >= STEP_BYTES else failures + 1
                 await self._temper.bear(remote.asset.href, error, failures)
@@ -156,9 +156,7 @@ class Session:
         wanted = (start, end) if remote.ranges else None
         found = await self._get(remote.store, remote.name, wanted)
         if (found.meta["size"], found.meta["e_tag"]) != (remote.size_bytes, remote.e_tag):
-            raise AwayError(
-                f"{without_secrets(remote.asset.href)} changed while it was fetched; run again"
-            )
+            raise _UnfitError("the file changes while it is fetched")
         skip = 0 if remote.ranges else start  # without ranges what is there already comes again
         stream = found.stream(min_chunk_size=STEP_BYTES)
         while True:
@@ -211,8 +209,8 @@ def _write(target: Path, start: int, data: bytes) -> None:
         file.write(data)
 
 
-class _CutShortError(Exception):
-    """An answer that ended before its end."""
+class _UnfitError(Exception):
+    """An answer that ended too early or does not belong to those before it."""
 
 
 class _RangesRefusedError(Exception):
@@ -223,7 +221,7 @@ def _transient() -> tuple[type[BaseException], ...]:
     """Return what `Temper.bear` judges: every error of the network, and none of our own."""
     from obstore.exceptions import BaseError
 
-    return (BaseError, FileNotFoundError, TimeoutError, _CutShortError, _RangesRefusedError)
+    return (BaseError, FileNotFoundError, TimeoutError, _UnfitError, _RangesRefusedError)
 
 
 def _fits(path: Path, checksum: str | None) -> bool:
