@@ -92,7 +92,7 @@ def test_what_can_pass_is_tried_again(
 def test_a_wrong_size_is_never_a_file(root: Path, tmp_path: Path, total: int) -> None:
     with (
         file_server(root, faults=once(0, Fault(total=total))) as server,
-        pytest.raises(ReadError, match="changes while it is fetched|HTTP status 416"),
+        pytest.raises(ReadError, match=r"changes while it is fetched|HTTP status 416"),
     ):
         fetch(f"{server.url}/{NAME}", tmp_path / "out")
 
