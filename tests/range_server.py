@@ -104,17 +104,21 @@ class Ranges(BaseHTTPRequestHandler):
     def _answer(self, fault: Fault) -> None:
         time.sleep(self.latency_s + fault.silent_s)
         path = self.root / self.path.split("?")[0].lstrip("/")
-        body = path.read_bytes() if path.is_file() else b""
         wanted = "" if fault.whole else self.headers.get("Range", "")
         first, _, last = wanted.removeprefix("bytes=").partition("-")
-        part = body[int(first or 0) : int(last) + 1 if last else None]
+        size, part = 0, b""
+        if path.is_file():
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(int(first or 0))
+                part = file.read(int(last) + 1 - int(first or 0) if last else -1)
         status = fault.status or ((206 if wanted else 200) if path.is_file() else 404)
         if fault.status:
             part = b"no"
         self.send_response(status)
         if status == 206:
             end = int(first or 0) + len(part) - 1
-            total = len(body) if fault.total is None else fault.total
+            total = size if fault.total is None else fault.total
             self.send_header("Content-Range", f"bytes {first or 0}-{end}/{total}")
         for name, value in fault.headers.items():
             self.send_header(name, value)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import ObjectStore
 
-CONNECTIONS = 8
+CONNECTIONS = 10
 """Ranges of a scene on their way at a time."""
 
 PART_BYTES = 8 * 2**20
