@@ -45,10 +45,13 @@ def open_object(href: str) -> "tuple[ObjectStore, str]":
 
     parts = urlsplit(href)
     scheme = parts.scheme.lower()
-    client: ClientConfig = {"connect_timeout": _CONNECT_TIMEOUT, "timeout": _NO_TIMEOUT}
+    client: ClientConfig = {
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "timeout": _NO_TIMEOUT,
+        "allow_http": True,  # matters where the URL, or an endpoint of the environment, says http
+    }
     try:
         if scheme in _WEB:
-            client["allow_http"] = scheme == "http"
             # The whole URL is the store: signature and escapes stay as they were given.
             return HTTPStore(href, client_options=client, retry_config={"max_retries": 0}), ""
         bucket = f"{_CLOUDS[scheme]}://{parts.netloc}"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -64,12 +65,15 @@ class Served:
         Address of its root.
     asked
         Path and range of each request so far.
+    signed
+        Authorization header of each request that had one.
     open_now, open_most
         Requests that are being answered, and the most there were at a time.
     """
 
     url: str
     asked: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
     open_now: int = 0
     open_most: int = 0
 
@@ -93,6 +97,7 @@ class Ranges(BaseHTTPRequestHandler):
         with self.counting:
             number = len(served.asked)
             served.asked.append(f"{self.path} {self.headers.get('Range', '')}".rstrip())
+            served.signed += self.headers.get_all("Authorization", [])
             served.open_now += 1
             served.open_most = max(served.open_most, served.open_now)
         try:
@@ -106,8 +111,9 @@ class Ranges(BaseHTTPRequestHandler):
         path = self.root / self.path.split("?")[0].lstrip("/")
         wanted = "" if fault.whole else self.headers.get("Range", "")
         first, _, last = wanted.removeprefix("bytes=").partition("-")
-        size, part = 0, b""
+        size, part, changed_s = 0, b"", 0.0
         if path.is_file():
+            changed_s = path.stat().st_mtime
             with path.open("rb") as file:
                 size = file.seek(0, 2)
                 file.seek(int(first or 0))
@@ -120,7 +126,12 @@ class Ranges(BaseHTTPRequestHandler):
             end = int(first or 0) + len(part) - 1
             total = size if fault.total is None else fault.total
             self.send_header("Content-Range", f"bytes {first or 0}-{end}/{total}")
-        for name, value in fault.headers.items():
+        sent = {
+            "ETag": f'"{changed_s}-{size}"',
+            "Last-Modified": formatdate(changed_s, usegmt=True),
+            **fault.headers,
+        }
+        for name, value in sent.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(part) + fault.longer))
         self.send_header("Accept-Ranges", "bytes")

@@ -244,6 +244,42 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_store(
         fetch(f"{server.url}/small.TIF", tmp_path / "missing" / "out")
 
 
+def test_a_file_that_is_replaced_meanwhile_is_never_mixed(root: Path, tmp_path: Path) -> None:
+    def faults(number: int, path: str) -> Fault:
+        return Fault(headers={"ETag": '"another"'}) if number >= 3 else SOUND
+
+    with (
+        file_server(root, faults=faults) as server,
+        pytest.raises(AwayError, match="changes while it is fetched"),
+    ):
+        fetch(f"{server.url}/{NAME}", tmp_path / "out")
+
+
+def test_buckets_are_opened_with_the_credentials_of_the_environment(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "bucket").mkdir()
+    with file_server(root) as server:
+        for name, value in {
+            "AWS_ENDPOINT_URL": server.url,
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "KEYID",
+            "AWS_SECRET_ACCESS_KEY": "open-sesame",
+        }.items():
+            monkeypatch.setenv(name, value)
+        asset = Asset("image", "s3://bucket/small.TIF")
+        (root / "bucket" / "small.TIF").write_bytes(BODY[:1000])
+
+        async def work() -> None:
+            session = Session(HASTY)
+            await session.download(await session.describe(asset), tmp_path / "out")
+
+        asyncio.run(work())
+    assert (tmp_path / "out").read_bytes() == BODY[:1000]
+    assert all("Credential=KEYID/" in header for header in server.signed)
+    assert len(server.signed) == len(server.asked) == 2
+
+
 def test_what_is_no_url_of_a_server_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="cannot be opened as an object"):
         fetch("ftp://host/file.TIF", tmp_path / "out")
