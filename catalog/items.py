@@ -127,6 +127,8 @@ def _text(moment: datetime) -> str:
 def _asset(asset: Asset, image_of: Acquisition | None) -> pystac.Asset:
     suffix = PurePosixPath(asset.href.partition("?")[0]).suffix.lower()
     extra: dict[str, Any] = {} if asset.size_bytes is None else {"file:size": asset.size_bytes}
+    if asset.checksum is not None:
+        extra["file:checksum"] = asset.checksum
     role = "metadata" if asset.name == "metadata" else "quality"
     if image_of is not None:
         role = "data"

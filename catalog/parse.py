@@ -209,7 +209,7 @@ def _assets(item: ItemFields) -> tuple[Asset, ...]:
         if size is not None and size < 0:
             raise asset.wrong("file:size", "a size in bytes")
         href = absolute_href(asset.values.get("href"), item.base, asset.where)
-        assets.append(Asset(name, href, size))
+        assets.append(Asset(name, href, size, asset.text("file:checksum")))
     return tuple(assets)
 
 

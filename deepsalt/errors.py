@@ -14,6 +14,7 @@
         │   ├── StoreMissingError     exit 2: there is no store where one was named
         │   └── StoreMismatchError    exit 2: the store exists with another grid, model or periods
         └── ReadError             pixels that cannot be read: truncated, vanished
+            └── AwayError             a server that is away or ill; may pass by itself
 
 Each message is one sentence that names the file, scene or band, says what was found and what to do.
 """
@@ -73,3 +74,7 @@ class StoreMismatchError(StoreError):
 
 class ReadError(RunError):
     """Pixels that cannot be read although the product's metadata could."""
+
+
+class AwayError(ReadError):
+    """A server that did not answer well for as long as we wait; another time it may."""

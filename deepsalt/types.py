@@ -139,11 +139,14 @@ class Asset:
         Absolute path or URL.
     size_bytes
         Size of the file, bytes; None when the catalogue does not say.
+    checksum
+        Multihash of the file, hexadecimal; None when the catalogue does not say.
     """
 
     name: str
     href: str
     size_bytes: int | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

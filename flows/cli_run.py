@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig
+from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig, Scratch
 from flows.options import (
     Area,
     Bbox,
@@ -28,6 +28,8 @@ from flows.options import (
     Resolution,
     RetryQuarantined,
     Scheduler,
+    ScratchFolder,
+    ScratchGb,
     Threads,
     Workers,
     explain,
@@ -78,6 +80,8 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         threads: Threads = None,
         memory: Memory = None,
         scheduler: Scheduler = None,
+        scratch: ScratchFolder = None,
+        scratch_gb: ScratchGb = 8.0,
         retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
         as_json: Json = False,
@@ -97,7 +101,12 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         config = RunConfig(
             selection=selection,
             out=out.absolute(),
-            scene=SceneConfig(model=model and model.absolute(), grid=grid, compute=compute),
+            scene=SceneConfig(
+                model=model and model.absolute(),
+                grid=grid,
+                compute=compute,
+                scratch=Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb),
+            ),
             mosaic=MosaicConfig(grid=grid, datetime=datetime, compute=compute),
             retry_quarantined=retry_quarantined,
         )
@@ -179,6 +188,8 @@ def scene(
     resolution: Resolution = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    scratch: ScratchFolder = None,
+    scratch_gb: ScratchGb = 8.0,
     scale: Annotated[
         float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
     ] = None,
@@ -197,6 +208,7 @@ def scene(
         model=model and model.absolute(),
         grid=grid_of(crs, resolution),
         compute=compute_of(workers, scheduler),
+        scratch=Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb),
     )
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:

@@ -50,12 +50,24 @@ class Grid(_Closed):
     resolution_m: float | None = Field(None, gt=0, description="cell size, metres")
 
 
+class Scratch(_Closed):
+    """Where the files of remote scenes lie while they are worked on."""
+
+    folder: Path | None = Field(
+        None, description="scratch folder; none means the system's for temporary files"
+    )
+    limit_gb: float = Field(
+        8.0, ge=0, description="bytes at most, GB; 0 reads remote scenes by windows instead"
+    )
+
+
 class SceneConfig(_Closed):
     """What shapes one scene product."""
 
     model: Path | None = Field(None, description="model folder; none means the shipped model")
     grid: Grid = Grid()
     compute: Compute = Compute()
+    scratch: Scratch = Scratch()
 
 
 class MosaicConfig(_Closed):

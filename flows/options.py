@@ -52,6 +52,20 @@ Memory = Annotated[
     ),
 ]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
+ScratchFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--scratch",
+        help="Folder for files of remote scenes while they are read; the system's temporary folder "
+        "without it. With --scheduler: a folder that all workers share.",
+    ),
+]
+ScratchGb = Annotated[
+    float,
+    typer.Option(
+        "--scratch-gb", min=0, help="Size of the scratch space, GB; 0 reads by windows instead."
+    ),
+]
 RetryQuarantined = Annotated[
     bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")
 ]

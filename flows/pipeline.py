@@ -5,7 +5,7 @@ so that the command (directly) and the Prefect flows (one flow run per scene and
 same work in the same order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,11 +16,13 @@ from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.types import Acquisition, ModelRef, Report
 from flows.compute import computing, threads_per_worker
 from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
+from flows.fetching import fetching
 from flows.progress import Progress, Silent, chunk_bar
 from flows.selection import Found, Scene, find_scenes
 from flows.stores import open_store, period_of, refuse_other_grid
 
 if TYPE_CHECKING:
+    from deepsalt.fetch import Fetcher
     from deepsalt.mosaic import PeriodSets
     from deepsalt.store import Store
 
@@ -106,7 +108,11 @@ Build = Callable[[str, MosaicConfig], MosaicResult]
 
 
 def process_scene(
-    item: dict[str, Any], out: str, config: SceneConfig, progress: Progress | None = None
+    item: dict[str, Any],
+    out: str,
+    config: SceneConfig,
+    progress: Progress | None = None,
+    fetcher: "Fetcher | None" = None,
 ) -> SceneResult:
     """Stage 1: map one scene on its own grid into the store; at once when that was done before.
 
@@ -120,6 +126,8 @@ def process_scene(
         Model, and what computes.
     progress
         Told about chunks when they are computed in this process.
+    fetcher
+        Brings the files of a remote scene here; one of its own without it.
 
     Raises
     ------
@@ -147,8 +155,12 @@ def process_scene(
     path = store.scenes / f"{name}.zarr"
     status = "present" if is_complete(path) else "written"
     if status == "written":
-        with computing(config.compute):
-            layers = predict_cube(mark_valid(open_scene(acquisition)), ref)
+        with (
+            fetching(config, fetcher) as files,
+            files.local(acquisition) as here,
+            computing(config.compute),
+        ):
+            layers = predict_cube(mark_valid(open_scene(here)), ref)
             with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
                 write_product(
                     layers,
@@ -298,7 +310,6 @@ def run(
     from deepsalt.model.load import model_ref
 
     shown = progress or Silent()
-    process = process or partial(process_scene, progress=shown)
     build = build or partial(build_mosaic, progress=shown)
     found = find_scenes(config.selection)
     layout = period_of(config.mosaic.datetime).layout
@@ -311,7 +322,10 @@ def run(
         for name, reason in found.refused.items()
     ]
     barred = {} if config.retry_quarantined else store.quarantined()
-    with computing(config.scene.compute):  # opened once, not for each scene
+    # Both opened once, not for each scene.
+    with computing(config.scene.compute), fetching(config.scene) as fetcher:
+        fetcher.expect(_to_read(found.scenes, store, ref, barred))
+        process = process or partial(process_scene, progress=shown, fetcher=fetcher)
         for scene in found.scenes:
             reason = barred.get(scene.acquisition.key)
             results.append(_attempt(scene, store, config, process, reason))
@@ -332,6 +346,22 @@ def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
     todo = (each for each in found.acquisitions if product_name(each, ref) not in there)
     compute = config.scene.compute
     refuse_too_large(worker_memory(todo, threads_per_worker(compute)), compute)
+
+
+def _to_read(
+    scenes: Iterable[Scene], store: "Store", ref: ModelRef, barred: Container[str]
+) -> list[Acquisition]:
+    """Return the scenes whose pixels a run will read, in its order."""
+    from deepsalt.products import complete_names, product_name
+
+    there = complete_names(store.scenes)
+    return [
+        scene.acquisition
+        for scene in scenes
+        if scene.acquisition.key not in barred
+        and product_name(scene.acquisition, ref) not in there
+        and _withdrawn(store, scene.acquisition) is None
+    ]
 
 
 def _attempt(

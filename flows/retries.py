@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from deepsalt.errors import InputError, ReadError
+from deepsalt.errors import AwayError, InputError, ReadError
 
 
 def may_pass(task: object, run: object, state: Any) -> bool:
     """Say whether a failed Prefect task is worth another try.
 
-    Bad input and unreadable pixels stay bad; anything else (a full disk, a lost connection) may
+    Bad input and unreadable pixels stay bad; anything else (a full disk, a server that is away) may
     have gone by the next attempt.
     """
     failure = state.result(raise_on_failure=False)
-    return not isinstance(failure, InputError | ReadError)
+    return isinstance(failure, AwayError) or not isinstance(failure, InputError | ReadError)

@@ -17,6 +17,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # Level of each unit; a unit imports lower levels, itself, and the siblings named for it.
 LEVELS = {
     "deepsalt.errors": 0,
+    "deepsalt.access": 1,
     "deepsalt.types": 1,
     "deepsalt.spectral": 2,
     "deepsalt.grid": 2,
@@ -27,6 +28,7 @@ LEVELS = {
     "deepsalt.simulate": 3,
     "deepsalt.cube": 4,
     "deepsalt.store": 4,
+    "deepsalt.fetch": 5,
     "deepsalt.predict": 5,
     "deepsalt.train": 5,
     "deepsalt.products": 5,
@@ -57,6 +59,7 @@ DOORS = {
     "h5py": ("deepsalt.scenes", "deepsalt.simulate"),
     "pyproj": ("deepsalt.grid",),
     "odc": ("deepsalt.grid",),
+    "obstore": ("deepsalt.access", "deepsalt.fetch"),
     "torch": ("deepsalt.model", "deepsalt.train", "deepsalt.predict"),
     "zarr": ("deepsalt.store", "deepsalt.products"),
     "sklearn": ("deepsalt.train",),

@@ -5,7 +5,6 @@ Every error of GDAL becomes one sentence of ours that names the file.
 
 import math
 import os
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from rasterio.io import DatasetReader
 from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
 
+from deepsalt.access import is_remote, without_secrets
 from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.types import Acquisition, PixelGrid
 
@@ -58,16 +58,6 @@ class Header:
     dtype: str
     nodata: float | None
     window_shape: tuple[int, int]
-
-
-def is_remote(href: str) -> bool:
-    """Return whether this is a URL rather than a path."""
-    return "://" in href or href.startswith("/vsi")
-
-
-def without_secrets(text: str) -> str:
-    """Return a text without users and queries of the URLs in it: signed URLs are keys."""
-    return re.sub(r"(?<=://)[^/@\s]*@|\?[^\s'\"]*", "", text)
 
 
 def gdal_env(href: str) -> rasterio.Env:

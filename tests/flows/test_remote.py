@@ -1,20 +1,26 @@
 """A run over a STAC API whose scenes lie on a web server."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from catalog.items import to_item
 from deepsalt.scenes.base import read_acquisition
 from tests.flows.conftest import Scenes, deepsalt
 from tests.flows.test_pipeline import assert_same
-from tests.range_server import serving_files
+from tests.range_server import SOUND, Fault, file_server, serving_files
 from tests.stac_server import serving
 
 
 def remote_items(scenes: Scenes, files: str) -> list[dict[str, object]]:
-    """Return Items of the EnMAP scenes with assets on a server, one of them with a secret."""
+    """Return Items of the scenes with assets on a server, behind signed URLs."""
     items = []
-    for path in (scenes.west, scenes.east):
+    for path in scenes.all:
         document = to_item(read_acquisition(path)).to_dict()
         for asset in document["assets"].values():
             name = Path(asset["href"]).relative_to(path.parent).as_posix()
@@ -23,15 +29,14 @@ def remote_items(scenes: Scenes, files: str) -> list[dict[str, object]]:
     return items
 
 
-def test_a_run_over_a_stac_api_equals_one_over_the_files(scenes: Scenes, tmp_path: Path) -> None:
-    deepsalt("ingest", scenes.west, scenes.east, "--to", tmp_path / "catalogue")
-    local = ("--catalogue", tmp_path / "catalogue", "--out", tmp_path / "local")
-    assert deepsalt("run", *local).exit_code == 0
+def test_a_run_over_a_stac_api_equals_one_over_the_files(
+    scenes: Scenes, mapped: Path, tmp_path: Path
+) -> None:
     with serving_files(scenes.west.parent) as files, serving(remote_items(scenes, files)) as api:
         remote = ("--catalogue", api.url, "--bbox", "83,40,85,42", "--out", tmp_path / "remote")
         result = deepsalt("run", *remote, "--json")
     assert result.exit_code == 0, result.output
-    assert_same(tmp_path / "remote", tmp_path / "local")
+    assert_same(tmp_path / "remote", mapped)
 
 
 def test_secrets_of_signed_urls_are_not_kept(scenes: Scenes, tmp_path: Path) -> None:
@@ -54,3 +59,83 @@ def test_a_server_without_the_files_leaves_the_scenes_for_another_run(
     assert {scene["status"] for scene in outcome["scenes"]} == {"failed"}
     assert all("open-sesame" not in scene["reason"] for scene in outcome["scenes"])
     assert not list((tmp_path / "store" / "records").glob("quarantine/*"))
+
+
+@pytest.mark.slow
+def test_scenes_read_by_windows_end_in_the_same_arrays(
+    scenes: Scenes, mapped: Path, tmp_path: Path
+) -> None:
+    """Without scratch space, where GDAL can: HDF5 is read from files only."""
+    with serving_files(scenes.west.parent) as files:
+        items = remote_items(scenes, files)
+        with serving(items[:2]) as api:
+            windows = ("--catalogue", api.url, "--out", tmp_path / "store", "--scratch-gb", "0")
+            assert deepsalt("run", *windows).exit_code == 0
+        with serving(items) as api:  # what is there is not fetched again
+            rest = ("--catalogue", api.url, "--out", tmp_path / "store")
+            assert deepsalt("run", *rest).exit_code == 0
+    assert_same(tmp_path / "store", mapped)
+
+
+def test_a_scene_larger_than_the_scratch_space_is_left_for_another_run(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    with serving_files(scenes.west.parent) as files, serving(remote_items(scenes, files)) as api:
+        small = ("--out", tmp_path / "store", "--scratch-gb", "0.0001", "--json")
+        result = deepsalt("run", "--catalogue", api.url, *small)
+    outcome = json.loads(result.stdout)
+    assert {scene["status"] for scene in outcome["scenes"]} == {"failed"}
+    assert all("raise --scratch-gb" in scene["reason"] for scene in outcome["scenes"])
+
+
+@pytest.mark.slow
+def test_a_storm_of_the_server_changes_nothing(
+    scenes: Scenes, mapped: Path, tmp_path: Path
+) -> None:
+    def faults(number: int, path: str) -> Fault:
+        # From the first answer on, every third one goes wrong, in one way after the other.
+        ways = (Fault(status=503), Fault(status=500), Fault(cut=300, reset=True), Fault(longer=9))
+        return ways[number // 3 % len(ways)] if number % 3 == 0 else SOUND
+
+    with (
+        file_server(scenes.west.parent, faults=faults) as files,
+        serving(remote_items(scenes, files.url)) as api,
+    ):
+        result = deepsalt("run", "--catalogue", api.url, "--out", tmp_path / "store")
+    assert result.exit_code == 0, result.output
+    assert_same(tmp_path / "store", mapped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_scratch_files_do_not_outlive_a_run_that_is_stopped(
+    scenes: Scenes, mapped: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    scratch = tmp_path / "scratch"
+
+    def faults(request: int, path: str) -> Fault:
+        return Fault(silent_s=600) if scenes.prisma.name in path else SOUND
+
+    with (
+        file_server(scenes.west.parent, faults=faults) as files,
+        serving(remote_items(scenes, files.url)) as api,
+    ):
+        options = ["--catalogue", api.url, "--out", str(tmp_path / "store")]
+        options += ["--scratch", str(scratch)]
+        command = [sys.executable, "-m", "flows", "run", *options]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as run:
+            # In the middle: the scene before is here, the last one does not come.
+            while not any(scenes.prisma.name in asked for asked in files.asked):
+                assert run.poll() is None
+                time.sleep(0.05)
+            run.send_signal(number)
+            run.wait(timeout=60)
+        assert bool(list(scratch.iterdir())) == (number == signal.SIGKILL)
+    with (
+        file_server(scenes.west.parent) as files,
+        serving(remote_items(scenes, files.url)) as api,
+    ):
+        again = ("--catalogue", api.url, "--out", tmp_path / "store", "--scratch", scratch)
+        assert deepsalt("run", *again).exit_code == 0
+    assert not list(scratch.iterdir())
+    assert_same(tmp_path / "store", mapped)

@@ -1,0 +1,165 @@
+"""Which failures of a server may pass, and how long they are borne with."""
+
+import asyncio
+import http.client
+import random
+import re
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from deepsalt.access import without_secrets
+from deepsalt.errors import AwayError, ReadError
+
+_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_PASSING = frozenset({408, 425, 429})  # beside 5xx
+_ASKING_TO_WAIT = frozenset({429, 503})
+_GONE = frozenset({404, 410})
+_REFUSED = frozenset({401, 403})
+_ASK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to bear with a server.
+
+    Parameters
+    ----------
+    tries
+        Attempts at one range that bring nothing, one after the other, before giving up.
+    budget
+        Such attempts in all, over one scene.
+    first_wait_s, longest_wait_s
+        Wait after the first failure; doubled after each further one, up to the longest. A random
+        part of up to a half is taken off, so that many clients do not come back as one.
+    longest_asked_s
+        Longest wait that a server may ask for (Retry-After).
+    silence_s
+        Time for the next step of an answer, `STEP_BYTES`; slower is a server that is stuck.
+    """
+
+    tries: int = 8
+    budget: int = 100
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    longest_asked_s: float = 300.0
+    silence_s: float = 30.0
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status that an error of obstore speaks of; None when there was no answer."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
+
+
+def refuse_final(href: str, error: BaseException) -> None:
+    """Raise when trying again cannot help.
+
+    Raises
+    ------
+    ReadError
+        The object is gone or is refused.
+    """
+    status, name = status_of(error), without_secrets(href)
+    if status in _GONE or (status is None and isinstance(error, FileNotFoundError)):
+        raise ReadError(
+            f"{name} is gone (HTTP status {status or 404}); search the catalogue again"
+        ) from None
+    if status in _REFUSED:
+        raise ReadError(
+            f"{name} is refused (HTTP status {status}): a signed URL has expired or credentials "
+            "are missing; search the catalogue again, or set the credentials in the environment"
+        ) from None
+    if status is not None and status < 500 and status not in _PASSING:
+        raise ReadError(
+            f"{name} cannot be fetched (HTTP status {status}); open the URL in a browser to see why"
+        ) from None
+
+
+class Temper:
+    """What is left of the patience with one scene's servers.
+
+    Parameters
+    ----------
+    patience
+        The patience at the beginning.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._spent = 0
+        self._asking = asyncio.Lock()
+        self._not_before = 0.0
+
+    async def bear(self, href: str, error: BaseException, failures: int) -> None:
+        """Wait after the `failures`-th failure in a row; 0 is one that brought something.
+
+        Raises
+        ------
+        ReadError
+            What cannot pass.
+        AwayError
+            What did not pass in time.
+        """
+        refuse_final(href, error)
+        self._spent += failures > 0
+        if failures >= self.patience.tries or self._spent > self.patience.budget:
+            raise AwayError(
+                f"{without_secrets(href)} could not be fetched, again and again ({_cause(error)}); "
+                "run again when the server is well, finished scenes are kept"
+            ) from None
+        wait = self.patience.first_wait_s * 2 ** max(failures - 1, 0)
+        wait = min(wait, self.patience.longest_wait_s) * random.uniform(0.5, 1.0)
+        if status_of(error) in _ASKING_TO_WAIT:
+            wait = max(wait, await self._asked_wait(href))
+        await asyncio.sleep(wait)
+
+    async def _asked_wait(self, href: str) -> float:
+        """Return how long the server wants to be left alone, seconds; asked once for all ranges."""
+        async with self._asking:
+            left = self._not_before - time.monotonic()
+            if left <= 0:
+                left = await asyncio.to_thread(retry_after_s, href)
+                self._not_before = time.monotonic() + left
+        if left > self.patience.longest_asked_s:
+            raise AwayError(
+                f"{without_secrets(href)}: the server asks to come back in {left:.0f} seconds; "
+                "run again then, finished scenes are kept"
+            )
+        return left
+
+
+def retry_after_s(href: str) -> float:
+    """Return the wait that a web server asks for, seconds; 0 when it asks for none.
+
+    obstore shows no headers of a refusal, so one byte is asked for by other means.
+    """
+    if not href.startswith(("http://", "https://")):
+        return 0.0
+    try:
+        request = urllib.request.Request(href, headers={"Range": "bytes=0-0"})
+        with urllib.request.urlopen(request, timeout=_ASK_TIMEOUT_S):
+            return 0.0
+    except urllib.error.HTTPError as error:
+        text = error.headers.get("Retry-After") or ""
+        error.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0.0
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _cause(error: BaseException) -> str:
+    status = status_of(error)
+    if status is not None:
+        return f"HTTP status {status}"
+    if isinstance(error, TimeoutError):
+        return "it answers too slowly or not at all"
+    return without_secrets(str(error).partition("\n")[0]) or type(error).__name__

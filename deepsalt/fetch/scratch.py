@@ -1,0 +1,118 @@
+"""Scratch space for fetched scenes: bounded in bytes, gone with its process.
+
+Each process has a folder of its own in the scratch folder, named for the process, so that what a
+killed process leaves behind is recognised and removed by the next one.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+
+from deepsalt.errors import ReadError, StoreError
+from deepsalt.store.files import is_dead, process_mark, storing
+
+_PREFIX = "deepsalt-scratch~"
+_GB = 1e9
+_ours: set[str] = set()
+"""Names of the folders of this process. A container's processes often have the same mark as those
+before it; a folder with our mark that is not listed here is theirs."""
+
+
+class ScratchSpace:
+    """A folder for files that are needed for a short time.
+
+    Parameters
+    ----------
+    folder
+        Where to make it; the system's folder for temporary files without it.
+    limit_bytes
+        Bytes that may lie in it at a time.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path | None, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._parent = Path(tempfile.gettempdir()) if folder is None else folder
+        self._name = f"{_PREFIX}{process_mark()}~{secrets.token_hex(4)}"
+        self._used = 0
+        self._lock = Lock()
+        remove_leftovers(self._parent)
+
+    def take(self, needed_bytes: int, what: str) -> Path | None:
+        """Return a new folder for so many bytes; None when there is no room at the moment.
+
+        Raises
+        ------
+        ReadError
+            More than the space may ever hold.
+        StoreError
+            The disk has not as much left, or cannot be written.
+        """
+        if needed_bytes > self.limit_bytes:
+            raise ReadError(
+                f"{what} has {needed_bytes / _GB:.3g} GB and the scratch space may hold at most "
+                f"{self.limit_bytes / _GB:.3g}; raise --scratch-gb, or give 0 to read by windows"
+            )
+        with self._lock:
+            if self._used + needed_bytes > self.limit_bytes:
+                return None
+            self._used += needed_bytes
+        try:
+            return self._new_folder(needed_bytes)
+        except StoreError:
+            self._forget(needed_bytes)
+            raise
+
+    def _new_folder(self, needed_bytes: int) -> Path:
+        home = self._parent / self._name
+        with storing(self._parent):
+            _ours.add(self._name)
+            self._parent.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, exist_ok=True)  # nobody else's business on a shared machine
+            free_bytes = shutil.disk_usage(home).free
+            if free_bytes < needed_bytes:
+                raise StoreError(
+                    f"{self._parent} has {free_bytes / _GB:.3g} GB free and the next scene needs "
+                    f"{needed_bytes / _GB:.3g}; free space, or give another folder with --scratch"
+                )
+            return Path(tempfile.mkdtemp(prefix="scene-", dir=home))
+
+    def give_back(self, folder: Path, taken_bytes: int) -> None:
+        """Remove a folder that `take` returned."""
+        _remove(folder)
+        self._forget(taken_bytes)
+
+    def _forget(self, taken_bytes: int) -> None:
+        with self._lock:
+            self._used -= taken_bytes
+
+    def close(self) -> None:
+        """Remove everything."""
+        _remove(self._parent / self._name)
+        _ours.discard(self._name)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove the scratch folders of processes that have ended without doing so."""
+    for leftover in parent.glob(f"{_PREFIX}*"):
+        mark = leftover.name.removeprefix(_PREFIX).rpartition("~")[0]
+        own = mark == process_mark() and leftover.name not in _ours
+        if own or is_dead(mark):
+            _remove(leftover)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder and free its space at once, also where readers still hold files open."""
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                os.truncate(path, 0)
+    shutil.rmtree(folder, ignore_errors=True)
