@@ -1,13 +1,13 @@
 """Other loaders in front of the same masks and student: stackstac as it comes, and odc-stac."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
-import pystac
+import xarray as xr
 from numpy.typing import NDArray
 
 from catalog.items import to_item
@@ -18,7 +18,7 @@ from deepsalt.scenes.base import open_reader
 from deepsalt.scenes.geotiff import is_remote
 from deepsalt.types import Acquisition, ModelRef
 from tests.benchmarks.floor import scaling_of, write_bare
-from tests.benchmarks.rows import VRT_BANDS, Run, Window, middle, whole
+from tests.benchmarks.rows import SOME_BANDS, Run, Window, middle, whole
 
 CUBES = ("image", "defective_pixel_mask")
 
@@ -30,12 +30,12 @@ def stackstac_vrt() -> Iterator[Run]:
 
 
 def read_vrt(acquisition: Acquisition, out: Path) -> None:
-    """Read `VRT_BANDS` bands as stackstac does, into memory."""
+    """Read `SOME_BANDS` bands as stackstac does, into memory."""
     vrt_stack(acquisition).compute(scheduler="threads")
 
 
 def vrt_stack(acquisition: Acquisition) -> da.Array:
-    """Return `VRT_BANDS` bands of the window as stackstac lays them out (band, y, x)."""
+    """Return `SOME_BANDS` bands of the window as stackstac lays them out (band, y, x)."""
     import stackstac
 
     href = acquisition.asset("image").href
@@ -43,7 +43,7 @@ def vrt_stack(acquisition: Acquisition) -> da.Array:
     grid = middle(acquisition).grid(acquisition.grid)
     epsg = int(acquisition.grid.crs.removeprefix("EPSG:"))
     place = {"proj:epsg": epsg, "proj:bbox": list(acquisition.grid.bounds)}
-    names = [str(band) for band in range(1, VRT_BANDS + 1)]
+    names = [str(band) for band in range(1, SOME_BANDS + 1)]
     item = {
         "id": acquisition.scene_id,
         "properties": {"datetime": None},
@@ -71,27 +71,35 @@ def vrt_stack(acquisition: Acquisition) -> da.Array:
 
 @contextmanager
 def odc_default() -> Iterator[Run]:
-    """Let odc-stac load each band for itself, then masks and student on the stacked bands."""
-    yield map_stacked
+    """Read the same bands with odc-stac, a Dask array per band; masks and student not run."""
+    yield read_bands
 
 
-def map_stacked(acquisition: Acquisition, out: Path) -> None:
-    """Map the window with a Dask array per band, stacked."""
+def read_bands(acquisition: Acquisition, out: Path) -> None:
+    """Read `SOME_BANDS` bands as odc-stac does by default, into memory."""
+    names = [f"image.{band + 1}" for band in range(SOME_BANDS)]
     window = middle(acquisition)
-    cubes = [_stacked(acquisition, window, role) for role in CUBES]
-    write_bare(out, _mapped(acquisition, window, *cubes))
+    odc_load(acquisition, window, names).compute(scheduler="threads")
 
 
 @contextmanager
 def odc_cube() -> Iterator[Run]:
-    """Let odc-stac load all bands of a chunk at once (3-D band mode), then the same."""
+    """Let odc-stac load all bands of a chunk at once (3-D band mode), then masks and student."""
     yield map_cube
 
 
 def map_cube(acquisition: Acquisition, out: Path) -> None:
     """Map the scene with all bands in one Dask array."""
-    window = whole(acquisition)
-    write_bare(out, _mapped(acquisition, window, *odc_cubes(acquisition, window)))
+    result = da.map_blocks(
+        _map_chunk,
+        *odc_cubes(acquisition, whole(acquisition)),
+        acquisition=acquisition,
+        ref=model_ref(),
+        dtype=RESULT,
+        drop_axis=0,
+        meta=np.empty((0, 0), RESULT),
+    )
+    write_bare(out, result.compute(scheduler="threads"))
 
 
 def odc_cubes(acquisition: Acquisition, window: Window) -> list[da.Array]:
@@ -104,29 +112,14 @@ def odc_cubes(acquisition: Acquisition, window: Window) -> list[da.Array]:
             "defective_pixel_mask": {"data_type": "uint8", **shape},
         },
     }
-    loaded = _load(to_item(acquisition), acquisition, window, CUBES, stac_cfg={"*": config})
+    loaded = odc_load(acquisition, window, CUBES, stac_cfg={"*": config})
     return [loaded[role].data[0] for role in CUBES]
 
 
-def _stacked(acquisition: Acquisition, window: Window, role: str) -> da.Array:
-    item = to_item(acquisition)
-    count = len(acquisition.bands)
-    # An Item of ours says so of the image only; without it odc-stac sees one band.
-    kind = acquisition.dtype if role == "image" else "uint8"
-    item.assets[role].extra_fields["bands"] = [{"data_type": kind} for _ in range(count)]
-    names = tuple(f"{role}.{band + 1}" for band in range(count))
-    loaded = _load(item, acquisition, window, names)
-    cube: da.Array = da.stack([loaded[name].data[0] for name in names]).rechunk({0: -1})
-    return cube
-
-
-def _load(
-    item: pystac.Item,
-    acquisition: Acquisition,
-    window: Window,
-    bands: tuple[str, ...],
-    **options: Any,
-) -> Any:
+def odc_load(
+    acquisition: Acquisition, window: Window, bands: Sequence[str], **options: Any
+) -> xr.Dataset:
+    """Return bands of a window as odc-stac lays them out, chunks on file blocks."""
     import odc.stac
     from affine import Affine
     from odc.geo.geobox import GeoBox
@@ -134,26 +127,14 @@ def _load(
     grid = window.grid(acquisition.grid)
     box = GeoBox((grid.height, grid.width), Affine(*grid.transform), grid.crs)
     rows, columns = acquisition.block_shape or (256, 256)
-    chunks = {"y": rows, "x": columns}
-    return odc.stac.load([item], bands=list(bands), geobox=box, chunks=chunks, **options)
-
-
-def _mapped(
-    acquisition: Acquisition, window: Window, image: da.Array, marks: da.Array
-) -> NDArray[np.void]:
-    result = da.map_blocks(
-        _map_chunk,
-        image,
-        marks,
-        acquisition=acquisition,
-        corner=(window.row, window.column),
-        ref=model_ref(),
-        dtype=RESULT,
-        drop_axis=0,
-        meta=np.empty((0, 0), RESULT),
+    loaded: xr.Dataset = odc.stac.load(
+        [to_item(acquisition)],
+        bands=list(bands),
+        geobox=box,
+        chunks={"y": rows, "x": columns},
+        **options,
     )
-    mapped: NDArray[np.void] = result.compute(scheduler="threads")
-    return mapped
+    return loaded
 
 
 def _map_chunk(
@@ -161,14 +142,12 @@ def _map_chunk(
     marks: NDArray[np.uint8],
     *,
     acquisition: Acquisition,
-    corner: tuple[int, int],
     ref: ModelRef,
     block_info: Any = None,
 ) -> NDArray[np.void]:
     (row, row_end), (column, column_end) = block_info[None]["array-location"]
     reader = open_reader(acquisition)
-    size = (row_end - row, column_end - column)
-    quality = reader.read_quality(corner[0] + row, corner[1] + column, *size)
+    quality = reader.read_quality(row, column, row_end - row, column_end - column)
     reader.close()
     numbers = np.where(marks == 1, np.int16(acquisition.nodata or 0), dn)
     scaling = scaling_of(acquisition)

@@ -15,8 +15,8 @@ CASES = tuple((layout, place) for place in (LOCAL, HTTP) for layout in LAYOUTS)
 QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP))
 
 FLOOR = "floor"
-VRT_BANDS = 8
-"""Bands that are read through a VRT each, of all of a scene."""
+SOME_BANDS = 8
+"""Bands that loaders read which take each band by itself."""
 
 Run = Callable[[Acquisition, Path], None]
 
@@ -54,15 +54,11 @@ def once(_: Acquisition) -> float:
     return 1.0
 
 
-def area(acquisition: Acquisition) -> float:
-    """Return how many times the window goes into the scene."""
+def parts(acquisition: Acquisition) -> float:
+    """Return how many times the middle window and some bands go into the scene."""
     window, grid = middle(acquisition), acquisition.grid
-    return grid.height * grid.width / (window.height * window.width)
-
-
-def area_and_bands(acquisition: Acquisition) -> float:
-    """Return how many times window and bands go into the scene."""
-    return area(acquisition) * len(acquisition.bands) / VRT_BANDS
+    area = grid.height * grid.width / (window.height * window.width)
+    return area * len(acquisition.bands) / SOME_BANDS
 
 
 @dataclass(frozen=True)
@@ -95,25 +91,14 @@ class Row:
         return started
 
 
+PART = "reading alone, extrapolated from 8 of 224 bands of at most 512 x 512 px"
 ROWS = {
     FLOOR: Row("floor", "on_files"),
     "ours, threads": Row("mapping", "on_threads"),
     "ours, LocalCluster of 2": Row("mapping", "on_cluster"),
     "odc-stac, 3-D bands": Row("loaders", "odc_cube"),
-    "odc-stac, default": Row(
-        "loaders",
-        "odc_default",
-        area,
-        repeated=False,
-        note="extrapolated from a window of at most 512 x 512 px",
-    ),
-    "stackstac, VRT per band": Row(
-        "loaders",
-        "stackstac_vrt",
-        area_and_bands,
-        repeated=False,
-        note="reading alone, extrapolated from 8 of 224 bands of at most 512 x 512 px",
-    ),
+    "odc-stac, default": Row("loaders", "odc_default", parts, repeated=False, note=PART),
+    "stackstac, VRT per band": Row("loaders", "stackstac_vrt", parts, repeated=False, note=PART),
     "published student": Row(
         "published",
         "with_published",

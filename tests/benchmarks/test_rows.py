@@ -18,7 +18,7 @@ from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.types import Acquisition
 from tests.benchmarks import rows
 from tests.benchmarks.floor import fetched, floor
-from tests.benchmarks.loaders import map_cube, odc_cubes, vrt_stack
+from tests.benchmarks.loaders import map_cube, odc_cubes, odc_load, vrt_stack
 from tests.benchmarks.mapping import on_threads
 from tests.benchmarks.measure import measure
 from tests.benchmarks.published import map_published
@@ -87,9 +87,17 @@ def test_odc_stac_reads_the_digital_numbers_of_the_file(scenes):
     assert (numbers[differs] == scenes[BAND].nodata).all()
 
 
+@odc_warns
+def test_odc_stac_reads_bands_of_their_own(scenes):
+    loaded = odc_load(scenes[PIXEL], rows.whole(scenes[PIXEL]), ["image.1", "image.8"])
+    image, _ = odc_cubes(scenes[PIXEL], rows.whole(scenes[PIXEL]))
+    expected = image.compute(scheduler="sync")
+    np.testing.assert_array_equal(loaded["image.8"].data[0].compute(scheduler="sync"), expected[7])
+
+
 def test_stackstac_reads_the_first_bands_of_the_file(scenes):
     reader = open_reader(scenes[PIXEL])
-    numbers = reader.read_window(0, 0, SIZE_PX, SIZE_PX)[: rows.VRT_BANDS]
+    numbers = reader.read_window(0, 0, SIZE_PX, SIZE_PX)[: rows.SOME_BANDS]
     reader.close()
     stack = vrt_stack(scenes[PIXEL])
     good = numbers != scenes[PIXEL].nodata
@@ -137,7 +145,7 @@ def test_what_ran_on_a_part_is_extrapolated(scenes):
     full = measure(Busy("", ""), scenes[PIXEL], scenes[PIXEL])
     part = measure(Busy("", "", times=lambda _: 100.0), scenes[PIXEL], scenes[PIXEL])
     assert part["cpu_s"] > 50 * full["cpu_s"]
-    assert rows.area_and_bands(scenes[PIXEL]) == 224 / rows.VRT_BANDS
+    assert rows.parts(scenes[PIXEL]) == 224 / rows.SOME_BANDS
 
 
 def test_a_row_has_its_ratio_to_the_floor_of_its_own_case():
