@@ -9,6 +9,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,25 +23,29 @@ from tests.benchmarks.serve import serving
 SIZE_PX, QUICK_PX, WARM_UP_PX = 1200, 256, 64
 REPEATS = 3
 
-Cases = tuple[tuple[str, str], ...]
 Runs = dict[tuple[str, str], list[dict[str, float]]]
 
 
-def compare(size_px: int, repeats: int, cases: Cases = CASES) -> list[dict[str, Any]]:
+def turns(repeats: int, quick: bool) -> Iterator[tuple[str, str, str]]:
+    """Return what runs in order: layout, place and row; slow rows once, or once at all if quick."""
+    cases = QUICK_CASES if quick else CASES
+    for turn in range(repeats):
+        for layout, place in cases:
+            first = turn == 0 and (not quick or (layout, place) == cases[0])
+            yield from ((layout, place, name) for name in ROWS if first or ROWS[name].repeated)
+
+
+def compare(size_px: int, order: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
     """Return one row per way and case: medians, and ratios to the floor."""
     found: Runs = {}
     with TemporaryDirectory() as name:
         root = Path(name)
         scenes = prepare(root, size_px)
         with serving(root, LATENCY_S) as url:
-            for turn in range(repeats):
-                for layout, place in cases:
-                    for row in ROWS:
-                        if turn and not ROWS[row].repeated:
-                            continue
-                        where = [str(root), url] if place == HTTP else []
-                        run = _in_own_process(row, scenes[layout], *where)
-                        found.setdefault((row, f"{layout}, {place}"), []).append(run)
+            for layout, place, row in order:
+                where = [str(root), url] if place == HTTP else []
+                run = _in_own_process(row, scenes[layout], *where)
+                found.setdefault((row, f"{layout}, {place}"), []).append(run)
     return [summary(row, case, size_px, found) for row, case in found]
 
 
@@ -62,7 +67,8 @@ def _in_own_process(row: str, scenes: tuple[Path, Path], *where: str) -> dict[st
     if done.returncode:
         raise SystemExit(f"the row {row!r} failed, see above")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{row}: {result['wall_s']:.2f} s", file=sys.stderr, flush=True)
+    shown = ", ".join(f"{key} {value:.1f}" for key, value in result.items())
+    print(f"{row}: {shown}", file=sys.stderr, flush=True)
     return result
 
 
@@ -121,8 +127,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.one:
         return one(*args.one)
-    size, repeats, cases = (QUICK_PX, 1, QUICK_CASES) if args.quick else (SIZE_PX, REPEATS, CASES)
-    rows = compare(args.size or size, args.repeats or repeats, cases)
+    size, repeats = (QUICK_PX, 1) if args.quick else (SIZE_PX, REPEATS)
+    rows = compare(args.size or size, turns(args.repeats or repeats, args.quick))
     print(table(rows))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")

@@ -22,7 +22,7 @@ from tests.benchmarks.loaders import map_cube, odc_cubes, odc_load, vrt_stack
 from tests.benchmarks.mapping import on_threads
 from tests.benchmarks.measure import measure
 from tests.benchmarks.published import map_published
-from tests.benchmarks.run import prepare, summary
+from tests.benchmarks.run import prepare, summary, turns
 from tests.benchmarks.scenes import BAND, LAYOUTS, PIXEL, on_server
 from tests.benchmarks.serve import serving
 
@@ -161,3 +161,18 @@ def test_a_row_has_its_ratio_to_the_floor_of_its_own_case():
     assert (row["wall_s"], row["ratio"], row["pixels_per_s"]) == (3.0, 1.5, 33)
     names = {"name", "case", "wall_s", "cpu_s", "peak_rss_mb", "pixels_per_s", "ratio"}
     assert names <= json.loads(json.dumps(row)).keys()
+
+
+def test_rows_take_turns_and_slow_ones_run_once_per_case():
+    order = list(turns(3, quick=False))
+    repeated = [name for name, row in rows.ROWS.items() if row.repeated]
+    assert [name for *_, name in order[-len(repeated) :]] == repeated
+    for case in rows.CASES:
+        for name, row in rows.ROWS.items():
+            assert order.count((*case, name)) == (3 if row.repeated else 1)
+
+
+def test_a_quick_run_still_has_every_row():
+    order = list(turns(1, quick=True))
+    assert {name for *_, name in order} == set(rows.ROWS)
+    assert {(layout, place) for layout, place, _ in order} == set(rows.QUICK_CASES)
