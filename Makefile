@@ -7,7 +7,7 @@ SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
 # Two processes of one thread each: more threads than cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test test-slow test-all lint format bench benchmark-quick clean
+.PHONY: help install demo test test-slow test-all lint format bench bench-quick benchmark-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,6 +51,10 @@ format: $(STAMP) ## rewrite files the way lint wants them
 bench: $(STAMP) ## speed and memory side by side, into build/bench.json
 	@echo "==> benchmarks"
 	@$(BIN)/python -m tests.benchmarks.run --out build/bench.json
+
+bench-quick: $(STAMP) ## the same on a small scene, in a minute or two
+	@echo "==> benchmarks, quick"
+	@$(BIN)/python -m tests.benchmarks.run --quick --out build/bench-quick.json
 
 benchmark-quick: $(STAMP) ## the quick scientific benchmark, into build/benchmark
 	@echo "==> deepsalt benchmark --quick"

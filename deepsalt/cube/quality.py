@@ -52,8 +52,13 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
         Not a cube, or none with bands to judge a pixel by.
     """
     check_cube(cube)
+    if not cube.usable.values.any():
+        raise FormatError(f"scene {cube.attrs.get('scene_id')} has no usable band")
+    rules = _rules(
+        cube_bands(cube), cube.gain.values, cube.offset.values, cube.dn.attrs.get("nodata")
+    )
     basis = xr.apply_ufunc(
-        _rules(cube).basis,
+        rules.basis,
         cube.dn,
         cube.quality,
         input_core_dims=[["band"], []],
@@ -65,21 +70,51 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     return cube.assign(basis=basis)
 
 
-def _rules(cube: xr.Dataset) -> "_Rules":
-    bands = cube_bands(cube)
-    usable = np.flatnonzero(cube.usable.values)
-    if not usable.size:
-        raise FormatError(f"scene {cube.attrs.get('scene_id')} has no usable band")
+def mark_chunk(
+    dn: NDArray[np.generic],
+    quality: NDArray[np.uint16],
+    *,
+    bands: BandTable,
+    gain: tuple[float, ...],
+    offset: tuple[float, ...],
+    nodata: float | None,
+) -> NDArray[np.uint16]:
+    """Return `basis` (y, x) as `mark_valid` does, of one chunk in memory.
+
+    Parameters
+    ----------
+    dn
+        Digital numbers in the stored dtype (band, y, x).
+    quality
+        The provider's `Basis` bits (y, x).
+    bands, gain, offset, nodata
+        As in `predict_chunk`.
+
+    Raises
+    ------
+    FormatError
+        There are no bands to judge a pixel by.
+    """
+    rules = _rules(bands, np.array(gain), np.array(offset), nodata)
+    return rules.basis(np.moveaxis(dn, 0, -1), quality)
+
+
+def _rules(
+    bands: BandTable,
+    gain: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    nodata: float | None,
+) -> "_Rules":
     looked_at = np.zeros(len(bands), np.bool_)
     for positions in index_bands(bands, INDEX_BANDS_NM + ICE_BANDS_NM):
         looked_at[positions] = True
     return _Rules(
-        usable=usable,
+        usable=np.flatnonzero(bands.usable),
         looked_at=np.flatnonzero(looked_at),
         bands=select_bands(bands, looked_at),
-        gain=cube.gain.values[looked_at].astype(np.float32),
-        offset=cube.offset.values[looked_at].astype(np.float32),
-        nodata=cube.dn.attrs.get("nodata"),
+        gain=gain[looked_at].astype(np.float32),
+        offset=offset[looked_at].astype(np.float32),
+        nodata=nodata,
     )
 
 

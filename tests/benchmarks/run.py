@@ -1,151 +1,135 @@
-"""Speed and memory of stage 1 beside its floor, in one run: `make bench`.
+"""Speed and memory of stage 1 beside its floor and beside others, in one run: `make bench`.
 
-The floor is what nobody can go below: block windows on threads, the same student on the same
-pixels, a bare zarr write of the same layers; no Dask, no xarray. It takes the provider's masks
-only; ours also judges water and vegetation from the spectrum. Each case runs in a process of its
-own, in turn, several times; medians are shown. The machine is noisy, the ratio is less so.
+Each row runs in a process of its own, in turn, several times; medians are shown. The machine is
+noisy, ratios to the floor of the same case are less so. Files are in the page cache.
 """
 
 import argparse
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import numpy as np
+from deepsalt.scenes.base import read_acquisition
+from tests.benchmarks.measure import measure
+from tests.benchmarks.rows import CASES, FLOOR, HTTP, LATENCY_S, QUICK_CASES, ROWS
+from tests.benchmarks.scenes import BAND, PIXEL, band_interleaved, on_server, simulate
+from tests.benchmarks.serve import serving
 
-from deepsalt.model.load import model_ref
-from deepsalt.scenes.base import open_reader, read_acquisition
-from deepsalt.types import Acquisition
+SIZE_PX, QUICK_PX, WARM_UP_PX = 1200, 256, 64
+REPEATS = 3
 
-CENTER = (84.0, 40.87)
-LAYERS = ("salinity", "salinity_lower", "salinity_upper", "basis")
-
-
-def simulate(folder: Path, size_px: int) -> Path:
-    """Write the scene that all cases map."""
-    from deepsalt.simulate.enmap import write_enmap
-    from deepsalt.simulate.geodesy import utm_grid
-    from deepsalt.simulate.landscape import Landscape
-
-    grid = utm_grid(*CENTER, size_px, size_px)
-    start = datetime(2024, 4, 18, tzinfo=UTC)
-    return write_enmap(folder, landscape=Landscape(1, *CENTER), grid=grid, start=start, seed=1)
+Runs = dict[tuple[str, str], list[dict[str, float]]]
 
 
-def floor(acquisition: Acquisition, out: Path) -> None:
-    """Map a scene with nothing between the file, the student and the output."""
-    import zarr
-
-    from deepsalt.predict import RESULT, predict_chunk
-
-    ref, grid = model_ref(), acquisition.grid
-    rows, columns = acquisition.block_shape or (256, 256)
-    result = np.empty((grid.height, grid.width), RESULT)
-
-    def strip(row: int) -> None:
-        reader = open_reader(acquisition)
-        height = min(rows, grid.height - row)
-        for column in range(0, grid.width, columns):
-            window = (row, column, height, min(columns, grid.width - column))
-            part = predict_chunk(
-                reader.read_window(*window),
-                reader.read_quality(*window),
-                bands=acquisition.bands,
-                gain=acquisition.gain,
-                offset=acquisition.offset,
-                nodata=acquisition.nodata,
-                ref=ref,
-            )
-            result[row : row + height, column : column + part.shape[1]] = part
-        reader.close()
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(strip, range(0, grid.height, rows)))
-    group = zarr.open_group(out, mode="w")
-    for name in LAYERS:
-        group.create_array(name, data=np.ascontiguousarray(result[name]), chunks=(256, 256))
+def turns(repeats: int, quick: bool) -> Iterator[tuple[str, str, str]]:
+    """Return what runs in order: layout, place and row; slow rows once, or once at all if quick."""
+    cases = QUICK_CASES if quick else CASES
+    for turn in range(repeats):
+        for layout, place in cases:
+            first = turn == 0 and (not quick or (layout, place) == cases[0])
+            yield from ((layout, place, name) for name in ROWS if first or ROWS[name].repeated)
 
 
-def ours(acquisition: Acquisition, out: Path) -> None:
-    """Map a scene as a run does, without its records."""
-    from deepsalt.cube.load import open_scene
-    from deepsalt.cube.quality import mark_valid
-    from deepsalt.predict import predict_cube
-    from deepsalt.products import write_product
-
-    ref = model_ref()
-    layers = predict_cube(mark_valid(open_scene(acquisition)), ref)
-    write_product(layers, out, name="bench", key="bench", acquisition=acquisition, ref=ref)
-
-
-CASES = {"floor": floor, "ours, threads": ours}
-
-
-def measure(name: str, scene: Path) -> dict[str, float]:
-    """Run one case in this process, after a warm-up of imports and weights."""
-    from deepsalt.model.load import load_student
-
-    acquisition = read_acquisition(scene)
-    load_student(model_ref())
-    with tempfile.TemporaryDirectory() as folder:
-        wall, cpu = time.perf_counter(), time.process_time()
-        CASES[name](acquisition, Path(folder) / "out")
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    return {"wall_s": wall, "cpu_s": cpu, "peak_rss_mb": peak}
+def compare(size_px: int, order: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """Return one row per way and case: medians, and ratios to the floor."""
+    found: Runs = {}
+    with TemporaryDirectory() as name:
+        root = Path(name)
+        scenes = prepare(root, size_px)
+        with serving(root, LATENCY_S) as url:
+            for layout, place, row in order:
+                where = [str(root), url] if place == HTTP else []
+                run = _in_own_process(row, scenes[layout], *where)
+                found.setdefault((row, f"{layout}, {place}"), []).append(run)
+    return [summary(row, case, size_px, found) for row, case in found]
 
 
-def compare(size_px: int, repeats: int) -> list[dict[str, object]]:
-    """Return one row per case: medians, and ratios to the floor."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
-    with tempfile.TemporaryDirectory() as folder:
-        scene = simulate(Path(folder), size_px)
-        for _ in range(repeats):
-            for name in CASES:
-                command = [sys.executable, "-m", "tests.benchmarks.run", "--one", name, str(scene)]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found[name].append(json.loads(done.stdout))
-    rows = []
-    for name, runs in found.items():
-        medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        base = statistics.median(run["wall_s"] for run in found["floor"])
-        rows.append(
-            {
-                "name": name,
-                "case": f"EnMAP {size_px} x {size_px} x 224, 256 blocks, local, simulated",
-                **{key: round(value, 3) for key, value in medians.items()},
-                "pixels_per_s": round(size_px**2 / medians["wall_s"]),
-                "ratio": round(medians["wall_s"] / base, 3),
-            }
-        )
-    return rows
+def prepare(root: Path, size_px: int) -> dict[str, tuple[Path, Path]]:
+    """Write the scene in each layout and a small one in the same; return both by layout."""
+    pairs: dict[str, list[Path]] = {PIXEL: [], BAND: []}
+    for size in (size_px, WARM_UP_PX):
+        folders = {layout: root / f"{layout.split('-')[0]}-{size}" for layout in pairs}
+        for folder in folders.values():
+            folder.mkdir()
+        pairs[PIXEL].append(simulate(folders[PIXEL], size))
+        pairs[BAND].append(band_interleaved(pairs[PIXEL][-1], folders[BAND]))
+    return {layout: (large, small) for layout, (large, small) in pairs.items()}
+
+
+def _in_own_process(row: str, scenes: tuple[Path, Path], *where: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.run", "--one", row, *map(str, scenes)]
+    done = subprocess.run([*command, *where], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"the row {row!r} failed, see above")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    shown = ", ".join(f"{key} {value:.1f}" for key, value in result.items())
+    print(f"{row}: {shown}", file=sys.stderr, flush=True)
+    return result
+
+
+def summary(row: str, case: str, size_px: int, found: Runs) -> dict[str, Any]:
+    """Return medians of a row, and their ratios to those of the floor in the same case."""
+    medians, base = _medians(found[row, case]), _medians(found[FLOOR, case])
+    return {
+        "name": row,
+        "case": f"EnMAP {size_px} x {size_px} x 224, {case}, simulated",
+        **{key: round(value, 3) for key, value in medians.items()},
+        "pixels_per_s": round(size_px**2 / medians["wall_s"]),
+        "ratio": round(medians["wall_s"] / base["wall_s"], 3),
+        "cpu_ratio": round(medians["cpu_s"] / base["cpu_s"], 3),
+        "runs": len(found[row, case]),
+        "note": ROWS[row].note,
+    }
+
+
+def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as text, case by case."""
+    lines = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        heads = ("wall s", "cpu s", "peak MB", "pixels/s", "wall/floor", "cpu/floor", "runs")
+        lines += ["", case, f"{'':<26}" + "".join(f"{head:>11}" for head in heads)]
+        for row in rows:
+            if row["case"] == case:
+                shown = (
+                    f"{row['wall_s']:.2f}", f"{row['cpu_s']:.2f}", f"{row['peak_rss_mb']:.0f}",
+                    row["pixels_per_s"], f"{row['ratio']:.2f}", f"{row['cpu_ratio']:.2f}",
+                    row["runs"],
+                )  # fmt: skip
+                cells = "".join(f"{value:>11}" for value in shown)
+                lines.append(f"{row['name']:<26}{cells}  {row['note']}".rstrip())
+    return "\n".join(lines)
+
+
+def one(row: str, scene: str, warm_up: str, root: str = "", url: str = "") -> None:
+    """Run one row here and print what it took."""
+    scenes = [read_acquisition(path) for path in (scene, warm_up)]
+    if url:
+        scenes = [on_server(acquisition, Path(root), url) for acquisition in scenes]
+    print(json.dumps(measure(ROWS[row], *scenes)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--one", nargs=2, metavar=("CASE", "SCENE"), help="run one case here")
-    parser.add_argument("--size", type=int, default=1200, help="edge of the scene, pixels")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help="edge of the scene, pixels")
+    parser.add_argument("--repeats", type=int, help="how often all but the slow rows run")
+    parser.add_argument("--quick", action="store_true", help="small scene, two cases, once")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.one[0], Path(args.one[1]))))
-        return
-    rows = compare(args.size, args.repeats)
-    print(f"{'case':<16}{'wall s':>8}{'cpu s':>8}{'peak MB':>9}{'pixels/s':>10}{'ratio':>7}")
-    for row in rows:
-        print(
-            f"{row['name']:<16}{row['wall_s']:>8}{row['cpu_s']:>8}{row['peak_rss_mb']:>9}"
-            f"{row['pixels_per_s']:>10}{row['ratio']:>7}"
-        )
+        return one(*args.one)
+    size, repeats = (QUICK_PX, 1) if args.quick else (SIZE_PX, REPEATS)
+    rows = compare(args.size or size, turns(args.repeats or repeats, args.quick))
+    print(table(rows))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -1,0 +1,38 @@
+"""Stage 1 as it runs: on threads, and on workers in processes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from catalog.items import to_item
+from deepsalt.types import Acquisition
+from flows.config import Compute, SceneConfig
+from flows.pipeline import process_scene
+from tests.benchmarks.rows import Run
+
+WORKERS = 2
+
+
+@contextmanager
+def on_threads() -> Iterator[Run]:
+    """Map a scene into a store, records included."""
+    yield _process(Compute())
+
+
+@contextmanager
+def on_cluster() -> Iterator[Run]:
+    """Do the same on workers in processes, started before the clock is."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        yield _process(Compute(scheduler=cluster.scheduler_address))
+
+
+def _process(compute: Compute) -> Run:
+    def run(acquisition: Acquisition, out: Path) -> None:
+        process_scene(to_item(acquisition).to_dict(), str(out), SceneConfig(compute=compute))
+
+    return run

@@ -1,0 +1,108 @@
+"""What is compared: each row, how often it runs and how it is extrapolated; each case."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from deepsalt.types import Acquisition, PixelGrid
+from tests.benchmarks.scenes import BAND, LAYOUTS, PIXEL
+
+LOCAL, HTTP = "local files", "HTTP with 20 ms latency"
+LATENCY_S = 0.020
+CASES = tuple((layout, place) for place in (LOCAL, HTTP) for layout in LAYOUTS)
+QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP))
+
+FLOOR = "floor"
+SOME_BANDS = 8
+"""Bands that loaders read which take each band by itself."""
+
+Run = Callable[[Acquisition, Path], None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of a scene that is read, pixels."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+    def grid(self, whole: PixelGrid) -> PixelGrid:
+        a, b, c, d, e, f = whole.transform
+        corner = (a, b, c + a * self.column, d, e, f + e * self.row)
+        return PixelGrid(whole.crs, corner, self.height, self.width)
+
+
+def middle(acquisition: Acquisition, edge_px: int = 512) -> Window:
+    """Return a window in the middle of a large scene, on file blocks; a small scene whole."""
+    sizes = (acquisition.grid.height, acquisition.grid.width)
+    first = [edge_px if size >= 2 * edge_px else 0 for size in sizes]
+    extent = [edge_px if start else size for start, size in zip(first, sizes, strict=True)]
+    return Window(*first, *extent)
+
+
+def whole(acquisition: Acquisition) -> Window:
+    """Return the window that is the whole scene."""
+    return Window(0, 0, acquisition.grid.height, acquisition.grid.width)
+
+
+def once(_: Acquisition) -> float:
+    """Return the factor of what is measured in full."""
+    return 1.0
+
+
+def parts(acquisition: Acquisition) -> float:
+    """Return how many times the middle window and some bands go into the scene."""
+    window, grid = middle(acquisition), acquisition.grid
+    area = grid.height * grid.width / (window.height * window.width)
+    return area * len(acquisition.bands) / SOME_BANDS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to map a scene.
+
+    Parameters
+    ----------
+    module, name
+        Of the context manager that gives what maps a scene; what it starts before is not timed.
+    times
+        What is measured is so many times smaller than the whole.
+    repeated
+        Whether it runs as often as the floor; slow rows run once.
+    note
+        What is measured instead of the whole.
+    """
+
+    module: str
+    name: str
+    times: Callable[[Acquisition], float] = once
+    repeated: bool = True
+    note: str = ""
+
+    def start(self) -> AbstractContextManager[Run]:
+        """Start it; only then is imported what it needs."""
+        started: AbstractContextManager[Run] = getattr(
+            import_module(f"tests.benchmarks.{self.module}"), self.name
+        )()
+        return started
+
+
+PART = "reading alone, extrapolated from 8 of 224 bands of at most 512 x 512 px"
+ROWS = {
+    FLOOR: Row("floor", "on_files"),
+    "ours, threads": Row("mapping", "on_threads"),
+    "ours, LocalCluster of 2": Row("mapping", "on_cluster"),
+    "odc-stac, 3-D bands": Row("loaders", "odc_cube"),
+    "odc-stac, default": Row("loaders", "odc_default", parts, repeated=False, note=PART),
+    "stackstac, VRT per band": Row("loaders", "stackstac_vrt", parts, repeated=False, note=PART),
+    "published student": Row(
+        "published",
+        "with_published",
+        repeated=False,
+        note="our reading and masks; gives no interval",
+    ),
+}
