@@ -7,7 +7,7 @@ SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
 # Two processes of one thread each: more threads than cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test test-slow test-all lint format bench bench-quick benchmark-quick clean
+.PHONY: help install demo test test-slow test-all lint format bench bench-quick benchmark-quick faults clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,10 @@ bench: $(STAMP) ## speed and memory side by side, into build/bench.json
 bench-quick: $(STAMP) ## the same on a small scene, in a minute or two
 	@echo "==> benchmarks, quick"
 	@$(BIN)/python -m tests.benchmarks.run --quick --out build/bench-quick.json
+
+faults: $(STAMP) ## break runs in every way we know and compare, into build/faults.json (40 minutes)
+	@echo "==> faults"
+	@$(BIN)/python -m tests.faults.campaign --out build/faults.json
 
 benchmark-quick: $(STAMP) ## the quick scientific benchmark, into build/benchmark
 	@echo "==> deepsalt benchmark --quick"
