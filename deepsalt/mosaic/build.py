@@ -11,7 +11,7 @@ from deepsalt.composite import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, Tile
 from deepsalt.mosaic.sets import PeriodSets, chosen
-from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
+from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker, refuse_damaged
 from deepsalt.store import (
     Period,
     Store,
@@ -147,9 +147,11 @@ def compose_tile(task: TileTask) -> Report:
     Raises
     ------
     StoreError
-        A product cannot be read or the store not written.
+        A product is damaged or cannot be read, or the store cannot be written.
     """
     layout, tile = task.layout, task.tile
+    for path in task.products:
+        refuse_damaged(path)
     clear_tile(layout, task.period, tile)
     ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
     index = layout.periods.index(task.period)

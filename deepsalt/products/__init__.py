@@ -16,7 +16,12 @@ from deepsalt.products.marker import (
     product_name,
     read_marker,
 )
-from deepsalt.products.write import open_product, verify_product, write_product
+from deepsalt.products.write import (
+    open_product,
+    refuse_damaged,
+    verify_product,
+    write_product,
+)
 
 __all__ = [
     "ALGORITHM_VERSION",
@@ -29,6 +34,7 @@ __all__ = [
     "product_key",
     "product_name",
     "read_marker",
+    "refuse_damaged",
     "verify_product",
     "write_product",
 ]

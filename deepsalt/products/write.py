@@ -241,13 +241,30 @@ def verify_product(path: Path) -> None:
     StoreError
         Names the first file that is missing or damaged.
     """
+    if (found := _damage(path)) is not None:
+        raise StoreError(f"{found}; remove the product and run its scene again")
+
+
+def refuse_damaged(path: Path) -> None:
+    """Refuse a damaged product before it is read, and let the next run map its scene anew.
+
+    Raises
+    ------
+    StoreError
+        Names the first file that is missing or damaged.
+    """
+    if (found := _damage(path)) is not None:
+        with storing(path):
+            (path / MARKER).unlink(missing_ok=True)
+        raise StoreError(f"{found}; the product counts as unfinished now, run its scene again")
+
+
+def _damage(path: Path) -> str | None:
     for name, digest, size in read_marker(path).files:
         file = path / name
         with storing(file):
             if not file.is_file():
-                raise StoreError(f"{file} is missing; remove the product and run its scene again")
+                return f"{file} is missing"
             if file.stat().st_size != size or sha256_of(file) != digest:
-                raise StoreError(
-                    f"{file} is damaged (another checksum than when it was written); remove the "
-                    "product and run its scene again"
-                )
+                return f"{file} is damaged (another checksum than when it was written)"
+    return None
