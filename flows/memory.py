@@ -10,21 +10,39 @@ from deepsalt.types import Acquisition
 from flows.compute import threads_per_worker
 from flows.config import Compute
 
-_PROCESS_BYTES = 500_000_000
-_CHUNK_COPIES = 14.0
+# Fitted to peaks on a scene of 1200 x 1200 x 224 int16 (Linux), one and two threads. Stage 1: with
+# blocks of 256 pixels 667 and 829 MB, of 512 pixels 844 and 1206 MB. Stage 2: 758 and 917 MB.
+_PROCESS_BYTES = 470_000_000
+"""A process with torch, dask, GDAL and the model loaded."""
+_THREAD_BYTES = 105_000_000
+"""Buffers of GDAL and of the model, and memory that the allocator keeps for a thread."""
+_CHUNK_COPIES = 2.1
+"""Chunk-sized arrays alive per thread: the window as read and its copy in stackstac's layout, or
+that and its pixels to estimate."""
+_PRODUCT_BYTES = 2 * 14
+"""Per pixel of a scene: its result layers as they come from the chunks and joined."""
+_BUILD_BYTES = 600_000_000
+"""A process that also draws the quicklook."""
+_TILE_BYTES = 160_000_000
+"""A tile while it is composed, and the sums over one of its blocks."""
 _UNKNOWN_BLOCK = (512, 512)
 """Of files whose header cannot be asked: the larger of the two that EnMAP comes in."""
 
 
 def worker_memory(acquisitions: Iterable[Acquisition], threads: int) -> int:
-    """Return the peak memory of a worker that maps these scenes, bytes."""
+    """Return the peak memory of a worker that maps these scenes and composes tiles, bytes.
+
+    It follows from the largest chunk and the number of threads, not from how many scenes there are.
+    """
     blocks: dict[tuple[str, str], tuple[int, int]] = {}
-    chunk = layers = 0
+    chunk = pixels = 0
     for each in acquisitions:
         block = each.block_shape or _sampled_block(each, blocks)
         chunk = max(chunk, _chunk_bytes(each, block))
-        layers = max(layers, 14 * each.grid.height * each.grid.width)
-    return int(_PROCESS_BYTES + _CHUNK_COPIES * threads * chunk + 2 * layers)
+        pixels = max(pixels, each.grid.height * each.grid.width)
+    per_thread = _THREAD_BYTES + _CHUNK_COPIES * chunk
+    mapping = _PROCESS_BYTES + threads * per_thread + _PRODUCT_BYTES * pixels
+    return int(max(mapping, _BUILD_BYTES + threads * _TILE_BYTES))
 
 
 def _sampled_block(

@@ -108,6 +108,7 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
     from deepsalt.store import open_mosaic
 
     current = set()
+    layout = version.layout
     for period, names in version.periods:
         if not names:  # all its scenes were withdrawn
             continue
@@ -117,7 +118,13 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
         current.add(item_id)
     with storing(store.path / QUICKLOOK):
         mosaic = open_mosaic(store)
-        quicklook(mosaic, store.path / QUICKLOOK, simulated=bool(mosaic.attrs["simulated"]))
+        drawn = layout.tile_manifests(layout.periods[-1])
+        quicklook(
+            mosaic,
+            store.path / QUICKLOOK,
+            simulated=bool(mosaic.attrs["simulated"]),
+            regions=[layout.region(each.tile) for each in drawn],
+        )
     older = {path.stem for path in store.items.glob("mosaic-*.json")} - current
     rebuild_catalog(store.path, leave_out=older | withdrawn_products(store))
 
@@ -146,7 +153,7 @@ def _mosaic_item(
     item_id: str,
 ) -> "pystac.Item":
     layout = version.layout
-    reports = (each.report for each in layout.tile_manifests() if each.period == period.id)
+    reports = (each.report for each in layout.tile_manifests(period.id))
     start, end = _span(period, markers)
     model = _model_source(store, markers[0].model_digest)
     sources = tuple(Source(each.name, f"{each.name}.json") for each in markers)

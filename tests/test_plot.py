@@ -3,12 +3,14 @@
 import itertools
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 
 from deepsalt.errors import FormatError, StoreError
 from deepsalt.georef import group_attrs
+from deepsalt.grid import Region
 from deepsalt.plot import quicklook
 from deepsalt.plot.picture import KINDS, OUTSIDE, REASONS, SALINITY, classify, picture_of
 from deepsalt.types import Basis, PixelGrid
@@ -137,3 +139,33 @@ def test_a_dataset_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read or written"):
         quicklook(layers(5, 5), tmp_path / "no" / "q.png")
+
+
+def test_what_lies_outside_the_regions_is_not_read_and_not_measured() -> None:
+    ds = layers(40, 5000).isel(period=0)
+    west, east = Region((0, 40), (0, 30)), Region((10, 40), (4900, 5000))
+    empty = np.ones((40, 5000), np.bool_)
+    for region in (west, east):
+        empty[slice(*region.y), slice(*region.x)] = False
+    ds["salinity"].values[empty], ds["basis"].values[empty] = np.nan, Basis.OUTSIDE
+    read: list[int] = []
+    lazy = ds.copy()
+    for name in ("salinity", "basis"):
+        noted = da.from_array(_Noted(ds[name].values, read), chunks=(10, 50))
+        lazy[name] = (("y", "x"), noted)
+    whole, some = picture_of(ds), picture_of(lazy, [west, east])
+    np.testing.assert_array_equal(some.kinds, whole.kinds)
+    np.testing.assert_array_equal(some.counts[:OUTSIDE], whole.counts[:OUTSIDE])
+    assert sum(read) <= 3 * 40 * (50 + 100)
+
+
+class _Noted:
+    """An array that notes how many values are taken from it."""
+
+    def __init__(self, values: np.ndarray, read: list[int]) -> None:
+        self._values, self._read = values, read
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, place: object) -> np.ndarray:
+        self._read.append(self._values[place].size)
+        return self._values[place]

@@ -7,10 +7,12 @@ lightness order, so they can be told apart with any colour vision; reasons for m
 muted.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import xarray as xr
 
+from deepsalt.grid import Region
 from deepsalt.plot.legend import draw_legend, write_captions
 from deepsalt.plot.map import draw_map, frame, stamp
 from deepsalt.plot.picture import picture_of
@@ -27,6 +29,7 @@ def quicklook(
     simulated: bool = False,
     note: str = "",
     period: int = -1,
+    regions: Collection[Region] | None = None,
 ) -> None:
     """Draw one period of a mosaic as a PNG.
 
@@ -44,6 +47,8 @@ def quicklook(
         A sentence for the foot of the picture, such as the accuracy and how it was measured.
     period
         Position along `period`.
+    regions
+        Where that period has data: of a continent most is empty, and to read it would take hours.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def quicklook(
     StoreError
         The file cannot be written.
     """
-    picture = picture_of(mosaic.isel(period=period))
+    picture = picture_of(mosaic.isel(period=period), regions)
     figure, axes, side = frame(picture)
     draw_map(axes, picture)
     if simulated:

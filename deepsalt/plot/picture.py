@@ -1,7 +1,7 @@
 """What a quicklook shows: every pixel's kind, counted in full and reduced to a drawable size."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.georef import grid_of
+from deepsalt.grid import Region
 from deepsalt.types import Basis, PixelGrid
 
 MAX_EDGE_PX = 2000
@@ -19,7 +20,7 @@ BREAKS_DS_M = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Breaks, dS/m: those of the USDA salinity classes (2 to 16, for ECe: U.S. Salinity Laboratory,
 Handbook 60), halved twice more, because a water extract of the same soil conducts a fifth to a
 third of its saturated paste."""
-_STRIP_PX = 4_000_000
+_PIECE_PX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +76,39 @@ class Picture:
     grid: PixelGrid
 
 
-def picture_of(layers: xr.Dataset) -> Picture:
+def picture_of(layers: xr.Dataset, regions: Collection[Region] | None = None) -> Picture:
     """Reduce the layers (y, x) of one period to kinds, cropped to what was measured.
 
-    Works in strips, so memory does not grow with the mosaic. A cell shows the kind that most of
-    its pixels have.
+    Works piece by piece, so memory does not grow with the mosaic. A cell shows the kind that most
+    of its pixels have.
+
+    Parameters
+    ----------
+    layers
+        Layers of one period, and in the attributes where they lie.
+    regions
+        Where there is data; nothing else is read. Everywhere without.
     """
     grid = grid_of(layers.attrs)
     if "salinity" not in layers or "basis" not in layers:
         raise FormatError("a quicklook needs the layers salinity and basis")
-    (top, bottom), (left, right) = _measured_window(layers, grid)
+    pieces = _pieces([Region((0, grid.height), (0, grid.width))] if regions is None else regions)
+    (top, bottom), (left, right) = _measured_window(layers, grid, pieces)
     factor = math.ceil(max(bottom - top, right - left) / MAX_EDGE_PX)
-    cells, counts = [], np.zeros(OUTSIDE + 1, np.int64)
-    for rows in _strips(top, bottom, right - left, factor):
-        strip = layers.isel(y=rows, x=slice(left, right))
-        kinds = classify(strip["salinity"].values, strip["basis"].values)
-        counts += np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)
-        cells.append(_most_common(kinds, factor))
-    kinds = np.concatenate(cells)
+    window = Region((top, bottom), (left, right))
+    cells = [-(-size // factor) for size in window.shape]
+    votes = np.zeros((len(KINDS), *cells), np.min_scalar_type(factor**2))
+    counts = np.zeros(OUTSIDE + 1, np.int64)
+    for piece in pieces:
+        part = _overlap(piece, window)
+        if part is not None:
+            found = layers.isel(y=slice(*part.y), x=slice(*part.x))
+            kinds = classify(found["salinity"].values, found["basis"].values)
+            counts += np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)
+            _vote(votes, kinds, (part.y[0] - top, part.x[0] - left), factor)
     a, b, c, d, e, f = grid.transform
     corner = (a * factor, b, c + a * left, d, e * factor, f + e * top)
+    kinds = _winners(votes, window.shape, factor)
     return Picture(kinds, counts, PixelGrid(grid.crs, corner, *kinds.shape))
 
 
@@ -109,15 +123,36 @@ def classify(salinity: NDArray[np.floating[Any]], basis: NDArray[np.uint16]) -> 
     return kinds
 
 
+def _pieces(regions: Collection[Region]) -> list[Region]:
+    return [
+        Region(rows, columns)
+        for region in regions
+        for rows in _cuts(*region.y)
+        for columns in _cuts(*region.x)
+    ]
+
+
+def _cuts(start: int, stop: int) -> list[tuple[int, int]]:
+    return [(first, min(first + _PIECE_PX, stop)) for first in range(start, stop, _PIECE_PX)]
+
+
+def _overlap(piece: Region, window: Region) -> Region | None:
+    (top, bottom), (left, right) = (
+        (max(a[0], b[0]), min(a[1], b[1])) for a, b in ((piece.y, window.y), (piece.x, window.x))
+    )
+    return Region((top, bottom), (left, right)) if top < bottom and left < right else None
+
+
 def _measured_window(
-    layers: xr.Dataset, grid: PixelGrid
+    layers: xr.Dataset, grid: PixelGrid, pieces: Collection[Region]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     rows = np.zeros(grid.height, np.bool_)
     columns = np.zeros(grid.width, np.bool_)
-    for strip in _strips(0, grid.height, grid.width, 1):
-        measured = (layers["basis"].isel(y=strip).values & np.uint16(Basis.OUTSIDE)) == 0
-        rows[strip] = measured.any(axis=1)
-        columns |= measured.any(axis=0)
+    for piece in pieces:
+        y, x = slice(*piece.y), slice(*piece.x)
+        measured = (layers["basis"].isel(y=y, x=x).values & np.uint16(Basis.OUTSIDE)) == 0
+        rows[y] |= measured.any(axis=1)
+        columns[x] |= measured.any(axis=0)
     if not rows.any():
         return (0, grid.height), (0, grid.width)
     # A strip as narrow as a single swath would leave no room for the scale bar and the labels.
@@ -138,18 +173,25 @@ def _span(flags: NDArray[np.bool_], least: int) -> tuple[int, int]:
     return max(0, first - margin), min(flags.size, first + length + margin)
 
 
-def _strips(start: int, stop: int, width: int, factor: int) -> Iterator[slice]:
-    step = max(1, _STRIP_PX // (width * factor)) * factor
-    for row in range(start, stop, step):
-        yield slice(row, min(row + step, stop))
+def _vote(
+    votes: NDArray[Any], kinds: NDArray[np.uint8], corner: tuple[int, int], factor: int
+) -> None:
+    """Add the pixels of a piece, whose first one is at `corner`, to the counts of their cells."""
+    cell = [place // factor for place in corner]
+    before = [place % factor for place in corner]
+    after = [-(skipped + size) % factor for skipped, size in zip(before, kinds.shape, strict=True)]
+    padded = np.pad(kinds, list(zip(before, after, strict=True)), constant_values=OUTSIDE)
+    height, width = (size // factor for size in padded.shape)
+    blocks = padded.reshape(height, factor, width, factor)
+    place = (slice(cell[0], cell[0] + height), slice(cell[1], cell[1] + width))
+    for kind, counted in enumerate(votes):
+        counted[place] += (blocks == kind).sum(axis=(1, 3), dtype=votes.dtype)
 
 
-def _most_common(kinds: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    if factor == 1:
-        return kinds
-    height, width = (-(-size // factor) for size in kinds.shape)
-    pad = [(0, height * factor - kinds.shape[0]), (0, width * factor - kinds.shape[1])]
-    blocks = np.pad(kinds, pad, mode="edge").reshape(height, factor, width, factor)
-    votes = np.stack([(blocks == kind).sum(axis=(1, 3)) for kind in range(OUTSIDE + 1)])
+def _winners(votes: NDArray[Any], shape: tuple[int, int], factor: int) -> NDArray[np.uint8]:
+    """Return the kind of each cell; a pixel that did not vote is outside."""
+    sizes = [np.diff(np.r_[np.arange(0, size, factor), size]) for size in shape]
+    silent = np.multiply.outer(*sizes) - votes.sum(axis=0, dtype=np.int64)
     winners: NDArray[np.uint8] = votes.argmax(axis=0).astype(np.uint8)
+    winners[silent > votes.max(axis=0)] = OUTSIDE
     return winners

@@ -148,9 +148,10 @@ class Layout:
             for column in range(n)
         }
 
-    def tile_manifests(self) -> list[TileManifest]:
-        """Return all manifests, by period and tile name."""
-        return [TileManifest.read(path) for path in sorted(self.manifests.glob("*/*.json"))]
+    def tile_manifests(self, period: str | None = None) -> list[TileManifest]:
+        """Return all manifests, or those of one period, by period and tile name."""
+        folder = "*" if period is None else Period.from_id(period).slug
+        return [TileManifest.read(path) for path in sorted(self.manifests.glob(f"{folder}/*.json"))]
 
 
 @dataclass(frozen=True, slots=True)

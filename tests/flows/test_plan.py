@@ -46,6 +46,17 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("block_px", "threads", "measured_mb"),
+    [(256, 1, 758), (256, 2, 917), (512, 1, 844), (512, 2, 1206)],
+)
+def test_memory_is_predicted_within_a_fifth_of_what_was_measured(
+    block_px: int, threads: int, measured_mb: float
+) -> None:
+    scene = replace(next(continent(1)), block_shape=(block_px, block_px))
+    assert abs(worker_memory([scene], threads) / 1e6 / measured_mb - 1) < 0.2
+
+
 def config(catalogue: Path, out: Path, **compute: Any) -> RunConfig:
     scene = {"compute": Compute(**compute)}
     return RunConfig(selection=Selection(catalogue=str(catalogue)), out=out, scene=scene)
@@ -104,8 +115,8 @@ def test_what_does_not_fit_a_worker_is_refused_before_anything_is_made(
 
 
 def test_a_complete_store_needs_no_memory_for_chunks(catalogue: Path, mapped: Path) -> None:
-    one = json.loads(deepsalt("plan", "--catalogue", catalogue, "--out", mapped, "--json").stdout)
-    assert one["worker_memory_bytes"] == worker_memory([], 1)
+    args = ("--catalogue", catalogue, "--out", mapped, "--threads", 1, "--json")
+    assert json.loads(deepsalt("plan", *args).stdout)["worker_memory_bytes"] == worker_memory([], 1)
 
 
 @pytest.mark.parametrize(
