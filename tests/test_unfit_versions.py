@@ -13,6 +13,7 @@ import zarr
 from deepsalt.errors import StoreError
 from deepsalt.layers import DATE_FILL
 from deepsalt.mosaic import Build, begin_build, compose_tile
+from deepsalt.products import is_complete
 from deepsalt.store import Period, Store, Version, current_version, open_mosaic
 from deepsalt.store.files import sha256_of
 from deepsalt.store.versions import TileManifest
@@ -182,3 +183,20 @@ def test_tiles_taken_over_are_not_read_again(store: Store) -> None:
     flip(taken)
     grown = build(store, {Period.all(): [*version.products, far]})
     assert far in grown.products
+
+
+def test_a_product_with_a_flipped_bit_is_refused_and_made_anew_by_the_next_run(
+    store: Store, tmp_path: Path
+) -> None:
+    shutil.copytree(store.path, tmp_path / "sound", symlinks=True)
+    sound = Store.open(tmp_path / "sound")
+    build(sound, sets(sound))
+    (product,) = sorted(store.scenes.glob("*s1*.zarr"))
+    flip(next(path for path in sorted(product.glob("salinity/c/**/*")) if path.is_file()))
+    with pytest.raises(StoreError, match=r"is damaged .* run its scene again"):
+        build(store, sets(store))
+    assert not is_complete(product)
+    add_product(store.scenes, acquisition("s1", grid=GRIDS[1]), seed=1)
+    build(store, sets(store))
+    expected = open_mosaic(sound).salinity.values
+    np.testing.assert_array_equal(open_mosaic(store).salinity.values, expected)

@@ -142,7 +142,7 @@ class Settings:
             components=16,
             quiet_components=16,
             anchors=64,
-            anchor_steps=10,
+            anchor_steps=0,
             networks=0,
             folds=2,
             region_folds=2,
