@@ -7,7 +7,8 @@ from torch import Tensor
 # larger squares would lose the 1 beside them.
 _MAX_INPUT = 50.0
 
-_COLUMNS = 512  # spectra whose kernel with some hundred anchors stays in a core's own cache
+COLUMNS = 512
+"""Spectra at a time: their kernel with some hundred anchors stays in a core's own cache."""
 
 
 def machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Tensor:
@@ -24,9 +25,9 @@ def machine(inputs: Tensor, anchors: Tensor, heads: Tensor, bias: Tensor) -> Ten
     far = anchors.square().sum(1, keepdim=True) + 1.0
     left = torch.cat([-2.0 * anchors, torch.ones_like(far), far], dim=1)
     # One piece of memory for all parts: taking and clearing it costs as much as the product.
-    kernel = inputs.new_empty(anchors.shape[0], _COLUMNS)
+    kernel = inputs.new_empty(anchors.shape[0], COLUMNS)
     answers = []
-    for part in torch.split(right, _COLUMNS, dim=1):
+    for part in torch.split(right, COLUMNS, dim=1):
         squares = torch.mm(left, part, out=kernel[:, : part.shape[1]])
         answers.append(torch.addmm(bias, heads, squares.rsqrt_()))
     return torch.cat(answers, dim=1)
