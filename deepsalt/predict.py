@@ -4,12 +4,13 @@ One path for all three: `FoldedStudent.estimate` on the pixels that no REJECTING
 Graphs carry a `ModelRef`; each process loads the weights once.
 """
 
-import dask.array as da
+from functools import partial
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.cube.contract import check_cube, cube_bands
+from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
 from deepsalt.layers import basis_attrs, salinity_attrs
 from deepsalt.model.folded import FoldedStudent, fold
@@ -168,27 +169,25 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
         The card is missing or malformed.
     """
     check_cube(cube)
-    dn, basis = _arrays(cube)
+    if "basis" not in cube:
+        scene = cube.attrs.get("scene_id", "cube")
+        raise FormatError(f"{scene} has no basis layer; call mark_valid(cube) before predict_cube")
     card = model_card(ref)
     nodata = cube["dn"].attrs.get("nodata")
     bands = cube_bands(cube)
     gain, offset = (tuple(cube[name].values.tolist()) for name in ("gain", "offset"))
     # Refused now, not in a worker an hour later.
     fold(load_student(ref), bands, gain, offset)
-    result = da.map_blocks(
+    predict = partial(
         predict_chunk,
-        dn,
-        basis,
         bands=bands,
         gain=gain,
         offset=offset,
         nodata=None if nodata is None else float(nodata),
         ref=ref,
-        dtype=RESULT,
-        drop_axis=0,
-        chunks=basis.chunks,
-        meta=np.empty((0, 0), dtype=RESULT),
     )
+    dn, basis = cube["dn"].data, cube["basis"].data
+    result = map_chunks(predict, dn, basis, name="predict_chunk", dtype=RESULT)
     attrs = salinity_attrs(card.ec_method, card.depth, card.temperature)
     attrs["basis"] = basis_attrs()
     coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref") if name in cube.coords}
@@ -197,16 +196,3 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
         coords=coords,
         attrs=dict(cube.attrs),
     )
-
-
-def _arrays(cube: xr.Dataset) -> tuple[da.Array, da.Array]:
-    """Return `dn` and `basis` as Dask arrays with the same blocks."""
-    if "basis" not in cube:
-        scene = cube.attrs.get("scene_id", "cube")
-        raise FormatError(f"{scene} has no basis layer; call mark_valid(cube) before predict_cube")
-    dn = cube["dn"].data
-    dn = dn if isinstance(dn, da.Array) else da.from_array(dn, chunks=-1)
-    basis = cube["basis"].data
-    if not isinstance(basis, da.Array):
-        return dn, da.from_array(basis, chunks=dn.chunks[1:])
-    return dn, basis.rechunk(dn.chunks[1:])

@@ -1,8 +1,13 @@
 """What a cube is: names, dimensions and types that every step after loading relies on."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import dask.array as da
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike, NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.types import BandTable
@@ -15,6 +20,8 @@ BAND_COORDS = ("band", "wavelength", "fwhm", "gain", "offset", "usable")
 
 DTYPES = ("int16", "uint16", "float32")
 """Stored types of digital numbers."""
+
+Array = da.Array | NDArray[Any]
 
 
 def check_cube(cube: xr.Dataset) -> None:
@@ -58,3 +65,55 @@ def cube_bands(cube: xr.Dataset) -> BandTable:
         fwhm_nm=tuple(float(fwhm) for fwhm in cube.fwhm.values),
         usable=tuple(bool(usable) for usable in cube.usable.values),
     )
+
+
+def map_chunks(
+    function: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    dn: Array,
+    layer: Array,
+    *,
+    name: str,
+    dtype: DTypeLike,
+) -> da.Array:
+    """Return function(numbers, layer) of each chunk of a cube, lazily (y, x).
+
+    Dask's own ways to drop a dimension concatenate the chunks along it: that copies the cube, and
+    turns it around in memory where band comes last.
+
+    Parameters
+    ----------
+    function
+        Takes chunks (band, y, x) and (y, x), gives one (y, x).
+    dn
+        Digital numbers (band, y, x), all bands in one chunk; lazy or not.
+    layer
+        Layer (y, x); is given the chunks of `dn`.
+    name
+        What graphs call it.
+    dtype
+        Of what the function gives.
+    """
+    dn = dn if isinstance(dn, da.Array) else da.from_array(dn, chunks=-1)
+    chunks = dn.chunks[1:]
+    mapped: da.Array = da.blockwise(
+        partial(_on_whole, function),
+        "yx",
+        dn,
+        "byx",
+        layer.rechunk(chunks) if isinstance(layer, da.Array) else da.from_array(layer, chunks),
+        "yx",
+        concatenate=False,
+        token=name,
+        dtype=dtype,
+        meta=np.empty((0, 0), dtype=dtype),
+    )
+    return mapped
+
+
+def _on_whole(
+    function: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    numbers: list[NDArray[Any]],
+    layer: NDArray[Any],
+) -> NDArray[Any]:
+    (whole,) = numbers  # the chunks along band: one
+    return function(whole, layer)

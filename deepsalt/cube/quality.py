@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.cube.contract import check_cube, cube_bands
+from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
 from deepsalt.layers import basis_attrs
 from deepsalt.spectral.bands import select_bands
@@ -57,17 +58,14 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     rules = _rules(
         cube_bands(cube), cube.gain.values, cube.offset.values, cube.dn.attrs.get("nodata")
     )
-    basis = xr.apply_ufunc(
-        rules.basis,
-        cube.dn,
-        cube.quality,
-        input_core_dims=[["band"], []],
-        dask="parallelized",
-        output_dtypes=[np.uint16],
-        keep_attrs=False,
-    )
-    basis.attrs = basis_attrs() | {"grid_mapping": "spatial_ref"}
-    return cube.assign(basis=basis)
+    basis: da.Array | NDArray[np.uint16]
+    arrays = cube["dn"].data, cube["quality"].data
+    if any(isinstance(array, da.Array) for array in arrays):
+        basis = map_chunks(rules.basis, *arrays, name="mark_chunk", dtype=np.uint16)
+    else:
+        basis = rules.basis(*arrays)
+    attrs = basis_attrs() | {"grid_mapping": "spatial_ref"}
+    return cube.assign(basis=(("y", "x"), basis, attrs))
 
 
 def mark_chunk(
@@ -96,7 +94,7 @@ def mark_chunk(
         There are no bands to judge a pixel by.
     """
     rules = _rules(bands, np.array(gain), np.array(offset), nodata)
-    return rules.basis(np.moveaxis(dn, 0, -1), quality)
+    return rules.basis(dn, quality)
 
 
 def _rules(
@@ -132,11 +130,11 @@ class _Rules:
     def basis(
         self, numbers: NDArray[np.generic], quality: NDArray[np.uint16]
     ) -> NDArray[np.uint16]:
-        """Return the bits (y, x) of digital numbers (y, x, band)."""
+        """Return the bits (y, x) of digital numbers (band, y, x)."""
         # One band at a time: a mask of the whole chunk would be half as large as the chunk.
         missing = np.zeros(quality.shape, np.uint16)
         for band in self.usable:
-            missing += self.missing(numbers[..., band])
+            missing += self.missing(numbers[band])
         reflectance = self.reflectance(numbers)
         bits = quality | spectral_basis(reflectance, self.bands)
         bits[shows_ice(reflectance, self.bands)] |= np.uint16(Basis.OUT_OF_DOMAIN)
@@ -155,10 +153,9 @@ class _Rules:
 
     def reflectance(self, numbers: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the reflectance of the bands looked at, NaN where missing (y, x, band)."""
-        # Band by band, as they lie in memory; `numbers` is a view with band moved last.
-        values = np.empty((self.looked_at.size, *numbers.shape[:-1]), np.float32)
+        values = np.empty((self.looked_at.size, *numbers.shape[1:]), np.float32)
         for i, band in enumerate(self.looked_at):
-            plane = numbers[..., band]
+            plane = numbers[band]
             values[i] = plane
             values[i] *= self.gain[i]
             values[i] += self.offset[i]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog.items import to_item
+from deepsalt.model.load import load_student, model_ref
 from deepsalt.types import Acquisition
 from flows.config import Compute, SceneConfig
 from flows.pipeline import process_scene
@@ -26,9 +27,18 @@ def on_cluster() -> Iterator[Run]:
 
     with (
         LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster),
+        Client(cluster) as client,
     ):
+        # The small scene that warms up is one chunk, and warms one worker only.
+        client.run(warm_up)
         yield _process(Compute(scheduler=cluster.scheduler_address))
+
+
+def warm_up() -> None:
+    """Import in a worker what it will need, and load the weights."""
+    import stackstac  # noqa: F401
+
+    load_student(model_ref())
 
 
 def _process(compute: Compute) -> Run:
