@@ -202,7 +202,7 @@ def clear_tile(layout: Layout, period: str, tile: Tile) -> None:
     with storing(layout.group):
         layout.manifest_path(period, tile).unlink(missing_ok=True)
         for path in layout.shard_paths(period, tile).values():
-            path.unlink(missing_ok=True)
+            _remove_shard(path)
 
 
 def seal_tile(
@@ -232,11 +232,18 @@ def adopt_tile(source: Layout, target: Layout, manifest: TileManifest) -> None:
     new = target.shard_paths(manifest.period, manifest.tile)
     with storing(target.group):
         for name, digest in manifest.shards:
-            new[name].unlink(missing_ok=True)
+            _remove_shard(new[name])
             if digest is not None:
                 new[name].parent.mkdir(parents=True, exist_ok=True)
                 _link(old[name], new[name])
     manifest.write(target.manifest_path(manifest.period, manifest.tile))
+
+
+def _remove_shard(path: Path) -> None:
+    """Remove a shard and what writers that were killed left beside it (zarr: `.partial`)."""
+    path.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f"{path.name}.*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:
