@@ -5,6 +5,7 @@ one matrix per band table. Gain and offset are applied while the numbers are cop
 together with the root of a band's weight in the mean: so the sum of squares is the second moment.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepsalt.errors import FormatError
+from deepsalt.model.kernel import COLUMNS
 from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.transform import (
@@ -25,14 +27,19 @@ from deepsalt.spectral.transform import (
 )
 from deepsalt.types import BandTable
 
-BATCH_PX = 2048
+BATCH_PX = 4096
 """Pixels per forward pass; the last batch is padded.
 
 Fixed, because the rounding of a float32 matrix product depends on its shape: so a pixel's bits do
 not depend on how a scene was cut into chunks.
 """
 
+_BLOCK_PX = 1024  # pixels whose bands are scaled and projected at a time, in a core's own cache
+_PADDING = 16  # numbers after each row: rows a power of two apart would share a few cache lines
+
 Floats = NDArray[np.float32]
+Reader = Callable[[slice | NDArray[np.intp], Floats], bool]
+"""Writes scaled reflectance of some pixels to (u, s); returns whether no band was missing."""
 
 
 def fold(
@@ -91,6 +98,8 @@ class FoldedStudent:
         Their centres, nm (u,).
     factor, shift
         Reflectance times the root of a band's weight = number x factor + shift (u, 1) float32.
+    runs
+        Neighbouring bands among the used and their rows among them: slices of both.
     components, quiet
         Of the machine, with the mean reflectance as last row (k + t + 1, u), and of the one for
         quiet spectra (q, u).
@@ -101,6 +110,7 @@ class FoldedStudent:
     centers_nm: NDArray[np.float64]
     factor: Floats
     shift: Floats
+    runs: tuple[tuple[slice, slice], ...]
     components: Projection
     quiet: Projection
 
@@ -128,7 +138,7 @@ class FoldedStudent:
         values = np.empty((4, numbers.shape[1]), np.float32)
         remarks = np.empty(numbers.shape[1], np.uint16)
         # Taken once: fresh memory for every batch costs as much as the products.
-        work = torch.empty(2, self.used.size, BATCH_PX)
+        work = _work(self.used.size, self.components.bands.shape[0])
         with one_torch_thread(), torch.inference_mode():
             for start in range(0, numbers.shape[1], BATCH_PX):
                 part = slice(start, start + BATCH_PX)
@@ -141,71 +151,120 @@ class FoldedStudent:
         nodata: float | None,
         values: Floats,
         remarks: NDArray[np.uint16],
-        work: Tensor,
+        work: "_Work",
     ) -> None:
         size = numbers.shape[1]
-        spectra, squares = work
-        filled = spectra.numpy()
-        filled[:, size:] = 1.0
-        whole = self._copy(numbers, nodata, filled[:, :size])
-        moment = torch.mul(spectra, spectra, out=squares).sum(0)
+        mark = _as_stored(nodata, numbers.dtype)
+
+        def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
+            return self._copy(numbers[:, pixels], mark, target)
+
         lost = None
-        # The sum of a batch is finite where all its values are: most batches pass in one look.
-        if not (whole and bool(torch.isfinite(moment.sum()))):
-            self._complete(numbers, nodata, filled[:, :size])
-            moment = torch.mul(spectra, spectra, out=squares).sum(0)
-            lost = ~torch.isfinite(moment)
-            filled[:, lost.numpy()], moment[lost] = 1.0, float(len(filled))
-        *estimates, bits = self._answer(spectra, moment)
+        if not self._project(read, size, work):
+            filled = self._complete(numbers, mark)
+            lost = ~torch.isfinite(torch.from_numpy(filled).square().sum(0)).numpy()
+            filled[:, lost] = 1.0
+
+            def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
+                target[:] = filled[:, pixels]
+                return True
+
+            self._project(read, size, work)
+        *estimates, bits = self._answer(read, size, work)
         values[:], remarks[:] = torch.stack(estimates).numpy()[:, :size], bits.numpy()[:size]
         if lost is not None:
-            gone = lost.numpy()[:size]
-            values[:, gone], remarks[gone] = np.nan, 0
+            values[:, lost], remarks[lost] = np.nan, 0
 
-    def _copy(self, numbers: NDArray[np.generic], nodata: float | None, target: Floats) -> bool:
-        """Write scaled reflectance to the target (u, s); return whether no number is `nodata`."""
-        mark = _as_stored(nodata, numbers.dtype)
+    def _copy(self, numbers: NDArray[np.generic], mark: np.generic | None, target: Floats) -> bool:
+        """Write scaled reflectance to the target (u, s); return whether no number is the mark."""
         whole = True
-        start = 0
-        # Neighbouring bands at once, without gathering the numbers first.
-        for run in np.split(self.used, np.flatnonzero(np.diff(self.used) > 1) + 1):
-            source, rows = numbers[run[0] : run[-1] + 1], slice(start, start + run.size)
-            factor = self.factor[rows]
-            np.multiply(source, factor, out=target[rows], dtype=np.float32, casting="unsafe")
+        for bands, rows in self.runs:
+            source = numbers[bands]
+            np.multiply(
+                source, self.factor[rows], out=target[rows], dtype=np.float32, casting="unsafe"
+            )
             whole = whole and (mark is None or not (source == mark).any())
-            start += run.size
         if self.shift.any():
             target += self.shift
         return whole
 
-    def _complete(self, numbers: NDArray[np.generic], nodata: float | None, target: Floats) -> None:
-        """Write scaled reflectance with missing bands filled; NaN where they cannot be."""
+    def _complete(self, numbers: NDArray[np.generic], mark: np.generic | None) -> Floats:
+        """Return scaled reflectance (u, s) with missing bands filled; NaN where they cannot be."""
         raw = numbers[self.used].astype(np.float32)
         missing = ~np.isfinite(raw)
-        mark = _as_stored(nodata, numbers.dtype)
         if mark is not None:
             missing |= numbers[self.used] == mark
         fill_missing(raw, missing, self.centers_nm)
-        target[:] = raw * self.factor + self.shift
+        raw *= self.factor
+        raw += self.shift
+        return raw
 
-    def _answer(self, spectra: Tensor, moment: Tensor) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score, remarks of spectra (u, s) and their moment (s,)."""
-        projected = self.components.bands @ spectra
-        mean = projected[-1]
-        variance = torch.addcmul(moment, mean, mean, value=-1.0).clamp_(min=MIN_VARIANCE)
+    def _project(self, read: Reader, size: int, work: "_Work") -> bool:
+        """Fill projection and moment of the first pixels; return whether all bands were there."""
+        whole = True
+        for start in range(0, size, _BLOCK_PX):
+            block = slice(start, start + _BLOCK_PX)
+            length = min(_BLOCK_PX, size - start)
+            work.spectra[:, length:] = 1.0
+            whole = read(slice(start, start + length), work.spectra.numpy()[:, :length]) and whole
+            squares = torch.mul(work.spectra, work.spectra, out=work.squares)
+            torch.sum(squares, 0, out=work.moment[block])
+            torch.mm(self.components.bands, work.spectra, out=work.projected[:, block])
+        # The sum of a batch is finite where all its values are: most batches pass in one look.
+        return whole and bool(torch.isfinite(work.moment.sum()))
+
+    def _answer(self, read: Reader, size: int, work: "_Work") -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper, score and remarks of a batch that was projected."""
+        mean = work.projected[-1]
+        variance = torch.addcmul(work.moment, mean, mean, value=-1.0).clamp_(min=MIN_VARIANCE)
         scatter = variance.rsqrt()
         level = mean.clamp(min=MIN_MEAN).log_()
         levels = torch.stack([level, variance.log_().mul_(0.5) - level, torch.ones_like(level)])
 
-        def components(rows: Projection, on_bands: Tensor) -> Tensor:
-            return (rows.levels @ levels).addcmul_(on_bands, scatter)
+        def quiet_components(chosen: Tensor) -> Tensor:
+            # What was not filled in this batch is no answer to anyone.
+            pixels = chosen.clamp(max=size - 1).numpy()
+            part = work.spectra[:, :COLUMNS]
+            found = []
+            for start in range(0, pixels.size, COLUMNS):
+                read(pixels[start : start + COLUMNS], part.numpy())
+                found.append(torch.mm(self.quiet.bands, part))
+            on_levels = self.quiet.levels @ levels[:, chosen]
+            return on_levels.addcmul_(torch.cat(found, dim=1), scatter[chosen])
 
+        on_levels = self.components.levels @ levels
         return self.student.answer(
-            components(self.components, projected[:-1]),
+            on_levels.addcmul_(work.projected[:-1], scatter),
             scatter,
             levels[1].mul(-2.0).exp_(),
-            lambda: components(self.quiet, self.quiet.bands @ spectra),
+            quiet_components,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """Memory that one call estimates in.
+
+    Parameters
+    ----------
+    spectra, squares
+        Of a block (u, _BLOCK_PX).
+    projected, moment
+        Of a batch (c + 1, BATCH_PX), (BATCH_PX,); finite wherever nothing was projected yet.
+    """
+
+    spectra: Tensor
+    squares: Tensor
+    projected: Tensor
+    moment: Tensor
+
+
+def _work(bands: int, rows: int) -> _Work:
+    def matrix(height: int, width: int) -> Tensor:
+        return torch.ones(height, width + _PADDING)[:, :width]
+
+    block = matrix(bands, _BLOCK_PX), matrix(bands, _BLOCK_PX)
+    return _Work(*block, matrix(rows, BATCH_PX), torch.ones(BATCH_PX))
 
 
 def _as_stored(nodata: float | None, dtype: np.dtype[np.generic]) -> np.generic | None:
@@ -243,8 +302,19 @@ def _fold(
         np.array(bands.centers_nm)[used],
         column(gain),
         column(offset),
+        _runs(used),
         projection(student.components, student.component_offset, root),
         projection(student.quiet_components, student.quiet_offset),
+    )
+
+
+def _runs(used: NDArray[np.intp]) -> tuple[tuple[slice, slice], ...]:
+    """Return slices of neighbouring bands and of their rows: read without gathering them."""
+    parts = np.split(used, np.flatnonzero(np.diff(used) > 1) + 1)
+    starts = np.cumsum([0, *(part.size for part in parts)])
+    return tuple(
+        (slice(int(part[0]), int(part[-1]) + 1), slice(int(start), int(start) + part.size))
+        for part, start in zip(parts, starts, strict=False)
     )
 
 

@@ -141,7 +141,7 @@ class Student:
         components: Tensor,
         scatter: Tensor,
         flatness: Tensor,
-        quiet_inputs: Callable[[], Tensor],
+        quiet_inputs: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, ...]:
         """Return salinity, lower, upper, domain score and remarks of spectra (s,) each.
 
@@ -152,13 +152,14 @@ class Student:
         scatter, flatness
             1 / deviation, 1 / reflectance, and the square of mean over deviation (s,).
         quiet_inputs
-            Gives the quiet machine's components (q, s); called where a spectrum is quiet.
+            Gives the quiet machine's components (q, n) of the spectra of n indices; called where a
+            spectrum is quiet, with n a multiple of the kernel's `COLUMNS`.
         """
         noise = self.noise(components)
         found = self.respond(self.forward(components, noise), self.nodes, self.interval)
         quiet = self.quiet(noise, scatter, flatness)
         if self.quiet_anchors.shape[0] and bool(quiet.any()):
-            answers = self.forward_quiet(quiet_inputs(), quiet)
+            answers = self.forward_quiet(quiet_inputs, quiet)
             better = self.respond(answers, self.quiet_nodes, self.quiet_interval)
             pairs = zip(better, found, strict=True)
             found = tuple(torch.where(quiet, new, old) for new, old in pairs)
@@ -173,21 +174,20 @@ class Student:
 
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""
-        length = 1.0 / self.scale[:, None]
-        length = torch.addcmul(length, self.shrinkage[:, None] * length, noise)
-        return machine(components[: self.kept] / length, self.anchors, self.heads, self.heads_bias)
+        one = torch.ones(1, 1)
+        factor = torch.addcmul(one, self.shrinkage[:, None], noise).reciprocal_()
+        inputs = factor.mul_(self.scale[:, None]).mul_(components[: self.kept])
+        return machine(inputs, self.anchors, self.heads, self.heads_bias)
 
-    def forward_quiet(self, components: Tensor, quiet: Tensor) -> Tensor:
-        """Return the quiet machine's answers (2, s) for its components (q, s); 0 elsewhere."""
+    def forward_quiet(self, inputs: Callable[[Tensor], Tensor], quiet: Tensor) -> Tensor:
+        """Return the quiet machine's answers (2, s) where `quiet` (s,), 0 elsewhere."""
         # It is ten times as large as the other machine, and often few spectra of a batch need it.
         chosen = quiet.nonzero()[:, 0]
         # Filled up to whole parts of the kernel, whose bits depend on the shape of its products.
         padded = chosen.new_zeros(-(-chosen.numel() // COLUMNS) * COLUMNS)
         padded[: chosen.numel()] = chosen
-        found = machine(
-            components[:, padded], self.quiet_anchors, self.quiet_heads, self.quiet_bias
-        )
-        answers = components.new_zeros(found.shape[0], components.shape[1])
+        found = machine(inputs(padded), self.quiet_anchors, self.quiet_heads, self.quiet_bias)
+        answers = found.new_zeros(found.shape[0], quiet.shape[0])
         answers[:, chosen] = found[:, : chosen.numel()]
         return answers
 
@@ -220,9 +220,9 @@ class Student:
 
     def distance(self, components: Tensor, noise: Tensor, flatness: Tensor) -> Tensor:
         """Return Hotelling's T² (s,), each direction's variance with what noise adds to it."""
-        scores = torch.addmm(self.domain_offset[:, None], self.domain, components)
+        scores = (self.domain @ components).add_(self.domain_offset[:, None])
         allowed = noise + self.limits[5] * flatness
-        variance = (self.domain_shrinkage[:, None] * allowed).add_(1.0)
+        variance = torch.addcmul(torch.ones(1, 1), self.domain_shrinkage[:, None], allowed)
         return scores.square_().div_(variance).sum(0)
 
 

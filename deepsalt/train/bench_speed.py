@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepsalt.model.folded import BATCH_PX, fold
+from deepsalt.model.folded import fold
+from deepsalt.model.kernel import COLUMNS
 from deepsalt.model.student import Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.bands import sensor_bands
@@ -18,7 +19,7 @@ from deepsalt.train.published import PublishedConfig, fit_published
 from deepsalt.train.samples import Samples
 
 PIXELS = 65_536
-_REPEATS = 3
+_REPEATS = 10
 _ROWS = 300  # to train on: neither rate depends on what was learned
 
 Report = dict[str, dict[str, float]]
@@ -63,7 +64,7 @@ def _ours(student: Student) -> dict[str, float]:
 
 def _half_gain(student: Student) -> float:
     """Return how much faster the machine's largest product is in bfloat16; below 1 it loses."""
-    inputs = torch.ones(student.kept, BATCH_PX)
+    inputs = torch.ones(student.kept, COLUMNS)
     rates = []
     for kind in (torch.float32, torch.bfloat16):
         left, right = student.anchors.to(kind), inputs.to(kind)

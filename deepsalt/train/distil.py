@@ -189,7 +189,7 @@ def estimates(student: Student, features: Floats) -> Estimates:
             components(student.components, student.component_offset),
             column(-features[:, -2:].sum(axis=1)),
             column(-2.0 * features[:, -1]),
-            lambda: components(student.quiet_components, student.quiet_offset),
+            lambda chosen: components(student.quiet_components, student.quiet_offset)[:, chosen],
         )
     salinity, lower, upper, score = (value.numpy() for value in values)
     return Estimates(salinity, lower, upper, bits.numpy().astype(np.uint16), score)

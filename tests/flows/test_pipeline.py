@@ -96,6 +96,7 @@ def test_worker_processes_end_in_the_same_arrays(
     assert_same(tmp_path / "store", mapped)
 
 
+@pytest.mark.slow
 def test_a_killed_scene_is_resumed_to_the_same_arrays(
     catalogue: Path, mapped: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_scene_that_the_grid_cannot_hold_is_quarantined_alone(
     assert outcome["mosaic"]["products"] == 1
 
 
+@pytest.mark.slow
 def test_a_product_that_is_away_is_mapped_when_it_is_back(scenes: Scenes, tmp_path: Path) -> None:
     product = Path(shutil.copytree(scenes.west, tmp_path / scenes.west.name))
     deepsalt("ingest", product, scenes.prisma, "--to", tmp_path / "catalogue")

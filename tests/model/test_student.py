@@ -53,7 +53,7 @@ def test_a_pixel_has_equal_bits_in_the_first_and_in_the_last_batch():
     st.integers(0, 2**32 - 1),
     st.sampled_from([0.0, 1e-6, 0.3, 1.0, 50.0]),
 )
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 def test_whatever_the_spectrum_outputs_are_ordered_and_bounded(seed, scale):
     rng = np.random.default_rng(seed)
     spectra = (scale * rng.normal(size=(len(ENMAP), 20))).astype(np.float32)

@@ -196,7 +196,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 class TestAnyOrder(AnyOrder.TestCase):
     settings = settings(
-        max_examples=8,
+        max_examples=5,
         stateful_step_count=10,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -218,7 +218,7 @@ class Composers(RuleBasedStateMachine):
 
 class TestComposers(Composers.TestCase):
     settings = settings(
-        max_examples=8,
+        max_examples=5,
         stateful_step_count=16,
         deadline=None,
         suppress_health_check=list(HealthCheck),

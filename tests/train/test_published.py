@@ -13,6 +13,8 @@ from deepsalt.train.published import PublishedConfig, fit_published, student_mac
 from deepsalt.train.published_networks import SparseAutoencoder, moment_loss, sparsity_loss
 from deepsalt.train.published_stages import Anchor, Scale, Student
 
+pytestmark = pytest.mark.slow
+
 BANDS = 40
 NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 SMALL = PublishedConfig(
