@@ -220,7 +220,8 @@ def _unwrapped(polygon: Polygon, *, always: bool = False) -> Polygon:
     ring = tuple((point[0], point[1]) for point in polygon.exterior.coords)
     if not always and not crosses_antimeridian(ring):
         return polygon
-    shifted = Polygon([(x + 360 if x < 0 else x, y) for x, y in ring])
+    # To a tenth of a millimetre: numbers next to zero make GEOS cut in the wrong place.
+    shifted = Polygon([(round(x + 360 if x < 0 else x, 9), round(y, 9)) for x, y in ring])
     return shifted if shifted.is_valid else shifted.buffer(0)
 
 

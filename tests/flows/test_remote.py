@@ -29,6 +29,7 @@ def remote_items(scenes: Scenes, files: str) -> list[dict[str, object]]:
     return items
 
 
+@pytest.mark.slow
 def test_a_run_over_a_stac_api_equals_one_over_the_files(
     scenes: Scenes, mapped: Path, tmp_path: Path
 ) -> None:
