@@ -138,6 +138,41 @@ def mosaic_rollback(
         typer.echo(f"{'mosaic':<11}  version {published.id}: {count} scenes")
 
 
+@mosaic_app.command(
+    "push", epilog="Example: `deepsalt mosaic push store s3://salinity/asia`, or icechunk+s3://..."
+)
+def mosaic_push(
+    store: Store,
+    uri: Annotated[
+        str,
+        typer.Argument(
+            metavar="URI",
+            help="Where: file:///..., s3://..., icechunk+file:///... or icechunk+s3://...",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Carry the published mosaic to a folder, an object store or an Icechunk repository.
+
+    Only what changed is sent. Readers there see the version before until all has arrived; open it
+    with `deepsalt.open_mosaic(URI)`. Credentials come from the environment (AWS_ACCESS_KEY_ID ...,
+    AWS_ENDPOINT_URL for another provider), never from the URI.
+    """
+    from deepsalt.push import push
+    from deepsalt.store import Store as OpenStore
+    from flows.progress import bars
+
+    with bars() as progress:
+        done = push(OpenStore.open(store), uri, progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        typer.echo(
+            f"{'pushed':<11}  version {done.version}: {done.objects} objects, {done.sent} sent "
+            f"({done.sent_bytes / 1e6:.1f} MB)"
+        )
+
+
 @mosaic_app.command("prune", epilog="Example: `deepsalt mosaic prune store --keep 5 --yes`")
 def mosaic_prune(
     store: Store,

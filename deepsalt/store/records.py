@@ -10,13 +10,12 @@
     ├── records/quarantine/<scene>.json
     ├── records/tombstones/<scene>.json     withdrawn scenes
     ├── records/history/<number>.json       every publication: what it changed, and why
+    ├── records/pushed/<target>.json        what was carried to another place
     ├── records/versions/<id>/         what a version is made of, tile by tile
     ├── versions/<id>.zarr             mosaics; unchanged shards are hard links
     └── mosaic.zarr                    link to the published one
 """
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from typing import Any, Self
 
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError
 from deepsalt.grid import MosaicGrid
-from deepsalt.store.files import digest_of, process_mark, read_json, storing, write_json
+from deepsalt.store.files import digest_of, exclusive, read_json, storing, write_json
 
 LAYOUT = 1
 """Version of the folder layout; a store of a later one is refused."""
@@ -206,14 +205,20 @@ class Store:
         StoreError
             Another build holds it.
         """
-        path = self.records / "build.lock"
-        with storing(path):
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            _take(descriptor, path)
+        with exclusive(self.records / "build.lock", "is building in this store"):
             yield
-        finally:
-            os.close(descriptor)
+
+    @contextmanager
+    def pushing(self) -> Iterator[None]:
+        """Keep other pushes of this store out; builds go on, a published version stays as it is.
+
+        Raises
+        ------
+        StoreError
+            Another push holds it.
+        """
+        with exclusive(self.records / "push.lock", "is pushing this store"):
+            yield
 
 
 _OURS = (
@@ -238,16 +243,3 @@ def _short(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)[:12]  # digests are told apart by less than their 64 digits
     return f"{value['crs']} at {value['resolution_m']:g} m from {tuple(value['anchor'])}"
-
-
-def _take(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 200).decode(errors="replace") or "another process"
-        raise StoreError(
-            f"{owner} is building in this store ({path} is locked); wait until it has ended"
-        ) from error
-    with storing(path):
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, process_mark().encode())

@@ -1,0 +1,186 @@
+"""An Icechunk repository: one commit per pushed version, on the branch ``main``.
+
+The package `icechunk` is optional: ``pip install 'deepsalt[icechunk]'``.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from zarr.abc.store import Store as ZarrStore
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync as run
+
+from deepsalt.errors import StoreError
+from deepsalt.push.target import Digests, Entries, Sent
+from deepsalt.store.files import exclusive
+
+if TYPE_CHECKING:
+    from icechunk import Repository, Storage
+
+_BRANCH = "main"
+_VERSION = "deepsalt_version"  # in a commit's metadata
+_ROOT = "zarr.json"  # always written: a commit without any change is refused
+_AT_ONCE = 8  # chunks under way
+
+
+class Icechunk:
+    """A repository in a folder or in an object store.
+
+    Parameters
+    ----------
+    uri
+        ``icechunk+file:///...`` or ``icechunk+s3://bucket/...``; credentials and endpoint come from
+        the environment (``AWS_...``).
+
+    Raises
+    ------
+    StoreError
+        The package icechunk is not installed, or no access.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri.rstrip("/")
+        parts = urlsplit(self._uri.removeprefix("icechunk+"))
+        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        with _reaching(self._uri):
+            self._storage = _storage(parts.netloc, parts.path.strip("/"), self._folder)
+
+    def version(self) -> str | None:
+        """Return the id of the version that readers see; None before the first."""
+        with _reaching(self._uri):
+            repository = self._repository()
+            if repository is None:
+                return None
+            last = next(iter(repository.ancestry(branch=_BRANCH)))
+            found = last.metadata.get(_VERSION)
+            return None if found is None else str(found)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold a lock beside a folder: Icechunk's commits to a file system are not safe alone."""
+        if self._folder is None:
+            yield
+            return
+        lock = self._folder.with_name(f"{self._folder.name}.lock")
+        with exclusive(lock, f"is pushing to {self._folder}"):
+            yield
+
+    def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
+        """Carry a version over and commit it.
+
+        Raises
+        ------
+        StoreError
+            Damage, no access, or another run committed meanwhile.
+        """
+        import icechunk
+
+        with _reaching(self._uri):
+            repository = self._repository() or icechunk.Repository.create(self._storage)
+            session = repository.writable_session(_BRANCH)
+            run(_fill(session.store, entries, held, sent))
+            try:
+                session.commit(f"mosaic version {version}", metadata={_VERSION: version})
+            except icechunk.ConflictError as error:
+                raise StoreError(
+                    f"another run pushed to {self._uri} meanwhile, what it pushed stays; push again"
+                ) from error
+
+    def read(self) -> ZarrStore:
+        """Return the last commit.
+
+        Raises
+        ------
+        StoreError
+            There is none, or no access.
+        """
+        if self.version() is None:
+            raise StoreError(f"{self._uri} holds no mosaic; `deepsalt mosaic push` puts one there")
+        with _reaching(self._uri):
+            repository = self._repository()
+            assert repository is not None  # noqa: S101 - it has a version
+            return repository.readonly_session(_BRANCH).store
+
+    def _repository(self) -> "Repository | None":
+        import icechunk
+
+        if not icechunk.Repository.exists(self._storage):
+            return None
+        return icechunk.Repository.open(self._storage)
+
+
+async def _fill(store: ZarrStore, entries: Entries, held: Digests, sent: Sent) -> None:
+    """Bring the store from what it holds to the entries."""
+    buffer = default_buffer_prototype().buffer
+    slots = asyncio.Semaphore(_AT_ONCE)
+    if not held:
+        await store.clear()
+    # Before the arrays change: a chunk outside of the new shape could not be named any more.
+    for key in held:
+        if key not in entries:
+            await store.delete(key)
+
+    async def carry(key: str) -> None:
+        entry = entries[key]
+        if held.get(key) == entry.sha256 and key != _ROOT:
+            sent(key, 0)
+            return
+        async with slots:
+            data = await asyncio.to_thread(entry.read)
+            await store.set(key, buffer.from_bytes(data))
+        sent(key, len(data))
+
+    # Groups and arrays first: a chunk of an array that is not there yet is refused.
+    described = sorted(key for key in entries if key.endswith("zarr.json"))
+    for key in sorted(described, key=lambda key: key.count("/")):
+        await carry(key)
+    await asyncio.gather(*(carry(key) for key in entries if key not in set(described)))
+
+
+def _storage(bucket: str, prefix: str, folder: Path | None) -> "Storage":
+    try:
+        import icechunk
+    except ImportError as error:
+        raise StoreError(
+            "the package icechunk is not installed; pip install 'deepsalt[icechunk]'"
+        ) from error
+    if folder is not None:
+        # It warns that commits to a file system need a lock, which `locked` holds.
+        if "ICECHUNK_LOG" not in os.environ:
+            icechunk.set_logs_filter("error")
+        return icechunk.local_filesystem_storage(str(folder))
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    return icechunk.s3_storage(
+        bucket=bucket,
+        prefix=prefix,
+        from_env=True,
+        endpoint_url=endpoint,
+        allow_http=bool(endpoint and endpoint.startswith("http://")),
+        force_path_style=endpoint is not None,
+    )
+
+
+@contextmanager
+def _reaching(uri: str) -> Iterator[None]:
+    """Turn errors of Icechunk into one sentence."""
+    try:
+        yield
+    except ImportError as error:
+        raise StoreError(
+            "the package icechunk is not installed; pip install 'deepsalt[icechunk]'"
+        ) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "icechunk" and not isinstance(
+            error, OSError
+        ):
+            raise
+        # Its texts are drawn with lines, the reason in the first.
+        lines = re.findall(r"[^\W_].*", str(error))
+        reason = lines[0][:200] if lines else type(error).__name__
+        raise StoreError(f"{uri} cannot be read or written: {reason}") from error

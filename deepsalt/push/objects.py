@@ -1,0 +1,211 @@
+"""Plain Zarr in a folder or an object store: a prefix per version, and a pointer put last.
+
+::
+
+    TARGET/
+    ├── versions/<id>.zarr/    complete groups; unchanged objects are copied inside the target
+    └── mosaic.json            the version that readers see
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from zarr.abc.store import Store as ZarrStore
+
+from deepsalt.errors import StoreError
+from deepsalt.push.target import Digests, Entries, Entry, Sent
+from deepsalt.store.files import exclusive
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_POINTER = "mosaic.json"
+_AT_ONCE = 8  # objects under way
+
+
+class Objects:
+    """A folder (``file:///...``) or a prefix of an object store (``s3://bucket/...``).
+
+    Parameters
+    ----------
+    uri
+        Where; credentials and endpoint come from the environment (``AWS_...``).
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri.rstrip("/")
+        with _reaching(self._uri):
+            self._objects = _connect(self._uri)
+
+    def version(self) -> str | None:
+        """Return the id of the version that readers see; None before the first."""
+        return self._pointer()[0]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold a lock beside a folder; object stores put the pointer only where none was put."""
+        parts = urlsplit(self._uri)
+        if parts.scheme != "file":
+            yield
+            return
+        folder = Path(unquote(parts.path))
+        with exclusive(folder.with_name(f"{folder.name}.lock"), f"is pushing to {folder}"):
+            yield
+
+    def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
+        """Carry a version over and put the pointer.
+
+        Raises
+        ------
+        StoreError
+            Damage, no access, or another run put the pointer meanwhile.
+        """
+        before, tag = self._pointer()
+        prefix = f"versions/{version}.zarr/"
+        sources = (
+            {}
+            if before is None
+            else {digest: f"versions/{before}.zarr/{key}" for key, digest in held.items()}
+        )
+        there = self._sizes(prefix)
+
+        def carry(key: str) -> None:
+            entry = entries[key]
+            # An object is put whole or not at all, and a version's bytes follow from its id.
+            whole = there.get(prefix + key) == entry.path.stat().st_size
+            if whole or self._copied(sources.get(entry.sha256), prefix + key):
+                sent(key, 0)
+            else:
+                sent(key, self._put(prefix + key, entry))
+
+        with _reaching(self._uri):
+            _each(carry, entries)
+            self._check(prefix, entries)
+            self._point(version, tag)
+
+    def read(self) -> ZarrStore:
+        """Return the group that the pointer names now.
+
+        Raises
+        ------
+        StoreError
+            There is none, or no access.
+        """
+        from zarr.storage import ObjectStore as ZarrObjects
+
+        version = self.version()
+        if version is None:
+            raise StoreError(f"{self._uri} holds no mosaic; `deepsalt mosaic push` puts one there")
+        with _reaching(self._uri):
+            return ZarrObjects(_connect(f"{self._uri}/versions/{version}.zarr"), read_only=True)
+
+    def _pointer(self) -> tuple[str | None, str | None]:
+        """Return the version the pointer names and the pointer's tag; None where there is none."""
+        import obstore
+
+        with _reaching(self._uri):
+            try:
+                found = obstore.get(self._objects, _POINTER)
+                text = bytes(found.bytes())
+            except FileNotFoundError:
+                return None, None
+        try:
+            version = str(json.loads(text)["version"])
+            if not version.isalnum():
+                raise ValueError(version)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._uri}/{_POINTER} is damaged ({error!r}); remove it and push again"
+            ) from error
+        return version, found.meta["e_tag"]
+
+    def _point(self, version: str, tag: str | None) -> None:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        document = json.dumps({"version": version}).encode()
+        mode = "create" if tag is None else {"e_tag": tag}
+        try:
+            try:
+                obstore.put(self._objects, _POINTER, document, mode=mode)  # type: ignore[arg-type]
+            except (obstore.exceptions.NotSupportedError, NotImplementedError):
+                obstore.put(self._objects, _POINTER, document)
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise StoreError(
+                f"another run pushed to {self._uri} meanwhile, what it pushed stays; push again"
+            ) from error
+
+    def _sizes(self, prefix: str) -> dict[str, int]:
+        import obstore
+
+        with _reaching(self._uri):
+            pages = obstore.list(self._objects, prefix)
+            return {meta["path"]: meta["size"] for page in pages for meta in page}
+
+    def _copied(self, source: str | None, target: str) -> bool:
+        import obstore
+
+        if source is None:
+            return False
+        try:
+            obstore.copy(self._objects, source, target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _put(self, key: str, entry: Entry) -> int:
+        import obstore
+
+        data = entry.read()
+        obstore.put(self._objects, key, data)
+        return len(data)
+
+    def _check(self, prefix: str, entries: Entries) -> None:
+        """Refuse to point to a version that is not there as a whole."""
+        there = self._sizes(prefix)
+        wanted = {prefix + key: entry.path.stat().st_size for key, entry in entries.items()}
+        wrong = sorted(key for key, size in wanted.items() if there.get(key) != size)
+        if wrong:
+            raise StoreError(
+                f"{self._uri}: {len(wrong)} of {len(wanted)} objects are not as they were sent "
+                f"({wrong[0]}); push again"
+            )
+
+
+def _connect(uri: str) -> "ObjectStore":
+    from obstore.store import LocalStore, from_url
+
+    if uri.startswith("file://"):
+        return LocalStore.from_url(uri, mkdir=True)
+    return from_url(uri)
+
+
+@contextmanager
+def _reaching(uri: str) -> Iterator[None]:
+    """Turn errors of the object store into one sentence.
+
+    Its own text is kept to its first line: some quote requests with all their headers.
+    """
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+        raise StoreError(f"{uri} cannot be read or written: {reason}") from error
+
+
+def _each(act: Callable[[str], None], keys: Entries) -> None:
+    """Act on all keys, some at a time; the first error stops what has not begun."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            for _ in pool.map(act, keys):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

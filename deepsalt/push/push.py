@@ -1,0 +1,179 @@
+"""Carrying the published version of a store to a target, and opening what was carried."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import xarray as xr
+
+from deepsalt.errors import StoreError, UsageError
+from deepsalt.push.target import Entry, Target
+from deepsalt.store import open_mosaic as open_local
+from deepsalt.store.files import digest_of, read_json, sha256_of, write_json
+from deepsalt.store.records import Store
+from deepsalt.store.versions import Version, current_version
+
+SCHEMES = ("file", "s3", "icechunk+file", "icechunk+s3")
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did.
+
+    Parameters
+    ----------
+    version
+        Id of the version that readers of the target see now.
+    objects
+        Files of its Zarr group.
+    sent
+        Of them, how many had to be sent; the others were there.
+    sent_bytes
+        Their size.
+    """
+
+    version: str
+    objects: int
+    sent: int
+    sent_bytes: int
+
+
+class Listener(Protocol):
+    """Told how a push goes on."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Announce how many objects there are."""
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        """Say that so many are dealt with."""
+
+
+def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
+    """Make the published version of a store the one that readers of a target see.
+
+    Only what the target lacks is sent; who reads there sees the version before until all of it
+    has arrived. A push that was interrupted is repeated.
+
+    Parameters
+    ----------
+    store
+        The store.
+    uri
+        ``file``, ``s3``, ``icechunk+file`` or ``icechunk+s3`` and a place. Credentials come from
+        the environment, as the cloud libraries read it.
+    listener
+        Told about objects.
+
+    Raises
+    ------
+    UsageError
+        No such kind of place, or credentials in the URI.
+    StoreError
+        Nothing was published yet, damage, no access, or another push is going on.
+    """
+    target = open_target(uri)
+    with store.pushing(), target.locked():
+        version = current_version(store)
+        if version is None:
+            raise StoreError(f"{store.path} has no published mosaic; `deepsalt run` makes one")
+        entries = entries_of(version)
+        record = store.records / "pushed" / f"{digest_of(uri.rstrip('/'))[:16]}.json"
+        found = read_json(record) if record.exists() else {}
+        shown = target.version()
+        held = found.get("objects", {}) if shown and found.get("version") == shown else {}
+        count = _Count(listener, len(entries))
+        if shown != version.id or held != {key: e.sha256 for key, e in entries.items()}:
+            target.write(version.id, entries, held, count)
+            objects = {key: entry.sha256 for key, entry in entries.items()}
+            write_json(record, {"version": version.id, "objects": objects})
+        return Pushed(version.id, len(entries), count.objects, count.size)
+
+
+def open_mosaic(place: str | Path | Store) -> xr.Dataset:
+    """Open the mosaic that a store or a target shows now, lazily; later versions do not mix in.
+
+    Parameters
+    ----------
+    place
+        A store, its folder, a mosaic in it, or the URI that `push` was given.
+
+    Returns
+    -------
+    xr.Dataset
+        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`; `last_observed` decoded to
+        dates.
+
+    Raises
+    ------
+    UsageError
+        No such kind of place, or credentials in the URI.
+    StoreError
+        There is no mosaic, or no access.
+    """
+    if not isinstance(place, str) or "://" not in place:
+        return open_local(place)
+    group = open_target(place).read()
+    opened: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=False)
+    return opened
+
+
+def open_target(uri: str) -> Target:
+    """Return the target of a URI.
+
+    Raises
+    ------
+    UsageError
+        No such kind of place, or credentials in the URI.
+    StoreError
+        No access.
+    """
+    from deepsalt.push.icechunk import Icechunk
+    from deepsalt.push.objects import Objects
+
+    parts = urlsplit(uri)
+    if "@" in parts.netloc or parts.query:
+        raise UsageError(
+            "a place for mosaics takes no credentials; set them in the environment (AWS_...)"
+        )
+    if parts.scheme not in SCHEMES or not (parts.netloc + parts.path).strip("/"):
+        raise UsageError(
+            f"{uri!r:.200} is no place for mosaics; give one as "
+            f"{', '.join(f'{scheme}://...' for scheme in SCHEMES)}"
+        )
+    if parts.scheme.endswith("file") and parts.netloc:
+        raise UsageError(f"{uri!r:.200} names a host; write three slashes, as in file:///data")
+    return Icechunk(uri) if parts.scheme.startswith("icechunk+") else Objects(uri)
+
+
+def entries_of(version: Version) -> dict[str, Entry]:
+    """Return all files of a version with their checksums; those of shards are on record."""
+    layout = version.layout
+    known: dict[Path, str] = {}
+    for manifest in layout.tile_manifests():
+        paths = layout.shard_paths(manifest.period, manifest.tile)
+        known |= {paths[name]: digest for name, digest in manifest.shards if digest is not None}
+    files = set(known) | {path for path in layout.group.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(layout.group).as_posix(): Entry(path, known.get(path) or sha256_of(path))
+        for path in sorted(files)
+    }
+
+
+class _Count:
+    """Counts what is sent, from several threads, and tells the listener."""
+
+    def __init__(self, listener: Listener | None, total: int) -> None:
+        self.objects = self.size = 0
+        self._listener = listener
+        self._lock = threading.Lock()
+        if listener is not None:
+            listener.start("objects", total)
+
+    def __call__(self, key: str, size: int) -> None:
+        with self._lock:
+            self.objects += size > 0
+            self.size += size
+            if self._listener is not None:
+                self._listener.advance("objects")

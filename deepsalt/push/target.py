@@ -1,0 +1,84 @@
+"""What a place for copies of a mosaic has to do."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from zarr.abc.store import Store as ZarrStore
+
+from deepsalt.errors import StoreError
+from deepsalt.store.files import storing
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a mosaic's Zarr group.
+
+    Parameters
+    ----------
+    path
+        Where it lies.
+    sha256
+        Checksum of its bytes, hexadecimal.
+    """
+
+    path: Path
+    sha256: str
+
+    def read(self) -> bytes:
+        """Return the bytes.
+
+        Raises
+        ------
+        StoreError
+            They are missing or not those of the checksum: damage is not carried on.
+        """
+        with storing(self.path):
+            data = self.path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise StoreError(
+                f"{self.path} is damaged: its checksum is not the recorded one; run "
+                "`deepsalt check` and build again"
+            )
+        return data
+
+
+Entries = Mapping[str, Entry]
+"""Files by key inside the group."""
+
+Digests = Mapping[str, str]
+"""SHA-256 by key of what the target holds of the version before."""
+
+Sent = Callable[[str, int], None]
+"""Told of each key that is dealt with and how many bytes had to be sent for it."""
+
+
+class Target(Protocol):
+    """A place for copies of a mosaic; errors are `StoreError`."""
+
+    def version(self) -> str | None:
+        """Return the id of the version that readers see; None before the first."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other writers of this machine out, where the place cannot do it by itself."""
+
+    def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
+        """Carry a version over and make it the one that readers see, in one step at the end.
+
+        Parameters
+        ----------
+        version
+            Its id.
+        entries
+            All its files.
+        held
+            What the version has that readers see; empty when that is not known.
+        sent
+            Told of progress.
+        """
+
+    def read(self) -> ZarrStore:
+        """Return the Zarr store of the version that readers see; later ones do not mix in."""

@@ -1,0 +1,230 @@
+"""Copies of the published mosaic: whole, old or new, and only what changed is sent."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from deepsalt.errors import StoreError, UsageError
+from deepsalt.grid import MosaicGrid
+from deepsalt.mosaic import all_sets
+from deepsalt.push import open_mosaic, push
+from deepsalt.push.push import entries_of, open_target
+from deepsalt.store import Period, Store, current_version, history
+from deepsalt.store.files import exclusive
+from tests.push.seaweed import serving_s3
+from tests.store.builders import GRID, add_small, build, make_store, roll_back
+
+ALL = Period.all()
+TINY = MosaicGrid(GRID.crs, anchor=GRID.anchor, chunk_px=16, shard_px=16, tile_shards=1)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving_s3(tmp_path_factory.mktemp("s3"), "salt") as url:
+        yield url
+
+
+@pytest.fixture(
+    params=[
+        "file",
+        "icechunk+file",
+        pytest.param("s3", marks=pytest.mark.slow),
+        pytest.param("icechunk+s3", marks=pytest.mark.slow),
+    ]
+)
+def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if "s3" not in request.param:
+        return f"{request.param}://{tmp_path / 'target'}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("endpoint"))
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "open-sesame",
+        "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    return f"{request.param}://salt/{tmp_path.name}"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with {a} and then {a, b} published, and a product c that no version has."""
+    store = make_store(tmp_path_factory.mktemp("base") / "store", TINY)
+    a = add_small(store, "a")
+    build(store, {ALL: [a]})
+    build(store, {ALL: [a, add_small(store, "b", column=20)]})
+    add_small(store, "c", column=25)
+    return store.path
+
+
+@pytest.fixture
+def store(base: Path, tmp_path: Path) -> Store:
+    return Store.open(shutil.copytree(base, tmp_path / "store", symlinks=True))
+
+
+def read(place: str | Path) -> xr.Dataset:
+    return open_mosaic(place).load()
+
+
+def grow(store: Store) -> None:
+    build(store, all_sets(store))
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, or a kill."""
+
+
+class Interrupting:
+    """A listener that interrupts a push after so many objects."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def start(self, stage: str, total: int) -> None:
+        pass
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Interrupted
+
+
+def test_what_readers_open_is_the_published_mosaic(store: Store, uri: str) -> None:
+    done = push(store, uri)
+    assert done.sent == done.objects > 0
+    assert read(uri).identical(read(store.path))
+
+
+def test_the_same_push_again_sends_nothing(store: Store, uri: str) -> None:
+    push(store, uri)
+    assert push(store, uri).sent == 0
+
+
+def test_a_new_version_sends_what_changed(store: Store, uri: str) -> None:
+    first = push(store, uri)
+    grow(store)
+    done = push(store, uri)
+    assert 0 < done.sent < first.sent
+    assert read(uri).identical(read(store.path))
+
+
+def test_a_mosaic_that_is_open_stays_the_old_one(store: Store, uri: str) -> None:
+    push(store, uri)
+    opened, old = open_mosaic(uri), read(store.path)
+    grow(store)
+    push(store, uri)
+    assert opened.load().identical(old)
+    assert not read(uri).identical(old)
+
+
+def test_a_version_rolled_back_to_is_what_readers_see(store: Store, uri: str) -> None:
+    push(store, uri)
+    roll_back(store, history(store)[0].version)
+    push(store, uri)
+    assert read(uri).identical(read(store.path))
+
+
+@pytest.mark.parametrize("after", [1, 7, 30])
+def test_an_interrupted_push_leaves_the_old_and_repeating_finishes(
+    after: int, store: Store, uri: str
+) -> None:
+    push(store, uri)
+    old = read(store.path)
+    grow(store)
+    with pytest.raises(Interrupted):
+        push(store, uri, Interrupting(after))
+    assert read(uri).identical(old)
+    push(store, uri)
+    assert read(uri).identical(read(store.path))
+
+
+def test_a_damaged_shard_is_not_carried_on(store: Store, uri: str) -> None:
+    push(store, uri)
+    old = read(uri)
+    grow(store)
+    version = current_version(store)
+    assert version is not None
+    fresh = [
+        p
+        for p in version.layout.group.glob("salinity/c/**/*")
+        if p.is_file() and p.stat().st_nlink == 1
+    ]
+    fresh[0].write_bytes(fresh[0].read_bytes()[:-1] + b"?")
+    with pytest.raises(StoreError, match="damaged"):
+        push(store, uri)
+    assert read(uri).identical(old)
+
+
+def test_a_push_that_was_overtaken_says_so_and_leaves_the_other(store: Store, uri: str) -> None:
+    if uri.startswith(("file", "icechunk+file")):
+        pytest.skip("folders are locked instead")
+    push(store, uri)
+    grow(store)
+    target, newer = open_target(uri), read(store.path)
+    command = [Path(sys.executable).with_name("deepsalt"), "mosaic", "push", store.path, uri]
+    overtaken: list[int] = []
+    first = threading.Lock()
+
+    def sent(key: str, size: int) -> None:
+        if first.acquire(blocking=False):
+            overtaken.append(subprocess.run(command, check=False, capture_output=True).returncode)
+
+    version = current_version(store)
+    assert version is not None
+    with pytest.raises(StoreError, match="another run pushed"):
+        target.write("0" * 12, entries_of(version), {}, sent)
+    assert overtaken == [0]
+    assert read(uri).identical(newer)
+
+
+@pytest.mark.parametrize("kind", ["file", "icechunk+file"])
+def test_a_folder_takes_one_push_at_a_time(kind: str, store: Store, tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "target.lock", "is pushing"),
+        pytest.raises(StoreError, match="is pushing"),
+    ):
+        push(store, f"{kind}://{tmp_path / 'target'}")
+
+
+def test_a_target_that_another_store_filled_is_filled_anew(
+    store: Store, uri: str, tmp_path: Path
+) -> None:
+    push(store, uri)
+    other = make_store(tmp_path / "other", TINY)
+    build(other, {ALL: [add_small(other, "z", column=3)]})
+    push(other, uri)
+    assert read(uri).identical(read(other.path))
+    push(store, uri)
+    assert read(uri).identical(read(store.path))
+
+
+def test_an_empty_target_is_one_sentence(uri: str) -> None:
+    with pytest.raises(StoreError, match="holds no mosaic"):
+        open_mosaic(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("s3://key:open-sesame@bucket/x", "takes no credentials"),
+        ("s3://bucket/x?X-Amz-Signature=open-sesame", "takes no credentials"),
+        ("gopher://bucket/x", "is no place"),
+        ("s3://", "is no place"),
+        ("file://data/x", "three slashes"),
+        ("icechunk://bucket", "is no place"),
+    ],
+)
+def test_a_uri_that_cannot_be_a_place_is_refused(uri: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as raised:
+        open_mosaic(uri)
+    assert "open-sesame" not in str(raised.value)
+
+
+def test_a_folder_without_permission_is_one_sentence(store: Store) -> None:
+    for kind in ("file", "icechunk+file"):
+        with pytest.raises(StoreError, match="cannot be read or written"):
+            push(store, f"{kind}:///proc/none/target")
