@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
 from deepsalt.layers import basis_attrs, salinity_attrs
-from deepsalt.model.folded import FoldedStudent, fold
+from deepsalt.model.device import Estimator, on_device
+from deepsalt.model.folded import fold
 from deepsalt.model.load import load_student, model_card
 from deepsalt.types import REJECTING, BandTable, Basis, ModelRef
 
@@ -40,6 +41,7 @@ def predict_chunk(
     offset: tuple[float, ...],
     nodata: float | None,
     ref: ModelRef,
+    device: str = "cpu",
 ) -> NDArray[np.void]:
     """Predict one chunk.
 
@@ -57,6 +59,8 @@ def predict_chunk(
         Number that means "no measurement"; None when there is none.
     ref
         The model.
+    device
+        ``cpu`` or ``cuda``.
 
     Returns
     -------
@@ -71,14 +75,14 @@ def predict_chunk(
     ModelError
         The model's files are missing, unreadable or disagree.
     """
-    student = fold(load_student(ref), bands, gain, offset)
+    student = on_device(fold(load_student(ref), bands, gain, offset), device)
     flat = np.asarray(basis).reshape(-1)
     result = _predict(student, dn.reshape(dn.shape[0], -1), flat, nodata, RESULT)
     return result.reshape(basis.shape)
 
 
 def _predict(
-    student: FoldedStudent,
+    student: Estimator,
     pixels: NDArray[np.generic],
     basis: NDArray[np.uint16],
     nodata: float | None,
@@ -144,7 +148,7 @@ def predict_spectra(
     return _predict(fold(load_student(ref), bands), pixels, flags, None, SPECTRA_RESULT)
 
 
-def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
+def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.Dataset:
     """Predict a cube lazily, chunk by chunk.
 
     Parameters
@@ -154,6 +158,8 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
         (y, x).
     ref
         The model; the graph holds this reference, not the weights.
+    device
+        ``cpu`` or ``cuda``: what each worker predicts on; its CPU where it has no such device.
 
     Returns
     -------
@@ -185,6 +191,7 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef) -> xr.Dataset:
         offset=offset,
         nodata=None if nodata is None else float(nodata),
         ref=ref,
+        device=device,
     )
     dn, basis = cube["dn"].data, cube["basis"].data
     result = map_chunks(predict, dn, basis, name="predict_chunk", dtype=RESULT)

@@ -19,6 +19,7 @@ from flows.options import (
     Collections,
     Crs,
     Datetime,
+    Device,
     Json,
     Limit,
     MaxCloud,
@@ -80,6 +81,7 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         threads: Threads = None,
         memory: Memory = None,
         scheduler: Scheduler = None,
+        device: Device = "cpu",
         scratch: ScratchFolder = None,
         scratch_gb: ScratchGb = 8.0,
         retry_quarantined: RetryQuarantined = False,
@@ -96,7 +98,7 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
             max_quality=max_quality,
             limit=limit,
         )
-        compute = compute_of(workers, scheduler, threads=threads, memory=memory)
+        compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
         grid, model = grid_of(crs, resolution), model and model.absolute()
         place = Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb)
         config = RunConfig(
@@ -118,6 +120,7 @@ def compute_of(
     *,
     threads: int | None = None,
     memory: str | None = None,
+    device: str = "cpu",
 ) -> Compute:
     """Return the computing that these options describe.
 
@@ -130,7 +133,13 @@ def compute_of(
         raise UsageError("--workers and --scheduler exclude each other; give one of them")
     try:
         return Compute.model_validate(
-            {"workers": workers, "threads": threads, "memory": memory, "scheduler": scheduler}
+            {
+                "workers": workers,
+                "threads": threads,
+                "memory": memory,
+                "scheduler": scheduler,
+                "device": device,
+            }
         )
     except ValidationError as error:
         raise UsageError(explain(error)) from None

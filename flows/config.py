@@ -5,6 +5,7 @@ fails at once instead of running with a default.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
@@ -41,6 +42,9 @@ class Compute(_Closed):
         None, gt=0, description="memory of one worker, such as 4GB; none means its share of what is"
     )
     scheduler: str | None = Field(None, description="address of a running Dask scheduler")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="what workers predict on; their CPU where there is no such device"
+    )
 
 
 class Grid(_Closed):

@@ -51,6 +51,13 @@ Memory = Annotated[
         "needs more is refused."
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|cuda",
+        help="What workers predict on; their CPU, with a warning, where there is no such device.",
+    ),
+]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
 ScratchFolder = Annotated[
     Path | None,

@@ -160,7 +160,7 @@ def process_scene(
             files.local(acquisition) as here,
             computing(config.compute),
         ):
-            layers = predict_cube(mark_valid(open_scene(here)), ref)
+            layers = predict_cube(mark_valid(open_scene(here)), ref, device=config.compute.device)
             with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
                 write_product(
                     layers,

@@ -6,7 +6,7 @@ together with the root of a band's weight in the mean: so the sum of squares is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -161,19 +161,60 @@ class FoldedStudent:
 
         lost = None
         if not self._project(read, size, work):
-            filled = self._complete(numbers, mark)
-            lost = ~torch.isfinite(torch.from_numpy(filled).square().sum(0)).numpy()
-            filled[:, lost] = 1.0
+            filled, lost = self._complete(numbers, mark)
 
             def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
                 target[:] = filled[:, pixels]
                 return True
 
             self._project(read, size, work)
-        *estimates, bits = self._answer(read, size, work)
+
+        def quiet_bands(chosen: Tensor) -> Tensor:
+            # What was not filled in this batch is no answer to anyone.
+            pixels = chosen.clamp(max=size - 1).numpy()
+            part = work.spectra[:, :COLUMNS]
+            found = []
+            for start in range(0, pixels.size, COLUMNS):
+                read(pixels[start : start + COLUMNS], part.numpy())
+                found.append(torch.mm(self.quiet.bands, part))
+            return torch.cat(found, dim=1)
+
+        *estimates, bits = self._answer(work.projected, work.moment, quiet_bands)
         values[:], remarks[:] = torch.stack(estimates).numpy()[:, :size], bits.numpy()[:size]
         if lost is not None:
             values[:, lost], remarks[lost] = np.nan, 0
+
+    def prepare(
+        self, numbers: NDArray[np.generic], nodata: float | None
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return scaled reflectance (u, s) for `answer`, and what cannot be estimated (s,)."""
+        mark = _as_stored(nodata, numbers.dtype)
+        scaled = np.empty((self.used.size, numbers.shape[1]), np.float32)
+        whole = self._copy(numbers, mark, scaled)
+        if whole and bool(torch.isfinite(torch.from_numpy(scaled).square().sum())):
+            return scaled, np.zeros(numbers.shape[1], np.bool_)
+        return self._complete(numbers, mark)
+
+    def answer(self, spectra: Tensor) -> Tensor:
+        """Return salinity, lower, upper, score and remarks (5, s) of prepared spectra (u, s)."""
+        moment, projected = spectra.square().sum(0), self.components.bands @ spectra
+        *estimates, bits = self._answer(
+            projected, moment, lambda chosen: self.quiet.bands @ spectra[:, chosen]
+        )
+        return torch.stack([*estimates, bits.to(spectra.dtype)])
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> "FoldedStudent":
+        """Return the same student with its tensors moved to where `answer` shall run."""
+
+        def projection(rows: Projection) -> Projection:
+            return Projection(move(rows.bands), move(rows.levels))
+
+        return replace(
+            self,
+            student=self.student.moved(move),
+            components=projection(self.components),
+            quiet=projection(self.quiet),
+        )
 
     def _copy(self, numbers: NDArray[np.generic], mark: np.generic | None, target: Floats) -> bool:
         """Write scaled reflectance to the target (u, s); return whether no number is the mark."""
@@ -188,8 +229,10 @@ class FoldedStudent:
             target += self.shift
         return whole
 
-    def _complete(self, numbers: NDArray[np.generic], mark: np.generic | None) -> Floats:
-        """Return scaled reflectance (u, s) with missing bands filled; NaN where they cannot be."""
+    def _complete(
+        self, numbers: NDArray[np.generic], mark: np.generic | None
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return scaled reflectance (u, s) with missing bands filled, and where they cannot be."""
         raw = numbers[self.used].astype(np.float32)
         missing = ~np.isfinite(raw)
         if mark is not None:
@@ -197,7 +240,9 @@ class FoldedStudent:
         fill_missing(raw, missing, self.centers_nm)
         raw *= self.factor
         raw += self.shift
-        return raw
+        lost = ~torch.isfinite(torch.from_numpy(raw).square().sum(0)).numpy()
+        raw[:, lost] = 1.0
+        return raw, lost
 
     def _project(self, read: Reader, size: int, work: "_Work") -> bool:
         """Fill projection and moment of the first pixels; return whether all bands were there."""
@@ -213,28 +258,26 @@ class FoldedStudent:
         # The sum of a batch is finite where all its values are: most batches pass in one look.
         return whole and bool(torch.isfinite(work.moment.sum()))
 
-    def _answer(self, read: Reader, size: int, work: "_Work") -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score and remarks of a batch that was projected."""
-        mean = work.projected[-1]
-        variance = torch.addcmul(work.moment, mean, mean, value=-1.0).clamp_(min=MIN_VARIANCE)
+    def _answer(
+        self, projected: Tensor, moment: Tensor, quiet_bands: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return salinity, lower, upper, score and remarks (s,) of projected spectra.
+
+        `quiet_bands` gives the quiet machine's rows on the bands of the spectra of some indices.
+        """
+        mean = projected[-1]
+        variance = torch.addcmul(moment, mean, mean, value=-1.0).clamp_(min=MIN_VARIANCE)
         scatter = variance.rsqrt()
         level = mean.clamp(min=MIN_MEAN).log_()
         levels = torch.stack([level, variance.log_().mul_(0.5) - level, torch.ones_like(level)])
 
         def quiet_components(chosen: Tensor) -> Tensor:
-            # What was not filled in this batch is no answer to anyone.
-            pixels = chosen.clamp(max=size - 1).numpy()
-            part = work.spectra[:, :COLUMNS]
-            found = []
-            for start in range(0, pixels.size, COLUMNS):
-                read(pixels[start : start + COLUMNS], part.numpy())
-                found.append(torch.mm(self.quiet.bands, part))
             on_levels = self.quiet.levels @ levels[:, chosen]
-            return on_levels.addcmul_(torch.cat(found, dim=1), scatter[chosen])
+            return on_levels.addcmul_(quiet_bands(chosen), scatter[chosen])
 
         on_levels = self.components.levels @ levels
         return self.student.answer(
-            on_levels.addcmul_(work.projected[:-1], scatter),
+            on_levels.addcmul_(projected[:-1], scatter),
             scatter,
             levels[1].mul(-2.0).exp_(),
             quiet_components,

@@ -15,7 +15,8 @@ itself. In a batch without any it is not computed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -131,6 +132,12 @@ class Student:
         rows = self.quiet_components.shape[0] * bands
         return rows + self.quiet_anchors.numel() + self.quiet_heads.numel()
 
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+        """Return the same student with its weights moved; single numbers stay where they are."""
+        stay = ("limits", "interval", "quiet_interval")
+        weights = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{k: move(v) for k, v in weights.items() if k not in stay})
+
     def noise(self, components: Tensor) -> Tensor:
         """Return the noise variance of spectra over a satellite's (s,), of (k + t, s)."""
         tail = components[self.kept :]
@@ -174,7 +181,7 @@ class Student:
 
     def forward(self, components: Tensor, noise: Tensor) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""
-        one = torch.ones(1, 1)
+        one = noise.new_ones(1, 1)
         factor = torch.addcmul(one, self.shrinkage[:, None], noise).reciprocal_()
         inputs = factor.mul_(self.scale[:, None]).mul_(components[: self.kept])
         return machine(inputs, self.anchors, self.heads, self.heads_bias)
@@ -222,7 +229,7 @@ class Student:
         """Return Hotelling's T² (s,), each direction's variance with what noise adds to it."""
         scores = (self.domain @ components).add_(self.domain_offset[:, None])
         allowed = noise + self.limits[5] * flatness
-        variance = torch.addcmul(torch.ones(1, 1), self.domain_shrinkage[:, None], allowed)
+        variance = torch.addcmul(noise.new_ones(1, 1), self.domain_shrinkage[:, None], allowed)
         return scores.square_().div_(variance).sum(0)
 
 

@@ -1,0 +1,250 @@
+"""Students on a GPU: one device thread per process, fed by all threads of a worker.
+
+    threads of chunks  scale numbers to reflectance, part by part
+      -> queue         bounded: who asks waits while the device is behind
+      -> batch         parts of any chunks side by side in pinned memory
+      -> device        the student, the whole batch at once, while the next is being filled
+      -> who asked
+
+Only `Cuda` touches CUDA. What the device cannot do is done on the CPU, with a warning.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepsalt.errors import UsageError
+from deepsalt.model.folded import FoldedStudent
+from deepsalt.model.student import Estimates
+
+DEVICES = ("cpu", "cuda")
+"""What predictions can be asked to run on."""
+
+BATCH_PX = 65_536
+"""Pixels of a batch; the last is padded, so that a pixel's bits do not depend on its neighbours."""
+
+PART_PX = 4096
+"""Pixels that are asked for at a time."""
+
+WAITING = 16
+"""Parts that wait for the device at most; of EnMAP 52 MB."""
+
+logger = logging.getLogger(__name__)
+
+
+class Device(Protocol):
+    """What a GPU has to do."""
+
+    def pinned(self, rows: int, columns: int) -> Tensor:
+        """Return float32 memory of the host that the device can fetch by itself."""
+
+    def put(self, host: Tensor) -> Tensor:
+        """Return a copy on the device; may still be under way."""
+
+    def get(self, there: Tensor) -> Tensor:
+        """Return a copy on the host, once everything before it is done."""
+
+
+class Cuda:
+    """The first CUDA device that the process sees."""
+
+    def pinned(self, rows: int, columns: int) -> Tensor:
+        """Return page-locked memory (rows, columns)."""
+        return torch.empty(rows, columns, pin_memory=True)
+
+    def put(self, host: Tensor) -> Tensor:
+        """Start a copy to the device."""
+        return host.to("cuda", non_blocking=True)
+
+    def get(self, there: Tensor) -> Tensor:
+        """Wait for a copy to the host."""
+        return there.cpu()
+
+
+class Estimator(Protocol):
+    """A student that answers: on the CPU or on a device."""
+
+    def estimate(self, numbers: NDArray[np.generic], nodata: float | None = None) -> Estimates:
+        """Return the estimates for spectra by column, as `FoldedStudent.estimate`."""
+
+
+def on_device(folded: FoldedStudent, name: str) -> Estimator:
+    """Return the student as it runs on a device; without the device on the CPU, with a warning.
+
+    Parameters
+    ----------
+    folded
+        The student.
+    name
+        One of `DEVICES`.
+
+    Raises
+    ------
+    UsageError
+        No such kind of device.
+    """
+    if name not in DEVICES:
+        raise UsageError(f"no device {name!r}; give one of {', '.join(DEVICES)}")
+    if name == "cpu":
+        return folded
+    feed = _feed()
+    return folded if feed is None else feed.student(folded)
+
+
+_lock = threading.Lock()
+_found: "list[Feed | None]" = []
+
+
+def _feed() -> "Feed | None":
+    """Return the feed of this process's CUDA device, or None; looked for once."""
+    with _lock:
+        if not _found:
+            there = torch.cuda.is_available()
+            if not there:
+                logger.warning("no CUDA device can be used; predicting on the CPU")
+            _found.append(Feed(Cuda()) if there else None)
+        return _found[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    student: FoldedStudent
+    spectra: NDArray[np.float32]
+    answers: "Future[NDArray[np.float32]]" = field(default_factory=Future)
+
+
+class Feed:
+    """Assembles batches for one device.
+
+    Parameters
+    ----------
+    device
+        The device.
+    batch_px, waiting
+        Pixels of a batch, and parts that wait at most.
+    """
+
+    def __init__(self, device: Device, *, batch_px: int = BATCH_PX, waiting: int = WAITING) -> None:
+        self._device = device
+        self._batch_px = batch_px
+        self._queue: queue.Queue[_Part] = queue.Queue(maxsize=waiting)
+        self._next: _Part | None = None
+        self._moved: tuple[FoldedStudent, FoldedStudent] | None = None
+        self._pinned: list[Tensor] = []
+        threading.Thread(target=self._run, name="deepsalt-device", daemon=True).start()
+
+    def student(self, folded: FoldedStudent) -> Estimator:
+        """Return a student that answers on the device."""
+        return _OnDevice(folded, self)
+
+    def ask(self, part: _Part) -> None:
+        """Queue a part; waits while too many do."""
+        self._queue.put(part)
+
+    def _run(self) -> None:
+        under_way: Callable[[], None] | None = None
+        while True:
+            batch = self._assemble(wait=under_way is None)
+            launched = self._launch(batch) if batch else None
+            if under_way is not None:
+                under_way()
+            under_way = launched
+
+    def _assemble(self, *, wait: bool) -> list[_Part]:
+        """Return parts of one student that fill a batch, or as many as there are."""
+        batch: list[_Part] = []
+        size = 0
+        while True:
+            try:
+                part = self._next or self._queue.get(block=wait and not batch)
+            except queue.Empty:
+                return batch
+            self._next = None
+            size += part.spectra.shape[1]
+            if batch and (part.student is not batch[0].student or size > self._batch_px):
+                self._next = part
+                return batch
+            batch.append(part)
+
+    def _launch(self, batch: list[_Part]) -> Callable[[], None] | None:
+        """Start a batch; what is returned waits for it and hands its answers out."""
+        try:
+            answers = self._start(batch)
+        except Exception as error:  # noqa: BLE001 - whoever asked is told, and uses the CPU
+            _refuse(batch, error)
+            return None
+
+        def finish() -> None:
+            try:
+                found = self._device.get(answers).numpy()
+            except Exception as error:  # noqa: BLE001 - as above
+                _refuse(batch, error)
+                return
+            start = 0
+            for part in batch:
+                stop = start + part.spectra.shape[1]
+                part.answers.set_result(found[:, start:stop])
+                start = stop
+
+        return finish
+
+    def _start(self, batch: list[_Part]) -> Tensor:
+        folded = batch[0].student
+        if self._moved is None or self._moved[0] is not folded:
+            self._moved = folded, folded.moved(self._device.put)
+            rows = folded.used.size
+            self._pinned = [self._device.pinned(rows, self._batch_px) for _ in range(2)]
+        # The other one may still be read by the device.
+        self._pinned.reverse()
+        memory = self._pinned[0]
+        start = 0
+        for part in batch:
+            stop = start + part.spectra.shape[1]
+            memory[:, start:stop] = torch.from_numpy(part.spectra)
+            start = stop
+        memory[:, start:] = 1.0
+        with torch.inference_mode():
+            return self._moved[1].answer(self._device.put(memory))
+
+
+def _refuse(batch: list[_Part], error: Exception) -> None:
+    for part in batch:
+        part.answers.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OnDevice:
+    folded: FoldedStudent
+    feed: Feed
+
+    def estimate(self, numbers: NDArray[np.generic], nodata: float | None = None) -> Estimates:
+        """Return the estimates for spectra by column, as `FoldedStudent.estimate`."""
+        size = numbers.shape[1]
+        values = np.empty((4, size), np.float32)
+        remarks = np.empty(size, np.uint16)
+        asked: list[tuple[slice, NDArray[np.bool_], _Part]] = []
+        for start in range(0, size, PART_PX):
+            columns = slice(start, start + PART_PX)
+            spectra, lost = self.folded.prepare(numbers[:, columns], nodata)
+            part = _Part(self.folded, spectra)
+            self.feed.ask(part)
+            asked.append((columns, lost, part))
+        try:
+            for columns, lost, part in asked:
+                answers = part.answers.result()
+                values[:, columns] = np.where(lost, np.nan, answers[:4])
+                remarks[columns] = np.where(lost, 0, answers[4])
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises
+            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            logger.warning("the device failed (%s); predicting on the CPU", reason[0][:200])
+            return self.folded.estimate(numbers, nodata)
+        return Estimates(values[0], values[1], values[2], remarks, values[3])
