@@ -21,6 +21,8 @@ _CHUNK_COPIES = 2.1
 that and its pixels to estimate."""
 _PRODUCT_BYTES = 2 * 14
 """Per pixel of a scene: its result layers as they come from the chunks and joined."""
+_DEVICE_BYTES = 160_000_000
+"""Pinned batches for a GPU and the parts that wait for it, by their sizes in `model.device`."""
 _BUILD_BYTES = 600_000_000
 """A process that also draws the quicklook."""
 _TILE_BYTES = 160_000_000
@@ -29,7 +31,7 @@ _UNKNOWN_BLOCK = (512, 512)
 """Of files whose header cannot be asked: the larger of the two that EnMAP comes in."""
 
 
-def worker_memory(acquisitions: Iterable[Acquisition], threads: int) -> int:
+def worker_memory(acquisitions: Iterable[Acquisition], threads: int, device: str = "cpu") -> int:
     """Return the peak memory of a worker that maps these scenes and composes tiles, bytes.
 
     It follows from the largest chunk and the number of threads, not from how many scenes there are.
@@ -41,7 +43,8 @@ def worker_memory(acquisitions: Iterable[Acquisition], threads: int) -> int:
         chunk = max(chunk, _chunk_bytes(each, block))
         pixels = max(pixels, each.grid.height * each.grid.width)
     per_thread = _THREAD_BYTES + _CHUNK_COPIES * chunk
-    mapping = _PROCESS_BYTES + threads * per_thread + _PRODUCT_BYTES * pixels
+    on_device = 0 if device == "cpu" else _DEVICE_BYTES
+    mapping = _PROCESS_BYTES + on_device + threads * per_thread + _PRODUCT_BYTES * pixels
     return int(max(mapping, _BUILD_BYTES + threads * _TILE_BYTES))
 
 

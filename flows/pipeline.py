@@ -345,7 +345,8 @@ def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
     there = complete_names(config.out / "scenes")
     todo = (each for each in found.acquisitions if product_name(each, ref) not in there)
     compute = config.scene.compute
-    refuse_too_large(worker_memory(todo, threads_per_worker(compute)), compute)
+    needed = worker_memory(todo, threads_per_worker(compute), compute.device)
+    refuse_too_large(needed, compute)
 
 
 def _to_read(

@@ -94,7 +94,7 @@ def make_plan(config: RunConfig) -> Plan:
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
-    memory = worker_memory(todo, threads)
+    memory = worker_memory(todo, threads, compute.device)
     refuse_too_large(memory, compute)
     return Plan(
         scenes=len(acquisitions),

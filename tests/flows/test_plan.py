@@ -99,6 +99,7 @@ def test_memory_depends_on_chunk_and_threads_not_on_the_number_of_scenes() -> No
     scene = next(continent(1))
     assert worker_memory([scene] * 1000, 2) == worker_memory([scene], 2)
     assert worker_memory([scene], 4) > worker_memory([scene], 2)
+    assert worker_memory([scene], 2, "cuda") > worker_memory([scene], 2)
     large = replace(scene, block_shape=(512, 512))
     assert worker_memory([scene, large], 2) == worker_memory([large], 2) > worker_memory([scene], 2)
 
