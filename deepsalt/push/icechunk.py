@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -48,8 +49,11 @@ class Icechunk:
         self._uri = uri.rstrip("/")
         parts = urlsplit(self._uri.removeprefix("icechunk+"))
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        with _reaching(self._uri):
-            self._storage = _storage(parts.netloc, parts.path.strip("/"), self._folder)
+        self._place = parts.netloc, parts.path.strip("/")
+
+    @cached_property
+    def _storage(self) -> "Storage":
+        return _storage(*self._place, self._folder)
 
     def version(self) -> str | None:
         """Return the id of the version that readers see; None before the first."""
@@ -108,11 +112,14 @@ class Icechunk:
             return repository.readonly_session(_BRANCH).store
 
     def _repository(self) -> "Repository | None":
+        storage = self._storage  # says so when the package is missing
         import icechunk
 
-        if not icechunk.Repository.exists(self._storage):
+        if self._folder is not None and not self._folder.is_dir():
+            return None  # and nothing is made by looking
+        if not icechunk.Repository.exists(storage):
             return None
-        return icechunk.Repository.open(self._storage)
+        return icechunk.Repository.open(storage)
 
 
 async def _fill(store: ZarrStore, entries: Entries, held: Digests, sent: Sent) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -39,8 +40,13 @@ class Objects:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
+        parts = urlsplit(self._uri)
+        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+    @cached_property
+    def _objects(self) -> "ObjectStore":
         with _reaching(self._uri):
-            self._objects = _connect(self._uri)
+            return _connect(self._uri)
 
     def version(self) -> str | None:
         """Return the id of the version that readers see; None before the first."""
@@ -49,12 +55,11 @@ class Objects:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold a lock beside a folder; object stores put the pointer only where none was put."""
-        parts = urlsplit(self._uri)
-        if parts.scheme != "file":
+        if self._folder is None:
             yield
             return
-        folder = Path(unquote(parts.path))
-        with exclusive(folder.with_name(f"{folder.name}.lock"), f"is pushing to {folder}"):
+        lock = self._folder.with_name(f"{self._folder.name}.lock")
+        with exclusive(lock, f"is pushing to {self._folder}"):
             yield
 
     def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
@@ -108,6 +113,8 @@ class Objects:
         """Return the version the pointer names and the pointer's tag; None where there is none."""
         import obstore
 
+        if self._folder is not None and not self._folder.is_dir():
+            return None, None  # and nothing is made by looking
         with _reaching(self._uri):
             try:
                 found = obstore.get(self._objects, _POINTER)

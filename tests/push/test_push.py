@@ -202,9 +202,10 @@ def test_a_target_that_another_store_filled_is_filled_anew(
     assert read(uri).identical(read(store.path))
 
 
-def test_an_empty_target_is_one_sentence(uri: str) -> None:
+def test_an_empty_target_is_one_sentence_and_stays_empty(uri: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds no mosaic"):
         open_mosaic(uri)
+    assert not (tmp_path / "target").exists()
 
 
 @pytest.mark.parametrize(
