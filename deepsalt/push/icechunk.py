@@ -38,11 +38,6 @@ class Icechunk:
     uri
         ``icechunk+file:///...`` or ``icechunk+s3://bucket/...``; credentials and endpoint come from
         the environment (``AWS_...``).
-
-    Raises
-    ------
-    StoreError
-        The package icechunk is not installed, or no access.
     """
 
     def __init__(self, uri: str) -> None:
