@@ -30,6 +30,15 @@ def without_secrets(text: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]*@|\?[^\s'\"]*", "", text)
 
 
+def client_options() -> "ClientConfig":
+    """Return how servers of objects are spoken to."""
+    return {
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "timeout": _NO_TIMEOUT,
+        "allow_http": True,  # matters where the URL, or an endpoint of the environment, says http
+    }
+
+
 def open_object(href: str) -> "tuple[ObjectStore, str]":
     """Return the store that holds an object, and the object's name in it; nothing is asked yet.
 
@@ -45,11 +54,7 @@ def open_object(href: str) -> "tuple[ObjectStore, str]":
 
     parts = urlsplit(href)
     scheme = parts.scheme.lower()
-    client: ClientConfig = {
-        "connect_timeout": _CONNECT_TIMEOUT,
-        "timeout": _NO_TIMEOUT,
-        "allow_http": True,  # matters where the URL, or an endpoint of the environment, says http
-    }
+    client = client_options()
     try:
         if scheme in _WEB:
             # The whole URL is the store: signature and escapes stay as they were given.

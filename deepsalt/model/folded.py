@@ -179,6 +179,8 @@ class FoldedStudent:
                 found.append(torch.mm(self.quiet.bands, part))
             return torch.cat(found, dim=1)
 
+        # Else an earlier batch's quiet spectra were answered again.
+        work.projected[:, size:], work.moment[size:] = 1.0, 1.0
         *estimates, bits = self._answer(work.projected, work.moment, quiet_bands)
         values[:], remarks[:] = torch.stack(estimates).numpy()[:, :size], bits.numpy()[:size]
         if lost is not None:
@@ -199,7 +201,7 @@ class FoldedStudent:
         """Return salinity, lower, upper, score and remarks (5, s) of prepared spectra (u, s)."""
         moment, projected = spectra.square().sum(0), self.components.bands @ spectra
         *estimates, bits = self._answer(
-            projected, moment, lambda chosen: self.quiet.bands @ spectra[:, chosen]
+            projected, moment, lambda chosen: _by_columns(self.quiet.bands, spectra[:, chosen])
         )
         return torch.stack([*estimates, bits.to(spectra.dtype)])
 
@@ -272,7 +274,7 @@ class FoldedStudent:
         levels = torch.stack([level, variance.log_().mul_(0.5) - level, torch.ones_like(level)])
 
         def quiet_components(chosen: Tensor) -> Tensor:
-            on_levels = self.quiet.levels @ levels[:, chosen]
+            on_levels = _by_columns(self.quiet.levels, levels[:, chosen])
             return on_levels.addcmul_(quiet_bands(chosen), scatter[chosen])
 
         on_levels = self.components.levels @ levels
@@ -293,13 +295,18 @@ class _Work:
     spectra, squares
         Of a block (u, _BLOCK_PX).
     projected, moment
-        Of a batch (c + 1, BATCH_PX), (BATCH_PX,); finite wherever nothing was projected yet.
+        Of a batch (c + 1, BATCH_PX), (BATCH_PX,); 1 beyond its pixels.
     """
 
     spectra: Tensor
     squares: Tensor
     projected: Tensor
     moment: Tensor
+
+
+def _by_columns(rows: Tensor, values: Tensor) -> Tensor:
+    """Return rows @ values for a multiple of `COLUMNS` columns, in products of one shape."""
+    return torch.cat([rows @ part for part in torch.split(values, COLUMNS, dim=1)], dim=1)
 
 
 def _work(bands: int, rows: int) -> _Work:

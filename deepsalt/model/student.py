@@ -128,7 +128,7 @@ class Student:
         return (self.components.shape[0] + 2) * bands + machine + domain
 
     def quiet_macs_per_pixel(self, bands: int) -> int:
-        """Return the further multiply-accumulates of a batch with quiet spectra."""
+        """Return the further multiply-accumulates of a quiet spectrum."""
         rows = self.quiet_components.shape[0] * bands
         return rows + self.quiet_anchors.numel() + self.quiet_heads.numel()
 

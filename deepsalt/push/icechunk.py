@@ -17,15 +17,16 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync as run
 
+from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError
-from deepsalt.push.target import Digests, Entries, Sent
+from deepsalt.push.target import Digests, Entries, Sent, overtaken
 from deepsalt.store.files import exclusive
 
 if TYPE_CHECKING:
     from icechunk import Repository, Storage
 
 _BRANCH = "main"
-_VERSION = "deepsalt_version"  # in a commit's metadata
+_NAME = "deepsalt"  # of the content, in a commit's metadata
 _ROOT = "zarr.json"  # always written: a commit without any change is refused
 _AT_ONCE = 8  # chunks under way
 
@@ -50,15 +51,29 @@ class Icechunk:
     def _storage(self) -> "Storage":
         return _storage(*self._place, self._folder)
 
-    def version(self) -> str | None:
-        """Return the id of the version that readers see; None before the first."""
+    def shown(self) -> str | None:
+        """Return the name of the content that readers see; None before the first.
+
+        Raises
+        ------
+        StoreError
+            Somebody else's commit is what readers see, or no access.
+        """
         with _reaching(self._uri):
             repository = self._repository()
             if repository is None:
                 return None
-            last = next(iter(repository.ancestry(branch=_BRANCH)))
-            found = last.metadata.get(_VERSION)
-            return None if found is None else str(found)
+            return self._name(repository, repository.lookup_branch(_BRANCH))
+
+    def _name(self, repository: "Repository", snapshot: str) -> str | None:
+        commit = next(iter(repository.ancestry(snapshot_id=snapshot)))
+        found = commit.metadata.get(_NAME)
+        if found is None and commit.parent_id is not None:
+            raise StoreError(
+                f"{self._uri} is a repository whose last commit is not of deepsalt; give another "
+                "place, or reset its branch"
+            )
+        return None if found is None else str(found)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -66,30 +81,37 @@ class Icechunk:
         if self._folder is None:
             yield
             return
+        # A repository is only made in an empty folder.
         lock = self._folder.with_name(f"{self._folder.name}.lock")
         with exclusive(lock, f"is pushing to {self._folder}"):
             yield
 
-    def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
-        """Carry a version over and commit it.
+    def write(
+        self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
+    ) -> None:
+        """Carry content over and commit it.
 
         Raises
         ------
         StoreError
             Damage, no access, or another run committed meanwhile.
         """
-        import icechunk
-
+        if name == shown:
+            for key in entries:
+                sent(key, 0)
+            return
         with _reaching(self._uri):
+            import icechunk
+
             repository = self._repository() or icechunk.Repository.create(self._storage)
             session = repository.writable_session(_BRANCH)
+            if self._name(repository, session.snapshot_id) != shown:
+                raise overtaken(self._uri)
             run(_fill(session.store, entries, held, sent))
             try:
-                session.commit(f"mosaic version {version}", metadata={_VERSION: version})
+                session.commit(f"mosaic {name}", metadata={_NAME: name})
             except icechunk.ConflictError as error:
-                raise StoreError(
-                    f"another run pushed to {self._uri} meanwhile, what it pushed stays; push again"
-                ) from error
+                raise overtaken(self._uri) from error
 
     def read(self) -> ZarrStore:
         """Return the last commit.
@@ -99,7 +121,7 @@ class Icechunk:
         StoreError
             There is none, or no access.
         """
-        if self.version() is None:
+        if self.shown() is None:
             raise StoreError(f"{self._uri} holds no mosaic; `deepsalt mosaic push` puts one there")
         with _reaching(self._uri):
             repository = self._repository()
@@ -142,7 +164,15 @@ async def _fill(store: ZarrStore, entries: Entries, held: Digests, sent: Sent) -
     described = sorted(key for key in entries if key.endswith("zarr.json"))
     for key in sorted(described, key=lambda key: key.count("/")):
         await carry(key)
-    await asyncio.gather(*(carry(key) for key in entries if key not in set(described)))
+    rest = [asyncio.ensure_future(carry(key)) for key in entries if key not in set(described)]
+    try:
+        await asyncio.gather(*rest)
+    except BaseException:
+        # They would go on while somebody tries again.
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        raise
 
 
 def _storage(bucket: str, prefix: str, folder: Path | None) -> "Storage":
@@ -185,4 +215,4 @@ def _reaching(uri: str) -> Iterator[None]:
         # Its texts are drawn with lines, the reason in the first.
         lines = re.findall(r"[^\W_].*", str(error))
         reason = lines[0][:200] if lines else type(error).__name__
-        raise StoreError(f"{uri} cannot be read or written: {reason}") from error
+        raise StoreError(f"{uri} cannot be read or written: {without_secrets(reason)}") from error

@@ -3,8 +3,9 @@
 ::
 
     TARGET/
-    ├── versions/<id>.zarr/    complete groups; unchanged objects are copied inside the target
-    └── mosaic.json            the version that readers see
+    ├── versions/<name>.zarr/    complete groups, named by their content; what did
+    │                            not change is copied inside the target
+    └── mosaic.json              the name of the one that readers see
 """
 
 import json
@@ -18,9 +19,10 @@ from urllib.parse import unquote, urlsplit
 
 from zarr.abc.store import Store as ZarrStore
 
+from deepsalt.access import client_options, without_secrets
 from deepsalt.errors import StoreError
-from deepsalt.push.target import Digests, Entries, Entry, Sent
-from deepsalt.store.files import exclusive
+from deepsalt.push.target import Digests, Entries, Entry, Sent, overtaken
+from deepsalt.store.files import exclusive, sync, sync_tree
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -48,22 +50,23 @@ class Objects:
         with _reaching(self._uri):
             return _connect(self._uri)
 
-    def version(self) -> str | None:
-        """Return the id of the version that readers see; None before the first."""
+    def shown(self) -> str | None:
+        """Return the name of the content that readers see; None before the first."""
         return self._pointer()[0]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold a lock beside a folder; object stores put the pointer only where none was put."""
+        """Hold a lock in a folder; object stores put the pointer where it is as found."""
         if self._folder is None:
             yield
             return
-        lock = self._folder.with_name(f"{self._folder.name}.lock")
-        with exclusive(lock, f"is pushing to {self._folder}"):
+        with exclusive(self._folder / ".push.lock", f"is pushing to {self._folder}"):
             yield
 
-    def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
-        """Carry a version over and put the pointer.
+    def write(
+        self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
+    ) -> None:
+        """Carry content over and put the pointer.
 
         Raises
         ------
@@ -71,18 +74,16 @@ class Objects:
             Damage, no access, or another run put the pointer meanwhile.
         """
         before, tag = self._pointer()
-        prefix = f"versions/{version}.zarr/"
-        sources = (
-            {}
-            if before is None
-            else {digest: f"versions/{before}.zarr/{key}" for key, digest in held.items()}
-        )
+        if before != shown:
+            raise overtaken(self._uri)
+        prefix = f"versions/{name}.zarr/"
         there = self._sizes(prefix)
+        sources = self._sources(before, held, entries) if before != name else {}
 
         def carry(key: str) -> None:
             entry = entries[key]
-            # An object is put whole or not at all, and a version's bytes follow from its id.
-            whole = there.get(prefix + key) == entry.path.stat().st_size
+            # An object is put whole or not at all, and the prefix is named by its content.
+            whole = there.get(prefix + key) == entry.size
             if whole or self._copied(sources.get(entry.sha256), prefix + key):
                 sent(key, 0)
             else:
@@ -91,7 +92,10 @@ class Objects:
         with _reaching(self._uri):
             _each(carry, entries)
             self._check(prefix, entries)
-            self._point(version, tag)
+            if self._folder is not None:
+                sync_tree(self._folder / prefix)
+            if before != name:
+                self._point(name, tag)
 
     def read(self) -> ZarrStore:
         """Return the group that the pointer names now.
@@ -103,14 +107,15 @@ class Objects:
         """
         from zarr.storage import ObjectStore as ZarrObjects
 
-        version = self.version()
-        if version is None:
+        name = self.shown()
+        if name is None:
             raise StoreError(f"{self._uri} holds no mosaic; `deepsalt mosaic push` puts one there")
         with _reaching(self._uri):
-            return ZarrObjects(_connect(f"{self._uri}/versions/{version}.zarr"), read_only=True)
+            group = _connect(f"{self._uri}/versions/{name}.zarr", make=False)
+            return ZarrObjects(group, read_only=True)
 
     def _pointer(self) -> tuple[str | None, str | None]:
-        """Return the version the pointer names and the pointer's tag; None where there is none."""
+        """Return what the pointer names and the pointer's tag; None where there is none."""
         import obstore
 
         if self._folder is not None and not self._folder.is_dir():
@@ -122,30 +127,43 @@ class Objects:
             except FileNotFoundError:
                 return None, None
         try:
-            version = str(json.loads(text)["version"])
-            if not version.isalnum():
-                raise ValueError(version)
+            name = str(json.loads(text)["version"])
+            if not name.isalnum():
+                raise ValueError(name)
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self._uri}/{_POINTER} is damaged ({error!r}); remove it and push again"
             ) from error
-        return version, found.meta["e_tag"]
+        return name, found.meta["e_tag"]
 
-    def _point(self, version: str, tag: str | None) -> None:
+    def _point(self, name: str, tag: str | None) -> None:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        document = json.dumps({"version": version}).encode()
+        document = json.dumps({"version": name}).encode()
+        if self._folder is not None:  # under the lock
+            obstore.put(self._objects, _POINTER, document)
+            sync(self._folder / _POINTER)
+            sync(self._folder)
+            return
         mode = "create" if tag is None else {"e_tag": tag}
         try:
-            try:
-                obstore.put(self._objects, _POINTER, document, mode=mode)  # type: ignore[arg-type]
-            except (obstore.exceptions.NotSupportedError, NotImplementedError):
-                obstore.put(self._objects, _POINTER, document)
+            obstore.put(self._objects, _POINTER, document, mode=mode)  # type: ignore[arg-type]
         except (AlreadyExistsError, PreconditionError) as error:
-            raise StoreError(
-                f"another run pushed to {self._uri} meanwhile, what it pushed stays; push again"
-            ) from error
+            raise overtaken(self._uri) from error
+
+    def _sources(self, before: str | None, held: Digests, entries: Entries) -> dict[str, str]:
+        """Return whole objects of what is shown, by the digest of their bytes."""
+        if before is None or not held:
+            return {}
+        prefix = f"versions/{before}.zarr/"
+        sizes = self._sizes(prefix)
+        wanted = {entry.sha256: entry.size for entry in entries.values()}
+        return {
+            digest: prefix + key
+            for key, digest in held.items()
+            if digest in wanted and sizes.get(prefix + key) == wanted[digest]
+        }
 
     def _sizes(self, prefix: str) -> dict[str, int]:
         import obstore
@@ -156,6 +174,7 @@ class Objects:
 
     def _copied(self, source: str | None, target: str) -> bool:
         import obstore
+        from obstore.exceptions import BaseError
 
         if source is None:
             return False
@@ -163,6 +182,10 @@ class Objects:
             obstore.copy(self._objects, source, target)
         except FileNotFoundError:
             return False
+        except (BaseError, OSError):
+            if self._folder is None:
+                raise
+            return False  # a file system without hard links
         return True
 
     def _put(self, key: str, entry: Entry) -> int:
@@ -175,7 +198,7 @@ class Objects:
     def _check(self, prefix: str, entries: Entries) -> None:
         """Refuse to point to a version that is not there as a whole."""
         there = self._sizes(prefix)
-        wanted = {prefix + key: entry.path.stat().st_size for key, entry in entries.items()}
+        wanted = {prefix + key: entry.size for key, entry in entries.items()}
         wrong = sorted(key for key, size in wanted.items() if there.get(key) != size)
         if wrong:
             raise StoreError(
@@ -184,12 +207,12 @@ class Objects:
             )
 
 
-def _connect(uri: str) -> "ObjectStore":
+def _connect(uri: str, *, make: bool = True) -> "ObjectStore":
     from obstore.store import LocalStore, from_url
 
     if uri.startswith("file://"):
-        return LocalStore.from_url(uri, mkdir=True)
-    return from_url(uri)
+        return LocalStore.from_url(uri, mkdir=make)
+    return from_url(uri, config=None, client_options=client_options())
 
 
 @contextmanager
@@ -202,9 +225,9 @@ def _reaching(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (BaseError, OSError) as error:
+    except (BaseError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
-        raise StoreError(f"{uri} cannot be read or written: {reason}") from error
+        raise StoreError(f"{uri} cannot be read or written: {without_secrets(reason)}") from error
 
 
 def _each(act: Callable[[str], None], keys: Entries) -> None:

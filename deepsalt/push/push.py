@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import xarray as xr
 
+from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError, UsageError
+from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.push.target import Entry, Target
 from deepsalt.store import open_mosaic as open_local
-from deepsalt.store.files import digest_of, read_json, sha256_of, write_json
+from deepsalt.store.files import digest_of, read_json, sha256_of, storing, write_json
 from deepsalt.store.records import Store
 from deepsalt.store.versions import Version, current_version
 
@@ -79,15 +81,16 @@ def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
         if version is None:
             raise StoreError(f"{store.path} has no published mosaic; `deepsalt run` makes one")
         entries = entries_of(version)
+        digests = {key: entry.sha256 for key, entry in entries.items()}
+        # The store's id says what a version is made of, not by which processor: bytes may differ.
+        name = f"{version.id}{digest_of(digests)[:16]}"
         record = store.records / "pushed" / f"{digest_of(uri.rstrip('/'))[:16]}.json"
         found = read_json(record) if record.exists() else {}
-        shown = target.version()
-        held = found.get("objects", {}) if shown and found.get("version") == shown else {}
+        shown = target.shown()
+        held = found.get("objects", {}) if shown and found.get("name") == shown else {}
         count = _Count(listener, len(entries))
-        if shown != version.id or held != {key: e.sha256 for key, e in entries.items()}:
-            target.write(version.id, entries, held, count)
-            objects = {key: entry.sha256 for key, entry in entries.items()}
-            write_json(record, {"version": version.id, "objects": objects})
+        target.write(name, shown, entries, held, count)
+        write_json(record, {"name": name, "objects": digests})
         return Pushed(version.id, len(entries), count.objects, count.size)
 
 
@@ -115,7 +118,11 @@ def open_mosaic(place: str | Path | Store) -> xr.Dataset:
     if not isinstance(place, str) or "://" not in place:
         return open_local(place)
     group = open_target(place).read()
-    opened: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=False)
+    try:
+        opened: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=False)
+    except Exception as error:
+        reason = without_secrets(str(error).partition("\n")[0])
+        raise StoreError(f"{place} cannot be opened: {reason}; push it again") from error
     return opened
 
 
@@ -132,33 +139,52 @@ def open_target(uri: str) -> Target:
     from deepsalt.push.icechunk import Icechunk
     from deepsalt.push.objects import Objects
 
-    parts = urlsplit(uri)
-    if "@" in parts.netloc or parts.query:
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise UsageError(f"a place for mosaics is not written so ({error})") from error
+    if "@" in parts.netloc + parts.path or parts.query or parts.fragment:
         raise UsageError(
-            "a place for mosaics takes no credentials; set them in the environment (AWS_...)"
+            "a place for mosaics takes no credentials, query or fragment; credentials are set in "
+            "the environment (AWS_...)"
         )
-    if parts.scheme not in SCHEMES or not (parts.netloc + parts.path).strip("/"):
+    folder = parts.scheme.endswith("file")
+    if parts.scheme not in SCHEMES or not (parts.path.strip("/") if folder else parts.netloc):
         raise UsageError(
             f"{uri!r:.200} is no place for mosaics; give one as "
             f"{', '.join(f'{scheme}://...' for scheme in SCHEMES)}"
         )
-    if parts.scheme.endswith("file") and parts.netloc:
+    if folder and parts.netloc:
         raise UsageError(f"{uri!r:.200} names a host; write three slashes, as in file:///data")
     return Icechunk(uri) if parts.scheme.startswith("icechunk+") else Objects(uri)
 
 
 def entries_of(version: Version) -> dict[str, Entry]:
-    """Return all files of a version with their checksums; those of shards are on record."""
+    """Return all files of a version with their checksums; those of shards are on record.
+
+    Raises
+    ------
+    StoreError
+        Files that a mosaic always has are missing.
+    """
     layout = version.layout
     known: dict[Path, str] = {}
     for manifest in layout.tile_manifests():
         paths = layout.shard_paths(manifest.period, manifest.tile)
         known |= {paths[name]: digest for name, digest in manifest.shards if digest is not None}
-    files = set(known) | {path for path in layout.group.rglob("*") if path.is_file()}
-    return {
-        path.relative_to(layout.group).as_posix(): Entry(path, known.get(path) or sha256_of(path))
-        for path in sorted(files)
-    }
+    entries = {}
+    with storing(layout.group):
+        files = set(known) | {path for path in layout.group.rglob("*") if path.is_file()}
+        for path in sorted(files):
+            checksum = known.get(path) or sha256_of(path)
+            key = path.relative_to(layout.group).as_posix()
+            entries[key] = Entry(path, path.stat().st_size, checksum)
+    described = {"zarr.json", *(f"{layer.name}/zarr.json" for layer in MOSAIC_LAYERS)}
+    if missing := described - set(entries):
+        raise StoreError(
+            f"{layout.group} lacks {sorted(missing)[0]}; run `deepsalt check` and build again"
+        )
+    return entries
 
 
 class _Count:

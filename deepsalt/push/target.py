@@ -21,11 +21,14 @@ class Entry:
     ----------
     path
         Where it lies.
+    size
+        Its bytes.
     sha256
         Checksum of its bytes, hexadecimal.
     """
 
     path: Path
+    size: int
     sha256: str
 
     def read(self) -> bytes:
@@ -56,29 +59,40 @@ Sent = Callable[[str, int], None]
 """Told of each key that is dealt with and how many bytes had to be sent for it."""
 
 
+def overtaken(uri: str) -> StoreError:
+    """Return the error of who finds that another run pushed to the same place."""
+    return StoreError(f"another run pushed to {uri} meanwhile, what it pushed stays; push again")
+
+
 class Target(Protocol):
     """A place for copies of a mosaic; errors are `StoreError`."""
 
-    def version(self) -> str | None:
-        """Return the id of the version that readers see; None before the first."""
+    def shown(self) -> str | None:
+        """Return the name of the content that readers see; None before the first."""
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other writers of this machine out, where the place cannot do it by itself."""
 
-    def write(self, version: str, entries: Entries, held: Digests, sent: Sent) -> None:
-        """Carry a version over and make it the one that readers see, in one step at the end.
+    def write(
+        self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
+    ) -> None:
+        """Carry content over and make it what readers see, in one step at the end.
+
+        What is there already is made whole where that can be seen.
 
         Parameters
         ----------
-        version
-            Its id.
+        name
+            Names the content: alphanumeric, equal only for equal bytes under equal keys.
+        shown
+            What readers saw when `held` was found out; the target is left alone if that changed.
         entries
             All its files.
         held
-            What the version has that readers see; empty when that is not known.
+            What the content has that readers see; empty when that is not known.
         sent
             Told of progress.
         """
 
     def read(self) -> ZarrStore:
-        """Return the Zarr store of the version that readers see; later ones do not mix in."""
+        """Return the Zarr store of what readers see; what comes later does not mix in."""

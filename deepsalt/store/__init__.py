@@ -1,7 +1,7 @@
 """Where mosaics, products and their records live: a folder, written so that readers see it whole.
 
-A later implementation for object stores takes the place of these functions; everything above
-names tiles, regions and versions, never files.
+Everything above names tiles, regions and versions, never files. `deepsalt.push` carries what is
+published to other places.
 """
 
 from pathlib import Path

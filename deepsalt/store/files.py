@@ -157,6 +157,8 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
             raise StoreError(
                 f"{owner} {doing} ({path} is locked); wait until it has ended"
             ) from error
+        except OSError as error:
+            raise StoreError(f"{path} cannot be locked: {error}") from error
         with storing(path):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, process_mark().encode())

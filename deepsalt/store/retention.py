@@ -67,8 +67,8 @@ def find_prunable(store: Store, *, keep: int) -> Prunable:
 def prune(store: Store, *, keep: int) -> Prunable:
     """Remove old versions and what unfinished builds left; the published version always stays.
 
-    Holds the build lock, so nothing that is being built is touched. A prune that was interrupted
-    leaves a valid store, and the next one finishes it.
+    Holds the locks of builds and pushes, so nothing that they use is touched. A prune that was
+    interrupted leaves a valid store, and the next one finishes it.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def prune(store: Store, *, keep: int) -> Prunable:
     UsageError
         `keep` is below one.
     StoreError
-        A build is going on, or the store cannot be written.
+        A build or a push is going on, or the store cannot be written.
     """
-    with store.locked():
+    with store.locked(), store.pushing():
         found = _find(store, keep)
         # Leftovers first: one may be in the way of the version that is renamed to its name.
         for leftover in found.leftovers:

@@ -7,15 +7,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import icechunk
 import pytest
 import xarray as xr
+import zarr
 
 from deepsalt.errors import StoreError, UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import all_sets
 from deepsalt.push import open_mosaic, push
 from deepsalt.push.push import entries_of, open_target
-from deepsalt.store import Period, Store, current_version, history
+from deepsalt.store import Period, Store, current_version, history, prune
 from deepsalt.store.files import exclusive
 from tests.push.seaweed import serving_s3
 from tests.store.builders import GRID, add_small, build, make_store, roll_back
@@ -176,15 +178,19 @@ def test_a_push_that_was_overtaken_says_so_and_leaves_the_other(store: Store, ur
     version = current_version(store)
     assert version is not None
     with pytest.raises(StoreError, match="another run pushed"):
-        target.write("0" * 12, entries_of(version), {}, sent)
+        target.write("0" * 12, target.shown(), entries_of(version), {}, sent)
     assert overtaken == [0]
     assert read(uri).identical(newer)
 
 
-@pytest.mark.parametrize("kind", ["file", "icechunk+file"])
-def test_a_folder_takes_one_push_at_a_time(kind: str, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "lock"), [("file", "target/.push.lock"), ("icechunk+file", "target.lock")]
+)
+def test_a_folder_takes_one_push_at_a_time(
+    kind: str, lock: str, store: Store, tmp_path: Path
+) -> None:
     with (
-        exclusive(tmp_path / "target.lock", "is pushing"),
+        exclusive(tmp_path / lock, "is pushing"),
         pytest.raises(StoreError, match="is pushing"),
     ):
         push(store, f"{kind}://{tmp_path / 'target'}")
@@ -214,14 +220,19 @@ def test_an_empty_target_is_one_sentence_and_stays_empty(uri: str, tmp_path: Pat
         ("s3://key:open-sesame@bucket/x", "takes no credentials"),
         ("s3://bucket/x?X-Amz-Signature=open-sesame", "takes no credentials"),
         ("gopher://bucket/x", "is no place"),
+        ("s3:key:open-sesame@bucket/x", "takes no credentials"),
+        ("s3://bucket/x#1", "fragment"),
+        ("s3://[bucket/x", "is not written so"),
         ("s3://", "is no place"),
+        ("s3:///x", "is no place"),
+        ("icechunk+s3:///x", "is no place"),
         ("file://data/x", "three slashes"),
         ("icechunk://bucket", "is no place"),
     ],
 )
 def test_a_uri_that_cannot_be_a_place_is_refused(uri: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as raised:
-        open_mosaic(uri)
+        open_target(uri)
     assert "open-sesame" not in str(raised.value)
 
 
@@ -229,3 +240,73 @@ def test_a_folder_without_permission_is_one_sentence(store: Store) -> None:
     for kind in ("file", "icechunk+file"):
         with pytest.raises(StoreError, match="cannot be read or written"):
             push(store, f"{kind}:///proc/none/target")
+
+
+def test_what_changed_since_it_was_looked_at_is_left_alone(store: Store, uri: str) -> None:
+    push(store, uri)
+    published = read(store.path)
+    version = current_version(store)
+    assert version is not None
+    with pytest.raises(StoreError, match="another run pushed"):
+        open_target(uri).write("0" * 12, "1" * 12, entries_of(version), {}, lambda *_: None)
+    assert read(uri).identical(published)
+
+
+def test_equal_versions_of_other_bytes_do_not_mix(store: Store, uri: str, tmp_path: Path) -> None:
+    push(store, uri)
+    opened, old = open_mosaic(uri), read(store.path)
+    other = Store.open(shutil.copytree(store.path, tmp_path / "other", symlinks=True))
+    version = current_version(other)
+    assert version is not None
+    description = version.layout.group / "zarr.json"
+    description.unlink()
+    shutil.copy(store.mosaic / "zarr.json", description)
+    text = description.read_text()
+    description.write_text(text.replace("CF-1.11", "CF-1.10"))
+    push(other, uri)
+    assert opened.load().identical(old)
+    assert read(uri).attrs != old.attrs
+
+
+def test_objects_that_went_missing_are_sent_again(store: Store, tmp_path: Path) -> None:
+    uri = f"file://{tmp_path / 'target'}"
+    push(store, uri)
+    lost = next(path for path in (tmp_path / "target").glob("**/salinity/c/**/*") if path.is_file())
+    lost.unlink()
+    assert push(store, uri).sent == 1
+    assert read(uri).identical(read(store.path))
+
+
+def test_a_truncated_object_is_not_copied_on(store: Store, tmp_path: Path) -> None:
+    uri = f"file://{tmp_path / 'target'}"
+    push(store, uri)
+    for path in (tmp_path / "target").glob("**/salinity/c/**/*"):
+        if path.is_file():
+            data = path.read_bytes()
+            path.unlink()
+            path.write_bytes(data[:10])
+    grow(store)
+    push(store, uri)
+    assert read(uri).identical(read(store.path))
+
+
+def test_a_repository_of_somebody_else_is_left_alone(store: Store, tmp_path: Path) -> None:
+    place = tmp_path / "target"
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(place)))
+    session = repository.writable_session("main")
+    zarr.create_group(session.store).attrs["mine"] = True
+    session.commit("mine")
+    with pytest.raises(StoreError, match="not of deepsalt"):
+        push(store, f"icechunk+file://{place}")
+    assert zarr.open_group(repository.readonly_session("main").store, mode="r").attrs["mine"]
+
+
+def test_a_version_that_lacks_its_description_is_not_pushed(store: Store, uri: str) -> None:
+    (store.mosaic / "salinity" / "zarr.json").unlink()
+    with pytest.raises(StoreError, match=r"lacks salinity/zarr\.json"):
+        push(store, uri)
+
+
+def test_prune_waits_for_a_push(store: Store) -> None:
+    with store.pushing(), pytest.raises(StoreError, match="is pushing"):
+        prune(store, keep=1)
