@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,7 @@ from zarr.core.sync import sync as run
 
 from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError
-from deepsalt.push.target import Digests, Entries, Sent, overtaken
-from deepsalt.store.files import exclusive
+from deepsalt.push.target import Digests, Entries, Sent, lock_folder, nothing_shown, overtaken
 
 if TYPE_CHECKING:
     from icechunk import Repository, Storage
@@ -75,16 +74,11 @@ class Icechunk:
             )
         return None if found is None else str(found)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold a lock beside a folder: Icechunk's commits to a file system are not safe alone."""
-        if self._folder is None:
-            yield
-            return
-        # A repository is only made in an empty folder.
-        lock = self._folder.with_name(f"{self._folder.name}.lock")
-        with exclusive(lock, f"is pushing to {self._folder}"):
-            yield
+        # Not inside: a repository is only made in an empty folder.
+        folder = self._folder
+        return lock_folder(folder, folder and folder.with_name(f"{folder.name}.lock"))
 
     def write(
         self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
@@ -121,22 +115,22 @@ class Icechunk:
         StoreError
             There is none, or no access.
         """
-        if self.shown() is None:
-            raise StoreError(f"{self._uri} holds no mosaic; `deepsalt mosaic push` puts one there")
         with _reaching(self._uri):
             repository = self._repository()
-            assert repository is not None  # noqa: S101 - it has a version
-            return repository.readonly_session(_BRANCH).store
+            if repository is not None:
+                session = repository.readonly_session(_BRANCH)
+                if self._name(repository, session.snapshot_id) is not None:
+                    return session.store
+        raise nothing_shown(self._uri)
 
     def _repository(self) -> "Repository | None":
-        storage = self._storage  # says so when the package is missing
         import icechunk
 
         if self._folder is not None and not self._folder.is_dir():
             return None  # and nothing is made by looking
-        if not icechunk.Repository.exists(storage):
+        if not icechunk.Repository.exists(self._storage):
             return None
-        return icechunk.Repository.open(storage)
+        return icechunk.Repository.open(self._storage)
 
 
 async def _fill(store: ZarrStore, entries: Entries, held: Digests, sent: Sent) -> None:
@@ -176,12 +170,8 @@ async def _fill(store: ZarrStore, entries: Entries, held: Digests, sent: Sent) -
 
 
 def _storage(bucket: str, prefix: str, folder: Path | None) -> "Storage":
-    try:
-        import icechunk
-    except ImportError as error:
-        raise StoreError(
-            "the package icechunk is not installed; pip install 'deepsalt[icechunk]'"
-        ) from error
+    import icechunk
+
     if folder is not None:
         # It warns that commits to a file system need a lock, which `locked` holds.
         if "ICECHUNK_LOG" not in os.environ:
@@ -202,16 +192,14 @@ def _storage(bucket: str, prefix: str, folder: Path | None) -> "Storage":
 def _reaching(uri: str) -> Iterator[None]:
     """Turn errors of Icechunk into one sentence."""
     try:
-        yield
+        from icechunk import IcechunkError
     except ImportError as error:
         raise StoreError(
             "the package icechunk is not installed; pip install 'deepsalt[icechunk]'"
         ) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "icechunk" and not isinstance(
-            error, OSError
-        ):
-            raise
+    try:
+        yield
+    except (IcechunkError, OSError) as error:
         # Its texts are drawn with lines, the reason in the first.
         lines = re.findall(r"[^\W_].*", str(error))
         reason = lines[0][:200] if lines else type(error).__name__

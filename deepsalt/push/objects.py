@@ -11,7 +11,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,16 @@ from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.access import client_options, without_secrets
 from deepsalt.errors import StoreError
-from deepsalt.push.target import Digests, Entries, Entry, Sent, overtaken
-from deepsalt.store.files import exclusive, sync, sync_tree
+from deepsalt.push.target import (
+    Digests,
+    Entries,
+    Entry,
+    Sent,
+    lock_folder,
+    nothing_shown,
+    overtaken,
+)
+from deepsalt.store.files import sync, sync_tree
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -54,14 +62,9 @@ class Objects:
         """Return the name of the content that readers see; None before the first."""
         return self._pointer()[0]
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold a lock in a folder; object stores put the pointer where it is as found."""
-        if self._folder is None:
-            yield
-            return
-        with exclusive(self._folder / ".push.lock", f"is pushing to {self._folder}"):
-            yield
+        return lock_folder(self._folder, self._folder and self._folder / ".push.lock")
 
     def write(
         self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
@@ -109,7 +112,7 @@ class Objects:
 
         name = self.shown()
         if name is None:
-            raise StoreError(f"{self._uri} holds no mosaic; `deepsalt mosaic push` puts one there")
+            raise nothing_shown(self._uri)
         with _reaching(self._uri):
             group = _connect(f"{self._uri}/versions/{name}.zarr", make=False)
             return ZarrObjects(group, read_only=True)

@@ -105,8 +105,7 @@ def open_mosaic(place: str | Path | Store) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`; `last_observed` decoded to
-        dates.
+        As `deepsalt.store.open_mosaic` returns it.
 
     Raises
     ------
@@ -120,7 +119,7 @@ def open_mosaic(place: str | Path | Store) -> xr.Dataset:
     group = open_target(place).read()
     try:
         opened: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=False)
-    except Exception as error:
+    except Exception as error:  # zarr hands on whatever the place's library raises
         reason = without_secrets(str(error).partition("\n")[0])
         raise StoreError(f"{place} cannot be opened: {reason}; push it again") from error
     return opened

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.errors import StoreError
-from deepsalt.store.files import storing
+from deepsalt.store.files import exclusive, storing
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,18 @@ Sent = Callable[[str, int], None]
 def overtaken(uri: str) -> StoreError:
     """Return the error of who finds that another run pushed to the same place."""
     return StoreError(f"another run pushed to {uri} meanwhile, what it pushed stays; push again")
+
+
+def nothing_shown(uri: str) -> StoreError:
+    """Return the error of who opens a place where nothing was pushed."""
+    return StoreError(f"{uri} holds no mosaic; `deepsalt mosaic push` puts one there")
+
+
+def lock_folder(folder: Path | None, lock: Path | None) -> AbstractContextManager[None]:
+    """Return a lock on a folder by its file; object stores need none."""
+    if lock is None:
+        return nullcontext()
+    return exclusive(lock, f"is pushing to {folder}")
 
 
 class Target(Protocol):
