@@ -38,6 +38,7 @@ class _Seam:
         self.steps = 0
         self.fatal: int | None = None
         self.torn = False
+        self.tore = False
         self._installed = False
 
     def install(self) -> None:
@@ -76,6 +77,7 @@ class _Seam:
     def _tear(self, path: str) -> None:
         """Leave the beginning of what was to be written."""
         root, self.root = self.root, None
+        self.tore = True
         Path(path).write_bytes(b"torn")
         self.root = root
 
@@ -101,7 +103,7 @@ def killed_at(root: Path, step: int, *, torn: bool = False) -> Iterator[_Seam]:
     step
         Number of the step that does not happen any more, from 1.
     torn
-        Whether a file that was to be written then is left half written.
+        Whether a file that was to be written then is left half written; `Seam.tore` says if so.
     """
     with _armed(root, step, torn=torn) as seam:
         try:
@@ -115,6 +117,7 @@ def killed_at(root: Path, step: int, *, torn: bool = False) -> Iterator[_Seam]:
 def _armed(root: Path, fatal: int | None, *, torn: bool) -> Iterator[_Seam]:
     _SEAM.install()
     _SEAM.steps, _SEAM.fatal, _SEAM.torn, _SEAM.root = 0, fatal, torn, str(root)
+    _SEAM.tore = False
     try:
         yield _SEAM
     finally:
