@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepsalt.model.kernel import COLUMNS, machine
+from deepsalt.model.memory import Memory
 from deepsalt.spectral.transform import MIN_VARIANCE
 from deepsalt.types import Basis
 
@@ -138,10 +139,11 @@ class Student:
         weights = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: move(v) for k, v in weights.items() if k not in stay})
 
-    def noise(self, components: Tensor) -> Tensor:
+    def noise(self, components: Tensor, memory: Memory) -> Tensor:
         """Return the noise variance of spectra over a satellite's (s,), of (k + t, s)."""
         tail = components[self.kept :]
-        return tail.square().sum(0) / max(tail.shape[0], 1)
+        squares = torch.mul(tail, tail, out=memory.matrix("tail", tail.shape[0], tail))
+        return squares.sum(0).div_(max(tail.shape[0], 1))
 
     def answer(
         self,
@@ -149,6 +151,7 @@ class Student:
         scatter: Tensor,
         flatness: Tensor,
         quiet_inputs: Callable[[Tensor], Tensor],
+        memory: Memory | None = None,
     ) -> tuple[Tensor, ...]:
         """Return salinity, lower, upper, domain score and remarks of spectra (s,) each.
 
@@ -161,16 +164,20 @@ class Student:
         quiet_inputs
             Gives the quiet machine's components (q, n) of the spectra of n indices; called where a
             spectrum is quiet, with n a multiple of the kernel's `COLUMNS`.
+        memory
+            What batches of this many spectra reuse.
         """
-        noise = self.noise(components)
-        found = self.respond(self.forward(components, noise), self.nodes, self.interval)
+        memory = memory or Memory()
+        noise = self.noise(components, memory)
+        answers = self.forward(components, noise, memory)
+        found = self.respond(answers, self.nodes, self.interval, memory)
         quiet = self.quiet(noise, scatter, flatness)
         if self.quiet_anchors.shape[0] and bool(quiet.any()):
             answers = self.forward_quiet(quiet_inputs, quiet)
-            better = self.respond(answers, self.quiet_nodes, self.quiet_interval)
+            better = self.respond(answers, self.quiet_nodes, self.quiet_interval, memory)
             pairs = zip(better, found, strict=True)
             found = tuple(torch.where(quiet, new, old) for new, old in pairs)
-        score = self.domain_score(components, noise, flatness)
+        score = self.domain_score(components, noise, flatness, memory)
         return *found, score, self.remarks(found[0], score)
 
     def quiet(self, noise: Tensor, scatter: Tensor, flatness: Tensor) -> Tensor:
@@ -179,12 +186,15 @@ class Student:
         varies = torch.logical_and(scatter < _FLAT, flatness < _SAME)
         return torch.logical_and(varies, noise < self.limits[4])
 
-    def forward(self, components: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, components: Tensor, noise: Tensor, memory: Memory) -> Tensor:
         """Return the machine's answers (2, s) for components (k + t, s)."""
-        one = noise.new_ones(1, 1)
-        factor = torch.addcmul(one, self.shrinkage[:, None], noise).reciprocal_()
-        inputs = factor.mul_(self.scale[:, None]).mul_(components[: self.kept])
-        return machine(inputs, self.anchors, self.heads, self.heads_bias)
+        # scale / (1 + shrinkage * noise), in as few passes as there are; `addcmul` with a column
+        # is not vectorised.
+        length = self.scale.reciprocal()[:, None]
+        divisor = memory.matrix("divisor", self.kept, components)
+        torch.mul(self.shrinkage[:, None] * length, noise, out=divisor).add_(length)
+        inputs = torch.div(components[: self.kept], divisor, out=divisor)
+        return machine(inputs, self.anchors, self.heads, self.heads_bias, memory)
 
     def forward_quiet(self, inputs: Callable[[Tensor], Tensor], quiet: Tensor) -> Tensor:
         """Return the quiet machine's answers (2, s) where `quiet` (s,), 0 elsewhere."""
@@ -198,7 +208,9 @@ class Student:
         answers[:, chosen] = found[:, : chosen.numel()]
         return answers
 
-    def respond(self, answers: Tensor, nodes: Tensor, interval: Tensor) -> tuple[Tensor, ...]:
+    def respond(
+        self, answers: Tensor, nodes: Tensor, interval: Tensor, memory: Memory
+    ) -> tuple[Tensor, ...]:
         """Return salinity, lower, upper, dS/m (s,) each, for a machine's answers (2, s).
 
         Salinity is exp(E[log(1 + EC)]) - 1: the smearing estimate (Duan 1983) on the scale on
@@ -206,7 +218,8 @@ class Student:
         """
         ec_max = float(self.limits[0])
         location, width = answers[0], answers[1].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
-        likely = torch.addcmul(location, nodes[:, None], width)
+        likely = memory.matrix("likely", nodes.shape[0], answers)
+        torch.mul(nodes[:, None], width, out=likely).add_(location)
         salinity = _conductivity(likely, ec_max).log1p_().mean(0).expm1_().clamp_(0.0, ec_max)
         lower = _conductivity(location - interval[0] * width, ec_max)
         upper = _conductivity(location + interval[1] * width, ec_max)
@@ -217,24 +230,30 @@ class Student:
         bits = (score > 1.0).int() * int(Basis.OUT_OF_DOMAIN)
         return bits | ((salinity > self.limits[1]).int() * int(Basis.EXTRAPOLATED))
 
-    def domain_score(self, components: Tensor, noise: Tensor, flatness: Tensor) -> Tensor:
+    def domain_score(
+        self, components: Tensor, noise: Tensor, flatness: Tensor, memory: Memory
+    ) -> Tensor:
         """Return the larger of T² and Q over their thresholds (s,), of components (k + t, s).
 
         Q is the noise (s,); flatness, the square of mean over standard deviation (s,).
         """
-        distance = self.distance(components, noise, flatness) / self.limits[2]
+        distance = self.distance(components, noise, flatness, memory) / self.limits[2]
         return torch.maximum(distance, noise / self.limits[3])
 
-    def distance(self, components: Tensor, noise: Tensor, flatness: Tensor) -> Tensor:
+    def distance(
+        self, components: Tensor, noise: Tensor, flatness: Tensor, memory: Memory
+    ) -> Tensor:
         """Return Hotelling's T² (s,), each direction's variance with what noise adds to it."""
-        scores = (self.domain @ components).add_(self.domain_offset[:, None])
-        allowed = noise + self.limits[5] * flatness
-        variance = torch.addcmul(noise.new_ones(1, 1), self.domain_shrinkage[:, None], allowed)
-        return scores.square_().div_(variance).sum(0)
+        rows = self.domain.shape[0]
+        scores = memory.matrix("scores", rows, components)
+        torch.addmm(self.domain_offset[:, None], self.domain, components, out=scores)
+        variance = memory.matrix("variance", rows, components)
+        torch.mul(self.domain_shrinkage[:, None], noise + self.limits[5] * flatness, out=variance)
+        return scores.square_().div_(variance.add_(1.0)).sum(0)
 
 
 def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
-    """Return exp(x) - 0.03 within [0, ec_max], dS/m."""
+    """Return exp(x) - 0.03 within [0, ec_max], dS/m, in the memory of x."""
     # Bounded before the exponential, so that no input can overflow it.
     ceiling = float(np.log(ec_max + EC_SHIFT))
-    return log_ec.clamp(max=ceiling).exp().sub_(EC_SHIFT).clamp_(0.0, ec_max)
+    return log_ec.clamp_(max=ceiling).exp_().sub_(EC_SHIFT).clamp_(0.0, ec_max)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deepsalt.errors import FormatError
 from deepsalt.model.folded import BATCH_PX, fold
+from deepsalt.model.memory import Memory
 from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.bands import sensor_bands
@@ -141,6 +142,19 @@ def test_a_sensor_without_swir_is_refused_by_the_range_it_lacks():
         fold(STUDENT, vnir)
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_numbers_in_any_order_of_memory_give_the_same_bits(kind):
+    numbers = (SPECTRA * 1e4).astype(kind)
+    folded = fold(STUDENT, ENMAP, (1e-4,) * len(ENMAP))
+    plain = folded.estimate(numbers)
+    locked = numbers.copy()
+    locked.setflags(write=False)
+    backwards = numbers[:, ::-1].copy()[:, ::-1]
+    swapped = numbers.astype(numbers.dtype.newbyteorder())
+    for other in (locked, backwards, swapped, numbers.astype(np.float64)):
+        assert np.array_equal(folded.estimate(other).salinity, plain.salinity)
+
+
 def test_too_few_bands_are_refused():
     with pytest.raises(FormatError, match="band table"):
         FOLDED.estimate(SPECTRA[:50])
@@ -153,7 +167,7 @@ def test_too_few_bands_are_refused():
 )
 def test_strange_spectra_score_above_one(values, noise, strange):
     components = torch.full((9, 1), values)
-    score = STUDENT.domain_score(components, torch.tensor([noise]), torch.ones(1))
+    score = STUDENT.domain_score(components, torch.tensor([noise]), torch.ones(1), Memory())
     assert bool(score > 1.0) == strange
 
 
@@ -165,8 +179,11 @@ def test_what_scores_above_one_is_marked_out_of_domain():
 @pytest.mark.parametrize(("noise", "flatness"), [(10.0, 1.0), (0.0, 1e4)], ids=["noisy", "flat"])
 def test_noise_and_flatness_excuse_a_distance(noise, flatness):
     components = torch.full((9, 1), 100.0)
-    usual = STUDENT.distance(components, torch.zeros(1), torch.ones(1))
-    assert STUDENT.distance(components, torch.tensor([noise]), torch.tensor([flatness])) < usual
+    usual = STUDENT.distance(components, torch.zeros(1), torch.ones(1), Memory())
+    assert (
+        STUDENT.distance(components, torch.tensor([noise]), torch.tensor([flatness]), Memory())
+        < usual
+    )
 
 
 def test_estimates_beyond_most_labels_are_marked_extrapolated():
@@ -176,9 +193,9 @@ def test_estimates_beyond_most_labels_are_marked_extrapolated():
 
 def test_noise_draws_an_answer_towards_that_of_the_mean_spectrum():
     components = torch.randn(9, 50, generator=torch.Generator().manual_seed(1))
-    mean = STUDENT.forward(torch.zeros(9, 1), torch.zeros(1))
+    mean = STUDENT.forward(torch.zeros(9, 1), torch.zeros(1), Memory())
     far = [
-        (STUDENT.forward(components, torch.full((50,), noise)) - mean).abs().mean()
+        (STUDENT.forward(components, torch.full((50,), noise), Memory()) - mean).abs().mean()
         for noise in (0.0, 1.0, 100.0)
     ]
     assert far[0] > far[1] > far[2]
