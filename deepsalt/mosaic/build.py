@@ -26,6 +26,7 @@ from deepsalt.store import (
 from deepsalt.store.arrays import EPOCH
 from deepsalt.store.files import digest_of, read_json, storing
 from deepsalt.store.journal import point_to, publish
+from deepsalt.store.lease import Lease
 from deepsalt.store.versions import (
     Layout,
     TileManifest,
@@ -57,6 +58,8 @@ class TileTask:
         Folders of the products over the tile, sorted by name.
     digest
         What the tile's manifest will carry.
+    lease
+        The right to write it.
     """
 
     layout: Layout
@@ -64,6 +67,7 @@ class TileTask:
     tile: Tile
     products: tuple[Path, ...]
     digest: str
+    lease: Lease
 
     @property
     def id(self) -> str:
@@ -93,6 +97,8 @@ class Build:
         Names of products that do not count: withdrawn, or there in a newer version.
     why
         What the history says about the version.
+    lease
+        The right to build.
     """
 
     store: Store
@@ -103,6 +109,7 @@ class Build:
     tasks: tuple[TileTask, ...]
     left_out: tuple[str, ...]
     why: str
+    lease: Lease
 
     def publish(self) -> Version:
         """Make this version the one that readers see.
@@ -111,16 +118,23 @@ class Build:
         ------
         StoreError
             A tile is missing or was made of other products, a check finds an error in what is
-            new, or the store cannot be written.
+            new, the store cannot be written, or another machine took the build over.
         """
         if _is_published(self.store, self.version):
             previous = published_id(self.store)
-            point_to(self.store, self.version, why=self.why, previous=previous)
+            point_to(self.store, self.version, why=self.why, previous=previous, lease=self.lease)
         else:
             self._refuse_incomplete()
             names = [name for _, members in self.periods for name in members]
             refuse_unfit(self.store, self.layout, names)
-            publish(self.store, self.version, self.layout, self.periods, why=self.why)
+            publish(
+                self.store,
+                self.version,
+                self.layout,
+                self.periods,
+                why=self.why,
+                lease=self.lease,
+            )
         return read_version(self.store, self.version)
 
     def report(self) -> Report:
@@ -147,16 +161,19 @@ def compose_tile(task: TileTask) -> Report:
     Raises
     ------
     StoreError
-        A product is damaged or cannot be read, or the store cannot be written.
+        A product is damaged or cannot be read, the store cannot be written, or another machine
+        took the build over.
     """
     layout, tile = task.layout, task.tile
     for path in task.products:
         refuse_damaged(path)
+    task.lease.check()
     clear_tile(layout, task.period, tile)
     ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
     index = layout.periods.index(task.period)
     report = write_region(ds, layout.group, layout.region(tile), period_index=index)
     names = [path.stem for path in task.products]
+    task.lease.check()
     seal_tile(layout, task.period, tile, digest=task.digest, products=names, report=report)
     return report
 
@@ -189,11 +206,11 @@ def begin_build(
     StoreError
         Another build holds the lock, a product is unfinished, or the store cannot be written.
     """
-    with store.locked():
-        yield _plan(store, sets() if callable(sets) else sets, why)
+    with store.locked() as lease:
+        yield _plan(store, sets() if callable(sets) else sets, why, lease)
 
 
-def _plan(store: Store, sets: PeriodSets, why: str) -> Build:
+def _plan(store: Store, sets: PeriodSets, why: str, lease: Lease) -> Build:
     ordered = _check_layout(store, sets)
     given = {period: [_marker(store, name) for name in sets[period]] for period in ordered}
     withdrawn = tombstones(store)
@@ -223,9 +240,10 @@ def _plan(store: Store, sets: PeriodSets, why: str) -> Build:
         layout=layout,
         periods=periods,
         tiles=tiles,
-        tasks=_prepare(store, layout, markers, over=over, tiles=tiles),
+        tasks=_prepare(store, layout, markers, over=over, tiles=tiles, lease=lease),
         left_out=tuple(sorted({m.name for found in given.values() for m in found} - kept)),
         why=why,
+        lease=lease,
     )
 
 
@@ -305,6 +323,7 @@ def _prepare(
     *,
     over: Mapping[tuple[str, Tile], tuple[str, ...]],
     tiles: Mapping[tuple[str, Tile], str],
+    lease: Lease,
 ) -> tuple[TileTask, ...]:
     """Make the arrays, take over what is there, and return the tiles that are left."""
     if layout.group.suffix == ".zarr":
@@ -324,6 +343,7 @@ def _prepare(
             tile,
             tuple(store.scenes / f"{name}.zarr" for name in over[period, tile]),
             tiles[period, tile],
+            lease,
         )
         for period, tile in sorted(left)
     )

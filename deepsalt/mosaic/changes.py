@@ -121,11 +121,11 @@ def rolled_back(store: Store, version: str | None = None) -> Iterator[Version]:
     StoreError
         A build is going on, or the store cannot be written.
     """
-    with store.locked():
+    with store.locked() as lease:
         target = _target(store, version)
         _refuse_withdrawn(store, target)
         previous = previous_version(store, target.id)
-        point_to(store, target.id, why="rollback", previous=previous)
+        point_to(store, target.id, why="rollback", previous=previous, lease=lease)
         yield target
 
 

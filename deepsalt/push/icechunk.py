@@ -20,6 +20,7 @@ from zarr.core.sync import sync as run
 from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError
 from deepsalt.push.target import Digests, Entries, Sent, lock_folder, nothing_shown, overtaken
+from deepsalt.store.lease import Lease
 
 if TYPE_CHECKING:
     from icechunk import Repository, Storage
@@ -74,7 +75,7 @@ class Icechunk:
             )
         return None if found is None else str(found)
 
-    def locked(self) -> AbstractContextManager[None]:
+    def locked(self) -> AbstractContextManager[Lease | None]:
         """Hold a lock beside a folder: Icechunk's commits to a file system are not safe alone."""
         # Not inside: a repository is only made in an empty folder.
         folder = self._folder

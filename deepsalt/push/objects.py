@@ -31,6 +31,7 @@ from deepsalt.push.target import (
     overtaken,
 )
 from deepsalt.store.files import sync, sync_tree
+from deepsalt.store.lease import Lease
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -62,7 +63,7 @@ class Objects:
         """Return the name of the content that readers see; None before the first."""
         return self._pointer()[0]
 
-    def locked(self) -> AbstractContextManager[None]:
+    def locked(self) -> AbstractContextManager[Lease | None]:
         """Hold a lock in a folder; object stores put the pointer where it is as found."""
         return lock_folder(self._folder, self._folder and self._folder / ".push.lock")
 

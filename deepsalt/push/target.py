@@ -10,7 +10,8 @@ from typing import Protocol
 from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.errors import StoreError
-from deepsalt.store.files import exclusive, storing
+from deepsalt.store.files import storing
+from deepsalt.store.lease import Lease, exclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def nothing_shown(uri: str) -> StoreError:
     return StoreError(f"{uri} holds no mosaic; `deepsalt mosaic push` puts one there")
 
 
-def lock_folder(folder: Path | None, lock: Path | None) -> AbstractContextManager[None]:
+def lock_folder(folder: Path | None, lock: Path | None) -> AbstractContextManager[Lease | None]:
     """Return a lock on a folder by its file; object stores need none."""
     if lock is None:
         return nullcontext()
@@ -82,8 +83,8 @@ class Target(Protocol):
     def shown(self) -> str | None:
         """Return the name of the content that readers see; None before the first."""
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Keep other writers of this machine out, where the place cannot do it by itself."""
+    def locked(self) -> AbstractContextManager[Lease | None]:
+        """Keep other writers out, where the place cannot do it by itself."""
 
     def write(
         self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent

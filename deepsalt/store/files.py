@@ -1,7 +1,6 @@
 """Writing files so that a crash leaves the old state or the new, never half of one."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -126,42 +125,3 @@ def is_dead(mark: str) -> bool:
     except PermissionError:
         return False
     return False
-
-
-@contextmanager
-def exclusive(path: Path, doing: str) -> Iterator[None]:
-    """Hold a lock that one process of this machine can hold.
-
-    The operating system drops it when its process ends, however it ends.
-
-    Parameters
-    ----------
-    path
-        File of the lock; made with its folder.
-    doing
-        What its holder is doing, for the one who finds it held: "is building in this store".
-
-    Raises
-    ------
-    StoreError
-        Another process holds it.
-    """
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.read(descriptor, 200).decode(errors="replace") or "another process"
-            raise StoreError(
-                f"{owner} {doing} ({path} is locked); wait until it has ended"
-            ) from error
-        except OSError as error:
-            raise StoreError(f"{path} cannot be locked: {error}") from error
-        with storing(path):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, process_mark().encode())
-        yield
-    finally:
-        os.close(descriptor)

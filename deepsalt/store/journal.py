@@ -2,7 +2,7 @@
 
 Each publication has a record, written before the link moves. A last record whose version is not
 the published one belongs to a publication that was interrupted, and the next one takes its place.
-The caller holds the store's lock.
+The caller holds the store's lock and hands its lease in.
 """
 
 import secrets
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deepsalt.errors import StoreError
 from deepsalt.store.files import read_json, storing, sync, sync_tree, write_json
+from deepsalt.store.lease import Lease
 from deepsalt.store.periods import Period
 from deepsalt.store.records import Store
 from deepsalt.store.versions import (
@@ -57,6 +58,7 @@ def publish(
     periods: Iterable[tuple[Period, tuple[str, ...]]],
     *,
     why: str,
+    lease: Lease,
 ) -> None:
     """Make a built version the one that readers see.
 
@@ -65,8 +67,9 @@ def publish(
     Raises
     ------
     StoreError
-        The store cannot be written.
+        The store cannot be written, or the lease is over.
     """
+    lease.check()
     _start_journal(store)
     final = store.versions / f"{version}.zarr"
     extent = building.extent
@@ -85,18 +88,18 @@ def publish(
             "periods": [{"id": period.id, "products": list(names)} for period, names in periods],
         },
     )
-    point_to(store, version, why=why, previous=published_id(store))
+    point_to(store, version, why=why, previous=published_id(store), lease=lease)
     for abandoned in store.versions.glob("*.building"):
         shutil.rmtree(abandoned, ignore_errors=True)
 
 
-def point_to(store: Store, version: str, *, why: str, previous: str | None) -> None:
+def point_to(store: Store, version: str, *, why: str, previous: str | None, lease: Lease) -> None:
     """Make `mosaic.zarr` point to a complete version in one step, and record it.
 
     Raises
     ------
     StoreError
-        The store cannot be written.
+        The store cannot be written, or the lease is over.
     """
     _start_journal(store)
     if published_id(store) != version:
@@ -105,6 +108,7 @@ def point_to(store: Store, version: str, *, why: str, previous: str | None) -> N
     with storing(store.mosaic):
         # Relative, so that a store can be moved or copied as a whole.
         temporary.symlink_to(Path("versions") / f"{version}.zarr")
+        lease.check()
         temporary.replace(store.mosaic)
         sync(store.path)
 

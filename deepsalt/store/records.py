@@ -24,7 +24,8 @@ from typing import Any, Self
 
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError
 from deepsalt.grid import MosaicGrid
-from deepsalt.store.files import digest_of, exclusive, read_json, storing, write_json
+from deepsalt.store.files import digest_of, read_json, storing, write_json
+from deepsalt.store.lease import Lease, exclusive
 
 LAYOUT = 1
 """Version of the folder layout; a store of a later one is refused."""
@@ -195,18 +196,24 @@ class Store:
         return self.records / "quarantine" / f"{record_name(scene)}.json"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store's build lock, so that two builds cannot run at once.
+    def locked(self) -> Iterator[Lease]:
+        """Hold the store's build lock, so that two builds cannot run at once, on any machine.
 
-        The operating system drops the lock when its process ends, however it ends.
+        The lock drops when its process ends, however it ends; where that was on another machine,
+        after a minute.
+
+        Yields
+        ------
+        Lease
+            For what publishes.
 
         Raises
         ------
         StoreError
             Another build holds it.
         """
-        with exclusive(self.records / "build.lock", "is building in this store"):
-            yield
+        with exclusive(self.records / "build.lock", "is building in this store") as lease:
+            yield lease
 
     @contextmanager
     def pushing(self) -> Iterator[None]:

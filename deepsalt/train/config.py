@@ -75,7 +75,7 @@ class Settings:
     components: int = 32
     quiet_components: int = 40
     tail: int = 10
-    anchors: int = 128
+    anchors: int = 96
     anchor_steps: int = 60
     domain: int = 32
     ridge: float = 0.02

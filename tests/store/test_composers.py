@@ -27,6 +27,7 @@ from flows.config import MosaicConfig, RunConfig, SceneConfig, Selection
 from flows.pipeline import MosaicResult, RunResult, SceneResult, run
 from tests.store.builders import build, make_store
 from tests.store.crash import killed_at
+from tests.store.machines import elsewhere
 from tests.store.scenarios import (
     ALL,
     GRIDS,
@@ -156,6 +157,27 @@ class Composers(RuleBasedStateMachine):
         """Die between two tiles: the operating system drops the lock, the tiles stay."""
         who = next(iter(self.open))
         self.open.pop(who)[0].close()
+
+    @precondition(lambda self: self.open)
+    @rule(each=st.sampled_from(SCENES))
+    def sleeps_and_is_taken_over(self, each: Scene) -> None:
+        """Be suspended while another machine builds with a further scene; wake, and be refused."""
+        who, (stack, plan, left, _) = next(iter(self.open.items()))
+        self.arrives_late(each)
+        asked = [each] if self.is_mapped(each) else []
+        members = chosen({*self.members, *asked}, self.withdrawn())
+        if not members:
+            return
+        with elsewhere(waits_s=0.0):
+            build(self.store, united_sets(self.store, ALL, [PRODUCTS[one] for one in asked]))
+        self.members = members
+        for task in plan.tasks[:1]:
+            with pytest.raises(StoreError, match="taken over"):
+                compose_tile(task)
+        with pytest.raises(StoreError, match="is not done" if left else "taken over"):
+            plan.publish()
+        self.open.pop(who)
+        stack.close()
 
     @rule(each=st.sampled_from(SCENES))
     def arrives_late(self, each: Scene) -> None:
