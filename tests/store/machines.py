@@ -10,7 +10,7 @@ from deepsalt.store import lease
 
 @contextmanager
 def elsewhere(*, waits_s: float) -> Iterator[None]:
-    """Run the block, each of its threads, as on another machine that waits so long for a renewal."""
+    """Run the block, each thread as on another machine that waits so long for a renewal."""
 
     def machine() -> str:
         return f"machine-{threading.get_ident()}"
