@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from tests.faults import network
 from tests.faults.world import GRACE_S, World, finished
 
 Disturb = Callable[[World, Path, Random], str]
@@ -179,6 +180,16 @@ def stale_lock(world: World, store: Path, rng: Random) -> str:
     return ""
 
 
+def stale_lease(world: World, store: Path, rng: Random) -> str:
+    """Leave the lease of a build on another machine that has vanished; waited for, then taken."""
+    kill_driver(world, store, rng)
+    records = store / "records"
+    records.mkdir(parents=True, exist_ok=True)
+    number = rng.randrange(100, 10**6)
+    (records / f"build.lock.{number:06d}").write_text(f"other-boot elsewhere.{number} 3")
+    return ""
+
+
 def clock_jump(world: World, store: Path, rng: Random) -> str:
     """Kill a run, and let everything it wrote be of another century."""
     kill_driver(world, store, rng)
@@ -282,7 +293,15 @@ FAULTS = (
     Fault("bit-flipped asset", flipped_asset, trials=3, again=("--retry-quarantined",)),
     Fault("vanished scene", vanished_scene, trials=3),
     Fault("corrupt scene product", corrupt_product, trials=4),
+    Fault("500, 503 and 429 now and then", network.storm, trials=4),
+    Fault("503 without end", network.endless_storm, trials=3),
+    Fault("connections reset", network.resets, trials=4),
+    Fault("slow-loris", network.slow_loris, trials=3),
+    Fault("wrong Content-Length", network.wrong_length, trials=3),
+    Fault("expired signed URL", network.expired_url, trials=4),
+    Fault("scene gone from its server", network.vanished_from_server, trials=3),
     Fault("stale lock", stale_lock, trials=3),
+    Fault("lease of a machine that is gone", stale_lease, trials=2),
     Fault("clock jump", clock_jump, trials=3),
     Fault("two runs at once", two_runs, trials=4),
 )

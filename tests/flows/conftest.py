@@ -1,6 +1,7 @@
 """Small simulated scenes, their catalogue, and a store mapped from them; made once per session."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,18 @@ def simulate_scenes(folder: Path) -> Scenes:
         ),
         landscape=land,
     )
+
+
+def remote_items(paths: Iterable[Path], files: str) -> list[dict[str, object]]:
+    """Return Items of scenes with assets on a server, behind signed URLs."""
+    items = []
+    for path in paths:
+        document = to_item(read_acquisition(path)).to_dict()
+        for asset in document["assets"].values():
+            name = Path(asset["href"]).relative_to(path.parent).as_posix()
+            asset["href"] = f"{files}/{name}?signature=open-sesame"
+        items.append(document)
+    return items
 
 
 @pytest.fixture(scope="session")

@@ -9,31 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from catalog.items import to_item
-from deepsalt.scenes.base import read_acquisition
-from tests.flows.conftest import Scenes, deepsalt
+from tests.flows.conftest import Scenes, deepsalt, remote_items
 from tests.flows.test_pipeline import assert_same
 from tests.range_server import SOUND, Fault, file_server, serving_files
 from tests.stac_server import serving
-
-
-def remote_items(scenes: Scenes, files: str) -> list[dict[str, object]]:
-    """Return Items of the scenes with assets on a server, behind signed URLs."""
-    items = []
-    for path in scenes.all:
-        document = to_item(read_acquisition(path)).to_dict()
-        for asset in document["assets"].values():
-            name = Path(asset["href"]).relative_to(path.parent).as_posix()
-            asset["href"] = f"{files}/{name}?signature=open-sesame"
-        items.append(document)
-    return items
 
 
 @pytest.mark.slow
 def test_a_run_over_a_stac_api_equals_one_over_the_files(
     scenes: Scenes, mapped: Path, tmp_path: Path
 ) -> None:
-    with serving_files(scenes.west.parent) as files, serving(remote_items(scenes, files)) as api:
+    with (
+        serving_files(scenes.west.parent) as files,
+        serving(remote_items(scenes.all, files)) as api,
+    ):
         remote = ("--catalogue", api.url, "--bbox", "83,40,85,42", "--out", tmp_path / "remote")
         result = deepsalt("run", *remote, "--json")
     assert result.exit_code == 0, result.output
@@ -41,7 +30,10 @@ def test_a_run_over_a_stac_api_equals_one_over_the_files(
 
 
 def test_secrets_of_signed_urls_are_not_kept(scenes: Scenes, tmp_path: Path) -> None:
-    with serving_files(scenes.west.parent) as files, serving(remote_items(scenes, files)) as api:
+    with (
+        serving_files(scenes.west.parent) as files,
+        serving(remote_items(scenes.all, files)) as api,
+    ):
         result = deepsalt("run", "--catalogue", api.url, "--out", tmp_path / "store", "--json")
     assert "open-sesame" not in result.output
     for path in tmp_path.rglob("*"):
@@ -53,7 +45,7 @@ def test_a_server_without_the_files_leaves_the_scenes_for_another_run(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    with serving_files(empty) as files, serving(remote_items(scenes, files)) as api:
+    with serving_files(empty) as files, serving(remote_items(scenes.all, files)) as api:
         result = deepsalt("run", "--catalogue", api.url, "--out", tmp_path / "store", "--json")
     outcome = json.loads(result.stdout)
     assert result.exit_code == 1
@@ -68,7 +60,7 @@ def test_scenes_read_by_windows_end_in_the_same_arrays(
 ) -> None:
     """Without scratch space, where GDAL can: HDF5 is read from files only."""
     with serving_files(scenes.west.parent) as files:
-        items = remote_items(scenes, files)
+        items = remote_items(scenes.all, files)
         with serving(items[:2]) as api:
             windows = ("--catalogue", api.url, "--out", tmp_path / "store", "--scratch-gb", "0")
             assert deepsalt("run", *windows).exit_code == 0
@@ -81,7 +73,10 @@ def test_scenes_read_by_windows_end_in_the_same_arrays(
 def test_a_scene_larger_than_the_scratch_space_is_left_for_another_run(
     scenes: Scenes, tmp_path: Path
 ) -> None:
-    with serving_files(scenes.west.parent) as files, serving(remote_items(scenes, files)) as api:
+    with (
+        serving_files(scenes.west.parent) as files,
+        serving(remote_items(scenes.all, files)) as api,
+    ):
         small = ("--out", tmp_path / "store", "--scratch-gb", "0.0001", "--json")
         result = deepsalt("run", "--catalogue", api.url, *small)
     outcome = json.loads(result.stdout)
@@ -100,7 +95,7 @@ def test_a_storm_of_the_server_changes_nothing(
 
     with (
         file_server(scenes.west.parent, faults=faults) as files,
-        serving(remote_items(scenes, files.url)) as api,
+        serving(remote_items(scenes.all, files.url)) as api,
     ):
         result = deepsalt("run", "--catalogue", api.url, "--out", tmp_path / "store")
     assert result.exit_code == 0, result.output
@@ -119,7 +114,7 @@ def test_scratch_files_do_not_outlive_a_run_that_is_stopped(
 
     with (
         file_server(scenes.west.parent, faults=faults) as files,
-        serving(remote_items(scenes, files.url)) as api,
+        serving(remote_items(scenes.all, files.url)) as api,
     ):
         options = ["--catalogue", api.url, "--out", str(tmp_path / "store")]
         options += ["--scratch", str(scratch)]
@@ -134,7 +129,7 @@ def test_scratch_files_do_not_outlive_a_run_that_is_stopped(
         assert bool(list(scratch.iterdir())) == (number == signal.SIGKILL)
     with (
         file_server(scenes.west.parent) as files,
-        serving(remote_items(scenes, files.url)) as api,
+        serving(remote_items(scenes.all, files.url)) as api,
     ):
         again = ("--catalogue", api.url, "--out", tmp_path / "store", "--scratch", scratch)
         assert deepsalt("run", *again).exit_code == 0

@@ -82,7 +82,7 @@ def test_lists_may_be_emptied(tmp_path):
     ("text", "message"),
     [
         ("anchor = 9", "anchor is not a setting; known are sensors"),
-        ("anchors = 'many'", "anchors is 'many'; give a value such as 128"),
+        ("anchors = 'many'", "anchors is 'many'; give a value such as 96"),
         ("anchors = 9.5", "anchors is 9.5"),
         ("anchors = true", "anchors is True"),
         ("distil = 1", "distil is 1; give a value such as True"),
