@@ -6,7 +6,7 @@ from functools import partial
 from deepsalt.mosaic import readmit, readmitted_sets, rolled_back, withdraw
 from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Prunable, Store, Version, current_version, find_prunable, prune
-from flows.config import Compute
+from flows.config import Compute, MosaicConfig
 from flows.pipeline import MosaicResult, compose
 from flows.progress import Progress
 from flows.publication import publish_mosaic, remove_old_mosaics
@@ -56,7 +56,9 @@ def withdraw_scenes(
         return ChangeResult(keys, None)
     why = f"withdrawn: {reason}" if reason else "withdrawn"
     sets = partial(published_sets, store)
-    return ChangeResult(keys, compose(store, sets, compute or Compute(), why, progress))
+    return ChangeResult(
+        keys, compose(store, sets, MosaicConfig(compute=compute or Compute()), why, progress)
+    )
 
 
 def readmit_scenes(
@@ -92,7 +94,10 @@ def readmit_scenes(
     if current_version(store) is None:
         return ChangeResult(keys, None)
     sets = partial(readmitted_sets, store, products)
-    return ChangeResult(keys, compose(store, sets, compute or Compute(), "readmitted", progress))
+    return ChangeResult(
+        keys,
+        compose(store, sets, MosaicConfig(compute=compute or Compute()), "readmitted", progress),
+    )
 
 
 def roll_back(out: str, version: str | None = None) -> Version:

@@ -9,7 +9,19 @@ import typer
 from deepsalt.errors import UsageError
 from flows.cli_run import Store, compute_of, grid_of
 from flows.config import MosaicConfig
-from flows.options import Crs, Datetime, Json, Resolution, Scheduler, Workers
+from flows.options import (
+    Crs,
+    Datetime,
+    Json,
+    MaxAge,
+    MaxDefective,
+    MaxMissing,
+    MaxSalinity,
+    Resolution,
+    Scheduler,
+    Workers,
+    checks_of,
+)
 
 mosaic_app = typer.Typer(help="Build the mosaic of a store; look after its versions and scenes.")
 
@@ -27,6 +39,10 @@ def mosaic_build(
     datetime: Datetime = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    max_missing: MaxMissing = 100.0,
+    max_defective: MaxDefective = 50.0,
+    max_salinity: MaxSalinity = None,
+    max_age: MaxAge = None,
     as_json: Json = False,
 ) -> None:
     """Composite the complete scene products of a store and publish the mosaic."""
@@ -37,6 +53,7 @@ def mosaic_build(
     config = MosaicConfig(
         grid=grid_of(crs, resolution),
         datetime=datetime,
+        checks=checks_of(max_missing, max_defective, max_salinity, max_age),
         compute=compute_of(workers, scheduler),
     )
     with bars() as progress:

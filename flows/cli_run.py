@@ -22,8 +22,12 @@ from flows.options import (
     Device,
     Json,
     Limit,
+    MaxAge,
     MaxCloud,
+    MaxDefective,
+    MaxMissing,
     MaxQuality,
+    MaxSalinity,
     Memory,
     Model,
     Resolution,
@@ -33,6 +37,7 @@ from flows.options import (
     ScratchGb,
     Threads,
     Workers,
+    checks_of,
     explain,
     selection_of,
 )
@@ -84,6 +89,10 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         device: Device = "cpu",
         scratch: ScratchFolder = None,
         scratch_gb: ScratchGb = 8.0,
+        max_missing: MaxMissing = 100.0,
+        max_defective: MaxDefective = 50.0,
+        max_salinity: MaxSalinity = None,
+        max_age: MaxAge = None,
         retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
         as_json: Json = False,
@@ -105,7 +114,12 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
             selection=selection,
             out=out.absolute(),
             scene=SceneConfig(model=model, grid=grid, compute=compute, scratch=place),
-            mosaic=MosaicConfig(grid=grid, datetime=datetime, compute=compute),
+            mosaic=MosaicConfig(
+                grid=grid,
+                datetime=datetime,
+                checks=checks_of(max_missing, max_defective, max_salinity, max_age),
+                compute=compute,
+            ),
             retry_quarantined=retry_quarantined,
         )
         action(config, prefect, as_json)
@@ -226,22 +240,10 @@ def check(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out checksums and pixels, which read every byte.")
     ] = False,
-    max_missing: Annotated[
-        float,
-        typer.Option(help="Measured pixels of a tile without an estimate, percent, at most."),
-    ] = 100.0,
-    max_defective: Annotated[
-        float,
-        typer.Option(help="Those not explained by clouds, water or plants, percent, at most."),
-    ] = 50.0,
-    max_salinity: Annotated[
-        float | None,
-        typer.Option(help="Salinity and its interval at most, dS/m; the model's own limit else."),
-    ] = None,
-    max_age: Annotated[
-        float | None,
-        typer.Option(help="Age of the newest scene with an estimate at most, days; any else."),
-    ] = None,
+    max_missing: MaxMissing = 100.0,
+    max_defective: MaxDefective = 50.0,
+    max_salinity: MaxSalinity = None,
+    max_age: MaxAge = None,
     as_json: Json = False,
 ) -> None:
     """Check a store: shards, checksums, missing and impossible values, intervals, age, CRS, links.
@@ -249,12 +251,13 @@ def check(
     Exit code 0: no error, though there may be warnings; 1: errors; 2: no such store.
     """
     from deepsalt.store import Store as OpenStore
-    from deepsalt.validate import Limits, check_store
+    from deepsalt.validate import check_store
+    from flows.pipeline import limits_of
     from flows.progress import bars
     from flows.show import check_line
 
     OpenStore.open(store)  # a folder that is no store is bad input rather than a finding
-    limits = Limits(max_missing / 100, max_defective / 100, max_salinity, max_age)
+    limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
     with bars() as progress:
         findings = check_store(store, limits, quick=quick, listener=progress)
     if as_json:

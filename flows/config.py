@@ -74,6 +74,23 @@ class SceneConfig(_Closed):
     scratch: Scratch = Scratch()
 
 
+class Checks(_Closed):
+    """From where on a mosaic is wrong and is not published."""
+
+    max_missing_pct: float = Field(
+        100.0, ge=0, le=100, description="measured pixels of a tile without an estimate, percent"
+    )
+    max_defective_pct: float = Field(
+        50.0, ge=0, le=100, description="those without a reason in clouds, water or plants, percent"
+    )
+    max_salinity_ds_m: float | None = Field(
+        None, gt=0, description="salinity and its interval, dS/m; none means the model's own limit"
+    )
+    max_age_days: float | None = Field(
+        None, ge=0, description="age of the newest scene with an estimate, days; none means any"
+    )
+
+
 class MosaicConfig(_Closed):
     """What shapes the mosaic."""
 
@@ -84,6 +101,7 @@ class MosaicConfig(_Closed):
     products: tuple[str, ...] | None = Field(
         None, description="scene products to add; none means every complete one of the store"
     )
+    checks: Checks = Checks()
     compute: Compute = Compute()
 
 

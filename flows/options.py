@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Selection
+from flows.config import Checks, Selection
 
 Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
@@ -57,6 +57,22 @@ Device = Annotated[
         metavar="cpu|cuda",
         help="What workers predict on; their CPU, with a warning, where there is no such device.",
     ),
+]
+MaxMissing = Annotated[
+    float,
+    typer.Option(help="Measured pixels of a tile without an estimate, percent, at most."),
+]
+MaxDefective = Annotated[
+    float,
+    typer.Option(help="Those not explained by clouds, water or plants, percent, at most."),
+]
+MaxSalinity = Annotated[
+    float | None,
+    typer.Option(help="Salinity and its interval at most, dS/m; the model's own limit else."),
+]
+MaxAge = Annotated[
+    float | None,
+    typer.Option(help="Age of the newest scene with an estimate at most, days; any else."),
 ]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
 ScratchFolder = Annotated[
@@ -130,6 +146,27 @@ def selection_of(
             max_cloud_pct=max_cloud,
             max_quality=max_quality,
             limit=limit,
+        )
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def checks_of(
+    max_missing: float, max_defective: float, max_salinity: float | None, max_age: float | None
+) -> Checks:
+    """Return the checks that these options describe.
+
+    Raises
+    ------
+    UsageError
+        A share that is no percentage, or a negative limit.
+    """
+    try:
+        return Checks(
+            max_missing_pct=max_missing,
+            max_defective_pct=max_defective,
+            max_salinity_ds_m=max_salinity,
+            max_age_days=max_age,
         )
     except ValidationError as error:
         raise UsageError(explain(error)) from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.types import Acquisition, ModelRef, Report
 from flows.compute import computing, threads_per_worker
-from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
+from flows.config import Checks, MosaicConfig, RunConfig, SceneConfig
 from flows.fetching import fetching
 from flows.progress import Progress, Silent, chunk_bar
 from flows.selection import Found, Scene, find_scenes
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deepsalt.fetch import Fetcher
     from deepsalt.mosaic import PeriodSets
     from deepsalt.store import Store
+    from deepsalt.validate import Limits
 
 
 @dataclass(frozen=True)
@@ -221,15 +222,15 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
     store = Store.open(out)
     refuse_other_grid(store, config.grid)
     if config.products is None:
-        return compose(store, partial(all_sets, store), config.compute, "mosaic build", progress)
+        return compose(store, partial(all_sets, store), config, "mosaic build", progress)
     sets = partial(united_sets, store, period_of(config.datetime), config.products)
-    return compose(store, sets, config.compute, "run", progress)
+    return compose(store, sets, config, "run", progress)
 
 
 def compose(
     store: "Store",
     sets: "Callable[[], PeriodSets]",
-    compute: Compute,
+    config: MosaicConfig,
     why: str,
     progress: Progress | None = None,
 ) -> MosaicResult:
@@ -241,8 +242,8 @@ def compose(
         The store.
     sets
         Asked for the products of each period when nobody else can publish.
-    compute
-        What computes.
+    config
+        What computes, and from where on a version is wrong.
     why
         What the history says about the version.
     progress
@@ -261,11 +262,11 @@ def compose(
     shown = progress or Silent()
     with begin_build(store, sets, why=why) as build:
         shown.start("tiles", len(build.tasks))
-        with computing(compute) as executor:
+        with computing(config.compute) as executor:
             for done in as_completed([executor.submit(compose_tile, task) for task in build.tasks]):
                 done.result()
                 shown.advance("tiles")
-        version = build.publish()
+        version = build.publish(limits_of(config.checks))
         report = build.report()
         publish_mosaic(store, version)
     return MosaicResult(
@@ -276,6 +277,18 @@ def compose(
         pixels=report.pixels,
         estimated=report.estimated,
         by_basis=dict(report.by_basis),
+    )
+
+
+def limits_of(checks: Checks) -> "Limits":
+    """Return the limits of a configuration, shares instead of percent."""
+    from deepsalt.validate import Limits
+
+    return Limits(
+        max_missing=checks.max_missing_pct / 100,
+        max_defective=checks.max_defective_pct / 100,
+        max_salinity_ds_m=checks.max_salinity_ds_m,
+        max_age_days=checks.max_age_days,
     )
 
 

@@ -18,6 +18,7 @@ from deepsalt.store import Period, Store, Version, current_version, open_mosaic
 from deepsalt.store.files import sha256_of
 from deepsalt.store.versions import TileManifest
 from deepsalt.types import Basis
+from deepsalt.validate import Limits
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
 from tests.test_validate import flip, truncate, write_item
 
@@ -157,6 +158,26 @@ def test_an_unfit_version_is_refused_and_readers_keep_the_old_one(
     assert place in str(refusal.value)
     assert cause in str(refusal.value)
     xr.testing.assert_identical(open_mosaic(store).load(), before)
+
+
+@pytest.mark.parametrize(
+    ("limits", "cause"),
+    [
+        (Limits(max_salinity_ds_m=0.5), "above 0.5 dS/m"),
+        (Limits(max_missing=0.001), "have no estimate, more than 0.1%"),
+        (Limits(max_age_days=30), "30 days are allowed"),
+    ],
+)
+def test_a_version_beyond_the_limits_of_its_run_is_refused(
+    store: Store, limits: Limits, cause: str
+) -> None:
+    before = current_version(store)
+    with begin_build(store, sets(store)) as plan:
+        for task in plan.tasks:
+            compose_tile(task)
+        with pytest.raises(StoreError, match=f"is not published.*{cause}"):
+            plan.publish(limits)
+    assert current_version(store) == before
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -37,7 +37,7 @@ from deepsalt.store.versions import (
     seal_tile,
 )
 from deepsalt.types import Report
-from deepsalt.validate import refuse_unfit
+from deepsalt.validate import Limits, refuse_unfit
 
 _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
@@ -111,8 +111,13 @@ class Build:
     why: str
     lease: Lease
 
-    def publish(self) -> Version:
+    def publish(self, limits: Limits | None = None) -> Version:
         """Make this version the one that readers see.
+
+        Parameters
+        ----------
+        limits
+            From where on what is new in it is wrong; the usual ones without.
 
         Raises
         ------
@@ -126,7 +131,7 @@ class Build:
         else:
             self._refuse_incomplete()
             names = [name for _, members in self.periods for name in members]
-            refuse_unfit(self.store, self.layout, names)
+            refuse_unfit(self.store, self.layout, names, limits or Limits())
             publish(
                 self.store,
                 self.version,

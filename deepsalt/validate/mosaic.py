@@ -1,6 +1,6 @@
 """The files and arrays of a mosaic: tiles, shards, checksums, georeferencing, freshness."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -104,11 +104,11 @@ def _short(value: object) -> str:
 
 
 def check_freshness(
-    store: Store, version: Version, *, max_age_days: float | None
+    store: Store, products: Iterable[str], *, max_age_days: float | None
 ) -> Iterator[Finding]:
-    """Compare the newest scene with an estimate with today, UTC."""
+    """Compare the newest product with an estimate with today, UTC."""
     today, days = datetime.now(UTC).date(), dict[str, date]()
-    for name in version.products:
+    for name in products:
         try:
             marker = read_marker(store.scenes / f"{name}.zarr")
         except DeepsaltError:

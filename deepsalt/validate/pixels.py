@@ -76,7 +76,7 @@ def _contradictions(
     yield "interval", "have an estimate without an interval or the reverse", estimated != ends
     yield "interval", "lie outside their interval", (lower > salinity) | (salinity > upper)
     yield "range", "have negative salinity", np.minimum(salinity, lower) < 0
-    yield "range", f"are above {ceiling:g} dS/m", above
+    yield "range", f"are above {ceiling:.4g} dS/m", above
     yield "values", "have an estimate although basis rejects them", estimated & rejected
     yield "missing", "have no estimate and no reason in basis", ~estimated & ~rejected
     yield "values", "have unknown bits in basis", (basis & ~_KNOWN_BITS) != 0

@@ -8,11 +8,16 @@ from deepsalt.store.arrays import open_group
 from deepsalt.store.versions import Layout
 from deepsalt.validate.catalogue import check_items
 from deepsalt.validate.findings import Finding, Limits
-from deepsalt.validate.mosaic import check_georeferencing, check_layers, check_shards
+from deepsalt.validate.mosaic import (
+    check_freshness,
+    check_georeferencing,
+    check_layers,
+    check_shards,
+)
 from deepsalt.validate.store import check_contents
 
 
-def refuse_unfit(store: Store, layout: Layout, products: Collection[str]) -> None:
+def refuse_unfit(store: Store, layout: Layout, products: Collection[str], limits: Limits) -> None:
     """Refuse to publish a version in which a check finds an error.
 
     Shards are looked for in all tiles. Checksums and pixels are read of the tiles that the
@@ -28,6 +33,8 @@ def refuse_unfit(store: Store, layout: Layout, products: Collection[str]) -> Non
         Where the version lies that was built.
     products
         Names of its products.
+    limits
+        From where on it is wrong.
 
     Raises
     ------
@@ -42,9 +49,10 @@ def refuse_unfit(store: Store, layout: Layout, products: Collection[str]) -> Non
     new = [each for each in tiles if before.get((each.period, each.tile)) != each.digest]
     ds = open_group(layout.group, chunked=False)
     metadata = _errors([*check_layers(layout, ds), *check_georeferencing(layout, ds)])
-    errors = [*metadata, *_errors(check_items(store, fresh))]
+    aged = check_freshness(store, products, max_age_days=limits.max_age_days)
+    errors = [*metadata, *_errors(check_items(store, fresh)), *_errors(aged)]
     shards = ((tile, check_shards(layout, tile, checksums=False)) for tile in tiles)
-    for tile, found in (*shards, *check_contents(store, layout, new, limits=Limits())):
+    for tile, found in (*shards, *check_contents(store, layout, new, limits=limits)):
         if wrong := _errors(found):
             layout.manifest_path(tile.period, tile.tile).unlink(missing_ok=True)
             errors += wrong

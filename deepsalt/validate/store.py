@@ -126,7 +126,7 @@ def _check_version(
         found = f"the link does not lead to {group}"
         yield Finding("error", "records", "mosaic.zarr", found, "build again")
     yield from check_tiles(store, version, manifests)
-    yield from check_freshness(store, version, max_age_days=limits.max_age_days)
+    yield from check_freshness(store, version.products, max_age_days=limits.max_age_days)
     yield from check_layers(version.layout, ds)
     yield from check_georeferencing(version.layout, ds)
     if quick:

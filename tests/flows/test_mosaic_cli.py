@@ -237,3 +237,24 @@ def test_a_folder_without_a_store_is_bad_input(args: tuple[str, ...], tmp_path: 
     error = refused("mosaic", args[0], tmp_path, *args[1:])
     assert error.exit_code == 2
     assert "not a deepsalt store" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "cause"),
+    [("--max-salinity", 0.001, "above 0.001 dS/m"), ("--max-age", 1, "1 days are allowed")],
+)
+def test_a_build_beyond_its_limits_is_refused(
+    store: Path, option: str, value: float, cause: str
+) -> None:
+    (store / "mosaic.zarr").unlink()
+    shutil.rmtree(store / "versions")
+    shutil.rmtree(store / "records" / "versions")
+    result = deepsalt("mosaic", "build", store, option, value)
+    assert "is not published" in str(result.exception)
+    assert cause in str(result.exception)
+    assert not (store / "mosaic.zarr").exists()
+
+
+def test_a_limit_that_is_no_share_is_bad_usage(store: Path) -> None:
+    result = deepsalt("mosaic", "build", store, "--max-missing", 120)
+    assert "max_missing_pct cannot be 120" in str(result.exception)
