@@ -7,9 +7,9 @@ from deepsalt.mosaic import readmit, readmitted_sets, rolled_back, withdraw
 from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Prunable, Store, Version, current_version, find_prunable, prune
 from flows.config import Compute, MosaicConfig
-from flows.pipeline import MosaicResult, compose
 from flows.progress import Progress
 from flows.publication import publish_mosaic, remove_old_mosaics
+from flows.stage2 import MosaicResult, compose
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ def mosaic_build(
     as_json: Json = False,
 ) -> None:
     """Composite the complete scene products of a store and publish the mosaic."""
-    from flows.pipeline import build_mosaic
     from flows.progress import bars
     from flows.show import mosaic_line
+    from flows.stage2 import build_mosaic
 
     config = MosaicConfig(
         grid=grid_of(crs, resolution),

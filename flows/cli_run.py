@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -97,29 +98,17 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         prefect: ByPrefect = False,
         as_json: Json = False,
     ) -> None:
-        selection = selection_of(
-            catalogue,
-            collection=collection,
-            bbox=bbox,
-            area=area,
-            datetime=datetime,
-            max_cloud=max_cloud,
-            max_quality=max_quality,
-            limit=limit,
-        )
+        fit = partial(selection_of, max_cloud=max_cloud, max_quality=max_quality, limit=limit)
+        selection = fit(catalogue, collection=collection, datetime=datetime, bbox=bbox, area=area)
         compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
         grid, model = grid_of(crs, resolution), model and model.absolute()
+        checks = checks_of(max_missing, max_defective, max_salinity, max_age)
         place = Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb)
         config = RunConfig(
             selection=selection,
             out=out.absolute(),
             scene=SceneConfig(model=model, grid=grid, compute=compute, scratch=place),
-            mosaic=MosaicConfig(
-                grid=grid,
-                datetime=datetime,
-                checks=checks_of(max_missing, max_defective, max_salinity, max_age),
-                compute=compute,
-            ),
+            mosaic=MosaicConfig(grid=grid, datetime=datetime, checks=checks, compute=compute),
             retry_quarantined=retry_quarantined,
         )
         action(config, prefect, as_json)
@@ -218,10 +207,10 @@ def scene(
     as_json: Json = False,
 ) -> None:
     """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
-    from flows.pipeline import process_scene
     from flows.progress import bars
     from flows.selection import load_item
     from flows.show import scene_line
+    from flows.stage1 import process_scene
 
     config = SceneConfig(
         model=model and model.absolute(),
@@ -252,9 +241,9 @@ def check(
     """
     from deepsalt.store import Store as OpenStore
     from deepsalt.validate import check_store
-    from flows.pipeline import limits_of
     from flows.progress import bars
     from flows.show import check_line
+    from flows.stage2 import limits_of
 
     OpenStore.open(store)  # a folder that is no store is bad input rather than a finding
     limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))

@@ -17,11 +17,11 @@ import typer
 
 from deepsalt.errors import RunError
 from flows.config import MosaicConfig, RunConfig, Selection
-from flows.pipeline import MosaicResult
 from flows.plan import make_plan
 from flows.progress import Progress, bars
 from flows.publication import QUICKLOOK
 from flows.show import duration, plan_lines, run_lines, share
+from flows.stage2 import MosaicResult
 from flows.start import start_run
 
 if TYPE_CHECKING:

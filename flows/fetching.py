@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from flows.config import SceneConfig
@@ -10,9 +11,13 @@ if TYPE_CHECKING:
     from deepsalt.fetch import Fetcher
 
 
+_opened: "ContextVar[Fetcher | None]" = ContextVar("fetcher", default=None)
+"""Fetcher of the `with` block around: one for a run, also where Prefect calls the stages."""
+
+
 @contextmanager
-def fetching(config: SceneConfig, fetcher: "Fetcher | None" = None) -> Iterator["Fetcher"]:
-    """Yield `fetcher`, or without one a new one that ends with the block.
+def fetching(config: SceneConfig) -> Iterator["Fetcher"]:
+    """Yield the fetcher of the block around, or without one a new one that ends with the block.
 
     Workers of a scheduler that runs elsewhere do not see this machine's temporary files: they read
     by windows, unless a scratch folder is given, which has to be one that all machines share.
@@ -24,10 +29,15 @@ def fetching(config: SceneConfig, fetcher: "Fetcher | None" = None) -> Iterator[
     """
     from deepsalt.fetch import Fetcher, ScratchSpace
 
-    if fetcher is not None:
-        yield fetcher
+    known = _opened.get()
+    if known is not None:
+        yield known
         return
     scratch, elsewhere = config.scratch, config.compute.scheduler is not None
     limit_gb = 0.0 if elsewhere and scratch.folder is None else scratch.limit_gb
     with Fetcher(ScratchSpace(scratch.folder, round(limit_gb * 1e9))) as new:
-        yield new
+        token = _opened.set(new)
+        try:
+            yield new
+        finally:
+            _opened.reset(token)

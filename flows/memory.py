@@ -19,8 +19,9 @@ _THREAD_BYTES = 105_000_000
 _CHUNK_COPIES = 2.1
 """Chunk-sized arrays alive per thread: the window as read and its copy in stackstac's layout, or
 that and its pixels to estimate."""
-_PRODUCT_BYTES = 2 * 14
-"""Per pixel of a scene: its result layers as they come from the chunks and joined."""
+_PRODUCT_BYTES = 3 * 14
+"""Per pixel of a scene: its result layers as they come from the chunks and joined, and those of the
+scene before, which are being written."""
 _DEVICE_BYTES = 160_000_000
 """Pinned batches for a GPU and the parts that wait for it, by their sizes in `model.device`."""
 _BUILD_BYTES = 600_000_000

@@ -1,4 +1,4 @@
-"""Flow `build-mosaic`: scene products of a store to its mosaic. A shell around `flows.pipeline`."""
+"""Flow `build-mosaic`: scene products of a store to its mosaic. A shell around `flows.stage2`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import pipeline
+from flows import stage2
 from flows.config import MosaicConfig
 from flows.retries import may_pass
 
@@ -19,9 +19,9 @@ from flows.retries import may_pass
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def make_mosaic(out: str, config: MosaicConfig) -> pipeline.MosaicResult:
-    """Composite and publish; see `flows.pipeline.build_mosaic`."""
-    return pipeline.build_mosaic(out, config)
+def make_mosaic(out: str, config: MosaicConfig) -> stage2.MosaicResult:
+    """Composite and publish; see `flows.stage2.build_mosaic`."""
+    return stage2.build_mosaic(out, config)
 
 
 @flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
@@ -38,6 +38,6 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     Returns
     -------
     dict
-        The fields of `flows.pipeline.MosaicResult`.
+        The fields of `flows.stage2.MosaicResult`.
     """
     return asdict(make_mosaic(out, config or MosaicConfig()))

@@ -1,88 +1,31 @@
 """What a run does, free of Prefect.
 
-`run` searches, maps every scene and builds the mosaic. The two stages are handed in as callables,
-so that the command (directly) and the Prefect flows (one flow run per scene and mosaic) do the
-same work in the same order.
+`run` searches, maps every scene and builds the mosaic. The two stages may be handed in as
+callables, so that the command (directly) and the Prefect flows (one flow run per scene and mosaic)
+do the same work in the same order.
 """
 
-from collections.abc import Callable, Container, Iterable
-from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsalt.errors import FormatError, GridError, ReadError
-from deepsalt.types import Acquisition, ModelRef, Report
+from deepsalt.types import Acquisition, ModelRef
 from flows.compute import computing, threads_per_worker
-from flows.config import Checks, MosaicConfig, RunConfig, SceneConfig
+from flows.config import MosaicConfig, RunConfig, SceneConfig
 from flows.fetching import fetching
-from flows.progress import Progress, Silent, chunk_bar
+from flows.progress import Progress, Silent
 from flows.selection import Found, Scene, find_scenes
-from flows.stores import open_store, period_of, refuse_other_grid
+from flows.stage1 import Finish, SceneResult, map_scene, withdrawn
+from flows.stage2 import MosaicResult, build_mosaic
+from flows.stores import open_store, period_of
 
 if TYPE_CHECKING:
-    from deepsalt.fetch import Fetcher
-    from deepsalt.mosaic import PeriodSets
     from deepsalt.store import Store
-    from deepsalt.validate import Limits
-
-
-@dataclass(frozen=True)
-class SceneResult:
-    """What became of one scene.
-
-    Parameters
-    ----------
-    scene
-        Scene key.
-    status
-        ``written``, ``present`` (was complete before), ``withdrawn`` (an operator took it out),
-        ``quarantined`` (can never work) or ``failed`` (may work another time).
-    product
-        Name of the scene product; empty when there is none.
-    pixels, estimated
-        Pixels of the scene, and those with an estimate.
-    by_basis
-        Pixels per `Basis` bit, lower case.
-    reason
-        Why a scene is withdrawn, quarantined or failed.
-    """
-
-    scene: str
-    status: str
-    product: str = ""
-    pixels: int = 0
-    estimated: int = 0
-    by_basis: dict[str, int] = field(default_factory=dict)
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class MosaicResult:
-    """What became of the mosaic.
-
-    Parameters
-    ----------
-    version
-        Id of the published version.
-    products
-        Scene products in it.
-    tiles, composed
-        Tiles of the mosaic, and those that had to be composed anew.
-    pixels, estimated
-        Cells of the mosaic's tiles, and those with an estimate.
-    by_basis
-        Cells per `Basis` bit, lower case.
-    """
-
-    version: str
-    products: int
-    tiles: int
-    composed: int
-    pixels: int = 0
-    estimated: int = 0
-    by_basis: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,191 +48,8 @@ class RunResult:
 
 
 Process = Callable[[dict[str, Any], str, SceneConfig], SceneResult]
+Begin = Callable[[dict[str, Any], str, SceneConfig], Finish]
 Build = Callable[[str, MosaicConfig], MosaicResult]
-
-
-def process_scene(
-    item: dict[str, Any],
-    out: str,
-    config: SceneConfig,
-    progress: Progress | None = None,
-    fetcher: "Fetcher | None" = None,
-) -> SceneResult:
-    """Stage 1: map one scene on its own grid into the store; at once when that was done before.
-
-    Parameters
-    ----------
-    item
-        STAC Item of the scene.
-    out
-        Folder of the store; made when it does not exist.
-    config
-        Model, and what computes.
-    progress
-        Told about chunks when they are computed in this process.
-    fetcher
-        Brings the files of a remote scene here; one of its own without it.
-
-    Raises
-    ------
-    InputError
-        A scene that cannot be used.
-    ReadError
-        Pixels that cannot be read.
-    StoreError
-        A store that cannot be written, or is of another model or grid.
-    """
-    from catalog.items import parse_item
-    from deepsalt.cube.load import open_scene
-    from deepsalt.cube.quality import mark_valid
-    from deepsalt.model.load import model_ref
-    from deepsalt.predict import predict_cube
-    from deepsalt.products import is_complete, product_key, product_name, read_marker, write_product
-    from flows.publication import publish_product
-
-    acquisition = parse_item(item)
-    ref = model_ref(config.model)
-    store = open_store(out, ref, config.grid)
-    if withdrawn := _withdrawn(store, acquisition):
-        return withdrawn
-    name = product_name(acquisition, ref)
-    path = store.scenes / f"{name}.zarr"
-    status = "present" if is_complete(path) else "written"
-    if status == "written":
-        with (
-            fetching(config, fetcher) as files,
-            files.local(acquisition) as here,
-            computing(config.compute),
-        ):
-            layers = predict_cube(mark_valid(open_scene(here)), ref, device=config.compute.device)
-            with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
-                write_product(
-                    layers,
-                    store.scenes,
-                    name=name,
-                    key=product_key(acquisition, ref),
-                    acquisition=acquisition,
-                    ref=ref,
-                    attrs={"simulated": acquisition.simulated},
-                )
-    marker = read_marker(path)
-    publish_product(store, marker, acquisition, ref)
-    return _result(acquisition, status, name, marker.report)
-
-
-def _withdrawn(store: "Store", acquisition: Acquisition) -> SceneResult | None:
-    from deepsalt.store import tombstone
-
-    record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
-    if record is None or not record.covers(acquisition.version):
-        return None
-    return SceneResult(scene=acquisition.key, status="withdrawn", reason=str(record))
-
-
-def _result(acquisition: Acquisition, status: str, name: str, report: Report) -> SceneResult:
-    return SceneResult(
-        scene=acquisition.key,
-        status=status,
-        product=name,
-        pixels=report.pixels,
-        estimated=report.estimated,
-        by_basis=dict(report.by_basis),
-    )
-
-
-def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
-    """Stage 2: composite the complete scene products of a store and publish the mosaic.
-
-    Parameters
-    ----------
-    out
-        Folder of the store.
-    config
-        Grid and period.
-    progress
-        Told about tiles.
-
-    Raises
-    ------
-    UsageError
-        The store has no complete product in the period.
-    StoreError
-        A store that cannot be written, or has another grid.
-    """
-    from deepsalt.mosaic import all_sets, united_sets
-    from deepsalt.store import Store
-
-    store = Store.open(out)
-    refuse_other_grid(store, config.grid)
-    if config.products is None:
-        return compose(store, partial(all_sets, store), config, "mosaic build", progress)
-    sets = partial(united_sets, store, period_of(config.datetime), config.products)
-    return compose(store, sets, config, "run", progress)
-
-
-def compose(
-    store: "Store",
-    sets: "Callable[[], PeriodSets]",
-    config: MosaicConfig,
-    why: str,
-    progress: Progress | None = None,
-) -> MosaicResult:
-    """Compose the tiles that changed and publish the version that these sets make.
-
-    Parameters
-    ----------
-    store
-        The store.
-    sets
-        Asked for the products of each period when nobody else can publish.
-    config
-        What computes, and from where on a version is wrong.
-    why
-        What the history says about the version.
-    progress
-        Told about tiles.
-
-    Raises
-    ------
-    UsageError
-        There is nothing to mosaic.
-    StoreError
-        Another build is going on, or the store cannot be read or written.
-    """
-    from deepsalt.mosaic import begin_build, compose_tile
-    from flows.publication import publish_mosaic
-
-    shown = progress or Silent()
-    with begin_build(store, sets, why=why) as build:
-        shown.start("tiles", len(build.tasks))
-        with computing(config.compute) as executor:
-            for done in as_completed([executor.submit(compose_tile, task) for task in build.tasks]):
-                done.result()
-                shown.advance("tiles")
-        version = build.publish(limits_of(config.checks))
-        report = build.report()
-        publish_mosaic(store, version)
-    return MosaicResult(
-        version=version.id,
-        products=len(version.products),
-        tiles=len(build.tiles),
-        composed=len(build.tasks),
-        pixels=report.pixels,
-        estimated=report.estimated,
-        by_basis=dict(report.by_basis),
-    )
-
-
-def limits_of(checks: Checks) -> "Limits":
-    """Return the limits of a configuration, shares instead of percent."""
-    from deepsalt.validate import Limits
-
-    return Limits(
-        max_missing=checks.max_missing_pct / 100,
-        max_defective=checks.max_defective_pct / 100,
-        max_salinity_ds_m=checks.max_salinity_ds_m,
-        max_age_days=checks.max_age_days,
-    )
 
 
 def run(
@@ -335,19 +95,41 @@ def run(
         for name, reason in found.refused.items()
     ]
     barred = {} if config.retry_quarantined else store.quarantined()
-    # Both opened once, not for each scene.
-    with computing(config.scene.compute), fetching(config.scene) as fetcher:
+    # Opened once, not for each scene. One product at most waits to be written while the next scene
+    # is mapped; whatever ends the run, it is written first.
+    with (
+        computing(config.scene.compute),
+        fetching(config.scene) as fetcher,
+        ThreadPoolExecutor(1, "write") as pen,
+    ):
         fetcher.expect(_to_read(found.scenes, store, ref, barred))
-        process = process or partial(process_scene, progress=shown, fetcher=fetcher)
+        mapping = partial(map_scene, progress=shown)
+        begin = mapping if process is None else partial(_at_once, process)
+        writing: deque[Future[SceneResult]] = deque()
         for scene in found.scenes:
-            reason = barred.get(scene.acquisition.key)
-            results.append(_attempt(scene, store, config, process, reason))
-            shown.advance("scenes")
+            finish = _attempt(scene, store, config, begin, barred.get(scene.acquisition.key))
+            results += _written(writing, shown)
+            writing.append(pen.submit(finish))
+        results += _written(writing, shown)
     done = tuple(each.product for each in results if each.product)
     if not done:
         return RunResult(tuple(results), None)
     mosaic = config.mosaic.model_copy(update={"products": done})
     return RunResult(tuple(results), build(str(config.out), mosaic))
+
+
+def _written(writing: "deque[Future[SceneResult]]", shown: Progress) -> Iterator[SceneResult]:
+    """Wait for what is being written."""
+    while writing:
+        yield writing.popleft().result()
+        shown.advance("scenes")
+
+
+def _at_once(
+    process: Process, item: dict[str, Any], out: str, config: SceneConfig
+) -> Callable[[], SceneResult]:
+    result = process(item, out, config)
+    return lambda: result
 
 
 def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
@@ -374,30 +156,35 @@ def _to_read(
         for scene in scenes
         if scene.acquisition.key not in barred
         and product_name(scene.acquisition, ref) not in there
-        and _withdrawn(store, scene.acquisition) is None
+        and withdrawn(store, scene.acquisition) is None
     ]
 
 
 def _attempt(
-    scene: Scene, store: "Store", config: RunConfig, process: Process, barred: str | None
-) -> SceneResult:
+    scene: Scene, store: "Store", config: RunConfig, begin: Begin, barred: str | None
+) -> Finish:
     """Map a scene unless it is barred; when it can never work, quarantine it with the reason."""
-    if withdrawn := _withdrawn(store, scene.acquisition):
-        return withdrawn
+    if gone := withdrawn(store, scene.acquisition):
+        return lambda: gone
     key = scene.acquisition.key
     if barred is not None:
-        return SceneResult(scene=key, status="quarantined", reason=barred)
+        return partial(SceneResult, scene=key, status="quarantined", reason=barred)
     try:
         store.grid.tiles_over(scene.acquisition.grid)  # refused here, or the mosaic would fail
-        result = process(scene.item, str(config.out), config.scene)
+        finish = begin(scene.item, str(config.out), config.scene)
     except (FormatError, GridError, ReadError) as error:
         if isinstance(error, ReadError) and not is_there(scene.acquisition):
             # A server or a disk may be away for a moment; the next run tries again.
-            return SceneResult(scene=key, status="failed", reason=str(error))
+            return partial(SceneResult, scene=key, status="failed", reason=str(error))
         store.quarantine(key, str(error))
-        return SceneResult(scene=key, status="quarantined", reason=str(error))
-    store.release(key)
-    return result
+        return partial(SceneResult, scene=key, status="quarantined", reason=str(error))
+
+    def written() -> SceneResult:
+        result = finish()
+        store.release(key)
+        return result
+
+    return written
 
 
 def is_there(acquisition: Acquisition) -> bool:

@@ -17,14 +17,16 @@ from flows.config import MosaicConfig, RunConfig, SceneConfig
 from flows.mosaic import build_mosaic
 from flows.progress import Progress
 from flows.scene import process_scene
+from flows.stage1 import SceneResult
+from flows.stage2 import MosaicResult
 
 
-def _process(item: dict[str, Any], out: str, config: SceneConfig) -> pipeline.SceneResult:
-    return pipeline.SceneResult(**process_scene(item, out, config))
+def _process(item: dict[str, Any], out: str, config: SceneConfig) -> SceneResult:
+    return SceneResult(**process_scene(item, out, config))
 
 
-def _build(out: str, config: MosaicConfig) -> pipeline.MosaicResult:
-    return pipeline.MosaicResult(**build_mosaic(out, config))
+def _build(out: str, config: MosaicConfig) -> MosaicResult:
+    return MosaicResult(**build_mosaic(out, config))
 
 
 def run_flows(config: RunConfig, progress: Progress) -> pipeline.RunResult:

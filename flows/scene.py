@@ -1,4 +1,4 @@
-"""Flow `process-scene`: one scene to one scene product. A thin shell around `flows.pipeline`."""
+"""Flow `process-scene`: one scene to one scene product. A thin shell around `flows.stage1`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import pipeline
+from flows import stage1
 from flows.config import SceneConfig
 from flows.retries import may_pass
 
@@ -20,9 +20,9 @@ from flows.retries import may_pass
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> pipeline.SceneResult:
-    """Map one scene; see `flows.pipeline.process_scene`."""
-    return pipeline.process_scene(item, out, config)
+def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> stage1.SceneResult:
+    """Map one scene; see `flows.stage1.process_scene`."""
+    return stage1.process_scene(item, out, config)
 
 
 @flow(name="process-scene", flow_run_name="scene-{item[id]}", persist_result=False)
@@ -43,6 +43,6 @@ def process_scene(
     Returns
     -------
     dict
-        The fields of `flows.pipeline.SceneResult`.
+        The fields of `flows.stage1.SceneResult`.
     """
     return asdict(make_product(item, out, config or SceneConfig()))

@@ -7,8 +7,10 @@ if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
     from deepsalt.store import Prunable, Publication, Version
     from deepsalt.validate import Finding
-    from flows.pipeline import MosaicResult, RunResult, SceneResult
+    from flows.pipeline import RunResult
     from flows.plan import Plan
+    from flows.stage1 import SceneResult
+    from flows.stage2 import MosaicResult
 
 
 def size(count_bytes: float) -> str:

@@ -17,6 +17,7 @@ from deepsalt.products.marker import (
     read_marker,
 )
 from deepsalt.products.write import (
+    check_layers,
     open_product,
     refuse_damaged,
     verify_product,
@@ -26,6 +27,7 @@ from deepsalt.products.write import (
 __all__ = [
     "ALGORITHM_VERSION",
     "ProductMarker",
+    "check_layers",
     "complete_names",
     "complete_products",
     "is_complete",

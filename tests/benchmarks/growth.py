@@ -94,15 +94,15 @@ def map_scenes(catalogue: Path, out: Path) -> Row:
     Store.create(out, grid=grid, model=model_ref().digest)
     whole, stage1, stage2, tasks = _Clock(), _Clock(), _Clock(), []
 
-    def process(*args: Any) -> pipeline.SceneResult:
+    def process(*args: Any) -> stage1.SceneResult:
         with stage1, _Counter() as counter:
-            result = pipeline.process_scene(*args)
+            result = stage1.process_scene(*args)
         tasks.append(counter.tasks)
         return result
 
-    def build(*args: Any) -> pipeline.MosaicResult:
+    def build(*args: Any) -> stage2.MosaicResult:
         with stage2:
-            return pipeline.build_mosaic(*args)
+            return stage2.build_mosaic(*args)
 
     with whole:
         result = pipeline.run(_config(catalogue, out), process=process, build=build)

@@ -8,7 +8,7 @@ from catalog.items import to_item
 from deepsalt.model.load import load_student, model_ref
 from deepsalt.types import Acquisition
 from flows.config import Compute, SceneConfig
-from flows.pipeline import process_scene
+from flows.stage1 import process_scene
 from tests.benchmarks.rows import Run
 
 WORKERS = 2

@@ -6,18 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from deepsalt.cube import load
+from deepsalt.errors import StoreError
+from deepsalt.products import write
 from deepsalt.simulate.enmap import write_enmap
 from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.store import open_mosaic
-from deepsalt.types import REJECTING
+from deepsalt.types import REJECTING, Acquisition, Report
 from tests.flows.conftest import WEST_DAY, Scenes, deepsalt
 
 
@@ -87,6 +92,43 @@ def test_single_scenes_and_a_build_end_in_the_arrays_of_a_run(
 
 
 @pytest.mark.slow
+def test_a_scene_is_written_while_the_next_one_is_mapped(
+    catalogue: Path, mapped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening the second scene lets the first be written; one after the other they would wait."""
+    opened, order = [threading.Event() for _ in range(3)], []
+
+    def open_scene(acquisition: Acquisition) -> xr.Dataset:
+        opened[len(order)].set()
+        order.append(acquisition.scene_id)
+        return really_open(acquisition)
+
+    def write_product(*args: Any, **more: Any) -> Report:
+        if len(order) < len(opened):
+            assert opened[1].wait(timeout=60), "the next scene is not mapped meanwhile"
+        return write.write_product(*args, **more)
+
+    really_open = load.open_scene
+    monkeypatch.setattr(load, "open_scene", open_scene)
+    monkeypatch.setattr("deepsalt.products.write_product", write_product)
+    result = deepsalt("run", "--catalogue", catalogue, "--out", tmp_path / "store")
+    assert result.exit_code == 0, result.output
+    assert len(order) == 3
+    assert_same(tmp_path / "store", mapped)
+
+
+def test_a_product_that_cannot_be_written_ends_the_run(
+    catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_product(*_args: Any, **_more: Any) -> Report:
+        raise StoreError("the disk is full; free space and run again")
+
+    monkeypatch.setattr("deepsalt.products.write_product", write_product)
+    result = deepsalt("run", "--catalogue", catalogue, "--out", tmp_path / "store")
+    assert isinstance(result.exception, StoreError)
+    assert "the disk is full" in str(result.exception)
+
+
 def test_worker_processes_end_in_the_same_arrays(
     catalogue: Path, mapped: Path, tmp_path: Path
 ) -> None:

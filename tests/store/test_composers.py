@@ -24,7 +24,9 @@ from deepsalt.mosaic import Build, begin_build, compose_tile, united_sets, withd
 from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Store, tombstones
 from flows.config import MosaicConfig, RunConfig, SceneConfig, Selection
-from flows.pipeline import MosaicResult, RunResult, SceneResult, run
+from flows.pipeline import RunResult, run
+from flows.stage1 import SceneResult
+from flows.stage2 import MosaicResult
 from tests.store.builders import build, make_store
 from tests.store.crash import killed_at
 from tests.store.machines import elsewhere

@@ -1,0 +1,164 @@
+"""Stage 1: a scene to a product on the scene's own grid, mapped here and then written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from deepsalt.types import Acquisition, ModelRef, Report
+from flows.compute import computing
+from flows.config import SceneConfig
+from flows.fetching import fetching
+from flows.progress import Progress, Silent, chunk_bar
+from flows.stores import open_store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from deepsalt.store import Store
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What became of one scene.
+
+    Parameters
+    ----------
+    scene
+        Scene key.
+    status
+        ``written``, ``present`` (was complete before), ``withdrawn`` (an operator took it out),
+        ``quarantined`` (can never work) or ``failed`` (may work another time).
+    product
+        Name of the scene product; empty when there is none.
+    pixels, estimated
+        Pixels of the scene, and those with an estimate.
+    by_basis
+        Pixels per `Basis` bit, lower case.
+    reason
+        Why a scene is withdrawn, quarantined or failed.
+    """
+
+    scene: str
+    status: str
+    product: str = ""
+    pixels: int = 0
+    estimated: int = 0
+    by_basis: dict[str, int] = field(default_factory=dict)
+    reason: str | None = None
+
+
+Finish = Callable[[], SceneResult]
+"""Writes what was mapped and returns what became of the scene; touches nothing but the store."""
+
+
+def process_scene(
+    item: dict[str, Any],
+    out: str,
+    config: SceneConfig,
+    progress: Progress | None = None,
+) -> SceneResult:
+    """Map one scene on its own grid into the store; at once when that was done before.
+
+    Parameters and errors are those of `map_scene`.
+    """
+    return map_scene(item, out, config, progress)()
+
+
+def map_scene(
+    item: dict[str, Any],
+    out: str,
+    config: SceneConfig,
+    progress: Progress | None = None,
+) -> Finish:
+    """Map one scene on its own grid into memory; what is returned writes it.
+
+    Parameters
+    ----------
+    item
+        STAC Item of the scene.
+    out
+        Folder of the store; made when it does not exist.
+    config
+        Model, and what computes.
+    progress
+        Told about chunks when they are computed in this process.
+
+    Raises
+    ------
+    InputError
+        A scene that cannot be used.
+    ReadError
+        Pixels that cannot be read.
+    StoreError
+        A store that cannot be written, or is of another model or grid; also by what is returned.
+    """
+    from catalog.items import parse_item
+    from deepsalt.cube.load import open_scene
+    from deepsalt.cube.quality import mark_valid
+    from deepsalt.model.load import model_ref
+    from deepsalt.predict import predict_cube
+    from deepsalt.products import check_layers, is_complete, product_name
+
+    acquisition = parse_item(item)
+    ref = model_ref(config.model)
+    store = open_store(out, ref, config.grid)
+    if gone := withdrawn(store, acquisition):
+        return lambda: gone
+    name = product_name(acquisition, ref)
+    if is_complete(store.scenes / f"{name}.zarr"):
+        return partial(_finish, store, acquisition, ref, None)
+    with (
+        fetching(config) as files,
+        files.local(acquisition) as here,
+        computing(config.compute),
+    ):
+        layers = predict_cube(mark_valid(open_scene(here)), ref, device=config.compute.device)
+        check_layers(layers, acquisition)
+        with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
+            computed = layers.compute()
+    return partial(_finish, store, acquisition, ref, computed)
+
+
+def _finish(
+    store: "Store", acquisition: Acquisition, ref: ModelRef, layers: "xr.Dataset | None"
+) -> SceneResult:
+    """Write a product, unless it is there, and its Items."""
+    from deepsalt.products import product_key, product_name, read_marker, write_product
+    from flows.publication import publish_product
+
+    name = product_name(acquisition, ref)
+    if layers is not None:
+        write_product(
+            layers,
+            store.scenes,
+            name=name,
+            key=product_key(acquisition, ref),
+            acquisition=acquisition,
+            ref=ref,
+            attrs={"simulated": acquisition.simulated},
+        )
+    marker = read_marker(store.scenes / f"{name}.zarr")
+    publish_product(store, marker, acquisition, ref)
+    return _result(acquisition, "written" if layers is not None else "present", name, marker.report)
+
+
+def withdrawn(store: "Store", acquisition: Acquisition) -> SceneResult | None:
+    """Return the result of a scene that an operator took out; None of any other."""
+    from deepsalt.store import tombstone
+
+    record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
+    if record is None or not record.covers(acquisition.version):
+        return None
+    return SceneResult(scene=acquisition.key, status="withdrawn", reason=str(record))
+
+
+def _result(acquisition: Acquisition, status: str, name: str, report: Report) -> SceneResult:
+    return SceneResult(
+        scene=acquisition.key,
+        status=status,
+        product=name,
+        pixels=report.pixels,
+        estimated=report.estimated,
+        by_basis=dict(report.by_basis),
+    )

@@ -1,0 +1,139 @@
+"""Stage 2: the scene products of a store to a mosaic that readers see."""
+
+from collections.abc import Callable
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flows.compute import computing
+from flows.config import Checks, MosaicConfig
+from flows.progress import Progress, Silent
+from flows.stores import period_of, refuse_other_grid
+
+if TYPE_CHECKING:
+    from deepsalt.mosaic import PeriodSets
+    from deepsalt.store import Store
+    from deepsalt.validate import Limits
+
+
+@dataclass(frozen=True)
+class MosaicResult:
+    """What became of the mosaic.
+
+    Parameters
+    ----------
+    version
+        Id of the published version.
+    products
+        Scene products in it.
+    tiles, composed
+        Tiles of the mosaic, and those that had to be composed anew.
+    pixels, estimated
+        Cells of the mosaic's tiles, and those with an estimate.
+    by_basis
+        Cells per `Basis` bit, lower case.
+    """
+
+    version: str
+    products: int
+    tiles: int
+    composed: int
+    pixels: int = 0
+    estimated: int = 0
+    by_basis: dict[str, int] = field(default_factory=dict)
+
+
+def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
+    """Composite the complete scene products of a store and publish the mosaic.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    config
+        Grid and period.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    UsageError
+        The store has no complete product in the period.
+    StoreError
+        A store that cannot be written, or has another grid.
+    """
+    from deepsalt.mosaic import all_sets, united_sets
+    from deepsalt.store import Store
+
+    store = Store.open(out)
+    refuse_other_grid(store, config.grid)
+    if config.products is None:
+        return compose(store, partial(all_sets, store), config, "mosaic build", progress)
+    sets = partial(united_sets, store, period_of(config.datetime), config.products)
+    return compose(store, sets, config, "run", progress)
+
+
+def compose(
+    store: "Store",
+    sets: "Callable[[], PeriodSets]",
+    config: MosaicConfig,
+    why: str,
+    progress: Progress | None = None,
+) -> MosaicResult:
+    """Compose the tiles that changed and publish the version that these sets make.
+
+    Parameters
+    ----------
+    store
+        The store.
+    sets
+        Asked for the products of each period when nobody else can publish.
+    config
+        What computes, and from where on a version is wrong.
+    why
+        What the history says about the version.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to mosaic.
+    StoreError
+        Another build is going on, or the store cannot be read or written.
+    """
+    from deepsalt.mosaic import begin_build, compose_tile
+    from flows.publication import publish_mosaic
+
+    shown = progress or Silent()
+    with begin_build(store, sets, why=why) as build:
+        shown.start("tiles", len(build.tasks))
+        with computing(config.compute) as executor:
+            for done in as_completed([executor.submit(compose_tile, task) for task in build.tasks]):
+                done.result()
+                shown.advance("tiles")
+        version = build.publish(limits_of(config.checks))
+        report = build.report()
+        publish_mosaic(store, version)
+    return MosaicResult(
+        version=version.id,
+        products=len(version.products),
+        tiles=len(build.tiles),
+        composed=len(build.tasks),
+        pixels=report.pixels,
+        estimated=report.estimated,
+        by_basis=dict(report.by_basis),
+    )
+
+
+def limits_of(checks: Checks) -> "Limits":
+    """Return the limits of a configuration, shares instead of percent."""
+    from deepsalt.validate import Limits
+
+    return Limits(
+        max_missing=checks.max_missing_pct / 100,
+        max_defective=checks.max_defective_pct / 100,
+        max_salinity_ds_m=checks.max_salinity_ds_m,
+        max_age_days=checks.max_age_days,
+    )
