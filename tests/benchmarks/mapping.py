@@ -7,6 +7,7 @@ from pathlib import Path
 from catalog.items import to_item
 from deepsalt.model.load import load_student, model_ref
 from deepsalt.types import Acquisition
+from flows.compute import computing
 from flows.config import Compute, SceneConfig
 from flows.stage1 import process_scene
 from tests.benchmarks.rows import Run
@@ -23,15 +24,13 @@ def on_threads() -> Iterator[Run]:
 @contextmanager
 def on_cluster() -> Iterator[Run]:
     """Do the same on workers in processes, started before the clock is."""
-    from distributed import Client, LocalCluster
+    from distributed import get_client
 
-    with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
+    compute = Compute(workers=WORKERS, threads=1)
+    with computing(compute):
         # The small scene that warms up is one chunk, and warms one worker only.
-        client.run(warm_up)
-        yield _process(Compute(scheduler=cluster.scheduler_address))
+        get_client().run(warm_up)
+        yield _process(compute)
 
 
 def warm_up() -> None:
