@@ -130,11 +130,7 @@ class FoldedStudent:
         FormatError
             The number of bands is not the one folded for.
         """
-        if numbers.shape[0] <= int(self.used.max()):
-            raise FormatError(
-                f"spectra of {numbers.shape[0]} bands given to a model folded for more; "
-                "give the band table of these spectra"
-            )
+        self._refuse_too_few_bands(numbers)
         values = np.empty((4, numbers.shape[1]), np.float32)
         remarks = np.empty(numbers.shape[1], np.uint16)
         work = _work(self.used.size, self.components.bands.shape[0])
@@ -156,7 +152,8 @@ class FoldedStudent:
         mark = _as_stored(nodata, numbers.dtype)
 
         def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
-            return self._copy(numbers[:, pixels], mark, target)
+            some = numbers[:, pixels] if isinstance(pixels, slice) else numbers.take(pixels, axis=1)
+            return self._copy(some, mark, target)
 
         lost = None
         if not self._project(read, size, work):
@@ -188,7 +185,14 @@ class FoldedStudent:
     def prepare(
         self, numbers: NDArray[np.generic], nodata: float | None
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return scaled reflectance (u, s) for `answer`, and what cannot be estimated (s,)."""
+        """Return scaled reflectance (u, s) for `answer`, and what cannot be estimated (s,).
+
+        Raises
+        ------
+        FormatError
+            The number of bands is not the one folded for.
+        """
+        self._refuse_too_few_bands(numbers)
         mark = _as_stored(nodata, numbers.dtype)
         scaled = np.empty((self.used.size, numbers.shape[1]), np.float32)
         whole = self._copy(numbers, mark, scaled)
@@ -206,6 +210,13 @@ class FoldedStudent:
             Memory(),
         )
         return torch.stack([*estimates, bits.to(spectra.dtype)])
+
+    def _refuse_too_few_bands(self, numbers: NDArray[np.generic]) -> None:
+        if numbers.shape[0] <= int(self.used.max()):
+            raise FormatError(
+                f"spectra of {numbers.shape[0]} bands given to a model folded for more; "
+                "give the band table of these spectra"
+            )
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> "FoldedStudent":
         """Return the same student with its tensors moved to where `answer` shall run."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepsalt.errors import UsageError
+from deepsalt.errors import FormatError, UsageError
 from deepsalt.model import device as module
 from deepsalt.model.device import PART_PX, Feed, on_device
 from deepsalt.model.folded import fold
@@ -79,6 +79,11 @@ def test_a_device_gives_the_estimates_of_the_cpu(spectra):
             getattr(found, name), getattr(wanted, name), rtol=1e-3, atol=1e-4, err_msg=name
         )
     assert np.array_equal(found.remarks, wanted.remarks)
+
+
+def test_too_few_bands_are_refused_on_a_device():
+    with pytest.raises(FormatError, match="band table"):
+        Feed(Fake()).student(FOLDED).estimate(SPECTRA[:50])
 
 
 def test_batches_hold_the_pixels_of_many_chunks():
