@@ -41,6 +41,12 @@ def ingest(
         float | None,
         typer.Option(help="Value of no measurement, for cubes whose file does not say."),
     ] = None,
+    checksums: Annotated[
+        bool,
+        typer.Option(
+            help="Read every file and note its checksum, so that a run notices what changed since."
+        ),
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Describe products on disk as STAC Items in a catalogue folder.
@@ -51,14 +57,20 @@ def ingest(
     """
     from catalog.items import to_item
     from catalog.local import add_items
+    from deepsalt.checksums import with_checksums
     from deepsalt.scenes.base import read_acquisition
+    from flows.progress import bars
 
     items, refused = [], {}
-    for path in paths:
-        try:
-            items.append(to_item(read_acquisition(path, scale=scale, nodata=nodata)))
-        except DeepsaltError as error:
-            refused[str(path)] = str(error)
+    with bars() as progress:
+        progress.start("scenes", len(paths))
+        for path in paths:
+            try:
+                found = read_acquisition(path, scale=scale, nodata=nodata)
+                items.append(to_item(with_checksums(found) if checksums else found))
+            except DeepsaltError as error:
+                refused[str(path)] = str(error)
+            progress.advance("scenes")
     if not items:
         raise UsageError("; ".join(refused.values()))
     report = add_items(to, items)

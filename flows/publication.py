@@ -105,7 +105,7 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
     """
     from deepsalt.mosaic import withdrawn_products
     from deepsalt.plot import quicklook
-    from deepsalt.store import open_mosaic
+    from deepsalt.store.arrays import open_group
 
     current = set()
     layout = version.layout
@@ -117,7 +117,7 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
         write_item(store.items, _mosaic_item(store, version, period, markers, item_id))
         current.add(item_id)
     with storing(store.path / QUICKLOOK):
-        mosaic = open_mosaic(store)
+        mosaic = open_group(store.mosaic.resolve(), chunked=False)
         drawn = layout.tile_manifests(layout.periods[-1])
         quicklook(
             mosaic,

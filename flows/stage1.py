@@ -94,6 +94,7 @@ def map_scene(
         A store that cannot be written, or is of another model or grid; also by what is returned.
     """
     from catalog.items import parse_item
+    from deepsalt.checksums import verified
     from deepsalt.cube.load import open_scene
     from deepsalt.cube.quality import mark_valid
     from deepsalt.model.load import model_ref
@@ -111,6 +112,7 @@ def map_scene(
     with (
         fetching(config) as files,
         files.local(acquisition) as here,
+        verified(acquisition),
         computing(config.compute),
     ):
         layers = predict_cube(mark_valid(open_scene(here)), ref, device=config.compute.device)

@@ -19,6 +19,7 @@ LEVELS = {
     "deepsalt.errors": 0,
     "deepsalt.access": 1,
     "deepsalt.types": 1,
+    "deepsalt.checksums": 2,
     "deepsalt.spectral": 2,
     "deepsalt.grid": 2,
     "deepsalt.layers": 2,

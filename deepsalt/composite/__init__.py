@@ -40,7 +40,7 @@ from deepsalt.composite.combine import LOOK_BYTES, Block
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.errors import StoreError
 from deepsalt.georef import pixel_centers
-from deepsalt.grid import Location, locate
+from deepsalt.grid import Location, Moved, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
 from deepsalt.products import open_product, read_marker
 from deepsalt.types import Basis, PixelGrid
@@ -97,8 +97,13 @@ def composite(
     layers = {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
     for place, grid in _blocks(tile_grid, _block_px(block_px, len(sources))):
         block = Block((grid.height, grid.width))
+        moved: Moved = {}
         for source in sources:
-            _gather(block, source, grid)
+            found = locate(grid, source.grid, moved)
+            if found is not None:
+                _gather(block, source, found)
+        if not block.measured.any():
+            continue
         for name, values in block.layers().items():
             layers[name][place] = values
     y, x = pixel_centers(tile_grid)
@@ -135,20 +140,19 @@ def _blocks(grid: PixelGrid, size: int) -> Iterator[tuple[tuple[slice, slice], P
             )
 
 
-def _gather(block: Block, source: _Source, grid: PixelGrid) -> None:
-    """Add what a scene says about the pixels of a block."""
-    found = locate(grid, source.grid)
-    if found is None:
-        return
+def _gather(block: Block, source: _Source, found: Location) -> None:
+    """Add what a scene says about the pixels of a block that lie in it."""
     inside = found.rows >= 0
     rows, columns = found.rows[inside], found.columns[inside]
     window = {
         "y": slice(int(rows.min()), int(rows.max()) + 1),
         "x": slice(int(columns.min()), int(columns.max()) + 1),
     }
-    at = (rows - window["y"].start, columns - window["x"].start)
+    wide = window["x"].stop - window["x"].start
+    at = (rows - window["y"].start) * wide + (columns - window["x"].start)
     read = _read(source, window)
-    values = {name: layer[at] for name, layer in read.items()}
+    # In a fifth of the time of an index by row and column.
+    values = {name: layer.reshape(-1).take(at) for name, layer in read.items()}
     values["feather"] = ramp(source.radius_px)[values["feather"]]
     place = np.flatnonzero(_mask_in_block(found, inside, block.shape)).astype(np.int32)
     block.add(place, values, source.day)

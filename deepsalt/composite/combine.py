@@ -145,26 +145,33 @@ class Block:
     def layers(self) -> dict[str, NDArray[Any]]:
         """Return `MOSAIC_LAYERS` (h, w)."""
         self._doubt_outliers()
-        estimated = self.count > 0
-        weight = np.where(estimated, self.weight, np.nan)
-        plain = np.where(estimated, self.plain, np.nan)
-        salinity = np.expm1(self.value / weight)
-        variance = self.shift2 / plain - (self.shift / plain) ** 2
+        at = np.flatnonzero(self.measured)
+        found = self._measured(at)
+        layers = {}
+        for layer in MOSAIC_LAYERS:
+            values = np.full(self.shape, layer.fill, layer.dtype)
+            values.reshape(-1)[at] = found[layer.name]
+            layers[layer.name] = values
+        return layers
+
+    def _measured(self, at: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
+        """Return the layers of pixels that a scene measured (m); of others they are the fill."""
+        count = self.count[at]
+        estimated = count > 0
+        weight = np.where(estimated, self.weight[at], np.nan)
+        plain = np.where(estimated, self.plain[at], np.nan)
+        salinity = np.expm1(self.value[at] / weight)
+        variance = self.shift2[at] / plain - (self.shift[at] / plain) ** 2
         spread = np.sqrt(np.maximum(variance, 0.0))
-        unseen = np.where(self.measured, self.reasons, _OUTSIDE)
-        flat = {
+        return {
             "salinity": salinity,
             # Rounding must not put an end of the interval on the wrong side.
-            "salinity_lower": np.minimum(np.expm1(self.lower / weight), salinity),
-            "salinity_upper": np.maximum(np.expm1(self.upper / weight), salinity),
-            "basis": np.where(estimated, self.advice, unseen),
-            "observations": self.count,
-            "last_observed": self.last,
-            "disagreement": np.where(self.count > 1, spread, np.nan),
-        }
-        return {
-            layer.name: flat[layer.name].astype(layer.dtype).reshape(self.shape)
-            for layer in MOSAIC_LAYERS
+            "salinity_lower": np.minimum(np.expm1(self.lower[at] / weight), salinity),
+            "salinity_upper": np.maximum(np.expm1(self.upper[at] / weight), salinity),
+            "basis": np.where(estimated, self.advice[at], self.reasons[at]),
+            "observations": count,
+            "last_observed": self.last[at],
+            "disagreement": np.where(count > 1, spread, np.nan),
         }
 
 

@@ -1,13 +1,13 @@
 """One object to one file: ranges in parallel, each resumed where it broke off."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepsalt.access import open_object, without_secrets
+from deepsalt.checksums import fits
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
 from deepsalt.store.files import storing
@@ -25,9 +25,6 @@ PART_BYTES = 8 * 2**20
 
 STEP_BYTES = 256 * 2**10
 """Bytes handed on at a time; what `Patience.silence_s` is about."""
-
-_HASHES = {"1220": "sha256", "1340": "sha512", "1114": "sha1", "d50110": "md5"}
-"""hashlib's name by prefix of a multihash (algorithm and length), as in ``file:checksum``."""
 
 T = TypeVar("T")
 
@@ -119,9 +116,9 @@ class Session:
             The file cannot be written.
         """
         await self._download(remote, target)
-        if not await asyncio.to_thread(_fits, target, remote.asset.checksum):
+        if not await asyncio.to_thread(fits, target, remote.asset.checksum):
             await self._download(remote, target)
-            if not await asyncio.to_thread(_fits, target, remote.asset.checksum):
+            if not await asyncio.to_thread(fits, target, remote.asset.checksum):
                 raise ReadError(
                     f"{without_secrets(remote.asset.href)} has another checksum than its catalogue "
                     "says; ingest the scene again"
@@ -222,13 +219,3 @@ def _transient() -> tuple[type[BaseException], ...]:
     from obstore.exceptions import BaseError
 
     return (BaseError, FileNotFoundError, TimeoutError, _UnfitError, _RangesRefusedError)
-
-
-def _fits(path: Path, checksum: str | None) -> bool:
-    """Return whether a file has this multihash; unknown algorithms count as fitting."""
-    for prefix, algorithm in _HASHES.items():
-        if checksum and checksum.lower().startswith(prefix):
-            with path.open("rb") as stream:
-                found = hashlib.file_digest(stream, algorithm).hexdigest()
-            return found == checksum.lower().removeprefix(prefix)
-    return True

@@ -10,13 +10,14 @@ from deepsalt.grid.crs import (
     to_lonlat,
     transform,
 )
-from deepsalt.grid.locate import Location, locate
+from deepsalt.grid.locate import Location, Moved, locate
 from deepsalt.grid.tiles import Extent, MosaicGrid, Region, Tile
 
 __all__ = [
     "Extent",
     "Location",
     "MosaicGrid",
+    "Moved",
     "Region",
     "Tile",
     "cell_shape_m",

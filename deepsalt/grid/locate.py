@@ -52,11 +52,27 @@ class Location:
         return (slice(self.row, self.row + height), slice(self.column, self.column + width))
 
 
-def locate(target: PixelGrid, scene: PixelGrid) -> Location | None:
+Window = tuple[int, int, int, int]
+"""First row and column, height and width of a part of a target grid."""
+
+Moved = dict[tuple[PixelGrid, str, Window], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Centres of a window's pixels in another CRS, as `locate` found them last: at most one window."""
+
+
+def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> Location | None:
     """Find the scene pixel under the centre of each target pixel; None when they do not meet.
 
     Only the scene's bounding window in the target is looked at, so the cost follows the scene.
     A pixel's answer does not depend on which target grid (tile, block) it was asked through.
+
+    Parameters
+    ----------
+    target
+        Whose pixels are asked for.
+    scene
+        Where they may lie.
+    moved
+        What the last call found, for scenes over each other; it is kept for the next.
 
     Raises
     ------
@@ -66,22 +82,34 @@ def locate(target: PixelGrid, scene: PixelGrid) -> Location | None:
     window = _window(target, scene)
     if window is None:
         return None
-    row, column, height, width = window
-    a, _, c, _, e, f = target.transform
-    x = c + a * (column + np.arange(width, dtype=np.float64) + 0.5)
-    y = f + e * (row + np.arange(height, dtype=np.float64) + 0.5)
-    if target.crs == scene.crs:
-        rows, columns = _indices(scene, x[None, :], y[:, None])
-    else:
-        grid_x, grid_y = np.meshgrid(x, y)
-        rows, columns = _indices(scene, *transform(target.crs, scene.crs, grid_x, grid_y))
+    row, column, _, _ = window
+    moved = {} if moved is None else moved
+    key = target, scene.crs, window
+    if key not in moved:
+        moved.clear()
+        moved[key] = _centers(*key)
+    rows, columns = _indices(scene, *moved[key])
     outside = (rows < 0) | (columns < 0)
     if outside.all():
         return None
     return Location(row, column, np.where(outside, -1, rows), np.where(outside, -1, columns))
 
 
-def _window(target: PixelGrid, scene: PixelGrid) -> tuple[int, int, int, int] | None:
+def _centers(
+    target: PixelGrid, crs: str, window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y of the pixel centres of a window in a CRS (h, w), or (1, w) and (h, 1)."""
+    row, column, height, width = window
+    a, _, c, _, e, f = target.transform
+    x = c + a * (column + np.arange(width, dtype=np.float64) + 0.5)
+    y = f + e * (row + np.arange(height, dtype=np.float64) + 0.5)
+    if target.crs == crs:
+        return x[None, :], y[:, None]
+    grid_x, grid_y = np.meshgrid(x, y)
+    return transform(target.crs, crs, grid_x, grid_y)
+
+
+def _window(target: PixelGrid, scene: PixelGrid) -> Window | None:
     x, y, margin = outline(scene, target.crs)
     a, _, c, _, e, f = target.transform
     first = math.floor((float(x.min()) - margin - c) / a)

@@ -17,6 +17,7 @@ from torch import Tensor
 from deepsalt.errors import FormatError
 from deepsalt.model.kernel import COLUMNS
 from deepsalt.model.memory import Memory
+from deepsalt.model.scaling import Floats, as_stored, scale
 from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.transform import (
@@ -37,7 +38,6 @@ not depend on how a scene was cut into chunks.
 
 _BLOCK_PX = 1024  # pixels whose bands are scaled and projected at a time, in a core's own cache
 
-Floats = NDArray[np.float32]
 Reader = Callable[[slice | NDArray[np.intp], Floats], bool]
 """Writes scaled reflectance of some pixels to (u, s); returns whether no band was missing."""
 
@@ -149,7 +149,7 @@ class FoldedStudent:
         work: "_Work",
     ) -> None:
         size = numbers.shape[1]
-        mark = _as_stored(nodata, numbers.dtype)
+        mark = as_stored(nodata, numbers.dtype)
 
         def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
             some = numbers[:, pixels] if isinstance(pixels, slice) else numbers.take(pixels, axis=1)
@@ -193,7 +193,7 @@ class FoldedStudent:
             The number of bands is not the one folded for.
         """
         self._refuse_too_few_bands(numbers)
-        mark = _as_stored(nodata, numbers.dtype)
+        mark = as_stored(nodata, numbers.dtype)
         scaled = np.empty((self.used.size, numbers.shape[1]), np.float32)
         whole = self._copy(numbers, mark, scaled)
         if whole and bool(torch.isfinite(torch.from_numpy(scaled).square().sum())):
@@ -234,7 +234,6 @@ class FoldedStudent:
     def _copy(self, numbers: NDArray[np.generic], mark: np.generic | None, target: Floats) -> bool:
         """Write scaled reflectance to the target (u, s); return whether no number is the mark."""
         whole = True
-        scale = _scale_by_torch if _readable_by_torch(numbers) else _scale_by_numpy
         for bands, rows in self.runs:
             source = numbers[bands]
             scale(source, self.factor[rows], target[rows])
@@ -322,21 +321,6 @@ class _Work:
     memory: Memory
 
 
-def _readable_by_torch(numbers: NDArray[np.generic]) -> bool:
-    """Return whether torch can read an array where it lies, and scales it to the same bits."""
-    known = numbers.dtype in (np.int16, np.float32) and numbers.flags.writeable
-    return known and all(s >= 0 and s % numbers.itemsize == 0 for s in numbers.strides)
-
-
-def _scale_by_torch(source: NDArray[np.generic], factor: Floats, target: Floats) -> None:
-    # In half the time of numpy's.
-    torch.mul(torch.from_numpy(source), torch.from_numpy(factor), out=torch.from_numpy(target))
-
-
-def _scale_by_numpy(source: NDArray[np.generic], factor: Floats, target: Floats) -> None:
-    np.multiply(source, factor, out=target, dtype=np.float32, casting="unsafe")
-
-
 def _by_columns(rows: Tensor, values: Tensor) -> Tensor:
     """Return rows @ values for a multiple of `COLUMNS` columns, in products of one shape."""
     return torch.cat([rows @ part for part in torch.split(values, COLUMNS, dim=1)], dim=1)
@@ -347,17 +331,6 @@ def _work(bands: int, rows: int) -> _Work:
     block, batch = torch.empty(_BLOCK_PX), torch.ones(BATCH_PX)
     spectra, squares = (memory.matrix(name, bands, block) for name in ("spectra", "squared"))
     return _Work(spectra, squares, memory.matrix("projected", rows, batch), batch, memory)
-
-
-def _as_stored(nodata: float | None, dtype: np.dtype[np.generic]) -> np.generic | None:
-    """Return the number for "missing" as an array of this dtype holds it; None: it cannot."""
-    if nodata is None or not np.isfinite(nodata):
-        return None
-    if not np.issubdtype(dtype, np.integer):
-        return dtype.type(nodata)
-    limits = np.iinfo(str(dtype))
-    held = nodata == int(nodata) and limits.min <= nodata <= limits.max
-    return dtype.type(int(nodata)) if held else None
 
 
 @lru_cache(maxsize=32)

@@ -235,7 +235,7 @@ def count_pixels(ds: xr.Dataset) -> Report:
     )
 
 
-def open_group(path: Path, *, chunked: bool = True) -> xr.Dataset:
+def open_group(path: Path, *, chunked: bool = True, decoded: bool = True) -> xr.Dataset:
     """Open a Zarr group that deepsalt wrote, lazily.
 
     Parameters
@@ -244,6 +244,8 @@ def open_group(path: Path, *, chunked: bool = True) -> xr.Dataset:
         Folder of the group.
     chunked
         Whether layers are Dask arrays; else indexing reads directly.
+    decoded
+        Whether dates are dates; else numbers as stored.
 
     Raises
     ------
@@ -256,6 +258,10 @@ def open_group(path: Path, *, chunked: bool = True) -> xr.Dataset:
     consolidated = "consolidated_metadata" in read_json(path / "zarr.json")
     with storing(path):
         ds: xr.Dataset = xr.open_zarr(
-            path, chunks={} if chunked else None, consolidated=consolidated
+            path,
+            chunks={} if chunked else None,
+            consolidated=consolidated,
+            decode_times=decoded,
+            mask_and_scale=decoded,
         )
     return ds

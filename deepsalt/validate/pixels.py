@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.types import REJECTING, Basis
 from deepsalt.validate.findings import Finding
@@ -37,7 +37,7 @@ def check_pixels(
     Parameters
     ----------
     ds
-        The mosaic, not chunked.
+        The mosaic, not chunked, its dates as numbers.
     layout, manifest
         Where the tile lies.
     ceiling_ds_m
@@ -81,7 +81,7 @@ def _contradictions(
     yield "missing", "have no estimate and no reason in basis", ~estimated & ~rejected
     yield "values", "have unknown bits in basis", (basis & ~_KNOWN_BITS) != 0
     yield "values", "have an estimate but no observation or the reverse", estimated != (count > 0)
-    undated = np.isnat(tile["last_observed"])
+    undated = tile["last_observed"] == DATE_FILL
     yield "values", "have a date without an observation", ~undated & (count == 0)
     spread = np.isfinite(tile["disagreement"])
     yield "values", "disagree without two observations", spread != (count > 1)

@@ -144,7 +144,7 @@ def check_contents(
 ) -> Iterator[tuple[TileManifest, list[Finding]]]:
     """Check checksums and pixels of tiles, a few at a time; yield each tile with its findings."""
     ceiling = limits.max_salinity_ds_m or _ceiling_ds_m(store)
-    ds = open_group(layout.group, chunked=False)
+    ds = open_group(layout.group, chunked=False, decoded=False)
     complete = all(layer.name in ds for layer in MOSAIC_LAYERS)
 
     def check(manifest: TileManifest) -> list[Finding]:

@@ -18,7 +18,9 @@ def measure(row: Row, scene: Acquisition, warm_up: Acquisition) -> dict[str, flo
     A small scene first pays for imports, weights and connections.
     """
     with TemporaryDirectory() as folder, row.start() as run:
+        row.prepare(warm_up, Path(folder) / "warm-up")
         run(warm_up, Path(folder) / "warm-up")
+        row.prepare(scene, Path(folder) / "out")
         wall, cpu = time.perf_counter(), cpu_s()
         run(scene, Path(folder) / "out")
         wall, cpu = time.perf_counter() - wall, cpu_s() - cpu

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from deepsalt.types import Acquisition, PixelGrid
 from tests.benchmarks.scenes import BAND, LAYOUTS, PIXEL
@@ -14,7 +15,7 @@ LATENCY_S = 0.020
 CASES = tuple((layout, place) for place in (LOCAL, HTTP) for layout in LAYOUTS)
 QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP))
 
-FLOOR = "floor"
+FLOOR, STAGE1, STAGE2 = "floor", "ours, threads", "ours, stage 2"
 SOME_BANDS = 8
 """Bands that loaders read which take each band by itself."""
 
@@ -54,6 +55,11 @@ def once(_: Acquisition) -> float:
     return 1.0
 
 
+def a_third(_: Acquisition) -> float:
+    """Return the share of one of three scenes."""
+    return 1.0 / 3.0
+
+
 def parts(acquisition: Acquisition) -> float:
     """Return how many times the middle window and some bands go into the scene."""
     window, grid = middle(acquisition), acquisition.grid
@@ -75,6 +81,10 @@ class Row:
         Whether it runs as often as the floor; slow rows run once.
     note
         What is measured instead of the whole.
+    before
+        Name of the function that prepares a folder, untimed.
+    everywhere
+        Whether it differs by case; else it runs in the first one.
     """
 
     module: str
@@ -82,20 +92,37 @@ class Row:
     times: Callable[[Acquisition], float] = once
     repeated: bool = True
     note: str = ""
+    before: str = ""
+    everywhere: bool = True
 
     def start(self) -> AbstractContextManager[Run]:
         """Start it; only then is imported what it needs."""
-        started: AbstractContextManager[Run] = getattr(
-            import_module(f"tests.benchmarks.{self.module}"), self.name
-        )()
+        started: AbstractContextManager[Run] = self._find(self.name)()
         return started
+
+    def prepare(self, acquisition: Acquisition, out: Path) -> None:
+        """Do what comes before and is not timed."""
+        if self.before:
+            self._find(self.before)(acquisition, out)
+
+    def _find(self, name: str) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(import_module(f"tests.benchmarks.{self.module}"), name)
+        return found
 
 
 PART = "reading alone, extrapolated from 8 of 224 bands of at most 512 x 512 px"
 ROWS = {
     FLOOR: Row("floor", "on_files"),
-    "ours, threads": Row("mapping", "on_threads"),
+    STAGE1: Row("mapping", "on_threads"),
     "ours, LocalCluster of 2": Row("mapping", "on_cluster"),
+    STAGE2: Row(
+        "depth",
+        "stage_two",
+        a_third,
+        note="mosaic of scenes three deep, per scene",
+        before="three_deep",
+        everywhere=False,
+    ),
     "odc-stac, 3-D bands": Row("loaders", "odc_cube"),
     "odc-stac, default": Row("loaders", "odc_default", parts, repeated=False, note=PART),
     "stackstac, VRT per band": Row("loaders", "stackstac_vrt", parts, repeated=False, note=PART),

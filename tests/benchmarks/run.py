@@ -16,7 +16,16 @@ from typing import Any
 
 from deepsalt.scenes.base import read_acquisition
 from tests.benchmarks.measure import measure
-from tests.benchmarks.rows import CASES, FLOOR, HTTP, LATENCY_S, QUICK_CASES, ROWS
+from tests.benchmarks.rows import (
+    CASES,
+    FLOOR,
+    HTTP,
+    LATENCY_S,
+    QUICK_CASES,
+    ROWS,
+    STAGE1,
+    STAGE2,
+)
 from tests.benchmarks.scenes import BAND, PIXEL, band_interleaved, on_server, simulate
 from tests.benchmarks.serve import serving
 
@@ -31,8 +40,11 @@ def turns(repeats: int, quick: bool) -> Iterator[tuple[str, str, str]]:
     cases = QUICK_CASES if quick else CASES
     for turn in range(repeats):
         for layout, place in cases:
-            first = turn == 0 and (not quick or (layout, place) == cases[0])
-            yield from ((layout, place, name) for name in ROWS if first or ROWS[name].repeated)
+            foremost = (layout, place) == cases[0]
+            first = turn == 0 and (not quick or foremost)
+            for name, row in ROWS.items():
+                if (first or row.repeated) and (foremost or row.everywhere):
+                    yield layout, place, name
 
 
 def compare(size_px: int, order: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
@@ -106,6 +118,10 @@ def table(rows: list[dict[str, Any]]) -> str:
                 )  # fmt: skip
                 cells = "".join(f"{value:>11}" for value in shown)
                 lines.append(f"{row['name']:<26}{cells}  {row['note']}".rstrip())
+    by_name = {row["name"]: row for row in reversed(rows)}
+    if STAGE2 in by_name:
+        two, one = by_name[STAGE2], by_name[STAGE1]
+        lines += ["", f"stage 2 takes {two['wall_s'] / one['wall_s']:.1%} of stage 1"]
     return "\n".join(lines)
 
 

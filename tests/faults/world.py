@@ -69,12 +69,14 @@ def make_world(folder: Path) -> World:
 def _simulate(folder: Path, catalogue: Path) -> int:
     from catalog.items import to_item
     from catalog.local import add_items
+    from deepsalt.checksums import with_checksums
     from deepsalt.scenes.base import read_acquisition
     from tests.flows.conftest import simulate_scenes
 
     folder.mkdir()
     scenes = simulate_scenes(folder).all
-    add_items(catalogue, [to_item(read_acquisition(path)) for path in scenes])
+    found = [with_checksums(read_acquisition(path)) for path in scenes]
+    add_items(catalogue, [to_item(acquisition) for acquisition in found])
     (folder.parent / "scenes.txt").write_text("\n".join(map(str, scenes)))
     return 0
 

@@ -91,7 +91,6 @@ def test_single_scenes_and_a_build_end_in_the_arrays_of_a_run(
     assert_same(tmp_path / "store", mapped)
 
 
-@pytest.mark.slow
 def test_a_scene_is_written_while_the_next_one_is_mapped(
     catalogue: Path, mapped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +128,7 @@ def test_a_product_that_cannot_be_written_ends_the_run(
     assert "the disk is full" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_worker_processes_end_in_the_same_arrays(
     catalogue: Path, mapped: Path, tmp_path: Path
 ) -> None:
@@ -154,6 +154,23 @@ def test_a_killed_scene_is_resumed_to_the_same_arrays(
     assert not (store / "mosaic.zarr").exists()
     assert deepsalt("run", "--catalogue", catalogue, "--out", store).exit_code == 0
     assert_same(store, mapped)
+
+
+def test_a_scene_with_a_flipped_bit_is_quarantined_and_the_rest_is_mapped(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    """Neither GDAL nor HDF5 notices it: the cube of this product lies in its file as it is."""
+    broken = Path(shutil.copy(scenes.prisma, tmp_path))
+    deepsalt("ingest", broken, scenes.west, "--to", tmp_path / "catalogue")
+    raw = bytearray(broken.read_bytes())
+    raw[len(raw) // 2] ^= 64
+    broken.write_bytes(raw)
+    run = ("run", "--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store", "--json")
+    result = deepsalt(*run)
+    assert result.exit_code == 3
+    reasons = [scene["reason"] for scene in json.loads(result.stdout)["scenes"]]
+    assert sorted(reason is None for reason in reasons) == [False, True]
+    assert "has another checksum than its catalogue says" in str(reasons)
 
 
 def test_a_truncated_scene_is_quarantined_and_the_rest_is_mapped(

@@ -1,0 +1,43 @@
+"""Stage 2 over scenes three deep: composing, checking and publishing, quicklook included."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from catalog.items import to_item
+from deepsalt.model.load import model_ref
+from deepsalt.products import open_product, product_key, product_name, read_marker, write_product
+from deepsalt.store import Store
+from deepsalt.types import Acquisition
+from flows.config import MosaicConfig, SceneConfig
+from flows.publication import publish_product
+from flows.stage1 import process_scene
+from flows.stage2 import build_mosaic
+from tests.benchmarks.rows import Run
+
+DEPTH = 3
+
+
+@contextmanager
+def stage_two() -> Iterator[Run]:
+    """Build the mosaic of a store that `three_deep` made."""
+
+    def run(acquisition: Acquisition, out: Path) -> None:
+        build_mosaic(str(out), MosaicConfig())
+
+    yield run
+
+
+def three_deep(acquisition: Acquisition, out: Path) -> None:
+    """Map a scene and write its product as that of two further acquisitions, too."""
+    ref = model_ref()
+    done = process_scene(to_item(acquisition).to_dict(), str(out), SceneConfig())
+    store = Store.open(out)
+    layers = open_product(store.scenes / f"{done.product}.zarr").load()
+    for number in range(1, DEPTH):
+        other = replace(acquisition, acquisition_id=f"{acquisition.acquisition_id}-{number}")
+        name = product_name(other, ref)
+        key = product_key(other, ref)
+        write_product(layers, store.scenes, name=name, key=key, acquisition=other, ref=ref)
+        publish_product(store, read_marker(store.scenes / f"{name}.zarr"), other, ref)
