@@ -28,7 +28,8 @@ block by block, in smaller blocks the more scenes there are: memory does not gro
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def composite(
     GridError
         A scene reaches beyond where the tile's CRS is defined.
     """
-    sources = [_open(path) for path in sorted(products, key=lambda path: path.name)]
+    sources = [_source(path) for path in sorted(products, key=lambda path: path.name)]
     shape = (tile_grid.height, tile_grid.width)
     layers = {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
     for place, grid in _blocks(tile_grid, _block_px(block_px, len(sources))):
@@ -112,12 +113,18 @@ def composite(
     )
 
 
-def _open(path: Path) -> _Source:
+def _source(path: Path) -> _Source:
+    """Open a product; the next tile over it finds it open."""
     marker = read_marker(path)
     day = DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
+    return _open(path, marker.grid, day, marker.created)
+
+
+@lru_cache(maxsize=64)
+def _open(path: Path, grid: PixelGrid, day: int, _created: datetime) -> _Source:
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
     ds = open_product(path, chunked=False)
-    return _Source(path, ds, marker.grid, day, feather_radius_px(marker.grid))
+    return _Source(path, ds, grid, day, feather_radius_px(grid))
 
 
 def _block_px(largest: int, scenes: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def compose_tile(task: TileTask) -> Report:
     """
     layout, tile = task.layout, task.tile
     for path in task.products:
-        refuse_damaged(path)
+        _refuse_damaged_once(path, task.lease)
     task.lease.check()
     clear_tile(layout, task.period, tile)
     ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
@@ -181,6 +182,12 @@ def compose_tile(task: TileTask) -> Report:
     task.lease.check()
     seal_tile(layout, task.period, tile, digest=task.digest, products=names, report=report)
     return report
+
+
+@lru_cache(maxsize=1024)
+def _refuse_damaged_once(path: Path, lease: Lease) -> None:
+    """Refuse a damaged product; looked at once for all tiles of a build in this process."""
+    refuse_damaged(path)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ without an error, and xarray lets in-memory data be written anywhere, so `write_
 whatever cuts a shard. Shards without data are not written: a mosaic's extent is a bounding box.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -186,8 +186,31 @@ def write_region(ds: xr.Dataset, group_path: Path, region: Region, *, period_ind
             array = cast("zarr.Array[Any]", group[layer.name])
             _check_region(array, region, period_index)
             values = _check_values(ds, layer, region)
-            array[period_index, slice(*region.y), slice(*region.x)] = values
+            for part, shard, name in _shards(array, region):
+                # An empty shard has no file; to hand it to zarr chunk by chunk takes as long as one
+                # with data.
+                file = group_path / layer.name / "c" / str(period_index) / name
+                if file.exists() or not _is_empty(values[part], layer.fill):
+                    array[(period_index, *shard)] = values[part]
     return count_pixels(ds)
+
+
+Slices = tuple[slice, slice]
+
+
+def _shards(array: "zarr.Array[Any]", region: Region) -> Iterator[tuple[Slices, Slices, str]]:
+    """Yield each shard of a region: its slices in the region and in the array, and its file."""
+    height, width = (array.shards or array.chunks)[1:]
+    for y in range(*region.y, height):
+        for x in range(*region.x, width):
+            part = slice(y - region.y[0], y - region.y[0] + height)
+            across = slice(x - region.x[0], x - region.x[0] + width)
+            place = slice(y, y + height), slice(x, x + width)
+            yield (part, across), place, f"{y // height}/{x // width}"
+
+
+def _is_empty(values: NDArray[Any], fill: float | int) -> bool:
+    return bool((np.isnan(values) if fill != fill else values == fill).all())
 
 
 def _check_region(array: "zarr.Array[Any]", region: Region, period_index: int) -> None:
