@@ -77,7 +77,7 @@ def verified(acquisition: Acquisition) -> Iterator[None]:
             if not same:
                 raise ReadError(
                     f"{href} has another checksum than its catalogue says; restore it, or ingest "
-                    "the scene again if it was meant to change"
+                    "the scene again if it was meant to change, and run with --retry-quarantined"
                 )
     finally:
         pool.shutdown(cancel_futures=True)

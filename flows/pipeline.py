@@ -69,7 +69,7 @@ def run(
     config
         The run.
     process, build
-        The two stages; `process_scene` and `build_mosaic` without them.
+        The two stages; `map_scene` and `build_mosaic` without them.
     progress
         Told about scenes, chunks and tiles.
 

@@ -115,6 +115,7 @@ def compose(
                 shown.advance("tiles")
         version = build.publish(limits_of(config.checks))
         report = build.report()
+        build.lease.check()
         publish_mosaic(store, version)
     return MosaicResult(
         version=version.id,

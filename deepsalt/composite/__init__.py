@@ -156,7 +156,7 @@ def _gather(block: Block, source: _Source, found: Location) -> None:
         "x": slice(int(columns.min()), int(columns.max()) + 1),
     }
     wide = window["x"].stop - window["x"].start
-    at = (rows - window["y"].start) * wide + (columns - window["x"].start)
+    at = (rows - window["y"].start).astype(np.intp) * wide + (columns - window["x"].start)
     read = _read(source, window)
     # In a fifth of the time of an index by row and column.
     values = {name: layer.reshape(-1).take(at) for name, layer in read.items()}

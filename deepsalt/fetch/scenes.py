@@ -96,6 +96,8 @@ class Fetcher:
     def _passed_over(self, acquisition: Acquisition) -> list[Acquisition]:
         """Return what was expected before this scene and will not be asked for any more."""
         passed: list[Acquisition] = []
+        if acquisition not in self._expected:  # asked for again
+            return passed
         while self._expected and (first := self._expected.popleft()) != acquisition:
             passed.append(first)
         return passed

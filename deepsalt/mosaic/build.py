@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -126,22 +126,16 @@ class Build:
             A tile is missing or was made of other products, a check finds an error in what is
             new, the store cannot be written, or another machine took the build over.
         """
-        if _is_published(self.store, self.version):
-            previous = published_id(self.store)
-            point_to(self.store, self.version, why=self.why, previous=previous, lease=self.lease)
+        store, version, why, lease = self.store, self.version, self.why, self.lease
+        lease.check()
+        if _is_published(store, version):
+            point_to(store, version, why=why, previous=published_id(store), lease=lease)
         else:
             self._refuse_incomplete()
             names = [name for _, members in self.periods for name in members]
-            refuse_unfit(self.store, self.layout, names, limits or Limits())
-            publish(
-                self.store,
-                self.version,
-                self.layout,
-                self.periods,
-                why=self.why,
-                lease=self.lease,
-            )
-        return read_version(self.store, self.version)
+            refuse_unfit(store, self.layout, names, limits or Limits(), lease)
+            publish(store, version, self.layout, self.periods, why=why, lease=lease)
+        return read_version(store, version)
 
     def report(self) -> Report:
         """Return the pixels of all tiles done so far."""
@@ -172,10 +166,10 @@ def compose_tile(task: TileTask) -> Report:
     """
     layout, tile = task.layout, task.tile
     for path in task.products:
-        _refuse_damaged_once(path, task.lease)
+        _refuse_damaged_once(path, task.lease, read_marker(path).created)
+    ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
     task.lease.check()
     clear_tile(layout, task.period, tile)
-    ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
     index = layout.periods.index(task.period)
     report = write_region(ds, layout.group, layout.region(tile), period_index=index)
     names = [path.stem for path in task.products]
@@ -185,7 +179,7 @@ def compose_tile(task: TileTask) -> Report:
 
 
 @lru_cache(maxsize=1024)
-def _refuse_damaged_once(path: Path, lease: Lease) -> None:
+def _refuse_damaged_once(path: Path, _lease: Lease, _created: datetime) -> None:
     """Refuse a damaged product; looked at once for all tiles of a build in this process."""
     refuse_damaged(path)
 
@@ -340,12 +334,13 @@ def _prepare(
     """Make the arrays, take over what is there, and return the tiles that are left."""
     if layout.group.suffix == ".zarr":
         return ()
-    _make_arrays(store, layout, markers)
+    _make_arrays(store, layout, markers, lease)
     left = {key for key in tiles if not _is_done(layout, *key, tiles[key])}
     current = current_version(store)
     for manifest in current.layout.tile_manifests() if current else ():
         key = (manifest.period, manifest.tile)
         if current and key in left and _is_done(current.layout, *key, tiles[key]):
+            lease.check()
             adopt_tile(current.layout, layout, manifest)
             left.remove(key)
     return tuple(
@@ -362,11 +357,13 @@ def _prepare(
 
 
 def _make_arrays(
-    store: Store, layout: Layout, markers: Mapping[Period, Sequence[ProductMarker]]
+    store: Store, layout: Layout, markers: Mapping[Period, Sequence[ProductMarker]], lease: Lease
 ) -> None:
     finished = layout.group.with_suffix(".zarr")
+    lease.check()
     with storing(layout.group):
-        if finished.is_dir() and not layout.group.exists():
+        unrecorded = not _is_published(store, finished.stem)
+        if unrecorded and finished.is_dir() and not layout.group.exists():
             # Killed between its last two steps: the arrays are there, the version record is not.
             finished.rename(layout.group)
     root = layout.group / "zarr.json"

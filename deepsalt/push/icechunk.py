@@ -6,7 +6,7 @@ The package `icechunk` is optional: ``pip install 'deepsalt[icechunk]'``.
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -82,7 +82,14 @@ class Icechunk:
         return lock_folder(folder, folder and folder.with_name(f"{folder.name}.lock"))
 
     def write(
-        self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
+        self,
+        name: str,
+        shown: str | None,
+        entries: Entries,
+        held: Digests,
+        sent: Sent,
+        *,
+        ready: Callable[[], None],
     ) -> None:
         """Carry content over and commit it.
 
@@ -103,6 +110,7 @@ class Icechunk:
             if self._name(repository, session.snapshot_id) != shown:
                 raise overtaken(self._uri)
             run(_fill(session.store, entries, held, sent))
+            ready()
             try:
                 session.commit(f"mosaic {name}", metadata={_NAME: name})
             except icechunk.ConflictError as error:

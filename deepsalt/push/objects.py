@@ -68,7 +68,14 @@ class Objects:
         return lock_folder(self._folder, self._folder and self._folder / ".push.lock")
 
     def write(
-        self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
+        self,
+        name: str,
+        shown: str | None,
+        entries: Entries,
+        held: Digests,
+        sent: Sent,
+        *,
+        ready: Callable[[], None],
     ) -> None:
         """Carry content over and put the pointer.
 
@@ -98,6 +105,7 @@ class Objects:
             self._check(prefix, entries)
             if self._folder is not None:
                 sync_tree(self._folder / prefix)
+            ready()
             if before != name:
                 self._point(name, tag)
 

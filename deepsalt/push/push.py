@@ -76,7 +76,7 @@ def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
         Nothing was published yet, damage, no access, or another push is going on.
     """
     target = open_target(uri)
-    with store.pushing(), target.locked():
+    with store.pushing() as ours, target.locked() as theirs:
         version = current_version(store)
         if version is None:
             raise StoreError(f"{store.path} has no published mosaic; `deepsalt run` makes one")
@@ -89,7 +89,13 @@ def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
         shown = target.shown()
         held = found.get("objects", {}) if shown and found.get("name") == shown else {}
         count = _Count(listener, len(entries))
-        target.write(name, shown, entries, held, count)
+
+        def ready() -> None:
+            ours.check()
+            if theirs is not None:
+                theirs.check()
+
+        target.write(name, shown, entries, held, count, ready=ready)
         write_json(record, {"name": name, "objects": digests})
         return Pushed(version.id, len(entries), count.objects, count.size)
 

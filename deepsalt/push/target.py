@@ -87,7 +87,14 @@ class Target(Protocol):
         """Keep other writers out, where the place cannot do it by itself."""
 
     def write(
-        self, name: str, shown: str | None, entries: Entries, held: Digests, sent: Sent
+        self,
+        name: str,
+        shown: str | None,
+        entries: Entries,
+        held: Digests,
+        sent: Sent,
+        *,
+        ready: Callable[[], None],
     ) -> None:
         """Carry content over and make it what readers see, in one step at the end.
 
@@ -105,6 +112,8 @@ class Target(Protocol):
             What the content has that readers see; empty when that is not known.
         sent
             Told of progress.
+        ready
+            Called right before readers see it; raises where another run took over.
         """
 
     def read(self) -> ZarrStore:

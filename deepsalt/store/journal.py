@@ -69,12 +69,12 @@ def publish(
     StoreError
         The store cannot be written, or the lease is over.
     """
-    lease.check()
     _start_journal(store)
     final = store.versions / f"{version}.zarr"
     extent = building.extent
     with storing(building.group):
         sync_tree(building.group)
+        lease.check()  # who was taken over must not touch what the other one published
         if final.exists():
             shutil.rmtree(final)
         building.group.rename(final)
@@ -89,6 +89,7 @@ def publish(
         },
     )
     point_to(store, version, why=why, previous=published_id(store), lease=lease)
+    lease.check()
     for abandoned in store.versions.glob("*.building"):
         shutil.rmtree(abandoned, ignore_errors=True)
 
@@ -101,6 +102,7 @@ def point_to(store: Store, version: str, *, why: str, previous: str | None, leas
     StoreError
         The store cannot be written, or the lease is over.
     """
+    lease.check()
     _start_journal(store)
     if published_id(store) != version:
         _record(store, version, why=why, previous=previous)

@@ -7,12 +7,13 @@ it changes anything (a fencing token). No clocks are compared: a watcher waits b
 """
 
 import fcntl
+import glob
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,14 +115,20 @@ def _leased(lock: Path, doing: str) -> Iterator[Lease]:
             _wait_until_over(lock, last, doing)
         lease = Lease(lock, last + 1)
         try:
-            descriptor = os.open(_path(lock, lease.number), os.O_CREAT | os.O_EXCL | os.O_RDWR)
+            descriptor = os.open(
+                _path(lock, lease.number), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644
+            )
         except FileExistsError:
             raise _held(lock, b"", doing) from None
     try:
         with storing(lock):
-            _write(descriptor, f"{holder} 0")
-            if _last(lock) != lease.number:  # a number was counted on that is long over
-                raise _held(lock, b"", doing)
+            try:
+                _write(descriptor, f"{holder} 0")
+                if _last(lock) != lease.number:  # a number was counted on that is long over
+                    raise _held(lock, b"", doing)
+            except BaseException:
+                _path(lock, lease.number).unlink(missing_ok=True)
+                raise
             for number in _numbers(lock):
                 if number < lease.number:
                     _path(lock, number).unlink(missing_ok=True)
@@ -133,7 +140,7 @@ def _leased(lock: Path, doing: str) -> Iterator[Lease]:
         finally:
             ended.set()
             thread.join()
-            with storing(lock):
+            with suppress(OSError):  # a lease that is not given back runs out
                 _write(descriptor, _RELEASED)
     finally:
         os.close(descriptor)
@@ -162,7 +169,7 @@ def _wait_until_over(lock: Path, number: int, doing: str) -> None:
     while not _is_over(current := _read(path)):
         if current != first:
             raise _held(lock, current.encode().partition(b" ")[2].rpartition(b" ")[0], doing)
-        if time.monotonic() - begin > EXPIRES_AFTER_S:
+        if time.monotonic() - begin > EXPIRES_AFTER_S and _read(path) == first:
             return
         time.sleep(min(0.5, RENEWED_EVERY_S / 4))
 
@@ -189,7 +196,7 @@ def _machine() -> str:
 
 
 def _numbers(lock: Path) -> list[int]:
-    suffixes = (path.suffix[1:] for path in lock.parent.glob(f"{lock.name}.*"))
+    suffixes = (path.suffix[1:] for path in lock.parent.glob(f"{glob.escape(lock.name)}.*"))
     return [int(suffix) for suffix in suffixes if suffix.isdigit()]
 
 

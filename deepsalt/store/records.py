@@ -216,16 +216,21 @@ class Store:
             yield lease
 
     @contextmanager
-    def pushing(self) -> Iterator[None]:
+    def pushing(self) -> Iterator[Lease]:
         """Keep other pushes of this store out; builds go on, a published version stays as it is.
+
+        Yields
+        ------
+        Lease
+            For what changes where readers look.
 
         Raises
         ------
         StoreError
             Another push holds it.
         """
-        with exclusive(self.records / "push.lock", "is pushing this store"):
-            yield
+        with exclusive(self.records / "push.lock", "is pushing this store") as lease:
+            yield lease
 
 
 _OURS = (

@@ -84,13 +84,15 @@ def prune(store: Store, *, keep: int) -> Prunable:
     StoreError
         A build or a push is going on, or the store cannot be written.
     """
-    with store.locked(), store.pushing():
+    with store.locked() as lease, store.pushing():
         found = _find(store, keep)
         # Leftovers first: one may be in the way of the version that is renamed to its name.
         for leftover in found.leftovers:
+            lease.check()
             _remove(store.path / leftover)
         for version in found.versions:
             group = store.versions / f"{version}.zarr"
+            lease.check()
             with storing(group):
                 group.rename(group.with_suffix(REMOVED))
                 sync(store.versions)

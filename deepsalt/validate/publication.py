@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from deepsalt.errors import StoreError
 from deepsalt.store import Store, current_version
 from deepsalt.store.arrays import open_group
+from deepsalt.store.lease import Lease
 from deepsalt.store.versions import Layout
 from deepsalt.validate.catalogue import check_items
 from deepsalt.validate.findings import Finding, Limits
@@ -17,7 +18,9 @@ from deepsalt.validate.mosaic import (
 from deepsalt.validate.store import check_contents
 
 
-def refuse_unfit(store: Store, layout: Layout, products: Collection[str], limits: Limits) -> None:
+def refuse_unfit(
+    store: Store, layout: Layout, products: Collection[str], limits: Limits, lease: Lease
+) -> None:
     """Refuse to publish a version in which a check finds an error.
 
     Shards are looked for in all tiles. Checksums and pixels are read of the tiles that the
@@ -35,6 +38,8 @@ def refuse_unfit(store: Store, layout: Layout, products: Collection[str], limits
         Names of its products.
     limits
         From where on it is wrong.
+    lease
+        The right to remove what is damaged.
 
     Raises
     ------
@@ -54,9 +59,11 @@ def refuse_unfit(store: Store, layout: Layout, products: Collection[str], limits
     shards = ((tile, check_shards(layout, tile, checksums=False)) for tile in tiles)
     for tile, found in (*shards, *check_contents(store, layout, new, limits=limits)):
         if wrong := _errors(found):
+            lease.check()
             layout.manifest_path(tile.period, tile.tile).unlink(missing_ok=True)
             errors += wrong
     if metadata:
+        lease.check()
         (layout.group / "zarr.json").unlink()
     if errors:
         first, more = errors[0], len(errors) - 1

@@ -27,7 +27,7 @@ from deepsalt.model.load import model_ref
 from deepsalt.scenes import base
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
-from flows import pipeline
+from flows import pipeline, stage1, stage2
 from flows.config import RunConfig, Selection
 from flows.plan import make_plan
 from tests.benchmarks.continent import continent, lattice
@@ -92,16 +92,16 @@ def run_case(number: int, folder: Path) -> Row:
 def map_scenes(catalogue: Path, out: Path) -> Row:
     grid = MosaicGrid("EPSG:32634", 30.0, (15.0, 15.0), **TILES)
     Store.create(out, grid=grid, model=model_ref().digest)
-    whole, stage1, stage2, tasks = _Clock(), _Clock(), _Clock(), []
+    whole, first, second, tasks = _Clock(), _Clock(), _Clock(), []
 
     def process(*args: Any) -> stage1.SceneResult:
-        with stage1, _Counter() as counter:
+        with first, _Counter() as counter:
             result = stage1.process_scene(*args)
         tasks.append(counter.tasks)
         return result
 
     def build(*args: Any) -> stage2.MosaicResult:
-        with stage2:
+        with second:
             return stage2.build_mosaic(*args)
 
     with whole:
@@ -112,8 +112,8 @@ def map_scenes(catalogue: Path, out: Path) -> Row:
     return {
         **whole.row(),
         "ms_per_scene": whole.ms / number,
-        "stage1_ms": stage1.ms / number,
-        "stage2_ms": stage2.ms / number,
+        "stage1_ms": first.ms / number,
+        "stage2_ms": second.ms / number,
         "tasks": max(tasks),
         "tiles": result.mosaic.tiles,
     }

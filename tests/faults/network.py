@@ -130,7 +130,10 @@ def _served(world: World, store: Path, plan: Plan) -> Iterator[tuple[str, Path]]
     refused.write_bytes(b"")
     child = forked(partial(_serve, world, plan, address, refused), store.with_name("server"))
     try:
+        until = time.monotonic() + 60.0
         while not address.exists():
+            if time.monotonic() > until:
+                raise RuntimeError("the server of the scenes does not start")
             time.sleep(0.01)
         yield address.read_text(), refused
     finally:

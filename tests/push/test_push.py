@@ -178,7 +178,7 @@ def test_a_push_that_was_overtaken_says_so_and_leaves_the_other(store: Store, ur
     version = current_version(store)
     assert version is not None
     with pytest.raises(StoreError, match="another run pushed"):
-        target.write("0" * 12, target.shown(), entries_of(version), {}, sent)
+        target.write("0" * 12, target.shown(), entries_of(version), {}, sent, ready=lambda: None)
     assert overtaken == [0]
     assert read(uri).identical(newer)
 
@@ -247,8 +247,11 @@ def test_what_changed_since_it_was_looked_at_is_left_alone(store: Store, uri: st
     published = read(store.path)
     version = current_version(store)
     assert version is not None
+    target = open_target(uri)
     with pytest.raises(StoreError, match="another run pushed"):
-        open_target(uri).write("0" * 12, "1" * 12, entries_of(version), {}, lambda *_: None)
+        target.write(
+            "0" * 12, "1" * 12, entries_of(version), {}, lambda *_: None, ready=lambda: None
+        )
     assert read(uri).identical(published)
 
 
