@@ -248,6 +248,10 @@ def test_what_changed_since_it_was_looked_at_is_left_alone(store: Store, uri: st
     version = current_version(store)
     assert version is not None
     target = open_target(uri)
+
+    def nobody(key: str, size: int) -> None:
+        pass
+
     with pytest.raises(StoreError, match="another run pushed"):
         target.write(
             "0" * 12, "1" * 12, entries_of(version), {}, lambda *_: None, ready=lambda: None
