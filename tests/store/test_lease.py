@@ -4,13 +4,18 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 
 from deepsalt.errors import StoreError
+from deepsalt.mosaic import united_sets
 from deepsalt.store import lease
 from deepsalt.store.lease import exclusive
+from tests.store.builders import build, make_store
 from tests.store.machines import elsewhere
+from tests.store.scenarios import ALL, GRIDS, REF, SCENES, assert_clean, write
 
 DOING = "is building in this store"
 
@@ -95,3 +100,34 @@ def test_of_many_machines_one_at_a_time_holds_it(lock: Path, quick: None) -> Non
     assert most == 1
     assert won > 1
     assert len(list(lock.parent.glob("build.lock.*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "deepsalt.mosaic.build._prepare",
+        "deepsalt.validate.publication.check_shards",
+        "deepsalt.store.journal.sync_tree",
+        "deepsalt.store.journal._record",
+    ],
+)
+def test_who_wakes_after_being_taken_over_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Another machine builds and publishes the same set while this one is stopped at a step."""
+    store = make_store(tmp_path / "store", GRIDS[0], ref=REF)
+    names = write(store, SCENES[:1])
+    really, slept = resolve_name(step), list[str]()
+
+    def stopped(*args: Any, **more: Any) -> Any:
+        if not slept:
+            slept.append(step)
+            with elsewhere(waits_s=0.0):
+                build(store, united_sets(store, ALL, names))
+        return really(*args, **more)
+
+    monkeypatch.setattr(step, stopped)
+    with pytest.raises(StoreError, match="taken over|is not a Zarr group"):
+        build(store, united_sets(store, ALL, names))
+    assert slept
+    assert_clean(store, frozenset(SCENES[:1]), tmp_path)
