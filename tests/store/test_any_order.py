@@ -129,15 +129,16 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data(), kill=KILLS)
     def is_withdrawn(self, data: st.DataObject, kill: Kill | None) -> None:
         each = data.draw(st.sampled_from(sorted(self.written())))
-        gone = self.withdrawn()
-        gone[each[0]] = max(each[1], gone.get(each[0], 0))
-        if not chosen(self.members, gone):
-            with pytest.raises(UsageError, match="would be empty"):
-                withdraw_one(self.store, each)
-            return
 
         def act() -> None:
-            withdraw_one(self.store, each)
+            # Asked when it is done, which may be later: what was killed is repeated.
+            gone = self.withdrawn()
+            gone[each[0]] = max(each[1], gone.get(each[0], 0))
+            if self.members and not chosen(self.members, gone):
+                with pytest.raises(UsageError, match="would be empty"):
+                    withdraw_one(self.store, each)
+            else:
+                withdraw_one(self.store, each)
 
         self.attempt(act, lambda: chosen(self.members, self.withdrawn()), kill)
 
