@@ -50,6 +50,7 @@ def open_object(href: str) -> "tuple[ObjectStore, str]":
         Not a URL of a web server or object store, or credentials in the environment that cannot
         be used.
     """
+    from obstore.exceptions import BaseError
     from obstore.store import HTTPStore, from_url
 
     parts = urlsplit(href)
@@ -64,7 +65,7 @@ def open_object(href: str) -> "tuple[ObjectStore, str]":
             bucket, config=None, client_options=client, retry_config={"max_retries": 0}
         )
         return store, parts.path.lstrip("/")
-    except Exception as error:  # noqa: BLE001 - obstore raises what its Rust side happens to hold
+    except (BaseError, KeyError, ValueError) as error:
         cause = without_secrets(str(error).partition("\n")[0])
         raise ReadError(
             f"{without_secrets(href)} cannot be opened as an object on a server ({cause}); give a "

@@ -56,9 +56,8 @@ def withdraw_scenes(
         return ChangeResult(keys, None)
     why = f"withdrawn: {reason}" if reason else "withdrawn"
     sets = partial(published_sets, store)
-    return ChangeResult(
-        keys, compose(store, sets, MosaicConfig(compute=compute or Compute()), why, progress)
-    )
+    config = MosaicConfig(compute=compute or Compute())
+    return ChangeResult(keys, compose(store, sets, config, why, progress))
 
 
 def readmit_scenes(
@@ -94,10 +93,8 @@ def readmit_scenes(
     if current_version(store) is None:
         return ChangeResult(keys, None)
     sets = partial(readmitted_sets, store, products)
-    return ChangeResult(
-        keys,
-        compose(store, sets, MosaicConfig(compute=compute or Compute()), "readmitted", progress),
-    )
+    config = MosaicConfig(compute=compute or Compute())
+    return ChangeResult(keys, compose(store, sets, config, "readmitted", progress))
 
 
 def roll_back(out: str, version: str | None = None) -> Version:

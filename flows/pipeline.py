@@ -5,8 +5,7 @@ callables, so that the command (directly) and the Prefect flows (one flow run pe
 do the same work in the same order.
 """
 
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -105,11 +104,11 @@ def run(
         fetcher.expect(_to_read(found.scenes, store, ref, barred))
         mapping = partial(map_scene, progress=shown)
         begin = mapping if process is None else partial(_at_once, process)
-        writing: deque[Future[SceneResult]] = deque()
+        writing: Future[SceneResult] | None = None
         for scene in found.scenes:
             finish = _attempt(scene, store, config, begin, barred.get(scene.acquisition.key))
             results += _written(writing, shown)
-            writing.append(pen.submit(finish))
+            writing = pen.submit(finish)
         results += _written(writing, shown)
     done = tuple(each.product for each in results if each.product)
     if not done:
@@ -118,11 +117,13 @@ def run(
     return RunResult(tuple(results), build(str(config.out), mosaic))
 
 
-def _written(writing: "deque[Future[SceneResult]]", shown: Progress) -> Iterator[SceneResult]:
-    """Wait for what is being written."""
-    while writing:
-        yield writing.popleft().result()
-        shown.advance("scenes")
+def _written(writing: "Future[SceneResult] | None", shown: Progress) -> list[SceneResult]:
+    """Wait for what is being written, if anything is."""
+    if writing is None:
+        return []
+    result = writing.result()
+    shown.advance("scenes")
+    return [result]
 
 
 def _at_once(

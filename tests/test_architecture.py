@@ -18,6 +18,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LEVELS = {
     "deepsalt.errors": 0,
     "deepsalt.access": 1,
+    "deepsalt.together": 1,
     "deepsalt.types": 1,
     "deepsalt.checksums": 2,
     "deepsalt.spectral": 2,

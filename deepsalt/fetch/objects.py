@@ -1,7 +1,7 @@
 """One object to one file: ranges in parallel, each resumed where it broke off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,7 @@ from deepsalt.checksums import fits
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
 from deepsalt.store.files import storing
+from deepsalt.together import together
 from deepsalt.types import Asset
 
 if TYPE_CHECKING:
@@ -188,16 +189,6 @@ class Session:
             except _transient() as error:
                 failures += 1
                 await self._temper.bear(href, error, failures)
-
-
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return the results of coroutines that run side by side; the first error ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _write(target: Path, start: int, data: bytes) -> None:

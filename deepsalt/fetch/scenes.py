@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from deepsalt.fetch.objects import Session, together
+from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
+from deepsalt.together import together
 from deepsalt.types import Acquisition, Asset
 
 _NOT_READ = frozenset({"metadata"})
@@ -136,12 +137,11 @@ class Fetcher:
             found = await together(session.describe(asset) for asset in assets)
             size_bytes = sum(remote.size_bytes for remote in found)
             folder = await self._room(size_bytes, acquisition.scene_id)
-            try:
+            with ExitStack() as given_up:
+                given_up.callback(self._scratch.give_back, folder, size_bytes)
                 paths = [_new_path(folder, asset) for asset in assets]
                 await together(session.download(*each) for each in zip(found, paths, strict=True))
-            except BaseException:
-                self._scratch.give_back(folder, size_bytes)
-                raise
+                given_up.pop_all()
         return _Fetched(_moved(acquisition, assets, paths), folder, size_bytes)
 
     async def _room(self, size_bytes: int, what: str) -> Path:

@@ -12,9 +12,11 @@ Only `Cuda` touches CUDA. What the device cannot do is done on the CPU, with a w
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -177,25 +179,19 @@ class Feed:
 
     def _launch(self, batch: list[_Part]) -> Callable[[], None] | None:
         """Start a batch; what is returned waits for it and hands its answers out."""
-        try:
-            answers = self._start(batch)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told, and uses the CPU
-            _refuse(batch, error)
-            return None
+        launched: list[Callable[[], None]] = []
+        with _telling(batch):
+            launched.append(partial(self._finish, batch, self._start(batch)))
+        return launched[0] if launched else None
 
-        def finish() -> None:
-            try:
-                found = self._device.get(answers).numpy()
-            except Exception as error:  # noqa: BLE001 - as above
-                _refuse(batch, error)
-                return
+    def _finish(self, batch: list[_Part], answers: Tensor) -> None:
+        with _telling(batch):
+            found = self._device.get(answers).numpy()
             start = 0
             for part in batch:
                 stop = start + part.spectra.shape[1]
                 part.answers.set_result(found[:, start:stop])
                 start = stop
-
-        return finish
 
     def _start(self, batch: list[_Part]) -> Tensor:
         folded = batch[0].student
@@ -216,9 +212,14 @@ class Feed:
             return self._moved[1].answer(self._device.put(memory))
 
 
-def _refuse(batch: list[_Part], error: Exception) -> None:
-    for part in batch:
-        part.answers.set_exception(error)
+@contextmanager
+def _telling(batch: list[_Part]) -> Iterator[None]:
+    """Hand an error of the block to all who wait for this batch: else they would for ever."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, they raise it
+        for part in batch:
+            part.answers.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,7 +244,7 @@ class _OnDevice:
                 answers = part.answers.result()
                 values[:, columns] = np.where(lost, np.nan, answers[:4])
                 remarks[columns] = np.where(lost, 0, answers[4])
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises
+        except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
             logger.warning("the device failed (%s); predicting on the CPU", reason[0][:200])
             return self.folded.estimate(numbers, nodata)

@@ -21,6 +21,7 @@ from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError
 from deepsalt.push.target import Digests, Entries, Sent, lock_folder, nothing_shown, overtaken
 from deepsalt.store.lease import Lease
+from deepsalt.together import together
 
 if TYPE_CHECKING:
     from icechunk import Repository, Storage
@@ -116,6 +117,10 @@ class Icechunk:
             except icechunk.ConflictError as error:
                 raise overtaken(self._uri) from error
 
+    def reaching(self) -> AbstractContextManager[None]:
+        """Turn errors of Icechunk in the block into one sentence."""
+        return _reaching(self._uri)
+
     def read(self) -> ZarrStore:
         """Return the last commit.
 
@@ -167,15 +172,9 @@ async def _fill(store: ZarrStore, entries: Entries, held: Digests, sent: Sent) -
     described = sorted(key for key in entries if key.endswith("zarr.json"))
     for key in sorted(described, key=lambda key: key.count("/")):
         await carry(key)
-    rest = [asyncio.ensure_future(carry(key)) for key in entries if key not in set(described)]
-    try:
-        await asyncio.gather(*rest)
-    except BaseException:
-        # They would go on while somebody tries again.
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        raise
+    first = set(described)
+    # None goes on after an error, while somebody tries again.
+    await together(carry(key) for key in entries if key not in first)
 
 
 def _storage(bucket: str, prefix: str, folder: Path | None) -> "Storage":

@@ -109,6 +109,10 @@ class Objects:
             if before != name:
                 self._point(name, tag)
 
+    def reaching(self) -> AbstractContextManager[None]:
+        """Turn errors of the object store in the block into one sentence."""
+        return _reaching(self._uri)
+
     def read(self) -> ZarrStore:
         """Return the group that the pointer names now.
 
@@ -245,9 +249,5 @@ def _reaching(uri: str) -> Iterator[None]:
 def _each(act: Callable[[str], None], keys: Entries) -> None:
     """Act on all keys, some at a time; the first error stops what has not begun."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        try:
-            for _ in pool.map(act, keys):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for _ in pool.map(act, keys):  # which gives up the rest itself
+            pass

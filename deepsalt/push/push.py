@@ -122,10 +122,12 @@ def open_mosaic(place: str | Path | Store) -> xr.Dataset:
     """
     if not isinstance(place, str) or "://" not in place:
         return open_local(place)
-    group = open_target(place).read()
+    target = open_target(place)
+    group = target.read()
     try:
-        opened: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=False)
-    except Exception as error:  # zarr hands on whatever the place's library raises
+        with target.reaching():
+            opened: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=False)
+    except (KeyError, TypeError, ValueError) as error:
         reason = without_secrets(str(error).partition("\n")[0])
         raise StoreError(f"{place} cannot be opened: {reason}; push it again") from error
     return opened

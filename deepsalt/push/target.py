@@ -116,5 +116,8 @@ class Target(Protocol):
             Called right before readers see it; raises where another run took over.
         """
 
+    def reaching(self) -> AbstractContextManager[None]:
+        """Turn errors of the place in the block into one sentence."""
+
     def read(self) -> ZarrStore:
         """Return the Zarr store of what readers see; what comes later does not mix in."""

@@ -8,17 +8,20 @@ it changes anything (a fencing token). No clocks are compared: a watcher waits b
 
 import fcntl
 import glob
+import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepsalt.errors import StoreError
 from deepsalt.store.files import process_mark, storing
+
+logger = logging.getLogger(__name__)
 
 RENEWED_EVERY_S = 5.0
 """Time between two renewals of a lease."""
@@ -122,13 +125,12 @@ def _leased(lock: Path, doing: str) -> Iterator[Lease]:
             raise _held(lock, b"", doing) from None
     try:
         with storing(lock):
-            try:
+            with ExitStack() as given_up:
+                given_up.callback(_path(lock, lease.number).unlink, missing_ok=True)
                 _write(descriptor, f"{holder} 0")
                 if _last(lock) != lease.number:  # a number was counted on that is long over
                     raise _held(lock, b"", doing)
-            except BaseException:
-                _path(lock, lease.number).unlink(missing_ok=True)
-                raise
+                given_up.pop_all()
             for number in _numbers(lock):
                 if number < lease.number:
                     _path(lock, number).unlink(missing_ok=True)
@@ -165,6 +167,12 @@ def _wait_until_over(lock: Path, number: int, doing: str) -> None:
     """Return when a lease is over; refuse when its holder renews it meanwhile."""
     path = _path(lock, number)
     first = _read(path)
+    if not _is_over(first):
+        logger.warning(
+            "%s: somebody on another machine may be at work; waiting up to %.0f seconds to see",
+            lock,
+            EXPIRES_AFTER_S,
+        )
     begin = time.monotonic()
     while not _is_over(current := _read(path)):
         if current != first:

@@ -14,9 +14,7 @@ from flows.config import MosaicConfig, SceneConfig
 from flows.publication import publish_product
 from flows.stage1 import process_scene
 from flows.stage2 import build_mosaic
-from tests.benchmarks.rows import Run
-
-DEPTH = 3
+from tests.benchmarks.rows import DEPTH, Run
 
 
 @contextmanager

@@ -16,6 +16,8 @@ CASES = tuple((layout, place) for place in (LOCAL, HTTP) for layout in LAYOUTS)
 QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP))
 
 FLOOR, STAGE1, STAGE2 = "floor", "ours, threads", "ours, stage 2"
+DEPTH = 3
+"""Scenes on each other."""
 SOME_BANDS = 8
 """Bands that loaders read which take each band by itself."""
 
@@ -55,9 +57,9 @@ def once(_: Acquisition) -> float:
     return 1.0
 
 
-def a_third(_: Acquisition) -> float:
-    """Return the share of one of three scenes."""
-    return 1.0 / 3.0
+def one_of_them(_: Acquisition) -> float:
+    """Return the share of one of the scenes on each other."""
+    return 1.0 / DEPTH
 
 
 def parts(acquisition: Acquisition) -> float:
@@ -118,7 +120,7 @@ ROWS = {
     STAGE2: Row(
         "depth",
         "stage_two",
-        a_third,
+        one_of_them,
         note="mosaic of scenes three deep, per scene",
         before="three_deep",
         everywhere=False,
