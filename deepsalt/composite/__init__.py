@@ -158,7 +158,7 @@ def _gather(block: Block, source: _Source, found: Location) -> None:
     wide = window["x"].stop - window["x"].start
     at = (rows - window["y"].start).astype(np.intp) * wide + (columns - window["x"].start)
     read = _read(source, window)
-    # In a fifth of the time of an index by row and column.
+    # In a third of the time of an index by row and column, for all layers together.
     values = {name: layer.reshape(-1).take(at) for name, layer in read.items()}
     values["feather"] = ramp(source.radius_px)[values["feather"]]
     place = np.flatnonzero(_mask_in_block(found, inside, block.shape)).astype(np.int32)
