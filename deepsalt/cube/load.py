@@ -15,6 +15,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.local import get_sync
 from numpy.typing import NDArray
 
 from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
@@ -137,15 +139,28 @@ def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
         errors_as_nodata=(),
         reader=partial(_BandReader, acquisition),
     )
-    # stackstac makes the table of readers a task of its own, which all chunks wait for. A root in
-    # common makes dask's order read every chunk of the scene before it works on the first.
-    for layer in stack.data.dask.layers.values():
-        layer.annotations = None
     # An empty chunk comes as one value shown many times; the layers above want real memory.
     numbers: da.Array = da.map_blocks(
-        np.ascontiguousarray, stack.data[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)
+        np.ascontiguousarray, _tabled(stack.data)[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)
     )
     return numbers
+
+
+def _tabled(stack: da.Array) -> da.Array:
+    """Return stackstac's array with its table of readers as a constant in the graph.
+
+    As a task the table is either a root that keeps dask from finishing one chunk before it reads
+    the next, or made anew for every chunk: 224 bounding boxes turned into windows, each time.
+    """
+    graph = stack.dask
+    (table,) = graph.dependencies[stack.name]
+    key = (table, 0, 0)
+    readers = MaterializedLayer({key: get_sync(graph.cull({key}), key)})
+    chunks = graph.layers[stack.name]
+    constant = HighLevelGraph(
+        {table: readers, stack.name: chunks}, {table: set(), stack.name: {table}}
+    )
+    return da.Array(constant, stack.name, stack.chunks, meta=stack)
 
 
 def _epsg(acquisition: Acquisition) -> int:
