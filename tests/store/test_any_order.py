@@ -72,6 +72,16 @@ def readmit_one(store: Store, each: Scene) -> None:
         build(store, readmitted_sets(store, back))
 
 
+def refusing(act: Callable[[], None], refusal: Callable[[], str]) -> Callable[[], None]:
+    """Return the act with what it is refused for then: what was killed is repeated later."""
+
+    def done() -> None:
+        with pytest.raises(UsageError, match=why) if (why := refusal()) else nullcontext():
+            act()
+
+    return done
+
+
 Kill = tuple[int, bool]
 """Step on the file system that does not happen any more, and whether its file is left torn."""
 KILLS = st.none() | st.tuples(st.integers(1, 450), st.booleans())
@@ -131,30 +141,33 @@ class AnyOrder(RuleBasedStateMachine):
     def is_withdrawn(self, data: st.DataObject, kill: Kill | None) -> None:
         each = data.draw(st.sampled_from(sorted(self.written())))
 
-        def empties() -> bool:
+        def refusal() -> str:
             gone = self.withdrawn()
             gone[each[0]] = max(each[1], gone.get(each[0], 0))
-            return bool(self.members) and not chosen(self.members, gone)
-
-        def act() -> None:
-            with pytest.raises(UsageError, match="be empty") if empties() else nullcontext():
-                withdraw_one(self.store, each)
+            return "be empty" if self.members and not chosen(self.members, gone) else ""
 
         def after() -> frozenset[Scene]:
-            return self.members if empties() else chosen(self.members, self.withdrawn())
+            return self.members if refusal() else chosen(self.members, self.withdrawn())
 
-        self.attempt(act, after, kill)
+        self.attempt(refusing(partial(withdraw_one, self.store, each), refusal), after, kill)
 
     @precondition(lambda self: self.withdrawn())
     @rule(data=st.data(), kill=KILLS)
     def is_readmitted(self, data: st.DataObject, kill: Kill | None) -> None:
         each = data.draw(st.sampled_from(sorted(self.withdrawn().items())))
 
+        def refusal() -> str:
+            records = tombstones(self.store).values()
+            known = {(record.acquisition_id, int(record.version)) for record in records}
+            return "" if each in known else "is not withdrawn"
+
         def after() -> frozenset[Scene]:
+            if refusal():
+                return self.members
             back = {other for other in self.written() if other[0] == each[0]}
             return chosen({*self.members, *back}, self.withdrawn())
 
-        self.attempt(partial(readmit_one, self.store, each), after, kill)
+        self.attempt(refusing(partial(readmit_one, self.store, each), refusal), after, kill)
 
     @precondition(lambda self: len(complete_versions(self.store)) > 1 and self.members)
     @rule(data=st.data(), kill=KILLS)
@@ -168,10 +181,7 @@ class AnyOrder(RuleBasedStateMachine):
                 return "does not keep"
             return "withdrawn" if held != chosen(held, self.withdrawn()) else ""
 
-        def act() -> None:
-            with pytest.raises(UsageError, match=why) if (why := refusal()) else nullcontext():
-                roll_back(self.store, target)
-
+        act = refusing(partial(roll_back, self.store, target), refusal)
         self.attempt(act, lambda: self.members if refusal() else held, kill)
 
     @rule(keep=st.integers(1, 3), kill=KILLS)
