@@ -123,7 +123,7 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
             mosaic,
             store.path / QUICKLOOK,
             simulated=bool(mosaic.attrs["simulated"]),
-            regions=[layout.region(each.tile) for each in drawn],
+            regions=[region for each in drawn for region in layout.filled(each)],
         )
     older = {path.stem for path in store.items.glob("mosaic-*.json")} - current
     rebuild_catalog(store.path, leave_out=older | withdrawn_products(store))

@@ -244,6 +244,16 @@ def test_many_scenes_make_blocks_smaller_and_change_no_bit(
     xr.testing.assert_identical(composite(overlapping, grid), reference)
 
 
+@pytest.mark.parametrize("edge_px", [7, 16, 50])
+def test_the_parts_that_a_block_is_summed_in_change_no_bit(
+    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch, edge_px: int
+) -> None:
+    grid = scene_grid(row=-10, column=-10, height=80, width=80)
+    reference = composite(overlapping, grid)
+    monkeypatch.setattr("deepsalt.composite.PART_PX", edge_px)
+    xr.testing.assert_identical(composite(overlapping, grid), reference)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("radius", [1, 5, 17])
 def test_a_feather_measures_the_distance_to_what_the_scene_did_not_see(

@@ -47,7 +47,13 @@ from deepsalt.products import open_product, read_marker
 from deepsalt.types import Basis, PixelGrid
 
 STACK_BYTES = 256 * 2**20
-"""Memory for the scenes' estimates of one block; many scenes make blocks smaller."""
+"""Memory for what the scenes say about one block; many scenes make blocks smaller."""
+
+VIEW_BYTES = 20
+"""Memory of one `_View` per pixel."""
+
+PART_PX = 256
+"""Edge of the parts that a block is summed in: their sums stay in the cache of a core."""
 
 MIN_BLOCK_PX = 64
 
@@ -65,6 +71,35 @@ class _Source:
     grid: PixelGrid
     day: int
     radius_px: int
+
+
+_Part = tuple[slice, slice]
+"""Rows and columns of a block or a tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a scene says about a block.
+
+    Parameters
+    ----------
+    window
+        Rows and columns of the block that the scene may cover.
+    at
+        Where each pixel of the window is found in the layers, -1 outside the scene.
+    layers
+        Layers of the scene around the block, flat, and the squared distances `feather`.
+    ramp
+        Weight by squared distance.
+    day
+        Day since the epoch.
+    """
+
+    window: _Part
+    at: NDArray[np.int32]
+    layers: dict[str, NDArray[Any]]
+    ramp: NDArray[np.float64]
+    day: int
 
 
 def composite(
@@ -97,16 +132,14 @@ def composite(
     shape = (tile_grid.height, tile_grid.width)
     layers = {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
     for place, grid in _blocks(tile_grid, _block_px(block_px, len(sources))):
-        block = Block((grid.height, grid.width))
-        moved: Moved = {}
-        for source in sources:
-            found = locate(grid, source.grid, moved)
-            if found is not None:
-                _gather(block, source, found)
-        if not block.measured.any():
-            continue
-        for name, values in block.layers().items():
-            layers[name][place] = values
+        views = list(_views(grid, sources))
+        for part in _cuts(grid.height, grid.width, PART_PX) if views else ():
+            block = Block((part[0].stop - part[0].start, part[1].stop - part[1].start))
+            for view in views:
+                _gather(block, view, part)
+            if block.measured.any():
+                for name, values in block.layers().items():
+                    layers[name][place][part] = values
     y, x = pixel_centers(tile_grid)
     return xr.Dataset(
         {name: (("y", "x"), values) for name, values in layers.items()}, coords={"y": y, "x": x}
@@ -130,25 +163,43 @@ def _open(path: Path, grid: PixelGrid, day: int, _created: datetime) -> _Source:
 def _block_px(largest: int, scenes: int) -> int:
     """Return the edge of blocks whose estimates of so many scenes fit in memory."""
     size = largest
-    while size > MIN_BLOCK_PX and size * size * scenes * LOOK_BYTES > STACK_BYTES:
+    while size > MIN_BLOCK_PX and scenes * _bytes_of(size) > STACK_BYTES:
         size //= 2
     return size
 
 
-def _blocks(grid: PixelGrid, size: int) -> Iterator[tuple[tuple[slice, slice], PixelGrid]]:
+def _bytes_of(size: int) -> int:
+    """Return the memory of what one scene says about a block of that edge."""
+    return VIEW_BYTES * size**2 + LOOK_BYTES * min(size, PART_PX) ** 2
+
+
+def _blocks(grid: PixelGrid, size: int) -> Iterator[tuple[_Part, PixelGrid]]:
     a, b, c, d, e, f = grid.transform
-    for row in range(0, grid.height, size):
-        for column in range(0, grid.width, size):
-            height, width = min(size, grid.height - row), min(size, grid.width - column)
-            corner = (a, b, c + a * column, d, e, f + e * row)
+    for rows, columns in _cuts(grid.height, grid.width, size):
+        corner = (a, b, c + a * columns.start, d, e, f + e * rows.start)
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        yield (rows, columns), PixelGrid(grid.crs, corner, *shape)
+
+
+def _cuts(height: int, width: int, size: int) -> Iterator[_Part]:
+    for row in range(0, height, size):
+        for column in range(0, width, size):
             yield (
-                (slice(row, row + height), slice(column, column + width)),
-                PixelGrid(grid.crs, corner, height, width),
+                slice(row, min(row + size, height)),
+                slice(column, min(column + size, width)),
             )
 
 
-def _gather(block: Block, source: _Source, found: Location) -> None:
-    """Add what a scene says about the pixels of a block that lie in it."""
+def _views(grid: PixelGrid, sources: Sequence[_Source]) -> Iterator[_View]:
+    """Read what the scenes say about a block, those that do."""
+    moved: Moved = {}
+    for source in sources:
+        found = locate(grid, source.grid, moved)
+        if found is not None:
+            yield _view(source, found)
+
+
+def _view(source: _Source, found: Location) -> _View:
     inside = found.rows >= 0
     rows, columns = found.rows[inside], found.columns[inside]
     window = {
@@ -156,13 +207,29 @@ def _gather(block: Block, source: _Source, found: Location) -> None:
         "x": slice(int(columns.min()), int(columns.max()) + 1),
     }
     wide = window["x"].stop - window["x"].start
-    at = (rows - window["y"].start).astype(np.intp) * wide + (columns - window["x"].start)
-    read = _read(source, window)
+    at = np.full(inside.shape, -1, np.int32)
+    at[inside] = (rows - window["y"].start) * wide + (columns - window["x"].start)
+    layers = {name: layer.reshape(-1) for name, layer in _read(source, window).items()}
+    return _View(found.window, at, layers, ramp(source.radius_px), source.day)
+
+
+def _gather(block: Block, view: _View, part: _Part) -> None:
+    """Add what a scene says about the pixels of a part of a block that lie in it."""
+    into, of = [], []
+    for asked, seen in zip(part, view.window, strict=True):
+        first, last = max(asked.start, seen.start), min(asked.stop, seen.stop)
+        if first >= last:
+            return
+        into.append(slice(first - asked.start, last - asked.start))
+        of.append(slice(first - seen.start, last - seen.start))
+    at = view.at[tuple(of)]
+    inside = np.zeros(block.shape, np.bool_)
+    inside[tuple(into)] = at >= 0
     # In a third of the time of an index by row and column, for all layers together.
-    values = {name: layer.reshape(-1).take(at) for name, layer in read.items()}
-    values["feather"] = ramp(source.radius_px)[values["feather"]]
-    place = np.flatnonzero(_mask_in_block(found, inside, block.shape)).astype(np.int32)
-    block.add(place, values, source.day)
+    chosen = at[at >= 0].astype(np.intp)
+    values = {name: layer.take(chosen) for name, layer in view.layers.items()}
+    values["feather"] = view.ramp[values["feather"]]
+    block.add(np.flatnonzero(inside).astype(np.int32), values, view.day)
 
 
 def _read(source: _Source, window: dict[str, slice]) -> dict[str, NDArray[Any]]:
@@ -190,11 +257,3 @@ def _basis_around(basis: xr.DataArray, window: dict[str, slice], radius: int) ->
             (wide[axis].start - inner.start + radius, inner.stop + radius - wide[axis].stop)
         )
     return np.pad(basis.isel(wide).values, padding, constant_values=_OUTSIDE)
-
-
-def _mask_in_block(
-    found: Location, inside: NDArray[np.bool_], shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    mask = np.zeros(shape, np.bool_)
-    mask[found.window] = inside
-    return mask

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import ground_size_m, to_lonlat
-from deepsalt.plot.picture import KINDS, OUTSIDE, OUTSIDE_COLOR, Picture
+from deepsalt.plot.picture import KINDS, OUTSIDE_COLOR, Picture
 from deepsalt.types import PixelGrid
 
 if TYPE_CHECKING:
@@ -41,15 +41,14 @@ def frame(picture: Picture) -> tuple["Figure", "Axes", "Axes"]:
 
 def draw_map(axes: "Axes", picture: Picture) -> None:
     """Draw the pixels of a picture with coordinates and scale bar."""
-    from matplotlib.colors import ListedColormap
+    from matplotlib.colors import to_rgba_array
 
-    colors = ListedColormap([kind.color for kind in KINDS] + [OUTSIDE_COLOR])
+    # Coloured here: as numbers with a colormap matplotlib would resample them as floats.
+    colors = to_rgba_array([kind.color for kind in KINDS] + [OUTSIDE_COLOR])
+    painted = np.round(colors * 255).astype(np.uint8)
     width_m, height_m = ground_size_m(picture.grid)
     axes.imshow(
-        picture.kinds,
-        cmap=colors,
-        vmin=-0.5,
-        vmax=OUTSIDE + 0.5,
+        painted[picture.kinds],
         interpolation="nearest",
         aspect=height_m / width_m,
         extent=(0, picture.grid.width, picture.grid.height, 0),

@@ -148,6 +148,16 @@ class Layout:
             for column in range(n)
         }
 
+    def filled(self, manifest: TileManifest) -> list[Region]:
+        """Return the slices of a tile's shards that hold data in any layer, row by row."""
+        edge, whole = self.grid.shard_px, self.region(manifest.tile)
+        shards = {tuple(name.split("/")[1:]) for name, digest in manifest.shards if digest}
+        corners = sorted((int(row) * edge, int(column) * edge) for row, column in shards)
+        return [
+            Region((top, top + edge), (left, left + edge))
+            for top, left in ((whole.y[0] + row, whole.x[0] + column) for row, column in corners)
+        ]
+
     def tile_manifests(self, period: str | None = None) -> list[TileManifest]:
         """Return all manifests, or those of one period, by period and tile name."""
         folder = "*" if period is None else Period.from_id(period).slug

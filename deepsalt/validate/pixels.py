@@ -1,5 +1,6 @@
 """What the pixels of a tile must hold: contradictions, missing estimates, range."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def check_pixels(
     max_missing: float,
     max_defective: float,
 ) -> Iterator[Finding]:
-    """Read a tile of a mosaic and check its values.
+    """Read what a tile of a mosaic holds, shard by shard, and check its values.
 
     Parameters
     ----------
@@ -46,29 +47,34 @@ def check_pixels(
         As in `Limits`.
     """
     where = f"tile {manifest.tile.id} of period {manifest.period}"
-    region = layout.region(manifest.tile)
-    index = layout.periods.index(manifest.period)
-    place = {"period": index, "y": slice(*region.y), "x": slice(*region.x)}
+    layers = ds.isel(period=layout.periods.index(manifest.period))
+    wrong: Counter[tuple[str, str]] = Counter()
+    seen = _Seen(layout.region(manifest.tile).shape)
     try:
-        tile = {layer.name: ds[layer.name].isel(place).values for layer in MOSAIC_LAYERS}
+        for region in layout.filled(manifest):
+            place = {"y": slice(*region.y), "x": slice(*region.x)}
+            part = {layer.name: layers[layer.name].isel(place).values for layer in MOSAIC_LAYERS}
+            for check, found, pixels in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
+                wrong[check, found] += int(np.count_nonzero(pixels))
+            seen.add(part)
     except (OSError, ValueError, RuntimeError) as error:
         # Decoding a damaged shard; its checksum is reported by itself.
         yield Finding(
             "error", "values", where, f"the pixels cannot be read ({error})", "build again"
         )
         return
-    for check, found, pixels in _contradictions(tile, ceiling_ds_m * (1 + _ROUNDING)):
-        if count := int(np.count_nonzero(pixels)):
+    for (check, found), count in wrong.items():
+        if count:
             yield Finding("error", check, where, f"{count} pixels {found}", "build again")
-    yield from _shares(tile, where, max_missing=max_missing, max_defective=max_defective)
+    yield from _shares(seen, where, max_missing=max_missing, max_defective=max_defective)
 
 
 def _contradictions(
-    tile: Mapping[str, NDArray[Any]], ceiling: float
+    part: Mapping[str, NDArray[Any]], ceiling: float
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Yield what must never hold, with the pixels where it does."""
-    salinity, basis, count = tile["salinity"], tile["basis"], tile["observations"]
-    lower, upper = tile["salinity_lower"], tile["salinity_upper"]
+    salinity, basis, count = part["salinity"], part["basis"], part["observations"]
+    lower, upper = part["salinity_lower"], part["salinity_upper"]
     estimated = np.isfinite(salinity)
     ends = np.isfinite(lower) & np.isfinite(upper)
     rejected = (basis & _REJECTING) != 0
@@ -81,27 +87,39 @@ def _contradictions(
     yield "missing", "have no estimate and no reason in basis", ~estimated & ~rejected
     yield "values", "have unknown bits in basis", (basis & ~_KNOWN_BITS) != 0
     yield "values", "have an estimate but no observation or the reverse", estimated != (count > 0)
-    undated = tile["last_observed"] == DATE_FILL
+    undated = part["last_observed"] == DATE_FILL
     yield "values", "have a date without an observation", ~undated & (count == 0)
-    spread = np.isfinite(tile["disagreement"])
+    spread = np.isfinite(part["disagreement"])
     yield "values", "disagree without two observations", spread != (count > 1)
 
 
+class _Seen:
+    """Pixels of a tile that a scene measured, and those without an estimate."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.pixels = shape[0] * shape[1]
+        self.measured = self.missing = self.defective = 0
+
+    def add(self, part: Mapping[str, NDArray[Any]]) -> None:
+        basis = part["basis"]
+        measured = (basis & _OUTSIDE) == 0
+        missing = measured & ~np.isfinite(part["salinity"])
+        self.measured += int(np.count_nonzero(measured))
+        self.missing += int(np.count_nonzero(missing))
+        self.defective += int(np.count_nonzero(missing & ((basis & _EXPLAINED) == 0)))
+
+
 def _shares(
-    tile: Mapping[str, NDArray[Any]], where: str, *, max_missing: float, max_defective: float
+    seen: _Seen, where: str, *, max_missing: float, max_defective: float
 ) -> Iterator[Finding]:
     """Yield which share of the measured pixels has no estimate, and whether that can be."""
-    basis, estimated = tile["basis"], np.isfinite(tile["salinity"])
-    measured = (basis & _OUTSIDE) == 0
-    count = int(measured.sum())
+    count = seen.measured
     if not count:
         yield Finding("info", "missing", where, "no scene measured any pixel")
         return
-    missing = measured & ~estimated
-    share = missing.sum() / count
-    defective = (missing & ((basis & _EXPLAINED) == 0)).sum() / count
+    share, defective = seen.missing / count, seen.defective / count
     said = f"{share:.1%} of {count} measured pixels have no estimate"
-    enough = count >= _MIN_SHARE * measured.size
+    enough = count >= _MIN_SHARE * seen.pixels
     if enough and defective > max_defective:
         yield Finding(
             "error",

@@ -1,5 +1,6 @@
 """Time, work and memory of one row in this process and its children."""
 
+import gc
 import os
 import re
 import time
@@ -21,6 +22,7 @@ def measure(row: Row, scene: Acquisition, warm_up: Acquisition) -> dict[str, flo
         row.prepare(warm_up, Path(folder) / "warm-up")
         run(warm_up, Path(folder) / "warm-up")
         row.prepare(scene, Path(folder) / "out")
+        gc.collect()  # what starting left behind is not this scene's work
         wall, cpu = time.perf_counter(), cpu_s()
         run(scene, Path(folder) / "out")
         wall, cpu = time.perf_counter() - wall, cpu_s() - cpu
