@@ -11,7 +11,8 @@ from flows.compute import threads_per_worker
 from flows.config import Compute
 
 # Fitted to peaks on a scene of 1200 x 1200 x 224 int16 (Linux), one and two threads. Stage 1: with
-# blocks of 256 pixels 667 and 829 MB, of 512 pixels 844 and 1206 MB. Stage 2: 758 and 917 MB.
+# blocks of 256 pixels 667 and 829 MB, of 512 pixels 844 and 1206 MB. Stage 2, three scenes deep:
+# 433 to 517 and 518 to 630 MB, with four threads 789 MB.
 _PROCESS_BYTES = 470_000_000
 """A process with torch, dask, GDAL and the model loaded."""
 _THREAD_BYTES = 105_000_000
@@ -24,10 +25,10 @@ _PRODUCT_BYTES = 3 * 14
 scene before, which are being written."""
 _DEVICE_BYTES = 160_000_000
 """Pinned batches for a GPU and the parts that wait for it, by their sizes in `model.device`."""
-_BUILD_BYTES = 600_000_000
+_BUILD_BYTES = 450_000_000
 """A process that also draws the quicklook."""
-_TILE_BYTES = 160_000_000
-"""A tile while it is composed, and the sums over one of its blocks."""
+_TILE_BYTES = 120_000_000
+"""A tile while it is composed, and what a few scenes say about one of its blocks."""
 _UNKNOWN_BLOCK = (512, 512)
 """Of files whose header cannot be asked: the larger of the two that EnMAP comes in."""
 

@@ -1,18 +1,21 @@
 """Combining rules of a mosaic, pixel by pixel."""
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from deepsalt.composite import composite
+from deepsalt.composite import PLACE_BYTES, SCENE_BYTES, _view, composite
 from deepsalt.composite.combine import LOOK_BYTES
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
-from deepsalt.grid import MosaicGrid
+from deepsalt.grid import Location, MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import read_marker
 from deepsalt.types import Basis, PixelGrid
@@ -234,14 +237,43 @@ def test_scenes_overlap_in_the_fixture(
     assert found["observations"].max() >= depth
 
 
+def spied_views(monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Return what will be filled: sizes of what scenes say, and how many are held each time."""
+    shapes: list[tuple[int, ...]] = []
+    alive: list[int] = []
+    made: list[weakref.ref[NDArray[np.int32]]] = []
+
+    def view(source: Any, found: Location) -> Any:
+        seen = _view(source, found)
+        made.append(weakref.ref(seen.at))
+        shapes.append(seen.at.shape)
+        alive.append(sum(ref() is not None for ref in made))
+        return seen
+
+    monkeypatch.setattr("deepsalt.composite._view", view)
+    return shapes, alive
+
+
 def test_many_scenes_make_blocks_smaller_and_change_no_bit(
     overlapping: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grid = scene_grid(row=-10, column=-10, height=80, width=80)
     reference = composite(overlapping, grid)
-    monkeypatch.setattr("deepsalt.composite.STACK_BYTES", 20 * 20 * 4 * LOOK_BYTES)
+    per_pixel = len(overlapping) * (LOOK_BYTES + PLACE_BYTES + SCENE_BYTES)
+    monkeypatch.setattr("deepsalt.composite.STACK_BYTES", 25 * 25 * per_pixel)
     monkeypatch.setattr("deepsalt.composite.MIN_BLOCK_PX", 8)
-    xr.testing.assert_identical(composite(overlapping, grid), reference)
+    shapes, _ = spied_views(monkeypatch)
+    xr.testing.assert_identical(composite(overlapping, grid, block_px=80), reference)
+    assert np.max(shapes) == 20
+
+
+def test_what_scenes_say_is_held_for_one_block_at_a_time(
+    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, alive = spied_views(monkeypatch)
+    composite(overlapping, scene_grid(height=80, width=80), block_px=20)
+    assert len(alive) > max(alive) > 1
+    assert max(alive) <= len(overlapping)
 
 
 @pytest.mark.parametrize("edge_px", [7, 16, 50])

@@ -141,6 +141,14 @@ def test_each_tile_says_which_share_of_it_is_missing(store: Store) -> None:
     assert all("measured pixels have no estimate" in finding.found for finding in infos)
 
 
+def unlist(store: Store) -> None:
+    """Take the shards of one place out of a tile's manifest."""
+    path = next(store.records.glob("versions/*/tiles/all/*.json"))
+    document = json.loads(path.read_text())
+    shards = {k: v for k, v in document["shards"].items() if not k.endswith("/0/0")}
+    path.write_text(json.dumps({**document, "shards": shards}))
+
+
 DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
     "shard changed": (lambda s: flip(shard(s, "salinity")), "error", "other checksum"),
     "shard truncated": (lambda s: truncate(shard(s, "salinity")), "error", "other checksum"),
@@ -171,6 +179,7 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
         "error",
         "manifest",
     ),
+    "shard not listed": (unlist, "error", "lists other shards"),
     "layer lost": (
         lambda s: (
             shutil.rmtree(group(s) / "basis"),

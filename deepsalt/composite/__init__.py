@@ -26,6 +26,7 @@ so the result depends neither on the order they are given in nor on tiles and bl
 block by block, in smaller blocks the more scenes there are: memory does not grow with their number.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -41,7 +42,7 @@ from deepsalt.composite.combine import LOOK_BYTES, Block
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.errors import StoreError
 from deepsalt.georef import pixel_centers
-from deepsalt.grid import Location, Moved, locate
+from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
 from deepsalt.products import open_product, read_marker
 from deepsalt.types import Basis, PixelGrid
@@ -49,8 +50,8 @@ from deepsalt.types import Basis, PixelGrid
 STACK_BYTES = 256 * 2**20
 """Memory for what the scenes say about one block; many scenes make blocks smaller."""
 
-VIEW_BYTES = 20
-"""Memory of one `_View` per pixel."""
+PLACE_BYTES, SCENE_BYTES = 4, 16
+"""Memory of one `_View` per pixel of the mosaic, and per pixel of the scene."""
 
 PART_PX = 256
 """Edge of the parts that a block is summed in: their sums stay in the cache of a core."""
@@ -64,13 +65,26 @@ _ESTIMATES = tuple(layer for layer in SCENE_LAYERS if layer.name != "basis")
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A product that is being gathered from, its day since the epoch and its feather's width."""
+    """A product that is being gathered from.
+
+    Parameters
+    ----------
+    path, ds, grid
+        Where it lies, its layers, their grid.
+    day
+        Day since the epoch.
+    radius_px
+        Width of its feather, pixels.
+    pixel_m2
+        Ground that one of its pixels covers, m².
+    """
 
     path: Path
     ds: xr.Dataset
     grid: PixelGrid
     day: int
     radius_px: int
+    pixel_m2: float
 
 
 _Part = tuple[slice, slice]
@@ -131,19 +145,24 @@ def composite(
     sources = [_source(path) for path in sorted(products, key=lambda path: path.name)]
     shape = (tile_grid.height, tile_grid.width)
     layers = {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
-    for place, grid in _blocks(tile_grid, _block_px(block_px, len(sources))):
-        views = list(_views(grid, sources))
-        for part in _cuts(grid.height, grid.width, PART_PX) if views else ():
-            block = Block((part[0].stop - part[0].start, part[1].stop - part[1].start))
-            for view in views:
-                _gather(block, view, part)
-            if block.measured.any():
-                for name, values in block.layers().items():
-                    layers[name][place][part] = values
+    for place, grid in _blocks(tile_grid, _block_px(block_px, tile_grid, sources)):
+        _fill({name: values[place] for name, values in layers.items()}, grid, sources)
     y, x = pixel_centers(tile_grid)
     return xr.Dataset(
         {name: (("y", "x"), values) for name, values in layers.items()}, coords={"y": y, "x": x}
     )
+
+
+def _fill(layers: dict[str, NDArray[Any]], grid: PixelGrid, sources: Sequence[_Source]) -> None:
+    """Put what the scenes say about a block into its layers."""
+    views = list(_views(grid, sources))
+    for part in _cuts(grid.height, grid.width, PART_PX) if views else ():
+        block = Block((part[0].stop - part[0].start, part[1].stop - part[1].start))
+        for view in views:
+            _gather(block, view, part)
+        if block.measured.any():
+            for name, values in block.layers().items():
+                layers[name][part] = values
 
 
 def _source(path: Path) -> _Source:
@@ -157,20 +176,17 @@ def _source(path: Path) -> _Source:
 def _open(path: Path, grid: PixelGrid, day: int, _created: datetime) -> _Source:
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
     ds = open_product(path, chunked=False)
-    return _Source(path, ds, grid, day, feather_radius_px(grid))
+    return _Source(path, ds, grid, day, feather_radius_px(grid), math.prod(ground_size_m(grid)))
 
 
-def _block_px(largest: int, scenes: int) -> int:
-    """Return the edge of blocks whose estimates of so many scenes fit in memory."""
-    size = largest
-    while size > MIN_BLOCK_PX and scenes * _bytes_of(size) > STACK_BYTES:
+def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) -> int:
+    """Return the edge of blocks for which what the scenes say about one fits in memory."""
+    cell_m2 = math.prod(ground_size_m(tile_grid))
+    view = sum(PLACE_BYTES + SCENE_BYTES * cell_m2 / source.pixel_m2 for source in sources)
+    look, size = len(sources) * LOOK_BYTES, largest
+    while size > MIN_BLOCK_PX and view * size**2 + look * min(size, PART_PX) ** 2 > STACK_BYTES:
         size //= 2
     return size
-
-
-def _bytes_of(size: int) -> int:
-    """Return the memory of what one scene says about a block of that edge."""
-    return VIEW_BYTES * size**2 + LOOK_BYTES * min(size, PART_PX) ** 2
 
 
 def _blocks(grid: PixelGrid, size: int) -> Iterator[tuple[_Part, PixelGrid]]:

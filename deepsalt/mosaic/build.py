@@ -317,8 +317,9 @@ def _is_done(layout: Layout, period: str, tile: Tile, digest: str) -> bool:
         return False
     manifest = TileManifest.read(path)
     files = layout.shard_paths(period, tile)
-    return manifest.digest == digest and all(
-        files[name].exists() == (checksum is not None) for name, checksum in manifest.shards
+    listed = dict(manifest.shards)
+    return (manifest.digest == digest and listed.keys() == files.keys()) and all(
+        path.exists() == (listed[name] is not None) for name, path in files.items()
     )
 
 

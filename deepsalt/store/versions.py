@@ -150,12 +150,12 @@ class Layout:
 
     def filled(self, manifest: TileManifest) -> list[Region]:
         """Return the slices of a tile's shards that hold data in any layer, row by row."""
-        edge, whole = self.grid.shard_px, self.region(manifest.tile)
-        shards = {tuple(name.split("/")[1:]) for name, digest in manifest.shards if digest}
-        corners = sorted((int(row) * edge, int(column) * edge) for row, column in shards)
+        edge, whole, digests = self.grid.shard_px, self.region(manifest.tile), dict(manifest.shards)
         return [
             Region((top, top + edge), (left, left + edge))
-            for top, left in ((whole.y[0] + row, whole.x[0] + column) for row, column in corners)
+            for row, top in enumerate(range(*whole.y, edge))
+            for column, left in enumerate(range(*whole.x, edge))
+            if any(digests.get(f"{layer.name}/{row}/{column}") for layer in MOSAIC_LAYERS)
         ]
 
     def tile_manifests(self, period: str | None = None) -> list[TileManifest]:

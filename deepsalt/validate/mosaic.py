@@ -49,8 +49,14 @@ def check_shards(layout: Layout, manifest: TileManifest, *, checksums: bool) -> 
     """Check that each shard of a tile is there or declared empty, and whole."""
     files = layout.shard_paths(manifest.period, manifest.tile)
     tile = f"tile {manifest.tile.id} of period {manifest.period}"
-    for name, digest in manifest.shards:
-        path = files[name]
+    listed = dict(manifest.shards)
+    if listed.keys() != files.keys():
+        found = "the manifest lists other shards than a tile has"
+        yield Finding("error", "shards", tile, found, _BUILD)
+    for name, path in files.items():
+        if name not in listed:
+            continue
+        digest = listed[name]
         where = f"{tile}, {layout.group.name}/{path.relative_to(layout.group)}"
         if digest is None and path.exists():
             found = "the shard is declared empty but exists"

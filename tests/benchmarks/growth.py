@@ -9,7 +9,6 @@ depend on the number of scenes, are what to look for. Milliseconds per scene are
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from flows import pipeline, stage1, stage2
 from flows.config import RunConfig, Selection
 from flows.plan import make_plan
 from tests.benchmarks.continent import continent, lattice
+from tests.benchmarks.measure import peak_rss_mb
 
 SIZES = {"plan": (100, 1000, 10_000), "run": (10, 100, 1000)}
 QUICK = {"plan": (50, 500), "run": (5, 25)}
@@ -128,9 +128,7 @@ def _config(catalogue: Path, out: Path) -> RunConfig:
 
 def measure(name: str, number: int, folder: Path) -> Row:
     """Run one case in this process."""
-    row = CASES[name](number, folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    return {**row, "peak_rss_mb": peak}
+    return {**CASES[name](number, folder), "peak_rss_mb": peak_rss_mb()}
 
 
 def compare(sizes: dict[str, tuple[int, ...]]) -> list[Row]:

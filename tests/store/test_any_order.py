@@ -144,7 +144,7 @@ class AnyOrder(RuleBasedStateMachine):
         def refusal() -> str:
             gone = self.withdrawn()
             gone[each[0]] = max(each[1], gone.get(each[0], 0))
-            return "be empty" if self.members and not chosen(self.members, gone) else ""
+            return "would be empty" if self.members and not chosen(self.members, gone) else ""
 
         def after() -> frozenset[Scene]:
             return self.members if refusal() else chosen(self.members, self.withdrawn())
