@@ -1,7 +1,6 @@
 """Builds: tiles as functions of their products, resumed, shared, published whole."""
 
 import json
-import math
 import os
 import pickle
 import shutil
@@ -18,7 +17,6 @@ from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import Build, all_sets, begin_build, compose_tile, united_sets
 from deepsalt.store import Period, Store, complete_versions, history, open_mosaic
-from deepsalt.types import Basis
 from tests.store.builders import acquisition, add_product, build, layers, make_store, scene_grid
 
 ALL = Period.all()
@@ -52,19 +50,6 @@ def test_a_mosaic_is_the_composite_of_its_products(store: Store) -> None:
     found = open_mosaic(store)
     np.testing.assert_array_equal(found.salinity.values[0], expected.salinity.values)
     np.testing.assert_array_equal(found.basis.values[0], expected.basis.values)
-
-
-def test_filled_shards_are_those_with_something_measured(store: Store) -> None:
-    names = [add(store, "a"), add(store, "b", row=70, column=90)]
-    layout = build(store, {ALL: names}).layout
-    measured = (open_mosaic(store).basis.values[0] & Basis.OUTSIDE) == 0
-    filled = [region for tile in layout.tile_manifests() for region in layout.filled(tile)]
-    for region in filled:
-        part = measured[slice(*region.y), slice(*region.x)]
-        assert part.any()
-        part[...] = False
-    assert not measured.any()
-    assert sum(math.prod(region.shape) for region in filled) < measured.size
 
 
 def test_a_scene_of_the_same_grid_is_not_resampled(store: Store) -> None:

@@ -1,6 +1,7 @@
 """Mosaic arrays: regions of whole shards, fill values, metadata readers expect."""
 
 import json
+import math
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import xarray as xr
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.store import create_mosaic, open_mosaic, write_region
-from tests.store.builders import scene_grid
+from deepsalt.store import Period, create_mosaic, open_mosaic, write_region
+from deepsalt.types import Basis
+from tests.store.builders import add_small, build, make_store, scene_grid
 
 GRID = scene_grid(height=96, width=128)
 PERIODS = [(date(2023, 1, 1), date(2023, 12, 31)), (date(2024, 1, 1), date(2024, 12, 31))]
@@ -147,3 +149,17 @@ def test_shards_and_chunks_are_as_asked(group: Path) -> None:
 def test_opening_what_is_no_mosaic_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a Zarr group"):
         open_mosaic(tmp_path)
+
+
+def test_filled_shards_are_those_with_something_measured(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    names = [add_small(store, "a"), add_small(store, "b", column=90)]
+    layout = build(store, {Period.all(): names}).layout
+    measured = (open_mosaic(store).basis.values[0] & Basis.OUTSIDE) == 0
+    filled = [region for tile in layout.tile_manifests() for region in layout.filled(tile)]
+    for region in filled:
+        part = measured[slice(*region.y), slice(*region.x)]
+        assert part.any()
+        part[...] = False
+    assert not measured.any()
+    assert sum(math.prod(region.shape) for region in filled) < measured.size
