@@ -1,6 +1,7 @@
 """Combining rules of a mosaic, pixel by pixel."""
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,17 +255,21 @@ def spied_views(monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int, ...]],
     return shapes, alive
 
 
-def test_many_scenes_make_blocks_smaller_and_change_no_bit(
-    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("cell_m", "edge_px"), [(30, 20), (60, 10)])
+def test_many_and_finer_scenes_make_blocks_smaller_and_change_no_bit(
+    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch, cell_m: int, edge_px: int
 ) -> None:
-    grid = scene_grid(row=-10, column=-10, height=80, width=80)
+    fine = scene_grid(row=-10, column=-10, height=80, width=80)
+    a, b, c, d, e, f = fine.transform
+    scale = cell_m // 30
+    grid = replace(fine, transform=(a * scale, b, c, d, e * scale, f))
     reference = composite(overlapping, grid)
     per_pixel = len(overlapping) * (LOOK_BYTES + PLACE_BYTES + SCENE_BYTES)
     monkeypatch.setattr("deepsalt.composite.STACK_BYTES", 25 * 25 * per_pixel)
     monkeypatch.setattr("deepsalt.composite.MIN_BLOCK_PX", 8)
     shapes, _ = spied_views(monkeypatch)
     xr.testing.assert_identical(composite(overlapping, grid, block_px=80), reference)
-    assert np.max(shapes) == 20
+    assert np.max(shapes) == edge_px
 
 
 def test_what_scenes_say_is_held_for_one_block_at_a_time(

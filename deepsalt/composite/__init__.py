@@ -181,7 +181,8 @@ def _open(path: Path, grid: PixelGrid, day: int, _created: datetime) -> _Source:
 
 def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) -> int:
     """Return the edge of blocks for which what the scenes say about one fits in memory."""
-    cell_m2 = math.prod(ground_size_m(tile_grid))
+    # As the CRS counts: the middle of a tile may lie where its CRS is not defined.
+    cell_m2 = abs(tile_grid.transform[0] * tile_grid.transform[4])
     view = sum(PLACE_BYTES + SCENE_BYTES * cell_m2 / source.pixel_m2 for source in sources)
     look, size = len(sources) * LOOK_BYTES, largest
     while size > MIN_BLOCK_PX and view * size**2 + look * min(size, PART_PX) ** 2 > STACK_BYTES:
