@@ -126,6 +126,12 @@ class PixelGrid:
         a, _, c, _, e, f = self.transform
         return (c, f + e * self.height, c + a * self.width, f)
 
+    def window(self, rows: slice, columns: slice) -> "PixelGrid":
+        """Return the grid of some of its pixels; both slices have a start and a stop."""
+        a, b, c, d, e, f = self.transform
+        corner = (a, b, c + a * columns.start, d, e, f + e * rows.start)
+        return PixelGrid(self.crs, corner, rows.stop - rows.start, columns.stop - columns.start)
+
 
 @dataclass(frozen=True, slots=True)
 class Asset:

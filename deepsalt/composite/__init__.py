@@ -44,7 +44,8 @@ from deepsalt.errors import StoreError
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
-from deepsalt.products import open_product, read_marker
+from deepsalt.products import read_marker
+from deepsalt.store.arrays import Array, open_layers
 from deepsalt.types import Basis, PixelGrid
 
 STACK_BYTES = 256 * 2**20
@@ -69,8 +70,8 @@ class _Source:
 
     Parameters
     ----------
-    path, ds, grid
-        Where it lies, its layers, their grid.
+    path, arrays, grid
+        Where it lies, its layers (y, x), their grid.
     day
         Day since the epoch.
     radius_px
@@ -80,7 +81,7 @@ class _Source:
     """
 
     path: Path
-    ds: xr.Dataset
+    arrays: dict[str, Array]
     grid: PixelGrid
     day: int
     radius_px: int
@@ -142,27 +143,47 @@ def composite(
     GridError
         A scene reaches beyond where the tile's CRS is defined.
     """
+    found = composite_measured(products, tile_grid, block_px=block_px)
+    return _dataset(_unmeasured(tile_grid), tile_grid) if found is None else found
+
+
+def composite_measured(
+    products: Sequence[Path], grid: PixelGrid, *, block_px: int = 1024
+) -> xr.Dataset | None:
+    """Do what `composite` does, but return None where no scene measured anything."""
     sources = [_source(path) for path in sorted(products, key=lambda path: path.name)]
-    shape = (tile_grid.height, tile_grid.width)
-    layers = {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
-    for place, grid in _blocks(tile_grid, _block_px(block_px, tile_grid, sources)):
-        _fill({name: values[place] for name, values in layers.items()}, grid, sources)
-    y, x = pixel_centers(tile_grid)
+    layers = dict[str, NDArray[Any]]()
+    for place in _cuts(grid.height, grid.width, _block_px(block_px, grid, sources)):
+        for part, found in _parts(grid.window(*place), sources):
+            layers = layers or _unmeasured(grid)
+            for name, values in found.items():
+                layers[name][place][part] = values
+    return _dataset(layers, grid) if layers else None
+
+
+def _unmeasured(grid: PixelGrid) -> dict[str, NDArray[Any]]:
+    shape = (grid.height, grid.width)
+    return {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
+
+
+def _dataset(layers: dict[str, NDArray[Any]], grid: PixelGrid) -> xr.Dataset:
+    y, x = pixel_centers(grid)
     return xr.Dataset(
         {name: (("y", "x"), values) for name, values in layers.items()}, coords={"y": y, "x": x}
     )
 
 
-def _fill(layers: dict[str, NDArray[Any]], grid: PixelGrid, sources: Sequence[_Source]) -> None:
-    """Put what the scenes say about a block into its layers."""
+def _parts(
+    grid: PixelGrid, sources: Sequence[_Source]
+) -> Iterator[tuple[_Part, dict[str, NDArray[Any]]]]:
+    """Yield the parts of a block in which a scene measured something, with their layers."""
     views = list(_views(grid, sources))
     for part in _cuts(grid.height, grid.width, PART_PX) if views else ():
         block = Block((part[0].stop - part[0].start, part[1].stop - part[1].start))
         for view in views:
             _gather(block, view, part)
         if block.measured.any():
-            for name, values in block.layers().items():
-                layers[name][part] = values
+            yield part, block.layers()
 
 
 def _source(path: Path) -> _Source:
@@ -175,8 +196,9 @@ def _source(path: Path) -> _Source:
 @lru_cache(maxsize=64)
 def _open(path: Path, grid: PixelGrid, day: int, _created: datetime) -> _Source:
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
-    ds = open_product(path, chunked=False)
-    return _Source(path, ds, grid, day, feather_radius_px(grid), math.prod(ground_size_m(grid)))
+    arrays = open_layers(path, SCENE_LAYERS)
+    pixel_m2 = math.prod(ground_size_m(grid))
+    return _Source(path, arrays, grid, day, feather_radius_px(grid), pixel_m2)
 
 
 def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) -> int:
@@ -188,14 +210,6 @@ def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) ->
     while size > MIN_BLOCK_PX and view * size**2 + look * min(size, PART_PX) ** 2 > STACK_BYTES:
         size //= 2
     return size
-
-
-def _blocks(grid: PixelGrid, size: int) -> Iterator[tuple[_Part, PixelGrid]]:
-    a, b, c, d, e, f = grid.transform
-    for rows, columns in _cuts(grid.height, grid.width, size):
-        corner = (a, b, c + a * columns.start, d, e, f + e * rows.start)
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        yield (rows, columns), PixelGrid(grid.crs, corner, *shape)
 
 
 def _cuts(height: int, width: int, size: int) -> Iterator[_Part]:
@@ -217,16 +231,14 @@ def _views(grid: PixelGrid, sources: Sequence[_Source]) -> Iterator[_View]:
 
 
 def _view(source: _Source, found: Location) -> _View:
-    inside = found.rows >= 0
-    rows, columns = found.rows[inside], found.columns[inside]
-    window = {
-        "y": slice(int(rows.min()), int(rows.max()) + 1),
-        "x": slice(int(columns.min()), int(columns.max()) + 1),
-    }
-    wide = window["x"].stop - window["x"].start
-    at = np.full(inside.shape, -1, np.int32)
-    at[inside] = (rows - window["y"].start) * wide + (columns - window["x"].start)
-    layers = {name: layer.reshape(-1) for name, layer in _read(source, window).items()}
+    # Outside both are -1: of those without a sign the largest there is.
+    firsts = [int(each.view(np.uint32).min()) for each in (found.rows, found.columns)]
+    lasts = int(found.rows.max()), int(found.columns.max())
+    rows, columns = (slice(first, last + 1) for first, last in zip(firsts, lasts, strict=True))
+    at = (found.rows - rows.start) * (columns.stop - columns.start)
+    at += found.columns - columns.start
+    at[found.rows < 0] = -1
+    layers = {name: layer.reshape(-1) for name, layer in _read(source, (rows, columns)).items()}
     return _View(found.window, at, layers, ramp(source.radius_px), source.day)
 
 
@@ -249,12 +261,12 @@ def _gather(block: Block, view: _View, part: _Part) -> None:
     block.add(np.flatnonzero(inside).astype(np.int32), values, view.day)
 
 
-def _read(source: _Source, window: dict[str, slice]) -> dict[str, NDArray[Any]]:
+def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
     """Return the layers of a scene in a window, and the squared distance to its edge, `feather`."""
-    ds, radius = source.ds, source.radius_px
+    arrays, radius = source.arrays, source.radius_px
     try:
-        values = {layer.name: ds[layer.name].isel(window).values for layer in _ESTIMATES}
-        wide = _basis_around(ds["basis"], window, radius)
+        values = {layer.name: np.asarray(arrays[layer.name][window]) for layer in _ESTIMATES}
+        wide = _basis_around(arrays["basis"], window, radius)
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(
             f"product {source.path} cannot be read ({error}); remove it and run its scene again"
@@ -263,14 +275,11 @@ def _read(source: _Source, window: dict[str, slice]) -> dict[str, NDArray[Any]]:
     return {**values, "basis": inner, "feather": feather(wide, radius)}
 
 
-def _basis_around(basis: xr.DataArray, window: dict[str, slice], radius: int) -> NDArray[np.uint16]:
+def _basis_around(basis: Array, window: _Part, radius: int) -> NDArray[np.uint16]:
     """Return `basis` in a window and around it, OUTSIDE beyond the scene's grid."""
-    wide, padding = {}, []
-    for axis, inner in window.items():
-        wide[axis] = slice(
-            max(inner.start - radius, 0), min(inner.stop + radius, basis.sizes[axis])
-        )
-        padding.append(
-            (wide[axis].start - inner.start + radius, inner.stop + radius - wide[axis].stop)
-        )
-    return np.pad(basis.isel(wide).values, padding, constant_values=_OUTSIDE)
+    wide, padding = [], []
+    for inner, size in zip(window, basis.shape, strict=True):
+        start, stop = max(inner.start - radius, 0), min(inner.stop + radius, size)
+        wide.append(slice(start, stop))
+        padding.append((start - inner.start + radius, inner.stop + radius - stop))
+    return np.pad(np.asarray(basis[tuple(wide)]), padding, constant_values=_OUTSIDE)

@@ -5,6 +5,7 @@ warped whole and by tiles differs; here a pixel's source depends on nothing but 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +24,9 @@ _TEAR = 100.0
 """Ratio of the longest to the usual step along a scene's edge that no projection reaches by
 distortion within one scene."""
 
+
+_STRIP_ROWS = 32
+"""Rows of a window that are located together."""
 
 SPARSE_PX = 16
 """Pixels between points of an edge where its course needs to be known roughly."""
@@ -82,17 +86,24 @@ def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> L
     window = _window(target, scene)
     if window is None:
         return None
-    row, column, _, _ = window
+    row, column, height, width = window
     moved = {} if moved is None else moved
     key = target, scene.crs, window
     if key not in moved:
         moved.clear()
         moved[key] = _centers(*key)
-    rows, columns = _indices(scene, *moved[key])
-    outside = (rows < 0) | (columns < 0)
-    if outside.all():
+    x, y = moved[key]
+    rows, columns = np.empty((2, height, width), np.int32)
+    for strip in _strips(height):
+        rows[strip], columns[strip] = _indices(scene, x[strip] if len(x) > 1 else x, y[strip])
+    if rows.max() < 0:
         return None
-    return Location(row, column, np.where(outside, -1, rows), np.where(outside, -1, columns))
+    return Location(row, column, rows, columns)
+
+
+def _strips(height: int) -> Iterator[slice]:
+    """Cut rows so that what is computed with them stays in the cache of a core."""
+    return (slice(top, min(top + _STRIP_ROWS, height)) for top in range(0, height, _STRIP_ROWS))
 
 
 def _centers(
@@ -105,8 +116,11 @@ def _centers(
     y = f + e * (row + np.arange(height, dtype=np.float64) + 0.5)
     if target.crs == crs:
         return x[None, :], y[:, None]
-    grid_x, grid_y = np.meshgrid(x, y)
-    return transform(target.crs, crs, grid_x, grid_y)
+    moved_x, moved_y = np.empty((2, height, width))
+    for strip in _strips(height):
+        grid_x, grid_y = np.meshgrid(x, y[strip])
+        moved_x[strip], moved_y[strip] = transform(target.crs, crs, grid_x, grid_y)
+    return moved_x, moved_y
 
 
 def _window(target: PixelGrid, scene: PixelGrid) -> Window | None:
@@ -126,16 +140,14 @@ def _window(target: PixelGrid, scene: PixelGrid) -> Window | None:
 def _indices(
     scene: PixelGrid, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return row and column of the scene pixels under points, -1 outside along that axis."""
+    """Return row and column of the scene pixels under points, both -1 outside the scene."""
     a, _, c, _, e, f = scene.transform
     row = np.floor((y - f) / e + _EDGE_TOLERANCE_PX)
     column = np.floor((x - c) / a + _EDGE_TOLERANCE_PX)
-    return _within(row, scene.height), _within(column, scene.width)
-
-
-def _within(index: NDArray[np.float64], size: int) -> NDArray[np.int32]:
     # Compared before the cast: where PROJ has no answer the index is infinite.
-    return np.where((index >= 0) & (index < size), index, -1).astype(np.int32)
+    inside = (row >= 0) & (row < scene.height) & (column >= 0) & (column < scene.width)
+    found = (np.where(inside, index, -1).astype(np.int32) for index in (row, column))
+    return next(found), next(found)
 
 
 @lru_cache(maxsize=64)

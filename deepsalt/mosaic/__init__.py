@@ -11,7 +11,7 @@ Only tiles whose set of products changed have a task; the others are taken over 
 version. A build that was interrupted leaves its finished tiles to the next one with the same sets.
 """
 
-from deepsalt.mosaic.build import Build, TileTask, begin_build, compose_tile
+from deepsalt.mosaic.build import Build, begin_build
 from deepsalt.mosaic.changes import readmit, rolled_back, withdraw
 from deepsalt.mosaic.sets import (
     PeriodSets,
@@ -20,6 +20,7 @@ from deepsalt.mosaic.sets import (
     united_sets,
     withdrawn_products,
 )
+from deepsalt.mosaic.tile import TileTask, compose_tile
 
 __all__ = [
     "Build",

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import lru_cache
-from pathlib import Path
+from datetime import date
 from typing import Any
 
-from deepsalt.composite import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, Tile
 from deepsalt.mosaic.sets import PeriodSets, chosen
-from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker, refuse_damaged
+from deepsalt.mosaic.tile import TileTask
+from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
 from deepsalt.store import (
     Period,
     Store,
@@ -22,7 +20,6 @@ from deepsalt.store import (
     current_version,
     read_version,
     tombstones,
-    write_region,
 )
 from deepsalt.store.arrays import EPOCH
 from deepsalt.store.files import digest_of, read_json, storing
@@ -32,48 +29,13 @@ from deepsalt.store.versions import (
     Layout,
     TileManifest,
     adopt_tile,
-    clear_tile,
     layout_of,
     published_id,
-    seal_tile,
 )
 from deepsalt.types import Report
 from deepsalt.validate import Limits, refuse_unfit
 
 _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
-
-
-@dataclass(frozen=True, slots=True)
-class TileTask:
-    """One tile to compose: everything a worker needs to know.
-
-    Parameters
-    ----------
-    layout
-        Where the tiles of the version being built lie.
-    period
-        Period id.
-    tile
-        The tile.
-    products
-        Folders of the products over the tile, sorted by name.
-    digest
-        What the tile's manifest will carry.
-    lease
-        The right to write it.
-    """
-
-    layout: Layout
-    period: str
-    tile: Tile
-    products: tuple[Path, ...]
-    digest: str
-    lease: Lease
-
-    @property
-    def id(self) -> str:
-        """Name for logs and progress: period and tile."""
-        return f"{self.period} {self.tile.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,40 +110,6 @@ class Build:
                 raise StoreError(
                     f"tile {tile.id} of period {period} is not done; build again before publishing"
                 )
-
-
-def compose_tile(task: TileTask) -> Report:
-    """Composite one tile and write it; doing it twice gives the same files.
-
-    Returns
-    -------
-    Report
-        Pixels of the tile.
-
-    Raises
-    ------
-    StoreError
-        A product is damaged or cannot be read, the store cannot be written, or another machine
-        took the build over.
-    """
-    layout, tile = task.layout, task.tile
-    for path in task.products:
-        _refuse_damaged_once(path, task.lease, read_marker(path).created)
-    ds = composite(task.products, layout.grid.tile_grid(tile), block_px=layout.grid.shard_px)
-    task.lease.check()
-    clear_tile(layout, task.period, tile)
-    index = layout.periods.index(task.period)
-    report = write_region(ds, layout.group, layout.region(tile), period_index=index)
-    names = [path.stem for path in task.products]
-    task.lease.check()
-    seal_tile(layout, task.period, tile, digest=task.digest, products=names, report=report)
-    return report
-
-
-@lru_cache(maxsize=1024)
-def _refuse_damaged_once(path: Path, _lease: Lease, _created: datetime) -> None:
-    """Refuse a damaged product; looked at once for all tiles of a build in this process."""
-    refuse_damaged(path)
 
 
 @contextmanager

@@ -148,13 +148,21 @@ class Layout:
             for column in range(n)
         }
 
-    def filled(self, manifest: TileManifest) -> list[Region]:
-        """Return the slices of a tile's shards that hold data in any layer, row by row."""
-        edge, whole, digests = self.grid.shard_px, self.region(manifest.tile), dict(manifest.shards)
-        return [
-            Region((top, top + edge), (left, left + edge))
+    def shards(self, tile: Tile) -> dict[tuple[int, int], Region]:
+        """Return the slices of a tile's shards in the arrays, by row and column inside the tile."""
+        edge, whole = self.grid.shard_px, self.region(tile)
+        return {
+            (row, column): Region((top, top + edge), (left, left + edge))
             for row, top in enumerate(range(*whole.y, edge))
             for column, left in enumerate(range(*whole.x, edge))
+        }
+
+    def filled(self, manifest: TileManifest) -> list[Region]:
+        """Return the slices of a tile's shards that hold data in any layer, row by row."""
+        digests = dict(manifest.shards)
+        return [
+            region
+            for (row, column), region in self.shards(manifest.tile).items()
             if any(digests.get(f"{layer.name}/{row}/{column}") for layer in MOSAIC_LAYERS)
         ]
 

@@ -34,9 +34,8 @@ class Window:
     width: int
 
     def grid(self, whole: PixelGrid) -> PixelGrid:
-        a, b, c, d, e, f = whole.transform
-        corner = (a, b, c + a * self.column, d, e, f + e * self.row)
-        return PixelGrid(whole.crs, corner, self.height, self.width)
+        rows = slice(self.row, self.row + self.height)
+        return whole.window(rows, slice(self.column, self.column + self.width))
 
 
 def middle(acquisition: Acquisition, edge_px: int = 512) -> Window:
