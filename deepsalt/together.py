@@ -1,10 +1,13 @@
-"""Coroutines side by side."""
+"""Work side by side: coroutines, and calls on an executor."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -15,3 +18,19 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+@contextmanager
+def submitted(
+    executor: Executor, function: Callable[[A], T], arguments: Iterable[A]
+) -> Iterator[list[Future[T]]]:
+    """Submit a call per argument; what has not begun when the block is left never does.
+
+    An executor alone would do everything that was ever submitted before an error or Ctrl-C ends it.
+    """
+    calls = [executor.submit(function, argument) for argument in arguments]
+    try:
+        yield calls
+    finally:
+        for call in calls:
+            call.cancel()

@@ -8,7 +8,7 @@ from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Prunable, Store, Version, current_version, find_prunable, prune
 from flows.config import Compute, MosaicConfig
 from flows.progress import Progress
-from flows.publication import publish_mosaic, remove_old_mosaics
+from flows.publication import draw_quicklook, publish_mosaic, remove_old_mosaics
 from flows.stage2 import MosaicResult, compose
 
 
@@ -116,7 +116,7 @@ def roll_back(out: str, version: str | None = None) -> Version:
     """
     store = Store.open(out)
     with rolled_back(store, version) as target:
-        publish_mosaic(store, target)
+        publish_mosaic(store, target, draw_quicklook(target.layout))
     return target
 
 

@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from deepsalt.errors import RunError
+from flows.allocator import allocator_environment, keep_freed_memory
 from flows.config import Compute
+
+if TYPE_CHECKING:
+    from distributed import LocalCluster
 
 _CONNECT_TIMEOUT_S = 30
 _opened: ContextVar[tuple[Compute, Executor] | None] = ContextVar("opened", default=None)
@@ -52,24 +57,16 @@ def _open(compute: Compute, stack: ExitStack) -> Executor:
 
     if compute.scheduler is None and compute.workers is None:
         threads = threads_per_worker(compute)
+        keep_freed_memory()
         stack.enter_context(dask.config.set(scheduler="threads", num_workers=threads))
         return stack.enter_context(ThreadPoolExecutor(threads))
     return _connect(compute, stack)
 
 
 def _connect(compute: Compute, stack: ExitStack) -> Executor:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
-    address: object = compute.scheduler
-    if address is None:
-        address = stack.enter_context(
-            LocalCluster(
-                n_workers=compute.workers,
-                threads_per_worker=threads_per_worker(compute),
-                memory_limit=compute.memory or "auto",
-                dashboard_address=None,
-            )
-        )
+    address = compute.scheduler or _local_cluster(compute, stack)
     try:
         client = stack.enter_context(Client(address, timeout=_CONNECT_TIMEOUT_S))
     except OSError as error:
@@ -79,3 +76,22 @@ def _connect(compute: Compute, stack: ExitStack) -> Executor:
         ) from error
     executor: Executor = stack.enter_context(client.get_executor())
     return executor
+
+
+def _local_cluster(compute: Compute, stack: ExitStack) -> "LocalCluster":
+    import dask
+    from distributed import LocalCluster
+
+    memory = {
+        f"distributed.nanny.pre-spawn-environ.{name}": value
+        for name, value in allocator_environment().items()
+    }
+    with dask.config.set(memory):
+        cluster = LocalCluster(
+            n_workers=compute.workers,
+            threads_per_worker=threads_per_worker(compute),
+            memory_limit=compute.memory or "auto",
+            dashboard_address=None,
+        )
+    stack.enter_context(cluster)
+    return cluster

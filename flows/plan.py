@@ -18,7 +18,7 @@ _PIXELS_PER_THREAD_S = 100_000
 _TILE_S = 1.5
 """Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
 _PRODUCT_BYTES_PER_PIXEL = 9
-"""Of 14 bytes per pixel (three float32, one uint16 layer), what compression leaves on real scenes."""
+"""Of 14 bytes per pixel (three float32 and one uint16 layer), what LZ4 leaves on real scenes."""
 _MOSAIC_BYTES_PER_PIXEL = 12
 _SQUARE_TOLERANCE = 0.02
 

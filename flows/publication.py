@@ -19,13 +19,14 @@ from deepsalt import __version__
 from deepsalt.errors import StoreError
 from deepsalt.layers import MOSAIC_LAYERS, SCENE_LAYERS
 from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
-from deepsalt.store.files import storing
+from deepsalt.store.files import storing, write_bytes
 from deepsalt.types import Acquisition, ModelRef, Report
 
 if TYPE_CHECKING:
     import pystac
 
     from deepsalt.store import Period, Store, Version
+    from deepsalt.store.versions import Layout
 
 QUICKLOOK = "quicklook.png"
 _SOFTWARE = {"deepsalt": __version__}
@@ -95,7 +96,21 @@ def _provenance(marker: ProductMarker, model: Source, sources: tuple[Source, ...
     )
 
 
-def publish_mosaic(store: "Store", version: "Version") -> None:
+def draw_quicklook(layout: "Layout") -> bytes:
+    """Draw the last period of a version, published or not, as a PNG."""
+    from deepsalt.plot import quicklook
+    from deepsalt.store.arrays import open_group
+
+    mosaic = open_group(layout.group, chunked=False)
+    drawn = layout.tile_manifests(layout.periods[-1])
+    return quicklook(
+        mosaic,
+        simulated=bool(mosaic.attrs["simulated"]),
+        regions=[region for each in drawn for region in layout.filled(each)],
+    )
+
+
+def publish_mosaic(store: "Store", version: "Version", quicklook: bytes) -> None:
     """Write the Items of a published version, its quicklook, and the store's catalogue.
 
     Raises
@@ -104,11 +119,8 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
         The store cannot be written.
     """
     from deepsalt.mosaic import withdrawn_products
-    from deepsalt.plot import quicklook
-    from deepsalt.store.arrays import open_group
 
     current = set()
-    layout = version.layout
     for period, names in version.periods:
         if not names:  # all its scenes were withdrawn
             continue
@@ -116,15 +128,7 @@ def publish_mosaic(store: "Store", version: "Version") -> None:
         markers = [read_marker(store.scenes / f"{name}.zarr") for name in names]
         write_item(store.items, _mosaic_item(store, version, period, markers, item_id))
         current.add(item_id)
-    with storing(store.path / QUICKLOOK):
-        mosaic = open_group(store.mosaic.resolve(), chunked=False)
-        drawn = layout.tile_manifests(layout.periods[-1])
-        quicklook(
-            mosaic,
-            store.path / QUICKLOOK,
-            simulated=bool(mosaic.attrs["simulated"]),
-            regions=[region for each in drawn for region in layout.filled(each)],
-        )
+    write_bytes(store.path / QUICKLOOK, quicklook)
     older = {path.stem for path in store.items.glob("mosaic-*.json")} - current
     rebuild_catalog(store.path, leave_out=older | withdrawn_products(store))
 

@@ -1,11 +1,12 @@
 """Stage 2: the scene products of a store to a mosaic that readers see."""
 
 from collections.abc import Callable
-from concurrent.futures import as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from deepsalt.together import submitted
 from flows.compute import computing
 from flows.config import Checks, MosaicConfig
 from flows.progress import Progress, Silent
@@ -104,19 +105,26 @@ def compose(
         Another build is going on, or the store cannot be read or written.
     """
     from deepsalt.mosaic import begin_build, compose_tile
-    from flows.publication import publish_mosaic
+    from flows.publication import draw_quicklook, publish_mosaic
 
     shown = progress or Silent()
-    with begin_build(store, sets, why=why) as build:
+    with begin_build(store, sets, why=why) as build, computing(config.compute) as executor:
         shown.start("tiles", len(build.tasks))
-        with computing(config.compute) as executor:
-            for done in as_completed([executor.submit(compose_tile, task) for task in build.tasks]):
+        with submitted(executor, compose_tile, build.tasks) as tiles:
+            for done in as_completed(tiles):
                 done.result()
                 shown.advance("tiles")
-        version = build.publish(limits_of(config.checks))
+        with ThreadPoolExecutor(1) as beside:
+            drawing = beside.submit(draw_quicklook, build.layout)
+            version = build.publish(
+                limits_of(config.checks),
+                executor=executor,
+                listener=shown,
+                before=drawing.result,
+            )
         report = build.report()
         build.lease.check()
-        publish_mosaic(store, version)
+        publish_mosaic(store, version, drawing.result())
     return MosaicResult(
         version=version.id,
         products=len(version.products),

@@ -335,7 +335,7 @@ def test_a_check_says_how_far_it_is(store: Store) -> None:
     heard = Heard()
     check_store(store.path, listener=heard)
     assert heard.done == heard.total
-    assert set(heard.total) == {"products", "tiles"}
+    assert set(heard.total) == {"products", "checks"}
 
 
 def test_links_to_other_places_are_not_followed(store: Store) -> None:

@@ -1,6 +1,7 @@
 """Builds: the tiles that changed, composed in any order, anywhere; published whole."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -33,7 +34,7 @@ from deepsalt.store.versions import (
     published_id,
 )
 from deepsalt.types import Report
-from deepsalt.validate import Limits, refuse_unfit
+from deepsalt.validate import Limits, Listener, refuse_unfit
 
 _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
@@ -74,13 +75,26 @@ class Build:
     why: str
     lease: Lease
 
-    def publish(self, limits: Limits | None = None) -> Version:
+    def publish(
+        self,
+        limits: Limits | None = None,
+        *,
+        executor: Executor | None = None,
+        listener: Listener | None = None,
+        before: Callable[[], object] = lambda: None,
+    ) -> Version:
         """Make this version the one that readers see.
 
         Parameters
         ----------
         limits
             From where on what is new in it is wrong; the usual ones without.
+        executor
+            What checks the new tiles, a call per tile; threads of this process without.
+        listener
+            Told about the checks.
+        before
+            Called once all is found right and before anything moves; if it fails, nothing does.
 
         Raises
         ------
@@ -90,12 +104,23 @@ class Build:
         """
         store, version, why, lease = self.store, self.version, self.why, self.lease
         lease.check()
-        if _is_published(store, version):
-            point_to(store, version, why=why, previous=published_id(store), lease=lease)
-        else:
+        published = _is_published(store, version)
+        if not published:
             self._refuse_incomplete()
             names = [name for _, members in self.periods for name in members]
-            refuse_unfit(store, self.layout, names, limits or Limits(), lease)
+            refuse_unfit(
+                store,
+                self.layout,
+                names,
+                limits or Limits(),
+                lease,
+                executor=executor,
+                listener=listener,
+            )
+        before()
+        if published:
+            point_to(store, version, why=why, previous=published_id(store), lease=lease)
+        else:
             publish(store, version, self.layout, self.periods, why=why, lease=lease)
         return read_version(store, version)
 

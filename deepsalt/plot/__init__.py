@@ -8,37 +8,40 @@ muted.
 """
 
 from collections.abc import Collection
-from pathlib import Path
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from deepsalt.grid import Region
 from deepsalt.plot.legend import draw_legend, write_captions
-from deepsalt.plot.map import draw_map, frame, stamp
+from deepsalt.plot.map import DPI, draw_map, frame, stamp
 from deepsalt.plot.picture import picture_of
-from deepsalt.store.files import storing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["quicklook"]
+
+_COMPRESS_LEVEL = 4
+"""Half the time of 6 for a file that is 7 % larger."""
 
 
 def quicklook(
     mosaic: xr.Dataset,
-    path: str | Path,
     *,
     title: str = "Surface soil salinity",
     simulated: bool = False,
     note: str = "",
     period: int = -1,
     regions: Collection[Region] | None = None,
-) -> None:
-    """Draw one period of a mosaic as a PNG.
+) -> bytes:
+    """Draw one period of a mosaic.
 
     Parameters
     ----------
     mosaic
         As `open_mosaic` returns it.
-    path
-        File to write.
     title
         Heading.
     simulated
@@ -50,12 +53,15 @@ def quicklook(
     regions
         Where that period has data: of a continent most is empty, and to read it would take hours.
 
+    Returns
+    -------
+    bytes
+        A PNG.
+
     Raises
     ------
     FormatError
         The Dataset does not say where its pixels lie.
-    StoreError
-        The file cannot be written.
     """
     picture = picture_of(mosaic.isel(period=period), regions)
     figure, axes, side = frame(picture)
@@ -64,11 +70,16 @@ def quicklook(
         stamp(axes)
     draw_legend(side, picture, mosaic)
     write_captions(figure, mosaic, period, title=title, note=note, simulated=simulated)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.part")
-    with storing(target):
-        try:
-            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    return _png(figure)
+
+
+def _png(figure: "Figure") -> bytes:
+    """Return a figure as a PNG without an alpha channel."""
+    from PIL import Image
+
+    drawn, png = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="rgba", dpi=DPI)
+    width, height = (int(edge) for edge in figure.bbox.size)
+    image = Image.frombytes("RGBA", (width, height), drawn.getvalue()).convert("RGB")
+    image.save(png, "png", dpi=(DPI, DPI), compress_level=_COMPRESS_LEVEL)
+    return png.getvalue()

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT = "#22262b", "#6a7178"
+DPI = 150
 
 
 def frame(picture: Picture) -> tuple["Figure", "Axes", "Axes"]:
     """Return a figure with an axis for the map in true proportions and one for the legend."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     width_m, height_m = ground_size_m(picture.grid)
@@ -29,8 +29,7 @@ def frame(picture: Picture) -> tuple["Figure", "Axes", "Axes"]:
     map_height = max(3.6, map_width * proportion)
     left, side, top, foot = 0.75, 3.1, 0.95, 1.0
     size = (left + map_width + side, top + map_height + foot)
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=size, dpi=DPI)
     figure.patch.set_facecolor("white")
     box = (left / size[0], foot / size[1], map_width / size[0], map_height / size[1])
     axes = figure.add_axes(box)

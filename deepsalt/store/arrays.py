@@ -285,7 +285,7 @@ def _refuse_no_group(path: Path) -> None:
         raise StoreError(f"{path} is not a Zarr group; give the folder of a store or its mosaic")
 
 
-def open_group(path: Path, *, chunked: bool = True, decoded: bool = True) -> xr.Dataset:
+def open_group(path: Path, *, chunked: bool = True) -> xr.Dataset:
     """Open a Zarr group that deepsalt wrote, lazily.
 
     Parameters
@@ -294,8 +294,6 @@ def open_group(path: Path, *, chunked: bool = True, decoded: bool = True) -> xr.
         Folder of the group.
     chunked
         Whether layers are Dask arrays; else indexing reads directly.
-    decoded
-        Whether dates are dates; else numbers as stored.
 
     Raises
     ------
@@ -307,10 +305,6 @@ def open_group(path: Path, *, chunked: bool = True, decoded: bool = True) -> xr.
     consolidated = "consolidated_metadata" in read_json(path / "zarr.json")
     with storing(path):
         ds: xr.Dataset = xr.open_zarr(
-            path,
-            chunks={} if chunked else None,
-            consolidated=consolidated,
-            decode_times=decoded,
-            mask_and_scale=decoded,
+            path, chunks={} if chunked else None, consolidated=consolidated
         )
     return ds

@@ -48,11 +48,22 @@ def write_json(path: Path, document: Any) -> None:
         The file cannot be written.
     """
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old one or the new one.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_text(text)
+            temporary.write_bytes(content)
             sync(temporary)
             temporary.replace(path)
         finally:

@@ -18,8 +18,8 @@ Every check yields findings instead of raising, so that one damaged file does no
 | leftovers | no interrupted writes lie about |
 """
 
-from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
+from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits, Listener
 from deepsalt.validate.publication import refuse_unfit
 from deepsalt.validate.store import check_store
 
-__all__ = ["MAX_SALINITY_DS_M", "Finding", "Limits", "check_store", "refuse_unfit"]
+__all__ = ["MAX_SALINITY_DS_M", "Finding", "Limits", "Listener", "check_store", "refuse_unfit"]

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
+from deepsalt.store.arrays import open_layers
 from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.types import REJECTING, Basis
-from deepsalt.validate.findings import Finding
+from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
 
 _KNOWN_BITS = np.uint16(sum(int(bit) for bit in Basis))
 _REJECTING = np.uint16(REJECTING)
@@ -24,36 +24,26 @@ _MIN_SHARE = 0.01
 scene's edge."""
 
 
-def check_pixels(
-    ds: xr.Dataset,
-    layout: Layout,
-    manifest: TileManifest,
-    *,
-    ceiling_ds_m: float,
-    max_missing: float,
-    max_defective: float,
-) -> Iterator[Finding]:
+def check_pixels(layout: Layout, manifest: TileManifest, limits: Limits) -> Iterator[Finding]:
     """Read what a tile of a mosaic holds, shard by shard, and check its values.
 
     Parameters
     ----------
-    ds
-        The mosaic, not chunked, its dates as numbers.
     layout, manifest
         Where the tile lies.
-    ceiling_ds_m
-        Largest value of salinity and its interval, dS/m.
-    max_missing, max_defective
-        As in `Limits`.
+    limits
+        From where on values are wrong; `max_salinity_ds_m` is given.
     """
     where = f"tile {manifest.tile.id} of period {manifest.period}"
-    layers = ds.isel(period=layout.periods.index(manifest.period))
+    ceiling_ds_m = limits.max_salinity_ds_m or MAX_SALINITY_DS_M
+    index = layout.periods.index(manifest.period)
     wrong: Counter[tuple[str, str]] = Counter()
     seen = _Seen(layout.region(manifest.tile).shape)
     try:
+        arrays = open_layers(layout.group, MOSAIC_LAYERS)
         for region in layout.filled(manifest):
-            place = {"y": slice(*region.y), "x": slice(*region.x)}
-            part = {layer.name: layers[layer.name].isel(place).values for layer in MOSAIC_LAYERS}
+            place = (index, slice(*region.y), slice(*region.x))
+            part = {name: np.asarray(array[place]) for name, array in arrays.items()}
             for check, found, pixels in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
                 wrong[check, found] += int(np.count_nonzero(pixels))
             seen.add(part)
@@ -66,7 +56,7 @@ def check_pixels(
     for (check, found), count in wrong.items():
         if count:
             yield Finding("error", check, where, f"{count} pixels {found}", "build again")
-    yield from _shares(seen, where, max_missing=max_missing, max_defective=max_defective)
+    yield from _shares(seen, where, limits)
 
 
 def _contradictions(
@@ -109,9 +99,7 @@ class _Seen:
         self.defective += int(np.count_nonzero(missing & ((basis & _EXPLAINED) == 0)))
 
 
-def _shares(
-    seen: _Seen, where: str, *, max_missing: float, max_defective: float
-) -> Iterator[Finding]:
+def _shares(seen: _Seen, where: str, limits: Limits) -> Iterator[Finding]:
     """Yield which share of the measured pixels has no estimate, and whether that can be."""
     count = seen.measured
     if not count:
@@ -120,18 +108,19 @@ def _shares(
     share, defective = seen.missing / count, seen.defective / count
     said = f"{share:.1%} of {count} measured pixels have no estimate"
     enough = count >= _MIN_SHARE * seen.pixels
-    if enough and defective > max_defective:
+    if enough and defective > limits.max_defective:
         yield Finding(
             "error",
             "missing",
             where,
             f"{defective:.1%} of {count} measured pixels have no estimate without a reason in "
-            f"clouds, water or plants, more than {max_defective:.1%}",
+            f"clouds, water or plants, more than {limits.max_defective:.1%}",
             "look at the scenes over the tile and withdraw the broken ones",
         )
-    if enough and share > max_missing:
+    if enough and share > limits.max_missing:
         advice = "add scenes, or allow more (--max-missing)"
-        yield Finding("error", "missing", where, f"{said}, more than {max_missing:.1%}", advice)
+        said = f"{said}, more than {limits.max_missing:.1%}"
+        yield Finding("error", "missing", where, said, advice)
     elif enough and share == 1:
         yield Finding(
             "warning", "missing", where, "no measured pixel has an estimate", "add scenes"

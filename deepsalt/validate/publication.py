@@ -1,6 +1,9 @@
 """What a version passes before readers see it: everything that is new in it."""
 
 from collections.abc import Collection, Iterable
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from itertools import chain
 
 from deepsalt.errors import StoreError
 from deepsalt.store import Store, current_version
@@ -8,18 +11,25 @@ from deepsalt.store.arrays import open_group
 from deepsalt.store.lease import Lease
 from deepsalt.store.versions import Layout
 from deepsalt.validate.catalogue import check_items
-from deepsalt.validate.findings import Finding, Limits
+from deepsalt.validate.findings import Finding, Limits, Listener, Nobody
 from deepsalt.validate.mosaic import (
     check_freshness,
     check_georeferencing,
     check_layers,
     check_shards,
 )
-from deepsalt.validate.store import check_contents
+from deepsalt.validate.store import check_contents, threads
 
 
 def refuse_unfit(
-    store: Store, layout: Layout, products: Collection[str], limits: Limits, lease: Lease
+    store: Store,
+    layout: Layout,
+    products: Collection[str],
+    limits: Limits,
+    lease: Lease,
+    *,
+    executor: Executor | None = None,
+    listener: Listener | None = None,
 ) -> None:
     """Refuse to publish a version in which a check finds an error.
 
@@ -40,6 +50,10 @@ def refuse_unfit(
         From where on it is wrong.
     lease
         The right to remove what is damaged.
+    executor
+        What reads the tiles, a call per tile; threads of this process without.
+    listener
+        Told about tiles.
 
     Raises
     ------
@@ -57,11 +71,14 @@ def refuse_unfit(
     aged = check_freshness(store, products, max_age_days=limits.max_age_days)
     errors = [*metadata, *_errors(check_items(store, fresh)), *_errors(aged)]
     shards = ((tile, check_shards(layout, tile, checksums=False)) for tile in tiles)
-    for tile, found in (*shards, *check_contents(store, layout, new, limits=limits)):
-        if wrong := _errors(found):
-            lease.check()
-            layout.manifest_path(tile.period, tile.tile).unlink(missing_ok=True)
-            errors += wrong
+    with nullcontext(executor) if executor else threads() as pool:
+        heard = listener or Nobody()
+        contents = check_contents(store, layout, new, limits, executor=pool, heard=heard)
+        for tile, found in chain(shards, contents):
+            if wrong := _errors(found):
+                lease.check()
+                layout.manifest_path(tile.period, tile.tile).unlink(missing_ok=True)
+                errors += wrong
     if metadata:
         lease.check()
         (layout.group / "zarr.json").unlink()

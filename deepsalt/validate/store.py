@@ -1,7 +1,8 @@
 """Checking a store as a whole, on demand."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from os import cpu_count
 from pathlib import Path
@@ -13,6 +14,7 @@ from deepsalt.products import is_complete, verify_product
 from deepsalt.store import Store, Version, current_version
 from deepsalt.store.arrays import open_group
 from deepsalt.store.versions import Layout, TileManifest
+from deepsalt.together import submitted
 from deepsalt.validate.catalogue import check_catalogue
 from deepsalt.validate.findings import (
     MAX_SALINITY_DS_M,
@@ -82,7 +84,7 @@ def check_store(
 def _check_products(store: Store, *, checksums: bool, heard: Listener) -> Iterator[Finding]:
     paths = sorted(store.scenes.glob("*.zarr"))
     heard.start("products", len(paths))
-    with _threads() as pool:
+    with threads() as pool:
         for found in pool.map(partial(_check_product, checksums=checksums), paths):
             yield from found
             heard.advance("products")
@@ -133,35 +135,37 @@ def _check_version(
         for manifest in manifests:
             yield from check_shards(version.layout, manifest, checksums=False)
     else:
-        heard.start("tiles", len(manifests))
-        for _, contents in check_contents(store, version.layout, manifests, limits=limits):
-            yield from contents
-            heard.advance("tiles")
+        with threads() as pool:
+            contents = check_contents(
+                store, version.layout, manifests, limits, executor=pool, heard=heard
+            )
+            yield from (finding for _, found in contents for finding in found)
 
 
 def check_contents(
-    store: Store, layout: Layout, manifests: Sequence[TileManifest], *, limits: Limits
+    store: Store,
+    layout: Layout,
+    manifests: Sequence[TileManifest],
+    limits: Limits,
+    *,
+    executor: Executor,
+    heard: Listener,
 ) -> Iterator[tuple[TileManifest, list[Finding]]]:
-    """Check checksums and pixels of tiles, a few at a time; yield each tile with its findings."""
+    """Check checksums and pixels of tiles on an executor; yield each tile with its findings."""
     ceiling = limits.max_salinity_ds_m or _ceiling_ds_m(store)
-    ds = open_group(layout.group, chunked=False, decoded=False)
-    complete = all(layer.name in ds for layer in MOSAIC_LAYERS)
+    limits = replace(limits, max_salinity_ds_m=ceiling)
+    heard.start("checks", len(manifests))
+    with submitted(executor, partial(_check_tile, layout, limits), manifests) as checks:
+        for manifest, check in zip(manifests, checks, strict=True):
+            yield manifest, check.result()
+            heard.advance("checks")
 
-    def check(manifest: TileManifest) -> list[Finding]:
-        findings = list(check_shards(layout, manifest, checksums=True))
-        if complete:
-            findings += check_pixels(
-                ds,
-                layout,
-                manifest,
-                ceiling_ds_m=ceiling,
-                max_missing=limits.max_missing,
-                max_defective=limits.max_defective,
-            )
-        return findings
 
-    with _threads() as pool:
-        yield from zip(manifests, pool.map(check, manifests), strict=True)
+def _check_tile(layout: Layout, limits: Limits, manifest: TileManifest) -> list[Finding]:
+    findings = list(check_shards(layout, manifest, checksums=True))
+    if all((layout.group / layer.name / "zarr.json").is_file() for layer in MOSAIC_LAYERS):
+        findings += check_pixels(layout, manifest, limits)
+    return findings
 
 
 def _ceiling_ds_m(store: Store) -> float:
@@ -172,5 +176,6 @@ def _ceiling_ds_m(store: Store) -> float:
         return MAX_SALINITY_DS_M
 
 
-def _threads() -> ThreadPoolExecutor:
+def threads() -> ThreadPoolExecutor:
+    """Return an executor of this process for checks."""
     return ThreadPoolExecutor(min(cpu_count() or 1, _MAX_THREADS))
