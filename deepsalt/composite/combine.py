@@ -25,7 +25,7 @@ ROBUST_FROM = 3
 """Contributors from which on a scene can be told apart from the others: of two scenes that differ
 nobody knows which is wrong."""
 
-LOOK_BYTES = 36
+LOOK_BYTES = 32
 """Memory of one `Look` per pixel."""
 
 _REJECTING = np.uint16(REJECTING)
@@ -33,25 +33,27 @@ _OUTSIDE = np.uint16(Basis.OUTSIDE)
 
 
 class Look(NamedTuple):
-    """Estimates that a scene contributes to a block (m pixels).
+    """What a scene adds to the sums of a block (n pixels).
 
     Parameters
     ----------
-    at
-        Flat indices of the pixels, each once, int32.
     logs
-        Salinity, lower and upper end of its interval, log1p(dS/m).
+        Salinity, lower and upper end of its interval, log1p(dS/m); 0 where it has no estimate.
     weight
-        Inverse square of the interval's width in log1p times the feather's weight.
+        Inverse square of the interval's width in log1p times the feather's weight; 0 where it has
+        no estimate.
     """
 
-    at: NDArray[np.int32]
     logs: tuple[Floats, Floats, Floats]
     weight: Floats
 
 
 class Block:
-    """Accumulators over the scenes of one block, flat over its pixels."""
+    """Accumulators over the scenes of one block, flat over its n pixels.
+
+    All sums run over all pixels, with 0 where a scene does not count: faster than picking those
+    where it does.
+    """
 
     def __init__(self, shape: tuple[int, int]) -> None:
         n = shape[0] * shape[1]
@@ -64,56 +66,56 @@ class Block:
         self.measured = np.zeros(n, np.bool_)
         self.looks: list[Look] = []
 
-    def add(self, place: NDArray[np.int32], values: dict[str, NDArray[Any]], day: int) -> None:
+    def add(self, inside: NDArray[np.bool_], values: dict[str, NDArray[Any]], day: int) -> None:
         """Add one scene.
 
         Parameters
         ----------
-        place
-            Flat pixel indices (m), each once.
+        inside
+            Pixels that the scene covers (n).
         values
-            Layers of the scene product there (m), and `feather`, the weight of its edge.
+            Layers of the scene product (n), and `feather`, the weight of its edge; anything
+            outside.
         day
             Day since 1970-01-01; DATE_FILL when unknown.
         """
         basis = values["basis"]
         ends = [values[name] for name in ("salinity", "salinity_lower", "salinity_upper")]
-        counts = (basis & _REJECTING == 0) & np.isfinite(ends).all(axis=0) & (ends[1] > -1)
-        measured = basis & _OUTSIDE == 0
+        rejecting = basis & _REJECTING
+        measured = inside & (basis & _OUTSIDE == 0)
+        counts = inside & (rejecting == 0) & (ends[1] > -1)
+        for end in ends:
+            counts &= np.isfinite(end)
+        self.measured |= measured
         # A pixel without an estimate and without a reason can only be a defect.
-        reason = np.where(basis & _REJECTING == 0, np.uint16(Basis.DEFECTIVE), basis & _REJECTING)
-        seen = measured & ~counts
-        self.measured[place[measured]] = True
-        self.reasons[place[seen]] |= reason[seen]
-        at = place[counts]
-        self._add_estimates(at, tuple(end[counts] for end in ends), values["feather"][counts])
-        self.advice[at] |= basis[counts] & ~_REJECTING
-        self.last[at] = np.maximum(self.last[at], day)
+        reason = np.where(rejecting == 0, np.uint16(Basis.DEFECTIVE), rejecting)
+        self.reasons |= reason * (measured & ~counts)
+        self.advice |= (basis & ~_REJECTING) * counts
+        np.maximum(self.last, np.int32(day), out=self.last, where=counts)
+        self._add_estimates(counts, ends, values["feather"])
 
     def _add_estimates(
-        self, at: NDArray[np.int32], ends: tuple[NDArray[np.float32], ...], edge: Floats
+        self, counts: NDArray[np.bool_], ends: list[NDArray[np.float32]], edge: Floats
     ) -> None:
-        value, lower, upper = (np.log1p(end.astype(np.float64)) for end in ends)
-        plain = np.maximum(upper - lower, MIN_WIDTH) ** -2
-        look = Look(at, (value, lower, upper), plain * edge)
-        self._sum(at, look.weight, look.logs)
-        salinity = ends[0].astype(np.float64)
-        self.first[at] = np.where(self.count[at] == 0, salinity, self.first[at])
-        shift = salinity - self.first[at]
-        self.plain[at] += plain
-        self.shift[at] += plain * shift
-        self.shift2[at] += plain * shift**2
-        self.count[at] += np.uint16(1)
+        salinity, *_ = estimates = [np.where(counts, end, np.float64(0)) for end in ends]
+        value, lower, upper = (np.log1p(end) for end in estimates)
+        plain = counts / np.maximum(upper - lower, MIN_WIDTH) ** 2
+        look = Look((value, lower, upper), plain * edge)
+        self._sum(look.weight, look.logs)
+        np.copyto(self.first, salinity, where=counts & (self.count == 0))
+        shift = salinity - self.first
+        self.plain += plain
+        self.shift += plain * shift
+        self.shift2 += plain * shift**2
+        self.count += counts
         self.looks.append(look)
 
-    def _sum(
-        self, at: NDArray[np.integer], weight: Floats, logs: tuple[Floats, Floats, Floats]
-    ) -> None:
+    def _sum(self, weight: Floats, logs: tuple[Floats, Floats, Floats]) -> None:
         value, lower, upper = logs
-        self.weight[at] += weight
-        self.value[at] += weight * value
-        self.lower[at] += weight * lower
-        self.upper[at] += weight * upper
+        self.weight += weight
+        self.value += weight * value
+        self.lower += weight * lower
+        self.upper += weight * upper
 
     def _doubt_outliers(self) -> None:
         """Sum anew where three or more contribute, each weighed by how far it is from the others.
@@ -122,65 +124,52 @@ class Block:
         widen the spread that it is judged by. The factor is smooth in all weights and equal for
         both of two scenes, so where a third one's weight fades to 0 nothing jumps.
         """
-        many = np.flatnonzero(self.count >= ROBUST_FROM)
-        if not many.size:
+        many = self.count >= ROBUST_FROM
+        if not many.any():
             return
-        place = np.full(self.count.size, -1, np.int32)
-        place[many] = np.arange(many.size, dtype=np.int32)
-        for index, look in enumerate(self.looks):  # one by one, so that memory holds them once
-            self.looks[index] = _part(look, place)
+        center = np.divide(self.value, self.weight, out=np.zeros_like(self.value), where=many)
         moments = np.zeros((3, many.size))
-        center = self.value[many] / self.weight[many]
-        for at, (value, _, _), weight in self.looks:
-            shift = value - center[at]
+        for (value, _, _), weight in self.looks:
+            shift = value - center
             moment = weight * shift
             for total, power in zip(moments, (weight, moment, moment * shift), strict=True):
-                total[at] += power
+                total += power
         for sums in (self.weight, self.value, self.lower, self.upper):
             sums[many] = 0.0
-        for at, logs, weight in self.looks:
-            trust = _trust(logs[0] - center[at], weight, moments[:, at])
-            self._sum(many[at], weight * trust, logs)
+        for logs, weight in self.looks:
+            trust = _trust(logs[0] - center, weight, moments)
+            self._sum(np.where(many, weight * trust, 0.0), logs)
 
     def layers(self) -> dict[str, NDArray[Any]]:
         """Return `MOSAIC_LAYERS` (h, w)."""
         self._doubt_outliers()
-        at = np.flatnonzero(self.measured)
-        found = self._measured(at)
-        layers = {}
-        for layer in MOSAIC_LAYERS:
-            values = np.full(self.shape, layer.fill, layer.dtype)
-            values.reshape(-1)[at] = found[layer.name]
-            layers[layer.name] = values
-        return layers
+        found, measured = self._measured(), self.measured.reshape(self.shape)
+        return {
+            layer.name: np.where(
+                measured, found[layer.name].reshape(self.shape), np.asarray(layer.fill)
+            ).astype(layer.dtype)
+            for layer in MOSAIC_LAYERS
+        }
 
-    def _measured(self, at: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
-        """Return the layers of pixels that a scene measured (m); of others they are the fill."""
-        count = self.count[at]
+    def _measured(self) -> dict[str, NDArray[Any]]:
+        """Return the layers (n) as they are where a scene measured; others get the fill."""
+        count = self.count
         estimated = count > 0
-        weight = np.where(estimated, self.weight[at], np.nan)
-        plain = np.where(estimated, self.plain[at], np.nan)
-        salinity = np.expm1(self.value[at] / weight)
-        variance = self.shift2[at] / plain - (self.shift[at] / plain) ** 2
+        weight = np.where(estimated, self.weight, np.nan)
+        plain = np.where(estimated, self.plain, np.nan)
+        salinity = np.expm1(self.value / weight)
+        variance = self.shift2 / plain - (self.shift / plain) ** 2
         spread = np.sqrt(np.maximum(variance, 0.0))
         return {
             "salinity": salinity,
             # Rounding must not put an end of the interval on the wrong side.
-            "salinity_lower": np.minimum(np.expm1(self.lower[at] / weight), salinity),
-            "salinity_upper": np.maximum(np.expm1(self.upper[at] / weight), salinity),
-            "basis": np.where(estimated, self.advice[at], self.reasons[at]),
+            "salinity_lower": np.minimum(np.expm1(self.lower / weight), salinity),
+            "salinity_upper": np.maximum(np.expm1(self.upper / weight), salinity),
+            "basis": np.where(estimated, self.advice, self.reasons),
             "observations": count,
-            "last_observed": self.last[at],
+            "last_observed": self.last,
             "disagreement": np.where(count > 1, spread, np.nan),
         }
-
-
-def _part(look: Look, place: NDArray[np.int32]) -> Look:
-    """Return the part of a look that falls on chosen pixels, at their new places."""
-    at = place[look.at]
-    chosen = at >= 0
-    value, lower, upper = (each[chosen] for each in look.logs)
-    return Look(at[chosen], (value, lower, upper), look.weight[chosen])
 
 
 def _trust(shift: Floats, weight: Floats, moments: Floats) -> Floats:
@@ -194,11 +183,9 @@ def _trust(shift: Floats, weight: Floats, moments: Floats) -> Floats:
         Sums of weight, weight x shift and weight x shift² of all scenes, itself included (3, m).
     """
     moment = weight * shift
-    others, first, second = (
-        moments[0] - weight,
-        moments[1] - moment,
-        moments[2] - moment * shift,
-    )
+    # No weight at all is left where nobody else contributes; what comes out there is not used.
+    others = np.maximum(moments[0] - weight, np.finfo(np.float64).tiny)
+    first, second = moments[1] - moment, moments[2] - moment * shift
     mean = first / others
     variance = np.maximum(second / others - mean**2, 0.0) + ORDINARY**2
     return np.asarray(1.0 / (1.0 + (shift - mean) ** 2 / (variance * TOLERANCE**2)))
