@@ -99,15 +99,12 @@ def _provenance(marker: ProductMarker, model: Source, sources: tuple[Source, ...
 def draw_quicklook(layout: "Layout") -> bytes:
     """Draw the last period of a version, published or not, as a PNG."""
     from deepsalt.plot import quicklook
+    from deepsalt.plot.version import picture_of_version
     from deepsalt.store.arrays import open_group
 
     mosaic = open_group(layout.group, chunked=False)
-    drawn = layout.tile_manifests(layout.periods[-1])
-    return quicklook(
-        mosaic,
-        simulated=bool(mosaic.attrs["simulated"]),
-        regions=[region for each in drawn for region in layout.filled(each)],
-    )
+    picture = picture_of_version(layout, layout.periods[-1])
+    return quicklook(mosaic, simulated=bool(mosaic.attrs["simulated"]), picture=picture)
 
 
 def publish_mosaic(store: "Store", version: "Version", quicklook: bytes) -> None:

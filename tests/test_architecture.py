@@ -68,6 +68,7 @@ DOORS = {
     "zarr": ("deepsalt.store", "deepsalt.products", "deepsalt.push"),
     "sklearn": ("deepsalt.train",),
     "matplotlib": ("deepsalt.plot",),
+    "PIL": ("deepsalt.plot",),
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deepsalt.composite import composite_measured
 from deepsalt.grid import Region, Tile
+from deepsalt.plot.version import is_drawn_by_tiles, tile_picture
 from deepsalt.products import read_marker, refuse_damaged
 from deepsalt.store import write_region
 from deepsalt.store.lease import Lease
@@ -76,7 +77,11 @@ def compose_tile(task: TileTask) -> Report:
     report = sum((_compose_shard(task, *place, region) for place, region in shards), start=Report())
     names = [path.stem for path in task.products]
     task.lease.check()
-    seal_tile(layout, task.period, tile, digest=task.digest, products=names, report=report)
+    manifest = seal_tile(
+        layout, task.period, tile, digest=task.digest, products=names, report=report
+    )
+    if is_drawn_by_tiles(layout):
+        tile_picture(layout, manifest)
     return report
 
 

@@ -7,16 +7,14 @@ lightness order, so they can be told apart with any colour vision; reasons for m
 muted.
 """
 
-from collections.abc import Collection
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from deepsalt.grid import Region
 from deepsalt.plot.legend import draw_legend, write_captions
 from deepsalt.plot.map import DPI, draw_map, frame, stamp
-from deepsalt.plot.picture import picture_of
+from deepsalt.plot.picture import Picture, picture_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +32,7 @@ def quicklook(
     simulated: bool = False,
     note: str = "",
     period: int = -1,
-    regions: Collection[Region] | None = None,
+    picture: Picture | None = None,
 ) -> bytes:
     """Draw one period of a mosaic.
 
@@ -50,8 +48,8 @@ def quicklook(
         A sentence for the foot of the picture, such as the accuracy and how it was measured.
     period
         Position along `period`.
-    regions
-        Where that period has data: of a continent most is empty, and to read it would take hours.
+    picture
+        What is drawn, if it is known: to read all pixels of a continent takes long.
 
     Returns
     -------
@@ -63,7 +61,7 @@ def quicklook(
     FormatError
         The Dataset does not say where its pixels lie.
     """
-    picture = picture_of(mosaic.isel(period=period), regions)
+    picture = picture or picture_of(mosaic.isel(period=period))
     figure, axes, side = frame(picture)
     draw_map(axes, picture)
     if simulated:

@@ -1,8 +1,9 @@
 """What a quicklook shows: every pixel's kind, counted in full and reduced to a drawable size."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ BREAKS_DS_M = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 Handbook 60), halved twice more, because a water extract of the same soil conducts a fifth to a
 third of its saturated paste."""
 _PIECE_PX = 1024
+_REMEMBERED_PX = 2**26
+"""Pixels whose kinds are kept while a picture is made, a byte each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,40 +79,70 @@ class Picture:
     grid: PixelGrid
 
 
-def picture_of(layers: xr.Dataset, regions: Collection[Region] | None = None) -> Picture:
-    """Reduce the layers (y, x) of one period to kinds, cropped to what was measured.
+KindsAt = Callable[[Region], NDArray[np.uint8]]
+"""Returns the index into `KINDS` of a region's pixels (h, w), one past the last outside."""
 
-    Works piece by piece, so memory does not grow with the mosaic. A cell shows the kind that most
-    of its pixels have.
+
+def picture_of(layers: xr.Dataset) -> Picture:
+    """Reduce the layers (y, x) of one period to kinds, cropped to what was measured.
 
     Parameters
     ----------
     layers
         Layers of one period, and in the attributes where they lie.
-    regions
-        Where there is data; nothing else is read. Everywhere without.
     """
     grid = grid_of(layers.attrs)
     if "salinity" not in layers or "basis" not in layers:
         raise FormatError("a quicklook needs the layers salinity and basis")
-    pieces = _pieces([Region((0, grid.height), (0, grid.width))] if regions is None else regions)
-    (top, bottom), (left, right) = _measured_window(layers, grid, pieces)
+
+    def kinds_at(region: Region) -> NDArray[np.uint8]:
+        found = layers.isel(y=slice(*region.y), x=slice(*region.x))
+        return classify(found["salinity"].values, found["basis"].values)
+
+    rows, columns = _cuts(grid.height), _cuts(grid.width)
+    return put_together(grid, [Region(y, x) for y in rows for x in columns], kinds_at)
+
+
+def put_together(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt) -> Picture:
+    """Reduce pixels that are given piece by piece, cropped, to at most `MAX_EDGE_PX`.
+
+    Memory does not grow with the mosaic. A cell shows the kind that most of its pixels have.
+
+    Parameters
+    ----------
+    grid
+        All pixels.
+    pieces
+        Where there may be something measured.
+    kinds_at
+        Returns the kinds of a piece's pixels (h, w); asked twice for a piece unless there are few.
+    """
+    kinds_at = _remembered(kinds_at, pieces)
+    (top, bottom), (left, right) = _measured_window(grid, pieces, kinds_at)
     factor = math.ceil(max(bottom - top, right - left) / MAX_EDGE_PX)
     window = Region((top, bottom), (left, right))
-    cells = [-(-size // factor) for size in window.shape]
-    votes = np.zeros((len(KINDS), *cells), np.min_scalar_type(factor**2))
+    votes = Votes(window.shape, factor)
     counts = np.zeros(OUTSIDE + 1, np.int64)
     for piece in pieces:
         part = _overlap(piece, window)
         if part is not None:
-            found = layers.isel(y=slice(*part.y), x=slice(*part.x))
-            kinds = classify(found["salinity"].values, found["basis"].values)
+            rows, columns = (
+                slice(first - start, last - start)
+                for (first, last), (start, _) in ((part.y, piece.y), (part.x, piece.x))
+            )
+            kinds = kinds_at(piece)[rows, columns]
             counts += np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)
-            _vote(votes, kinds, (part.y[0] - top, part.x[0] - left), factor)
+            votes.add(kinds, (part.y[0] - top, part.x[0] - left))
     a, b, c, d, e, f = grid.transform
     corner = (a * factor, b, c + a * left, d, e * factor, f + e * top)
-    kinds = _winners(votes, window.shape, factor)
+    kinds = votes.winners()
     return Picture(kinds, counts, PixelGrid(grid.crs, corner, *kinds.shape))
+
+
+def _remembered(kinds_at: KindsAt, pieces: Sequence[Region]) -> KindsAt:
+    """Return the same function, with a memory when all it says takes little."""
+    pixels = sum(height * width for height, width in (piece.shape for piece in pieces))
+    return cache(kinds_at) if pixels <= _REMEMBERED_PX else kinds_at
 
 
 def classify(salinity: NDArray[np.floating[Any]], basis: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -117,23 +150,14 @@ def classify(salinity: NDArray[np.floating[Any]], basis: NDArray[np.uint16]) -> 
     kinds = np.full(basis.shape, OUTSIDE, np.uint8)
     for index, reason in reversed(list(enumerate(REASONS, start=len(SALINITY)))):
         kinds[(basis & np.uint16(reason.bits or 0)) != 0] = index
-    kinds[(basis & np.uint16(Basis.OUTSIDE)) != 0] = OUTSIDE
     estimated = np.isfinite(salinity)
     kinds[estimated] = np.digitize(salinity[estimated], BREAKS_DS_M)
+    kinds[(basis & np.uint16(Basis.OUTSIDE)) != 0] = OUTSIDE
     return kinds
 
 
-def _pieces(regions: Collection[Region]) -> list[Region]:
-    return [
-        Region(rows, columns)
-        for region in regions
-        for rows in _cuts(*region.y)
-        for columns in _cuts(*region.x)
-    ]
-
-
-def _cuts(start: int, stop: int) -> list[tuple[int, int]]:
-    return [(first, min(first + _PIECE_PX, stop)) for first in range(start, stop, _PIECE_PX)]
+def _cuts(size: int) -> list[tuple[int, int]]:
+    return [(first, min(first + _PIECE_PX, size)) for first in range(0, size, _PIECE_PX)]
 
 
 def _overlap(piece: Region, window: Region) -> Region | None:
@@ -144,15 +168,14 @@ def _overlap(piece: Region, window: Region) -> Region | None:
 
 
 def _measured_window(
-    layers: xr.Dataset, grid: PixelGrid, pieces: Collection[Region]
+    grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     rows = np.zeros(grid.height, np.bool_)
     columns = np.zeros(grid.width, np.bool_)
     for piece in pieces:
-        y, x = slice(*piece.y), slice(*piece.x)
-        measured = (layers["basis"].isel(y=y, x=x).values & np.uint16(Basis.OUTSIDE)) == 0
-        rows[y] |= measured.any(axis=1)
-        columns[x] |= measured.any(axis=0)
+        measured = kinds_at(piece) != OUTSIDE
+        rows[slice(*piece.y)] |= measured.any(axis=1)
+        columns[slice(*piece.x)] |= measured.any(axis=0)
     if not rows.any():
         return (0, grid.height), (0, grid.width)
     # A strip as narrow as a single swath would leave no room for the scale bar and the labels.
@@ -173,25 +196,44 @@ def _span(flags: NDArray[np.bool_], least: int) -> tuple[int, int]:
     return max(0, first - margin), min(flags.size, first + length + margin)
 
 
-def _vote(
-    votes: NDArray[Any], kinds: NDArray[np.uint8], corner: tuple[int, int], factor: int
-) -> None:
-    """Add the pixels of a piece, whose first one is at `corner`, to the counts of their cells."""
-    cell = [place // factor for place in corner]
-    before = [place % factor for place in corner]
-    after = [-(skipped + size) % factor for skipped, size in zip(before, kinds.shape, strict=True)]
-    padded = np.pad(kinds, list(zip(before, after, strict=True)), constant_values=OUTSIDE)
-    height, width = (size // factor for size in padded.shape)
-    blocks = padded.reshape(height, factor, width, factor)
-    place = (slice(cell[0], cell[0] + height), slice(cell[1], cell[1] + width))
-    for kind, counted in enumerate(votes):
-        counted[place] += (blocks == kind).sum(axis=(1, 3), dtype=votes.dtype)
+class Votes:
+    """How many pixels of each cell are of each kind.
 
+    Parameters
+    ----------
+    shape
+        Height and width, pixels.
+    factor
+        Edge of a cell, pixels.
+    """
 
-def _winners(votes: NDArray[Any], shape: tuple[int, int], factor: int) -> NDArray[np.uint8]:
-    """Return the kind of each cell; a pixel that did not vote is outside."""
-    sizes = [np.diff(np.r_[np.arange(0, size, factor), size]) for size in shape]
-    silent = np.multiply.outer(*sizes) - votes.sum(axis=0, dtype=np.int64)
-    winners: NDArray[np.uint8] = votes.argmax(axis=0).astype(np.uint8)
-    winners[silent > votes.max(axis=0)] = OUTSIDE
-    return winners
+    def __init__(self, shape: tuple[int, int], factor: int) -> None:
+        cells = [-(-size // factor) for size in shape]
+        self.shape, self.factor = shape, factor
+        self.votes = np.zeros((len(KINDS), *cells), np.min_scalar_type(factor**2))
+
+    def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+        """Count the pixels of a piece, whose first one is at `corner`."""
+        factor = self.factor
+        cell = [place // factor for place in corner]
+        before = [place % factor for place in corner]
+        after = [-(skip + size) % factor for skip, size in zip(before, kinds.shape, strict=True)]
+        padded = np.pad(kinds, list(zip(before, after, strict=True)), constant_values=OUTSIDE)
+        height, width = (size // factor for size in padded.shape)
+        blocks = padded.reshape(height, factor, width, factor)
+        place = (slice(cell[0], cell[0] + height), slice(cell[1], cell[1] + width))
+        for kind in np.flatnonzero(np.bincount(kinds.ravel(), minlength=OUTSIDE)[:OUTSIDE]):
+            found = (blocks == kind).sum(axis=(1, 3), dtype=self.votes.dtype)
+            self.votes[kind][place] += found
+
+    def winners(self) -> NDArray[np.uint8]:
+        """Return the kind of each cell; a pixel that did not vote is outside."""
+        counted = self.votes
+        sizes = [
+            np.diff(np.r_[np.arange(0, size, self.factor), size]).astype(np.int32)
+            for size in self.shape
+        ]
+        silent = np.multiply.outer(*sizes) - counted.sum(axis=0, dtype=np.int32)
+        winners: NDArray[np.uint8] = counted.argmax(axis=0).astype(np.uint8)
+        winners[silent > counted.max(axis=0)] = OUTSIDE
+        return winners

@@ -135,6 +135,10 @@ class Layout:
         """Return where the manifest of a tile lies."""
         return self.manifests / Period.from_id(period).slug / f"{tile.id}.json"
 
+    def picture_path(self, period: str, tile: Tile) -> Path:
+        """Return where it is kept what a tile looks like from afar."""
+        return self.manifest_path(period, tile).with_suffix(".npz")
+
     def shard_paths(self, period: str, tile: Tile) -> dict[str, Path]:
         """Return the file of each shard of a tile, by its name inside the tile."""
         index, n = self.periods.index(period), self.grid.tile_shards
@@ -219,6 +223,7 @@ def clear_tile(layout: Layout, period: str, tile: Tile) -> None:
     """Remove what an interrupted attempt left of a tile, its manifest first."""
     with storing(layout.group):
         layout.manifest_path(period, tile).unlink(missing_ok=True)
+        layout.picture_path(period, tile).unlink(missing_ok=True)
         for path in layout.shard_paths(period, tile).values():
             _remove_shard(path)
 
@@ -254,6 +259,11 @@ def adopt_tile(source: Layout, target: Layout, manifest: TileManifest) -> None:
             if digest is not None:
                 new[name].parent.mkdir(parents=True, exist_ok=True)
                 _link(old[name], new[name])
+        picture = source.picture_path(manifest.period, manifest.tile)
+        kept = target.picture_path(manifest.period, manifest.tile)
+        if picture.exists() and not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _link(picture, kept)
     manifest.write(target.manifest_path(manifest.period, manifest.tile))
 
 
