@@ -12,7 +12,7 @@ _MB = 2**20
 _SETTINGS = {
     "MALLOC_ARENA_MAX": (-8, 2),
     "MALLOC_MMAP_THRESHOLD_": (-3, 32 * _MB),  # the most there can be
-    "MALLOC_TRIM_THRESHOLD_": (-1, 128 * _MB),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 64 * _MB),
 }
 
 

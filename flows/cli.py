@@ -15,6 +15,7 @@ import typer
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
 from flows import cli_benchmark, cli_catalogue, cli_model, cli_mosaic, cli_run
+from flows.allocator import keep_freed_memory
 
 INTERRUPTED = 130
 
@@ -66,6 +67,7 @@ def _stop(signum: int, frame: object) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command; errors of deepsalt become one sentence and an exit code."""
+    keep_freed_memory()  # before libraries start threads, which would have heaps of their own
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:

@@ -10,25 +10,25 @@ from deepsalt.types import Acquisition
 from flows.compute import threads_per_worker
 from flows.config import Compute
 
-# Fitted to peaks on a scene of 1200 x 1200 x 224 int16 (Linux), one and two threads. Stage 1: with
-# blocks of 256 pixels 667 and 829 MB, of 512 pixels 844 and 1206 MB. Stage 2, three scenes deep:
-# 433 to 517 and 518 to 630 MB, with four threads 789 MB.
-_PROCESS_BYTES = 470_000_000
+# Fitted to peaks of the command on a scene of 1200 x 1200 x 224 int16 (Linux), with one, two and four
+# threads. Run: with blocks of 256 pixels 778, 883 and 1176 MB, of 512 pixels 805, 1091 and 1442 MB.
+# Stage 2 alone: three scenes deep 408, 440 and 500 MB, twelve deep 424, 505 and 711 MB.
+_PROCESS_BYTES = 560_000_000
 """A process with torch, dask, GDAL and the model loaded."""
-_THREAD_BYTES = 105_000_000
+_THREAD_BYTES = 90_000_000
 """Buffers of GDAL and of the model, and memory that the allocator keeps for a thread."""
-_CHUNK_COPIES = 2.1
-"""Chunk-sized arrays alive per thread: the window as read and its copy in stackstac's layout, or
-that and its pixels to estimate."""
+_CHUNK_COPIES = 1.4
+"""Chunk-sized arrays alive per thread, on average: the window as read and its copy in stackstac's
+layout, or that and its pixels to estimate; not all threads are there at once."""
 _PRODUCT_BYTES = 3 * 14
 """Per pixel of a scene: its result layers as they come from the chunks and joined, and those of the
 scene before, which are being written."""
 _DEVICE_BYTES = 160_000_000
 """Pinned batches for a GPU and the parts that wait for it, by their sizes in `model.device`."""
-_BUILD_BYTES = 450_000_000
+_BUILD_BYTES = 360_000_000
 """A process that also draws the quicklook."""
-_TILE_BYTES = 120_000_000
-"""A tile while it is composed, and what a few scenes say about one of its blocks."""
+_TILE_BYTES = 70_000_000
+"""A shard while it is composed, and what a few scenes say about it."""
 _UNKNOWN_BLOCK = (512, 512)
 """Of files whose header cannot be asked: the larger of the two that EnMAP comes in."""
 
