@@ -10,7 +10,7 @@ from deepsalt.types import Acquisition
 from flows.compute import threads_per_worker
 from flows.config import Compute
 
-# Fitted to peaks of the command on a scene of 1200 x 1200 x 224 int16 (Linux) with one, two and four
+# Fitted to peaks of the command on a scene of 1200 x 1200 x 224 int16 (Linux) with one, two, four
 # threads. Run: blocks of 256 pixels 778, 883 and 1176 MB, of 512 pixels 805, 1091 and 1442 MB.
 # Stage 2 alone: three scenes deep 408, 440 and 500 MB, twelve deep 424, 505 and 711 MB.
 _PROCESS_BYTES = 560_000_000

@@ -12,11 +12,8 @@ Only `Cuda` touches CUDA. What the device cannot do is done on the CPU, with a w
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -121,7 +118,12 @@ def _feed() -> "Feed | None":
 class _Part:
     student: FoldedStudent
     spectra: NDArray[np.float32]
-    answers: "Future[NDArray[np.float32]]" = field(default_factory=Future)
+    place: "Future[tuple[Future[NDArray[np.float32]], slice]]" = field(default_factory=Future)
+
+    def answers(self) -> NDArray[np.float32]:
+        """Wait for the answers; raises what the device raised for the part's batch."""
+        batch, columns = self.place.result()
+        return batch.result()[:, columns]
 
 
 class Feed:
@@ -142,7 +144,9 @@ class Feed:
         self._next: _Part | None = None
         self._moved: tuple[FoldedStudent, FoldedStudent] | None = None
         self._pinned: list[Tensor] = []
-        threading.Thread(target=self._run, name="deepsalt-device", daemon=True).start()
+        # An executor of one thread: what fails in a call is raised to all who ask for its result.
+        self._calls = ThreadPoolExecutor(1, "deepsalt-device")
+        threading.Thread(target=self._run, name="deepsalt-batches", daemon=True).start()
 
     def student(self, folded: FoldedStudent) -> Estimator:
         """Return a student that answers on the device."""
@@ -153,13 +157,29 @@ class Feed:
         self._queue.put(part)
 
     def _run(self) -> None:
-        under_way: Callable[[], None] | None = None
+        under_way: tuple[list[_Part], Future[Tensor]] | None = None
         while True:
             batch = self._assemble(wait=under_way is None)
-            launched = self._launch(batch) if batch else None
+            started = (batch, self._calls.submit(self._start, batch)) if batch else None
             if under_way is not None:
-                under_way()
-            under_way = launched
+                wait([self._hand_out(*under_way)])
+            under_way = started
+
+    def _hand_out(
+        self, batch: list[_Part], started: "Future[Tensor]"
+    ) -> "Future[NDArray[np.float32]]":
+        """Tell all of a batch where their answers will be."""
+        answers = self._calls.submit(self._finish, started)
+        start = 0
+        for part in batch:
+            stop = start + part.spectra.shape[1]
+            part.place.set_result((answers, slice(start, stop)))
+            start = stop
+        return answers
+
+    def _finish(self, started: "Future[Tensor]") -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._device.get(started.result()).numpy()
+        return found
 
     def _assemble(self, *, wait: bool) -> list[_Part]:
         """Return parts of one student that fill a batch, or as many as there are."""
@@ -176,22 +196,6 @@ class Feed:
                 self._next = part
                 return batch
             batch.append(part)
-
-    def _launch(self, batch: list[_Part]) -> Callable[[], None] | None:
-        """Start a batch; what is returned waits for it and hands its answers out."""
-        launched: list[Callable[[], None]] = []
-        with _telling(batch):
-            launched.append(partial(self._finish, batch, self._start(batch)))
-        return launched[0] if launched else None
-
-    def _finish(self, batch: list[_Part], answers: Tensor) -> None:
-        with _telling(batch):
-            found = self._device.get(answers).numpy()
-            start = 0
-            for part in batch:
-                stop = start + part.spectra.shape[1]
-                part.answers.set_result(found[:, start:stop])
-                start = stop
 
     def _start(self, batch: list[_Part]) -> Tensor:
         folded = batch[0].student
@@ -210,16 +214,6 @@ class Feed:
         memory[:, start:] = 1.0
         with torch.inference_mode():
             return self._moved[1].answer(self._device.put(memory))
-
-
-@contextmanager
-def _telling(batch: list[_Part]) -> Iterator[None]:
-    """Hand an error of the block to all who wait for this batch: else they would for ever."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, they raise it
-        for part in batch:
-            part.answers.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,7 +235,7 @@ class _OnDevice:
             asked.append((columns, lost, part))
         try:
             for columns, lost, part in asked:
-                answers = part.answers.result()
+                answers = part.answers()
                 values[:, columns] = np.where(lost, np.nan, answers[:4])
                 remarks[columns] = np.where(lost, 0, answers[4])
         except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors
