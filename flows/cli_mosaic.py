@@ -167,6 +167,15 @@ def mosaic_push(
             help="Where: file:///..., s3://..., icechunk+file:///... or icechunk+s3://...",
         ),
     ],
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions that stay there, this one included; readers of older ones lose them. "
+            "All without.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Carry the published mosaic to a folder, an object store or an Icechunk repository.
@@ -180,13 +189,14 @@ def mosaic_push(
     from flows.progress import bars
 
     with bars() as progress:
-        done = push(OpenStore.open(store), uri, progress)
+        done = push(OpenStore.open(store), uri, progress, keep=keep)
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:
         typer.echo(
             f"{'pushed':<11}  version {done.version}: {done.objects} objects, {done.sent} sent "
             f"({done.sent_bytes / 1e6:.1f} MB)"
+            + (f", {done.removed} old versions removed" if done.removed else "")
         )
 
 

@@ -117,6 +117,27 @@ class Icechunk:
             except icechunk.ConflictError as error:
                 raise overtaken(self._uri) from error
 
+    def prune(self, keep: int) -> int:
+        """Expire the commits before the last `keep`, and remove what only they used.
+
+        Raises
+        ------
+        StoreError
+            No access.
+        """
+        with _reaching(self._uri):
+            repository = self._repository()
+            if repository is None:
+                return 0
+            ours = [each for each in repository.ancestry(branch=_BRANCH) if _NAME in each.metadata]
+            if len(ours) <= keep:
+                return 0
+            # Who is about to commit anything older than that finds another commit before its own.
+            since = ours[keep - 1].written_at
+            repository.expire_snapshots(since)
+            repository.garbage_collect(since)
+            return len(ours) - keep
+
     def reaching(self) -> AbstractContextManager[None]:
         """Turn errors of Icechunk in the block into one sentence."""
         return _reaching(self._uri)

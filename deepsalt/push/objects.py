@@ -5,15 +5,19 @@
     TARGET/
     ├── versions/<name>.zarr/    complete groups, named by their content; what did
     │                            not change is copied inside the target
-    └── mosaic.json              the name of the one that readers see
+    └── mosaic.json              the name of the one that readers see, and of those before it
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -37,6 +41,19 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _POINTER = "mosaic.json"
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_REMEMBERED = 1000  # names of older versions; those before count as left by nobody
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointer:
+    """What readers see, None before the first, and which versions they saw before, last first."""
+
+    name: str | None = None
+    tag: str | None = None
+    older: tuple[str, ...] = ()
+
+
 _AT_ONCE = 8  # objects under way
 
 
@@ -61,7 +78,7 @@ class Objects:
 
     def shown(self) -> str | None:
         """Return the name of the content that readers see; None before the first."""
-        return self._pointer()[0]
+        return self._pointer().name
 
     def locked(self) -> AbstractContextManager[Lease | None]:
         """Hold a lock in a folder; object stores put the pointer where it is as found."""
@@ -84,7 +101,8 @@ class Objects:
         StoreError
             Damage, no access, or another run put the pointer meanwhile.
         """
-        before, tag = self._pointer()
+        pointer = self._pointer()
+        before = pointer.name
         if before != shown:
             raise overtaken(self._uri)
         prefix = f"versions/{name}.zarr/"
@@ -107,7 +125,37 @@ class Objects:
                 sync_tree(self._folder / prefix)
             ready()
             if before != name:
-                self._point(name, tag)
+                self._point(name, pointer)
+
+    def prune(self, keep: int) -> int:
+        """Remove what readers saw before the last `keep`, and what pushes left that never ended.
+
+        Raises
+        ------
+        StoreError
+            No access.
+        """
+        import obstore
+
+        pointer = self._pointer()
+        with _reaching(self._uri):
+            objects, newest = defaultdict[str, list[str]](list), dict[str, datetime]()
+            for page in obstore.list(self._objects, "versions/"):
+                for meta in page:
+                    name = meta["path"].split("/")[1].removesuffix(".zarr")
+                    objects[name].append(meta["path"])
+                    newest[name] = max(meta["last_modified"], newest.get(name, _LONG_AGO))
+            older = [name for name in pointer.older if name in objects]
+            # Newer ones may be what another push is sending.
+            since = newest.get(pointer.name or "", _LONG_AGO)
+            known = {pointer.name, *older}
+            left = [name for name in objects if name not in known and newest[name] < since]
+            removed = older[keep - 1 :] + left
+            for name in removed:
+                obstore.delete(self._objects, objects[name])
+                if self._folder is not None:
+                    rmtree(self._folder / "versions" / f"{name}.zarr", ignore_errors=True)
+        return len(removed)
 
     def reaching(self) -> AbstractContextManager[None]:
         """Turn errors of the object store in the block into one sentence."""
@@ -130,39 +178,41 @@ class Objects:
             group = _connect(f"{self._uri}/versions/{name}.zarr", make=False)
             return ZarrObjects(group, read_only=True)
 
-    def _pointer(self) -> tuple[str | None, str | None]:
-        """Return what the pointer names and the pointer's tag; None where there is none."""
+    def _pointer(self) -> _Pointer:
         import obstore
 
         if self._folder is not None and not self._folder.is_dir():
-            return None, None  # and nothing is made by looking
+            return _Pointer()  # and nothing is made by looking
         with _reaching(self._uri):
             try:
                 found = obstore.get(self._objects, _POINTER)
                 text = bytes(found.bytes())
             except FileNotFoundError:
-                return None, None
+                return _Pointer()
         try:
-            name = str(json.loads(text)["version"])
-            if not name.isalnum():
-                raise ValueError(name)
+            document = json.loads(text)
+            names = [str(name) for name in (document["version"], *document.get("older", ()))]
+            if wrong := [name for name in names if not name.isalnum()]:
+                raise ValueError(wrong[0])
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self._uri}/{_POINTER} is damaged ({error!r}); remove it and push again"
             ) from error
-        return name, found.meta["e_tag"]
+        return _Pointer(names[0], found.meta["e_tag"], tuple(names[1:]))
 
-    def _point(self, name: str, tag: str | None) -> None:
+    def _point(self, name: str, before: _Pointer) -> None:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        document = json.dumps({"version": name}).encode()
+        seen = [] if before.name is None else [before.name, *before.older]
+        older = [each for each in seen if each != name][:_REMEMBERED]
+        document = json.dumps({"version": name, "older": older}).encode()
         if self._folder is not None:  # under the lock
             obstore.put(self._objects, _POINTER, document)
             sync(self._folder / _POINTER)
             sync(self._folder)
             return
-        mode = "create" if tag is None else {"e_tag": tag}
+        mode = "create" if before.tag is None else {"e_tag": before.tag}
         try:
             obstore.put(self._objects, _POINTER, document, mode=mode)  # type: ignore[arg-type]
         except (AlreadyExistsError, PreconditionError) as error:

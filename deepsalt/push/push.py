@@ -34,12 +34,15 @@ class Pushed:
         Of them, how many had to be sent; the others were there.
     sent_bytes
         Their size.
+    removed
+        Older versions that were removed.
     """
 
     version: str
     objects: int
     sent: int
     sent_bytes: int
+    removed: int = 0
 
 
 class Listener(Protocol):
@@ -52,7 +55,9 @@ class Listener(Protocol):
         """Say that so many are dealt with."""
 
 
-def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
+def push(
+    store: Store, uri: str, listener: Listener | None = None, *, keep: int | None = None
+) -> Pushed:
     """Make the published version of a store the one that readers of a target see.
 
     Only what the target lacks is sent; who reads there sees the version before until all of it
@@ -67,14 +72,19 @@ def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
         the environment, as the cloud libraries read it.
     listener
         Told about objects.
+    keep
+        Versions that stay, the one pushed and those before it; older ones are removed, and readers
+        that opened one lose it. All stay without.
 
     Raises
     ------
     UsageError
-        No such kind of place, or credentials in the URI.
+        No such kind of place, credentials in the URI, or not even one version kept.
     StoreError
         Nothing was published yet, damage, no access, or another push is going on.
     """
+    if keep is not None and keep < 1:
+        raise UsageError(f"{keep} versions cannot be kept; the one that is pushed always is")
     target = open_target(uri)
     with store.pushing() as ours, target.locked() as theirs:
         version = current_version(store)
@@ -97,7 +107,11 @@ def push(store: Store, uri: str, listener: Listener | None = None) -> Pushed:
 
         target.write(name, shown, entries, held, count, ready=ready)
         write_json(record, {"name": name, "objects": digests})
-        return Pushed(version.id, len(entries), count.objects, count.size)
+        removed = 0
+        if keep is not None:
+            ready()
+            removed = target.prune(keep)
+        return Pushed(version.id, len(entries), count.objects, count.size, removed)
 
 
 def open_mosaic(place: str | Path | Store) -> xr.Dataset:

@@ -116,6 +116,12 @@ class Target(Protocol):
             Called right before readers see it; raises where another run took over.
         """
 
+    def prune(self, keep: int) -> int:
+        """Remove versions older than what readers see, until `keep` are left; return how many.
+
+        Readers that opened one of them lose it. Another push that is going on loses nothing.
+        """
+
     def reaching(self) -> AbstractContextManager[None]:
         """Turn errors of the place in the block into one sentence."""
 

@@ -1,9 +1,11 @@
 """Copies of the published mosaic: whole, old or new, and only what changed is sent."""
 
+import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +144,54 @@ def test_an_interrupted_push_leaves_the_old_and_repeating_finishes(
     assert read(uri).identical(old)
     push(store, uri)
     assert read(uri).identical(read(store.path))
+
+
+def test_older_versions_go_when_a_push_keeps_fewer(store: Store, uri: str) -> None:
+    push(store, uri)
+    grow(store)
+    assert push(store, uri, keep=2).removed == 0
+    opened, kept = open_mosaic(uri), read(store.path)
+    version = current_version(store)
+    assert version is not None
+    build(store, {ALL: [version.products[-1]]})
+    assert push(store, uri, keep=2).removed == 1
+    assert opened.load().identical(kept)
+    assert push(store, uri, keep=1).removed == 1
+    assert push(store, uri, keep=1).removed == 0
+    assert read(uri).identical(read(store.path))
+    grow(store)
+    push(store, uri)
+    assert read(uri).identical(read(store.path))
+
+
+def test_what_an_interrupted_push_left_goes_with_the_older_versions(
+    store: Store, tmp_path: Path
+) -> None:
+    uri = f"file://{tmp_path / 'target'}"
+    with pytest.raises(Interrupted):
+        push(store, uri, Interrupting(7))
+    grow(store)
+    assert push(store, uri, keep=1).removed == 1
+    assert len([*(tmp_path / "target" / "versions").iterdir()]) == 1
+
+
+def test_what_is_newer_than_what_readers_see_may_be_under_way_and_stays(
+    store: Store, tmp_path: Path
+) -> None:
+    uri = f"file://{tmp_path / 'target'}"
+    push(store, uri)
+    under_way = tmp_path / "target" / "versions" / "abc.zarr" / "zarr.json"
+    under_way.parent.mkdir()
+    under_way.write_bytes(b"{}")
+    later = time.time() + 60
+    os.utime(under_way, (later, later))
+    assert push(store, uri, keep=1).removed == 0
+    assert under_way.exists()
+
+
+def test_a_push_keeps_at_least_what_it_pushes(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="0 versions"):
+        push(store, f"file://{tmp_path / 'target'}", keep=0)
 
 
 def test_a_damaged_shard_is_not_carried_on(store: Store, uri: str) -> None:
