@@ -221,3 +221,23 @@ def test_a_product_with_a_flipped_bit_is_refused_and_made_anew_by_the_next_run(
     build(store, sets(store))
     expected = open_mosaic(sound).salinity.values
     np.testing.assert_array_equal(open_mosaic(store).salinity.values, expected)
+
+
+def test_nothing_moves_when_what_comes_before_fails(store: Store) -> None:
+    before = current_version(store)
+    assert before is not None
+
+    def fail() -> None:
+        raise StoreError("the picture cannot be drawn")
+
+    with begin_build(store, sets(store)) as plan:
+        for task in plan.tasks:
+            compose_tile(task)
+        with pytest.raises(StoreError, match="drawn"):
+            plan.publish(before=fail)
+    after = current_version(store)
+    assert after is not None
+    assert after.id == before.id != plan.version
+    with begin_build(store, sets(store)) as plan:
+        assert not plan.tasks
+        assert plan.publish().id == plan.version
