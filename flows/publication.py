@@ -6,8 +6,12 @@ sources are made anew from the `Acquisition`, without credentials that a signed 
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from threading import Event
 from typing import TYPE_CHECKING
 
 from catalog.hrefs import without_credentials
@@ -96,14 +100,25 @@ def _provenance(marker: ProductMarker, model: Source, sources: tuple[Source, ...
     )
 
 
-def draw_quicklook(layout: "Layout") -> bytes:
+@contextmanager
+def drawing(layout: "Layout") -> "Iterator[Future[bytes]]":
+    """Draw the quicklook of a version beside the block; given up when the block is left."""
+    left = Event()
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            yield beside.submit(draw_quicklook, layout, left.is_set)
+        finally:
+            left.set()
+
+
+def draw_quicklook(layout: "Layout", given_up: Callable[[], bool] = lambda: False) -> bytes:
     """Draw the last period of a version, published or not, as a PNG."""
     from deepsalt.plot import quicklook
     from deepsalt.plot.version import picture_of_version
     from deepsalt.store.arrays import open_group
 
     mosaic = open_group(layout.group, chunked=False)
-    picture = picture_of_version(layout, layout.periods[-1])
+    picture = picture_of_version(layout, layout.periods[-1], given_up)
     return quicklook(mosaic, simulated=bool(mosaic.attrs["simulated"]), picture=picture)
 
 

@@ -1,7 +1,7 @@
 """Stage 2: the scene products of a store to a mosaic that readers see."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -105,7 +105,7 @@ def compose(
         Another build is going on, or the store cannot be read or written.
     """
     from deepsalt.mosaic import begin_build, compose_tile
-    from flows.publication import draw_quicklook, publish_mosaic
+    from flows.publication import drawing, publish_mosaic
 
     shown = progress or Silent()
     with begin_build(store, sets, why=why) as build, computing(config.compute) as executor:
@@ -114,17 +114,16 @@ def compose(
             for done in as_completed(tiles):
                 done.result()
                 shown.advance("tiles")
-        with ThreadPoolExecutor(1) as beside:
-            drawing = beside.submit(draw_quicklook, build.layout)
+        with drawing(build.layout) as quicklook:
             version = build.publish(
                 limits_of(config.checks),
                 executor=executor,
                 listener=shown,
-                before=drawing.result,
+                before=quicklook.result,
             )
         report = build.report()
         build.lease.check()
-        publish_mosaic(store, version, drawing.result())
+        publish_mosaic(store, version, quicklook.result())
     return MosaicResult(
         version=version.id,
         products=len(version.products),

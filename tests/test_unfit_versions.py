@@ -1,5 +1,6 @@
 """Versions that a check finds an error in are not published, and the next build mends them."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from deepsalt.store.files import sha256_of
 from deepsalt.store.versions import TileManifest
 from deepsalt.types import Basis
 from deepsalt.validate import Limits
+from flows.publication import drawing
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
 from tests.test_validate import flip, truncate, write_item
 
@@ -119,6 +121,13 @@ def misplace(plan: Build) -> None:
     root.write_text(root.read_text().replace("EPSG:32633", "EPSG:32634"))
 
 
+def forget(plan: Build) -> None:
+    root = plan.layout.group / "zarr.json"
+    document = json.loads(root.read_text())
+    del document["consolidated_metadata"]["metadata"]["basis"]
+    root.write_text(json.dumps(document))
+
+
 def item(plan: Build) -> Path:
     """Return the Item of the product that is new."""
     version = current_version(plan.store)
@@ -135,6 +144,12 @@ DAMAGE: dict[str, tuple[Harm, str, str]] = {
     "flooded": (flood, "tile", "no estimate without a reason"),
     "impossible": (exceed, "tile", "are above 300"),
     "another CRS": (misplace, "versions/", "proj:code is 'EPSG:32634'"),
+    "layer forgotten": (forget, "versions/", "layer basis is missing"),
+    "layer's metadata lost": (
+        lambda p: (p.layout.group / "basis" / "zarr.json").unlink(),
+        "versions/",
+        "layer basis has no metadata",
+    ),
 }
 ITEMS: dict[str, tuple[Harm, str, str]] = {
     "item lost": (lambda p: item(p).unlink(), "items/", "no STAC Item"),
@@ -241,3 +256,12 @@ def test_nothing_moves_when_what_comes_before_fails(store: Store) -> None:
     with begin_build(store, sets(store)) as plan:
         assert not plan.tasks
         assert plan.publish().id == plan.version
+
+
+def test_what_has_begun_to_be_drawn_is_given_up_when_a_version_is_refused(store: Store) -> None:
+    with begin_build(store, sets(store)) as plan:
+        for task in plan.tasks:
+            compose_tile(task)
+        with pytest.raises(StoreError, match="refused"), drawing(plan.layout) as quicklook:
+            raise StoreError("refused")
+    assert quicklook.done()

@@ -1,4 +1,4 @@
-"""Students on a GPU: one device thread per process, fed by all threads of a worker.
+"""Students on a GPU: one at a time of a process asks the device, fed by all threads of a worker.
 
     threads of chunks  scale numbers to reflectance, part by part
       -> queue         bounded: who asks waits while the device is behind
@@ -12,9 +12,10 @@ Only `Cuda` touches CUDA. What the device cannot do is done on the CPU, with a w
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +39,9 @@ WAITING = 16
 """Parts that wait for the device at most; of EnMAP 52 MB."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+A = TypeVar("A")
 
 
 class Device(Protocol):
@@ -160,16 +164,24 @@ class Feed:
         under_way: tuple[list[_Part], Future[Tensor]] | None = None
         while True:
             batch = self._assemble(wait=under_way is None)
-            started = (batch, self._calls.submit(self._start, batch)) if batch else None
+            started = (batch, self._submit(self._start, batch)) if batch else None
             if under_way is not None:
                 wait([self._hand_out(*under_way)])
             under_way = started
+
+    def _submit(self, call: Callable[[A], T], argument: A) -> "Future[T]":
+        try:
+            return self._calls.submit(call, argument)
+        except RuntimeError as error:  # the process is ending, and threads are waiting for answers
+            failed = Future[T]()
+            failed.set_exception(error)
+            return failed
 
     def _hand_out(
         self, batch: list[_Part], started: "Future[Tensor]"
     ) -> "Future[NDArray[np.float32]]":
         """Tell all of a batch where their answers will be."""
-        answers = self._calls.submit(self._finish, started)
+        answers = self._submit(self._finish, started)
         start = 0
         for part in batch:
             stop = start + part.spectra.shape[1]

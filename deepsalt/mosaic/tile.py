@@ -15,9 +15,6 @@ from deepsalt.store.lease import Lease
 from deepsalt.store.versions import Layout, clear_tile, seal_tile
 from deepsalt.types import Report
 
-_looking = threading.Lock()
-"""Held while a product is compared with its checksums, so that no second thread does the same."""
-
 
 @dataclass(frozen=True, slots=True)
 class TileTask:
@@ -69,7 +66,7 @@ def compose_tile(task: TileTask) -> Report:
     layout, tile = task.layout, task.tile
     for path in task.products:
         created = read_marker(path).created
-        with _looking:
+        with _looking_at(path):
             _refuse_damaged_once(path, task.lease, created)
     task.lease.check()
     clear_tile(layout, task.period, tile)
@@ -96,6 +93,12 @@ def _compose_shard(task: TileTask, row: int, column: int, region: Region) -> Rep
     task.lease.check()
     index = layout.periods.index(task.period)
     return write_region(ds, layout.group, region, period_index=index)
+
+
+@lru_cache(maxsize=1024)
+def _looking_at(_path: Path) -> threading.Lock:
+    """Return what is held while a product is looked at: no second thread does the same."""
+    return threading.Lock()
 
 
 @lru_cache(maxsize=1024)

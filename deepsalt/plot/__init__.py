@@ -10,6 +10,7 @@ muted.
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from deepsalt.plot.legend import draw_legend, write_captions
@@ -73,11 +74,13 @@ def quicklook(
 
 def _png(figure: "Figure") -> bytes:
     """Return a figure as a PNG without an alpha channel."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn, png = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="rgba", dpi=DPI)
-    width, height = (int(edge) for edge in figure.bbox.size)
-    image = Image.frombytes("RGBA", (width, height), drawn.getvalue()).convert("RGB")
+    # Not `savefig`, which does what a user's settings say about margins and colours.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    image, png = Image.fromarray(pixels).convert("RGB"), BytesIO()
     image.save(png, "png", dpi=(DPI, DPI), compress_level=_COMPRESS_LEVEL)
     return png.getvalue()

@@ -4,15 +4,18 @@ To read all pixels of a continent would take a quarter of an hour for each scene
 its tiles keep beside their manifests what they look like from afar.
 """
 
-from collections.abc import Sequence
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
-from io import BytesIO
+from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.errors import StoreError
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.plot.picture import (
@@ -26,12 +29,14 @@ from deepsalt.plot.picture import (
     put_together,
 )
 from deepsalt.store.arrays import open_layers
-from deepsalt.store.files import write_bytes
+from deepsalt.store.files import digest_of, storing, write_bytes
 from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.types import PixelGrid
 
 CELL_PX = 8
 """Edge of a cell of a tile's picture, pixels of the mosaic."""
+
+logger = logging.getLogger(__name__)
 
 _DRAWN = [layer for name in ("salinity", "basis") for layer in MOSAIC_LAYERS if layer.name == name]
 
@@ -61,7 +66,7 @@ def is_drawn_by_tiles(layout: Layout) -> bool:
 
 
 def tile_picture(layout: Layout, manifest: TileManifest) -> TilePicture:
-    """Return the picture of a tile; made from its pixels and kept if there is none yet.
+    """Return the picture of a tile; made from its pixels and kept if there is none of them yet.
 
     Raises
     ------
@@ -69,75 +74,119 @@ def tile_picture(layout: Layout, manifest: TileManifest) -> TilePicture:
         The tile cannot be read, or the picture not be kept.
     """
     path = layout.picture_path(manifest.period, manifest.tile)
-    picture = _read(path)
-    if picture is None:
-        picture = _from_pixels(layout, manifest)
-        content = BytesIO()
-        np.savez_compressed(content, kinds=picture.kinds, counts=picture.counts)
-        write_bytes(path, content.getvalue())
+    shape = (layout.grid.tile_px // CELL_PX,) * 2
+    shows = digest_of([CELL_PX, len(KINDS), shape, manifest.shards]).encode()
+    kept = _read(path, shows)
+    if kept is not None:
+        counts, kinds = np.split(np.frombuffer(kept, np.uint8), [8 * (len(KINDS) + 1)])
+        return TilePicture(kinds.reshape(shape), counts.view(np.int64))
+    picture = _from_pixels(layout, manifest)
+    content = zlib.compress(picture.counts.tobytes() + picture.kinds.tobytes())
+    write_bytes(path, sha256(shows + content).digest() + content)
     return picture
 
 
-def _read(path: Path) -> TilePicture | None:
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return TilePicture(found["kinds"], found["counts"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None  # made anew: it holds nothing that the pixels do not
+def _read(path: Path, shows: bytes) -> bytes | None:
+    """Return what is kept of a tile; None if it is damaged or of other shards."""
+    if not path.is_file():
+        return None
+    with storing(path):
+        kept = path.read_bytes()
+    checksum, content = kept[:32], kept[32:]
+    return zlib.decompress(content) if sha256(shows + content).digest() == checksum else None
 
 
 def _from_pixels(layout: Layout, manifest: TileManifest) -> TilePicture:
     whole, edge = layout.region(manifest.tile), layout.grid.tile_px
     votes, counts = Votes((edge, edge), CELL_PX), np.zeros(len(KINDS) + 1, np.int64)
     counts[OUTSIDE] = edge**2
-    kinds_at = _reading(layout, manifest.period)
     for region in layout.filled(manifest):
-        kinds = kinds_at(region)
+        kinds = _kinds_of(layout, manifest, region)
         votes.add(kinds, (region.y[0] - whole.y[0], region.x[0] - whole.x[0]))
         counts += np.bincount(kinds.ravel(), minlength=counts.size)
         counts[OUTSIDE] -= kinds.size
     return TilePicture(votes.winners(), counts)
 
 
-def _reading(layout: Layout, period: str) -> KindsAt:
-    arrays, index = open_layers(layout.group, _DRAWN), layout.periods.index(period)
-
-    def kinds_at(region: Region) -> NDArray[np.uint8]:
-        place = (index, slice(*region.y), slice(*region.x))
+def _kinds_of(layout: Layout, manifest: TileManifest, region: Region) -> NDArray[np.uint8]:
+    arrays = open_layers(layout.group, _DRAWN)
+    place = (layout.periods.index(manifest.period), slice(*region.y), slice(*region.x))
+    try:
         return classify(*(np.asarray(arrays[layer.name][place]) for layer in _DRAWN))
+    except (OSError, ValueError, RuntimeError) as error:  # decoding a damaged shard
+        raise StoreError(
+            f"tile {manifest.tile.id} of period {manifest.period} cannot be read ({error})"
+        ) from error
 
-    return kinds_at
 
-
-def picture_of_version(layout: Layout, period: str) -> Picture:
+def picture_of_version(
+    layout: Layout, period: str, given_up: Callable[[], bool] = lambda: False
+) -> Picture:
     """Reduce one period of a version, published or not, to kinds, cropped to what was measured.
+
+    A tile that cannot be read is drawn as not measured, with a warning: what was published before
+    is not checked again, and shall not keep new scenes from readers.
+
+    Parameters
+    ----------
+    layout, period
+        Where the version lies, and its period.
+    given_up
+        Asked tile by tile.
 
     Raises
     ------
+    CancelledError
+        It was given up.
     StoreError
-        A tile cannot be read.
+        A manifest cannot be read, or a picture not be kept.
     """
     manifests = layout.tile_manifests(period)
     grid = layout.grid.extent_grid(layout.extent)
     if is_drawn_by_tiles(layout):
-        return _put_tiles_together(layout, manifests, grid)
-    filled = [region for each in manifests for region in layout.filled(each)]
-    return put_together(grid, filled, _reading(layout, period))
+        return _put_tiles_together(layout, manifests, grid, given_up)
+    filled = {region: each for each in manifests for region in layout.filled(each)}
+
+    def kinds_of(region: Region) -> NDArray[np.uint8]:
+        return _kinds_of(layout, filled[region], region)
+
+    return put_together(grid, list(filled), _forgiving(kinds_of, given_up))
 
 
 def _put_tiles_together(
-    layout: Layout, manifests: Sequence[TileManifest], pixels: PixelGrid
+    layout: Layout,
+    manifests: Sequence[TileManifest],
+    pixels: PixelGrid,
+    given_up: Callable[[], bool],
 ) -> Picture:
     """Do it with the tiles' pictures; a cell shows the kind that most of their cells have."""
     a, b, c, d, e, f = pixels.transform
     corner = (a * CELL_PX, b, c, d, e * CELL_PX, f)
     cells = PixelGrid(pixels.crs, corner, pixels.height // CELL_PX, pixels.width // CELL_PX)
     tiles = {_cells(layout, each): each for each in manifests}
-    picture = put_together(
-        cells, list(tiles), lambda region: tile_picture(layout, tiles[region]).kinds
-    )
-    counts = [tile_picture(layout, each).counts for each in manifests]
-    return replace(picture, counts=np.sum(counts, axis=0, dtype=np.int64))
+    counts = dict[Region, NDArray[np.int64]]()
+
+    def kinds_of(region: Region) -> NDArray[np.uint8]:
+        picture = tile_picture(layout, tiles[region])
+        counts[region] = picture.counts
+        return picture.kinds
+
+    picture = put_together(cells, list(tiles), _forgiving(kinds_of, given_up))
+    total = sum(counts.values(), start=np.zeros(len(KINDS) + 1, np.int64))
+    return replace(picture, counts=total)
+
+
+def _forgiving(kinds_of: KindsAt, given_up: Callable[[], bool]) -> KindsAt:
+    def kinds_at(region: Region) -> NDArray[np.uint8]:
+        if given_up():
+            raise CancelledError
+        try:
+            return kinds_of(region)
+        except StoreError as error:
+            logger.warning("%s and is drawn as not measured; run `deepsalt check`", error)
+            return np.full(region.shape, OUTSIDE, np.uint8)
+
+    return kinds_at
 
 
 def _cells(layout: Layout, manifest: TileManifest) -> Region:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _POINTER = "mosaic.json"
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-_REMEMBERED = 1000  # names of older versions; those before count as left by nobody
+_REMEMBERED = 1000  # names of older versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,12 @@ class Objects:
                     name = meta["path"].split("/")[1].removesuffix(".zarr")
                     objects[name].append(meta["path"])
                     newest[name] = max(meta["last_modified"], newest.get(name, _LONG_AGO))
-            older = [name for name in pointer.older if name in objects]
             # Newer ones may be what another push is sending.
             since = newest.get(pointer.name or "", _LONG_AGO)
-            known = {pointer.name, *older}
-            left = [name for name in objects if name not in known and newest[name] < since]
-            removed = older[keep - 1 :] + left
+            older = [name for name in pointer.older if name in objects]
+            left = {name for name, when in newest.items() if when < since} - {*older, pointer.name}
+            older += sorted(left, key=newest.__getitem__, reverse=True)
+            removed = older[keep - 1 :]
             for name in removed:
                 obstore.delete(self._objects, objects[name])
                 if self._folder is not None:

@@ -272,12 +272,15 @@ def open_layers(path: Path, layers: Iterable[Layer]) -> dict[str, Array]:
     Raises
     ------
     StoreError
-        There is no such group.
+        There is no such group, or a layer is missing.
     """
     _refuse_no_group(path)
     with storing(path):
         group = zarr.open_group(path, mode="r", zarr_format=3)
-        return {layer.name: cast(Array, group[layer.name]) for layer in layers}
+        try:
+            return {layer.name: cast(Array, group[layer.name]) for layer in layers}
+        except KeyError as error:
+            raise StoreError(f"{path} lacks the layer {error}; build again") from error
 
 
 def _refuse_no_group(path: Path) -> None:

@@ -137,7 +137,7 @@ class Layout:
 
     def picture_path(self, period: str, tile: Tile) -> Path:
         """Return where it is kept what a tile looks like from afar."""
-        return self.manifest_path(period, tile).with_suffix(".npz")
+        return self.manifest_path(period, tile).with_suffix(".picture")
 
     def shard_paths(self, period: str, tile: Tile) -> dict[str, Path]:
         """Return the file of each shard of a tile, by its name inside the tile."""
@@ -261,7 +261,8 @@ def adopt_tile(source: Layout, target: Layout, manifest: TileManifest) -> None:
                 _link(old[name], new[name])
         picture = source.picture_path(manifest.period, manifest.tile)
         kept = target.picture_path(manifest.period, manifest.tile)
-        if picture.exists() and not kept.exists():
+        kept.unlink(missing_ok=True)
+        if picture.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             _link(picture, kept)
     manifest.write(target.manifest_path(manifest.period, manifest.tile))

@@ -75,6 +75,9 @@ def check_layers(layout: Layout, ds: xr.Dataset) -> Iterator[Finding]:
         if layer.name not in ds:
             yield Finding("error", "shards", where, f"layer {layer.name} is missing", _BUILD)
             continue
+        if not (layout.group / layer.name / "zarr.json").is_file():
+            found = f"layer {layer.name} has no metadata of its own"
+            yield Finding("error", "shards", where, found, _BUILD)
         # Opening moves attributes that it understands into the encoding.
         stored = {**ds[layer.name].attrs, **ds[layer.name].encoding}
         if stored["dtype"] != np.dtype(layer.dtype):

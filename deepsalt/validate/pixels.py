@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.errors import StoreError
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.store.arrays import open_layers
 from deepsalt.store.versions import Layout, TileManifest
@@ -47,7 +48,7 @@ def check_pixels(layout: Layout, manifest: TileManifest, limits: Limits) -> Iter
             for check, found, pixels in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
                 wrong[check, found] += int(np.count_nonzero(pixels))
             seen.add(part)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, StoreError) as error:
         # Decoding a damaged shard; its checksum is reported by itself.
         yield Finding(
             "error", "values", where, f"the pixels cannot be read ({error})", "build again"

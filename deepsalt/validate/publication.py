@@ -53,7 +53,7 @@ def refuse_unfit(
     executor
         What reads the tiles, a call per tile; threads of this process without.
     listener
-        Told about tiles.
+        Told about checks of tiles.
 
     Raises
     ------

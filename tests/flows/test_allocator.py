@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,9 @@ def test_local_workers_start_with_the_same_settings() -> None:
     with computing(Compute(workers=1, threads=1)) as executor:
         for name, value in allocator_environment().items():
             assert executor.submit(os.environ.get, name).result() == value
+
+
+def test_the_image_sets_the_same() -> None:
+    text = (Path(__file__).parents[2] / "infra" / "Containerfile").read_text()
+    for name, value in allocator_environment().items():
+        assert f"{name}={value}" in text.split()

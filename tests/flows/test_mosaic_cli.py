@@ -117,6 +117,18 @@ def test_a_later_build_leaves_a_withdrawn_scene_out(small: Small) -> None:
     assert answer("mosaic", "build", small.path)["products"] == 2
 
 
+def test_a_published_tile_that_is_damaged_does_not_keep_new_scenes_from_readers(
+    small: Small, caplog: pytest.LogCaptureFixture
+) -> None:
+    shards = (small.path / "mosaic.zarr").resolve().glob("salinity/c/**/*")
+    path = next(path for path in shards if path.is_file())
+    path.write_bytes(path.read_bytes()[:-9] + b"not a tail")
+    small.add("d", 300)
+    assert small.run()["mosaic"]["products"] == 4
+    assert "and is drawn as not measured; run `deepsalt check`" in caplog.text
+    assert deepsalt("check", small.path).exit_code == 1
+
+
 def test_undoing_a_withdrawal_ends_in_the_same_bits(small: Small) -> None:
     before = arrays(small.path)
     answer("mosaic", "withdraw", small.path, B)

@@ -4,6 +4,8 @@ The device of these tests is the CPU behind the interface of a GPU.
 """
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -172,3 +174,27 @@ def test_without_a_device_the_cpu_predicts_and_says_so_once(caplog, monkeypatch)
 def test_an_unknown_device_is_refused():
     with pytest.raises(UsageError, match="give one of cpu, cuda"):
         on_device(FOLDED, "abacus")
+
+
+ENDING = """
+import sys, threading
+import tests.model.test_device as here
+
+class Slow(here.Fake):
+    def get(self, there):
+        here.time.sleep(0.3)
+        return super().get(there)
+
+feed = here.Feed(Slow(), batch_px=here.PART_PX, waiting=2)
+many = here.np.resize(here.SPECTRA.T, (9 * here.PART_PX, len(here.ENMAP))).T
+student = feed.student(here.FOLDED)
+threading.Thread(target=lambda: print(student.estimate(many).salinity.size)).start()
+here.time.sleep(0.5)
+sys.exit(130)
+"""
+
+
+def test_a_process_that_ends_does_not_wait_for_ever():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stdout.strip() == str(9 * PART_PX).encode()
