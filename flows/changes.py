@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 from functools import partial
 
-from deepsalt.mosaic import readmit, readmitted_sets, rolled_back, withdraw
+from deepsalt.mosaic import (
+    begin_repair,
+    readmit,
+    readmitted_sets,
+    repair_tile,
+    rolled_back,
+    withdraw,
+)
 from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Prunable, Store, Version, current_version, find_prunable, prune
+from deepsalt.together import submitted
+from flows.compute import computing
 from flows.config import Compute, MosaicConfig
-from flows.progress import Progress
+from flows.progress import Progress, Silent
 from flows.publication import draw_quicklook, publish_mosaic, remove_old_mosaics
 from flows.stage2 import MosaicResult, compose
 
@@ -118,6 +127,46 @@ def roll_back(out: str, version: str | None = None) -> Version:
     with rolled_back(store, version) as target:
         publish_mosaic(store, target, draw_quicklook(target.layout))
     return target
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair did: tiles looked at, and by version those that were made again."""
+
+    tiles: int
+    repaired: dict[str, list[str]]
+
+
+def repair_store(
+    out: str, *, compute: Compute | None = None, progress: Progress | None = None
+) -> Repaired:
+    """Compare all shards of all kept versions with their checksums, and make damaged tiles again.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    compute
+        What reads and computes the tiles; threads of this process without it.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    StoreError
+        A build is going on, a product that is needed is damaged or gone, or the store cannot be
+        written.
+    """
+    store, shown = Store.open(out), progress or Silent()
+    repaired: dict[str, list[str]] = {}
+    with begin_repair(store) as tasks, computing(compute or Compute()) as executor:
+        shown.start("tiles", len(tasks))
+        with submitted(executor, repair_tile, tasks) as tiles:
+            for job, tile in zip(tasks, tiles, strict=True):
+                if tile.result():
+                    repaired.setdefault(job.version, []).append(job.task.id)
+                shown.advance("tiles")
+    return Repaired(len(tasks), repaired)
 
 
 def prune_store(out: str, *, keep: int, remove: bool) -> Prunable:

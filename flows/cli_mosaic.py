@@ -200,6 +200,34 @@ def mosaic_push(
         )
 
 
+@mosaic_app.command("repair", epilog="Example: `deepsalt mosaic repair store`")
+def mosaic_repair(
+    store: Store,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Make tiles again whose files are damaged or lost, of all versions that are kept.
+
+    Every shard is compared with its checksum. What takes its place is composed from the scene
+    products, and is what the version always held.
+    """
+    from flows.changes import repair_store
+    from flows.progress import bars
+
+    with bars() as progress:
+        done = repair_store(
+            str(store.absolute()), compute=compute_of(workers, scheduler), progress=progress
+        )
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    for version, tiles in done.repaired.items():
+        typer.echo(f"{'repaired':<11}  version {version}: {', '.join(tiles)}")
+    if not done.repaired:
+        typer.echo(f"{'sound':<11}  {done.tiles} tiles are as they were written")
+
+
 @mosaic_app.command("prune", epilog="Example: `deepsalt mosaic prune store --keep 5 --yes`")
 def mosaic_prune(
     store: Store,

@@ -13,6 +13,7 @@ version. A build that was interrupted leaves its finished tiles to the next one 
 
 from deepsalt.mosaic.build import Build, begin_build
 from deepsalt.mosaic.changes import readmit, rolled_back, withdraw
+from deepsalt.mosaic.repair import RepairTask, begin_repair, repair_tile
 from deepsalt.mosaic.sets import (
     PeriodSets,
     all_sets,
@@ -25,12 +26,15 @@ from deepsalt.mosaic.tile import TileTask, compose_tile
 __all__ = [
     "Build",
     "PeriodSets",
+    "RepairTask",
     "TileTask",
     "all_sets",
     "begin_build",
+    "begin_repair",
     "compose_tile",
     "readmit",
     "readmitted_sets",
+    "repair_tile",
     "rolled_back",
     "united_sets",
     "withdraw",

@@ -19,7 +19,16 @@ Every check yields findings instead of raising, so that one damaged file does no
 """
 
 from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits, Listener
+from deepsalt.validate.mosaic import damage_of
 from deepsalt.validate.publication import refuse_unfit
 from deepsalt.validate.store import check_store
 
-__all__ = ["MAX_SALINITY_DS_M", "Finding", "Limits", "Listener", "check_store", "refuse_unfit"]
+__all__ = [
+    "MAX_SALINITY_DS_M",
+    "Finding",
+    "Limits",
+    "Listener",
+    "check_store",
+    "damage_of",
+    "refuse_unfit",
+]

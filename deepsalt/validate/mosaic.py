@@ -16,7 +16,7 @@ from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.validate.findings import Finding
 
 _BUILD = "build again"
-_RESTORE = "restore it or build again"
+_RESTORE = "build again, or run `deepsalt mosaic repair` once it is published"
 
 
 def check_tiles(store: Store, version: Version, manifests: list[TileManifest]) -> Iterator[Finding]:
@@ -66,6 +66,11 @@ def check_shards(layout: Layout, manifest: TileManifest, *, checksums: bool) -> 
         elif digest is not None and checksums and sha256_of(path) != digest:
             found = "the shard is damaged (other checksum)"
             yield Finding("error", "checksums", where, found, _RESTORE)
+
+
+def damage_of(layout: Layout, manifest: TileManifest) -> list[Finding]:
+    """Return which shards of a tile are missing, damaged or should not be there."""
+    return list(check_shards(layout, manifest, checksums=True))
 
 
 def check_layers(layout: Layout, ds: xr.Dataset) -> Iterator[Finding]:

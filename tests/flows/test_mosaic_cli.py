@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from catalog.local import add_items
 from deepsalt.errors import DeepsaltError
 from deepsalt.model.load import model_ref
 from deepsalt.products import read_marker
-from deepsalt.store import Store
+from deepsalt.store import Store, current_version
 from deepsalt.types import Acquisition, Asset
 from flows.publication import publish_product
 from tests.flows.conftest import deepsalt
@@ -92,7 +93,7 @@ def small(published: Small, tmp_path: Path) -> Small:
     return Small(tmp_path / "small")
 
 
-@pytest.mark.parametrize("verb", ["build", "history", "withdraw", "rollback", "prune"])
+@pytest.mark.parametrize("verb", ["build", "history", "withdraw", "rollback", "repair", "prune"])
 def test_help_of_each_verb_gives_an_example(verb: str) -> None:
     assert "Example" in deepsalt("mosaic", verb, "--help").output
 
@@ -127,6 +128,67 @@ def test_a_published_tile_that_is_damaged_does_not_keep_new_scenes_from_readers(
     assert small.run()["mosaic"]["products"] == 4
     assert "and is drawn as not measured; run `deepsalt check`" in caplog.text
     assert deepsalt("check", small.path).exit_code == 1
+
+
+def unwritten(shard: Path) -> Path:
+    """Return where a shard without data of the same store would lie."""
+    version = current_version(Store.open(shard.parents[6]))
+    assert version is not None
+    paths = {
+        name: path
+        for each in version.layout.tile_manifests()
+        for name, path in version.layout.shard_paths(each.period, each.tile).items()
+    }
+    path = next(path for path in paths.values() if not path.exists())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def first_shard(store: Path) -> Path:
+    shards = (store / "mosaic.zarr").resolve().glob("salinity/c/**/*")
+    return next(path for path in sorted(shards) if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-9] + b"not a tail"),
+        lambda path: unwritten(path).write_bytes(b"nobody's"),
+    ],
+    ids=["lost", "emptied", "damaged", "not needed"],
+)
+def test_a_repair_makes_what_is_damaged_again(small: Small, harm: Callable[[Path], object]) -> None:
+    before = arrays(small.path)
+    assert answer("mosaic", "repair", small.path)["repaired"] == {}
+    harm(first_shard(small.path))
+    assert deepsalt("check", small.path).exit_code == 1
+    told = answer("mosaic", "repair", small.path)
+    assert told["repaired"]
+    assert_sound(small.path)
+    assert_bits(small.path, before)
+    assert not list(small.path.glob("versions/*.repair"))
+
+
+def test_a_repair_mends_the_versions_that_share_the_damage(small: Small) -> None:
+    small.add("d", 300)
+    small.run()
+    older = answer("mosaic", "history", small.path)[-2]["id"]
+    path = first_shard(small.path)
+    assert path.stat().st_nlink == 2
+    path.write_bytes(b"damaged in both")
+    assert len(answer("mosaic", "repair", small.path)["repaired"]) == 2
+    answer("mosaic", "rollback", small.path, older)
+    assert_sound(small.path)
+
+
+def test_a_repair_that_cannot_be_made_says_why(small: Small) -> None:
+    first_shard(small.path).unlink()
+    for marker in small.path.glob("scenes/*/complete.json"):
+        marker.unlink()
+    assert "complete.json" in str(refused("mosaic", "repair", small.path))
+    assert not list(small.path.glob("versions/*.repair"))
 
 
 def test_undoing_a_withdrawal_ends_in_the_same_bits(small: Small) -> None:
