@@ -8,10 +8,11 @@ import ctypes
 import os
 
 _MB = 2**20
-# Numbers as in <malloc.h>; the names are those of the environment variables.
+# Numbers as in <malloc.h>; the names are those of the environment variables. Whole chunks, which are
+# larger, still go back at once: to keep them as well takes 40 MB more and saves nothing.
 _SETTINGS = {
     "MALLOC_ARENA_MAX": (-8, 2),
-    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * _MB),  # the most there can be
+    "MALLOC_MMAP_THRESHOLD_": (-3, 8 * _MB),
     "MALLOC_TRIM_THRESHOLD_": (-1, 64 * _MB),
 }
 
