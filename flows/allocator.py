@@ -1,6 +1,6 @@
 """What the C library does with memory that was freed: kept, and used again by all threads.
 
-Chunks come and go by the ten megabytes. By default glibc hands each back to the operating system,
+Arrays come and go by the megabyte. By default glibc hands each back to the operating system,
 which clears and maps the pages anew for the next one, and its threads keep heaps of their own.
 """
 
@@ -8,8 +8,8 @@ import ctypes
 import os
 
 _MB = 2**20
-# Numbers as in <malloc.h>; the names are those of the environment variables. Whole chunks, which are
-# larger, still go back at once: to keep them as well takes 40 MB more and saves nothing.
+# Numbers as in <malloc.h>; the names are those of the environment variables. Whole chunks, which
+# are larger, still go back at once: to keep them as well takes 40 MB more and saves nothing.
 _SETTINGS = {
     "MALLOC_ARENA_MAX": (-8, 2),
     "MALLOC_MMAP_THRESHOLD_": (-3, 8 * _MB),

@@ -21,7 +21,7 @@ import numpy as np
 
 def work():
     for _ in range(20):
-        [np.ones(2**20) for _ in range(3)]
+        [np.ones(2**19) for _ in range(6)]
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(2):
