@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+from deepsalt.errors import StoreError
 from deepsalt.mosaic import (
     begin_repair,
     readmit,
@@ -131,10 +132,26 @@ def roll_back(out: str, version: str | None = None) -> Version:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a repair did: tiles looked at, and by version those that were made again."""
+    """What a repair did.
+
+    Parameters
+    ----------
+    tiles
+        Tiles that were looked at.
+    repaired
+        By version those that were made again.
+    failed
+        By version and tile why it could not be made again.
+    """
 
     tiles: int
     repaired: dict[str, list[str]]
+    failed: dict[str, dict[str, str]]
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code: 0 all is as it was written, 3 some tiles are not."""
+        return 3 if self.failed else 0
 
 
 def repair_store(
@@ -154,19 +171,22 @@ def repair_store(
     Raises
     ------
     StoreError
-        A build is going on, a product that is needed is damaged or gone, or the store cannot be
-        written.
+        A build is going on, or the store cannot be read.
     """
     store, shown = Store.open(out), progress or Silent()
     repaired: dict[str, list[str]] = {}
+    failed: dict[str, dict[str, str]] = {}
     with begin_repair(store) as tasks, computing(compute or Compute()) as executor:
         shown.start("tiles", len(tasks))
         with submitted(executor, repair_tile, tasks) as tiles:
             for job, tile in zip(tasks, tiles, strict=True):
-                if tile.result():
-                    repaired.setdefault(job.version, []).append(job.task.id)
+                try:
+                    if tile.result():
+                        repaired.setdefault(job.version, []).append(job.id)
+                except StoreError as error:  # the other tiles may still be mended
+                    failed.setdefault(job.version, {})[job.id] = str(error)
                 shown.advance("tiles")
-    return Repaired(len(tasks), repaired)
+    return Repaired(len(tasks), repaired, failed)
 
 
 def prune_store(out: str, *, keep: int, remove: bool) -> Prunable:

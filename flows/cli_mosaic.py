@@ -210,10 +210,12 @@ def mosaic_repair(
     """Make tiles again whose files are damaged or lost, of all versions that are kept.
 
     Every shard is compared with its checksum. What takes its place is composed from the scene
-    products, and is what the version always held.
+    products, and is what the version always held. Tiles that cannot be made again are named with
+    the reason (exit code 3).
     """
     from flows.changes import repair_store
     from flows.progress import bars
+    from flows.show import repair_lines
 
     with bars() as progress:
         done = repair_store(
@@ -221,11 +223,10 @@ def mosaic_repair(
         )
     if as_json:
         typer.echo(json.dumps(asdict(done)))
-        return
-    for version, tiles in done.repaired.items():
-        typer.echo(f"{'repaired':<11}  version {version}: {', '.join(tiles)}")
-    if not done.repaired:
-        typer.echo(f"{'sound':<11}  {done.tiles} tiles are as they were written")
+    else:
+        typer.echo("\n".join(repair_lines(done)))
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
 
 
 @mosaic_app.command("prune", epilog="Example: `deepsalt mosaic prune store --keep 5 --yes`")

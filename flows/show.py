@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
     from deepsalt.store import Prunable, Publication, Version
     from deepsalt.validate import Finding
+    from flows.changes import Repaired
     from flows.pipeline import RunResult
     from flows.plan import Plan
     from flows.stage1 import SceneResult
@@ -162,3 +163,14 @@ def card_lines(card: "ModelCard") -> list[str]:
         what = f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}"
         lines.append(f"{what}  {spread:<18}{held}")
     return lines
+
+
+def repair_lines(done: "Repaired") -> list[str]:
+    """Return what `mosaic repair` prints."""
+    lines = [
+        f"{'repaired':<11}  version {version}: {', '.join(tiles)}"
+        for version, tiles in done.repaired.items()
+    ]
+    for version, reasons in done.failed.items():
+        lines += [f"{'damaged':<11}  version {version}: {t}: {why}" for t, why in reasons.items()]
+    return lines or [f"{'sound':<11}  {done.tiles} tiles are as they were written"]

@@ -178,3 +178,17 @@ def test_a_drawing_that_is_given_up_reads_nothing_more(store: Store) -> None:
     with pytest.raises(CancelledError):
         picture_of_version(version.layout, PERIOD.id, given_up)
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, flip], ids=["lost", "flipped"])
+def test_no_lasting_picture_is_made_of_damaged_shards(
+    store: Store, harm: Callable[[Path], object]
+) -> None:
+    version = build_far(store)
+    manifest = version.layout.tile_manifests()[0]
+    picture = version.layout.picture_path(manifest.period, manifest.tile)
+    picture.unlink()
+    shards = version.layout.shard_paths(manifest.period, manifest.tile)
+    harm(next(path for name, path in shards.items() if "basis" in name and path.exists()))
+    picture_of_version(version.layout, PERIOD.id)
+    assert not picture.exists()

@@ -10,7 +10,7 @@ from typing import Any
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, Tile
 from deepsalt.mosaic.sets import PeriodSets, chosen
-from deepsalt.mosaic.tile import TileTask
+from deepsalt.mosaic.tile import TileTask, tile_digest
 from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
 from deepsalt.store import (
     Period,
@@ -191,7 +191,7 @@ def _plan(store: Store, sets: PeriodSets, why: str, lease: Lease) -> Build:
         [period.id for period in ordered],
         building=not _is_published(store, version),
     )
-    tiles = {key: _tile_digest(store, key[1], names) for key, names in over.items()}
+    tiles = {key: tile_digest(store.grid, key[1], names) for key, names in over.items()}
     kept = {marker.name for marker in everything}
     return Build(
         store=store,
@@ -253,10 +253,6 @@ def _products_over(
 
 def _plain(periods: Iterable[tuple[Period, tuple[str, ...]]]) -> list[list[Any]]:
     return [[period.id, list(names)] for period, names in periods]
-
-
-def _tile_digest(store: Store, tile: Tile, names: Sequence[str]) -> str:
-    return digest_of([ALGORITHM_VERSION, store.grid.to_dict(), tile.id, list(names)])
 
 
 def _is_published(store: Store, version: str) -> bool:

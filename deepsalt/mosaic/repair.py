@@ -4,16 +4,19 @@ A tile is a pure function of its products, so what takes the place of a damaged 
 version always held; readers see either. Each file is replaced in one step, the manifest last.
 """
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from deepsalt.mosaic.tile import TileTask, compose_tile
+from deepsalt.errors import StoreError
+from deepsalt.mosaic.tile import TileTask, compose_tile, tile_digest
 from deepsalt.store import Store
 from deepsalt.store.files import storing, sync
 from deepsalt.store.lease import Lease
-from deepsalt.store.versions import Layout, TileManifest, Version, complete_versions
+from deepsalt.store.versions import Layout, TileManifest, complete_versions
 from deepsalt.validate import damage_of
 
 SCRATCH = ".repair"
@@ -29,16 +32,24 @@ class RepairTask:
         Id of the version.
     layout
         Where its tiles lie.
-    task
-        How the tile is made, beside the version.
     manifest
         What the tile has to be.
+    scenes
+        Folder of the products.
+    lease
+        The right to write it.
     """
 
     version: str
     layout: Layout
-    task: TileTask
     manifest: TileManifest
+    scenes: Path
+    lease: Lease
+
+    @property
+    def id(self) -> str:
+        """Name for logs and progress: period and tile."""
+        return f"{self.manifest.period} {self.manifest.tile.id}"
 
 
 @contextmanager
@@ -51,45 +62,16 @@ def begin_repair(store: Store) -> Iterator[list[RepairTask]]:
         A build is going on, or the store cannot be read.
     """
     with store.locked() as lease:
-        scratches = []
-        try:
-            tasks = []
-            for version in complete_versions(store):
-                scratch = _scratch(version, lease)
-                scratches.append(scratch.group)
-                manifests = version.layout.tile_manifests()
-                tasks += [_task(store, version, scratch, each, lease) for each in manifests]
-            yield tasks
-        finally:
-            for folder in scratches:
-                shutil.rmtree(folder, ignore_errors=True)
+        # What readers see first.
+        versions = sorted(complete_versions(store), key=lambda version: not version.is_current)
+        yield [
+            RepairTask(version.id, version.layout, manifest, store.scenes, lease)
+            for version in versions
+            for manifest in version.layout.tile_manifests()
+        ]
 
 
-def _scratch(version: Version, lease: Lease) -> Layout:
-    """Copy the arrays of a version without their shards: what is made there is encoded alike."""
-    group = version.layout.group.with_suffix(SCRATCH)
-    lease.check()
-    with storing(group):
-        if group.exists():
-            shutil.rmtree(group)
-        layers = {path.parent for path in version.layout.group.glob("*/c")}
-        shutil.copytree(
-            version.layout.group,
-            group,
-            ignore=lambda folder, names: ["c"] if folder in {*map(str, layers)} else [],
-        )
-    return replace(version.layout, group=group, manifests=group / "tiles")
-
-
-def _task(
-    store: Store, version: Version, scratch: Layout, manifest: TileManifest, lease: Lease
-) -> RepairTask:
-    products = tuple(store.scenes / f"{name}.zarr" for name in manifest.products)
-    task = TileTask(scratch, manifest.period, manifest.tile, products, manifest.digest, lease)
-    return RepairTask(version.id, version.layout, task, manifest)
-
-
-def repair_tile(job: RepairTask) -> bool:
+def repair_tile(task: RepairTask) -> bool:
     """Compare a tile's shards with its manifest, and make it again if they differ.
 
     Returns
@@ -100,23 +82,55 @@ def repair_tile(job: RepairTask) -> bool:
     Raises
     ------
     StoreError
-        A product is damaged or gone, the store cannot be written, or another machine took over.
+        A product is damaged or gone, the tile was made by another algorithm, the store cannot be
+        written, or another machine took over.
     """
-    layout, task, manifest = job.layout, job.task, job.manifest
+    layout, manifest = task.layout, task.manifest
     if not damage_of(layout, manifest):
         return False
-    compose_tile(task)
-    made = TileManifest.read(task.layout.manifest_path(task.period, task.tile))
-    sources = task.layout.shard_paths(task.period, task.tile)
-    with storing(layout.group):
-        for name, path in layout.shard_paths(task.period, task.tile).items():
-            task.lease.check()
-            if dict(made.shards)[name] is None:
-                path.unlink(missing_ok=True)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                sources[name].replace(path)
-                sync(path.parent)
-    task.lease.check()
-    made.write(layout.manifest_path(task.period, task.tile))
+    if manifest.digest != tile_digest(layout.grid, manifest.tile, manifest.products):
+        raise StoreError("it was made by another version of deepsalt; build again")
+    with _scratch(task) as scratch:
+        products = tuple(task.scenes / f"{name}.zarr" for name in manifest.products)
+        compose_tile(
+            TileTask(scratch, manifest.period, manifest.tile, products, manifest.digest, task.lease)
+        )
+        made = TileManifest.read(scratch.manifest_path(manifest.period, manifest.tile))
+        _take_over(task, scratch, made)
     return True
+
+
+@contextmanager
+def _scratch(task: RepairTask) -> Iterator[Layout]:
+    """Copy the arrays of a version without their shards: what is made there is encoded alike."""
+    group = task.layout.group
+    own = group.with_name(f"{group.stem}.{secrets.token_hex(4)}{SCRATCH}")
+    layers = {str(path.parent) for path in group.glob("*/c")}
+    task.lease.check()
+    try:
+        with storing(own):
+            shutil.copytree(group, own, ignore=lambda folder, _: ["c"] if folder in layers else [])
+        yield replace(task.layout, group=own, manifests=own / "tiles")
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _take_over(task: RepairTask, scratch: Layout, made: TileManifest) -> None:
+    manifest, layout = task.manifest, task.layout
+    wanted, found = dict(manifest.shards), dict(made.shards)
+    filled = {name for name, digest in wanted.items() if digest is not None}
+    if made.report != manifest.report or filled != {n for n, digest in found.items() if digest}:
+        raise StoreError("what its products give now is not what it held; build again")
+    sources = scratch.shard_paths(manifest.period, manifest.tile)
+    with storing(layout.group):
+        for name, path in layout.shard_paths(manifest.period, manifest.tile).items():
+            task.lease.check()
+            if name not in filled:
+                path.unlink(missing_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sources[name].replace(path)
+            sync(path.parent)
+        layout.picture_path(manifest.period, manifest.tile).unlink(missing_ok=True)
+    task.lease.check()
+    made.write(layout.manifest_path(manifest.period, manifest.tile))

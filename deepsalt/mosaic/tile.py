@@ -1,16 +1,18 @@
 """One tile: its shards composed and written, one after the other, and sealed."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 from deepsalt.composite import composite_measured
-from deepsalt.grid import Region, Tile
+from deepsalt.grid import MosaicGrid, Region, Tile
 from deepsalt.plot.version import is_drawn_by_tiles, tile_picture
-from deepsalt.products import read_marker, refuse_damaged
+from deepsalt.products import ALGORITHM_VERSION, read_marker, refuse_damaged
 from deepsalt.store import write_region
+from deepsalt.store.files import digest_of
 from deepsalt.store.lease import Lease
 from deepsalt.store.versions import Layout, clear_tile, seal_tile
 from deepsalt.types import Report
@@ -47,6 +49,11 @@ class TileTask:
     def id(self) -> str:
         """Name for logs and progress: period and tile."""
         return f"{self.period} {self.tile.id}"
+
+
+def tile_digest(grid: MosaicGrid, tile: Tile, products: Sequence[str]) -> str:
+    """Return the SHA-256 (hexadecimal) of all that a tile depends on; names are sorted."""
+    return digest_of([ALGORITHM_VERSION, grid.to_dict(), tile.id, list(products)])
 
 
 def compose_tile(task: TileTask) -> Report:

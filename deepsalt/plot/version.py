@@ -29,7 +29,7 @@ from deepsalt.plot.picture import (
     put_together,
 )
 from deepsalt.store.arrays import open_layers
-from deepsalt.store.files import digest_of, storing, write_bytes
+from deepsalt.store.files import digest_of, sha256_of, storing, write_bytes
 from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.types import PixelGrid
 
@@ -71,7 +71,7 @@ def tile_picture(layout: Layout, manifest: TileManifest) -> TilePicture:
     Raises
     ------
     StoreError
-        The tile cannot be read, or the picture not be kept.
+        The tile cannot be read, or is not what was written.
     """
     path = layout.picture_path(manifest.period, manifest.tile)
     shape = (layout.grid.tile_px // CELL_PX,) * 2
@@ -80,20 +80,39 @@ def tile_picture(layout: Layout, manifest: TileManifest) -> TilePicture:
     if kept is not None:
         counts, kinds = np.split(np.frombuffer(kept, np.uint8), [8 * (len(KINDS) + 1)])
         return TilePicture(kinds.reshape(shape), counts.view(np.int64))
+    _refuse_damaged(layout, manifest)
     picture = _from_pixels(layout, manifest)
     content = zlib.compress(picture.counts.tobytes() + picture.kinds.tobytes())
-    write_bytes(path, sha256(shows + content).digest() + content)
+    try:
+        write_bytes(path, sha256(shows + content).digest() + content)
+    except StoreError as error:
+        logger.warning("%s; what a tile looks like is found out again next time", error)
     return picture
 
 
 def _read(path: Path, shows: bytes) -> bytes | None:
     """Return what is kept of a tile; None if it is damaged or of other shards."""
-    if not path.is_file():
-        return None
-    with storing(path):
+    try:
         kept = path.read_bytes()
+    except OSError:
+        return None
     checksum, content = kept[:32], kept[32:]
     return zlib.decompress(content) if sha256(shows + content).digest() == checksum else None
+
+
+def _refuse_damaged(layout: Layout, manifest: TileManifest) -> None:
+    """Refuse to make a lasting picture of shards that are lost or damaged: zarr may not notice."""
+    files = layout.shard_paths(manifest.period, manifest.tile)
+    drawn = {layer.name for layer in _DRAWN}
+    for name, digest in manifest.shards:
+        if digest is None or name.partition("/")[0] not in drawn:
+            continue
+        with storing(files[name]):
+            damaged = sha256_of(files[name]) != digest
+        if damaged:
+            raise StoreError(
+                f"tile {manifest.tile.id} of period {manifest.period} is damaged ({name})"
+            )
 
 
 def _from_pixels(layout: Layout, manifest: TileManifest) -> TilePicture:
@@ -139,7 +158,7 @@ def picture_of_version(
     CancelledError
         It was given up.
     StoreError
-        A manifest cannot be read, or a picture not be kept.
+        A manifest cannot be read.
     """
     manifests = layout.tile_manifests(period)
     grid = layout.grid.extent_grid(layout.extent)
@@ -183,7 +202,7 @@ def _forgiving(kinds_of: KindsAt, given_up: Callable[[], bool]) -> KindsAt:
         try:
             return kinds_of(region)
         except StoreError as error:
-            logger.warning("%s and is drawn as not measured; run `deepsalt check`", error)
+            logger.warning("%s; it is drawn as not measured, run `deepsalt check`", error)
             return np.full(region.shape, OUTSIDE, np.uint8)
 
     return kinds_at

@@ -9,6 +9,7 @@
 """
 
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -151,6 +152,11 @@ class Objects:
             left = {name for name, when in newest.items() if when < since} - {*older, pointer.name}
             older += sorted(left, key=newest.__getitem__, reverse=True)
             removed = older[keep - 1 :]
+            if not removed or not pointer.name:
+                return 0
+            # Put anew first: who is about to show one of them finds another pointer and stops.
+            kept = [name for name in pointer.older if name not in removed]
+            self._put_pointer(pointer.name, kept, pointer.tag)
             for name in removed:
                 obstore.delete(self._objects, objects[name])
                 if self._folder is not None:
@@ -201,18 +207,23 @@ class Objects:
         return _Pointer(names[0], found.meta["e_tag"], tuple(names[1:]))
 
     def _point(self, name: str, before: _Pointer) -> None:
+        seen = [] if before.name is None else [before.name, *before.older]
+        older = [each for each in seen if each != name][:_REMEMBERED]
+        self._put_pointer(name, older, before.tag)
+
+    def _put_pointer(self, name: str, older: list[str], tag: str | None) -> None:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        seen = [] if before.name is None else [before.name, *before.older]
-        older = [each for each in seen if each != name][:_REMEMBERED]
-        document = json.dumps({"version": name, "older": older}).encode()
+        # The mark makes the tag another one, whatever was there.
+        mark = secrets.token_hex(4)
+        document = json.dumps({"version": name, "older": older, "mark": mark}).encode()
         if self._folder is not None:  # under the lock
             obstore.put(self._objects, _POINTER, document)
             sync(self._folder / _POINTER)
             sync(self._folder)
             return
-        mode = "create" if before.tag is None else {"e_tag": before.tag}
+        mode = "create" if tag is None else {"e_tag": tag}
         try:
             obstore.put(self._objects, _POINTER, document, mode=mode)  # type: ignore[arg-type]
         except (AlreadyExistsError, PreconditionError) as error:

@@ -202,9 +202,7 @@ def entries_of(version: Version) -> dict[str, Entry]:
             entries[key] = Entry(path, path.stat().st_size, checksum)
     described = {"zarr.json", *(f"{layer.name}/zarr.json" for layer in MOSAIC_LAYERS)}
     if missing := described - set(entries):
-        raise StoreError(
-            f"{layout.group} lacks {sorted(missing)[0]}; run `deepsalt check` and build again"
-        )
+        raise StoreError(f"{layout.group} lacks {sorted(missing)[0]}; run `deepsalt check`")
     return entries
 
 

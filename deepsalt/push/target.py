@@ -45,7 +45,7 @@ class Entry:
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise StoreError(
                 f"{self.path} is damaged: its checksum is not the recorded one; run "
-                "`deepsalt check` and build again"
+                "`deepsalt mosaic repair`"
             )
         return data
 

@@ -54,13 +54,15 @@ class Lease:
         Raises
         ------
         StoreError
-            Another process holds a later one.
+            Another process holds a later one, or it was given back.
         """
         if _last(self.lock) != self.number:
             raise StoreError(
                 f"{self.lock.parent} was taken over by another machine while this process did not "
                 "answer; run again"
             )
+        if _read(_path(self.lock, self.number)) == _RELEASED:
+            raise StoreError(f"what was going on in {self.lock.parent} has ended without this part")
 
 
 @contextmanager

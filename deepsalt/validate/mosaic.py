@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -52,7 +53,7 @@ def check_shards(layout: Layout, manifest: TileManifest, *, checksums: bool) -> 
     listed = dict(manifest.shards)
     if listed.keys() != files.keys():
         found = "the manifest lists other shards than a tile has"
-        yield Finding("error", "shards", tile, found, _BUILD)
+        yield Finding("error", "shards", tile, found, _RESTORE)
     for name, path in files.items():
         if name not in listed:
             continue
@@ -60,12 +61,18 @@ def check_shards(layout: Layout, manifest: TileManifest, *, checksums: bool) -> 
         where = f"{tile}, {layout.group.name}/{path.relative_to(layout.group)}"
         if digest is None and path.exists():
             found = "the shard is declared empty but exists"
-            yield Finding("error", "shards", where, found, _BUILD)
+            yield Finding("error", "shards", where, found, _RESTORE)
         elif digest is not None and not path.is_file():
             yield Finding("error", "shards", where, "the shard is missing", _RESTORE)
-        elif digest is not None and checksums and sha256_of(path) != digest:
-            found = "the shard is damaged (other checksum)"
+        elif digest is not None and checksums and (found := _damage(path, digest)):
             yield Finding("error", "checksums", where, found, _RESTORE)
+
+
+def _damage(path: Path, digest: str) -> str:
+    try:
+        return "" if sha256_of(path) == digest else "the shard is damaged (other checksum)"
+    except OSError as error:
+        return f"the shard cannot be read ({error.strerror})"
 
 
 def damage_of(layout: Layout, manifest: TileManifest) -> list[Finding]:

@@ -126,7 +126,7 @@ def test_a_published_tile_that_is_damaged_does_not_keep_new_scenes_from_readers(
     path.write_bytes(path.read_bytes()[:-9] + b"not a tail")
     small.add("d", 300)
     assert small.run()["mosaic"]["products"] == 4
-    assert "and is drawn as not measured; run `deepsalt check`" in caplog.text
+    assert "it is drawn as not measured, run `deepsalt check`" in caplog.text
     assert deepsalt("check", small.path).exit_code == 1
 
 
@@ -183,12 +183,37 @@ def test_a_repair_mends_the_versions_that_share_the_damage(small: Small) -> None
     assert_sound(small.path)
 
 
-def test_a_repair_that_cannot_be_made_says_why(small: Small) -> None:
-    first_shard(small.path).unlink()
-    for marker in small.path.glob("scenes/*/complete.json"):
-        marker.unlink()
-    assert "complete.json" in str(refused("mosaic", "repair", small.path))
+def test_what_cannot_be_repaired_is_named_and_the_rest_is_mended(small: Small) -> None:
+    small.add("d", 300)
+    small.run()
+    version = current_version(Store.open(small.path))
+    assert version is not None
+    tiles = [tile for tile in version.layout.tile_manifests() if any(d for _, d in tile.shards)]
+    for tile in tiles:
+        next(
+            path
+            for path in version.layout.shard_paths(tile.period, tile.tile).values()
+            if path.exists()
+        ).unlink()
+    (small.path / "scenes" / f"{tiles[0].products[0]}.zarr" / "complete.json").unlink()
+    result = deepsalt("mosaic", "repair", small.path, "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert "complete.json" in told["failed"][version.id][f"all {tiles[0].tile.id}"]
+    assert f"all {tiles[-1].tile.id}" in told["repaired"][version.id]
     assert not list(small.path.glob("versions/*.repair"))
+    shown = deepsalt("mosaic", "repair", small.path)
+    assert f"damaged      version {version.id}: all {tiles[0].tile.id}: " in shown.stdout
+
+
+def test_a_tile_of_another_algorithm_is_not_repaired_by_this_one(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_shard(small.path).unlink()
+    monkeypatch.setattr("deepsalt.mosaic.tile.ALGORITHM_VERSION", 99)
+    result = deepsalt("mosaic", "repair", small.path)
+    assert result.exit_code == 3
+    assert "another version of deepsalt" in result.stdout
 
 
 def test_undoing_a_withdrawal_ends_in_the_same_bits(small: Small) -> None:

@@ -31,14 +31,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_lease_that_another_machine_renews_is_respected(lock: Path, quick: None) -> None:
-    with (
-        exclusive(lock, DOING) as held,
-        elsewhere(waits_s=60.0),
-        pytest.raises(StoreError, match="is building in this store"),
-        exclusive(lock, DOING),
-    ):
-        pass
-    held.check()
+    with exclusive(lock, DOING) as held:
+        with (
+            elsewhere(waits_s=60.0),
+            pytest.raises(StoreError, match="is building in this store"),
+            exclusive(lock, DOING),
+        ):
+            pass
+        held.check()
+
+
+def test_a_lease_that_was_given_back_is_over(lock: Path) -> None:
+    with exclusive(lock, DOING) as held:
+        held.check()
+    with pytest.raises(StoreError, match="ended without this part"):
+        held.check()
 
 
 def test_a_lease_that_nobody_renews_is_taken_and_its_holder_finds_out(lock: Path) -> None:
