@@ -1,7 +1,7 @@
 """What a version looks like: of a small one all pixels are read, a large one is put together.
 
-To read all pixels of a continent would take a quarter of an hour for each scene that is added, so
-its tiles keep beside their manifests what they look like from afar.
+To read all pixels of a continent (28 ns each) would take a quarter of an hour for each scene that
+is added, so its tiles keep beside their manifests what they look like from afar.
 """
 
 import logging
@@ -28,7 +28,7 @@ from deepsalt.plot.picture import (
     classify,
     put_together,
 )
-from deepsalt.store.arrays import open_layers
+from deepsalt.store.arrays import Array, open_layers
 from deepsalt.store.files import digest_of, sha256_of, storing, write_bytes
 from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.types import PixelGrid
@@ -119,16 +119,18 @@ def _from_pixels(layout: Layout, manifest: TileManifest) -> TilePicture:
     whole, edge = layout.region(manifest.tile), layout.grid.tile_px
     votes, counts = Votes((edge, edge), CELL_PX), np.zeros(len(KINDS) + 1, np.int64)
     counts[OUTSIDE] = edge**2
+    arrays = open_layers(layout.group, _DRAWN)
     for region in layout.filled(manifest):
-        kinds = _kinds_of(layout, manifest, region)
+        kinds = _kinds_of(arrays, layout, manifest, region)
         votes.add(kinds, (region.y[0] - whole.y[0], region.x[0] - whole.x[0]))
         counts += np.bincount(kinds.ravel(), minlength=counts.size)
         counts[OUTSIDE] -= kinds.size
     return TilePicture(votes.winners(), counts)
 
 
-def _kinds_of(layout: Layout, manifest: TileManifest, region: Region) -> NDArray[np.uint8]:
-    arrays = open_layers(layout.group, _DRAWN)
+def _kinds_of(
+    arrays: dict[str, Array], layout: Layout, manifest: TileManifest, region: Region
+) -> NDArray[np.uint8]:
     place = (layout.periods.index(manifest.period), slice(*region.y), slice(*region.x))
     try:
         return classify(*(np.asarray(arrays[layer.name][place]) for layer in _DRAWN))
@@ -158,16 +160,17 @@ def picture_of_version(
     CancelledError
         It was given up.
     StoreError
-        A manifest cannot be read.
+        A manifest cannot be read, or the version has no such layers.
     """
     manifests = layout.tile_manifests(period)
     grid = layout.grid.extent_grid(layout.extent)
     if is_drawn_by_tiles(layout):
         return _put_tiles_together(layout, manifests, grid, given_up)
     filled = {region: each for each in manifests for region in layout.filled(each)}
+    arrays = open_layers(layout.group, _DRAWN)
 
     def kinds_of(region: Region) -> NDArray[np.uint8]:
-        return _kinds_of(layout, filled[region], region)
+        return _kinds_of(arrays, layout, filled[region], region)
 
     return put_together(grid, list(filled), _forgiving(kinds_of, given_up))
 
