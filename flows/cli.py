@@ -6,7 +6,6 @@ the command starts quickly and Prefect is loaded only when asked for.
 
 import logging
 import os
-import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -16,6 +15,7 @@ from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
 from flows import cli_benchmark, cli_catalogue, cli_model, cli_mosaic, cli_run
 from flows.allocator import keep_freed_memory
+from flows.stopping import Stopped, stop_cleanly
 
 INTERRUPTED = 130
 
@@ -57,19 +57,10 @@ def _options(
         os.environ["DEEPSALT_DEBUG"] = "1"
 
 
-class _Stopped(BaseException):
-    """Ctrl-C or a scheduler's polite stop. Not KeyboardInterrupt, which typer would answer."""
-
-
-def _stop(signum: int, frame: object) -> NoReturn:
-    raise _Stopped
-
-
 def main() -> NoReturn:
     """Run the command; errors of deepsalt become one sentence and an exit code."""
     keep_freed_memory()  # before libraries start threads, which would have heaps of their own
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stop_cleanly()
     try:
         app(standalone_mode=True)
     except DeepsaltError as error:
@@ -77,7 +68,7 @@ def main() -> NoReturn:
             raise
         typer.secho(f"deepsalt: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
-    except _Stopped:
+    except Stopped:
         typer.echo("deepsalt: stopped; the same command again goes on where it stopped", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(0)

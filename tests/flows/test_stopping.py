@@ -1,0 +1,47 @@
+"""Ctrl-C in the middle of an import."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+_MODULE = """
+import os, signal, time
+os.kill(os.getpid(), signal.{name})
+try:
+    time.sleep(0.2)
+except BaseException as error:
+    os.write(1, b"in the import")
+    raise ImportError("what compiled modules make of it") from error
+os.write(1, b"imported, ")
+"""
+_COMMAND = """
+import time
+from flows.stopping import Stopped, stop_cleanly
+stop_cleanly()
+try:
+    import half_imported
+    time.sleep(10)
+except Stopped:
+    print("stopped")
+"""
+
+
+def stopped_in_import(folder: Path, name: str) -> str:
+    (folder / "half_imported.py").write_text(_MODULE.format(name=name))
+    path = os.pathsep.join([str(folder), *sys.path])
+    run = subprocess.run(
+        [sys.executable, "-c", _COMMAND],
+        env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    return run.stdout.strip()
+
+
+def test_a_stop_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
+    assert stopped_in_import(tmp_path, "SIGINT") == "imported, stopped"
+    assert stopped_in_import(tmp_path, "SIGTERM") == "imported, stopped"
