@@ -1,4 +1,4 @@
-"""Quicklooks of versions: small ones from their pixels, large ones from their tiles' pictures."""
+"""Quicklooks of versions, put together from their tiles' pictures."""
 
 import shutil
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 
 from deepsalt.plot import version as module
 from deepsalt.plot.picture import OUTSIDE, Picture, Votes, classify
-from deepsalt.plot.version import CELL_PX, is_drawn_by_tiles, picture_of_version
+from deepsalt.plot.version import FAR_CELL_PX, cell_px, picture_of_version
 from deepsalt.store import Period, Store, Version
 from deepsalt.store.arrays import open_group
 from flows.publication import draw_quicklook
@@ -18,7 +18,7 @@ from tests.store.builders import add_small, build, make_store
 
 PERIOD = Period.all()
 FAR_PX = 16_384
-"""So far from the first scene that cells of `CELL_PX` are drawn."""
+"""So far from the first scene that cells of `FAR_CELL_PX` are drawn."""
 
 
 @pytest.fixture
@@ -36,13 +36,18 @@ def kept(version: Version) -> list[Path]:
     return sorted(version.layout.manifests.rglob("*.picture"))
 
 
-def test_a_small_version_is_drawn_from_its_pixels(store: Store) -> None:
-    version = build(store, {PERIOD: [add_small(store, "a"), add_small(store, "b", column=60)]})
-    assert not is_drawn_by_tiles(version.layout)
-    assert not kept(version)
-    picture = picture_of_version(version.layout, PERIOD.id)
-    assert picture.counts[:OUTSIDE].sum() == sum(measured(version).ravel() != OUTSIDE)
+def build_near(store: Store) -> Version:
+    return build(store, {PERIOD: [add_small(store, "a"), add_small(store, "b", column=60)]})
+
+
+def test_a_small_version_is_drawn_pixel_by_pixel(store: Store) -> None:
+    version = build_near(store)
+    assert cell_px(version.layout) == 1
+    assert len(kept(version)) == len(version.layout.tile_manifests())
+    picture, kinds = picture_of_version(version.layout, PERIOD.id), measured(version)
     assert abs(picture.grid.transform[0]) == 30.0
+    np.testing.assert_array_equal(picture.kinds[picture.kinds != OUTSIDE], kinds[kinds != OUTSIDE])
+    assert picture.counts[:OUTSIDE].sum() == (kinds != OUTSIDE).sum() > 0
 
 
 def measured(version: Version) -> np.ndarray:
@@ -52,10 +57,10 @@ def measured(version: Version) -> np.ndarray:
 
 def test_a_large_version_is_put_together_from_its_tiles(store: Store) -> None:
     version = build_far(store)
-    assert is_drawn_by_tiles(version.layout)
+    assert cell_px(version.layout) == FAR_CELL_PX
     assert len(kept(version)) == len(version.layout.tile_manifests())
     kinds = measured(version)
-    votes = Votes(kinds.shape, CELL_PX)
+    votes = Votes(kinds.shape, FAR_CELL_PX)
     votes.add(kinds, (0, 0))
     cells = votes.winners()
     picture = picture_of_version(version.layout, PERIOD.id)
@@ -64,15 +69,15 @@ def test_a_large_version_is_put_together_from_its_tiles(store: Store) -> None:
         picture.counts[:OUTSIDE], np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)[:OUTSIDE]
     )
     # 2056 cells from scene to scene are more than a picture has: two by two are joined.
-    assert abs(picture.grid.transform[0]) == 30.0 * CELL_PX * 2
+    assert abs(picture.grid.transform[0]) == 30.0 * FAR_CELL_PX * 2
     assert_shows(version, picture, cells)
 
 
 def assert_shows(version: Version, picture: Picture, cells: np.ndarray) -> None:
     """Compare a picture with all cells of a version, joined two by two from its corner on."""
     whole = version.layout.grid.extent_grid(version.layout.extent).transform
-    column = round((picture.grid.transform[2] - whole[2]) / (30.0 * CELL_PX))
-    row = round((whole[5] - picture.grid.transform[5]) / (30.0 * CELL_PX))
+    column = round((picture.grid.transform[2] - whole[2]) / (30.0 * FAR_CELL_PX))
+    row = round((whole[5] - picture.grid.transform[5]) / (30.0 * FAR_CELL_PX))
     height, width = (2 * size for size in picture.kinds.shape)
     seen = cells[row : row + height, column : column + width]
     joined = Votes(seen.shape, 2)
@@ -86,22 +91,12 @@ def test_tiles_that_did_not_change_keep_their_pictures(
 ) -> None:
     before = build_far(store)
     made: list[str] = []
-    monkeypatch.setattr(module, "_from_pixels", noting(made))
+    monkeypatch.setattr(module, "_from_pixels", lambda _, manifest: made.append(manifest.tile.id))
     after = build_far(store, FAR_PX // 2)
     picture_of_version(after.layout, PERIOD.id)
-    new = {path.name for path in kept(after)} - {path.name for path in kept(before)}
-    assert new
-    assert set(made) == {name.removesuffix(".picture") for name in new}
-
-
-def noting(made: list[str]):
-    original = module._from_pixels
-
-    def noted(layout, manifest):
-        made.append(manifest.tile.id)
-        return original(layout, manifest)
-
-    return noted
+    old, new = ({path.name: path.stat().st_ino for path in kept(of)} for of in (before, after))
+    assert old.items() < new.items()
+    assert not made
 
 
 def flip(path: Path) -> None:
@@ -120,10 +115,11 @@ def flip(path: Path) -> None:
     ],
     ids=["missing", "flipped", "empty", "garbage"],
 )
+@pytest.mark.parametrize("made", [build_near, build_far], ids=["small", "large"])
 def test_a_picture_that_is_damaged_is_made_again(
-    store: Store, harm: Callable[[Path], object]
+    store: Store, made: Callable[[Store], Version], harm: Callable[[Path], object]
 ) -> None:
-    version = build_far(store)
+    version = made(store)
     path = kept(version)[0]
     expected, content = picture_of_version(version.layout, PERIOD.id), path.read_bytes()
     harm(path)

@@ -7,9 +7,13 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deepsalt.composite import composite_measured
 from deepsalt.grid import MosaicGrid, Region, Tile
-from deepsalt.plot.version import is_drawn_by_tiles, tile_picture
+from deepsalt.plot.picture import classify
+from deepsalt.plot.version import keep_picture
 from deepsalt.products import ALGORITHM_VERSION, read_marker, refuse_damaged
 from deepsalt.store import write_region
 from deepsalt.store.files import digest_of
@@ -77,20 +81,22 @@ def compose_tile(task: TileTask) -> Report:
             _refuse_damaged_once(path, task.lease, created)
     task.lease.check()
     clear_tile(layout, task.period, tile)
-    shards = layout.shards(tile).items()
-    report = sum((_compose_shard(task, *place, region) for place, region in shards), start=Report())
+    report, kinds = Report(), dict[Region, NDArray[np.uint8]]()
+    for place, region in layout.shards(tile).items():
+        report += _compose_shard(task, *place, region, kinds)
     names = [path.stem for path in task.products]
     task.lease.check()
     manifest = seal_tile(
         layout, task.period, tile, digest=task.digest, products=names, report=report
     )
-    if is_drawn_by_tiles(layout):
-        tile_picture(layout, manifest)
+    keep_picture(layout, manifest, kinds.items())
     return report
 
 
-def _compose_shard(task: TileTask, row: int, column: int, region: Region) -> Report:
-    """Composite one shard and write it; where nothing was measured nothing is written."""
+def _compose_shard(
+    task: TileTask, row: int, column: int, region: Region, kinds: dict[Region, NDArray[np.uint8]]
+) -> Report:
+    """Composite one shard and write it, noting what it looks like; nothing where none measured."""
     layout, edge = task.layout, task.layout.grid.shard_px
     rows, columns = (slice(first * edge, (first + 1) * edge) for first in (row, column))
     grid = layout.grid.tile_grid(task.tile).window(rows, columns)
@@ -98,6 +104,7 @@ def _compose_shard(task: TileTask, row: int, column: int, region: Region) -> Rep
     if ds is None:
         return Report(edge**2, by_basis=(("outside", edge**2),))
     task.lease.check()
+    kinds[region] = classify(ds["salinity"].values, ds["basis"].values)
     index = layout.periods.index(task.period)
     return write_region(ds, layout.group, region, period_index=index)
 

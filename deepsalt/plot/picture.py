@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -121,7 +121,7 @@ def put_together(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt) -
     (top, bottom), (left, right) = _measured_window(grid, pieces, kinds_at)
     factor = math.ceil(max(bottom - top, right - left) / MAX_EDGE_PX)
     window = Region((top, bottom), (left, right))
-    votes = Votes(window.shape, factor)
+    cells = cells_of(window.shape, factor)
     counts = np.zeros(OUTSIDE + 1, np.int64)
     for piece in pieces:
         part = _overlap(piece, window)
@@ -132,10 +132,10 @@ def put_together(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt) -
             )
             kinds = kinds_at(piece)[rows, columns]
             counts += np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)
-            votes.add(kinds, (part.y[0] - top, part.x[0] - left))
+            cells.add(kinds, (part.y[0] - top, part.x[0] - left))
     a, b, c, d, e, f = grid.transform
     corner = (a * factor, b, c + a * left, d, e * factor, f + e * top)
-    kinds = votes.winners()
+    kinds = cells.winners()
     return Picture(kinds, counts, PixelGrid(grid.crs, corner, *kinds.shape))
 
 
@@ -196,8 +196,37 @@ def _span(flags: NDArray[np.bool_], least: int) -> tuple[int, int]:
     return max(0, first - margin), min(flags.size, first + length + margin)
 
 
+class Cells(Protocol):
+    """Kinds of pixels, reduced to cells."""
+
+    def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+        """Take in the pixels of a piece, whose first one is at `corner`."""
+
+    def winners(self) -> NDArray[np.uint8]:
+        """Return the kind of each cell; a pixel that was not taken in is outside."""
+
+
+def cells_of(shape: tuple[int, int], factor: int) -> Cells:
+    """Return cells of so many pixels' edge over a raster of this shape (pixels)."""
+    return _Pixels(shape) if factor == 1 else Votes(shape, factor)
+
+
+class _Pixels:
+    """`Cells` of a pixel each."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._kinds = np.full(shape, OUTSIDE, np.uint8)
+
+    def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+        (top, left), (height, width) = corner, kinds.shape
+        self._kinds[top : top + height, left : left + width] = kinds
+
+    def winners(self) -> NDArray[np.uint8]:
+        return self._kinds
+
+
 class Votes:
-    """How many pixels of each cell are of each kind.
+    """`Cells` that show what most of their pixels are.
 
     Parameters
     ----------
