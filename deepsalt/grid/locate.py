@@ -1,7 +1,7 @@
 """Exact coordinate maps from one pixel grid to another.
 
-Maps are computed pixel by pixel with PROJ. GDAL's warper approximates, and then the same scene
-warped whole and by tiles differs; here a pixel's source depends on nothing but the pixel.
+GDAL's warper approximates by an eighth of a pixel, and then the same scene warped whole and by
+tiles differs; here a pixel's source depends on nothing but the pixel.
 """
 
 import math
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import GridError
+from deepsalt.grid.centers import Window, centers
 from deepsalt.grid.crs import transform
 from deepsalt.types import PixelGrid
 
@@ -56,9 +57,6 @@ class Location:
         return (slice(self.row, self.row + height), slice(self.column, self.column + width))
 
 
-Window = tuple[int, int, int, int]
-"""First row and column, height and width of a part of a target grid."""
-
 Moved = dict[tuple[PixelGrid, str, Window], tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Centres of a window's pixels in another CRS, as `locate` found them last: at most one window."""
 
@@ -91,7 +89,7 @@ def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> L
     key = target, scene.crs, window
     if key not in moved:
         moved.clear()
-        moved[key] = _centers(*key)
+        moved[key] = centers(*key)
     x, y = moved[key]
     rows, columns = np.empty((2, height, width), np.int32)
     for strip in _strips(height):
@@ -104,23 +102,6 @@ def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> L
 def _strips(height: int) -> Iterator[slice]:
     """Cut rows so that what is computed with them stays in the cache of a core."""
     return (slice(top, min(top + _STRIP_ROWS, height)) for top in range(0, height, _STRIP_ROWS))
-
-
-def _centers(
-    target: PixelGrid, crs: str, window: Window
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return x and y of the pixel centres of a window in a CRS (h, w), or (1, w) and (h, 1)."""
-    row, column, height, width = window
-    a, _, c, _, e, f = target.transform
-    x = c + a * (column + np.arange(width, dtype=np.float64) + 0.5)
-    y = f + e * (row + np.arange(height, dtype=np.float64) + 0.5)
-    if target.crs == crs:
-        return x[None, :], y[:, None]
-    moved_x, moved_y = np.empty((2, height, width))
-    for strip in _strips(height):
-        grid_x, grid_y = np.meshgrid(x, y[strip])
-        moved_x[strip], moved_y[strip] = transform(target.crs, crs, grid_x, grid_y)
-    return moved_x, moved_y
 
 
 def _window(target: PixelGrid, scene: PixelGrid) -> Window | None:
