@@ -17,10 +17,13 @@ from flows.options import (
     MaxDefective,
     MaxMissing,
     MaxSalinity,
+    PushKeep,
+    PushTo,
     Resolution,
     Scheduler,
     Workers,
     checks_of,
+    push_of,
 )
 
 mosaic_app = typer.Typer(help="Build the mosaic of a store; look after its versions and scenes.")
@@ -43,22 +46,25 @@ def mosaic_build(
     max_defective: MaxDefective = 50.0,
     max_salinity: MaxSalinity = None,
     max_age: MaxAge = None,
+    push: PushTo = None,
+    push_keep: PushKeep = None,
     as_json: Json = False,
 ) -> None:
     """Composite the complete scene products of a store and publish the mosaic."""
     from flows.progress import bars
-    from flows.show import mosaic_line
+    from flows.show import mosaic_lines
     from flows.stage2 import build_mosaic
 
     config = MosaicConfig(
         grid=grid_of(crs, resolution),
         datetime=datetime,
         checks=checks_of(max_missing, max_defective, max_salinity, max_age),
+        push=push_of(push, push_keep),
         compute=compute_of(workers, scheduler),
     )
     with bars() as progress:
         result = build_mosaic(str(store.absolute()), config, progress)
-    typer.echo(json.dumps(asdict(result)) if as_json else mosaic_line(result))
+    typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
 
 
 @mosaic_app.command("history", epilog="Example: `deepsalt mosaic history store`")
@@ -110,7 +116,7 @@ def mosaic_withdraw(
     """
     from flows.changes import readmit_scenes, withdraw_scenes
     from flows.progress import bars
-    from flows.show import mosaic_line
+    from flows.show import mosaic_lines
 
     if undo and reason:
         raise UsageError("--undo takes no --reason; the record of the withdrawal keeps its own")
@@ -127,7 +133,7 @@ def mosaic_withdraw(
     for scene in result.scenes:
         typer.echo(f"{'readmitted' if undo else 'withdrawn':<11}  {scene}")
     if result.mosaic:
-        typer.echo(mosaic_line(result.mosaic))
+        typer.echo("\n".join(mosaic_lines(result.mosaic)))
 
 
 @mosaic_app.command("rollback", epilog="Example: `deepsalt mosaic rollback store`")

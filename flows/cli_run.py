@@ -31,6 +31,8 @@ from flows.options import (
     MaxSalinity,
     Memory,
     Model,
+    PushKeep,
+    PushTo,
     Resolution,
     RetryQuarantined,
     Scheduler,
@@ -40,6 +42,7 @@ from flows.options import (
     Workers,
     checks_of,
     explain,
+    push_of,
     selection_of,
 )
 
@@ -94,6 +97,8 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         max_defective: MaxDefective = 50.0,
         max_salinity: MaxSalinity = None,
         max_age: MaxAge = None,
+        push: PushTo = None,
+        push_keep: PushKeep = None,
         retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
         as_json: Json = False,
@@ -103,12 +108,14 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
         grid, model = grid_of(crs, resolution), model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
+        to = push_of(push, push_keep)
         place = Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb)
+        mosaic = MosaicConfig(grid=grid, datetime=datetime, checks=checks, push=to, compute=compute)
         config = RunConfig(
             selection=selection,
             out=out.absolute(),
             scene=SceneConfig(model=model, grid=grid, compute=compute, scratch=place),
-            mosaic=MosaicConfig(grid=grid, datetime=datetime, checks=checks, compute=compute),
+            mosaic=mosaic,
             retry_quarantined=retry_quarantined,
         )
         action(config, prefect, as_json)

@@ -7,7 +7,7 @@ fails at once instead of running with a default.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator
 
 
 class _Closed(BaseModel):
@@ -91,6 +91,25 @@ class Checks(_Closed):
     )
 
 
+class Push(_Closed):
+    """Where a published mosaic is carried to."""
+
+    uri: str | None = Field(
+        None, description="file, s3, icechunk+file or icechunk+s3 and a place; none means nowhere"
+    )
+    keep: int | None = Field(None, ge=1, description="versions that stay there; none means all")
+
+    @field_validator("uri")
+    @classmethod
+    def _is_a_place(cls, uri: str | None) -> str | None:
+        """Refuse what is no place, or holds credentials, before anything is done."""
+        from deepsalt.push.place import kind_of
+
+        if uri is not None:
+            kind_of(uri)
+        return uri
+
+
 class MosaicConfig(_Closed):
     """What shapes the mosaic."""
 
@@ -102,6 +121,7 @@ class MosaicConfig(_Closed):
         None, description="scene products to add; none means every complete one of the store"
     )
     checks: Checks = Checks()
+    push: Push = Push()
     compute: Compute = Compute()
 
 

@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Checks, Selection
+from flows.config import Checks, Push, Selection
 
 Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
@@ -89,6 +89,19 @@ ScratchGb = Annotated[
         "--scratch-gb", min=0, help="Size of the scratch space, GB; 0 reads by windows instead."
     ),
 ]
+PushTo = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        metavar="URI",
+        help="Carry the published mosaic there as `deepsalt mosaic push` does: file:///..., "
+        "s3://..., icechunk+file:///... or icechunk+s3://...",
+    ),
+]
+PushKeep = Annotated[
+    int | None,
+    typer.Option("--push-keep", help="Versions that stay there, this one included; all without."),
+]
 RetryQuarantined = Annotated[
     bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")
 ]
@@ -168,6 +181,22 @@ def checks_of(
             max_salinity_ds_m=max_salinity,
             max_age_days=max_age,
         )
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def push_of(uri: str | None, keep: int | None) -> Push:
+    """Return where these options carry the mosaic to.
+
+    Raises
+    ------
+    UsageError
+        No place for mosaics, credentials in it, or versions kept nowhere or none.
+    """
+    if keep is not None and uri is None:
+        raise UsageError("--push-keep says what stays at the place of --push; give that, too")
+    try:
+        return Push(uri=uri, keep=keep)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 

@@ -69,19 +69,22 @@ def scene_line(scene: "SceneResult") -> str:
     )
 
 
-def mosaic_line(mosaic: "MosaicResult") -> str:
-    """Return one line on a mosaic."""
-    return (
+def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
+    """Return one line on a mosaic, and one on where it was carried to."""
+    lines = [
         f"mosaic       version {mosaic.version}: {mosaic.products} scenes, {mosaic.tiles} tiles, "
         f"{mosaic.composed} composed"
-    )
+    ]
+    if mosaic.pushed_to:
+        lines.append(f"pushed       to {mosaic.pushed_to}: {mosaic.sent_bytes / 1e6:.1f} MB sent")
+    return lines
 
 
 def run_lines(result: "RunResult") -> list[str]:
     """Return what a run says at its end."""
     lines = [scene_line(scene) for scene in result.scenes]
     if result.mosaic:
-        lines.append(mosaic_line(result.mosaic))
+        lines += mosaic_lines(result.mosaic)
     return lines
 
 

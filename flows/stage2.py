@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from deepsalt.together import submitted
 from flows.compute import computing
-from flows.config import Checks, MosaicConfig
+from flows.config import Checks, MosaicConfig, Push
 from flows.progress import Progress, Silent
 from flows.stores import period_of, refuse_other_grid
 
@@ -34,6 +34,8 @@ class MosaicResult:
         Cells of the mosaic's tiles, and those with an estimate.
     by_basis
         Cells per `Basis` bit, lower case.
+    pushed_to, sent_bytes
+        Where it was carried to, and what had to be sent; empty when nowhere.
     """
 
     version: str
@@ -43,36 +45,52 @@ class MosaicResult:
     pixels: int = 0
     estimated: int = 0
     by_basis: dict[str, int] = field(default_factory=dict)
+    pushed_to: str = ""
+    sent_bytes: int = 0
 
 
 def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
-    """Composite the complete scene products of a store and publish the mosaic.
+    """Composite the complete scene products of a store, publish the mosaic and carry it on.
 
     Parameters
     ----------
     out
         Folder of the store.
     config
-        Grid and period.
+        Grid and period, and where the mosaic is carried to.
     progress
-        Told about tiles.
+        Told about tiles and objects.
 
     Raises
     ------
     UsageError
         The store has no complete product in the period.
     StoreError
-        A store that cannot be written, or has another grid.
+        A store or a place that cannot be written, or a store that has another grid.
     """
     from deepsalt.mosaic import all_sets, united_sets
     from deepsalt.store import Store
 
     store = Store.open(out)
     refuse_other_grid(store, config.grid)
-    if config.products is None:
-        return compose(store, partial(all_sets, store), config, "mosaic build", progress)
-    sets = partial(united_sets, store, period_of(config.datetime), config.products)
-    return compose(store, sets, config, "run", progress)
+    sets, why = partial(all_sets, store), "mosaic build"
+    if config.products is not None:
+        sets = partial(united_sets, store, period_of(config.datetime), config.products)
+        why = "run"
+    result = compose(store, sets, config, why, progress)
+    return _carried_on(result, store, config.push, progress)
+
+
+def _carried_on(
+    result: MosaicResult, store: "Store", to: Push, progress: Progress | None
+) -> MosaicResult:
+    """Carry on what is published, also when nothing was added: a push before may have failed."""
+    if to.uri is None:
+        return result
+    from deepsalt.push import push
+
+    pushed = push(store, to.uri, progress, keep=to.keep)
+    return replace(result, pushed_to=to.uri, sent_bytes=pushed.sent_bytes)
 
 
 def compose(

@@ -4,20 +4,18 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import xarray as xr
 
 from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError, UsageError
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.push.place import kind_of
 from deepsalt.push.target import Entry, Target
 from deepsalt.store import open_mosaic as open_local
 from deepsalt.store.files import digest_of, read_json, sha256_of, storing, write_json
 from deepsalt.store.records import Store
 from deepsalt.store.versions import Version, current_version
-
-SCHEMES = ("file", "s3", "icechunk+file", "icechunk+s3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,24 +158,7 @@ def open_target(uri: str) -> Target:
     from deepsalt.push.icechunk import Icechunk
     from deepsalt.push.objects import Objects
 
-    try:
-        parts = urlsplit(uri)
-    except ValueError as error:
-        raise UsageError(f"a place for mosaics is not written so ({error})") from error
-    if "@" in parts.netloc + parts.path or parts.query or parts.fragment:
-        raise UsageError(
-            "a place for mosaics takes no credentials, query or fragment; credentials are set in "
-            "the environment (AWS_...)"
-        )
-    folder = parts.scheme.endswith("file")
-    if parts.scheme not in SCHEMES or not (parts.path.strip("/") if folder else parts.netloc):
-        raise UsageError(
-            f"{uri!r:.200} is no place for mosaics; give one as "
-            f"{', '.join(f'{scheme}://...' for scheme in SCHEMES)}"
-        )
-    if folder and parts.netloc:
-        raise UsageError(f"{uri!r:.200} names a host; write three slashes, as in file:///data")
-    return Icechunk(uri) if parts.scheme.startswith("icechunk+") else Objects(uri)
+    return Icechunk(uri) if kind_of(uri).startswith("icechunk+") else Objects(uri)
 
 
 def entries_of(version: Version) -> dict[str, Entry]:
