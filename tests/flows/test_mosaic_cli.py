@@ -118,15 +118,19 @@ def test_a_later_build_leaves_a_withdrawn_scene_out(small: Small) -> None:
     assert answer("mosaic", "build", small.path)["products"] == 2
 
 
+@pytest.mark.parametrize("pictured", [True, False])
 def test_a_published_tile_that_is_damaged_does_not_keep_new_scenes_from_readers(
-    small: Small, caplog: pytest.LogCaptureFixture
+    pictured: bool, small: Small, caplog: pytest.LogCaptureFixture
 ) -> None:
     shards = (small.path / "mosaic.zarr").resolve().glob("salinity/c/**/*")
     path = next(path for path in shards if path.is_file())
     path.write_bytes(path.read_bytes()[:-9] + b"not a tail")
+    if not pictured:
+        for picture in small.path.glob("records/versions/*/tiles/**/*.picture"):
+            picture.unlink()
     small.add("d", 300)
     assert small.run()["mosaic"]["products"] == 4
-    assert "it is drawn as not measured, run `deepsalt check`" in caplog.text
+    assert ("it is drawn as not measured, run `deepsalt check`" in caplog.text) is not pictured
     assert deepsalt("check", small.path).exit_code == 1
 
 
