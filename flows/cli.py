@@ -15,9 +15,6 @@ from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
 from flows import cli_benchmark, cli_catalogue, cli_model, cli_mosaic, cli_run
 from flows.allocator import keep_freed_memory
-from flows.stopping import Stopped, stop_cleanly
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="deepsalt",
@@ -60,7 +57,6 @@ def _options(
 def main() -> NoReturn:
     """Run the command; errors of deepsalt become one sentence and an exit code."""
     keep_freed_memory()  # before libraries start threads, which would have heaps of their own
-    stop_cleanly()
     try:
         app(standalone_mode=True)
     except DeepsaltError as error:
@@ -68,7 +64,4 @@ def main() -> NoReturn:
             raise
         typer.secho(f"deepsalt: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
-    except Stopped:
-        typer.echo("deepsalt: stopped; the same command again goes on where it stopped", err=True)
-        sys.exit(INTERRUPTED)
     sys.exit(0)

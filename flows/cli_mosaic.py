@@ -53,7 +53,7 @@ def mosaic_build(
     """Composite the complete scene products of a store and publish the mosaic."""
     from flows.progress import bars
     from flows.show import mosaic_lines
-    from flows.stage2 import build_mosaic
+    from flows.stage2 import build_mosaic, carry_on
 
     config = MosaicConfig(
         grid=grid_of(crs, resolution),
@@ -62,9 +62,12 @@ def mosaic_build(
         push=push_of(push, push_keep),
         compute=compute_of(workers, scheduler),
     )
+    out = str(store.absolute())
     with bars() as progress:
-        result = build_mosaic(str(store.absolute()), config, progress)
+        result = carry_on(out, build_mosaic(out, config, progress), config.push, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
+    if result.push_failed:
+        raise typer.Exit(1)
 
 
 @mosaic_app.command("history", epilog="Example: `deepsalt mosaic history store`")

@@ -1,10 +1,13 @@
 """What computes the chunks: threads here, local processes, or a Dask cluster that is running."""
 
+import logging
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from multiprocessing.resource_tracker import ensure_running
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import RunError
@@ -66,6 +69,8 @@ def _open(compute: Compute, stack: ExitStack) -> Executor:
 def _connect(compute: Compute, stack: ExitStack) -> Executor:
     from distributed import Client
 
+    # It sets its own level when it is loaded: what its scheduler does is told with --debug only.
+    logging.getLogger("distributed").setLevel(logging.getLogger().level)
     address = compute.scheduler or _local_cluster(compute, stack)
     try:
         client = stack.enter_context(Client(address, timeout=_CONNECT_TIMEOUT_S))
@@ -78,6 +83,21 @@ def _connect(compute: Compute, stack: ExitStack) -> Executor:
     return executor
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start in the block, or from its threads later, not hear Ctrl-C.
+
+    A terminal sends it to all of them, and each would tell of it at length; this process ends them.
+    Here it waits until the block ends.
+    """
+    ensure_running()  # as part of the first start it would let them hear again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _local_cluster(compute: Compute, stack: ExitStack) -> "LocalCluster":
     import dask
     from distributed import LocalCluster
@@ -86,7 +106,7 @@ def _local_cluster(compute: Compute, stack: ExitStack) -> "LocalCluster":
         f"distributed.nanny.pre-spawn-environ.{name}": value
         for name, value in allocator_environment().items()
     }
-    with dask.config.set(memory):
+    with dask.config.set(memory), _deaf_to_interrupts():
         cluster = LocalCluster(
             n_workers=compute.workers,
             threads_per_worker=threads_per_worker(compute),

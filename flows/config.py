@@ -7,7 +7,9 @@ fails at once instead of running with a default.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
+
+from deepsalt.errors import UsageError
 
 
 class _Closed(BaseModel):
@@ -108,6 +110,12 @@ class Push(_Closed):
         if uri is not None:
             kind_of(uri)
         return uri
+
+    @model_validator(mode="after")
+    def _keeps_somewhere(self) -> "Push":
+        if self.keep is not None and self.uri is None:
+            raise UsageError("versions are kept where a mosaic is pushed to; give that place, too")
+        return self
 
 
 class MosaicConfig(_Closed):

@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from deepsalt.errors import StoreError
 from flows import stage2
 from flows.config import MosaicConfig
 from flows.retries import may_pass
@@ -24,20 +25,38 @@ def make_mosaic(out: str, config: MosaicConfig) -> stage2.MosaicResult:
     return stage2.build_mosaic(out, config)
 
 
+@task(
+    name="push",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def carry_on(out: str, result: stage2.MosaicResult, config: MosaicConfig) -> stage2.MosaicResult:
+    """Carry on what was published; see `flows.stage2.carry_on`."""
+    carried = stage2.carry_on(out, result, config.push)
+    if carried.push_failed:
+        raise StoreError(carried.push_failed)
+    return carried
+
+
 @flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
 def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]:
-    """Composite the complete scene products of a store and publish the mosaic.
+    """Composite the complete scene products of a store, publish the mosaic and carry it on.
 
     Parameters
     ----------
     out
         Folder of the store.
     config
-        Grid and period; the grid of the store, else EPSG:6933 at 30 m, without it.
+        Grid and period, and where the mosaic is carried to; without it nowhere, and the grid of the
+        store, else EPSG:6933 at 30 m.
 
     Returns
     -------
     dict
         The fields of `flows.stage2.MosaicResult`.
     """
-    return asdict(make_mosaic(out, config or MosaicConfig()))
+    config = config or MosaicConfig()
+    return asdict(carry_on(out, make_mosaic(out, config), config))

@@ -100,7 +100,13 @@ PushTo = Annotated[
 ]
 PushKeep = Annotated[
     int | None,
-    typer.Option("--push-keep", help="Versions that stay there, this one included; all without."),
+    typer.Option(
+        "--push-keep",
+        min=1,
+        help="Versions that stay there, this one included; readers of older ones lose them. "
+        "All without.",
+        show_default=False,
+    ),
 ]
 RetryQuarantined = Annotated[
     bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")
@@ -191,10 +197,8 @@ def push_of(uri: str | None, keep: int | None) -> Push:
     Raises
     ------
     UsageError
-        No place for mosaics, credentials in it, or versions kept nowhere or none.
+        No place for mosaics, credentials in it, or versions kept nowhere.
     """
-    if keep is not None and uri is None:
-        raise UsageError("--push-keep says what stays at the place of --push; give that, too")
     try:
         return Push(uri=uri, keep=keep)
     except ValidationError as error:

@@ -20,7 +20,7 @@ from flows.fetching import fetching
 from flows.progress import Progress, Silent
 from flows.selection import Found, Scene, find_scenes
 from flows.stage1 import Finish, SceneResult, map_scene, withdrawn
-from flows.stage2 import MosaicResult, build_mosaic
+from flows.stage2 import MosaicResult, build_mosaic, carry_on
 from flows.stores import open_store, period_of
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """Exit code: 0 all done, 1 nothing could be mapped, 3 some scenes are left out.
+        """Exit code: 0 all done, 1 nothing could be mapped or pushed, 3 some scenes are left out.
 
         Withdrawn scenes are left out on purpose and change nothing.
         """
         wanted = [scene for scene in self.scenes if scene.status != "withdrawn"]
         if wanted and self.mosaic is None:
+            return 1
+        if self.mosaic is not None and self.mosaic.push_failed:
             return 1
         return 0 if all(scene.product for scene in wanted) else 3
 
@@ -87,6 +89,7 @@ def run(
     layout = period_of(config.mosaic.datetime).layout
     ref = model_ref(config.scene.model)
     _refuse_too_large(found, config, ref)
+    _refuse_place(config)
     store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
     shown.start("scenes", len(found.scenes))
     results = [
@@ -114,7 +117,8 @@ def run(
     if not done:
         return RunResult(tuple(results), None)
     mosaic = config.mosaic.model_copy(update={"products": done})
-    return RunResult(tuple(results), build(str(config.out), mosaic))
+    out = str(config.out)
+    return RunResult(tuple(results), carry_on(out, build(out, mosaic), mosaic.push, shown))
 
 
 def _written(writing: "Future[SceneResult] | None", shown: Progress) -> list[SceneResult]:
@@ -143,6 +147,14 @@ def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
     compute = config.scene.compute
     needed = worker_memory(todo, threads_per_worker(compute), compute.device)
     refuse_too_large(needed, compute)
+
+
+def _refuse_place(config: RunConfig) -> None:
+    """Refuse a place to push to that could not be written, before the first scene is mapped."""
+    if config.mosaic.push.uri is not None:
+        from deepsalt.push import refuse_place
+
+        refuse_place(config.out, config.mosaic.push.uri)
 
 
 def _to_read(

@@ -74,11 +74,14 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def start(self, stage: str, total: int) -> None:
+        if total == 0:
+            return
         self._shown.start()
         self._tasks[stage] = self._shown.add_task(stage, total=total)
 
     def advance(self, stage: str, units: int = 1) -> None:
-        self._shown.advance(self._tasks[stage], units)
+        if stage in self._tasks:
+            self._shown.advance(self._tasks[stage], units)
 
     def note(self, message: str) -> None:
         self._shown.console.print(message)

@@ -75,8 +75,15 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
         f"mosaic       version {mosaic.version}: {mosaic.products} scenes, {mosaic.tiles} tiles, "
         f"{mosaic.composed} composed"
     ]
-    if mosaic.pushed_to:
-        lines.append(f"pushed       to {mosaic.pushed_to}: {mosaic.sent_bytes / 1e6:.1f} MB sent")
+    if mosaic.push_failed:
+        lines.append(
+            f"not pushed   {mosaic.push_failed}; the mosaic is published in the store, "
+            f"`deepsalt mosaic push STORE {mosaic.pushed_to}` tries again"
+        )
+    elif mosaic.pushed_to:
+        sent = f"{mosaic.sent_bytes / 1e6:.1f} MB sent" if mosaic.sent_bytes else "nothing to send"
+        removed = f", {mosaic.removed_there} old versions removed" if mosaic.removed_there else ""
+        lines.append(f"pushed       to {mosaic.pushed_to}: {sent}{removed}")
     return lines
 
 

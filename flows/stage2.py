@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from deepsalt.errors import DeepsaltError
 from deepsalt.together import submitted
 from flows.compute import computing
 from flows.config import Checks, MosaicConfig, Push
@@ -34,8 +35,11 @@ class MosaicResult:
         Cells of the mosaic's tiles, and those with an estimate.
     by_basis
         Cells per `Basis` bit, lower case.
-    pushed_to, sent_bytes
-        Where it was carried to, and what had to be sent; empty when nowhere.
+    pushed_to, sent_bytes, removed_there
+        Where it was carried to, what had to be sent, and how many older versions were removed
+        there; empty when nowhere.
+    push_failed
+        Why that failed; empty when it did not.
     """
 
     version: str
@@ -47,26 +51,28 @@ class MosaicResult:
     by_basis: dict[str, int] = field(default_factory=dict)
     pushed_to: str = ""
     sent_bytes: int = 0
+    removed_there: int = 0
+    push_failed: str = ""
 
 
 def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
-    """Composite the complete scene products of a store, publish the mosaic and carry it on.
+    """Composite the complete scene products of a store and publish the mosaic.
 
     Parameters
     ----------
     out
         Folder of the store.
     config
-        Grid and period, and where the mosaic is carried to.
+        Grid and period.
     progress
-        Told about tiles and objects.
+        Told about tiles.
 
     Raises
     ------
     UsageError
         The store has no complete product in the period.
     StoreError
-        A store or a place that cannot be written, or a store that has another grid.
+        A store that cannot be written, or has another grid.
     """
     from deepsalt.mosaic import all_sets, united_sets
     from deepsalt.store import Store
@@ -77,20 +83,39 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
     if config.products is not None:
         sets = partial(united_sets, store, period_of(config.datetime), config.products)
         why = "run"
-    result = compose(store, sets, config, why, progress)
-    return _carried_on(result, store, config.push, progress)
+    return compose(store, sets, config, why, progress)
 
 
-def _carried_on(
-    result: MosaicResult, store: "Store", to: Push, progress: Progress | None
+def carry_on(
+    out: str, result: MosaicResult, to: Push, progress: Progress | None = None
 ) -> MosaicResult:
-    """Carry on what is published, also when nothing was added: a push before may have failed."""
+    """Carry on what a store has published, also when nothing was added to it.
+
+    What fails is said in the result: the mosaic is published and stays.
+
+    Parameters
+    ----------
+    out
+        Folder of the store.
+    result
+        What became of the mosaic.
+    to
+        Where it is carried to.
+    progress
+        Told about objects.
+    """
     if to.uri is None:
         return result
     from deepsalt.push import push
+    from deepsalt.store import Store
 
-    pushed = push(store, to.uri, progress, keep=to.keep)
-    return replace(result, pushed_to=to.uri, sent_bytes=pushed.sent_bytes)
+    try:
+        pushed = push(Store.open(out), to.uri, progress, keep=to.keep)
+    except DeepsaltError as error:
+        return replace(result, pushed_to=to.uri, push_failed=str(error))
+    return replace(
+        result, pushed_to=to.uri, sent_bytes=pushed.sent_bytes, removed_there=pushed.removed
+    )
 
 
 def compose(

@@ -1,10 +1,16 @@
 """How Ctrl-C and a scheduler's polite stop end a command."""
 
+import os
 import signal
+import time
 from types import FrameType
 
 _AGAIN_S = 0.02
+_IMPATIENT_S = 1.0
+"""Signals closer together are one: a terminal and `timeout` may send it to a process twice."""
 _IMPORTING = "<frozen importlib._bootstrap>"
+
+_asked_at: list[float] = []
 
 
 class Stopped(BaseException):
@@ -15,17 +21,29 @@ def stop_cleanly() -> None:
     """Make SIGINT and SIGTERM raise `Stopped` in the main thread.
 
     Never in the middle of an import: compiled modules, torch's among them, end the process or turn
-    the exception into another one. There the stop waits until the import is done.
+    the exception into another one. There the stop waits until the import is done; who asks again
+    meanwhile ends the process at once.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)
 
 
+def was_asked() -> bool:
+    """Say whether a stop was asked for, whatever became of the exception."""
+    return bool(_asked_at)
+
+
 def _stop(signum: int, frame: FrameType | None) -> None:
-    if _imports(frame):
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
-    else:
+    if signum != signal.SIGALRM:
+        _asked_at.append(time.monotonic())
+    if not was_asked():
+        return
+    if not _imports(frame):
         raise Stopped
+    if _asked_at[-1] - _asked_at[0] > _IMPATIENT_S:
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
 
 
 def _imports(frame: FrameType | None) -> bool:

@@ -2,9 +2,9 @@
 
 PROJ is asked at the nodes of a lattice of 32 pixels; between them go cubic polynomials (Lagrange,
 through the four nodes around). Projections are so smooth that over a kilometre these are within
-nanometres of PROJ. Each cell of the lattice proves it in its middle, where a cubic is worst; where
-it fails (edges and poles of a projection, very large pixels) PROJ is asked for each pixel. The
-lattice is tied to the CRS, so a pixel's answer does not depend on the part of a grid asked for.
+nanometres of PROJ. Each cell of the lattice is tried in its middle, about where a cubic is worst;
+where it fails (edges and poles of a projection, very large pixels) PROJ is asked for each pixel.
+The lattice is tied to the CRS, so a pixel's answer does not depend on the part of a grid asked for.
 """
 
 import math

@@ -131,6 +131,11 @@ def _take_over(task: RepairTask, scratch: Layout, made: TileManifest) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             sources[name].replace(path)
             sync(path.parent)
-        layout.picture_path(manifest.period, manifest.tile).unlink(missing_ok=True)
     task.lease.check()
     made.write(layout.manifest_path(manifest.period, manifest.tile))
+    with storing(layout.group):
+        where = manifest.period, manifest.tile
+        picture = layout.picture_path(*where)
+        picture.unlink(missing_ok=True)
+        if (drawn := scratch.picture_path(*where)).exists():
+            drawn.replace(picture)

@@ -21,9 +21,11 @@ from deepsalt.errors import StoreError
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.plot.picture import (
+    BREAKS_DS_M,
     KINDS,
     MAX_EDGE_PX,
     OUTSIDE,
+    REASONS,
     KindsAt,
     Picture,
     cells_of,
@@ -107,7 +109,8 @@ def _shows(layout: Layout, manifest: TileManifest) -> bytes:
     """Return what binds a picture to the shards it shows."""
     cell = cell_px(layout)
     shape = (layout.grid.tile_px // cell,) * 2
-    return digest_of([cell, len(KINDS), shape, manifest.shards]).encode()
+    kinds = [*BREAKS_DS_M, *(int(reason.bits or 0) for reason in REASONS)]
+    return digest_of([cell, kinds, shape, manifest.shards]).encode()
 
 
 def _read(path: Path, shows: bytes) -> bytes | None:

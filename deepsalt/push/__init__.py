@@ -4,6 +4,6 @@ A store is composed on a file system; `push` carries what its published version 
 target had, and readers of the target see the old version or the new one.
 """
 
-from deepsalt.push.push import Pushed, open_mosaic, push
+from deepsalt.push.push import Pushed, open_mosaic, push, refuse_place
 
-__all__ = ["Pushed", "open_mosaic", "push"]
+__all__ = ["Pushed", "open_mosaic", "push", "refuse_place"]

@@ -234,5 +234,5 @@ def _reaching(uri: str) -> Iterator[None]:
     except (IcechunkError, OSError) as error:
         # Its texts are drawn with lines, the reason in the first.
         lines = re.findall(r"[^\W_].*", str(error))
-        reason = lines[0][:200] if lines else type(error).__name__
+        reason = lines[0][:200].removeprefix("x ") if lines else type(error).__name__
         raise StoreError(f"{uri} cannot be read or written: {without_secrets(reason)}") from error

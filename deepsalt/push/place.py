@@ -1,10 +1,16 @@
 """Places that a mosaic can be pushed to, by their URI."""
 
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from deepsalt.errors import UsageError
 
 KINDS = ("file", "s3", "icechunk+file", "icechunk+s3")
+
+
+def folder_of(uri: str) -> Path:
+    """Return the folder that a URI of a kind of files names."""
+    return Path(unquote(urlsplit(uri.removeprefix("icechunk+")).path))
 
 
 def kind_of(uri: str) -> str:
@@ -17,18 +23,21 @@ def kind_of(uri: str) -> str:
     """
     try:
         parts = urlsplit(uri)
-    except ValueError as error:
-        raise UsageError(f"a place for mosaics is not written so ({error})") from error
+    except ValueError:
+        # Without what urllib says: it repeats the URI, credentials included.
+        raise UsageError("a place for mosaics is not written so; its host is not valid") from None
     if "@" in parts.netloc + parts.path or parts.query or parts.fragment:
         raise UsageError(
             "a place for mosaics takes no credentials, query or fragment; credentials are set in "
             "the environment (AWS_...)"
         )
     folder = parts.scheme.endswith("file")
-    if parts.scheme not in KINDS or not (parts.path.strip("/") if folder else parts.netloc):
+    known = parts.scheme in KINDS and uri.lower().startswith(f"{parts.scheme}://")
+    if not known or not (parts.path.strip("/") if folder else parts.netloc):
         raise UsageError(
-            f"{uri!r:.200} is no place for mosaics; give one as "
-            f"{', '.join(f'{kind}://...' for kind in KINDS)}"
+            f"{uri!r:.200} is no place for mosaics; give a folder as file:///data/maps or "
+            "icechunk+file:///data/maps, an object store as s3://bucket/prefix or "
+            "icechunk+s3://bucket/prefix"
         )
     if folder and parts.netloc:
         raise UsageError(f"{uri!r:.200} names a host; write three slashes, as in file:///data")

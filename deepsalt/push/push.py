@@ -10,7 +10,7 @@ import xarray as xr
 from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError, UsageError
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.push.place import kind_of
+from deepsalt.push.place import folder_of, kind_of
 from deepsalt.push.target import Entry, Target
 from deepsalt.store import open_mosaic as open_local
 from deepsalt.store.files import digest_of, read_json, sha256_of, storing, write_json
@@ -83,7 +83,7 @@ def push(
     """
     if keep is not None and keep < 1:
         raise UsageError(f"{keep} versions cannot be kept; the one that is pushed always is")
-    target = open_target(uri)
+    target = refuse_place(store.path, uri)
     with store.pushing() as ours, target.locked() as theirs:
         version = current_version(store)
         if version is None:
@@ -143,6 +143,41 @@ def open_mosaic(place: str | Path | Store) -> xr.Dataset:
         reason = without_secrets(str(error).partition("\n")[0])
         raise StoreError(f"{place} cannot be opened: {reason}; push it again") from error
     return opened
+
+
+def refuse_place(store: Path, uri: str) -> Target:
+    """Return the target of a URI, unless it is seen at once that a store cannot be pushed there.
+
+    Parameters
+    ----------
+    store
+        Folder of the store, which need not exist yet.
+    uri
+        As `push` takes it.
+
+    Raises
+    ------
+    UsageError
+        No such kind of place, credentials in the URI, or a folder that a store keeps for itself or
+        that holds another kind of mosaic.
+    StoreError
+        No access.
+    """
+    kind = kind_of(uri)
+    if kind.endswith("file"):
+        folder = folder_of(uri).resolve()
+        taken = "" if folder.is_dir() or not folder.exists() else f"{folder} is a file"
+        if (folder / "records" / "store.json").exists() or folder.is_relative_to(store.resolve()):
+            taken = f"{folder} belongs to a store"
+        elif kind == "file" and (folder / "snapshots").is_dir() and (folder / "refs").is_dir():
+            taken = f"{folder} is an Icechunk repository"
+        elif kind != "file" and (folder / "mosaic.json").exists():
+            taken = f"{folder} holds mosaics in plain Zarr"
+        if taken:
+            raise UsageError(f"{taken}; push to another folder")
+    target = open_target(uri)
+    target.shown()
+    return target
 
 
 def open_target(uri: str) -> Target:

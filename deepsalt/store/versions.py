@@ -136,7 +136,7 @@ class Layout:
         return self.manifests / Period.from_id(period).slug / f"{tile.id}.json"
 
     def picture_path(self, period: str, tile: Tile) -> Path:
-        """Return where it is kept what a tile looks like from afar."""
+        """Return where the picture of a tile lies."""
         return self.manifest_path(period, tile).with_suffix(".picture")
 
     def shard_paths(self, period: str, tile: Tile) -> dict[str, Path]:

@@ -86,7 +86,7 @@ def command(*arguments: str) -> int:
     import sys
 
     from deepsalt.store import lease
-    from flows.cli import main
+    from flows.command import main
 
     lease.EXPIRES_AFTER_S = 6.0  # nobody waits for a minute here; longer than a renewal takes
 

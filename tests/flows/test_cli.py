@@ -1,6 +1,7 @@
 """The command: help, exit codes, one clear sentence for bad input."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deepsalt.errors import DeepsaltError
@@ -224,6 +226,31 @@ def test_a_stop_is_one_clean_line(number: signal.Signals, catalogue: Path, tmp_p
     assert run.returncode == 130
     assert said.splitlines()[-1].startswith("deepsalt: stopped")
     assert "Traceback" not in said
+
+
+def test_workers_do_not_hear_the_ctrl_c_of_a_terminal(catalogue: Path, tmp_path: Path) -> None:
+    options = ["--catalogue", str(catalogue), "--out", str(tmp_path / "store"), "--workers", "1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "flows", "run", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while not any("spawn_main" in " ".join(each.cmdline()) for each in children_of(run.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("deepsalt: stopped")
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
 
 
 def test_a_run_does_not_write_over_a_catalogue(catalogue: Path, tmp_path: Path) -> None:

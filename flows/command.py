@@ -1,0 +1,25 @@
+"""Entry of the `deepsalt` command: ready to be stopped before anything is loaded."""
+
+import sys
+from typing import NoReturn
+
+from flows.stopping import Stopped, stop_cleanly, was_asked
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command; Ctrl-C and SIGTERM become one line and an exit code."""
+    stop_cleanly()
+    try:
+        from flows.cli import main as run
+
+        run()
+    except Stopped:
+        pass
+    except Exception:
+        # Compiled code turns exceptions that pass through it into its own.
+        if not was_asked():
+            raise
+    sys.stderr.write("deepsalt: stopped; the same command again goes on where it stopped\n")
+    sys.exit(INTERRUPTED)
