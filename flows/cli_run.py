@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig, Scratch
+from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig
 from flows.options import (
     Area,
     Bbox,
@@ -43,6 +43,7 @@ from flows.options import (
     checks_of,
     explain,
     push_of,
+    scratch_of,
     selection_of,
 )
 
@@ -108,8 +109,7 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
         grid, model = grid_of(crs, resolution), model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
-        to = push_of(push, push_keep)
-        place = Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb)
+        place, to = scratch_of(scratch, scratch_gb), push_of(push, push_keep)
         mosaic = MosaicConfig(grid=grid, datetime=datetime, checks=checks, push=to, compute=compute)
         config = RunConfig(
             selection=selection,
@@ -223,7 +223,7 @@ def scene(
         model=model and model.absolute(),
         grid=grid_of(crs, resolution),
         compute=compute_of(workers, scheduler),
-        scratch=Scratch(folder=scratch and scratch.absolute(), limit_gb=scratch_gb),
+        scratch=scratch_of(scratch, scratch_gb),
     )
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:

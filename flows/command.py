@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from flows.stopping import Stopped, stop_cleanly, was_asked
+from flows.stopping import Stopped, stop_cleanly
 
 INTERRUPTED = 130
 
@@ -17,9 +17,5 @@ def main() -> NoReturn:
         run()
     except Stopped:
         pass
-    except Exception:
-        # Compiled code turns exceptions that pass through it into its own.
-        if not was_asked():
-            raise
     sys.stderr.write("deepsalt: stopped; the same command again goes on where it stopped\n")
     sys.exit(INTERRUPTED)

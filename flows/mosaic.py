@@ -11,28 +11,22 @@ from flows import stage2
 from flows.config import MosaicConfig
 from flows.retries import may_pass
 
+_TWICE_MORE: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [10, 60],
+    "retry_condition_fn": may_pass,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
 
-@task(
-    name="mosaic",
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+
+@task(name="mosaic", **_TWICE_MORE)
 def make_mosaic(out: str, config: MosaicConfig) -> stage2.MosaicResult:
     """Composite and publish; see `flows.stage2.build_mosaic`."""
     return stage2.build_mosaic(out, config)
 
 
-@task(
-    name="push",
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@task(name="push", **_TWICE_MORE)
 def carry_on(out: str, result: stage2.MosaicResult, config: MosaicConfig) -> stage2.MosaicResult:
     """Carry on what was published; see `flows.stage2.carry_on`."""
     carried = stage2.carry_on(out, result, config.push)

@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Checks, Push, Selection
+from flows.config import Checks, Push, Scratch, Selection
 
 Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
@@ -189,6 +189,11 @@ def checks_of(
         )
     except ValidationError as error:
         raise UsageError(explain(error)) from None
+
+
+def scratch_of(folder: Path | None, limit_gb: float) -> Scratch:
+    """Return the scratch space that these options describe."""
+    return Scratch(folder=folder and folder.absolute(), limit_gb=limit_gb)
 
 
 def push_of(uri: str | None, keep: int | None) -> Push:

@@ -28,16 +28,11 @@ def stop_cleanly() -> None:
         signal.signal(number, _stop)
 
 
-def was_asked() -> bool:
-    """Say whether a stop was asked for, whatever became of the exception."""
-    return bool(_asked_at)
-
-
 def _stop(signum: int, frame: FrameType | None) -> None:
     if signum != signal.SIGALRM:
         _asked_at.append(time.monotonic())
-    if not was_asked():
-        return
+    if not _asked_at:
+        return  # an alarm of somebody else
     if not _imports(frame):
         raise Stopped
     if _asked_at[-1] - _asked_at[0] > _IMPATIENT_S:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import default_buffer_prototype
@@ -20,6 +20,7 @@ from zarr.core.sync import sync as run
 
 from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError
+from deepsalt.push.place import folder_of
 from deepsalt.push.target import Digests, Entries, Sent, lock_folder, nothing_shown, overtaken
 from deepsalt.store.lease import Lease
 from deepsalt.together import together
@@ -46,8 +47,8 @@ class Icechunk:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
-        parts = urlsplit(self._uri.removeprefix("icechunk+"))
-        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._folder = folder_of(self._uri)
+        parts = urlsplit(self._uri)
         self._place = parts.netloc, parts.path.strip("/")
 
     @cached_property

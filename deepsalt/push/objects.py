@@ -17,15 +17,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.access import client_options, without_secrets
 from deepsalt.errors import StoreError
+from deepsalt.push.place import folder_of
 from deepsalt.push.target import (
     Digests,
     Entries,
@@ -69,8 +68,7 @@ class Objects:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri.rstrip("/")
-        parts = urlsplit(self._uri)
-        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        self._folder = folder_of(self._uri)
 
     @cached_property
     def _objects(self) -> "ObjectStore":

@@ -8,9 +8,10 @@ from deepsalt.errors import UsageError
 KINDS = ("file", "s3", "icechunk+file", "icechunk+s3")
 
 
-def folder_of(uri: str) -> Path:
-    """Return the folder that a URI of a kind of files names."""
-    return Path(unquote(urlsplit(uri.removeprefix("icechunk+")).path))
+def folder_of(uri: str) -> Path | None:
+    """Return the folder that a URI names; None where it names an object store."""
+    parts = urlsplit(uri)
+    return Path(unquote(parts.path)) if parts.scheme.endswith("file") else None
 
 
 def kind_of(uri: str) -> str:

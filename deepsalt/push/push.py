@@ -163,9 +163,9 @@ def refuse_place(store: Path, uri: str) -> Target:
     StoreError
         No access.
     """
-    kind = kind_of(uri)
-    if kind.endswith("file"):
-        folder = folder_of(uri).resolve()
+    kind, folder = kind_of(uri), folder_of(uri)
+    if folder is not None:
+        folder = folder.resolve()
         taken = "" if folder.is_dir() or not folder.exists() else f"{folder} is a file"
         if (folder / "records" / "store.json").exists() or folder.is_relative_to(store.resolve()):
             taken = f"{folder} belongs to a store"

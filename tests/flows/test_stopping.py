@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 _MODULE = """
@@ -45,3 +46,19 @@ def stopped_in_import(folder: Path, name: str) -> str:
 def test_a_stop_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
     assert stopped_in_import(tmp_path, "SIGINT") == "imported, stopped"
     assert stopped_in_import(tmp_path, "SIGTERM") == "imported, stopped"
+
+
+def test_who_asks_again_later_is_not_kept_waiting_by_an_import(tmp_path: Path) -> None:
+    module = "import os, time\nos.write(1, b'importing')\ntime.sleep(30)\n"
+    (tmp_path / "half_imported.py").write_text(module)
+    with subprocess.Popen(
+        [sys.executable, "-c", _COMMAND],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.read(9) == b"importing"
+        for _ in range(2):
+            run.send_signal(signal.SIGTERM)
+            time.sleep(1.2)
+        assert run.wait(timeout=20) == -signal.SIGTERM
