@@ -14,7 +14,7 @@ import pystac
 from catalog.bands import write_nodata
 from catalog.geometry import Bbox, Ring, box_halves, footprint_geometry
 from catalog.items import grid_properties, time_properties
-from deepsalt.types import REJECTING, Basis, PixelGrid, Report
+from deepsalt.types import REJECTING, PixelGrid, QualityFlag, Report
 
 PRODUCTS = "deepsalt-scene-products"
 MOSAICS = "deepsalt-mosaics"
@@ -223,8 +223,8 @@ def mosaic_item(
     return item
 
 
-def basis_bitfields() -> list[dict[str, Any]]:
-    """Return the classification extension's description of the bits of `basis`."""
+def quality_flags_bitfields() -> list[dict[str, Any]]:
+    """Return the classification extension's description of the bits of `quality_flags`."""
     return [
         {
             "name": str(bit.name).lower(),
@@ -236,11 +236,11 @@ def basis_bitfields() -> list[dict[str, Any]]:
                 {"value": 1, "name": "yes", "description": _words(bit)},
             ],
         }
-        for bit in Basis
+        for bit in QualityFlag
     ]
 
 
-def _words(bit: Basis) -> str:
+def _words(bit: QualityFlag) -> str:
     return str(bit.name).lower().replace("_", " ")
 
 
@@ -301,7 +301,7 @@ def _counts(report: Report) -> dict[str, Any]:
     return {
         "deepsalt:pixels": report.pixels,
         "deepsalt:pixels_estimated": report.estimated,
-        "deepsalt:pixels_by_basis": dict(report.by_basis),
+        "deepsalt:pixels_by_flag": dict(report.by_flag),
     }
 
 
@@ -316,8 +316,8 @@ def _zarr(href: str, layers: Sequence[LayerLike], title: str) -> pystac.Asset:
         }
         if "units" in layer.attrs:
             band["unit"] = str(layer.attrs["units"])
-        if layer.name == "basis":
-            band["classification:bitfields"] = basis_bitfields()
+        if layer.name == "quality_flags":
+            band["classification:bitfields"] = quality_flags_bitfields()
         bands.append(band)
     return pystac.Asset(
         href, title=title, media_type=ZARR, roles=["data"], extra_fields={"bands": bands}

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Acquisition": "deepsalt.types",
     "BandTable": "deepsalt.types",
-    "Basis": "deepsalt.types",
+    "QualityFlag": "deepsalt.types",
     "MosaicGrid": "deepsalt.grid",
     "ModelRef": "deepsalt.types",
     "PixelGrid": "deepsalt.types",

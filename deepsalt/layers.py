@@ -1,7 +1,7 @@
 """Layers of a scene product and of a mosaic: names, types, fill values and CF attributes.
 
 One table, so that prediction, products, mosaics and checks cannot disagree. Fill values matter: an
-unwritten `basis` must read as "outside" and an unwritten date as missing, never as 0.
+unwritten `quality_flags` must read as "outside" and an unwritten date as missing, never as 0.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from deepsalt.types import REJECTING, Basis
+from deepsalt.types import REJECTING, QualityFlag
 
 AttrValue = str | int | float | list[int] | list[float]
 
@@ -48,12 +48,12 @@ class Layer:
         return dict(self.attrs)
 
 
-def basis_attrs() -> dict[str, AttrValue]:
-    """Return the CF flag attributes of `basis`: one mask and one meaning per `Basis` bit."""
+def quality_flags_attrs() -> dict[str, AttrValue]:
+    """Return the CF flag attributes of `quality_flags`: a mask and a meaning per `QualityFlag`."""
     return {
         "long_name": "why a pixel is or is not estimated",
-        "flag_masks": [int(bit) for bit in Basis],
-        "flag_meanings": " ".join(str(bit.name).lower() for bit in Basis),
+        "flag_masks": [int(bit) for bit in QualityFlag],
+        "flag_meanings": " ".join(str(bit.name).lower() for bit in QualityFlag),
         "comment": "0 is an estimate with nothing to remark; pixels with any of the bits "
         + ", ".join(str(bit.name).lower() for bit in REJECTING)
         + " have no estimate, the other bits advise",
@@ -83,7 +83,7 @@ def salinity_attrs(
     return {
         "salinity": {
             "long_name": "surface electrical conductivity of soil",
-            "ancillary_variables": "salinity_lower salinity_upper basis",
+            "ancillary_variables": "salinity_lower salinity_upper quality_flags",
             **common,
         },
         "salinity_lower": {
@@ -103,7 +103,7 @@ def _layer(name: str, dtype: str, fill: float | int, attrs: Mapping[str, AttrVal
 
 SCENE_LAYERS: tuple[Layer, ...] = (
     *(_layer(name, "float32", np.nan, attrs) for name, attrs in salinity_attrs().items()),
-    _layer("basis", "uint16", int(Basis.OUTSIDE), basis_attrs()),
+    _layer("quality_flags", "uint16", int(QualityFlag.OUTSIDE), quality_flags_attrs()),
 )
 """Layers of a scene product, in order."""
 

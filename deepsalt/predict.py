@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
-from deepsalt.layers import basis_attrs, salinity_attrs
+from deepsalt.layers import quality_flags_attrs, salinity_attrs
 from deepsalt.model.device import Estimator, on_device
 from deepsalt.model.folded import fold
 from deepsalt.model.load import load_student, model_card
-from deepsalt.types import REJECTING, BandTable, Basis, ModelRef
+from deepsalt.types import REJECTING, BandTable, ModelRef, QualityFlag
 
 RESULT = np.dtype(
     [
         ("salinity", np.float32),
         ("salinity_lower", np.float32),
         ("salinity_upper", np.float32),
-        ("basis", np.uint16),
+        ("quality_flags", np.uint16),
     ]
 )
 """What prediction gives per pixel: the layers of a scene product as one structured type."""
@@ -34,7 +34,7 @@ SPECTRA_RESULT = np.dtype([*RESULT.descr, ("domain_score", np.float32)])
 
 def predict_chunk(
     dn: NDArray[np.generic],
-    basis: NDArray[np.uint16],
+    quality_flags: NDArray[np.uint16],
     *,
     bands: BandTable,
     gain: tuple[float, ...],
@@ -49,8 +49,8 @@ def predict_chunk(
     ----------
     dn
         Digital numbers in the stored dtype (band, y, x).
-    basis
-        `Basis` bits (y, x); pixels with a REJECTING bit are not estimated.
+    quality_flags
+        `QualityFlag` bits (y, x); pixels with a REJECTING bit are not estimated.
     bands
         Bands of `dn` (n).
     gain, offset
@@ -76,39 +76,39 @@ def predict_chunk(
         The model's files are missing, unreadable or disagree.
     """
     student = on_device(fold(load_student(ref), bands, gain, offset), device)
-    flat = np.asarray(basis).reshape(-1)
+    flat = np.asarray(quality_flags).reshape(-1)
     result = _predict(student, dn.reshape(dn.shape[0], -1), flat, nodata, RESULT)
-    return result.reshape(basis.shape)
+    return result.reshape(quality_flags.shape)
 
 
 def _predict(
     student: Estimator,
     pixels: NDArray[np.generic],
-    basis: NDArray[np.uint16],
+    quality_flags: NDArray[np.uint16],
     nodata: float | None,
     kind: np.dtype[np.void],
 ) -> NDArray[np.void]:
-    """Return predictions of this kind (s,) for digital numbers (band, s) and their basis (s,)."""
-    result = _unestimated(basis, kind)
-    chosen = np.flatnonzero((basis & int(REJECTING)) == 0)
+    """Return predictions of this kind (s,) for digital numbers (band, s) and their flags (s,)."""
+    result = _unestimated(quality_flags, kind)
+    chosen = np.flatnonzero((quality_flags & int(REJECTING)) == 0)
     if chosen.size:
-        if chosen.size < basis.size:
+        if chosen.size < quality_flags.size:
             pixels = pixels.take(chosen, axis=1)  # in a tenth of the time of pixels[:, chosen]
         estimates = student.estimate(pixels, nodata)
         result["salinity"][chosen] = estimates.salinity
         result["salinity_lower"][chosen] = estimates.lower
         result["salinity_upper"][chosen] = estimates.upper
-        lost = np.isnan(estimates.salinity) * np.uint16(Basis.DEFECTIVE)
-        result["basis"][chosen] |= estimates.remarks | lost
+        lost = np.isnan(estimates.salinity) * np.uint16(QualityFlag.DEFECTIVE)
+        result["quality_flags"][chosen] |= estimates.remarks | lost
         if "domain_score" in (kind.names or ()):
             result["domain_score"][chosen] = estimates.domain_score
     return result
 
 
-def _unestimated(basis: NDArray[np.uint16], kind: np.dtype[np.void]) -> NDArray[np.void]:
-    result = np.empty(basis.shape, dtype=kind)
+def _unestimated(quality_flags: NDArray[np.uint16], kind: np.dtype[np.void]) -> NDArray[np.void]:
+    result = np.empty(quality_flags.shape, dtype=kind)
     for name in kind.names or ():
-        result[name] = basis if name == "basis" else np.nan
+        result[name] = quality_flags if name == "quality_flags" else np.nan
     return result
 
 
@@ -116,7 +116,7 @@ def predict_spectra(
     reflectance: NDArray[np.floating],
     bands: BandTable,
     ref: ModelRef,
-    basis: NDArray[np.uint16] | None = None,
+    quality_flags: NDArray[np.uint16] | None = None,
 ) -> NDArray[np.void]:
     """Predict spectra given by row.
 
@@ -128,8 +128,8 @@ def predict_spectra(
         Their bands (n).
     ref
         The model.
-    basis
-        `Basis` bits (s,); None: all are estimated.
+    quality_flags
+        `QualityFlag` bits (s,); None: all are estimated.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def predict_spectra(
         The model's files are missing, unreadable or disagree.
     """
     pixels = np.ascontiguousarray(np.asarray(reflectance).T)
-    flags = np.zeros(pixels.shape[1], dtype=np.uint16) if basis is None else basis
+    flags = np.zeros(pixels.shape[1], dtype=np.uint16) if quality_flags is None else quality_flags
     return _predict(fold(load_student(ref), bands), pixels, flags, None, SPECTRA_RESULT)
 
 
@@ -154,8 +154,8 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     Parameters
     ----------
     cube
-        From `mark_valid(open_scene(...))`: `dn` (band, y, x) with all bands in one chunk, `basis`
-        (y, x).
+        From `mark_valid(open_scene(...))`: `dn` (band, y, x) with all bands in one chunk,
+        `quality_flags` (y, x).
     ref
         The model; the graph holds this reference, not the weights.
     device
@@ -164,20 +164,22 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     Returns
     -------
     xr.Dataset
-        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m) and `basis` (uint16), dims
-        (y, x), with the cube's chunks, x, y and spatial_ref.
+        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m) and `quality_flags` (uint16),
+        dims (y, x), with the cube's chunks, x, y and spatial_ref.
 
     Raises
     ------
     FormatError
-        Not a cube, without `basis`, or its bands do not cover what the model needs.
+        Not a cube, without `quality_flags`, or its bands do not cover what the model needs.
     ModelError
         The card is missing or malformed.
     """
     check_cube(cube)
-    if "basis" not in cube:
+    if "quality_flags" not in cube:
         scene = cube.attrs.get("scene_id", "cube")
-        raise FormatError(f"{scene} has no basis layer; call mark_valid(cube) before predict_cube")
+        raise FormatError(
+            f"{scene} has no quality_flags layer; call mark_valid(cube) before predict_cube"
+        )
     card = model_card(ref)
     nodata = cube["dn"].attrs.get("nodata")
     bands = cube_bands(cube)
@@ -193,10 +195,10 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
         ref=ref,
         device=device,
     )
-    dn, basis = cube["dn"].data, cube["basis"].data
-    result = map_chunks(predict, dn, basis, name="predict_chunk", dtype=RESULT)
+    dn, quality_flags = cube["dn"].data, cube["quality_flags"].data
+    result = map_chunks(predict, dn, quality_flags, name="predict_chunk", dtype=RESULT)
     attrs = salinity_attrs(card.ec_method, card.depth, card.temperature)
-    attrs["basis"] = basis_attrs()
+    attrs["quality_flags"] = quality_flags_attrs()
     coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref") if name in cube.coords}
     return xr.Dataset(
         {name: (("y", "x"), result[name], attrs[name]) for name in RESULT.names or ()},

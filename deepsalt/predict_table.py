@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.predict import SPECTRA_RESULT, predict_spectra
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.spectral.indices import shows_ice, spectral_basis
+from deepsalt.spectral.indices import shows_ice, spectral_flags
 from deepsalt.spectral.table import (
     Spectra,
     check_kind,
@@ -17,7 +17,7 @@ from deepsalt.spectral.table import (
     table_spectra,
     write_table,
 )
-from deepsalt.types import Basis, ModelRef, Report
+from deepsalt.types import ModelRef, QualityFlag, Report
 
 MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of its table's usable bands than this is DEFECTIVE."""
@@ -35,8 +35,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
         CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
     out
         Table to write, of either kind: every column and row in the same order, then `salinity`,
-        `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated), `basis` and
-        `domain_score` (above 1 where `basis` says OUT_OF_DOMAIN, empty where not estimated).
+        `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated), `quality_flags` and
+        `domain_score` (above 1 where `quality_flags` has OUT_OF_DOMAIN, empty where not estimated).
     sensor
         ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
         optionally `column`, the table's column of each band. Else columns belong to
@@ -79,10 +79,10 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
         )
     spectra = table_spectra(rows, sensor_bands(sensor), str(table))
-    basis = spectrum_basis(spectra)
-    result = predict_spectra(spectra.reflectance, spectra.bands, ref, basis)
-    strange = cover_basis(spectra) & (basis == 0) * np.uint16(Basis.OUT_OF_DOMAIN)
-    result["basis"] |= strange
+    quality_flags = spectrum_flags(spectra)
+    result = predict_spectra(spectra.reflectance, spectra.bands, ref, quality_flags)
+    strange = cover_flags(spectra) & (quality_flags == 0) * np.uint16(QualityFlag.OUT_OF_DOMAIN)
+    result["quality_flags"] |= strange
     least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
     result["domain_score"] = np.maximum(result["domain_score"], least)
     added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
@@ -90,7 +90,7 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     return count(result)
 
 
-def spectrum_basis(spectra: Spectra) -> NDArray[np.uint16]:
+def spectrum_flags(spectra: Spectra) -> NDArray[np.uint16]:
     """Return OUTSIDE for rows without any value, DEFECTIVE for rows that lack too much (rows,).
 
     A row also is DEFECTIVE where half its values are not above 0: no spectrum of a surface.
@@ -101,24 +101,26 @@ def spectrum_basis(spectra: Spectra) -> NDArray[np.uint16]:
     empty = np.isnan(spectra.reflectance).all(axis=1)
     dark = (values <= 0).mean(axis=1) >= 0.5
     defective = (missing > MAX_MISSING_SHARE) | dark
-    return np.where(empty, int(Basis.OUTSIDE), np.where(defective, int(Basis.DEFECTIVE), 0)).astype(
-        np.uint16
-    )
+    return np.where(
+        empty, int(QualityFlag.OUTSIDE), np.where(defective, int(QualityFlag.DEFECTIVE), 0)
+    ).astype(np.uint16)
 
 
-def cover_basis(spectra: Spectra) -> NDArray[np.uint16]:
+def cover_flags(spectra: Spectra) -> NDArray[np.uint16]:
     """Return OUT_OF_DOMAIN for rows that look like water, vegetation or snow (rows,)."""
-    covered = spectral_basis(spectra.reflectance, spectra.bands) > 0
+    covered = spectral_flags(spectra.reflectance, spectra.bands) > 0
     covered |= shows_ice(spectra.reflectance, spectra.bands)
-    return covered * np.uint16(Basis.OUT_OF_DOMAIN)
+    return covered * np.uint16(QualityFlag.OUT_OF_DOMAIN)
 
 
 def count(result: NDArray[np.void]) -> Report:
     """Return the counts of a prediction of any shape."""
-    basis = result["basis"]
-    by_basis = ((str(bit.name).lower(), int(((basis & int(bit)) > 0).sum())) for bit in Basis)
+    quality_flags = result["quality_flags"]
+    by_flag = (
+        (str(bit.name).lower(), int(((quality_flags & int(bit)) > 0).sum())) for bit in QualityFlag
+    )
     return Report(
-        pixels=basis.size,
+        pixels=quality_flags.size,
         estimated=int(np.isfinite(result["salinity"]).sum()),
-        by_basis=tuple((name, n) for name, n in by_basis if n),
+        by_flag=tuple((name, n) for name, n in by_flag if n),
     )

@@ -14,8 +14,8 @@ from deepsalt.errors import FormatError, GridError
 Affine6 = tuple[float, float, float, float, float, float]
 
 
-class Basis(IntFlag):
-    """Why a pixel is or is not estimated: the bits of the `basis` layer (uint16).
+class QualityFlag(IntFlag):
+    """Why a pixel is or is not estimated: the bits of the `quality_flags` layer (uint16).
 
     0 is a pixel estimated with nothing to remark. Which bits reject a pixel and which only advise
     is `REJECTING`.
@@ -36,15 +36,15 @@ class Basis(IntFlag):
 
 
 REJECTING = (
-    Basis.OUTSIDE
-    | Basis.CLOUD
-    | Basis.CIRRUS
-    | Basis.SHADOW
-    | Basis.SNOW
-    | Basis.WATER
-    | Basis.GREEN_VEGETATION
-    | Basis.DRY_VEGETATION
-    | Basis.DEFECTIVE
+    QualityFlag.OUTSIDE
+    | QualityFlag.CLOUD
+    | QualityFlag.CIRRUS
+    | QualityFlag.SHADOW
+    | QualityFlag.SNOW
+    | QualityFlag.WATER
+    | QualityFlag.GREEN_VEGETATION
+    | QualityFlag.DRY_VEGETATION
+    | QualityFlag.DEFECTIVE
 )
 """Bits that leave a pixel without an estimate; haze, out of domain and extrapolated only advise."""
 
@@ -282,17 +282,17 @@ class Report:
         Pixels looked at.
     estimated
         Pixels with a salinity estimate.
-    by_basis
-        Pixels per `Basis` bit name (lower case); a pixel with two bits counts in both.
+    by_flag
+        Pixels per `QualityFlag` bit name (lower case); a pixel with two bits counts in both.
     """
 
     pixels: int = 0
     estimated: int = 0
-    by_basis: tuple[tuple[str, int], ...] = ()
+    by_flag: tuple[tuple[str, int], ...] = ()
 
     def __add__(self, other: Self) -> "Report":
-        counts = dict(self.by_basis)
-        for name, count in other.by_basis:
+        counts = dict(self.by_flag)
+        for name, count in other.by_flag:
             counts[name] = counts.get(name, 0) + count
         return Report(
             self.pixels + other.pixels, self.estimated + other.estimated, tuple(counts.items())

@@ -211,9 +211,9 @@ def predict_table(
 ) -> None:
     """Predict salinity for a table of reflectance spectra.
 
-    Keeps all other columns and adds salinity, salinity_lower and salinity_upper in dS/m, the basis
-    flags, and domain_score: how unlike soils and salt crusts a spectrum is. Above 1 it is flagged
-    out of domain.
+    Keeps all other columns and adds salinity, salinity_lower and salinity_upper in dS/m,
+    quality_flags, and domain_score: how unlike soils and salt crusts a spectrum is. Above 1 it is
+    flagged out of domain.
     """
     import json
     from dataclasses import asdict
@@ -223,6 +223,6 @@ def predict_table(
 
     report = predict(table, out, sensor=sensor, ref=model_ref(model))
     if as_json:
-        typer.echo(json.dumps({**asdict(report), "by_basis": dict(report.by_basis)}))
+        typer.echo(json.dumps({**asdict(report), "by_flag": dict(report.by_flag)}))
     else:
         typer.echo(f"{report.estimated} of {report.pixels} spectra estimated; {out}")

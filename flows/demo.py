@@ -172,13 +172,13 @@ def _score(out: Path, landscape: "Landscape") -> dict[str, float]:
 
 def _table(mosaic: MosaicResult, scores: dict[str, float]) -> list[str]:
     """Return the closing table: cells by reason, and scores labelled as simulation."""
-    seen = mosaic.pixels - mosaic.by_basis.get("outside", 0)
+    seen = mosaic.pixels - mosaic.by_flag.get("outside", 0)
     rows = [
         ("cells seen by a scene", f"{seen:>10,}"),
         ("estimated", f"{mosaic.estimated:>10,}  {share(mosaic.estimated, seen)}"),
         *(
             (name.replace("_", " "), f"{count:>10,}  {share(count, seen)}")
-            for name, count in mosaic.by_basis.items()
+            for name, count in mosaic.by_flag.items()
             if count and name != "outside"
         ),
     ]

@@ -33,8 +33,8 @@ class SceneResult:
         Name of the scene product; empty when there is none.
     pixels, estimated
         Pixels of the scene, and those with an estimate.
-    by_basis
-        Pixels per `Basis` bit, lower case.
+    by_flag
+        Pixels per `QualityFlag` bit, lower case.
     reason
         Why a scene is withdrawn, quarantined or failed.
     """
@@ -44,7 +44,7 @@ class SceneResult:
     product: str = ""
     pixels: int = 0
     estimated: int = 0
-    by_basis: dict[str, int] = field(default_factory=dict)
+    by_flag: dict[str, int] = field(default_factory=dict)
     reason: str | None = None
 
 
@@ -117,7 +117,9 @@ def map_scene(
     ):
         layers = predict_cube(mark_valid(open_scene(here)), ref, device=config.compute.device)
         check_layers(layers, acquisition)
-        with chunk_bar(progress or Silent(), acquisition.acquisition_id, layers["basis"].data):
+        with chunk_bar(
+            progress or Silent(), acquisition.acquisition_id, layers["quality_flags"].data
+        ):
             computed = layers.compute()
     return partial(_finish, store, acquisition, ref, computed)
 
@@ -162,5 +164,5 @@ def _result(acquisition: Acquisition, status: str, name: str, report: Report) ->
         product=name,
         pixels=report.pixels,
         estimated=report.estimated,
-        by_basis=dict(report.by_basis),
+        by_flag=dict(report.by_flag),
     )

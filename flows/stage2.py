@@ -33,8 +33,8 @@ class MosaicResult:
         Tiles of the mosaic, and those that had to be composed anew.
     pixels, estimated
         Cells of the mosaic's tiles, and those with an estimate.
-    by_basis
-        Cells per `Basis` bit, lower case.
+    by_flag
+        Cells per `QualityFlag` bit, lower case.
     pushed_to, sent_bytes, removed_there
         Where it was carried to, what had to be sent, and how many older versions were removed
         there; empty when nowhere.
@@ -48,7 +48,7 @@ class MosaicResult:
     composed: int
     pixels: int = 0
     estimated: int = 0
-    by_basis: dict[str, int] = field(default_factory=dict)
+    by_flag: dict[str, int] = field(default_factory=dict)
     pushed_to: str = ""
     sent_bytes: int = 0
     removed_there: int = 0
@@ -174,7 +174,7 @@ def compose(
         composed=len(build.tasks),
         pixels=report.pixels,
         estimated=report.estimated,
-        by_basis=dict(report.by_basis),
+        by_flag=dict(report.by_flag),
     )
 
 

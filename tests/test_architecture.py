@@ -1,4 +1,4 @@
-"""The import arrows, sizes and lightness that ARCHITECTURE.md promises."""
+"""The import arrows, doors and lightness that ARCHITECTURE.md promises."""
 
 import ast
 import subprocess
@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path for package in ("deepsalt", "catalog", "flows") for path in (ROOT / package).rglob("*.py")
 )
-TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # Level of each unit; a unit imports lower levels, itself, and the siblings named for it.
 LEVELS = {
@@ -124,22 +123,6 @@ def test_each_library_comes_in_by_its_door(path: Path) -> None:
     for name in imported_modules(path):
         doors = DOORS.get(name.split(".")[0])
         assert doors is None or here in doors, f"{here} imports {name}; only {doors} may"
-
-
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=module_name)
-def test_modules_and_functions_stay_small(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") <= 400, "a module has at most 400 lines"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            doc = ast.get_docstring(node, clean=False)
-            lines = (node.end_lineno or node.lineno) - node.lineno
-            lines -= doc.count("\n") + 1 if doc else 0
-            assert lines <= 50, f"{node.name} has {lines} lines; a function has at most 50"
-            positional = [*node.args.posonlyargs, *node.args.args]
-            assert len([a for a in positional if a.arg not in {"self", "cls"}]) <= 5 or (
-                path.name.startswith("cli") or "tests" in path.parts
-            ), f"{node.name} takes more than five positional parameters"
 
 
 def loaded_by(statement: str) -> set[str]:

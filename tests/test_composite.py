@@ -19,16 +19,16 @@ from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import read_marker
-from deepsalt.types import Basis, PixelGrid
+from deepsalt.types import PixelGrid, QualityFlag
 from tests.store.builders import acquisition, add_product, layers, scene_grid
 
 PIXEL = scene_grid(height=1, width=1)
-CLOUD, OUTSIDE, WATER = int(Basis.CLOUD), int(Basis.OUTSIDE), int(Basis.WATER)
+CLOUD, OUTSIDE, WATER = int(QualityFlag.CLOUD), int(QualityFlag.OUTSIDE), int(QualityFlag.WATER)
 
 
-def pixel(salinity: float, *, spread: float = 0.5, basis: int = 0) -> xr.Dataset:
+def pixel(salinity: float, *, spread: float = 0.5, quality_flags: int = 0) -> xr.Dataset:
     ds = layers(PIXEL, salinity=salinity, spread=spread)
-    ds["basis"].values[:] = basis
+    ds["quality_flags"].values[:] = quality_flags
     return ds
 
 
@@ -51,7 +51,9 @@ def test_a_single_scene_passes_unchanged(tmp_path: Path) -> None:
     for name in ("salinity", "salinity_lower", "salinity_upper"):
         np.testing.assert_allclose(found[name].values, ds[name].values, rtol=1e-6)
     estimated = np.isfinite(ds.salinity.values)
-    np.testing.assert_array_equal(found.basis.values[estimated], ds.basis.values[estimated])
+    np.testing.assert_array_equal(
+        found.quality_flags.values[estimated], ds.quality_flags.values[estimated]
+    )
 
 
 def test_values_are_averaged_where_errors_are_comparable(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_last_observed_is_the_newest_known_day(
 
 
 def test_only_contributors_date_and_count(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(3.0), pixel(3.0, basis=CLOUD), days=[1, 9])
+    found = combine(tmp_path, pixel(3.0), pixel(3.0, quality_flags=CLOUD), days=[1, 9])
     assert (found["observations"], found["last_observed"]) == (1, 19844)
 
 
@@ -148,10 +150,13 @@ def test_only_contributors_date_and_count(tmp_path: Path) -> None:
         ([OUTSIDE, OUTSIDE], OUTSIDE),
         ([OUTSIDE, CLOUD], CLOUD),
         ([CLOUD, WATER], CLOUD | WATER),
-        ([CLOUD | int(Basis.HAZE)], CLOUD),
+        ([CLOUD | int(QualityFlag.HAZE)], CLOUD),
         ([OUTSIDE | CLOUD], OUTSIDE),
         ([CLOUD, 0], 0),
-        ([CLOUD, int(Basis.EXTRAPOLATED), int(Basis.HAZE)], int(Basis.EXTRAPOLATED | Basis.HAZE)),
+        (
+            [CLOUD, int(QualityFlag.EXTRAPOLATED), int(QualityFlag.HAZE)],
+            int(QualityFlag.EXTRAPOLATED | QualityFlag.HAZE),
+        ),
     ],
     ids=[
         "nobody saw it",
@@ -163,14 +168,14 @@ def test_only_contributors_date_and_count(tmp_path: Path) -> None:
         "advice of contributors adds up",
     ],
 )
-def test_basis_says_why(tmp_path: Path, bases: list[int], expected: int) -> None:
-    found = combine(tmp_path, *[pixel(3.0, basis=basis) for basis in bases])
-    assert found["basis"] == expected
+def test_quality_flags_says_why(tmp_path: Path, bases: list[int], expected: int) -> None:
+    found = combine(tmp_path, *[pixel(3.0, quality_flags=quality_flags) for quality_flags in bases])
+    assert found["quality_flags"] == expected
     assert np.isfinite(found["salinity"]) == (expected & (CLOUD | WATER | OUTSIDE) == 0)
 
 
 def test_a_missing_estimate_without_a_reason_counts_as_defective(tmp_path: Path) -> None:
-    assert combine(tmp_path, pixel(np.nan))["basis"] == int(Basis.DEFECTIVE)
+    assert combine(tmp_path, pixel(np.nan))["quality_flags"] == int(QualityFlag.DEFECTIVE)
 
 
 def test_without_products_everything_is_outside() -> None:
@@ -201,7 +206,7 @@ def whole(paths: list[Path], grid: MosaicGrid, *, block_px: int = 1024) -> dict[
     parts: dict[str, list[np.ndarray]] = {}
     for tile in tiles:
         ds = composite(paths, grid.tile_grid(tile), block_px=block_px)
-        seen = ds.basis.values != OUTSIDE
+        seen = ds.quality_flags.values != OUTSIDE
         rows, columns = np.nonzero(seen)
         parts.setdefault("row", []).append(rows + tile.iy * grid.tile_px)
         parts.setdefault("column", []).append(columns + tile.ix * grid.tile_px)
@@ -297,12 +302,12 @@ def test_a_feather_measures_the_distance_to_what_the_scene_did_not_see(
     seed: int, radius: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    basis = np.where(rng.random((90, 80)) < 0.003 * seed, CLOUD, WATER).astype(np.uint16)
-    edges = np.pad(basis, 1, constant_values=OUTSIDE) != WATER
+    quality_flags = np.where(rng.random((90, 80)) < 0.003 * seed, CLOUD, WATER).astype(np.uint16)
+    edges = np.pad(quality_flags, 1, constant_values=OUTSIDE) != WATER
     squared = distance_transform_edt(~edges)[1:-1, 1:-1] ** 2
     expected = np.minimum(np.rint(squared), (radius + 1) ** 2)
-    found = feather(np.pad(basis, radius, constant_values=OUTSIDE), radius)
-    np.testing.assert_array_equal(found, np.where(basis == CLOUD, 0, expected))
+    found = feather(np.pad(quality_flags, radius, constant_values=OUTSIDE), radius)
+    np.testing.assert_array_equal(found, np.where(quality_flags == CLOUD, 0, expected))
 
 
 def test_a_ramp_rises_from_nearly_nothing_to_one() -> None:

@@ -7,10 +7,10 @@ from deepsalt.layers import (
     LAYERS,
     MOSAIC_LAYERS,
     SCENE_LAYERS,
-    basis_attrs,
+    quality_flags_attrs,
     salinity_attrs,
 )
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 
 
 def test_a_mosaic_has_every_layer_of_a_scene_product():
@@ -18,14 +18,14 @@ def test_a_mosaic_has_every_layer_of_a_scene_product():
 
 
 def test_fill_values_read_as_nothing_measured():
-    assert LAYERS["basis"].fill == Basis.OUTSIDE
+    assert LAYERS["quality_flags"].fill == QualityFlag.OUTSIDE
     assert LAYERS["last_observed"].fill == DATE_FILL == np.iinfo(np.int32).min
     assert np.isnan(LAYERS["salinity"].fill)
 
 
-def test_basis_names_one_meaning_per_bit():
-    attrs = basis_attrs()
-    assert len(str(attrs["flag_meanings"]).split()) == len(attrs["flag_masks"]) == len(Basis)
+def test_quality_flags_names_one_meaning_per_bit():
+    attrs = quality_flags_attrs()
+    assert len(str(attrs["flag_meanings"]).split()) == len(attrs["flag_masks"]) == len(QualityFlag)
 
 
 def test_salinity_says_which_conductivity_it_is():

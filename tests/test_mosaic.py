@@ -49,7 +49,7 @@ def test_a_mosaic_is_the_composite_of_its_products(store: Store) -> None:
     expected = composite([store.scenes / f"{name}.zarr" for name in names], extent_grid)
     found = open_mosaic(store)
     np.testing.assert_array_equal(found.salinity.values[0], expected.salinity.values)
-    np.testing.assert_array_equal(found.basis.values[0], expected.basis.values)
+    np.testing.assert_array_equal(found.quality_flags.values[0], expected.quality_flags.values)
 
 
 def test_a_scene_of_the_same_grid_is_not_resampled(store: Store) -> None:
@@ -129,7 +129,7 @@ def test_a_tile_without_all_its_shards_is_composed_again(store: Store) -> None:
     with begin_build(store, {ALL: names}) as plan:
         task = plan.tasks[0]
         compose_tile(task)
-        task.layout.shard_paths("all", task.tile)["basis/0/0"].unlink()
+        task.layout.shard_paths("all", task.tile)["quality_flags/0/0"].unlink()
     with begin_build(store, {ALL: names}) as plan:
         assert (task.period, task.tile) in {(each.period, each.tile) for each in plan.tasks}
 
@@ -383,5 +383,7 @@ def test_tile_size_does_not_change_a_mosaic(tmp_path: Path) -> None:
         store = make_store(tmp_path / folder, grid)
         build(store, {ALL: [add(store, "a"), add(store, "b", row=20, column=30)]})
         mosaic = read(store).isel(period=0)
-        found.append(mosaic.where(mosaic.basis != 1).dropna("x", how="all").dropna("y", how="all"))
+        found.append(
+            mosaic.where(mosaic.quality_flags != 1).dropna("x", how="all").dropna("y", how="all")
+        )
     xr.testing.assert_equal(found[0].salinity, found[1].salinity)

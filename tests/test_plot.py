@@ -19,25 +19,28 @@ from deepsalt.plot.picture import (
     picture_of,
     put_together,
 )
-from deepsalt.types import Basis, PixelGrid
+from deepsalt.types import PixelGrid, QualityFlag
 
 PNG = b"\x89PNG"
 
 
 def layers(height: int, width: int, *, crs: str = "EPSG:32633", seed: int = 0) -> xr.Dataset:
     rng = np.random.default_rng(seed)
-    basis = np.zeros((1, height, width), np.uint16)
-    basis[rng.random(basis.shape) < 0.3] = Basis.CLOUD
-    salinity = np.where(basis, np.nan, rng.gamma(2.0, 4.0, basis.shape)).astype(np.float32)
+    quality_flags = np.zeros((1, height, width), np.uint16)
+    quality_flags[rng.random(quality_flags.shape) < 0.3] = QualityFlag.CLOUD
+    salinity = np.where(quality_flags, np.nan, rng.gamma(2.0, 4.0, quality_flags.shape)).astype(
+        np.float32
+    )
     grid = PixelGrid(crs, (30.0, 0.0, 400_005.0, 0.0, -30.0, 5_000_025.0), height, width)
     dims = ("period", "y", "x")
     return xr.Dataset(
-        {"salinity": (dims, salinity), "basis": (dims, basis)}, attrs=group_attrs(grid)
+        {"salinity": (dims, salinity), "quality_flags": (dims, quality_flags)},
+        attrs=group_attrs(grid),
     )
 
 
-def kind(salinity: float, basis: int = 0) -> str:
-    index = classify(np.array([[salinity]]), np.array([[basis]], np.uint16))[0, 0]
+def kind(salinity: float, quality_flags: int = 0) -> str:
+    index = classify(np.array([[salinity]]), np.array([[quality_flags]], np.uint16))[0, 0]
     return "not measured" if index == OUTSIDE else KINDS[index].label
 
 
@@ -57,17 +60,17 @@ def test_salinity_falls_into_the_bins_of_the_usda_breaks(salinity: float, label:
 
 
 @pytest.mark.parametrize(
-    ("basis", "label"),
+    ("quality_flags", "label"),
     [
-        (Basis.OUTSIDE, "not measured"),
-        (Basis.CLOUD | Basis.WATER, "cloud, cirrus"),
-        (Basis.CIRRUS, "cloud, cirrus"),
-        (Basis.WATER | Basis.DRY_VEGETATION, "water"),
-        (Basis.DEFECTIVE, "saturated, defective"),
+        (QualityFlag.OUTSIDE, "not measured"),
+        (QualityFlag.CLOUD | QualityFlag.WATER, "cloud, cirrus"),
+        (QualityFlag.CIRRUS, "cloud, cirrus"),
+        (QualityFlag.WATER | QualityFlag.DRY_VEGETATION, "water"),
+        (QualityFlag.DEFECTIVE, "saturated, defective"),
     ],
 )
-def test_a_pixel_without_estimate_shows_its_first_reason(basis: int, label: str) -> None:
-    assert kind(np.nan, int(basis)) == label
+def test_a_pixel_without_estimate_shows_its_first_reason(quality_flags: int, label: str) -> None:
+    assert kind(np.nan, int(quality_flags)) == label
 
 
 def test_colours_of_salinity_darken_steadily() -> None:
@@ -91,7 +94,7 @@ def test_shares_are_counted_before_coarsening() -> None:
 
 def test_a_cell_shows_what_most_of_its_pixels_are() -> None:
     ds = layers(30, 5000).isel(period=0)
-    ds["salinity"].values[:], ds["basis"].values[:] = 3.0, 0
+    ds["salinity"].values[:], ds["quality_flags"].values[:] = 3.0, 0
     ds["salinity"].values[::3, ::3] = 30.0
     assert set(np.unique(picture_of(ds).kinds)) == {[k.label for k in SALINITY].index("2 - 4")}
 
@@ -103,8 +106,8 @@ def test_coarse_cells_stay_where_their_pixels_were() -> None:
 
 def test_the_picture_is_cropped_to_what_was_measured() -> None:
     ds = layers(400, 400).isel(period=0)
-    ds["basis"].values[:] = Basis.OUTSIDE
-    ds["basis"].values[100:200, 150:250] = 0
+    ds["quality_flags"].values[:] = QualityFlag.OUTSIDE
+    ds["quality_flags"].values[100:200, 150:250] = 0
     picture = picture_of(ds)
     assert picture.kinds.shape == (104, 104)
     assert picture.grid.bounds[0] == 400_005.0 + 30 * 148
@@ -122,7 +125,7 @@ def test_a_mosaic_of_any_shape_becomes_a_png(height: int, width: int, crs: str) 
 
 def test_a_mosaic_without_a_measured_pixel_can_be_drawn() -> None:
     ds = layers(20, 20)
-    ds["salinity"].values[:], ds["basis"].values[:] = np.nan, Basis.OUTSIDE
+    ds["salinity"].values[:], ds["quality_flags"].values[:] = np.nan, QualityFlag.OUTSIDE
     assert quicklook(ds).startswith(PNG)
 
 
@@ -141,8 +144,8 @@ def test_only_the_pieces_are_asked_for_and_what_lies_outside_them_is_not_measure
     empty = np.ones((40, 5000), np.bool_)
     for piece in pieces:
         empty[slice(*piece.y), slice(*piece.x)] = False
-    ds["salinity"].values[empty], ds["basis"].values[empty] = np.nan, Basis.OUTSIDE
-    kinds = classify(ds["salinity"].values, ds["basis"].values)
+    ds["salinity"].values[empty], ds["quality_flags"].values[empty] = np.nan, QualityFlag.OUTSIDE
+    kinds = classify(ds["salinity"].values, ds["quality_flags"].values)
     asked: list[Region] = []
 
     def kinds_at(piece: Region) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_a_small_version_is_drawn_pixel_by_pixel(store: Store) -> None:
 
 def measured(version: Version) -> np.ndarray:
     ds = open_group(version.layout.group).isel(period=0)
-    return classify(ds["salinity"].values, ds["basis"].values)
+    return classify(ds["salinity"].values, ds["quality_flags"].values)
 
 
 def test_a_large_version_is_put_together_from_its_tiles(store: Store) -> None:
@@ -185,6 +185,6 @@ def test_no_lasting_picture_is_made_of_damaged_shards(
     picture = version.layout.picture_path(manifest.period, manifest.tile)
     picture.unlink()
     shards = version.layout.shard_paths(manifest.period, manifest.tile)
-    harm(next(path for name, path in shards.items() if "basis" in name and path.exists()))
+    harm(next(path for name, path in shards.items() if "quality_flags" in name and path.exists()))
     picture_of_version(version.layout, PERIOD.id)
     assert not picture.exists()

@@ -14,7 +14,7 @@ from deepsalt.layers import SCENE_LAYERS
 from deepsalt.model.load import model_ref
 from deepsalt.predict import RESULT, predict_chunk, predict_cube, predict_spectra
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.types import REJECTING, Basis, ModelRef
+from deepsalt.types import REJECTING, ModelRef, QualityFlag
 from tests.model.students import soils, write_tiny
 
 BANDS = sensor_bands("enmap")
@@ -34,15 +34,17 @@ def pixels() -> np.ndarray:
 
 
 @pytest.fixture
-def basis() -> np.ndarray:
+def quality_flags() -> np.ndarray:
     flags = np.zeros((20, 24), dtype=np.uint16)
-    flags[:4] = int(Basis.CLOUD)
-    flags[6, 6] = int(Basis.HAZE)
+    flags[:4] = int(QualityFlag.CLOUD)
+    flags[6, 6] = int(QualityFlag.HAZE)
     return flags
 
 
-def cube(pixels: np.ndarray, basis: np.ndarray, chunks: tuple[int, int] = (8, 9)) -> xr.Dataset:
-    height, width = basis.shape
+def cube(
+    pixels: np.ndarray, quality_flags: np.ndarray, chunks: tuple[int, int] = (8, 9)
+) -> xr.Dataset:
+    height, width = quality_flags.shape
     on_band = {
         "wavelength": list(BANDS.centers_nm),
         "fwhm": list(BANDS.fwhm_nm),
@@ -53,8 +55,8 @@ def cube(pixels: np.ndarray, basis: np.ndarray, chunks: tuple[int, int] = (8, 9)
     dataset = xr.Dataset(
         {
             "dn": (("band", "y", "x"), pixels, {"nodata": -32768}),
-            "quality": (("y", "x"), np.zeros_like(basis)),
-            "basis": (("y", "x"), basis),
+            "quality": (("y", "x"), np.zeros_like(quality_flags)),
+            "quality_flags": (("y", "x"), quality_flags),
         },
         coords={
             "band": list(BANDS.names),
@@ -65,40 +67,40 @@ def cube(pixels: np.ndarray, basis: np.ndarray, chunks: tuple[int, int] = (8, 9)
         },
         attrs={"scene_id": "a scene"},
     )
-    for name in ("dn", "quality", "basis"):
+    for name in ("dn", "quality", "quality_flags"):
         sizes = {"band": N, "y": chunks[0], "x": chunks[1]}
         dataset[name] = dataset[name].chunk({dim: sizes[dim] for dim in dataset[name].dims})
     return dataset
 
 
-def test_rejected_pixels_have_no_estimate_and_all_others_have_one(pixels, basis, ref):
-    result = predict_chunk(pixels, basis, ref=ref, **SCALING)
-    rejected = (basis & int(REJECTING)) > 0
+def test_rejected_pixels_have_no_estimate_and_all_others_have_one(pixels, quality_flags, ref):
+    result = predict_chunk(pixels, quality_flags, ref=ref, **SCALING)
+    rejected = (quality_flags & int(REJECTING)) > 0
     assert np.array_equal(np.isnan(result["salinity"]), rejected)
 
 
-def test_basis_keeps_what_it_had(pixels, basis, ref):
-    result = predict_chunk(pixels, basis, ref=ref, **SCALING)
-    assert ((result["basis"] & basis) == basis).all()
-    assert (result["basis"][:4] == int(Basis.CLOUD)).all()
+def test_quality_flags_keeps_what_it_had(pixels, quality_flags, ref):
+    result = predict_chunk(pixels, quality_flags, ref=ref, **SCALING)
+    assert ((result["quality_flags"] & quality_flags) == quality_flags).all()
+    assert (result["quality_flags"][:4] == int(QualityFlag.CLOUD)).all()
 
 
-def test_a_pixel_that_cannot_be_completed_becomes_defective(pixels, basis, ref):
+def test_a_pixel_that_cannot_be_completed_becomes_defective(pixels, quality_flags, ref):
     lost = pixels.copy()
     lost[np.array(BANDS.centers_nm) > 1900, 10, 10] = -32768
-    result = predict_chunk(lost, basis, ref=ref, **SCALING)[10, 10]
+    result = predict_chunk(lost, quality_flags, ref=ref, **SCALING)[10, 10]
     assert np.isnan(result["salinity"])
-    assert result["basis"] == int(Basis.DEFECTIVE)
+    assert result["quality_flags"] == int(QualityFlag.DEFECTIVE)
 
 
-def test_masking_others_does_not_change_a_pixel(pixels, basis, ref):
-    some = predict_chunk(pixels, basis, ref=ref, **SCALING)
-    every = predict_chunk(pixels, np.zeros_like(basis), ref=ref, **SCALING)
+def test_masking_others_does_not_change_a_pixel(pixels, quality_flags, ref):
+    some = predict_chunk(pixels, quality_flags, ref=ref, **SCALING)
+    every = predict_chunk(pixels, np.zeros_like(quality_flags), ref=ref, **SCALING)
     assert np.array_equal(some["salinity"][4:], every["salinity"][4:])
 
 
 def test_a_chunk_without_a_pixel_to_estimate_is_returned(pixels, ref):
-    clouds = np.full((20, 24), int(Basis.CLOUD), dtype=np.uint16)
+    clouds = np.full((20, 24), int(QualityFlag.CLOUD), dtype=np.uint16)
     assert np.isnan(predict_chunk(pixels, clouds, ref=ref, **SCALING)["salinity"]).all()
 
 
@@ -119,25 +121,25 @@ def pixels_(pixels, ref):
     return pixels[:, :, :], np.zeros((20, 24), dtype=np.uint16), ref
 
 
-def test_threads_and_one_thread_agree(pixels, basis, ref):
-    layers = predict_cube(cube(pixels, basis), ref)
+def test_threads_and_one_thread_agree(pixels, quality_flags, ref):
+    layers = predict_cube(cube(pixels, quality_flags), ref)
     one = layers.compute(scheduler="synchronous")
     assert one.identical(layers.compute(scheduler="threads", num_workers=4))
 
 
-def test_predicting_a_cube_is_lazy_and_keeps_its_chunks(pixels, basis, ref):
-    source = cube(pixels, basis)
+def test_predicting_a_cube_is_lazy_and_keeps_its_chunks(pixels, quality_flags, ref):
+    source = cube(pixels, quality_flags)
     with dask.config.set(scheduler=_never):
         layers = predict_cube(source, ref)
-    assert layers.salinity.data.chunks == source.basis.data.chunks
+    assert layers.salinity.data.chunks == source.quality_flags.data.chunks
 
 
 def _never(*_args, **_kwargs):
     raise AssertionError("something was computed")
 
 
-def test_the_graph_holds_a_reference_and_no_weights(pixels, basis, ref):
-    layers = predict_cube(cube(pixels, basis), ref)
+def test_the_graph_holds_a_reference_and_no_weights(pixels, quality_flags, ref):
+    layers = predict_cube(cube(pixels, quality_flags), ref)
     graph = layers.salinity.data.dask
     blocks = [layer for name, layer in graph.layers.items() if "predict_chunk" in name]
     assert blocks
@@ -145,8 +147,8 @@ def test_the_graph_holds_a_reference_and_no_weights(pixels, basis, ref):
     assert b"torch" not in pickle.dumps(dict(blocks[0]))
 
 
-def test_layers_are_those_of_a_scene_product_with_their_coordinates(pixels, basis, ref):
-    source = cube(pixels, basis)
+def test_layers_are_those_of_a_scene_product_with_their_coordinates(pixels, quality_flags, ref):
+    source = cube(pixels, quality_flags)
     layers = predict_cube(source, ref)
     assert {v: str(layers[v].dtype) for v in layers} == {x.name: x.dtype for x in SCENE_LAYERS}
     for name in ("y", "x", "spatial_ref"):
@@ -154,38 +156,40 @@ def test_layers_are_those_of_a_scene_product_with_their_coordinates(pixels, basi
     assert layers.attrs["scene_id"] == "a scene"
 
 
-def test_salinity_says_unit_method_depth_and_temperature(pixels, basis, ref):
-    attrs = predict_cube(cube(pixels, basis), ref).salinity.attrs
+def test_salinity_says_unit_method_depth_and_temperature(pixels, quality_flags, ref):
+    attrs = predict_cube(cube(pixels, quality_flags), ref).salinity.attrs
     assert attrs["units"] == "dS m-1"
     assert (attrs["ec_method"], attrs["depth"]) == ("1:2 water extract", "0-5 cm")
     assert attrs["reference_temperature"] == "25 degC"
 
 
-def test_a_cube_without_basis_is_refused(pixels, basis, ref):
+def test_a_cube_without_quality_flags_is_refused(pixels, quality_flags, ref):
     with pytest.raises(FormatError, match="mark_valid"):
-        predict_cube(cube(pixels, basis).drop_vars("basis"), ref)
+        predict_cube(cube(pixels, quality_flags).drop_vars("quality_flags"), ref)
 
 
-def test_a_cube_cut_along_band_is_refused(pixels, basis, ref):
-    cut = cube(pixels, basis)
+def test_a_cube_cut_along_band_is_refused(pixels, quality_flags, ref):
+    cut = cube(pixels, quality_flags)
     cut["dn"] = cut.dn.chunk({"band": 100})
     with pytest.raises(FormatError, match="along band"):
         predict_cube(cut, ref)
 
 
-def test_a_cube_without_swir_is_refused_before_anything_is_computed(pixels, basis, ref):
-    source = cube(pixels, basis)
+def test_a_cube_without_swir_is_refused_before_anything_is_computed(pixels, quality_flags, ref):
+    source = cube(pixels, quality_flags)
     vnir = source.assign_coords(usable=("band", np.array(BANDS.centers_nm) < 1000))
     with pytest.raises(FormatError, match="do not cover"):
         predict_cube(vnir, ref)
 
 
-def test_a_model_that_vanished_is_refused_when_the_cube_is_predicted(pixels, basis, tmp_path):
+def test_a_model_that_vanished_is_refused_when_the_cube_is_predicted(
+    pixels, quality_flags, tmp_path
+):
     folder = write_tiny(tmp_path / "m", seed=77)
     gone = model_ref(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError):
-        predict_cube(cube(pixels, basis), gone)
+        predict_cube(cube(pixels, quality_flags), gone)
 
 
 def test_spectra_and_pixels_are_predicted_alike(pixels, ref):

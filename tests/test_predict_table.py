@@ -9,12 +9,12 @@ from deepsalt.model.load import model_ref
 from deepsalt.predict_table import COVER_SCORE, predict_table
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import match_columns, read_table, spectral_columns
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 from tests.model.students import soils, write_tiny
 from tests.shared import shared_data
 
 LAB = sensor_bands("lab")
-ADDED = ["salinity", "salinity_lower", "salinity_upper", "basis", "domain_score"]
+ADDED = ["salinity", "salinity_lower", "salinity_upper", "quality_flags", "domain_score"]
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,13 @@ def test_rows_that_cannot_be_estimated_say_why_and_keep_their_place(tmp_path, re
     report = predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor="lab", ref=ref)
     result = pd.read_csv(tmp_path / "out.csv")
     assert result.salinity.isna().tolist() == [False, True, True, True, False]
-    assert result.basis[1:4].tolist() == [Basis.OUTSIDE, Basis.DEFECTIVE, Basis.DEFECTIVE]
+    assert result.quality_flags[1:4].tolist() == [
+        QualityFlag.OUTSIDE,
+        QualityFlag.DEFECTIVE,
+        QualityFlag.DEFECTIVE,
+    ]
     assert report.estimated == 2
-    assert dict(report.by_basis)["defective"] == 2
+    assert dict(report.by_flag)["defective"] == 2
 
 
 def test_salt_crusts_of_a_lake_seen_by_emit_are_estimated_and_not_flagged(tmp_path):
@@ -90,7 +94,7 @@ def test_salt_crusts_of_a_lake_seen_by_emit_are_estimated_and_not_flagged(tmp_pa
     result = pd.read_csv(tmp_path / "out.csv")
     assert result.salinity.notna().all()
     assert result.salinity.median() > 0.5
-    assert not (result.basis & int(Basis.OUT_OF_DOMAIN)).any()
+    assert not (result.quality_flags & int(QualityFlag.OUT_OF_DOMAIN)).any()
 
 
 def test_one_model_reads_a_sensor_of_5_nm_as_it_reads_enmap(tmp_path):
@@ -123,7 +127,7 @@ def test_the_domain_score_is_above_one_just_where_a_row_is_out_of_domain(tmp_pat
     table.to_csv(tmp_path / "in.csv", index=False)
     predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor="lab", ref=ref)
     result = pd.read_csv(tmp_path / "out.csv")
-    flagged = (result.basis & int(Basis.OUT_OF_DOMAIN)) > 0
+    flagged = (result.quality_flags & int(QualityFlag.OUT_OF_DOMAIN)) > 0
     assert ((result.domain_score > 1.0) == flagged).all()
     assert (result.domain_score[:2] >= COVER_SCORE).all()
     assert result.domain_score.isna().tolist() == result.salinity.isna().tolist()
@@ -134,7 +138,7 @@ def test_a_table_without_a_single_value_says_so_row_by_row(tmp_path, ref):
     table.iloc[:, 1:181] = np.nan
     table.to_csv(tmp_path / "in.csv", index=False)
     report = predict_table(tmp_path / "in.csv", tmp_path / "out.csv", sensor="lab", ref=ref)
-    assert dict(report.by_basis) == {"outside": 5}
+    assert dict(report.by_flag) == {"outside": 5}
 
 
 @pytest.mark.parametrize("value", [np.nan, -9999.0, 1e9, np.inf], ids=str)

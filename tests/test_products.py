@@ -20,7 +20,7 @@ from deepsalt.products import (
     verify_product,
     write_product,
 )
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 from tests.store.builders import REF, acquisition, add_product, layers, scene_grid
 
 ACQUISITION = acquisition()
@@ -53,7 +53,7 @@ def test_a_name_is_safe_as_a_file_name() -> None:
 
 def test_what_is_written_is_read_back(product: Path) -> None:
     expected, found = layers(ACQUISITION.grid), open_product(product)
-    for name in ("salinity", "salinity_lower", "salinity_upper", "basis"):
+    for name in ("salinity", "salinity_lower", "salinity_upper", "quality_flags"):
         np.testing.assert_array_equal(found[name].values, expected[name].values)
         assert found[name].dtype == expected[name].dtype
 
@@ -92,7 +92,9 @@ def test_the_report_counts_pixels(tmp_path: Path) -> None:
     report = complete_products(tmp_path)[0].report
     assert report.pixels == 40 * 50
     assert report.estimated == int(np.isfinite(ds.salinity).sum())
-    assert dict(report.by_basis)["cloud"] == int((ds.basis & int(Basis.CLOUD) != 0).sum())
+    assert dict(report.by_flag)["cloud"] == int(
+        (ds.quality_flags & int(QualityFlag.CLOUD) != 0).sum()
+    )
 
 
 def test_layers_are_computed_once_and_a_complete_product_never_again(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_verify_names_the_damaged_file(product: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda ds: ds.drop_vars("basis"), StoreError, "no layer basis"),
+        (lambda ds: ds.drop_vars("quality_flags"), StoreError, "no layer quality_flags"),
         (lambda ds: ds.isel(x=slice(1, None)), GridError, "its grid is"),
         (lambda ds: ds.transpose("x", "y"), GridError, "its grid is"),
         (lambda ds: ds.assign(salinity=ds.salinity.astype("f8")), StoreError, "float64"),

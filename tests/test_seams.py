@@ -17,7 +17,7 @@ from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.scene import Scene, Weather
 from deepsalt.simulate.specimens import GRID_NM
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.types import Basis, PixelGrid
+from deepsalt.types import PixelGrid, QualityFlag
 from tests.store.builders import acquisition, add_product, layers
 
 WIDTH, HEIGHT, STEP = 130, 60, 45
@@ -103,7 +103,7 @@ def test_without_the_feather_borders_step_visibly(pair: Pair) -> None:
 def flat(grid: PixelGrid, salinity: float, *, cloud: slice | None = None) -> xr.Dataset:
     ds = layers(grid, salinity=salinity)
     if cloud is not None:
-        ds.basis.values[cloud, cloud] = Basis.CLOUD
+        ds.quality_flags.values[cloud, cloud] = QualityFlag.CLOUD
     return ds
 
 

@@ -18,7 +18,7 @@ from deepsalt.products import is_complete
 from deepsalt.store import Period, Store, Version, current_version, open_mosaic
 from deepsalt.store.files import sha256_of
 from deepsalt.store.versions import TileManifest
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 from deepsalt.validate import Limits
 from flows.publication import drawing
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
@@ -103,9 +103,9 @@ def flood(plan: Build) -> None:
         array(plan, name)[...] = np.nan
     array(plan, "observations")[...] = 0
     array(plan, "last_observed")[...] = DATE_FILL
-    basis = array(plan, "basis")
-    outside = (basis[...] & np.uint16(Basis.OUTSIDE)) != 0
-    basis[...] = np.where(outside, basis[...], np.uint16(Basis.DEFECTIVE))
+    quality_flags = array(plan, "quality_flags")
+    outside = (quality_flags[...] & np.uint16(QualityFlag.OUTSIDE)) != 0
+    quality_flags[...] = np.where(outside, quality_flags[...], np.uint16(QualityFlag.DEFECTIVE))
     sign(plan)
 
 
@@ -124,7 +124,7 @@ def misplace(plan: Build) -> None:
 def forget(plan: Build) -> None:
     root = plan.layout.group / "zarr.json"
     document = json.loads(root.read_text())
-    del document["consolidated_metadata"]["metadata"]["basis"]
+    del document["consolidated_metadata"]["metadata"]["quality_flags"]
     root.write_text(json.dumps(document))
 
 
@@ -137,18 +137,18 @@ def item(plan: Build) -> Path:
 
 # Damage, place and cause that the refusal names.
 DAMAGE: dict[str, tuple[Harm, str, str]] = {
-    "shard lost": (lambda p: shard(p, "basis").unlink(), "tile", "not done"),
+    "shard lost": (lambda p: shard(p, "quality_flags").unlink(), "tile", "not done"),
     "shard truncated": (lambda p: truncate(shard(p, "salinity")), "tile", "other checksum"),
     "bit flipped": (lambda p: flip(shard(p, "salinity")), "tile", "other checksum"),
     "ends swapped": (swap_ends, "tile", "outside their interval"),
     "flooded": (flood, "tile", "no estimate without a reason"),
     "impossible": (exceed, "tile", "are above 300"),
     "another CRS": (misplace, "versions/", "proj:code is 'EPSG:32634'"),
-    "layer forgotten": (forget, "versions/", "layer basis is missing"),
+    "layer forgotten": (forget, "versions/", "layer quality_flags is missing"),
     "layer's metadata lost": (
-        lambda p: (p.layout.group / "basis" / "zarr.json").unlink(),
+        lambda p: (p.layout.group / "quality_flags" / "zarr.json").unlink(),
         "versions/",
-        "layer basis has no metadata",
+        "layer quality_flags has no metadata",
     ),
 }
 ITEMS: dict[str, tuple[Harm, str, str]] = {

@@ -16,7 +16,7 @@ import zarr
 from deepsalt.layers import DATE_FILL
 from deepsalt.model.load import model_card, model_ref
 from deepsalt.store import Period, Store, current_version
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 from deepsalt.validate import Finding, Limits, check_store
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
 
@@ -116,17 +116,17 @@ def swap_ends(store: Store) -> None:
     upper[...] = kept
 
 
-def flood(store: Store, reason: Basis | None = None) -> None:
+def flood(store: Store, reason: QualityFlag | None = None) -> None:
     """Take all estimates away, as a build with a broken model would."""
-    basis = opened(group(store), "basis")
-    measured = (basis[...] & np.uint16(Basis.OUTSIDE)) == 0
+    quality_flags = opened(group(store), "quality_flags")
+    measured = (quality_flags[...] & np.uint16(QualityFlag.OUTSIDE)) == 0
     blank = dict.fromkeys(("salinity", "salinity_lower", "salinity_upper"), np.nan)
     blank |= {"disagreement": np.nan, "observations": 0, "last_observed": DATE_FILL}
     for name, value in blank.items():
         array = opened(group(store), name)
         array[...] = np.full(array.shape, value, array.dtype)
     if reason is not None:
-        basis[...] = np.where(measured, np.uint16(reason), basis[...])
+        quality_flags[...] = np.where(measured, np.uint16(reason), quality_flags[...])
 
 
 def test_a_sound_store_has_no_problems(store: Store) -> None:
@@ -152,14 +152,14 @@ def unlist(store: Store) -> None:
 DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
     "shard changed": (lambda s: flip(shard(s, "salinity")), "error", "other checksum"),
     "shard truncated": (lambda s: truncate(shard(s, "salinity")), "error", "other checksum"),
-    "shard lost": (lambda s: shard(s, "basis").unlink(), "error", "shard is missing"),
+    "shard lost": (lambda s: shard(s, "quality_flags").unlink(), "error", "shard is missing"),
     "shard too many": (
         lambda s: (group(s) / "salinity" / "c" / "0" / "99").write_bytes(b""),
         "error",
         "belongs to no tile",
     ),
     "product changed": (
-        lambda s: flip(next(s.scenes.glob("*/basis/c/0/0"))),
+        lambda s: flip(next(s.scenes.glob("*/quality_flags/c/0/0"))),
         "error",
         "is damaged",
     ),
@@ -182,13 +182,13 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
     "shard not listed": (unlist, "error", "lists other shards"),
     "layer lost": (
         lambda s: (
-            shutil.rmtree(group(s) / "basis"),
+            shutil.rmtree(group(s) / "quality_flags"),
             (group(s) / "zarr.json").write_text(
                 json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
             ),
         ),
         "error",
-        "layer basis is missing",
+        "layer quality_flags is missing",
     ),
     "link dangling": (lambda s: shutil.rmtree(group(s)), "error", "not a Zarr group"),
     "not placed": (
@@ -209,12 +209,12 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
     "ends swapped": (swap_ends, "error", "outside their interval"),
     "flooded": (flood, "error", "no estimate and no reason"),
     "flooded, with a reason": (
-        lambda s: flood(s, Basis.DEFECTIVE),
+        lambda s: flood(s, QualityFlag.DEFECTIVE),
         "error",
         "without a reason in clouds, water or plants, more than 50.0%",
     ),
     "all under plants": (
-        lambda s: flood(s, Basis.GREEN_VEGETATION),
+        lambda s: flood(s, QualityFlag.GREEN_VEGETATION),
         "warning",
         "no measured pixel has an estimate",
     ),
@@ -227,9 +227,13 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], str, str]] = {
         "error",
         "without an interval",
     ),
-    "rejected": (lambda s: poke(s, "basis", int(Basis.WATER)), "error", "basis rejects"),
+    "rejected": (
+        lambda s: poke(s, "quality_flags", int(QualityFlag.WATER)),
+        "error",
+        "quality_flags rejects",
+    ),
     "no reason": (lambda s: poke(s, "salinity", float("nan")), "error", "no reason"),
-    "unknown bit": (lambda s: poke(s, "basis", 1 << 15), "error", "unknown bits"),
+    "unknown bit": (lambda s: poke(s, "quality_flags", 1 << 15), "error", "unknown bits"),
     "unseen": (lambda s: poke(s, "observations", 0), "error", "no observation"),
     "build left": (lambda s: (s.versions / "abc.building").mkdir(), "warning", "interrupted"),
     "write left": (lambda s: (s.scenes / ".a~host.1~b").mkdir(), "warning", "interrupted"),
@@ -316,7 +320,7 @@ def test_a_scene_from_the_future_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_quick_check_sees_a_lost_shard_but_no_changed_byte(store: Store) -> None:
     flip(shard(store, "salinity"))
-    shard(store, "basis").unlink()
+    shard(store, "quality_flags").unlink()
     found = [each for each in check_store(store.path, quick=True) if each.severity == "error"]
     assert [finding.found for finding in found] == ["the shard is missing"]
 

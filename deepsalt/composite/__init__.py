@@ -4,7 +4,7 @@ Every layer of a scene comes through one exact coordinate map (nearest pixel), s
 aligned. Per pixel of the mosaic:
 
 - *Contributors* are the scenes with an estimate there: a finite value with both ends of its
-  interval and no rejecting `basis` bit. Only they count.
+  interval and no rejecting `quality_flags` bit. Only they count.
 - `salinity` is the weighted mean of log1p(salinity). Salinity spreads over orders of magnitude and
   its error grows with it, so means are taken where errors are comparable. A weight is the product
   of three: 1 / width**2, with width the length of the interval in log1p; `feather`, which falls to
@@ -18,8 +18,8 @@ aligned. Per pixel of the mosaic:
   NaN with fewer than two, since one scene says nothing about the spread.
 - `observations` counts contributors; `last_observed` is the newest of their days, missing when
   none of them has a date.
-- `basis` of an estimate: the advisory bits of its contributors, together. Without a contributor:
-  OUTSIDE when no scene measured there, else the rejecting bits of all scenes that did.
+- `quality_flags` of an estimate: the advisory bits of its contributors, together. Without a
+  contributor: OUTSIDE when no scene measured there, else the rejecting bits of all scenes that did.
 
 Scenes are taken in order of their names and summed in float64, and all weights belong to pixels,
 so the result depends neither on the order they are given in nor on tiles and blocks. Work goes
@@ -46,7 +46,7 @@ from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
 from deepsalt.products import read_marker
 from deepsalt.store.arrays import Array, open_layers
-from deepsalt.types import Basis, PixelGrid
+from deepsalt.types import PixelGrid, QualityFlag
 
 STACK_BYTES = 256 * 2**20
 """Memory for what the scenes say about one block; many scenes make blocks smaller."""
@@ -60,8 +60,8 @@ PART_PX = 256
 MIN_BLOCK_PX = 64
 
 _EPOCH = date(1970, 1, 1)
-_OUTSIDE = np.uint16(Basis.OUTSIDE)
-_ESTIMATES = tuple(layer for layer in SCENE_LAYERS if layer.name != "basis")
+_OUTSIDE = np.uint16(QualityFlag.OUTSIDE)
+_ESTIMATES = tuple(layer for layer in SCENE_LAYERS if layer.name != "quality_flags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,20 +269,20 @@ def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
     arrays, radius = source.arrays, source.radius_px
     try:
         values = {layer.name: np.asarray(arrays[layer.name][window]) for layer in _ESTIMATES}
-        wide = _basis_around(arrays["basis"], window, radius)
+        wide = _flags_around(arrays["quality_flags"], window, radius)
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(
             f"product {source.path} cannot be read ({error}); remove it and run its scene again"
         ) from error
     inner = wide[radius:-radius, radius:-radius]
-    return {**values, "basis": inner, "feather": feather(wide, radius)}
+    return {**values, "quality_flags": inner, "feather": feather(wide, radius)}
 
 
-def _basis_around(basis: Array, window: _Part, radius: int) -> NDArray[np.uint16]:
-    """Return `basis` in a window and around it, OUTSIDE beyond the scene's grid."""
+def _flags_around(quality_flags: Array, window: _Part, radius: int) -> NDArray[np.uint16]:
+    """Return `quality_flags` in a window and around it, OUTSIDE beyond the scene's grid."""
     wide, padding = [], []
-    for inner, size in zip(window, basis.shape, strict=True):
+    for inner, size in zip(window, quality_flags.shape, strict=True):
         start, stop = max(inner.start - radius, 0), min(inner.stop + radius, size)
         wide.append(slice(start, stop))
         padding.append((start - inner.start + radius, inner.stop + radius - stop))
-    return np.pad(np.asarray(basis[tuple(wide)]), padding, constant_values=_OUTSIDE)
+    return np.pad(np.asarray(quality_flags[tuple(wide)]), padding, constant_values=_OUTSIDE)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
-from deepsalt.types import REJECTING, Basis
+from deepsalt.types import REJECTING, QualityFlag
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ LOOK_BYTES = 32
 """Memory of one `Look` per pixel."""
 
 _REJECTING = np.uint16(REJECTING)
-_OUTSIDE = np.uint16(Basis.OUTSIDE)
+_OUTSIDE = np.uint16(QualityFlag.OUTSIDE)
 
 
 class Look(NamedTuple):
@@ -79,18 +79,18 @@ class Block:
         day
             Day since 1970-01-01; DATE_FILL when unknown.
         """
-        basis = values["basis"]
+        quality_flags = values["quality_flags"]
         ends = [values[name] for name in ("salinity", "salinity_lower", "salinity_upper")]
-        rejecting = basis & _REJECTING
-        measured = inside & (basis & _OUTSIDE == 0)
+        rejecting = quality_flags & _REJECTING
+        measured = inside & (quality_flags & _OUTSIDE == 0)
         counts = inside & (rejecting == 0) & (ends[1] > -1)
         for end in ends:
             counts &= np.isfinite(end)
         self.measured |= measured
         # A pixel without an estimate and without a reason can only be a defect.
-        reason = np.where(rejecting == 0, np.uint16(Basis.DEFECTIVE), rejecting)
+        reason = np.where(rejecting == 0, np.uint16(QualityFlag.DEFECTIVE), rejecting)
         self.reasons |= reason * (measured & ~counts)
-        self.advice |= (basis & ~_REJECTING) * counts
+        self.advice |= (quality_flags & ~_REJECTING) * counts
         np.maximum(self.last, np.int32(day), out=self.last, where=counts)
         self._add_estimates(counts, ends, values["feather"])
 
@@ -165,7 +165,7 @@ class Block:
             # Rounding must not put an end of the interval on the wrong side.
             "salinity_lower": np.minimum(np.expm1(self.lower / weight), salinity),
             "salinity_upper": np.maximum(np.expm1(self.upper / weight), salinity),
-            "basis": np.where(estimated, self.advice, self.reasons),
+            "quality_flags": np.where(estimated, self.advice, self.reasons),
             "observations": count,
             "last_observed": self.last,
             "disagreement": np.where(count > 1, spread, np.nan),

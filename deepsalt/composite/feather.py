@@ -4,15 +4,16 @@ A scene's estimates end at the edge of its swath and at its clouds, cirrus and s
 edges of the scene, not of the ground, and another scene goes on behind them. Water and vegetation
 end estimates in every scene alike and need no feathering.
 
-Distances are counted in pixels of the scene's own grid, from its `basis` alone: they are whole
-squared numbers, so a weight is the same bits through whichever tile or block it was asked for.
+Distances are counted in pixels of the scene's own grid, from its `quality_flags` alone: they are
+whole squared numbers, so a weight is the same bits through whichever tile or block it was asked
+for.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import ground_size_m
-from deepsalt.types import Basis, PixelGrid
+from deepsalt.types import PixelGrid, QualityFlag
 
 FEATHER_M = 500.0
 """Width of the ramp: wide against the blur of scattered light beside clouds and the scene's noise,
@@ -21,7 +22,7 @@ narrow against the overlap of neighbouring swaths (EnMAP: some 5 km at the equat
 MAX_RADIUS_PX = 32
 """Widest ramp, pixels, so that cubes with pixels of a few metres do not take minutes."""
 
-_EDGE = np.uint16(Basis.OUTSIDE | Basis.CLOUD | Basis.CIRRUS | Basis.SHADOW)
+_EDGE = np.uint16(QualityFlag.OUTSIDE | QualityFlag.CLOUD | QualityFlag.CIRRUS | QualityFlag.SHADOW)
 
 
 def feather_radius_px(grid: PixelGrid) -> int:
@@ -30,14 +31,14 @@ def feather_radius_px(grid: PixelGrid) -> int:
     return int(np.clip(round(FEATHER_M / np.sqrt(width * height)), 1, MAX_RADIUS_PX))
 
 
-def feather(basis: NDArray[np.uint16], radius: int) -> NDArray[np.int16]:
+def feather(quality_flags: NDArray[np.uint16], radius: int) -> NDArray[np.int16]:
     """Return squared distances to the nearest pixel that the scene did not see.
 
     Parameters
     ----------
-    basis
-        `Basis` bits (h + 2 radius, w + 2 radius): the pixels asked for and `radius` more on every
-        side, OUTSIDE beyond the scene's grid.
+    quality_flags
+        `QualityFlag` bits (h + 2 radius, w + 2 radius): the pixels asked for and `radius` more on
+        every side, OUTSIDE beyond the scene's grid.
     radius
         Distance from which on all are alike, pixels.
 
@@ -46,8 +47,8 @@ def feather(basis: NDArray[np.uint16], radius: int) -> NDArray[np.int16]:
     NDArray[np.int16]
         Squared distances between pixel centres (h, w), pixels, at most (radius + 1)².
     """
-    hidden = (basis & _EDGE) != 0
-    height, width = (size - 2 * radius for size in basis.shape)
+    hidden = (quality_flags & _EDGE) != 0
+    height, width = (size - 2 * radius for size in quality_flags.shape)
     far = np.int16(radius + 1)
     nearest = np.full((height, width), far * far, np.int16)
     if not hidden.any():

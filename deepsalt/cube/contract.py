@@ -13,7 +13,7 @@ from deepsalt.errors import FormatError
 from deepsalt.types import BandTable
 
 DIMS = ("band", "y", "x")
-"""Dimensions of `dn`; `quality` and `basis` have the last two."""
+"""Dimensions of `dn`; `quality` and `quality_flags` have the last two."""
 
 BAND_COORDS = ("band", "wavelength", "fwhm", "gain", "offset", "usable")
 """Coordinates along `band`: name, nm, nm, reflectance per digital number, reflectance, flag."""

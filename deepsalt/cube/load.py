@@ -41,7 +41,7 @@ def open_scene(acquisition: Acquisition) -> xr.Dataset:
     -------
     xr.Dataset
         `dn` (band, y, x): digital numbers in the stored type, chunks of all bands x one file
-        block; `quality` (y, x): uint16 `Basis` bits from the provider. See `check_cube`.
+        block; `quality` (y, x): uint16 `QualityFlag` bits from the provider. See `check_cube`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def open_scene(acquisition: Acquisition) -> xr.Dataset:
             "quality": (
                 ("y", "x"),
                 _quality(acquisition, numbers.chunks[1:]),
-                {"long_name": "provider's quality layers as Basis bits"},
+                {"long_name": "provider's quality layers as QualityFlag bits"},
             ),
         },
         coords={

@@ -1,4 +1,4 @@
-"""Which pixels of a cube can be estimated, and why not the others: the `basis` layer."""
+"""Which pixels of a cube can be estimated, and why not the others: the `quality_flags` layer."""
 
 from dataclasses import dataclass
 
@@ -9,30 +9,30 @@ from numpy.typing import NDArray
 
 from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
-from deepsalt.layers import basis_attrs
+from deepsalt.layers import quality_flags_attrs
 from deepsalt.spectral.bands import select_bands
 from deepsalt.spectral.indices import (
     ICE_BANDS_NM,
     INDEX_BANDS_NM,
     index_bands,
     shows_ice,
-    spectral_basis,
+    spectral_flags,
 )
-from deepsalt.types import BandTable, Basis
+from deepsalt.types import BandTable, QualityFlag
 
 MAX_MISSING_BANDS = 0.1
 """Share of the usable bands that may be missing in a pixel; above, it counts as DEFECTIVE."""
 
 
 def mark_valid(cube: xr.Dataset) -> xr.Dataset:
-    """Add `basis` to a cube: why a pixel is or is not to be estimated.
+    """Add `quality_flags` to a cube: why a pixel is or is not to be estimated.
 
     The provider's bits (`quality`), and per pixel
 
     - OUTSIDE where every usable band is missing; it then stands alone, as where the provider
       says so;
     - DEFECTIVE where more than `MAX_MISSING_BANDS` of the usable bands are missing;
-    - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_basis`;
+    - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_flags`;
     - OUT_OF_DOMAIN, which advises, where it shows ice.
 
     A band is missing in a pixel where it holds nodata or, in float cubes, no finite number.
@@ -45,7 +45,7 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        The cube with `basis` (y, x) uint16, lazy where the cube is.
+        The cube with `quality_flags` (y, x) uint16, lazy where the cube is.
 
     Raises
     ------
@@ -58,14 +58,14 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     rules = _rules(
         cube_bands(cube), cube.gain.values, cube.offset.values, cube.dn.attrs.get("nodata")
     )
-    basis: da.Array | NDArray[np.uint16]
+    quality_flags: da.Array | NDArray[np.uint16]
     arrays = cube["dn"].data, cube["quality"].data
     if any(isinstance(array, da.Array) for array in arrays):
-        basis = map_chunks(rules.basis, *arrays, name="mark_chunk", dtype=np.uint16)
+        quality_flags = map_chunks(rules.quality_flags, *arrays, name="mark_chunk", dtype=np.uint16)
     else:
-        basis = rules.basis(*arrays)
-    attrs = basis_attrs() | {"grid_mapping": "spatial_ref"}
-    return cube.assign(basis=(("y", "x"), basis, attrs))
+        quality_flags = rules.quality_flags(*arrays)
+    attrs = quality_flags_attrs() | {"grid_mapping": "spatial_ref"}
+    return cube.assign(quality_flags=(("y", "x"), quality_flags, attrs))
 
 
 def mark_chunk(
@@ -77,14 +77,14 @@ def mark_chunk(
     offset: tuple[float, ...],
     nodata: float | None,
 ) -> NDArray[np.uint16]:
-    """Return `basis` (y, x) as `mark_valid` does, of one chunk in memory.
+    """Return `quality_flags` (y, x) as `mark_valid` does, of one chunk in memory.
 
     Parameters
     ----------
     dn
         Digital numbers in the stored dtype (band, y, x).
     quality
-        The provider's `Basis` bits (y, x).
+        The provider's `QualityFlag` bits (y, x).
     bands, gain, offset, nodata
         As in `predict_chunk`.
 
@@ -94,7 +94,7 @@ def mark_chunk(
         There are no bands to judge a pixel by.
     """
     rules = _rules(bands, np.array(gain), np.array(offset), nodata)
-    return rules.basis(dn, quality)
+    return rules.quality_flags(dn, quality)
 
 
 def _rules(
@@ -127,7 +127,7 @@ class _Rules:
     offset: NDArray[np.float32]
     nodata: float | None
 
-    def basis(
+    def quality_flags(
         self, numbers: NDArray[np.generic], quality: NDArray[np.uint16]
     ) -> NDArray[np.uint16]:
         """Return the bits (y, x) of digital numbers (band, y, x)."""
@@ -136,11 +136,11 @@ class _Rules:
         for band in self.usable:
             missing += self.missing(numbers[band])
         reflectance = self.reflectance(numbers)
-        bits = quality | spectral_basis(reflectance, self.bands)
-        bits[shows_ice(reflectance, self.bands)] |= np.uint16(Basis.OUT_OF_DOMAIN)
-        bits[missing > MAX_MISSING_BANDS * self.usable.size] |= np.uint16(Basis.DEFECTIVE)
-        outside = (missing == self.usable.size) | ((bits & np.uint16(Basis.OUTSIDE)) != 0)
-        bits[outside] = np.uint16(Basis.OUTSIDE)
+        bits = quality | spectral_flags(reflectance, self.bands)
+        bits[shows_ice(reflectance, self.bands)] |= np.uint16(QualityFlag.OUT_OF_DOMAIN)
+        bits[missing > MAX_MISSING_BANDS * self.usable.size] |= np.uint16(QualityFlag.DEFECTIVE)
+        outside = (missing == self.usable.size) | ((bits & np.uint16(QualityFlag.OUTSIDE)) != 0)
+        bits[outside] = np.uint16(QualityFlag.OUTSIDE)
         return bits
 
     def missing(self, numbers: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ from torch import Tensor
 from deepsalt.model.kernel import COLUMNS, machine
 from deepsalt.model.memory import Memory
 from deepsalt.spectral.transform import MIN_VARIANCE
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 
 EC_SHIFT = 0.03
 """Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
@@ -49,7 +49,7 @@ class Estimates:
         Surface electrical conductivity and its interval, dS/m, float32 (s,); lower <= salinity <=
         upper; NaN where a spectrum could not be completed.
     remarks
-        `Basis` bits OUT_OF_DOMAIN and EXTRAPOLATED, uint16 (s,).
+        `QualityFlag` bits OUT_OF_DOMAIN and EXTRAPOLATED, uint16 (s,).
     domain_score
         How far a spectrum is out of the training's domain, float32 (s,): OUT_OF_DOMAIN above 1.
     """
@@ -227,8 +227,8 @@ class Student:
 
     def remarks(self, salinity: Tensor, score: Tensor) -> Tensor:
         """Return the advising bits (s,) int32 of salinity (s,), dS/m, and domain score (s,)."""
-        bits = (score > 1.0).int() * int(Basis.OUT_OF_DOMAIN)
-        return bits | ((salinity > self.limits[1]).int() * int(Basis.EXTRAPOLATED))
+        bits = (score > 1.0).int() * int(QualityFlag.OUT_OF_DOMAIN)
+        return bits | ((salinity > self.limits[1]).int() * int(QualityFlag.EXTRAPOLATED))
 
     def domain_score(
         self, components: Tensor, noise: Tensor, flatness: Tensor, memory: Memory

@@ -102,9 +102,9 @@ def _compose_shard(
     grid = layout.grid.tile_grid(task.tile).window(rows, columns)
     ds = composite_measured(task.products, grid, block_px=edge)
     if ds is None:
-        return Report(edge**2, by_basis=(("outside", edge**2),))
+        return Report(edge**2, by_flag=(("outside", edge**2),))
     task.lease.check()
-    kinds[region] = classify(ds["salinity"].values, ds["basis"].values)
+    kinds[region] = classify(ds["salinity"].values, ds["quality_flags"].values)
     index = layout.periods.index(task.period)
     return write_region(ds, layout.group, region, period_index=index)
 

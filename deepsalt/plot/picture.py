@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.georef import grid_of
 from deepsalt.grid import Region
-from deepsalt.types import Basis, PixelGrid
+from deepsalt.types import PixelGrid, QualityFlag
 
 MAX_EDGE_PX = 2000
 """Longest edge of the drawn raster; more would not show in a quicklook."""
@@ -32,7 +32,7 @@ class Kind:
 
     label: str
     color: str
-    bits: Basis | None = None
+    bits: QualityFlag | None = None
 
 
 SALINITY = (
@@ -45,13 +45,13 @@ SALINITY = (
     Kind("above 16", "#3f1159"),
 )
 REASONS = (
-    Kind("cloud, cirrus", "#dde3ea", Basis.CLOUD | Basis.CIRRUS),
-    Kind("cloud shadow", "#a3abb5", Basis.SHADOW),
-    Kind("snow", "#c4e3ee", Basis.SNOW),
-    Kind("water", "#86aed1", Basis.WATER),
-    Kind("green vegetation", "#93b28c", Basis.GREEN_VEGETATION),
-    Kind("dry vegetation", "#c9c3ae", Basis.DRY_VEGETATION),
-    Kind("saturated, defective", "#7b756f", Basis.DEFECTIVE),
+    Kind("cloud, cirrus", "#dde3ea", QualityFlag.CLOUD | QualityFlag.CIRRUS),
+    Kind("cloud shadow", "#a3abb5", QualityFlag.SHADOW),
+    Kind("snow", "#c4e3ee", QualityFlag.SNOW),
+    Kind("water", "#86aed1", QualityFlag.WATER),
+    Kind("green vegetation", "#93b28c", QualityFlag.GREEN_VEGETATION),
+    Kind("dry vegetation", "#c9c3ae", QualityFlag.DRY_VEGETATION),
+    Kind("saturated, defective", "#7b756f", QualityFlag.DEFECTIVE),
 )
 """Reasons in order of precedence, where a pixel has several."""
 KINDS = (*SALINITY, *REASONS)
@@ -92,12 +92,12 @@ def picture_of(layers: xr.Dataset) -> Picture:
         Layers of one period, and in the attributes where they lie.
     """
     grid = grid_of(layers.attrs)
-    if "salinity" not in layers or "basis" not in layers:
-        raise FormatError("a quicklook needs the layers salinity and basis")
+    if "salinity" not in layers or "quality_flags" not in layers:
+        raise FormatError("a quicklook needs the layers salinity and quality_flags")
 
     def kinds_at(region: Region) -> NDArray[np.uint8]:
         found = layers.isel(y=slice(*region.y), x=slice(*region.x))
-        return classify(found["salinity"].values, found["basis"].values)
+        return classify(found["salinity"].values, found["quality_flags"].values)
 
     rows, columns = _cuts(grid.height), _cuts(grid.width)
     return put_together(grid, [Region(y, x) for y in rows for x in columns], kinds_at)
@@ -145,14 +145,16 @@ def _remembered(kinds_at: KindsAt, pieces: Sequence[Region]) -> KindsAt:
     return cache(kinds_at) if pixels <= _REMEMBERED_PX else kinds_at
 
 
-def classify(salinity: NDArray[np.floating[Any]], basis: NDArray[np.uint16]) -> NDArray[np.uint8]:
+def classify(
+    salinity: NDArray[np.floating[Any]], quality_flags: NDArray[np.uint16]
+) -> NDArray[np.uint8]:
     """Return the index into `KINDS` of each pixel, one past the last where nothing was measured."""
-    kinds = np.full(basis.shape, OUTSIDE, np.uint8)
+    kinds = np.full(quality_flags.shape, OUTSIDE, np.uint8)
     for index, reason in reversed(list(enumerate(REASONS, start=len(SALINITY)))):
-        kinds[(basis & np.uint16(reason.bits or 0)) != 0] = index
+        kinds[(quality_flags & np.uint16(reason.bits or 0)) != 0] = index
     estimated = np.isfinite(salinity)
     kinds[estimated] = np.digitize(salinity[estimated], BREAKS_DS_M)
-    kinds[(basis & np.uint16(Basis.OUTSIDE)) != 0] = OUTSIDE
+    kinds[(quality_flags & np.uint16(QualityFlag.OUTSIDE)) != 0] = OUTSIDE
     return kinds
 
 

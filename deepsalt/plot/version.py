@@ -44,7 +44,9 @@ _COMPRESS_LEVEL = 1
 
 logger = logging.getLogger(__name__)
 
-_DRAWN = [layer for name in ("salinity", "basis") for layer in MOSAIC_LAYERS if layer.name == name]
+_DRAWN = [
+    layer for name in ("salinity", "quality_flags") for layer in MOSAIC_LAYERS if layer.name == name
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class SceneReader(Protocol):
         """
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
-        """Return the `Basis` bits (y, x) that the provider's own quality layers give.
+        """Return the `QualityFlag` bits (y, x) that the provider's own quality layers give.
 
         Raises
         ------

@@ -24,7 +24,7 @@ from deepsalt.scenes.geotiff import (
     read_header,
     read_raster,
 )
-from deepsalt.types import Acquisition, Asset, Basis
+from deepsalt.types import Acquisition, Asset, QualityFlag
 
 COLLECTION = "enmap-l2a"
 
@@ -52,10 +52,10 @@ _LAND, _WATER, _BACKGROUND = 1, 2, 3
 _TESTFLAGS_LEVEL = 0b11  # 0 nominal, 1 reduced, 2 low, 3 not produced
 _TESTFLAGS_BAD = 16 | 32 | 64 | 128  # saturated SWIR, VNIR; artefact SWIR, VNIR
 _FLAGS = (
-    ("quality_cloud", Basis.CLOUD),
-    ("quality_cloud_shadow", Basis.SHADOW),
-    ("quality_haze", Basis.HAZE),
-    ("quality_snow", Basis.SNOW),
+    ("quality_cloud", QualityFlag.CLOUD),
+    ("quality_cloud_shadow", QualityFlag.SHADOW),
+    ("quality_haze", QualityFlag.HAZE),
+    ("quality_snow", QualityFlag.SNOW),
 )
 
 _FILE = re.compile(
@@ -248,7 +248,7 @@ class Reader:
         return numbers
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
-        """Return the `Basis` bits (y, x) that the quality layers give.
+        """Return the `QualityFlag` bits (y, x) that the quality layers give.
 
         - classes: 1 land, 2 WATER, 3 OUTSIDE; anything else, 0 for instance, occurs under cloud
           and counts as CLOUD;
@@ -269,15 +269,15 @@ class Reader:
         for role, bit in _FLAGS:
             bits[self._layer(role, window) == 1] |= np.uint16(bit)
         cirrus = self._layer("quality_cirrus", window)
-        bits[cirrus == 1] |= np.uint16(Basis.HAZE)
-        bits[(cirrus == 2) | (cirrus == 3)] |= np.uint16(Basis.CIRRUS)
+        bits[cirrus == 1] |= np.uint16(QualityFlag.HAZE)
+        bits[(cirrus == 2) | (cirrus == 3)] |= np.uint16(QualityFlag.CIRRUS)
         flags = self._layer("quality_testflags", window)
         bad = ((flags & _TESTFLAGS_LEVEL) >= 2) | ((flags & _TESTFLAGS_BAD) != 0)
-        bits[bad] |= np.uint16(Basis.DEFECTIVE)
+        bits[bad] |= np.uint16(QualityFlag.DEFECTIVE)
         classes = self._layer("quality_classes", window)
-        bits[classes == _WATER] |= np.uint16(Basis.WATER)
-        bits[~np.isin(classes, (_LAND, _WATER, _BACKGROUND))] |= np.uint16(Basis.CLOUD)
-        bits[classes == _BACKGROUND] = np.uint16(Basis.OUTSIDE)
+        bits[classes == _WATER] |= np.uint16(QualityFlag.WATER)
+        bits[~np.isin(classes, (_LAND, _WATER, _BACKGROUND))] |= np.uint16(QualityFlag.CLOUD)
+        bits[classes == _BACKGROUND] = np.uint16(QualityFlag.OUTSIDE)
         return bits
 
     def _layer(self, role: str, window: Window) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from deepsalt.errors import FormatError, GridError, ReadError, UnsupportedError
 from deepsalt.scenes.base import SIMULATED_MARK
 from deepsalt.scenes.geotiff import MIN_TILE_ROWS, STRIP_ROWS, corners_wgs84, window_shape
 from deepsalt.scenes.prisma_file import DETECTORS, Channels, Product
-from deepsalt.types import Acquisition, Asset, BandTable, Basis, PixelGrid
+from deepsalt.types import Acquisition, Asset, BandTable, PixelGrid, QualityFlag
 
 COLLECTION = "prisma-l2d"
 
@@ -256,7 +256,7 @@ class Reader:
         """
         box = (slice(row, row + height), slice(column, column + width))
         zenith = self._read("Geometric Fields/Solar_Zenith_Angle", box)
-        return np.where(zenith == 0, np.uint16(Basis.OUTSIDE), np.uint16(0))
+        return np.where(zenith == 0, np.uint16(QualityFlag.OUTSIDE), np.uint16(0))
 
     def _read(self, where: str, box: tuple[slice, ...]) -> NDArray[Any]:
         try:

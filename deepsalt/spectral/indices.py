@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.types import BandTable, Basis
+from deepsalt.types import BandTable, QualityFlag
 
 ICE_BANDS_NM = (560.0, 955.0, 1030.0, 1085.0, 1610.0)
 """Wavelengths that the test for ice looks at, nm."""
@@ -117,8 +117,8 @@ def shows_ice(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np
     return ice
 
 
-def spectral_basis(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np.uint16]:
-    """Return `Basis` bits that the spectrum gives: WATER, GREEN_VEGETATION, DRY_VEGETATION.
+def spectral_flags(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np.uint16]:
+    """Return `QualityFlag` bits that the spectrum gives: WATER, GREEN_VEGETATION, DRY_VEGETATION.
 
     - WATER: R1610 < `MAX_WATER_1610`, and R660 <= R460 (clear water; EnSoMAP's test) or
       R560 > R1610 (turbid water). The first condition spares salt crusts, also wet ones, which
@@ -152,9 +152,9 @@ def spectral_basis(reflectance: NDArray[np.floating], bands: BandTable) -> NDArr
     shoulder = 0.5 * (r2000 + r2200)
     dry = _exceeds(shoulder, r2100, MAX_NCAI) & (shoulder >= MIN_BRIGHTNESS)
     bits = np.zeros(np.shape(r800), np.uint16)
-    bits |= water * np.uint16(Basis.WATER)
-    bits |= green * np.uint16(Basis.GREEN_VEGETATION)
-    bits |= dry * np.uint16(Basis.DRY_VEGETATION)
+    bits |= water * np.uint16(QualityFlag.WATER)
+    bits |= green * np.uint16(QualityFlag.GREEN_VEGETATION)
+    bits |= dry * np.uint16(QualityFlag.DRY_VEGETATION)
     return bits
 
 

@@ -21,7 +21,7 @@ from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, group_
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS, Layer
 from deepsalt.store.files import read_json, storing, write_json
-from deepsalt.types import Basis, PixelGrid, Report
+from deepsalt.types import PixelGrid, QualityFlag, Report
 
 DIMS = ("period", "y", "x")
 EPOCH = date(1970, 1, 1)
@@ -113,7 +113,7 @@ def create_layer(
 
 
 def _fill_attr(layer: Layer) -> dict[str, int]:
-    # Only dates get the attribute. It would turn `basis` into floats with NaN, and NaN needs none.
+    # Only dates get the attribute. It would turn flags into floats with NaN, and NaN needs none.
     return {"_FillValue": int(layer.fill)} if layer.dtype == "int32" else {}
 
 
@@ -253,15 +253,15 @@ def _check_values(ds: xr.Dataset, layer: Layer, region: Region) -> NDArray[Any]:
 
 
 def count_pixels(ds: xr.Dataset) -> Report:
-    """Count the pixels of a Dataset with `salinity` and `basis` in memory."""
-    basis = ds["basis"].values
+    """Count the pixels of a Dataset with `salinity` and `quality_flags` in memory."""
+    quality_flags = ds["quality_flags"].values
     return Report(
-        pixels=basis.size,
+        pixels=quality_flags.size,
         estimated=int(np.isfinite(ds["salinity"].values).sum()),
-        by_basis=tuple(
+        by_flag=tuple(
             (str(bit.name).lower(), count)
-            for bit in Basis
-            if (count := int(np.count_nonzero(basis & np.uint16(bit))))
+            for bit in QualityFlag
+            if (count := int(np.count_nonzero(quality_flags & np.uint16(bit))))
         ),
     )
 

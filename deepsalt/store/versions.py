@@ -93,13 +93,13 @@ def report_to(report: Report) -> dict[str, Any]:
     return {
         "pixels": report.pixels,
         "estimated": report.estimated,
-        "by_basis": dict(report.by_basis),
+        "by_flag": dict(report.by_flag),
     }
 
 
 def report_from(document: dict[str, Any]) -> Report:
     """Return the report that `report_to` described."""
-    counts = tuple((str(name), int(n)) for name, n in document["by_basis"].items())
+    counts = tuple((str(name), int(n)) for name, n in document["by_flag"].items())
     return Report(int(document["pixels"]), int(document["estimated"]), counts)
 
 

@@ -20,7 +20,7 @@ from deepsalt.train.metrics import (
     winkler,
     within_groups,
 )
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 
 Floats = NDArray[np.float64]
 Record = dict[str, Any]
@@ -107,7 +107,7 @@ def _intervals(block: Block) -> dict[str, float]:
     found["interval_score_log1p"] = winkler(seen, lower, upper)
     found["interval_score_log1p_constant"] = _constant(seen, said, block.fold)
     remarks = answer["remarks"].astype(np.int64)
-    found["share_out_of_domain"] = float(((remarks & int(Basis.OUT_OF_DOMAIN)) > 0).mean())
+    found["share_out_of_domain"] = float(((remarks & int(QualityFlag.OUT_OF_DOMAIN)) > 0).mean())
     return found
 
 

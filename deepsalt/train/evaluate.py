@@ -22,7 +22,7 @@ from deepsalt.train.fit import enough, without_few_sites
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.samples import EMPTY, Samples
 from deepsalt.train.splits import Fold, group_folds
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +274,10 @@ def _point(part: Samples, predicted: Floats, fold: NDArray[np.intp]) -> dict[str
 def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
     found = interval_scores(part.ec, answers["lower"], answers["upper"])
     remarks = answers["remarks"].astype(int)
-    for name, bit in (("out_of_domain", Basis.OUT_OF_DOMAIN), ("extrapolated", Basis.EXTRAPOLATED)):
+    for name, bit in (
+        ("out_of_domain", QualityFlag.OUT_OF_DOMAIN),
+        ("extrapolated", QualityFlag.EXTRAPOLATED),
+    ):
         found[f"share_{name}"] = float(((remarks & int(bit)) > 0).mean())
     return found
 

@@ -26,7 +26,7 @@ LIMITS = (
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
     "Intervals hold on average over soils like the training's; of saline soils, above 1 dS/m, only "
     "the share given as coverage_above_1_dsm lies within.",
-    "Vegetation, water, cloud and shadow are to be masked before (`basis`).",
+    "Vegetation, water, cloud and shadow are to be masked before (`quality_flags`).",
 )
 """Limits of any model, one statement each."""
 

@@ -11,13 +11,13 @@ from deepsalt.errors import StoreError
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.store.arrays import open_layers
 from deepsalt.store.versions import Layout, TileManifest
-from deepsalt.types import REJECTING, Basis
+from deepsalt.types import REJECTING, QualityFlag
 from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
 
-_KNOWN_BITS = np.uint16(sum(int(bit) for bit in Basis))
+_KNOWN_BITS = np.uint16(sum(int(bit) for bit in QualityFlag))
 _REJECTING = np.uint16(REJECTING)
-_OUTSIDE = np.uint16(Basis.OUTSIDE)
-_EXPLAINED = np.uint16(REJECTING & ~Basis.DEFECTIVE)
+_OUTSIDE = np.uint16(QualityFlag.OUTSIDE)
+_EXPLAINED = np.uint16(REJECTING & ~QualityFlag.DEFECTIVE)
 
 _ROUNDING = 1e-5  # of float32 through logarithm and back
 _MIN_SHARE = 0.01
@@ -64,19 +64,19 @@ def _contradictions(
     part: Mapping[str, NDArray[Any]], ceiling: float
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Yield what must never hold, with the pixels where it does."""
-    salinity, basis, count = part["salinity"], part["basis"], part["observations"]
+    salinity, quality_flags, count = part["salinity"], part["quality_flags"], part["observations"]
     lower, upper = part["salinity_lower"], part["salinity_upper"]
     estimated = np.isfinite(salinity)
     ends = np.isfinite(lower) & np.isfinite(upper)
-    rejected = (basis & _REJECTING) != 0
+    rejected = (quality_flags & _REJECTING) != 0
     above = np.maximum(salinity, upper) > ceiling
     yield "interval", "have an estimate without an interval or the reverse", estimated != ends
     yield "interval", "lie outside their interval", (lower > salinity) | (salinity > upper)
     yield "range", "have negative salinity", np.minimum(salinity, lower) < 0
     yield "range", f"are above {ceiling:.4g} dS/m", above
-    yield "values", "have an estimate although basis rejects them", estimated & rejected
-    yield "missing", "have no estimate and no reason in basis", ~estimated & ~rejected
-    yield "values", "have unknown bits in basis", (basis & ~_KNOWN_BITS) != 0
+    yield "values", "have an estimate although quality_flags rejects them", estimated & rejected
+    yield "missing", "have no estimate and no reason in quality_flags", ~estimated & ~rejected
+    yield "values", "have unknown bits in quality_flags", (quality_flags & ~_KNOWN_BITS) != 0
     yield "values", "have an estimate but no observation or the reverse", estimated != (count > 0)
     undated = part["last_observed"] == DATE_FILL
     yield "values", "have a date without an observation", ~undated & (count == 0)
@@ -92,12 +92,12 @@ class _Seen:
         self.measured = self.missing = self.defective = 0
 
     def add(self, part: Mapping[str, NDArray[Any]]) -> None:
-        basis = part["basis"]
-        measured = (basis & _OUTSIDE) == 0
+        quality_flags = part["quality_flags"]
+        measured = (quality_flags & _OUTSIDE) == 0
         missing = measured & ~np.isfinite(part["salinity"])
         self.measured += int(np.count_nonzero(measured))
         self.missing += int(np.count_nonzero(missing))
-        self.defective += int(np.count_nonzero(missing & ((basis & _EXPLAINED) == 0)))
+        self.defective += int(np.count_nonzero(missing & ((quality_flags & _EXPLAINED) == 0)))
 
 
 def _shares(seen: _Seen, where: str, limits: Limits) -> Iterator[Finding]:

@@ -54,9 +54,9 @@ def floor(acquisition: Acquisition, out: Path) -> None:
         if not hasattr(local, "files"):
             local.files = _Files(acquisition)
         dn, quality = local.files.read(*window)
-        basis = mark_chunk(dn, quality, **scaling)
+        quality_flags = mark_chunk(dn, quality, **scaling)
         row, column, height, width = window
-        part = predict_chunk(dn, basis, **scaling, ref=ref)
+        part = predict_chunk(dn, quality_flags, **scaling, ref=ref)
         result[row : row + height, column : column + width] = part
 
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -151,5 +151,5 @@ def _map_chunk(
     reader.close()
     numbers = np.where(marks == 1, np.int16(acquisition.nodata or 0), dn)
     scaling = scaling_of(acquisition)
-    basis = mark_chunk(numbers, quality, **scaling)
-    return predict_chunk(numbers, basis, **scaling, ref=ref)
+    quality_flags = mark_chunk(numbers, quality, **scaling)
+    return predict_chunk(numbers, quality_flags, **scaling, ref=ref)

@@ -33,16 +33,16 @@ def with_published() -> Iterator[Run]:
 def map_published(acquisition: Acquisition, out: Path) -> None:
     """Estimate with the published student what ours estimates; it has no interval."""
     cube = mark_valid(open_scene(acquisition))
-    basis = cube.basis.data
+    quality_flags = cube.quality_flags.data
     result = da.map_blocks(
         published_chunk,
         cube.dn.data,
-        basis,
+        quality_flags,
         model=published(),
         scaling=scaling_of(acquisition),
         dtype=RESULT,
         drop_axis=0,
-        chunks=basis.chunks,
+        chunks=quality_flags.chunks,
         meta=np.empty((0, 0), RESULT),
     )
     write_bare(out, result.compute(scheduler="threads"))
@@ -61,22 +61,22 @@ def published() -> Published:
 
 def published_chunk(
     dn: NDArray[np.integer[Any]],
-    basis: NDArray[np.uint16],
+    quality_flags: NDArray[np.uint16],
     *,
     model: Published,
     scaling: dict[str, Any],
 ) -> NDArray[np.void]:
     """Predict one chunk with the published student, as `predict_chunk` does with ours."""
-    found = np.empty(basis.size, RESULT)
+    found = np.empty(quality_flags.size, RESULT)
     for name in RESULT.names or ():
-        found[name] = basis.reshape(-1) if name == "basis" else np.nan
-    chosen = np.flatnonzero((found["basis"] & int(REJECTING)) == 0)
+        found[name] = quality_flags.reshape(-1) if name == "quality_flags" else np.nan
+    chosen = np.flatnonzero((found["quality_flags"] & int(REJECTING)) == 0)
     pixels = dn.reshape(dn.shape[0], -1)
     for start in range(0, chosen.size, _ROWS):
         part = chosen[start : start + _ROWS]
         spectra = _common_bands(pixels[:, part], **scaling)
         found["salinity"][part] = np.exp(model.predict(spectra)) - _EC_SHIFT
-    return found.reshape(basis.shape)
+    return found.reshape(quality_flags.shape)
 
 
 def _common_bands(

@@ -11,11 +11,11 @@ import pystac
 import pytest
 
 from catalog.models import mlm_item
-from catalog.publish import Provenance, Source, basis_bitfields, mosaic_item, product_item
+from catalog.publish import Provenance, Source, mosaic_item, product_item, quality_flags_bitfields
 from catalog.search import Query, search
 from catalog.store_catalog import rebuild_catalog, write_item
 from deepsalt.errors import FormatError
-from deepsalt.types import Basis, PixelGrid, Report
+from deepsalt.types import PixelGrid, QualityFlag, Report
 from tests.catalog.core_schema import assert_valid
 from tests.catalog.scenes import SQUARE
 
@@ -46,7 +46,7 @@ class Layer:
 
 LAYERS = (
     Layer("salinity", "float32", float("nan"), {"long_name": "surface EC", "units": "dS m-1"}),
-    Layer("basis", "uint16", 1, {"long_name": "why"}),
+    Layer("quality_flags", "uint16", 1, {"long_name": "why"}),
 )
 
 
@@ -118,19 +118,22 @@ def test_published_items_follow_the_core_schema_of_stac(item: pystac.Item) -> No
 def test_a_product_is_one_zarr_asset_with_its_layers_described() -> None:
     asset = product().assets["product"]
     assert asset.media_type == "application/vnd.zarr; version=3"
-    salinity, basis = asset.extra_fields["bands"]
+    salinity, quality_flags = asset.extra_fields["bands"]
     assert (salinity["unit"], salinity["nodata"], salinity["data_type"]) == (
         "dS m-1",
         "nan",
         "float32",
     )
-    assert (basis["nodata"], basis["classification:bitfields"]) == (1, basis_bitfields())
+    assert (quality_flags["nodata"], quality_flags["classification:bitfields"]) == (
+        1,
+        quality_flags_bitfields(),
+    )
 
 
-def test_every_bit_of_basis_is_described_once_at_its_place() -> None:
-    fields = basis_bitfields()
+def test_every_bit_of_quality_flags_is_described_once_at_its_place() -> None:
+    fields = quality_flags_bitfields()
     assert {1 << entry["offset"]: entry["name"] for entry in fields} == {
-        int(bit): str(bit.name).lower() for bit in Basis
+        int(bit): str(bit.name).lower() for bit in QualityFlag
     }
     assert all([c["value"] for c in entry["classes"]] == [0, 1] for entry in fields)
 

@@ -1,4 +1,4 @@
-"""The `basis` of a cube: rules, laziness, one path for eager and lazy."""
+"""The `quality_flags` of a cube: rules, laziness, one path for eager and lazy."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from deepsalt.cube.quality import MAX_MISSING_BANDS, mark_valid
 from deepsalt.errors import FormatError
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 from tests.counting import CountingScheduler
 from tests.shared import shared_data
 from tests.synth import EMPTY_BANDS, write_enmap
@@ -50,21 +50,21 @@ def cube(tmp_path: Path) -> xr.Dataset:
 
 
 PIXELS = {
-    0: Basis.OUTSIDE,  # all bands missing: stands alone, although under cloud
-    1: Basis(0),  # as many bands missing as are allowed
-    2: Basis.DEFECTIVE,  # one more
-    3: Basis.WATER,
-    4: Basis.CLOUD,
-    5: Basis.OUTSIDE,
-    6: Basis(0),
+    0: QualityFlag.OUTSIDE,  # all bands missing: stands alone, although under cloud
+    1: QualityFlag(0),  # as many bands missing as are allowed
+    2: QualityFlag.DEFECTIVE,  # one more
+    3: QualityFlag.WATER,
+    4: QualityFlag.CLOUD,
+    5: QualityFlag.OUTSIDE,
+    6: QualityFlag(0),
 }
 
 
 def test_pixels_get_the_bits_of_the_rules(cube: xr.Dataset) -> None:
-    basis = mark_valid(cube).basis.values
-    assert basis.dtype == np.uint16
-    assert {i: Basis(int(basis[0, i])) for i in PIXELS} == PIXELS
-    assert not basis[1:].any()
+    quality_flags = mark_valid(cube).quality_flags.values
+    assert quality_flags.dtype == np.uint16
+    assert {i: QualityFlag(int(quality_flags[0, i])) for i in PIXELS} == PIXELS
+    assert not quality_flags[1:].any()
 
 
 def test_marking_computes_nothing(cube: xr.Dataset) -> None:
@@ -72,28 +72,30 @@ def test_marking_computes_nothing(cube: xr.Dataset) -> None:
     with dask.config.set(scheduler=counter):
         marked = mark_valid(cube)
     assert counter.calls == 0
-    assert marked.basis.chunks == cube.quality.chunks
+    assert marked.quality_flags.chunks == cube.quality.chunks
 
 
-def test_eager_and_lazy_cubes_get_the_same_basis(cube: xr.Dataset) -> None:
-    np.testing.assert_array_equal(mark_valid(cube.compute()).basis, mark_valid(cube).basis)
+def test_eager_and_lazy_cubes_get_the_same_quality_flags(cube: xr.Dataset) -> None:
+    np.testing.assert_array_equal(
+        mark_valid(cube.compute()).quality_flags, mark_valid(cube).quality_flags
+    )
 
 
 def test_what_the_spectrum_shows_does_not_depend_on_chunks(cube: xr.Dataset) -> None:
     recut = cube.chunk({"y": 7, "x": 13})
-    np.testing.assert_array_equal(mark_valid(recut).basis, mark_valid(cube).basis)
+    np.testing.assert_array_equal(mark_valid(recut).quality_flags, mark_valid(cube).quality_flags)
 
 
-def test_basis_explains_its_flags(cube: xr.Dataset) -> None:
-    attrs = mark_valid(cube).basis.attrs
-    assert attrs["flag_masks"] == [int(bit) for bit in Basis]
+def test_quality_flags_explains_its_flags(cube: xr.Dataset) -> None:
+    attrs = mark_valid(cube).quality_flags.attrs
+    assert attrs["flag_masks"] == [int(bit) for bit in QualityFlag]
     assert attrs["grid_mapping"] == "spatial_ref"
 
 
 def test_nan_is_missing_in_float_cubes(cube: xr.Dataset) -> None:
     floats = cube.assign(dn=cube.dn.astype(np.float32).where(cube.dn != -32768))
     del floats.dn.attrs["nodata"]
-    np.testing.assert_array_equal(mark_valid(floats).basis, mark_valid(cube).basis)
+    np.testing.assert_array_equal(mark_valid(floats).quality_flags, mark_valid(cube).quality_flags)
 
 
 NOT_CUBES = {
@@ -125,7 +127,7 @@ def test_real_enmap_pixels_are_marked_by_what_they_are() -> None:
     acquisition = read_acquisition(shared_data("enmap-potsdam", "tiles", name), scale=1e-4)
     cube = open_scene(acquisition)
     check_cube(cube)
-    basis = mark_valid(cube).basis.values
+    quality_flags = mark_valid(cube).quality_flags.values
     with rasterio.open(acquisition.asset("image").href) as raster:
         pixels = raster.read().astype(float)
     centers = np.array(acquisition.bands.centers_nm)
@@ -136,6 +138,6 @@ def test_real_enmap_pixels_are_marked_by_what_they_are() -> None:
     ndvi = (mean(800) - mean(660)) / (mean(800) + mean(660))
     clear = np.abs(ndvi - 0.30) > 1e-3
     expected = (ndvi > 0.30) & (mean(800) >= 500)
-    found = (basis & int(Basis.GREEN_VEGETATION)) != 0
+    found = (quality_flags & int(QualityFlag.GREEN_VEGETATION)) != 0
     np.testing.assert_array_equal(found[clear], expected[clear])
-    assert not (basis & int(Basis.OUTSIDE)).any()
+    assert not (quality_flags & int(QualityFlag.OUTSIDE)).any()

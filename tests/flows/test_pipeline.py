@@ -55,7 +55,7 @@ def test_plain_xarray_opens_the_mosaic(mapped: Path) -> None:
 def test_every_cell_is_estimated_or_masked_with_a_reason(mapped: Path) -> None:
     mosaic = open_mosaic(mapped)
     estimated = np.isfinite(mosaic.salinity.values)
-    rejected = (mosaic.basis.values & np.uint16(REJECTING)) != 0
+    rejected = (mosaic.quality_flags.values & np.uint16(REJECTING)) != 0
     assert estimated.sum() > 10_000
     np.testing.assert_array_equal(estimated, ~rejected)
 

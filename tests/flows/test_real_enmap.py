@@ -86,7 +86,7 @@ def on_pixels(stores: dict[str, Path], pixels: Pixels) -> xr.Dataset:
 def test_every_pixel_is_estimated_or_masked_with_a_reason(on_pixels: xr.Dataset) -> None:
     estimated = np.isfinite(on_pixels.salinity.values)
     assert estimated.any()
-    assert (on_pixels.basis.values[~estimated] != 0).all()
+    assert (on_pixels.quality_flags.values[~estimated] != 0).all()
     assert np.isfinite(on_pixels.salinity_lower.values[estimated]).all()
     assert np.isfinite(on_pixels.salinity_upper.values[estimated]).all()
 
@@ -94,18 +94,18 @@ def test_every_pixel_is_estimated_or_masked_with_a_reason(on_pixels: xr.Dataset)
 def test_pixels_without_data_are_outside_and_no_others(
     on_pixels: xr.Dataset, pixels: Pixels
 ) -> None:
-    outside = (on_pixels.basis.values & OUTSIDE) != 0
+    outside = (on_pixels.quality_flags.values & OUTSIDE) != 0
     np.testing.assert_array_equal(outside, ~pixels.measured)
 
 
 def test_beyond_the_tiles_everything_is_outside(stores: dict[str, Path], pixels: Pixels) -> None:
     mosaic = xr.open_zarr(stores["utm"] / "mosaic.zarr").isel(period=0)
-    inside = int(((mosaic.basis & OUTSIDE) == 0).sum())
+    inside = int(((mosaic.quality_flags & OUTSIDE) == 0).sum())
     assert inside == int(pixels.measured.sum())
 
 
 def test_green_pixels_are_masked_as_green(on_pixels: xr.Dataset, pixels: Pixels) -> None:
-    green = (on_pixels.basis.values & GREEN) != 0
+    green = (on_pixels.quality_flags.values & GREEN) != 0
     # Plants are bright in the near infrared; NDVI of water is a ratio of next to nothing.
     plants = (pixels.ndvi > 0.4) & (pixels.at(800.0) > 0.1)
     assert plants.sum() > 3000
@@ -132,13 +132,13 @@ def test_the_equal_area_mosaic_holds_the_nearest_pixel_of_each_cell(
     stores: dict[str, Path], on_pixels: xr.Dataset, pixels: Pixels
 ) -> None:
     mosaic = xr.open_zarr(stores["equal-area"] / "mosaic.zarr").isel(period=0)
-    row, column = np.nonzero((mosaic.basis.values & OUTSIDE) == 0)
+    row, column = np.nonzero((mosaic.quality_flags.values & OUTSIDE) == 0)
     to_utm = Transformer.from_crs("EPSG:6933", "EPSG:32633", always_xy=True)
     x, y = to_utm.transform(mosaic.x.values[column], mosaic.y.values[row])
     places = zip(np.floor(pixels.x / 30 - 0.5), np.floor(pixels.y / 30 - 0.5), strict=True)
     index = {place: n for n, place in enumerate(places)}
     cells = zip(np.floor(x / 30 - 0.5), np.floor(y / 30 - 0.5), strict=True)
     nearest = np.array([index[cell] for cell in cells])
-    for layer in ("salinity", "salinity_lower", "salinity_upper", "basis"):
+    for layer in ("salinity", "salinity_lower", "salinity_upper", "quality_flags"):
         found = mosaic[layer].values[row, column]
         np.testing.assert_allclose(found, on_pixels[layer].values[nearest], rtol=1e-5)

@@ -14,7 +14,7 @@ from deepsalt.model.memory import Memory
 from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.types import BandTable, Basis
+from deepsalt.types import BandTable, QualityFlag
 from tests.model.students import soils, tiny_student
 
 ENMAP = sensor_bands("enmap")
@@ -173,7 +173,7 @@ def test_strange_spectra_score_above_one(values, noise, strange):
 
 def test_what_scores_above_one_is_marked_out_of_domain():
     bits = STUDENT.remarks(torch.zeros(2), torch.tensor([1.01, 1.0]))
-    assert [bool(bit & int(Basis.OUT_OF_DOMAIN)) for bit in bits.tolist()] == [True, False]
+    assert [bool(bit & int(QualityFlag.OUT_OF_DOMAIN)) for bit in bits.tolist()] == [True, False]
 
 
 @pytest.mark.parametrize(("noise", "flatness"), [(10.0, 1.0), (0.0, 1e4)], ids=["noisy", "flat"])
@@ -188,7 +188,7 @@ def test_noise_and_flatness_excuse_a_distance(noise, flatness):
 
 def test_estimates_beyond_most_labels_are_marked_extrapolated():
     bits = STUDENT.remarks(torch.tensor([25.0, 5.0]), torch.zeros(2))
-    assert [bool(bit & int(Basis.EXTRAPOLATED)) for bit in bits.tolist()] == [True, False]
+    assert [bool(bit & int(QualityFlag.EXTRAPOLATED)) for bit in bits.tolist()] == [True, False]
 
 
 def test_noise_draws_an_answer_towards_that_of_the_mean_spectrum():

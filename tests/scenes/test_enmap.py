@@ -16,7 +16,7 @@ from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
 from deepsalt.scenes.enmap import Reader
 from deepsalt.scenes.enmap_metadata import _vnir_by_width
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.types import Acquisition, Basis
+from deepsalt.types import Acquisition, QualityFlag
 from tests.synth import EMPTY_BANDS, SCENE, write_enmap
 
 
@@ -114,35 +114,35 @@ def test_a_defective_pixel_of_a_band_becomes_nodata_in_that_band_only(tmp_path: 
 
 
 QUALITY_CASES = {
-    "land": ({}, Basis(0)),
-    "water": ({"QL_QUALITY_CLASSES": 2}, Basis.WATER),
-    "background": ({"QL_QUALITY_CLASSES": 3}, Basis.OUTSIDE),
+    "land": ({}, QualityFlag(0)),
+    "water": ({"QL_QUALITY_CLASSES": 2}, QualityFlag.WATER),
+    "background": ({"QL_QUALITY_CLASSES": 3}, QualityFlag.OUTSIDE),
     "background hides the rest": (
         {"QL_QUALITY_CLASSES": 3, "QL_QUALITY_CLOUD": 1, "QL_QUALITY_TESTFLAGS": 3},
-        Basis.OUTSIDE,
+        QualityFlag.OUTSIDE,
     ),
-    "unclassified": ({"QL_QUALITY_CLASSES": 0}, Basis.CLOUD),
-    "cloud": ({"QL_QUALITY_CLOUD": 1}, Basis.CLOUD),
-    "shadow": ({"QL_QUALITY_CLOUDSHADOW": 1}, Basis.SHADOW),
-    "haze": ({"QL_QUALITY_HAZE": 1}, Basis.HAZE),
-    "snow": ({"QL_QUALITY_SNOW": 1}, Basis.SNOW),
-    "thin cirrus advises": ({"QL_QUALITY_CIRRUS": 1}, Basis.HAZE),
-    "medium cirrus": ({"QL_QUALITY_CIRRUS": 2}, Basis.CIRRUS),
-    "thick cirrus": ({"QL_QUALITY_CIRRUS": 3}, Basis.CIRRUS),
-    "reduced quality": ({"QL_QUALITY_TESTFLAGS": 1}, Basis(0)),
-    "low quality": ({"QL_QUALITY_TESTFLAGS": 2}, Basis.DEFECTIVE),
-    "not produced": ({"QL_QUALITY_TESTFLAGS": 3}, Basis.DEFECTIVE),
-    "interpolated": ({"QL_QUALITY_TESTFLAGS": 4 | 8}, Basis(0)),
-    "saturated": ({"QL_QUALITY_TESTFLAGS": 16}, Basis.DEFECTIVE),
-    "artefact": ({"QL_QUALITY_TESTFLAGS": 128}, Basis.DEFECTIVE),
+    "unclassified": ({"QL_QUALITY_CLASSES": 0}, QualityFlag.CLOUD),
+    "cloud": ({"QL_QUALITY_CLOUD": 1}, QualityFlag.CLOUD),
+    "shadow": ({"QL_QUALITY_CLOUDSHADOW": 1}, QualityFlag.SHADOW),
+    "haze": ({"QL_QUALITY_HAZE": 1}, QualityFlag.HAZE),
+    "snow": ({"QL_QUALITY_SNOW": 1}, QualityFlag.SNOW),
+    "thin cirrus advises": ({"QL_QUALITY_CIRRUS": 1}, QualityFlag.HAZE),
+    "medium cirrus": ({"QL_QUALITY_CIRRUS": 2}, QualityFlag.CIRRUS),
+    "thick cirrus": ({"QL_QUALITY_CIRRUS": 3}, QualityFlag.CIRRUS),
+    "reduced quality": ({"QL_QUALITY_TESTFLAGS": 1}, QualityFlag(0)),
+    "low quality": ({"QL_QUALITY_TESTFLAGS": 2}, QualityFlag.DEFECTIVE),
+    "not produced": ({"QL_QUALITY_TESTFLAGS": 3}, QualityFlag.DEFECTIVE),
+    "interpolated": ({"QL_QUALITY_TESTFLAGS": 4 | 8}, QualityFlag(0)),
+    "saturated": ({"QL_QUALITY_TESTFLAGS": 16}, QualityFlag.DEFECTIVE),
+    "artefact": ({"QL_QUALITY_TESTFLAGS": 128}, QualityFlag.DEFECTIVE),
     "cloud over water": (
         {"QL_QUALITY_CLASSES": 2, "QL_QUALITY_CLOUD": 1},
-        Basis.WATER | Basis.CLOUD,
+        QualityFlag.WATER | QualityFlag.CLOUD,
     ),
 }
 
 
-def test_quality_layers_become_basis_bits(tmp_path: Path) -> None:
+def test_quality_layers_become_quality_flags_bits(tmp_path: Path) -> None:
     layers: dict[str, np.ndarray] = {}
     for pixel, (values, _) in enumerate(QUALITY_CASES.values()):
         for layer, value in values.items():

@@ -10,7 +10,7 @@ import pytest
 from deepsalt.errors import ReadError
 from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
 from deepsalt.scenes.prisma import Reader
-from deepsalt.types import Acquisition, Basis
+from deepsalt.types import Acquisition, QualityFlag
 from tests.synth_prisma import NAME, SWATH, UL_CENTRE, centers, write_prisma
 
 
@@ -105,7 +105,7 @@ def test_padding_is_outside(tmp_path: Path) -> None:
     assert isinstance(reader, SceneReader)
     bits = reader.read_quality(0, 0, 4, 5)
     reader.close()
-    np.testing.assert_array_equal(bits, np.where(zenith == 0, int(Basis.OUTSIDE), 0))
+    np.testing.assert_array_equal(bits, np.where(zenith == 0, int(QualityFlag.OUTSIDE), 0))
 
 
 WINDOWS = {

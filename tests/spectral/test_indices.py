@@ -11,23 +11,26 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.spectral.indices import INDEX_BANDS_NM, index_bands, spectral_basis
-from deepsalt.types import BandTable, Basis
+from deepsalt.spectral.indices import INDEX_BANDS_NM, index_bands, spectral_flags
+from deepsalt.types import BandTable, QualityFlag
 from tests.shared import shared_data
 
 SURFACES = {
     # 460, 560, 660, 800, 1610, 2000, 2100, 2200 nm
-    "dry soil": ((0.10, 0.15, 0.20, 0.25, 0.35, 0.33, 0.34, 0.32), Basis(0)),
-    "salt crust": ((0.55, 0.62, 0.66, 0.70, 0.62, 0.40, 0.48, 0.45), Basis(0)),
-    "bluish salt crust": ((0.60, 0.60, 0.58, 0.60, 0.45, 0.30, 0.33, 0.30), Basis(0)),
-    "wet salt crust": ((0.30, 0.33, 0.34, 0.33, 0.12, 0.05, 0.07, 0.07), Basis(0)),
-    "wet dark soil": ((0.03, 0.05, 0.07, 0.09, 0.11, 0.07, 0.09, 0.09), Basis(0)),
-    "clear water": ((0.05, 0.04, 0.02, 0.01, 0.005, 0.0, 0.0, 0.0), Basis.WATER),
-    "turbid water": ((0.06, 0.12, 0.13, 0.09, 0.02, 0.01, 0.01, 0.01), Basis.WATER),
-    "corrected below zero": ((0.02, 0.01, -0.01, -0.01, -0.02, -0.01, 0.0, 0.0), Basis.WATER),
-    "green plants": ((0.03, 0.07, 0.04, 0.45, 0.22, 0.09, 0.10, 0.10), Basis.GREEN_VEGETATION),
-    "dry grass": ((0.12, 0.18, 0.24, 0.32, 0.42, 0.34, 0.29, 0.33), Basis.DRY_VEGETATION),
-    "missing": ((np.nan,) * 8, Basis(0)),
+    "dry soil": ((0.10, 0.15, 0.20, 0.25, 0.35, 0.33, 0.34, 0.32), QualityFlag(0)),
+    "salt crust": ((0.55, 0.62, 0.66, 0.70, 0.62, 0.40, 0.48, 0.45), QualityFlag(0)),
+    "bluish salt crust": ((0.60, 0.60, 0.58, 0.60, 0.45, 0.30, 0.33, 0.30), QualityFlag(0)),
+    "wet salt crust": ((0.30, 0.33, 0.34, 0.33, 0.12, 0.05, 0.07, 0.07), QualityFlag(0)),
+    "wet dark soil": ((0.03, 0.05, 0.07, 0.09, 0.11, 0.07, 0.09, 0.09), QualityFlag(0)),
+    "clear water": ((0.05, 0.04, 0.02, 0.01, 0.005, 0.0, 0.0, 0.0), QualityFlag.WATER),
+    "turbid water": ((0.06, 0.12, 0.13, 0.09, 0.02, 0.01, 0.01, 0.01), QualityFlag.WATER),
+    "corrected below zero": ((0.02, 0.01, -0.01, -0.01, -0.02, -0.01, 0.0, 0.0), QualityFlag.WATER),
+    "green plants": (
+        (0.03, 0.07, 0.04, 0.45, 0.22, 0.09, 0.10, 0.10),
+        QualityFlag.GREEN_VEGETATION,
+    ),
+    "dry grass": ((0.12, 0.18, 0.24, 0.32, 0.42, 0.34, 0.29, 0.33), QualityFlag.DRY_VEGETATION),
+    "missing": ((np.nan,) * 8, QualityFlag(0)),
 }
 
 
@@ -39,9 +42,9 @@ def table(centers: tuple[float, ...], usable: tuple[bool, ...] | None = None) ->
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_surface_gets_its_bits(surface: str) -> None:
     values, expected = SURFACES[surface]
-    bits = spectral_basis(np.array(values, np.float32), table(INDEX_BANDS_NM))
+    bits = spectral_flags(np.array(values, np.float32), table(INDEX_BANDS_NM))
     assert bits.dtype == np.uint16
-    assert Basis(int(bits)) == expected
+    assert QualityFlag(int(bits)) == expected
 
 
 @pytest.mark.parametrize("sensor", ["enmap", "prisma", "lab"])
@@ -54,26 +57,26 @@ def test_every_sensor_has_the_bands(sensor: str) -> None:
 def test_unusable_bands_are_not_looked_at() -> None:
     centers = (*INDEX_BANDS_NM, 661.0)
     values = np.array([*SURFACES["dry soil"][0], np.inf], np.float32)
-    assert spectral_basis(values, table(centers, (True,) * 8 + (False,))) == 0
+    assert spectral_flags(values, table(centers, (True,) * 8 + (False,))) == 0
 
 
 def test_a_band_missing_in_a_pixel_is_left_out_of_the_mean() -> None:
     centers = (*INDEX_BANDS_NM, 662.0)
     values = np.array([*SURFACES["green plants"][0], np.nan], np.float32)
-    assert spectral_basis(values, table(centers)) == Basis.GREEN_VEGETATION
+    assert spectral_flags(values, table(centers)) == QualityFlag.GREEN_VEGETATION
 
 
 def test_bands_out_of_reach_are_refused() -> None:
     with pytest.raises(FormatError, match="no usable band within 40 nm of 2100 nm"):
-        spectral_basis(np.zeros(7), table(tuple(w for w in INDEX_BANDS_NM if w != 2100)))
+        spectral_flags(np.zeros(7), table(tuple(w for w in INDEX_BANDS_NM if w != 2100)))
 
 
 @given(st.lists(st.lists(st.floats(-0.1, 1.2), min_size=8, max_size=8), min_size=1, max_size=9))
 @settings(deadline=None, max_examples=50)
 def test_a_table_and_its_rows_get_the_same_bits(rows: list[list[float]]) -> None:
     values = np.array(rows, np.float32)
-    whole = spectral_basis(values, table(INDEX_BANDS_NM))
-    single = [int(spectral_basis(row, table(INDEX_BANDS_NM))) for row in values]
+    whole = spectral_flags(values, table(INDEX_BANDS_NM))
+    single = [int(spectral_flags(row, table(INDEX_BANDS_NM))) for row in values]
     assert whole.tolist() == single
 
 
@@ -95,11 +98,11 @@ def test_salts_of_the_usgs_library_are_not_rejected(group: str) -> None:
     )
     chosen = np.array([row["group"] == group for row in rows])
     assert chosen.any()
-    assert not spectral_basis(values[chosen], bands).any()
+    assert not spectral_flags(values[chosen], bands).any()
 
 
 def test_one_laboratory_soil_in_a_hundred_at_most_is_taken_for_plants() -> None:
     _, bands, values = read_spectra("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz", prefix="r")
-    bits = spectral_basis(values, bands)
+    bits = spectral_flags(values, bands)
     assert np.mean(bits != 0) < 0.011
-    assert not (bits & (Basis.WATER | Basis.DRY_VEGETATION)).any()
+    assert not (bits & (QualityFlag.WATER | QualityFlag.DRY_VEGETATION)).any()

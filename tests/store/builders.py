@@ -12,7 +12,7 @@ from deepsalt.mosaic import begin_build, compose_tile, rolled_back
 from deepsalt.mosaic.sets import published_sets
 from deepsalt.products import product_key, product_name, write_product
 from deepsalt.store import Period, Store, Version
-from deepsalt.types import Acquisition, BandTable, Basis, ModelRef, PixelGrid
+from deepsalt.types import Acquisition, BandTable, ModelRef, PixelGrid, QualityFlag
 
 REF = ModelRef(path="model", digest="ab" * 32, family="student-test")
 GRID = MosaicGrid(crs="EPSG:32633", anchor=(15.0, 15.0), chunk_px=16, shard_px=32, tile_shards=2)
@@ -63,12 +63,12 @@ def layers(
     drawn = np.minimum(rng.gamma(2.0, 3.0, shape), TOP_DS_M)
     value = drawn if salinity is None else np.full(shape, salinity)
     width = spread * rng.uniform(0.5, 1.5, shape) if salinity is None else np.full(shape, spread)
-    basis = np.zeros(shape, np.uint16)
+    quality_flags = np.zeros(shape, np.uint16)
     if salinity is None:
-        basis[rng.random(shape) < 0.2] = Basis.CLOUD
-        basis[rng.random(shape) < 0.1] |= np.uint16(Basis.EXTRAPOLATED)
-        basis[: grid.height // 4, : grid.width // 4] = Basis.OUTSIDE
-    hidden = (basis & np.uint16(Basis.CLOUD | Basis.OUTSIDE)) != 0
+        quality_flags[rng.random(shape) < 0.2] = QualityFlag.CLOUD
+        quality_flags[rng.random(shape) < 0.1] |= np.uint16(QualityFlag.EXTRAPOLATED)
+        quality_flags[: grid.height // 4, : grid.width // 4] = QualityFlag.OUTSIDE
+    hidden = (quality_flags & np.uint16(QualityFlag.CLOUD | QualityFlag.OUTSIDE)) != 0
     z = np.log1p(value)
     values = {
         "salinity": value,
@@ -76,7 +76,9 @@ def layers(
         "salinity_upper": np.maximum(np.minimum(np.expm1(z + width), TOP_DS_M), value),
     }
     data = {k: np.where(hidden, np.nan, v).astype(np.float32) for k, v in values.items()}
-    ds = xr.Dataset({k: (("y", "x"), v) for k, v in {**data, "basis": basis}.items()})
+    ds = xr.Dataset(
+        {k: (("y", "x"), v) for k, v in {**data, "quality_flags": quality_flags}.items()}
+    )
     for layer in SCENE_LAYERS:
         ds[layer.name].attrs.update(layer.attributes())
     ds["salinity"].attrs["ec_method"] = "EC 1:2"

@@ -14,7 +14,7 @@ from deepsalt.errors import GridError, StoreError
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store import Period, create_mosaic, open_mosaic, write_region
-from deepsalt.types import Basis
+from deepsalt.types import QualityFlag
 from tests.store.builders import add_small, build, make_store, scene_grid
 
 GRID = scene_grid(height=96, width=128)
@@ -36,7 +36,7 @@ def tile(height: int = 32, width: int = 32, value: float = 5.0) -> xr.Dataset:
         "salinity": value,
         "salinity_lower": value / 2,
         "salinity_upper": value * 2,
-        "basis": 0,
+        "quality_flags": 0,
         "observations": 1,
         "last_observed": 19844,
         "disagreement": np.nan,
@@ -84,8 +84,8 @@ def test_write_region_refuses_a_region_outside_the_mosaic(
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda ds: ds.drop_vars("basis"), StoreError, "basis is missing"),
-        (lambda ds: ds.assign(basis=ds.basis.astype("i8")), StoreError, "int64"),
+        (lambda ds: ds.drop_vars("quality_flags"), StoreError, "quality_flags is missing"),
+        (lambda ds: ds.assign(quality_flags=ds.quality_flags.astype("i8")), StoreError, "int64"),
         (lambda ds: ds.isel(x=slice(16)), GridError, "the region is"),
         (lambda ds: ds.expand_dims("period"), GridError, "the region is"),
     ],
@@ -100,12 +100,12 @@ def test_write_region_refuses_layers_that_do_not_fit(
 
 def test_write_region_counts_pixels(group: Path) -> None:
     report = write_region(tile(), group, Region((0, 32), (0, 32)), period_index=0)
-    assert (report.pixels, report.estimated, report.by_basis) == (1024, 1024, ())
+    assert (report.pixels, report.estimated, report.by_flag) == (1024, 1024, ())
 
 
 def test_what_was_never_written_reads_as_outside_and_missing(group: Path) -> None:
     found = open_mosaic(group)
-    assert (found.basis == 1).all()
+    assert (found.quality_flags == 1).all()
     assert (found.observations == 0).all()
     assert np.isnat(found.last_observed.values).all()
     assert np.isnan(found.salinity).all()
@@ -136,9 +136,11 @@ def test_layers_say_what_they_are(group: Path) -> None:
     found = open_mosaic(group)
     assert found.salinity.attrs["units"] == "dS m-1"
     assert found.salinity.attrs["ec_method"] == "EC 1:2"
-    assert found.basis.attrs["flag_masks"][:3] == [1, 2, 4]
-    assert len(found.basis.attrs["flag_meanings"].split()) == len(found.basis.attrs["flag_masks"])
-    assert found.basis.dtype == np.uint16
+    assert found.quality_flags.attrs["flag_masks"][:3] == [1, 2, 4]
+    assert len(found.quality_flags.attrs["flag_meanings"].split()) == len(
+        found.quality_flags.attrs["flag_masks"]
+    )
+    assert found.quality_flags.dtype == np.uint16
 
 
 def test_shards_and_chunks_are_as_asked(group: Path) -> None:
@@ -155,7 +157,7 @@ def test_filled_shards_are_those_with_something_measured(tmp_path: Path) -> None
     store = make_store(tmp_path / "store")
     names = [add_small(store, "a"), add_small(store, "b", column=90)]
     layout = build(store, {Period.all(): names}).layout
-    measured = (open_mosaic(store).basis.values[0] & Basis.OUTSIDE) == 0
+    measured = (open_mosaic(store).quality_flags.values[0] & QualityFlag.OUTSIDE) == 0
     filled = [region for tile in layout.tile_manifests() for region in layout.filled(tile)]
     for region in filled:
         part = measured[slice(*region.y), slice(*region.x)]
