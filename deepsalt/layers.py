@@ -1,7 +1,8 @@
 """Layers of a scene product and of a mosaic: names, types, fill values and CF attributes.
 
 One table, so that prediction, products, mosaics and checks cannot disagree. Fill values matter: an
-unwritten `quality_flags` must read as "outside" and an unwritten date as missing, never as 0.
+unwritten `quality_flags` must read as "outside" and an unwritten date as missing, never as 0. Each
+layer also says its fill value in an attribute, so that rioxarray clips, pads and warps with it.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ INTERVAL_COVERAGE = 0.9
 UNITS = "dS m-1"
 DATE_FILL = -2147483648
 """`_FillValue` of `last_observed`: no scene contributed."""
+NAN_ATTRIBUTE = "AAAAAAAA+H8="
+"""NaN as `_FillValue` of a Zarr v3 array, which is JSON: eight bytes in base 64, as xarray writes
+and reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,16 @@ class Layer:
     def attributes(self) -> dict[str, AttrValue]:
         """Return a fresh copy of the CF attributes."""
         return dict(self.attrs)
+
+    def fill_attribute(self) -> dict[str, AttrValue]:
+        """Return the attribute of a stored array from which readers learn the fill value.
+
+        Counts and flags say `nodata`, which rioxarray reads; with `_FillValue` xarray would turn
+        them into floats, and bits could not be tested any more.
+        """
+        if self.dtype == "float32":
+            return {"_FillValue": NAN_ATTRIBUTE}
+        return {"_FillValue" if self.dtype == "int32" else "nodata": int(self.fill)}
 
 
 def quality_flags_attrs() -> dict[str, AttrValue]:
@@ -115,10 +129,10 @@ MOSAIC_LAYERS: tuple[Layer, ...] = (
         "int32",
         DATE_FILL,
         {
-            "long_name": "day of the newest contributing acquisition",
-            "units": "days since 1970-01-01",
-            "calendar": "proleptic_gregorian",
-            "standard_name": "time",
+            # Not "days since ...": xarray would make dates of it, which rioxarray cannot warp.
+            "long_name": "days from 1970-01-01 to the newest contributing acquisition",
+            "units": "d",
+            "comment": "in numpy: datetime64('1970-01-01') + last_observed * timedelta64(1, 'D')",
         },
     ),
     _layer(

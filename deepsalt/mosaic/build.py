@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
+from deepsalt.georef import history_attr
 from deepsalt.grid import Extent, Tile
 from deepsalt.mosaic.sets import PeriodSets, chosen
 from deepsalt.mosaic.tile import TileTask, tile_digest
@@ -328,6 +329,7 @@ def _make_arrays(
         shard_px=store.grid.shard_px,
         attrs={
             "title": "Surface soil salinity",
+            **history_attr(f"combined from {len(found)} scene products"),
             "version_id": layout.group.stem,
             "period_ids": list(layout.periods),
             "scene_counts": [len(members) for members in markers.values()],

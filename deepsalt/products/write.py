@@ -13,7 +13,7 @@ import xarray as xr
 import zarr
 
 from deepsalt.errors import GridError, StoreError
-from deepsalt.georef import GRID_MAPPING, group_attrs
+from deepsalt.georef import GRID_MAPPING, group_attrs, history_attr
 from deepsalt.layers import SCENE_LAYERS
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
@@ -152,6 +152,7 @@ def _attributes(
 ) -> dict[str, Any]:
     return {
         "title": f"Surface soil salinity of scene {acquisition.scene_id}",
+        **history_attr(f"mapped on the scene's own grid with model {ref.digest[:12]}"),
         "scene_key": acquisition.key,
         "scene_id": acquisition.scene_id,
         "sensor": acquisition.sensor,

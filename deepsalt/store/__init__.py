@@ -52,8 +52,8 @@ def open_mosaic(path: str | Path | Store) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`; `last_observed` decoded to
-        dates.
+        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`; `last_observed` in days
+        from 1970-01-01 as float64, NaN where no scene contributed.
 
     Raises
     ------

@@ -108,13 +108,8 @@ def create_layer(
         fill_value=layer.fill,
         dimension_names=dims,
         compressors=_FLOATS if layer.dtype == "float32" else _INTEGERS,
-        attributes={**_fill_attr(layer), **layer.attributes(), **attrs},
+        attributes={**layer.fill_attribute(), **layer.attributes(), **attrs},
     )
-
-
-def _fill_attr(layer: Layer) -> dict[str, int]:
-    # Only dates get the attribute. It would turn flags into floats with NaN, and NaN needs none.
-    return {"_FillValue": int(layer.fill)} if layer.dtype == "int32" else {}
 
 
 def create_axes(group: zarr.Group, grid: PixelGrid) -> None:
@@ -127,7 +122,13 @@ def create_axes(group: zarr.Group, grid: PixelGrid) -> None:
 def _create_periods(group: zarr.Group, periods: Sequence[tuple[date, date]]) -> None:
     days = np.array([[(day - EPOCH).days for day in period] for period in periods], np.int64)
     units = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
-    attrs = {"long_name": "first day of the period", "bounds": "period_bounds", **units}
+    attrs = {
+        "standard_name": "time",
+        "long_name": "first day of the period",
+        "axis": "T",
+        "bounds": "period_bounds",
+        **units,
+    }
     _create_coordinate(group, "period", days[:, 0], ("period",), attrs)
     _create_coordinate(group, "period_bounds", days, ("period", "bounds"), units)
 
