@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
@@ -19,6 +19,7 @@ from deepsalt.grid import (
     locate,
     projected_crs,
 )
+from deepsalt.grid.locate import outline
 from deepsalt.types import PixelGrid
 
 SMALL = MosaicGrid(chunk_px=16, shard_px=32, tile_shards=2)
@@ -168,6 +169,42 @@ def test_a_scene_across_the_180_degree_meridian_is_refused() -> None:
     x, y = Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True).transform(180.0, -17.0)
     with pytest.raises(GridError, match="180 degree"):
         MosaicGrid().tiles_over(scene(x - 300, y, crs="EPSG:32660"))
+
+
+@pytest.mark.parametrize("every_px", [1, 16])
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1)], ids=["one-row", "one-column"])
+def test_a_strip_one_pixel_wide_across_the_180_degree_meridian_is_torn(
+    shape: tuple[int, int], every_px: int
+) -> None:
+    lonlat = Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True)
+    x, y = lonlat.transform(180.0, -17.0)  # the meridian leans by a degree against the columns
+    size = 300.0 if shape[0] == 1 else 30_000.0
+    across = (size, 0.0, x - size * shape[1] / 2, 0.0, -size, y + size * shape[0] / 2)
+    strip = PixelGrid("EPSG:32660", across, *shape)
+    with pytest.raises(GridError, match="180 degree"):
+        outline(strip, "EPSG:6933", every_px)
+
+
+FAR_SOUTH = st.builds(
+    lambda lon, lat, px, shape: (lon, lat, px, shape),
+    st.floats(-2.9, 2.9),
+    st.floats(-83.0, -60.0),
+    st.sampled_from([1.0, 30.0, 1000.0]),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+)
+
+
+@PROPERTY
+@given(FAR_SOUTH, st.sampled_from([1, 16]))
+@example((0.0, -80.2, 30.0, (1, 16)), 16)
+@example((0.0, -80.2, 30.0, (16, 1)), 16)
+def test_no_scene_is_torn_by_distortion_near_the_pole(
+    where: tuple[float, float, float, tuple[int, int]], every_px: int
+) -> None:
+    east_of_meridian, latitude, size, shape = where
+    lonlat = Transformer.from_crs("EPSG:4326", "EPSG:32744", always_xy=True)
+    x, y = lonlat.transform(81.0 + east_of_meridian, latitude)
+    outline(PixelGrid("EPSG:32744", (size, 0.0, x, 0.0, -size, y), *shape), "EPSG:6933", every_px)
 
 
 def _mapped(grid: MosaicGrid, pixels: PixelGrid) -> dict[tuple[int, int], tuple[int, int]]:

@@ -22,9 +22,8 @@ _EDGE_TOLERANCE_PX = 1e-6
 of a coordinate differ with the origin they are counted from, the answer must not."""
 
 _TEAR = 100.0
-"""Ratio of the longest to the usual step along a scene's edge that no projection reaches by
-distortion within one scene."""
-
+"""Ratio of the two halves of one step along a scene's edge that no projection reaches by
+distortion: it changes little within a step, whatever the directions of other steps."""
 
 _STRIP_ROWS = 32
 """Rows of a window that are located together."""
@@ -141,18 +140,37 @@ def outline(
     one step of its ends: widened by that margin the points enclose every pixel. With `every_px`
     corners and each so manieth pixel are taken.
     """
-    columns = np.r_[np.arange(0.0, grid.width, every_px), grid.width]
-    rows = np.r_[np.arange(0.0, grid.height, every_px), grid.height]
-    column = np.r_[columns, np.full_like(rows, grid.width), columns[::-1], np.zeros_like(rows)]
-    row = np.r_[np.zeros_like(columns), rows, np.full_like(columns, grid.height), rows[::-1]]
-    x, y = _points(grid, crs, column, row)
-    steps = np.hypot(np.diff(x), np.diff(y))
-    if steps.max() > _TEAR * np.median(steps):
+    column, row = _ring(grid, every_px)
+    # Each step with its middle: where the CRS's edge runs through a step, one half of it leads
+    # around the world.
+    x, y = _points(grid, crs, _with_middles(column), _with_middles(row))
+    halves = np.hypot(np.diff(x), np.diff(y)).reshape(-1, 2)
+    if (halves.max(axis=1) > _TEAR * halves.min(axis=1)).any():
         raise GridError(
             f"a scene in {grid.crs} with bounds {grid.bounds} is torn apart by the edge of {crs} "
             "(the 180 degree meridian, for a world-wide one); give a regional --crs"
         )
-    return x, y, float(steps.max())
+    x, y = x[::2], y[::2]
+    return x, y, float(np.hypot(np.diff(x), np.diff(y)).max())
+
+
+def _ring(grid: PixelGrid, every_px: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return columns and rows of points along a grid's outer edge, closed, none twice in a row."""
+    columns = np.r_[np.arange(0.0, grid.width, every_px), grid.width]
+    rows = np.r_[np.arange(0.0, grid.height, every_px), grid.height]
+    right, left = np.full(rows.size - 1, float(grid.width)), np.zeros(rows.size - 1)
+    top, bottom = np.zeros(columns.size), np.full(columns.size - 1, float(grid.height))
+    column = np.r_[columns, right, columns[-2::-1], left]
+    row = np.r_[top, rows[1:], bottom, rows[-2::-1]]
+    return column, row
+
+
+def _with_middles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values and, between each two, their mean."""
+    result = np.empty(2 * values.size - 1)
+    result[::2] = values
+    result[1::2] = (values[1:] + values[:-1]) / 2
+    return result
 
 
 def interior(
