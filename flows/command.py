@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from flows.stopping import Stopped, stop_cleanly
+from flows.stopping import call_off_alarm, stop_cleanly, stop_was_asked_for
 
 INTERRUPTED = 130
 
@@ -15,7 +15,11 @@ def main() -> NoReturn:
         from flows.cli import main as run
 
         run()
-    except Stopped:
-        pass
+    except BaseException:
+        # Whatever ends the command after a stop was asked for is the stop, be it an import that
+        # failed by it.
+        if not stop_was_asked_for():
+            raise
+    call_off_alarm()
     sys.stderr.write("deepsalt: stopped; the same command again goes on where it stopped\n")
     sys.exit(INTERRUPTED)

@@ -28,6 +28,16 @@ def stop_cleanly() -> None:
         signal.signal(number, _stop)
 
 
+def stop_was_asked_for() -> bool:
+    """Whether SIGINT or SIGTERM came since `stop_cleanly`."""
+    return bool(_asked_at)
+
+
+def call_off_alarm() -> None:
+    """Ask no more whether an import is done: an alarm kills an interpreter that is ending."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _stop(signum: int, frame: FrameType | None) -> None:
     if signum != signal.SIGALRM:
         _asked_at.append(time.monotonic())

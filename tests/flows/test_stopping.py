@@ -62,3 +62,17 @@ def test_who_asks_again_later_is_not_kept_waiting_by_an_import(tmp_path: Path) -
             run.send_signal(signal.SIGTERM)
             time.sleep(1.2)
         assert run.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_an_import_that_fails_after_a_stop_was_asked_for_is_a_stop(tmp_path: Path) -> None:
+    module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError('half')\n"
+    (tmp_path / "typer.py").write_text(module)
+    run = subprocess.run(
+        [sys.executable, "-c", "from flows.command import main; main()"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stderr.count("\n")) == (130, 1), run.stderr
