@@ -18,6 +18,7 @@ from flows.options import (
     Limit,
     MaxCloud,
     MaxQuality,
+    local,
     selection_of,
 )
 
@@ -32,7 +33,10 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Product folders or files.")],
-    to: Annotated[Path, typer.Option(help="Catalogue folder; made when it does not exist.")],
+    to: Annotated[
+        Path,
+        typer.Option(callback=local, help="Catalogue folder; made when it does not exist."),
+    ],
     scale: Annotated[
         float | None,
         typer.Option(help="Reflectance = value x SCALE, for cubes whose file does not say."),

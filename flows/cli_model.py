@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from flows.options import Json, Model
+from flows.options import Json, Model, local
 
 if TYPE_CHECKING:
     from deepsalt.train.tables import TableSpec
@@ -71,7 +71,10 @@ InfraredTables = Annotated[
         "wavenumber in cm-1.",
     ),
 ]
-ModelOut = Annotated[Path, typer.Option("--out", metavar="MODEL_DIR", help="Folder to write.")]
+ModelOut = Annotated[
+    Path,
+    typer.Option("--out", metavar="MODEL_DIR", callback=local, help="Folder to write."),
+]
 Group = Annotated[
     str | None,
     typer.Option(
@@ -201,7 +204,9 @@ def _percent(progress: "Progress") -> Callable[[str, float], None]:
 
 def predict_table(
     table: Annotated[Path, typer.Argument(help="CSV or Parquet with columns r<centre in nm>.")],
-    out: Annotated[Path, typer.Option("--out", help="Table to write, CSV or Parquet.")],
+    out: Annotated[
+        Path, typer.Option("--out", callback=local, help="Table to write, CSV or Parquet.")
+    ],
     sensor: Annotated[
         str,
         typer.Option(help="enmap, prisma, emit, lab, or a CSV with column, center_nm, fwhm_nm."),

@@ -42,15 +42,17 @@ from flows.options import (
     Workers,
     checks_of,
     explain,
+    local,
     push_of,
     scratch_of,
     selection_of,
 )
 
 Out = Annotated[
-    Path, typer.Option("--out", help="Folder of the store; made when it does not exist.")
+    Path,
+    typer.Option("--out", callback=local, help="Folder of the store; made when it does not exist."),
 ]
-Store = Annotated[Path, typer.Argument(help="Folder of a store.")]
+Store = Annotated[Path, typer.Argument(callback=local, help="Folder of a store.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -185,12 +187,14 @@ def _run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     was stopped, and another selection adds its scenes.
     """
     from flows.progress import bars
-    from flows.show import run_lines
+    from flows.show import no_estimate, run_lines
     from flows.start import start_run
 
     with bars() as progress:
         result = start_run(config, by_prefect=by_prefect, progress=progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(run_lines(result)))
+    if as_json and (nothing := no_estimate(result.scenes)):
+        typer.echo(nothing, err=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -268,7 +272,8 @@ def check(
 
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for scenes, catalogue and store.")
+        Path,
+        typer.Option("--out", callback=local, help="Folder for scenes, catalogue and store."),
     ] = Path("demo-output"),
     seed: Annotated[int, typer.Option(help="Seed of the simulated landscape and scenes.")] = 7,
     prefect: ByPrefect = False,

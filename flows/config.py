@@ -4,12 +4,41 @@ A field name that does not exist is refused, so that a typing error in a deploym
 fails at once instead of running with a default.
 """
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from deepsalt.errors import UsageError
+
+
+def local_folder(path: Path | str) -> Path:
+    """Return a path with ``~`` resolved.
+
+    Raises
+    ------
+    UsageError
+        A URL: as a path it would become a local folder named after its scheme.
+    """
+    text = str(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise UsageError(
+            f"{text!r} is a URL, and only local files and folders are written; give a path, and "
+            "carry a mosaic to a bucket with `deepsalt mosaic push STORE URI`"
+        )
+    return Path(text).expanduser()
+
+
+LocalFolder = Annotated[Path, AfterValidator(local_folder)]
 
 
 class _Closed(BaseModel):
@@ -29,6 +58,11 @@ class Selection(_Closed):
     max_cloud_pct: float | None = Field(None, ge=0, le=100, description="cloud cover, percent")
     max_quality: int = Field(1, ge=0, le=2, description="worst provider quality: 0 nominal, 2 low")
     limit: int | None = Field(None, gt=0, description="scenes at most")
+
+    @field_validator("catalogue")
+    @classmethod
+    def _resolve_home(cls, catalogue: str) -> str:
+        return str(Path(catalogue).expanduser()) if catalogue.startswith("~") else catalogue
 
 
 class Compute(_Closed):
@@ -137,7 +171,7 @@ class RunConfig(_Closed):
     """A whole run: scenes of a catalogue to a mosaic."""
 
     selection: Selection
-    out: Path = Field(description="folder of the store")
+    out: LocalFolder = Field(description="folder of the store")
     scene: SceneConfig = SceneConfig()
     mosaic: MosaicConfig = MosaicConfig()
     retry_quarantined: bool = Field(False, description="try scenes again that could never work")

@@ -100,24 +100,26 @@ def _simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
     from catalog.items import to_item
     from catalog.local import add_items
     from deepsalt.scenes.base import read_acquisition
+    from deepsalt.store.files import storing
 
     wanted = {"seed": seed, "size_px": SIZE_PX, "scenes": [str(scene) for scene in SCENES]}
     mark, products, catalogue = folder / "simulated.json", folder / "scenes", folder / "catalogue"
     if mark.is_file() and json.loads(mark.read_text()) == wanted:
         progress.note(f"scenes in {products} are there already")
         return catalogue
-    shutil.rmtree(folder, ignore_errors=True)
-    products.mkdir(parents=True)
     landscape = _landscape(seed)
     progress.start("simulate scenes", len(SCENES))
     items = []
-    for number, scene in enumerate(SCENES):
-        path = _write(products, scene, landscape, seed * 100 + number)
-        items.append(to_item(read_acquisition(path)))
-        progress.advance("simulate scenes")
-    add_items(catalogue, items)
-    # Last, so that a demo that was stopped simulates again.
-    mark.write_text(json.dumps(wanted))
+    with storing(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        products.mkdir(parents=True)
+        for number, scene in enumerate(SCENES):
+            path = _write(products, scene, landscape, seed * 100 + number)
+            items.append(to_item(read_acquisition(path)))
+            progress.advance("simulate scenes")
+        add_items(catalogue, items)
+        # Last, so that a demo that was stopped simulates again.
+        mark.write_text(json.dumps(wanted))
     return catalogue
 
 

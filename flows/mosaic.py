@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from deepsalt.errors import StoreError
 from flows import stage2
-from flows.config import MosaicConfig
+from flows.config import MosaicConfig, local_folder
 from flows.retries import may_pass
 
 _TWICE_MORE: dict[str, Any] = {
@@ -52,5 +52,5 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     dict
         The fields of `flows.stage2.MosaicResult`.
     """
-    config = config or MosaicConfig()
+    config, out = config or MosaicConfig(), str(local_folder(out))
     return asdict(carry_on(out, make_mosaic(out, config), config))

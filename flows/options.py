@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Checks, Push, Scratch, Selection
+from flows.config import Checks, Push, Scratch, Selection, local_folder
 
 Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
@@ -116,6 +116,11 @@ ByPrefect = Annotated[
 ]
 
 
+def local(path: Path | None) -> Path | None:
+    """Return a folder or file to write as it was given; refuse a URL."""
+    return path and local_folder(path)
+
+
 def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
     """Return west, south, east, north, degrees.
 
@@ -210,8 +215,25 @@ def push_of(uri: str | None, keep: int | None) -> Push:
         raise UsageError(explain(error)) from None
 
 
+OPTIONS_OF_FIELDS = {
+    "collections": "--collection",
+    "limit_gb": "--scratch-gb",
+    "max_age_days": "--max-age",
+    "max_cloud_pct": "--max-cloud",
+    "max_defective_pct": "--max-defective",
+    "max_missing_pct": "--max-missing",
+    "max_salinity_ds_m": "--max-salinity",
+    "resolution_m": "--resolution",
+    "folder": "--scratch",
+    "keep": "--push-keep",
+    "uri": "--push",
+}
+"""Options whose names are not those of the configuration's fields, which carry units."""
+
+
 def explain(error: ValidationError) -> str:
-    """Return the first finding of a refused configuration as one sentence."""
+    """Return the first finding of a refused configuration as one sentence that names the option."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where} cannot be {first['input']!r}: {first['msg'].lower()}"
+    field = str(first["loc"][0]) if first["loc"] else ""
+    option = OPTIONS_OF_FIELDS.get(field, f"--{field.replace('_', '-')}")
+    return f"{option} cannot be {first['input']!r}: {first['msg'].lower()}"

@@ -35,17 +35,29 @@ class RunResult:
     mosaic: MosaicResult | None
 
     @property
+    def wanted(self) -> list[SceneResult]:
+        """The scenes that an operator did not take out."""
+        return [scene for scene in self.scenes if scene.status != "withdrawn"]
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run failed as a whole: nothing mapped, or nothing pushed; None otherwise."""
+        if self.mosaic is not None:
+            return self.mosaic.push_failed or None
+        if not self.wanted:
+            return None
+        first = self.wanted[0]
+        return f"none of {len(self.wanted)} scenes could be mapped; {first.scene}: {first.reason}"
+
+    @property
     def exit_code(self) -> int:
         """Exit code: 0 all done, 1 nothing could be mapped or pushed, 3 some scenes are left out.
 
         Withdrawn scenes are left out on purpose and change nothing.
         """
-        wanted = [scene for scene in self.scenes if scene.status != "withdrawn"]
-        if wanted and self.mosaic is None:
+        if self.failure:
             return 1
-        if self.mosaic is not None and self.mosaic.push_failed:
-            return 1
-        return 0 if all(scene.product for scene in wanted) else 3
+        return 0 if all(scene.product for scene in self.wanted) else 3
 
 
 Process = Callable[[dict[str, Any], str, SceneConfig], SceneResult]

@@ -5,12 +5,12 @@ sources are made anew from the `Acquisition`, without credentials that a signed 
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -73,9 +73,10 @@ def _publish_source(store: "Store", acquisition: Acquisition) -> Source:
 
 def _publish_model(store: "Store", ref: ModelRef) -> Source:
     folder = store.path / "models" / ref.digest[:12]
-    if not folder.exists():
-        with storing(folder):
-            shutil.copytree(ref.path, folder, dirs_exist_ok=True)
+    with storing(folder):
+        for file in filter(Path.is_file, Path(ref.path).iterdir()):
+            if not (folder / file.name).exists():
+                write_bytes(folder / file.name, file.read_bytes())
     card = folder / "card.json"
     item = mlm_item(
         json.loads(card.read_bytes()),

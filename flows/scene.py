@@ -7,7 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import stage1
-from flows.config import SceneConfig
+from flows.config import SceneConfig, local_folder
 from flows.retries import may_pass
 
 
@@ -45,4 +45,4 @@ def process_scene(
     dict
         The fields of `flows.stage1.SceneResult`.
     """
-    return asdict(make_product(item, out, config or SceneConfig()))
+    return asdict(make_product(item, str(local_folder(out)), config or SceneConfig()))

@@ -1,5 +1,6 @@
 """Results as lines of text for people."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,32 @@ def run_lines(result: "RunResult") -> list[str]:
     lines = [scene_line(scene) for scene in result.scenes]
     if result.mosaic:
         lines += mosaic_lines(result.mosaic)
+    if nothing := no_estimate(result.scenes):
+        lines.append(nothing)
     return lines
+
+
+def no_estimate(scenes: "Sequence[SceneResult]") -> str | None:
+    """Return a sentence on scenes that gave no estimate at all, with the shares of the reasons.
+
+    None where a pixel has an estimate, or where no scene was mapped.
+    """
+    mapped = [scene for scene in scenes if scene.product]
+    pixels = sum(scene.pixels for scene in mapped)
+    if not pixels or any(scene.estimated for scene in mapped):
+        return None
+    counts = Counter[str]()
+    for scene in mapped:
+        counts.update(scene.by_flag)
+    reasons = ", ".join(
+        f"{name.replace('_', ' ')} {share(count, pixels)}"
+        for name, count in counts.most_common()
+        if count
+    )
+    return (
+        f"no estimate  none of {pixels:,} pixels could be estimated ({reasons}; a pixel may have "
+        "several reasons); choose scenes of bare, dry soil without clouds"
+    )
 
 
 def publication_facts(

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ _ADVICE = {
 }
 
 
+_NEXT_TO_NOTHING_BYTES = 2**20
+
+
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turn operating system errors of the block into one sentence about `path`.
@@ -35,8 +39,19 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _ADVICE.get(error.errno or 0, str(error))
-        raise StoreError(f"{path} cannot be read or written: {reason}") from error
+        raise StoreError(f"{path} cannot be read or written: {_reason(path, error)}") from error
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Return why, and what to do; libraries such as GDAL and HDF5 do not hand errno on."""
+    if error.errno is None and _is_full(path):
+        return _ADVICE[errno.ENOSPC]
+    return _ADVICE.get(error.errno or 0, str(error))
+
+
+def _is_full(path: Path) -> bool:
+    there = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), None)
+    return there is not None and shutil.disk_usage(there).free < _NEXT_TO_NOTHING_BYTES
 
 
 def write_json(path: Path, document: Any) -> None:

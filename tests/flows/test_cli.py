@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 from deepsalt.errors import DeepsaltError
+from flows.config import Checks, Compute, Grid, Push, Scratch, Selection
+from flows.options import OPTIONS_OF_FIELDS
 from tests.flows.conftest import Scenes, deepsalt
 
 VERBS = (
@@ -57,11 +59,11 @@ def refused(*args: object) -> DeepsaltError:
         (["--datetime", "yesterday"], 2, "yesterday"),
         (["--crs", "EPSG:999999"], 2, "EPSG:999999"),
         (["--crs", "EPSG:4326"], 2, "projected CRS"),
-        (["--resolution", "-3"], 2, "resolution"),
+        (["--resolution", "-3"], 2, "--resolution cannot be -3"),
         (["--model", "no-such-model"], 2, "no-such-model"),
         (["--workers", "1", "--scheduler", "tcp://x"], 2, "exclude each other"),
         (["--area", "no-such-file.geojson"], 2, "no-such-file.geojson"),
-        (["--memory", "plenty"], 2, "memory cannot be 'plenty'"),
+        (["--memory", "plenty"], 2, "--memory cannot be 'plenty'"),
         (["--memory", "300MB"], 2, "GB of memory and has 0.3 GB; give fewer --threads"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -75,6 +77,38 @@ def test_bad_options_get_one_sentence_and_write_nothing(
     assert words in str(error)
     assert "\n" not in str(error)
     assert not (tmp_path / "store" / "scenes").exists()
+
+
+def test_each_field_of_an_option_has_an_option() -> None:
+    given = deepsalt("run", "--help").output
+    models = (Selection, Compute, Grid, Scratch, Checks, Push)
+    for field in (name for model in models for name in model.model_fields):
+        assert OPTIONS_OF_FIELDS.get(field, f"--{field.replace('_', '-')}") in given, field
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--catalogue", "catalogue", "--out"),
+        ("plan", "--catalogue", "catalogue", "--out"),
+        ("scene", "item.json", "--out"),
+        ("demo", "--out"),
+        ("ingest", "product", "--to"),
+        ("check",),
+        ("mosaic", "build"),
+        ("mosaic", "history"),
+        ("train", "--lab", "table.csv", "--out"),
+        ("predict-table", "table.csv", "--out"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_a_url_where_a_folder_is_written_is_refused(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = refused(*command, "s3://bucket/store")
+    assert (error.exit_code, "is a URL" in str(error)) == (2, True), str(error)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_process_ends_with_the_exit_code_and_one_line(catalogue: Path, tmp_path: Path) -> None:

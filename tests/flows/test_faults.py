@@ -13,6 +13,27 @@ from tests.flows.conftest import deepsalt
 from tests.flows.test_pipeline import assert_same
 
 
+def test_a_full_disk_that_takes_a_part_of_the_model_is_one_sentence(
+    catalogue: Path, small_disk: Path
+) -> None:
+    (small_disk / "ballast").write_bytes(b"0" * 700_000)
+    result = deepsalt(
+        "run", "--catalogue", catalogue, "--limit", "1", "--out", small_disk / "store"
+    )
+    assert getattr(result.exception, "exit_code", None) == 1, result.exception
+    assert "the disk is full; free space and run again" in str(result.exception)
+    assert "/models/" in str(result.exception)
+    assert not {"(", "\n"} & set(str(result.exception))
+    enlarge(small_disk)
+    again = deepsalt("run", "--catalogue", catalogue, "--limit", "1", "--out", small_disk / "store")
+    assert again.exit_code == 0, again.exception
+
+
+def test_a_full_disk_ends_the_demo_with_one_sentence(small_disk: Path) -> None:
+    result = deepsalt("demo", "--out", small_disk / "demo")
+    assert "disk is full" in str(result.exception)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
@@ -25,20 +46,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(bytes(folder), 2)
 
 
+def enlarge(folder: Path) -> None:
+    """Make a small disk one of 64 MB."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mount(b"tmpfs", bytes(folder), b"tmpfs", 32, b"size=64m") == 0  # MS_REMOUNT
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_elsewhere(
     catalogue: Path, mapped: Path, small_disk: Path
 ) -> None:
     store = small_disk / "store"
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"0" * 900_000)
+    (small_disk / "ballast").write_bytes(b"0" * 900_000)
     result = deepsalt("run", "--catalogue", catalogue, "--out", store)
     assert getattr(result.exception, "exit_code", None) == 1, result.exception
     assert "disk is full" in str(result.exception)
     assert not (store / "mosaic.zarr").exists()
-    ballast.unlink()
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mount(b"tmpfs", bytes(small_disk), b"tmpfs", 32, b"size=64m") == 0  # MS_REMOUNT
+    enlarge(small_disk)
     assert deepsalt("run", "--catalogue", catalogue, "--out", store).exit_code == 0
     assert_same(store, mapped)
 

@@ -360,4 +360,4 @@ def test_a_build_beyond_its_limits_is_refused(
 
 def test_a_limit_that_is_no_share_is_bad_usage(store: Path) -> None:
     result = deepsalt("mosaic", "build", store, "--max-missing", 120)
-    assert "max_missing_pct cannot be 120" in str(result.exception)
+    assert "--max-missing cannot be 120" in str(result.exception)

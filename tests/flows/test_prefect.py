@@ -30,7 +30,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("prefect")
     plain = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return plain | {
-        "PREFECT_HOME": str(home),
+        "HOME": str(home),  # `~` of the deployments' defaults
+        "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_LOGGING_LEVEL": "ERROR",
@@ -83,7 +84,10 @@ def free_port() -> int:
 def prefect(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., str]]:
     """The `prefect` command against a server and a process worker of this test."""
     port = free_port()
-    env = environment | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    env = environment | {
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_HOME": str(tmp_path / "prefect"),  # pools and schedules are those of one test
+    }
     program = str(Path(sys.executable).parent / "prefect")
 
     def call(*args: str, timeout: float = 120) -> str:
@@ -129,6 +133,24 @@ def wait_for(url: str) -> None:
         except OSError:
             time.sleep(0.5)
     pytest.fail(f"no answer from {url}")
+
+
+@pytest.mark.slow
+def test_a_schedule_of_a_minute_fires_and_maps_with_the_defaults_of_the_deployment(
+    catalogue: Path, mapped: Path, prefect: Callable[..., str], environment: dict[str, str]
+) -> None:
+    home = Path(environment["HOME"]) / "deepsalt"
+    home.mkdir()
+    (home / "catalogue").symlink_to(catalogue)
+    prefect("--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml")
+    prefect("deployment", "schedule", "create", "map-scenes/local", "--interval", "60")
+    over = [f"--state-type={state}" for state in ("COMPLETED", "FAILED", "CRASHED")]
+    deadline = time.monotonic() + 240
+    while not (ended := json.loads(prefect("flow-run", "ls", *over, "--output", "json"))):
+        assert time.monotonic() < deadline, "no run of the schedule ended"
+        time.sleep(2)
+    assert [(run["state_type"], run["auto_scheduled"]) for run in ended] == [("COMPLETED", True)]
+    assert_same(home / "store", mapped)
 
 
 @pytest.mark.slow

@@ -1,0 +1,37 @@
+"""Flow `map-scenes`: the scenes of a query to their mosaic, a shell around `flows.pipeline`."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow
+
+from deepsalt.errors import RunError
+from flows import pipeline
+from flows.config import RunConfig
+
+
+@flow(name="map-scenes", flow_run_name="scenes-{config.out}", persist_result=False)
+def map_scenes(config: RunConfig) -> dict[str, Any]:
+    """Map the scenes of a catalogue that a store does not have yet, and publish its mosaic.
+
+    What a run before has done is not done again, so a schedule adds what is new.
+
+    Parameters
+    ----------
+    config
+        What is searched, where the store is, and what shapes products and mosaic.
+
+    Returns
+    -------
+    dict
+        The fields of `flows.pipeline.RunResult`.
+
+    Raises
+    ------
+    RunError
+        No scene could be mapped, or the mosaic could not be carried on.
+    """
+    result = pipeline.run(config)
+    if result.failure:
+        raise RunError(result.failure)
+    return asdict(result)

@@ -1,0 +1,38 @@
+"""What is printed for people."""
+
+import pytest
+
+from flows.pipeline import RunResult
+from flows.show import no_estimate, run_lines
+from flows.stage1 import SceneResult
+
+
+def scene(name: str, *, estimated: int = 0, product: str = "p", **flags: int) -> SceneResult:
+    return SceneResult(
+        scene=name,
+        status="written",
+        product=product,
+        pixels=100,
+        estimated=estimated,
+        by_flag=flags,
+    )
+
+
+def test_a_run_without_any_estimate_says_why_in_shares() -> None:
+    scenes = (scene("a", cloud=90, green_vegetation=10), scene("b", cloud=50, outside=50, haze=0))
+    said = run_lines(RunResult(scenes, None))[-1]
+    assert "none of 200 pixels could be estimated" in said
+    assert "(cloud 70.0 %, outside 25.0 %, green vegetation 5.0 %;" in said
+
+
+@pytest.mark.parametrize(
+    "scenes",
+    [
+        (scene("a", cloud=100), scene("b", estimated=1, cloud=99)),
+        (),
+        (SceneResult(scene="a", status="failed", reason="the server is away"),),
+    ],
+    ids=["one-estimate", "no-scene", "nothing-mapped"],
+)
+def test_other_runs_do_not(scenes: tuple[SceneResult, ...]) -> None:
+    assert no_estimate(scenes) is None
