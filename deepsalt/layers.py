@@ -6,7 +6,6 @@ unwritten `quality_flags` must read as "outside" and an unwritten date as missin
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -129,6 +128,3 @@ MOSAIC_LAYERS: tuple[Layer, ...] = (
     ),
 )
 """Layers of a mosaic, in order: those of a scene product and what combining adds."""
-
-LAYERS: Mapping[str, Layer] = MappingProxyType({layer.name: layer for layer in MOSAIC_LAYERS})
-"""Every layer by name."""

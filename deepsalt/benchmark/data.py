@@ -22,8 +22,6 @@ from deepsalt.train.data.together import check_labels
 from deepsalt.train.data.training_set import draw_views
 from deepsalt.types import BandTable
 
-Floats = NDArray[np.float64]
-
 DATA_VARIABLE = "DEEPSALT_SHARED_DATA"
 LAB_TABLE = ("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz")
 

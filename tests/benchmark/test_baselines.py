@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepsalt.benchmark.baselines import BASELINES, first_derivatives, indices, inner_folds, smeared
-from deepsalt.spectral.absorption import salinity_indices
+from deepsalt.benchmark.indices import salinity_indices
 from deepsalt.spectral.transform import SEGMENTS_NM, common_nm
 from deepsalt.train.metrics import r2
 from tests.train.soils import LAB, soil_samples, soil_table

@@ -78,7 +78,7 @@ def everything(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--lab", tables / "a.csv", tables / "b.csv",
         "--satellite", f"{tables / 'c.csv'}@enmap", f"{tables / 'd.csv'}@enmap",
         "--unlabelled", f"{tables / 'e.csv'}@enmap",
-        "--group", "region", "--ec-unit", "dS/m", "--method", "deepsalt",
+        "--group", "region", "--ec-unit", "dS/m",
     )
     # fmt: on
     return out
@@ -265,7 +265,6 @@ def test_a_band_without_values_trains(tables: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        (("--method", "magic"), "method 'magic' is not known"),
         (("--group", "plot"), "no column plot"),
         (("--ec-unit", "uS/cm"), "EC unit 'uS/cm'"),
         (("--seed", "-1"), "seed"),

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.benchmark.world.config import SimulationConfig
-from deepsalt.benchmark.world.ground import GYPSUM_MOBILITY, Region, Sites
+from deepsalt.benchmark.world.ground import Region, Sites
 from deepsalt.benchmark.world.materials import Materials
 from deepsalt.simulate.optics import (
-    GYPSUM_LIKE,
     MixingConfig,
     cross_sections,
     densities,
@@ -22,9 +21,7 @@ from deepsalt.simulate.spectra import mix_with_soil
 Floats = NDArray[np.float64]
 
 
-def sample_ec(
-    sites: Sites, materials: Materials, config: SimulationConfig, shift: float = 0.0
-) -> Floats:
+def sample_ec(sites: Sites, materials: Materials, config: SimulationConfig) -> Floats:
     """Return the conductivity of the samples' extracts, dS/m (n,), by salt mass balance.
 
     Parameters
@@ -35,27 +32,10 @@ def sample_ec(
         Whose minerals these are.
     config
         Water of the extract and gypsum limit.
-    shift
-        Change of the log of enrichment: what the same crusts would mean if they were enriched
-        exp(shift) times as much.
     """
-    mobility = np.where(np.isin(materials.minerals, GYPSUM_LIKE), GYPSUM_MOBILITY, 1.0)
     # The masses are of the soil already.
     plain = replace(config.mixing, enrichment=1.0)
-    salt = sites.sample * np.exp(-shift * mobility)
-    return sites.background_ds_m + ec_from_salt(salt, materials.minerals, plain)
-
-
-def log_ec_sd(sites: Sites, materials: Materials, config: SimulationConfig) -> Floats:
-    """Return how uncertain log EC is for who knows the crust but not its enrichment (n,).
-
-    Half the difference of log EC one standard deviation of log enrichment, between and within
-    regions together, below and above the truth: near that deviation where salt decides, near 0
-    where the background of the soil or saturated gypsum does.
-    """
-    sd = float(np.hypot(config.enrichment_region_log_sd, config.enrichment_site_log_sd))
-    less, more = (sample_ec(sites, materials, config, shift) for shift in (sd, -sd))
-    return np.asarray(0.5 * np.log(more / less), dtype=np.float64)
+    return sites.background_ds_m + ec_from_salt(sites.sample, materials.minerals, plain)
 
 
 def sample_spectra(

@@ -31,8 +31,6 @@ class SimulatedPairs:
         The sensor's nominal bands (n_sat).
     ec
         Conductivity of the sample's extract by `ec_from_salt`, dS/m (s,).
-    log_ec_sd
-        Standard deviation of log EC for who knows the crust but not its enrichment (s,).
     region, scene, sample
         Names (s,); they do not depend on how many regions there are.
     green, dry
@@ -51,7 +49,6 @@ class SimulatedPairs:
     satellite: Floats
     satellite_bands: BandTable
     ec: Floats
-    log_ec_sd: Floats
     region: NDArray[np.str_]
     scene: NDArray[np.str_]
     sample: NDArray[np.str_]

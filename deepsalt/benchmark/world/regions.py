@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from deepsalt.benchmark.world.appearance import (
     cover_ground,
     crust_spectra,
-    log_ec_sd,
     sample_ec,
     sample_spectra,
 )
@@ -133,7 +132,6 @@ def _simulate_region(
         satellite=looks.reflectance.reshape(repeats * n, -1),
         satellite_bands=sensor.bands,
         ec=np.tile(sample_ec(sites, materials, config), repeats),
-        log_ec_sd=np.tile(log_ec_sd(sites, materials, config), repeats),
         region=np.full(repeats * n, place),
         scene=np.array([f"{place}-scene-{number:02d}" for number in scene.ravel()]),
         sample=np.tile(np.array([f"{place}-site-{i:04d}" for i in range(n)]), repeats),

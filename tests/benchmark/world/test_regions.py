@@ -66,7 +66,7 @@ def test_a_library_of_other_regions_shares_no_sample_with_the_sites():
 
 def test_another_sensor_sees_the_same_ground_and_samples():
     one, other = draw(), draw(sensor="prisma")
-    for name in ("lab", "ec", "log_ec_sd", "sample", "scene", "green", "film_mm", "salt"):
+    for name in ("lab", "ec", "sample", "scene", "green", "film_mm", "salt"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
     assert other.satellite.shape[1] == len(sensor_bands("prisma"))
 
@@ -135,20 +135,11 @@ def test_the_crust_holds_the_enrichment_times_the_samples_salt():
     assert np.array_equal(base.ec, double.ec)
 
 
-def test_the_uncertainty_of_the_enrichment_is_carried_into_the_label():
-    config = replace(SMALL, gypsum_share=(0.0, 0.0), saline_share=(1.0, 1.0))
-    wide = draw(config)
-    sure = draw(replace(config, enrichment_region_log_sd=0.0, enrichment_site_log_sd=0.0))
-    total = np.hypot(config.enrichment_region_log_sd, config.enrichment_site_log_sd)
-    salty = wide.ec > 2.0
-    assert (np.abs(wide.log_ec_sd[salty] / total - 1) < 0.2).all()
-    assert (sure.log_ec_sd == 0.0).all()
-
-
-def test_the_label_of_ground_without_salt_does_not_depend_on_the_enrichment():
-    none = draw(replace(SMALL, gypsum_share=(0.0, 0.0), saline_share=(0.0, 0.0)))
-    assert none.log_ec_sd == pytest.approx(np.zeros(len(none.ec)))
-    assert none.salt == pytest.approx(np.zeros(len(none.ec)))
+def test_ground_without_salt_does_not_depend_on_the_enrichment():
+    none = replace(SMALL, gypsum_share=(0.0, 0.0), saline_share=(0.0, 0.0))
+    low, high = (draw(replace(none, mixing=MixingConfig(enrichment=e))) for e in (2.0, 50.0))
+    assert_same(low, high)
+    assert low.salt == pytest.approx(np.zeros(len(low.ec)))
 
 
 def test_much_gypsum_alone_does_not_conduct_much():
