@@ -7,7 +7,6 @@ layer also says its fill value in an attribute, so that rioxarray clips, pads an
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -143,6 +142,3 @@ MOSAIC_LAYERS: tuple[Layer, ...] = (
     ),
 )
 """Layers of a mosaic, in order: those of a scene product and what combining adds."""
-
-LAYERS: Mapping[str, Layer] = MappingProxyType({layer.name: layer for layer in MOSAIC_LAYERS})
-"""Every layer by name."""

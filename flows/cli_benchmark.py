@@ -50,9 +50,9 @@ def benchmark(
     """
     from threadpoolctl import threadpool_limits
 
-    from deepsalt.plot.benchmark import draw_all
-    from deepsalt.train.bench_data import default_table
-    from deepsalt.train.benchmark import BenchmarkConfig, run_benchmark
+    from deepsalt.benchmark.data import default_table
+    from deepsalt.benchmark.plots import draw_all
+    from deepsalt.benchmark.run import BenchmarkConfig, run_benchmark
     from deepsalt.train.config import Settings, read_settings
     from flows.progress import bars
 

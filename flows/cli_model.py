@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 from flows.options import Json, Model, local
 
 if TYPE_CHECKING:
-    from deepsalt.train.tables import TableSpec
+    from deepsalt.train.data.tables import TableSpec
     from flows.progress import Progress
 
 _TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")
@@ -103,10 +103,6 @@ Suspect = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")
 ]
-MethodName = Annotated[
-    str,
-    typer.Option("--method", metavar="NAME", help="deepsalt, or deepsalt-2025 as published."),
-]
 Licence = Annotated[str, typer.Option(help="Licence of the tables; for the card.")]
 Attribution = Annotated[str, typer.Option(help="Whom to cite; for the card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
@@ -126,7 +122,6 @@ def train(
     region: Region = None,
     ec_unit: Unit = None,
     config: ConfigFile = None,
-    method: MethodName = "deepsalt",
     ec: Ec = "ec_ds_m",
     ec_method: EcMethod = "mixed or unknown",
     suspect: Suspect = None,
@@ -163,7 +158,6 @@ def train(
         tuple(specs),
         out,
         name=name,
-        method=method,  # type: ignore[arg-type]
         settings=settings,
         evaluate=evaluate,
         infrared=tuple(mid_infrared or ()),
@@ -179,7 +173,7 @@ def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) ->
     """Return the tables that the options name, with what all of them share."""
     from dataclasses import replace
 
-    from deepsalt.train.tables import TableSpec
+    from deepsalt.train.data.tables import TableSpec
 
     return [
         replace(TableSpec.parse(text, kind), **facts)  # type: ignore[arg-type]

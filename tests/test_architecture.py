@@ -38,6 +38,7 @@ LEVELS = {
     "deepsalt.predict_table": 6,
     "deepsalt.validate": 7,
     "deepsalt.mosaic": 8,
+    "deepsalt.benchmark": 8,
     "deepsalt.plot": 7,
     "catalog": 8,
     "flows": 9,
@@ -47,6 +48,18 @@ SIBLINGS = {
     ("deepsalt.georef", "deepsalt.grid"),
     ("deepsalt.products", "deepsalt.predict"),
     ("deepsalt.simulate", "deepsalt.scenes"),
+}
+# Rooms of training; each imports lower levels and itself. A run's configuration names its tables.
+TRAIN_ROOMS = {
+    "metrics": 0,
+    "config": 1,
+    "data": 1,
+    "teacher": 2,
+    "adaptation": 3,
+    "uncertainty": 3,
+    "student": 4,
+    "evaluation": 5,
+    "loop": 6,
 }
 # One library, one door.
 DOORS = {
@@ -63,10 +76,10 @@ DOORS = {
     "odc": ("deepsalt.grid",),
     "obstore": ("deepsalt.access", "deepsalt.fetch", "deepsalt.push"),
     "icechunk": ("deepsalt.push",),
-    "torch": ("deepsalt.model", "deepsalt.train", "deepsalt.predict"),
+    "torch": ("deepsalt.model", "deepsalt.train", "deepsalt.benchmark", "deepsalt.predict"),
     "zarr": ("deepsalt.store", "deepsalt.products", "deepsalt.push"),
-    "sklearn": ("deepsalt.train",),
-    "matplotlib": ("deepsalt.plot",),
+    "sklearn": ("deepsalt.train", "deepsalt.benchmark"),
+    "matplotlib": ("deepsalt.plot", "deepsalt.benchmark"),
     "PIL": ("deepsalt.plot",),
 }
 
@@ -123,6 +136,27 @@ def test_each_library_comes_in_by_its_door(path: Path) -> None:
     for name in imported_modules(path):
         doors = DOORS.get(name.split(".")[0])
         assert doors is None or here in doors, f"{here} imports {name}; only {doors} may"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_only_its_verb_imports_the_benchmark(path: Path) -> None:
+    here = module_name(path)
+    if here != "flows.cli_benchmark" and unit_of(here) != "deepsalt.benchmark":
+        assert not [n for n in imported_modules(path) if unit_of(n) == "deepsalt.benchmark"]
+
+
+TRAINING = [path for path in SOURCES if unit_of(module_name(path)) == "deepsalt.train"]
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=module_name)
+def test_rooms_of_training_import_lower_ones(path: Path) -> None:
+    room = next(iter(module_name(path).split(".")[2:]), "loop")  # the package itself
+    for name in imported_modules(path):
+        if unit_of(name) == "deepsalt.train":
+            there = name.split(".")[2]
+            lower = TRAIN_ROOMS[there] < TRAIN_ROOMS[room]
+            together = TRAIN_ROOMS[there] == TRAIN_ROOMS[room] == TRAIN_ROOMS["data"]
+            assert lower or there == room or together, f"{room} may not import {name}"
 
 
 def loaded_by(statement: str) -> set[str]:

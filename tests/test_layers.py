@@ -4,13 +4,14 @@ import numpy as np
 
 from deepsalt.layers import (
     DATE_FILL,
-    LAYERS,
     MOSAIC_LAYERS,
     SCENE_LAYERS,
     quality_flags_attrs,
     salinity_attrs,
 )
 from deepsalt.types import QualityFlag
+
+LAYERS = {layer.name: layer for layer in MOSAIC_LAYERS}
 
 
 def test_a_mosaic_has_every_layer_of_a_scene_product():

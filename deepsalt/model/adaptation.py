@@ -2,7 +2,7 @@
 
 Satellite representation in, laboratory-like representation out. Every adaptation is affine, so a
 chain of them is one, and it folds into the student's projection: a pixel costs nothing more.
-Fitting is in `deepsalt.train.adaptation`.
+Fitting is in `deepsalt.train.adaptation.fits`.
 """
 
 from dataclasses import dataclass

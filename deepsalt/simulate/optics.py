@@ -296,6 +296,14 @@ def snr(wavelength_nm: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.interp(np.asarray(wavelength_nm), _SNR_NM, _SNR), dtype=np.float64)
 
 
+SENSOR_NOISE = {"enmap": 1.0, "prisma": 1.5}
+"""Noise of a sensor over that of EnMAP, whose figures `snr` has; others as EnMAP.
+
+PRISMA's published SNR is lower below 700 and above 1600 nm (Cogliati et al. 2021, RSE 262, 112499);
+one factor is our simplification.
+"""
+
+
 def noise_sd(reflectance: Floats, snr_at_30: Floats) -> Floats:
     """Return the standard deviation of the noise, reflectance: photon noise above a floor.
 

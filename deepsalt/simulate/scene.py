@@ -96,7 +96,7 @@ class Strip:
     cirrus: NDArray[np.uint8]
 
 
-class Sky:
+class Clouds:
     """Clouds over a scene, as fields of the distance from its centre in m."""
 
     def __init__(self, rng: np.random.Generator, weather: Weather, grid: PixelGrid) -> None:
@@ -213,7 +213,7 @@ class Scene:
         self._landscape, self._start, self._seed = landscape, start, seed
         self._ends = _Endmembers(np.random.default_rng([landscape.seed, 3]), landscape, bands)
         self._snr = _float32(np.asarray(snr(bands.centers_nm) if snr_at_30 is None else snr_at_30))
-        self._sky = Sky(rng, weather, grid)
+        self._clouds = Clouds(rng, weather, grid)
         self._tilt = np.radians(tilt_deg)
         self._longitude, self._latitude = pixel_centers(grid)
 
@@ -250,8 +250,8 @@ class Scene:
         ground = self._landscape.at(
             self._longitude[rows].ravel(), self._latitude[rows].ravel(), self._start
         )
-        sky = [field(x, y) for field in (self._sky.opacity, self._sky.shadow,
-                                         self._sky.cirrus, self._sky.haze)]  # fmt: skip
+        sky = [field(x, y) for field in (self._clouds.opacity, self._clouds.shadow,
+                                         self._clouds.cirrus, self._clouds.haze)]  # fmt: skip
         reflectance = np.empty((len(self.bands), h * w), dtype=np.float32)
         rng = np.random.default_rng([self._seed, 4, rows.start])
         for first in range(0, h * w, _BATCH_PX):

@@ -30,27 +30,12 @@ from deepsalt.simulate.specimens import (
     GRID_NM,
     Mineral,
     Use,
-    demo_profile,
     mineral_reflectance,
     soil_basis,
     specimens,
 )
 from deepsalt.spectral.srf import response_matrix
 from deepsalt.types import BandTable
-
-__all__ = [
-    "Cover",
-    "MixingConfig",
-    "Mixtures",
-    "demo_profile",
-    "draw_mixtures",
-    "draw_soils",
-    "ec_from_salt",
-    "mix_hapke",
-    "mix_with_soil",
-    "snr",
-    "specimens",
-]
 
 _BATCH = 4096  # samples mixed at a time: (batch, 5, 430) float64 is 70 MB
 

@@ -1,4 +1,4 @@
-"""Absorption features and indices of salts and their confusers, on the bands of any sensor.
+"""Absorption features of salts and their confusers, on the bands of any sensor.
 
 Positions are minima after continuum removal that were measured in USGS library spectra (Kokaly et
 al. 2017, splib07) at 10 nm; shoulders were set beside them on the same spectra. Satellites deliver
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.spectral.transform import SEGMENTS_NM, STEP_NM
 from deepsalt.types import BandTable
 
 REACH_NM = 20.0
@@ -78,109 +77,6 @@ All positions are those of the sources above. Bloedite and kieserite have no ope
 this code: their shoulders stand at the distance of the others and are untested.
 """
 
-INDICES = ("ndgi", "nsmi", "ndsi", "si", "brightness", "ndvi", "ncai", "nbr2", "redness")
-"""Indices in the order of the columns of `salinity_indices`.
-
-With R the reflectance at a wavelength in nm and N(a, b) = (Ra - Rb) / (Ra + Rb):
-
-- ``ndgi``: N(1690, 1750), gypsum (Milewski et al. 2019).
-- ``nsmi``: N(1750, 2119), moisture (Haubrock et al. 2008 have 1800, which EnMAP cannot see).
-- ``ndsi``: N(660, 800); ``si``: sqrt(R560 R660). Broad-band salt indices; both follow brightness
-  and plants more than salt.
-- ``brightness``: mean of R560, R660, R800, R1610 and R2200.
-- ``ndvi``: N(800, 660); ``ncai``: N(S, 2100) with S the mean of R2000 and R2200, dry plants;
-  ``nbr2``: N(1610, 2200); ``redness``: N(660, 460), iron and water (EnSoMAP's tests, EnMAP-Box).
-"""
-
-
-def continuum_removed(
-    reflectance: NDArray[np.floating], centers_nm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Divide spectra by their upper convex hull, in each atmospheric window by itself.
-
-    Parameters
-    ----------
-    reflectance
-        (s, n); NaN where missing.
-    centers_nm
-        Band centres, nm, any order (n,).
-
-    Returns
-    -------
-    NDArray[np.float64]
-        (s, n): 1 on the hull, below 1 in absorptions. NaN where the reflectance is, between the
-        windows of `SEGMENTS_NM` (half a common band is added on either side), and where the hull
-        is not positive.
-
-    Raises
-    ------
-    FormatError
-        The numbers of bands differ.
-
-    Notes
-    -----
-    The monotone chain of Andrew (1979), all spectra at once.
-    """
-    values = np.asarray(reflectance, dtype=np.float64)
-    centers = np.asarray(centers_nm, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != centers.size:
-        raise FormatError(
-            f"spectra of shape {values.shape} do not fit {centers.size} band centres; "
-            "give one row per spectrum and one column per band"
-        )
-    removed = np.full(values.shape, np.nan)
-    order = np.argsort(centers, kind="stable")
-    for low, high in SEGMENTS_NM:
-        near = (centers[order] >= low - STEP_NM / 2) & (centers[order] <= high + STEP_NM / 2)
-        inside = order[near]
-        if inside.size:
-            part = values[:, inside]
-            hull = _upper_hull(part, centers[inside])
-            removed[:, inside] = np.divide(
-                part, hull, out=np.full(part.shape, np.nan), where=hull > 0
-            )
-    return removed
-
-
-def _upper_hull(values: NDArray[np.float64], nm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the hull of spectra (s, n) over ascending wavelengths (n,); NaN beyond its ends."""
-    vertex = _hull_vertices(values, nm)
-    position = np.arange(nm.size)
-    left = np.maximum.accumulate(np.where(vertex, position, -1), axis=1)
-    after = np.where(vertex, position, nm.size)[:, ::-1]
-    right = np.minimum.accumulate(after, axis=1)[:, ::-1]
-    within = (left >= 0) & (right < nm.size)
-    left, right = np.where(within, left, 0), np.where(within, right, 0)
-    step = nm[right] - nm[left]
-    share = np.divide(nm - nm[left], step, out=np.zeros(values.shape), where=step > 0)
-    start = np.take_along_axis(values, left, axis=1)
-    hull = start + share * (np.take_along_axis(values, right, axis=1) - start)
-    return np.where(within, hull, np.nan)
-
-
-def _hull_vertices(values: NDArray[np.float64], nm: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which finite samples are vertices of the upper hull (s, n)."""
-    rows = np.arange(values.shape[0])
-    stack = np.zeros(values.shape, dtype=np.intp)
-    size = np.zeros(values.shape[0], dtype=np.intp)
-    for i in range(nm.size):
-        active = rows[np.isfinite(values[:, i])]
-        popping = active[size[active] >= 2]
-        while popping.size:
-            a, b = (stack[popping, size[popping] - back] for back in (2, 1))
-            rise = (values[popping, b] - values[popping, a]) * (nm[i] - nm[a])
-            under = rise <= (values[popping, i] - values[popping, a]) * (nm[b] - nm[a])
-            popping = popping[under]
-            size[popping] -= 1
-            popping = popping[size[popping] >= 2]
-        stack[active, size[active]] = i
-        size[active] += 1
-    vertex = np.zeros(values.shape, dtype=np.bool_)
-    kept = np.arange(nm.size) < size[:, None]
-    row, slot = np.nonzero(kept)
-    vertex[row, stack[row, slot]] = True
-    return vertex
-
 
 def feature_depths(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np.float64]:
     """Return the depth of each of `FEATURES` below the straight line between its shoulders.
@@ -198,11 +94,11 @@ def feature_depths(reflectance: NDArray[np.floating], bands: BandTable) -> NDArr
         1 - reflectance / continuum (s, n features): 0 without absorption, negative where the
         spectrum bulges. NaN where the sensor does not cover the feature or a band is missing.
     """
-    at = _Sampler(reflectance, bands)
+    at = Sampler(reflectance, bands)
     return np.column_stack([_depth(at, feature) for feature in FEATURES])
 
 
-def _depth(at: "_Sampler", feature: Feature) -> NDArray[np.float64]:
+def _depth(at: "Sampler", feature: Feature) -> NDArray[np.float64]:
     middle = float(np.mean(feature.centers_nm))
     center = np.mean([at(nm) for nm in feature.centers_nm], axis=0)
     # An edge is held against its one shoulder: the line is level.
@@ -216,43 +112,7 @@ def _depth(at: "_Sampler", feature: Feature) -> NDArray[np.float64]:
     return depth
 
 
-def salinity_indices(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np.float64]:
-    """Return `INDICES` of spectra.
-
-    Parameters
-    ----------
-    reflectance
-        (s, n); NaN where missing.
-    bands
-        The n bands; unusable ones are not looked at.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        (s, n indices), NaN where the sensor does not cover an index or a band is missing.
-    """
-    at = _Sampler(reflectance, bands)
-    shoulder = 0.5 * (at(2000.0) + at(2200.0))
-    return np.column_stack(
-        [
-            _contrast(at(1690.0), at(1750.0)),
-            _contrast(at(1750.0), at(2119.0)),
-            _contrast(at(660.0), at(800.0)),
-            np.sqrt(at(560.0) * at(660.0)),
-            np.mean([at(nm) for nm in (560.0, 660.0, 800.0, 1610.0, 2200.0)], axis=0),
-            _contrast(at(800.0), at(660.0)),
-            _contrast(shoulder, at(2100.0)),
-            _contrast(at(1610.0), at(2200.0)),
-            _contrast(at(660.0), at(460.0)),
-        ]
-    )
-
-
-def _contrast(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (a - b) / (a + b)
-
-
-class _Sampler:
+class Sampler:
     """Reflectance of spectra at any wavelength, at least `MIN_REFLECTANCE`: (s,)."""
 
     def __init__(self, reflectance: NDArray[np.floating], bands: BandTable) -> None:
@@ -269,6 +129,7 @@ class _Sampler:
         self._reflectance = reflectance
 
     def __call__(self, nm: float) -> NDArray[np.float64]:
+        """Return the reflectance at a wavelength, NaN where no usable band reaches it (s,)."""
         right = int(np.searchsorted(self._nm, nm))
         left = right - 1
         after = right < self._nm.size and self._nm[right] - nm <= REACH_NM

@@ -5,7 +5,6 @@ some tenths of a nanometre, so readers take them from the scene.
 """
 
 import csv
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,14 +19,6 @@ from deepsalt.types import BandTable
 
 SENSORS = ("enmap", "prisma", "emit", "lab")
 """Names that `sensor_bands` knows; anything else is the path of a table."""
-
-WEAK_WINDOWS_NM = (
-    (0.0, 420.0),  # low signal of both satellites, low SNR of laboratory detectors
-    (1331.0, 1465.0),  # water vapour; EnMAP delivers nothing from 1391 to 1461 nm
-    (1760.0, 1965.0),  # water vapour; EnMAP delivers nothing from 1760 to 1939 nm
-    (2450.0, float("inf")),  # low signal; EnMAP and the laboratory grid end here
-)
-"""Wavelengths (from, to), nm, both open, that no satellite sees well enough to learn from."""
 
 _CENTERS = ("center_nm", "centre_nm", "wavelength_nm", "wavelength")
 _WIDTHS = ("fwhm_nm", "fwhm")
@@ -149,25 +140,6 @@ def _refuse_micrometres(centers: Sequence[float], widths: Sequence[float], origi
                 f"band table {origin} has {what} of {min(numbers):g} to {max(numbers):g}, which "
                 "look like micrometres; multiply them by 1000 to give nanometres"
             )
-
-
-def bands_digest(bands: BandTable) -> str:
-    """Return a SHA-256 (hexadecimal) over centres, widths and usable flags, to a picometre.
-
-    Names do not count: two files may name the same bands differently.
-    """
-    rows = zip(bands.centers_nm, bands.fwhm_nm, bands.usable, strict=True)
-    text = "\n".join(f"{center:.3f},{fwhm:.3f},{int(usable)}" for center, fwhm, usable in rows)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def clean_bands(bands: BandTable) -> NDArray[np.bool_]:
-    """Return which bands are usable and outside `WEAK_WINDOWS_NM`: (n bands,)."""
-    centers = np.array(bands.centers_nm)
-    clean = np.array(bands.usable, dtype=np.bool_)
-    for low, high in WEAK_WINDOWS_NM:
-        clean &= ~((centers > low) & (centers < high))
-    return clean
 
 
 def select_bands(bands: BandTable, chosen: NDArray[np.bool_]) -> BandTable:

@@ -4,22 +4,16 @@ import math
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from deepsalt.errors import UsageError
-from deepsalt.train.tables import TableSpec
-
-Method = Literal["deepsalt", "deepsalt-2025"]
-"""Ours, and the published one (arXiv 2510.23124), which serves comparison only."""
+from deepsalt.train.data.tables import TableSpec
 
 WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 0.6)
 """Candidates for the weight of laboratory knowledge; 0 is training on satellite sites alone."""
 
-ADAPTATIONS = ("epo", "ds", "align", "contrastive")
+ADAPTATIONS = ("epo", "ds", "align")
 """Adaptations in the order in which they are tried."""
-
-CONSTRAINTS = ("monotone", "gypsum_cap", "widening", "smooth")
-"""Physical constraints that can be switched on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +48,6 @@ class Settings:
         Candidates for the weight of laboratory knowledge beside satellite sites.
     adaptations
         Adaptations to try, in this order.
-    constraints
-        Physical constraints to apply, of `CONSTRAINTS`.
-    constraint_weight
-        Weight of each; 1 counts a mean squared violation like one sample's squared residual.
     distil
         Whether the student learns from the teacher's answers beside the labels.
     mixtures, mixture_weight
@@ -89,9 +79,7 @@ class Settings:
     weight_decay: float = 0.05
     dropout: float = 0.2
     weights: tuple[float, ...] = WEIGHTS_OF_TEACHER
-    adaptations: tuple[str, ...] = ADAPTATIONS[:3]
-    constraints: tuple[str, ...] = ()
-    constraint_weight: float = 100.0
+    adaptations: tuple[str, ...] = ADAPTATIONS
     distil: bool = True
     mixtures: int = 0
     mixture_weight: float = 0.2
@@ -115,10 +103,8 @@ class Settings:
             raise UsageError("folds, region_folds and inner_folds must be at least 2")
         if len(self.hidden) != 2 or not 0 <= self.dropout < 1:
             raise UsageError("hidden must be two widths, and dropout a share from 0 to below 1")
-        if min(self.seed, self.weight_decay, self.constraint_weight, *self.weights, 0) < 0:
-            raise UsageError(
-                "seed, weight_decay, constraint_weight and weights must not be negative"
-            )
+        if min(self.seed, self.weight_decay, *self.weights, 0) < 0:
+            raise UsageError("seed, weight_decay and weights must not be negative")
         numbers = [value for value in asdict(self).values() if isinstance(value, float)]
         if not all(math.isfinite(number) for number in (*numbers, *self.weights)):
             raise UsageError("settings must be finite numbers")
@@ -126,13 +112,12 @@ class Settings:
             raise UsageError("ridge, width_ridge and learning_rate must be above 0")
         if not self.weights or 0.0 not in self.weights:
             raise UsageError("weights must hold 0: training on satellite sites alone is the floor")
-        for name, known in (("adaptations", ADAPTATIONS), ("constraints", CONSTRAINTS)):
-            unknown = set(getattr(self, name)) - set(known)
-            if unknown:
-                raise UsageError(
-                    f"{name} {', '.join(sorted(unknown))} are not known; "
-                    f"choose of {', '.join(known)}"
-                )
+        unknown = set(self.adaptations) - set(ADAPTATIONS)
+        if unknown:
+            raise UsageError(
+                f"adaptations {', '.join(sorted(unknown))} are not known; "
+                f"choose of {', '.join(ADAPTATIONS)}"
+            )
 
     def quick(self) -> "Settings":
         """Return the same with few folds, anchors and components: seconds instead of minutes."""
@@ -162,8 +147,6 @@ class TrainConfig:
         Directory of the model.
     name, family
         Names of the model and of its family.
-    method
-        ``deepsalt`` or ``deepsalt-2025``.
     settings
         How to train.
     evaluate
@@ -176,7 +159,6 @@ class TrainConfig:
     out: Path
     name: str = "own"
     family: str = "deepsalt-surface"
-    method: Method = "deepsalt"
     settings: Settings = Settings()
     evaluate: bool = True
     infrared: tuple[Path, ...] = ()
@@ -187,15 +169,11 @@ class TrainConfig:
             raise UsageError(
                 "training needs a table with labels; give --lab TABLE or --satellite TABLE@SENSOR"
             )
-        if self.method not in get_args(Method):
-            raise UsageError(
-                f"method {self.method!r} is not known; choose {' or '.join(get_args(Method))}"
-            )
-        taught = self.method == "deepsalt" and self.settings.distil
+        taught = self.settings.distil
         if self.infrared and (not taught or any(t.kind == "satellite" for t in self.tables)):
             raise UsageError(
                 f"mid-infrared {self.infrared[0]} can only teach what is trained on laboratory "
-                "tables, by method deepsalt with distil; leave it out, or train without --satellite"
+                "tables, with distil; leave it out, or train without --satellite"
             )
 
 

@@ -10,12 +10,12 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.benchmark.published.method import Published, PublishedConfig, fit_published
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
 from deepsalt.predict import RESULT
 from deepsalt.spectral.transform import common_nm, fill_missing
-from deepsalt.train.published import Published, PublishedConfig, fit_published
-from deepsalt.train.samples import features_of
+from deepsalt.train.data.samples import features_of
 from deepsalt.types import REJECTING, Acquisition, BandTable
 from tests.benchmarks.floor import scaling_of, write_bare
 from tests.benchmarks.rows import Run

@@ -78,7 +78,7 @@ def everything(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--lab", tables / "a.csv", tables / "b.csv",
         "--satellite", f"{tables / 'c.csv'}@enmap", f"{tables / 'd.csv'}@enmap",
         "--unlabelled", f"{tables / 'e.csv'}@enmap",
-        "--group", "region", "--ec-unit", "dS/m", "--method", "deepsalt",
+        "--group", "region", "--ec-unit", "dS/m",
     )
     # fmt: on
     return out
@@ -190,23 +190,6 @@ def test_labels_that_look_like_another_unit_are_warned_of(
     assert "looks like" not in caplog.text
 
 
-def test_the_published_method_trains_by_its_name(
-    tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from functools import partial
-
-    from deepsalt.train import published_fit
-    from deepsalt.train.published import PublishedConfig
-
-    short = partial(PublishedConfig, encoder_steps=9, teacher_steps=4, student_steps=4)
-    monkeypatch.setattr(published_fit, "PublishedConfig", short)
-    args = ("--lab", tables / "a.csv", "--method", "deepsalt-2025", "--no-evaluate")
-    card = train(tables, tmp_path / "m", *args)
-    assert card.training["method"] == "deepsalt-2025"
-    report = (tmp_path / "m" / "report.md").read_text()
-    assert "r2_of_the_copy_with_the_transformer" in report
-
-
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -282,7 +265,6 @@ def test_a_band_without_values_trains(tables: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        (("--method", "magic"), "method 'magic' is not known"),
         (("--group", "plot"), "no column plot"),
         (("--ec-unit", "uS/cm"), "EC unit 'uS/cm'"),
         (("--seed", "-1"), "seed"),

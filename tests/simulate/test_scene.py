@@ -5,7 +5,7 @@ import pytest
 
 from deepsalt.errors import UsageError
 from deepsalt.simulate.geodesy import utm_grid
-from deepsalt.simulate.scene import Scene, Sky, Weather
+from deepsalt.simulate.scene import Clouds, Scene, Weather
 from deepsalt.spectral.bands import select_bands, sensor_bands
 
 GRID = utm_grid(60.0, 41.5, 120, 100)
@@ -39,7 +39,7 @@ def test_clouds_brighten_and_shadows_darken(land):
 
 def test_shadows_lie_on_the_side_away_from_the_sun():
     weather = Weather(cloud=0.2, sun_elevation_deg=45.0, sun_azimuth_deg=90.0, cloud_height_m=900)
-    sky = Sky(np.random.default_rng(0), weather, GRID)
+    sky = Clouds(np.random.default_rng(0), weather, GRID)
     x, y = np.meshgrid(np.arange(1500.0, 3000.0, 30.0), np.arange(0.0, 1500.0, 30.0))
     opacity = sky.opacity(x.ravel(), y.ravel())
     # The sun stands in the east: shadows fall 900 m to the west.

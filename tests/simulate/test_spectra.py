@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from deepsalt.simulate.cover import cloud, dry_vegetation, green_vegetation, open_water
+from deepsalt.simulate.optics import MixingConfig
 from deepsalt.simulate.specimens import GRID_NM
-from deepsalt.simulate.spectra import MixingConfig, draw_mixtures, draw_soils
+from deepsalt.simulate.spectra import draw_mixtures, draw_soils
 from deepsalt.spectral.bands import sensor_bands
 
 

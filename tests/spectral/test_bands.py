@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deepsalt.errors import FormatError
-from deepsalt.spectral.bands import bands_digest, clean_bands, select_bands, sensor_bands
+from deepsalt.spectral.bands import select_bands, sensor_bands
 from tests.shared import shared_data
 
 
@@ -45,23 +45,6 @@ def test_the_emit_bands_that_real_pixels_lack_are_not_usable():
     lacking = np.isclose(pixels, -0.01).all(axis=(0, 2))
     assert lacking.sum() == 41
     assert not (np.array(sensor_bands("emit").usable) & lacking).any()
-
-
-def test_clean_bands_leave_out_the_water_vapour_windows():
-    bands = sensor_bands("prisma")
-    centers = np.array(bands.centers_nm)[clean_bands(bands)]
-    assert not ((centers > 1331) & (centers < 1465)).any()
-    assert not ((centers > 1760) & (centers < 1965)).any()
-    assert (centers.min() >= 420, centers.max() <= 2450) == (True, True)
-
-
-def test_the_digest_ignores_names_and_sees_a_shifted_band():
-    bands = sensor_bands("lab")
-    renamed = type(bands)(
-        tuple(f"x{i}" for i in range(180)), bands.centers_nm, bands.fwhm_nm, bands.usable
-    )
-    shifted = type(bands)(bands.names, (400.2, *bands.centers_nm[1:]), bands.fwhm_nm, bands.usable)
-    assert bands_digest(renamed) == bands_digest(bands) != bands_digest(shifted)
 
 
 def test_select_bands_keeps_order_and_columns():

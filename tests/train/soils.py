@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.train.samples import Samples, as_measured
-from deepsalt.train.tables import Table
+from deepsalt.train.data.samples import Samples, as_measured
+from deepsalt.train.data.tables import Table
 
 LAB = sensor_bands("lab")
 NM = np.array(LAB.centers_nm)

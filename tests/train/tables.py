@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepsalt.simulate.config import SimulationConfig
-from deepsalt.simulate.pairs import SimulatedPairs
-from deepsalt.simulate.regions import simulate_regions
+from deepsalt.benchmark.world.config import SimulationConfig
+from deepsalt.benchmark.world.pairs import SimulatedPairs
+from deepsalt.benchmark.world.regions import simulate_regions
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.train.config import Settings, TrainConfig
-from deepsalt.train.fit import draw_views
-from deepsalt.train.samples import Samples
-from deepsalt.train.tables import Table, TableSpec
+from deepsalt.train.data.samples import Samples
+from deepsalt.train.data.tables import Table, TableSpec
+from deepsalt.train.data.training_set import draw_views
 from deepsalt.types import BandTable
 from tests.model.students import soils
 

@@ -7,7 +7,7 @@ import pytest
 
 from deepsalt.errors import UsageError
 from deepsalt.train.config import Settings, TrainConfig, read_settings
-from deepsalt.train.tables import TableSpec
+from deepsalt.train.data.tables import TableSpec
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,11 @@ from deepsalt.train.tables import TableSpec
         ({"dropout": 1.0}, "dropout a share"),
         ({"seed": -1}, "seed, weight_decay.*not be negative"),
         ({"weights": (0.0, -0.3)}, "weights must not be negative"),
-        ({"constraint_weight": -1.0}, "not be negative"),
         ({"ridge": 0.0}, "above 0"),
         ({"learning_rate": -1.0}, "above 0"),
         ({"weights": ()}, "must hold 0"),
         ({"weights": (0.3, 1.0)}, "must hold 0"),
         ({"adaptations": ("epo", "coral")}, "adaptations coral are not known"),
-        ({"constraints": ("steep",)}, "constraints steep are not known"),
     ],
     ids=str,
 )
@@ -50,11 +48,6 @@ def test_quick_settings_are_fewer_of_everything():
 def test_training_without_labels_is_refused():
     with pytest.raises(UsageError, match="a table with labels; give --lab"):
         TrainConfig((TableSpec(Path("a"), "unlabelled", "enmap"),), Path("out"))
-
-
-def test_an_unknown_method_is_refused():
-    with pytest.raises(UsageError, match="'magic' is not known; choose deepsalt or deepsalt-2025"):
-        TrainConfig((TableSpec(Path("a"), "laboratory"),), Path("out"), method="magic")
 
 
 def read(tmp_path, text):
@@ -88,7 +81,7 @@ def test_lists_may_be_emptied(tmp_path):
         ("distil = 1", "distil is 1; give a value such as True"),
         ("sensors = 'enmap'", "sensors is 'enmap'"),
         ("weights = ['a']", "weights is"),
-        ("constraints = [1]", "constraints is"),
+        ("adaptations = [1]", "adaptations is"),
         ("hidden = [64.5, 32]", "hidden is"),
         ("ridge = nan", "finite numbers"),
         ("folds = 1", "at least 2"),

@@ -1,11 +1,8 @@
-"""Scores and splits."""
+"""Scores."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from deepsalt.errors import FormatError
 from deepsalt.train.metrics import (
     concordance,
     interval_scores,
@@ -14,7 +11,6 @@ from deepsalt.train.metrics import (
     scores,
     without_influential,
 )
-from deepsalt.train.splits import group_folds
 
 OBSERVED = np.array([0.05, 0.1, 0.2, 0.4, 3.0])
 
@@ -52,19 +48,3 @@ def test_one_group_cannot_make_the_score_alone():
 def test_intervals_are_counted_for_saline_soils_by_themselves():
     found = interval_scores(OBSERVED, np.zeros(5), np.full(5, 0.5))
     assert (found["coverage"], found["coverage_above_1_dsm"]) == (0.8, 0.0)
-
-
-@given(st.lists(st.integers(0, 12), min_size=20, max_size=60), st.integers(2, 6))
-@settings(deadline=None, max_examples=20)
-def test_no_group_lies_on_both_sides(groups, count):
-    names = np.array([f"g{g}" for g in groups])
-    if np.unique(names).size < 2:
-        with pytest.raises(FormatError, match="one group"):
-            group_folds(names, count, 0)
-        return
-    folds = group_folds(names, count, 0)
-    for train, test in folds:
-        assert test.size
-        assert not set(names[train]) & set(names[test])
-    tested = np.sort(np.concatenate([test for _, test in folds]))
-    assert np.array_equal(tested, np.arange(len(groups)))

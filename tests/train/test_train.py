@@ -12,10 +12,11 @@ from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.predict import predict_spectra
 from deepsalt.train import loop
 from deepsalt.train.config import TrainConfig
-from deepsalt.train.fit import fit_model
-from deepsalt.train.loop import train, training_set
-from deepsalt.train.report import REPORT_FILE
-from deepsalt.train.tables import TableSpec
+from deepsalt.train.data.tables import TableSpec
+from deepsalt.train.data.training_set import training_set
+from deepsalt.train.evaluation.report import REPORT_FILE
+from deepsalt.train.loop import train
+from deepsalt.train.student.fit import fit_model
 from tests.train.tables import (
     LAB,
     QUICK,

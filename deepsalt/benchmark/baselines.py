@@ -1,0 +1,248 @@
+"""Closed-form rows of the benchmark: what a soil spectroscopist would try first.
+
+Each is fitted on one view and applied to the same view, its best case, answers log(1 + EC) within
+the training range, and tunes itself by groups within the training rows only.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import PCA
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.gaussian_process.kernels import Matern
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import NearestNeighbors
+
+from deepsalt.benchmark.indices import salinity_indices
+from deepsalt.model.student import EC_SHIFT
+from deepsalt.spectral.transform import LEVEL_FEATURES, SEGMENTS_NM, STEP_NM, common_nm
+from deepsalt.train.data.samples import Samples
+from deepsalt.train.data.splits import Fold, group_folds
+from deepsalt.types import BandTable
+
+Floats = NDArray[np.float64]
+Predictor = Callable[[Samples], Floats]
+Fit = Callable[[Samples], Predictor]
+T = TypeVar("T")
+
+PLS_COMPONENTS = 20
+COMPONENTS = (2, 4, 6, 8, 12, 16, 20, 30)
+"""Candidates of the tuned PLS."""
+RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+KERNEL_COMPONENTS = (12, 40)
+KERNEL_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
+NEIGHBOURS = (30, 60, 120)
+TREES = 300
+
+_FOLDS = 5  # within the training rows
+_MATERN = 1.5  # smoothness of the kernel
+_LOCAL_COMPONENTS = 20  # of the distance between spectra and of the local regression
+
+
+def first_derivatives(samples: Samples) -> Floats:
+    """Return first differences of the common bands after SNV within each window (s, n)."""
+    nm, snv = common_nm(), samples.snv.astype(np.float64)
+    parts = [snv[:, (nm >= low) & (nm <= high)] for low, high in SEGMENTS_NM]
+    return np.concatenate([np.diff(part, axis=1) for part in parts], axis=1)
+
+
+def second_derivatives(samples: Samples) -> Floats:
+    """Return second derivatives of the common bands after SNV (s, n)."""
+    return samples.features[:, :-LEVEL_FEATURES]
+
+
+def levels(samples: Samples) -> Floats:
+    """Return log mean reflectance and log relative deviation (s, 2): brightness alone."""
+    return samples.features[:, -LEVEL_FEATURES:]
+
+
+def indices(samples: Samples) -> Floats:
+    """Return the salinity indices (s, 9) of spectra on the common bands."""
+    level = levels(samples)
+    mean, deviation = np.exp(level[:, :1]), np.exp(level.sum(axis=1, keepdims=True))
+    nm = common_nm()
+    names = tuple(f"{center:.0f}" for center in nm)
+    # 20 nm reach past a window's edge, so that indices at 2119 nm and the like find a band.
+    bands = BandTable(names, tuple(nm.tolist()), (STEP_NM,) * nm.size, (True,) * nm.size)
+    found = salinity_indices(mean + deviation * samples.snv, bands)
+    known = np.isfinite(found).all(axis=0)
+    return np.clip(found[:, known], -2.0, 2.0)
+
+
+def fit_mean(training: Samples) -> Predictor:
+    """Predict the mean of log(1 + EC)."""
+    mean = float(np.log1p(training.ec).mean())
+    return lambda samples: np.full(len(samples), mean)
+
+
+def _ridge(look: Callable[[Samples], Floats], training: Samples) -> Predictor:
+    center, spread = look(training).mean(axis=0), look(training).std(axis=0) + 1e-9
+
+    def inputs(samples: Samples) -> Floats:
+        known = (look(samples) - center) / spread
+        return np.concatenate([known, known**2], axis=1)
+
+    def fit(rows: Samples, ridge: float) -> Predictor:
+        model = Ridge(alpha=ridge).fit(inputs(rows), np.log1p(rows.ec))
+        return lambda samples: np.asarray(model.predict(inputs(samples)))
+
+    return _tuned(training, RIDGES, fit)
+
+
+def fit_albedo(training: Samples) -> Predictor:
+    """Ridge regression on brightness and its square."""
+    return _ridge(levels, training)
+
+
+def fit_indices(training: Samples) -> Predictor:
+    """Ridge regression on the salinity indices and their squares."""
+    return _ridge(indices, training)
+
+
+def _pls(rows: Samples, components: int) -> Predictor:
+    count = min(components, len(rows) - 1)
+    model = PLSRegression(count, scale=False).fit(first_derivatives(rows), np.log1p(rows.ec))
+    return lambda samples: np.asarray(model.predict(first_derivatives(samples))).ravel()
+
+
+def fit_pls(training: Samples) -> Predictor:
+    """Partial least squares, 20 components on SNV first derivatives."""
+    return _clipped(training, _pls(training, PLS_COMPONENTS))
+
+
+def fit_pls_tuned(training: Samples) -> Predictor:
+    """Partial least squares with as many components as held-out groups like."""
+    return _tuned(training, COMPONENTS, _pls)
+
+
+def fit_trees(training: Samples, trees: int = TREES, seed: int = 0) -> Predictor:
+    """Extremely randomised trees (Geurts et al. 2006) on SNV first derivatives and brightness."""
+
+    def inputs(samples: Samples) -> Floats:
+        return np.concatenate([first_derivatives(samples), levels(samples)], axis=1)
+
+    model = ExtraTreesRegressor(trees, min_samples_leaf=2, max_features=0.3, random_state=seed)
+    model.fit(inputs(training), np.log1p(training.ec))
+    return _clipped(training, lambda samples: np.asarray(model.predict(inputs(samples))))
+
+
+def fit_kernel_ridge(training: Samples) -> Predictor:
+    """Matérn kernel ridge on components of SNV second derivatives, of log(EC + 0.03), smeared.
+
+    The smearing (Duan 1983) by held-out residuals turns the mean of a logarithm into that of
+    log(1 + EC), the scale of the scores.
+    """
+    grid = [(k, ridge) for k in KERNEL_COMPONENTS for ridge in KERNEL_RIDGES]
+    chosen, held_out = _choose(training, grid, _kernel, training.target)
+    nodes = np.quantile(training.target - held_out, (np.arange(40) + 0.5) / 40)
+    model = _kernel(training, chosen)
+    return _clipped(training, lambda samples: smeared(model(samples), nodes))
+
+
+def smeared(location: Floats, nodes: Floats) -> Floats:
+    """Return the mean of log(1 + EC) (s,) of log(EC + 0.03) (s,) with residuals (m,)."""
+    ec = np.exp(np.minimum(location[:, None] + nodes, 7.0)) - EC_SHIFT
+    return np.asarray(np.log1p(np.maximum(ec, 0.0)).mean(axis=1))
+
+
+def _kernel(rows: Samples, chosen: tuple[int, float]) -> Predictor:
+    components, ridge = chosen
+    count = min(components, len(rows) - 1)
+    spectral = second_derivatives(rows)
+    pca = PCA(count, whiten=True, svd_solver="covariance_eigh").fit(spectral)
+    center, spread = levels(rows).mean(axis=0), levels(rows).std(axis=0) + 1e-9
+
+    def inputs(samples: Samples) -> Floats:
+        bright = 0.5 * (levels(samples) - center) / spread
+        both = np.concatenate([pca.transform(second_derivatives(samples)), bright], axis=1)
+        return np.asarray(both, dtype=np.float64)
+
+    known = inputs(rows)
+    kernel = Matern(3.0 * np.sqrt(count), nu=_MATERN)
+    mean = float(rows.target.mean())
+    gram = kernel(known)
+    gram[np.diag_indices_from(gram)] += ridge
+    weights = np.linalg.solve(gram, rows.target - mean)
+    return lambda samples: np.asarray(mean + kernel(inputs(samples), known) @ weights)
+
+
+def fit_local(training: Samples) -> Predictor:
+    """Memory-based learning: ridge regression on the nearest spectra only."""
+    return _tuned(training, NEIGHBOURS, _local)
+
+
+def _local(rows: Samples, neighbours: int) -> Predictor:
+    count = min(_LOCAL_COMPONENTS, len(rows) - 1)
+    pca = PCA(count, whiten=True, svd_solver="covariance_eigh").fit(second_derivatives(rows))
+    known, target = pca.transform(second_derivatives(rows)), np.log1p(rows.ec)
+    search = NearestNeighbors(n_neighbors=min(neighbours, len(rows))).fit(known)
+
+    def predict(samples: Samples) -> Floats:
+        wanted = pca.transform(second_derivatives(samples))
+        near = search.kneighbors(wanted, return_distance=False)
+        inputs, labels = known[near], target[near]
+        center, mean = inputs.mean(axis=1, keepdims=True), labels.mean(axis=1, keepdims=True)
+        inputs = inputs - center
+        gram = inputs.transpose(0, 2, 1) @ inputs + near.shape[1] * np.eye(count)
+        slope = np.linalg.solve(gram, inputs.transpose(0, 2, 1) @ (labels - mean)[..., None])
+        step = (wanted[:, None, :] - center) @ slope
+        return np.asarray(mean[:, 0] + step[:, 0, 0])
+
+    return predict
+
+
+def _clipped(training: Samples, predict: Predictor) -> Predictor:
+    low, high = np.log1p(training.ec.min()), np.log1p(training.ec.max())
+    return lambda samples: np.clip(predict(samples), low, high)
+
+
+def _tuned(
+    training: Samples, candidates: Sequence[T], fit: Callable[[Samples, T], Predictor]
+) -> Predictor:
+    chosen, _ = _choose(training, candidates, fit, np.log1p(training.ec))
+    return _clipped(training, fit(training, chosen))
+
+
+def _choose(
+    training: Samples,
+    candidates: Sequence[T],
+    fit: Callable[[Samples, T], Predictor],
+    target: Floats,
+) -> tuple[T, Floats]:
+    """Return the candidate with the least squared error on held-out groups, and its answers."""
+    folds = inner_folds(training)
+    low, high = target.min(), target.max()
+    best: tuple[float, T, Floats] | None = None
+    for candidate in candidates:
+        answers = np.empty(len(training))
+        for train, test in folds:
+            answers[test] = fit(training.take(train), candidate)(training.take(test))
+        answers = np.clip(answers, low, high)
+        error = float(((target - answers) ** 2).mean())
+        if best is None or error < best[0]:
+            best = error, candidate, answers
+    if best is None:
+        raise ValueError("no candidate to choose from")
+    return best[1], best[2]
+
+
+def inner_folds(training: Samples) -> list[Fold]:
+    """Return folds of whole groups; of samples where there is one group."""
+    names = training.group if np.unique(training.group).size > 1 else training.site
+    return group_folds(names, _FOLDS, 0)
+
+
+BASELINES: dict[str, Fit] = {
+    "mean": fit_mean,
+    "albedo": fit_albedo,
+    "indices": fit_indices,
+    "PLS-20, clipped": fit_pls,
+    "PLS tuned, clipped": fit_pls_tuned,
+    "extra-trees": fit_trees,
+    "kernel ridge": fit_kernel_ridge,
+    "local": fit_local,
+}
+"""Rows by name, each a fit on the rows of one view."""

@@ -1,0 +1,66 @@
+"""The machine on satellite sites alone: the floor that laboratory knowledge must not undercut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.train.config import Settings
+from deepsalt.train.data.samples import Samples
+from deepsalt.train.data.splits import Fold
+from deepsalt.train.teacher.encoder import Encoder, fit_quiet
+from deepsalt.train.teacher.machine import Machine, fit_machine
+from deepsalt.train.teacher.teacher import view_weights
+
+Floats = NDArray[np.float64]
+
+SITE_COMPONENTS = (6, 12, 24, 40)
+SITE_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
+"""Candidates for the machine on satellite sites."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sites:
+    """The machine on satellite sites: encoder, components and ridge as chosen, machine."""
+
+    encoder: Encoder
+    machine: Machine
+    components: int
+    ridge: float
+
+    def __call__(self, features: Floats) -> Floats:
+        """Return answers (s,) for features (s, d)."""
+        return self.machine(self.encoder(features)[0])[:, 0]
+
+
+def fit_sites(
+    features: Floats, target: Floats, weights: Floats, *, components: int, ridge: float, tail: int
+) -> Sites:
+    """Fit the machine on satellite sites: features (s, d), target (s,), weights (s,)."""
+    encoder = fit_quiet(features, components, tail)
+    inputs = encoder(features)[0]
+    machine = fit_machine(inputs, inputs, target[:, None], weights, ridge)
+    return Sites(encoder, machine, components, ridge)
+
+
+def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> tuple[int, float]:
+    """Return components and ridge that held-out groups of the sites like best."""
+    weights, target = view_weights(samples, settings), samples.target
+
+    def error(components: int, ridge: float) -> float:
+        total = 0.0
+        for train, test in folds:
+            fitted = fit_sites(
+                samples.features[train],
+                target[train],
+                weights[train],
+                components=components,
+                ridge=ridge,
+                tail=settings.tail,
+            )
+            total += float(((target[test] - fitted(samples.features[test])) ** 2).sum())
+        return total
+
+    grid = [(k, r) for k in SITE_COMPONENTS for r in SITE_RIDGES]
+    return min(grid, key=lambda pair: error(*pair))

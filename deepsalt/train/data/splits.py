@@ -1,0 +1,83 @@
+"""Splits by group, and the choice between candidates on them.
+
+Rows of one profile or country never lie on both sides.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError
+
+Floats = NDArray[np.float64]
+Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def group_folds(groups: NDArray[np.str_], count: int, seed: int) -> list[Fold]:
+    """Return (training, test) rows of folds of whole groups.
+
+    Groups are shuffled, then given in order of size to the fold with the fewest rows, so that
+    folds are about equal.
+
+    Parameters
+    ----------
+    groups
+        Name per row (s,).
+    count
+        Folds wanted; fewer where there are fewer groups.
+    seed
+        Of the shuffle.
+
+    Raises
+    ------
+    FormatError
+        A single group: nothing can be held out.
+    """
+    names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if names.size < 2:
+        raise FormatError(
+            f"all spectra belong to one group ({names[0]}); nothing can be held out, "
+            "name another group column"
+        )
+    count = min(count, names.size)
+    shuffled = np.random.default_rng(seed).permutation(names.size)
+    fold_of = np.empty(names.size, dtype=np.intp)
+    filled = np.zeros(count)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        smallest = int(filled.argmin())
+        fold_of[group] = smallest
+        filled[smallest] += sizes[group]
+    row_fold = fold_of[index]
+    return [(np.flatnonzero(row_fold != f), np.flatnonzero(row_fold == f)) for f in range(count)]
+
+
+def one_standard_error(scores: Floats) -> int:
+    """Return the simplest candidate within one standard error of the best (Breiman et al. 1984).
+
+    The standard error is that of the best candidate's lead over the other one, which takes out what
+    makes folds differ for all alike.
+
+    Parameters
+    ----------
+    scores
+        Higher is better (candidates, folds), from the simplest candidate on; folds are whole
+        groups.
+
+    Raises
+    ------
+    FormatError
+        A score is missing, there is no candidate, or there are fewer than two folds.
+    """
+    candidates, folds = scores.shape
+    if folds < 2 or not candidates:
+        raise FormatError(
+            f"scores {scores.shape} cannot be compared; give at least one candidate and two folds"
+        )
+    missing = ~np.isfinite(scores).all(axis=1)
+    if missing.any():
+        raise FormatError(
+            f"candidate {np.flatnonzero(missing)[0]} has no score in a fold; leave it out"
+        )
+    means = scores.mean(axis=1)
+    best = int(means.argmax())
+    error = (scores[best] - scores).std(axis=1, ddof=1) / np.sqrt(folds)
+    return next(i for i in range(candidates) if means[best] - means[i] <= error[i])

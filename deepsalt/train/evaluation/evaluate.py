@@ -1,0 +1,288 @@
+"""Scores on held-out groups and regions, with baselines on the same rows."""
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cross_decomposition import PLSRegression
+
+from deepsalt import __version__
+from deepsalt.model.card import Score
+from deepsalt.train.config import Settings
+from deepsalt.train.data.enough import enough, without_few_sites
+from deepsalt.train.data.samples import EMPTY, Samples
+from deepsalt.train.data.splits import Fold, group_folds
+from deepsalt.train.metrics import interval_scores, r2, scores
+from deepsalt.train.student.distil import Fitted, estimates
+from deepsalt.types import QualityFlag
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Fit = Callable[[Samples, Settings], Fitted]
+
+PLS_COMPONENTS = 20
+STUDENT, PLS, MEAN = "student", f"PLS-{PLS_COMPONENTS}, clipped", "mean"
+GROUP, REGION = "group", "region"
+_REPORT = "report"  # in a fold's file, beside its answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One way to hold out: its name and folds of rows."""
+
+    name: str
+    folds: list[Fold]
+
+
+def splits(samples: Samples, settings: Settings) -> list[Split]:
+    """Return the splits that a table allows: whole groups, and whole regions where there are two.
+
+    Laboratory rows that belong to a held-out region, or are the partner of a held-out site, are on
+    neither side: training rows exclude them.
+    """
+    scored = _scored(samples)
+    found: list[Split] = []
+    kinds = (
+        (GROUP, samples.group, settings.folds),
+        (REGION, samples.region, settings.region_folds),
+    )
+    same = not (samples.group != samples.region)[scored].any()
+    for name, names, count in kinds[same:]:
+        if np.unique(names[scored]).size > 1:
+            folds = _folds(samples, names, count, settings.seed)
+            found += [Split(name, folds)] if folds else []
+    if REGION not in {split.name for split in found}:
+        logger.warning(
+            "there is no score for unseen regions: the labels come from %d of them; give tables of "
+            "several, told apart by a column region or country",
+            np.unique(samples.region[scored]).size,
+        )
+    return found
+
+
+def _folds(samples: Samples, names: NDArray[np.str_], count: int, seed: int) -> list[Fold]:
+    """Return folds of the rows that count, trained on all rows of other groups and sites."""
+    # Folds of all rows could put all satellite sites, few beside a library, into a single one.
+    rows = np.flatnonzero(_scored(samples))
+    tests = [rows[test] for _, test in group_folds(names[rows], count, seed)]
+    folds = [(_apart(samples, names, test), test) for test in tests]
+    known = [fold for fold in folds if enough(samples, fold[0])]
+    if len(known) < len(folds):
+        logger.warning(
+            "%d of %d folds leave too few labels to learn from and are not scored",
+            len(folds) - len(known),
+            len(folds),
+        )
+    return known
+
+
+def _scored(samples: Samples) -> NDArray[np.bool_]:
+    """Return the rows that count: labelled, of satellite sites where they are learned from."""
+    samples, _ = without_few_sites(samples)
+    satellite = samples.satellite & samples.labelled
+    return satellite if satellite.any() else samples.labelled
+
+
+def _apart(samples: Samples, names: NDArray[np.str_], test: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows that share neither group, site nor laboratory sample with the test rows."""
+    partners = samples.partner[test]
+    partners = partners[partners != EMPTY]
+    hidden = np.isin(names, names[test]) | np.isin(samples.site, samples.site[test])
+    hidden |= np.isin(samples.site, partners) | np.isin(samples.partner, partners)
+    return np.flatnonzero(~hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What held-out rows said.
+
+    Parameters
+    ----------
+    scores
+        Of the method and its baselines.
+    chosen
+        What the method chose in each fold, by split: `Fitted.report`.
+    """
+
+    scores: tuple[Score, ...]
+    chosen: dict[str, list[dict[str, Any]]]
+
+
+def evaluate(
+    samples: Samples,
+    settings: Settings,
+    fit: Fit,
+    *,
+    cache: Path,
+    progress: Callable[[float], None],
+) -> Evaluation:
+    """Score a method and its baselines with groups, then regions left out.
+
+    Every fit - components, anchors, weights, intervals, thresholds - sees the training folds only.
+
+    Parameters
+    ----------
+    samples
+        All views of all tables; a group's views never lie on both sides.
+    settings
+        As for training.
+    fit
+        The method.
+    cache
+        Folder of what folds gave: a stopped run goes on, a second one is quick.
+    progress
+        Called with the share done, 0 to 1.
+    """
+    known = splits(samples, settings)
+    total = max(sum(len(split.folds) for split in known), 1)
+    key, done = _digest(samples, settings, fit), 0
+    found: list[Score] = []
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for split in known:
+        held_out = []
+        chosen[split.name] = []
+        for number, (train, test) in enumerate(split.folds):
+            path = cache / f"{key}-{split.name}-{number}.npz"
+            answers, report = _fold(samples, settings, fit, (train, test), path)
+            held_out.append(answers)
+            chosen[split.name].append(report)
+            logger.info("%s left out, fold %d: chose %s", split.name, number, json.dumps(report))
+            done += 1
+            progress(done / total)
+        found += _scores(samples, split, held_out)
+    return Evaluation(tuple(found), chosen)
+
+
+def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
+    digest = hashlib.sha256()
+    for field in fields(Samples):
+        column = getattr(samples, field.name)
+        if column is not None:
+            digest.update(np.ascontiguousarray(column).tobytes())
+    digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
+    digest.update(f"{fit.__module__}.{fit.__qualname__} {__version__}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _fold(
+    samples: Samples, settings: Settings, fit: Fit, fold: Fold, path: Path
+) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """Return held-out answers of one fold and what was chosen, from the cache where they are."""
+    try:
+        # Opened here: np.load leaves a broken archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as known:
+            kept = {name: known[name] for name in known.files}
+            return kept, json.loads(str(kept.pop(_REPORT)))
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        pass  # not there, or cut off by a kill: computed again
+    train, test = fold
+    training = samples.take(train)
+    fitted = fit(training, settings)
+    answers = estimates(fitted.student, samples.features[test])
+    labelled = training.take(training.labelled)
+    found = {
+        STUDENT: np.asarray(answers.salinity, dtype=np.float64),
+        "lower": np.asarray(answers.lower, dtype=np.float64),
+        "upper": np.asarray(answers.upper, dtype=np.float64),
+        "remarks": np.asarray(answers.remarks, dtype=np.float64),
+        PLS: _pls(labelled, samples, test),
+        MEAN: _mean(labelled, samples, test),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part.npz")
+    report = {_REPORT: np.array(json.dumps(fitted.report))}
+    np.savez(temporary, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
+    temporary.replace(path)
+    return found, fitted.report
+
+
+def _like(training: Samples, samples: Samples, view: str) -> NDArray[np.bool_]:
+    """Return the training rows of a view; of all views where none is of this one."""
+    rows = training.view == view
+    return rows if rows.sum() > 1 else np.ones(len(training), dtype=np.bool_)
+
+
+def _pls(training: Samples, samples: Samples, test: NDArray[np.intp]) -> Floats:
+    """Return PLS fitted on, and applied to, each view by itself: its best case.
+
+    First differences of the common bands after SNV, log1p(EC), predictions clipped to the training
+    range: unclipped it explodes on a gypsic horizon.
+    """
+    out = np.full(test.size, np.nan)
+    for view in np.unique(samples.view[test]):
+        rows = _like(training, samples, view)
+        target = np.log1p(training.ec[rows])
+        inputs = np.diff(training.snv[rows].astype(np.float64), axis=1)
+        count = min(PLS_COMPONENTS, int(rows.sum()) - 1, inputs.shape[1])
+        model = PLSRegression(count, scale=False).fit(inputs, target)
+        wanted = samples.view[test] == view
+        seen = np.diff(samples.snv[test[wanted]].astype(np.float64), axis=1)
+        predicted = model.predict(seen).ravel()
+        out[wanted] = np.expm1(np.clip(predicted, target.min(), target.max()))
+    return out
+
+
+def _mean(training: Samples, samples: Samples, test: NDArray[np.intp]) -> Floats:
+    """Return the mean of log1p(EC) of the training rows of the same view."""
+    out = np.empty(test.size)
+    for view in np.unique(samples.view[test]):
+        rows = _like(training, samples, view)
+        out[samples.view[test] == view] = np.expm1(np.log1p(training.ec[rows]).mean())
+    return out
+
+
+def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]]) -> list[Score]:
+    tests = np.concatenate([test for _, test in split.folds])
+    fold_of = np.repeat(np.arange(len(split.folds)), [len(test) for _, test in split.folds])
+    joined = {name: np.concatenate([part[name] for part in held_out]) for name in held_out[0]}
+    found = []
+    kinds = zip(samples.view[tests].tolist(), samples.simulated[tests].tolist(), strict=True)
+    for view, simulated in dict.fromkeys(kinds):
+        rows = (samples.view[tests] == view) & (samples.simulated[tests] == simulated)
+        part = samples.take(tests[rows])
+        answers = {name: values[rows] for name, values in joined.items()}
+        for method in (STUDENT, PLS, MEAN):
+            metrics = _point(part, answers[method], fold_of[rows])
+            if method == STUDENT:
+                metrics |= _beyond(part, answers)
+            known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
+            seen = describe(part)
+            found.append(Score(method, seen, split.name, int(rows.sum()), known))
+    return found
+
+
+def _point(part: Samples, predicted: Floats, fold: NDArray[np.intp]) -> dict[str, float]:
+    metrics = scores(part.ec, predicted, part.group)
+    by_fold = [
+        r2(np.log1p(part.ec[fold == i]), np.log1p(predicted[fold == i])) for i in np.unique(fold)
+    ]
+    known = [value for value in by_fold if np.isfinite(value)] or [float("nan")]
+    metrics["r2_log1p_fold_min"], metrics["r2_log1p_fold_max"] = min(known), max(known)
+    metrics["r2_log1p_fold_sd"] = float(np.std(known))
+    return metrics
+
+
+def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
+    found = interval_scores(part.ec, answers["lower"], answers["upper"])
+    remarks = answers["remarks"].astype(int)
+    for name, bit in (
+        ("out_of_domain", QualityFlag.OUT_OF_DOMAIN),
+        ("extrapolated", QualityFlag.EXTRAPOLATED),
+    ):
+        found[f"share_{name}"] = float(((remarks & int(bit)) > 0).mean())
+    return found
+
+
+def describe(part: Samples) -> str:
+    """Return how the card names spectra of one view and kind."""
+    view = str(part.view[0])
+    seen = view if part.satellite.all() or view == "laboratory" else f"laboratory as {view}"
+    return f"SIMULATED {seen}" if part.simulated.all() else seen

@@ -1,0 +1,91 @@
+"""The training report: what was read, chosen and scored, as a page of text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepsalt.errors import ModelError
+from deepsalt.model.card import ModelCard, Score
+from deepsalt.train.data.tables import Table
+
+REPORT_FILE = "report.md"
+
+_COLUMNS = (
+    ("R² log1p", "r2_log1p"),
+    ("spread over folds", "r2_log1p_fold_sd"),
+    ("without 5 groups", "r2_log1p_without_5_most_influential_groups"),
+    ("R² log(EC+0.03)", "r2_log_ec_plus_0.03"),
+    ("RMSE dS/m", "rmse_dsm"),
+    ("bias dS/m", "bias_dsm"),
+    ("coverage", "coverage"),
+    ("above 1 dS/m", "coverage_above_1_dsm"),
+    ("flagged", "share_out_of_domain"),
+)
+
+
+def write_report(directory: Path, card: ModelCard, tables: Sequence[Table]) -> None:
+    """Write ``report.md`` beside weights and card.
+
+    Raises
+    ------
+    ModelError
+        It cannot be written.
+    """
+    try:
+        (directory / REPORT_FILE).write_text(report(card, tables), encoding="utf-8")
+    except OSError as error:
+        raise ModelError(
+            f"{directory / REPORT_FILE} cannot be written ({error}); choose another folder"
+        ) from error
+
+
+def report(card: ModelCard, tables: Sequence[Table]) -> str:
+    """Return the report as Markdown."""
+    lines = [f"# Training report of {card.name}", ""]
+    lines += [f"Electrical conductivity: {card.ec_method}.", "", "## Tables", ""]
+    lines += ["| table | kind | labelled rows | groups | left out |", "|---|---|---|---|---|"]
+    for table, source in zip(tables, card.data, strict=True):
+        left = ", ".join(f"{n} {why}" for why, n in table.dropped.items()) or "none"
+        lines.append(f"| {table.name} | {source.kind} | {source.rows} | {source.groups} | {left} |")
+    lines += [f"\n{warning}" for table in tables for warning in table.warnings]
+    lines += ["", "## Scores on held-out groups and regions", ""]
+    if card.scores:
+        lines += _scores(card.scores)
+    if not any(score.split == "region" for score in card.scores):
+        lines += [
+            "",
+            "**No score for unseen regions**: the labels come from one region, or the run did not "
+            "ask for scores. How the model does elsewhere is not known.",
+        ]
+    lines += _weights(card.training.get("chosen_per_fold", {}))
+    lines += ["", "## Chosen on held-out groups", "", "```json"]
+    lines += [json.dumps(card.training["chosen"], indent=1), "```", "", "## Limits", ""]
+    lines += [f"- {limit}" for limit in card.limits]
+    return "\n".join(lines) + "\n"
+
+
+def _weights(chosen: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return how much each fold of the evaluation trusted the laboratory."""
+    lines = []
+    for split, reports in chosen.items():
+        weights = [f"{r['laboratory_weight']:g}" for r in reports if "laboratory_weight" in r]
+        if weights:
+            told = f"Weight of laboratory knowledge in each fold, {split} left out"
+            lines += ["", f"{told}: {', '.join(weights)}."]
+    return lines
+
+
+def _scores(scores: Sequence[Score]) -> list[str]:
+    heads = [name for name, _ in _COLUMNS]
+    lines = [
+        f"| spectra | left out | method | n | {' | '.join(heads)} |",
+        "|---" * (4 + len(heads)) + "|",
+    ]
+    for score in scores:
+        values = [
+            f"{score.metrics[key]:.2f}" if key in score.metrics else "" for _, key in _COLUMNS
+        ]
+        first = f"| {score.spectra} | {score.split} | {score.method} | {score.n} |"
+        lines.append(f"{first} {' | '.join(values)} |")
+    return lines

@@ -1,0 +1,7 @@
+"""The student: few anchors that answer as the teacher does, from laboratory or satellite samples.
+
+In come samples, out comes `Fitted`: a `Student` and what was chosen on held-out groups.
+
+Open first `fit.py`: `fit_model` is all that the evaluation and the command call. `distil.py` has
+the steps of every fit, `satellite.py` the way from satellite sites.
+"""

@@ -1,0 +1,233 @@
+"""Distillation: from what the teacher says out of fold to the student's weights.
+
+Response distillation: where the teacher's held-out answers are better than the student's, the
+student learns from both the label and that answer, weighted by the teacher's variance there.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from deepsalt.model.student import Estimates, Student
+from deepsalt.model.threads import one_torch_thread
+from deepsalt.train.config import Settings
+from deepsalt.train.data.samples import Samples
+from deepsalt.train.teacher.encoder import Encoder
+from deepsalt.train.teacher.machine import Machine, fit_machine
+from deepsalt.train.teacher.teacher import QUIET_BELOW
+from deepsalt.train.uncertainty.domain import Domain, fit_domain
+from deepsalt.train.uncertainty.spread import MISSES, interval_factors, log_width, residual_nodes
+
+Floats = NDArray[np.float64]
+
+MAX_LOSS_R2 = 0.02
+"""R² of log1p(EC) that the student may lose against the winner; else the winner ships."""
+
+_EXTRAPOLATED_QUANTILE = 0.995
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A student and how it came about.
+
+    Parameters
+    ----------
+    student
+        Its weights.
+    report
+        What was chosen on held-out groups, plain values for the card.
+    """
+
+    student: Student
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """An encoder and a machine with location and width, calibrated.
+
+    Parameters
+    ----------
+    encoder
+        From features to inputs.
+    machine
+        Heads in the order of `deepsalt.model.student.HEADS`.
+    nodes
+        Quantiles of held-out residuals over widths.
+    interval
+        Factors on the width below and above.
+    """
+
+    encoder: Encoder
+    machine: Machine
+    nodes: Floats
+    interval: tuple[float, float]
+
+
+def calibrated(
+    encoder: Encoder,
+    location: Machine,
+    inputs: Floats,
+    residual: Floats,
+    weights: Floats,
+    *,
+    ridge: float,
+    above: float = MISSES / 2.0,
+) -> Reader:
+    """Add a width to a location and calibrate both on held-out residuals.
+
+    Parameters
+    ----------
+    encoder, location
+        Of the reader.
+    inputs, residual, weights
+        Encoded rows (s, k), label minus held-out answer (s,), weights (s,).
+    ridge
+        Of the width's head.
+    above
+        Share of samples that may lie above the interval.
+    """
+    width = fit_machine(location.anchors, inputs, log_width(residual)[:, None], weights, ridge)
+    both = Machine(
+        location.anchors,
+        np.column_stack([location.heads[:, 0], width.heads[:, 0]]),
+        np.array([location.bias[0], width.bias[0]]),
+    )
+    spread = np.exp(width(inputs)[:, 0])
+    nodes = residual_nodes(residual, spread, weights)
+    return Reader(encoder, both, nodes, interval_factors(residual, spread, weights, above))
+
+
+def distilled(
+    anchors: Floats, rows: Sequence[tuple[Floats, Floats, Floats]], ridge: float
+) -> Machine:
+    """Fit a location on labels and answers of the teacher.
+
+    Parameters
+    ----------
+    anchors
+        (m, k)
+    rows
+        Parts of (inputs, target, weight): labels first, then answers of the teacher.
+    ridge
+        As for `fit_machine`.
+    """
+    inputs, target, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return fit_machine(anchors, inputs, target[:, None], weights, ridge)
+
+
+def teacher_weights(answers: Floats, target: Floats, rival: Floats, views: NDArray) -> Floats:  # type: ignore[type-arg]
+    """Return the weight of the teacher's held-out answers (s,), 0 to 1.
+
+    0 in views where its mean squared error is not below the rival's; elsewhere 1 / (1 + v), v
+    being the squared error of the teacher around answers like this one over the mean.
+    """
+    weights = np.zeros(answers.size)
+    for view in np.unique(views):
+        rows = np.flatnonzero(views == view)
+        error = (target[rows] - answers[rows]) ** 2
+        if error.mean() >= ((target[rows] - rival[rows]) ** 2).mean():
+            continue
+        typical = max(float(error.mean()), 1e-12)
+        order = rows[np.argsort(answers[rows], kind="stable")]
+        parts = np.array_split(order, max(1, min(10, rows.size // 30)))
+        for part in parts:
+            variance = ((target[part] - answers[part]) ** 2).mean() / typical
+            weights[part] = 1.0 / (1.0 + variance)
+    return weights
+
+
+def assemble(
+    student: Reader,
+    quiet: Reader | None,
+    domain: Domain,
+    *,
+    ec_max: float,
+    ec_extrapolated: float,
+    quiet_below: float,
+) -> Student:
+    """Return the student made of its readers, the quiet one with its scale folded in."""
+    size = student.encoder.rows.shape[1]
+    if quiet is None:
+        none = Encoder(np.zeros((1, size)), np.zeros(1), np.zeros(1), np.ones(1))
+        machine = Machine(np.zeros((0, 1)), np.zeros((0, 2)), np.zeros(2))
+        quiet = Reader(none, machine, np.zeros(1), (1.0, 1.0))
+    scale = quiet.encoder.scale
+    rows, offset = quiet.encoder.rows[: scale.size], quiet.encoder.offset[: scale.size]
+    limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q]
+    limits += [quiet_below, domain.flaw]
+    weights: dict[str, ArrayLike] = {
+        "components": student.encoder.rows,
+        "component_offset": student.encoder.offset,
+        "domain": domain.rows,
+        "domain_offset": domain.offset,
+        "domain_shrinkage": domain.shrinkage,
+        "shrinkage": student.encoder.shrinkage,
+        "scale": student.encoder.scale,
+        "anchors": student.machine.anchors,
+        "heads": student.machine.heads.T,
+        "heads_bias": student.machine.bias[:, None],
+        "quiet_components": rows * scale[:, None],
+        "quiet_offset": offset * scale,
+        "quiet_anchors": quiet.machine.anchors,
+        "quiet_heads": quiet.machine.heads.T,
+        "quiet_bias": quiet.machine.bias[:, None],
+        "nodes": student.nodes,
+        "quiet_nodes": quiet.nodes,
+        "interval": student.interval,
+        "quiet_interval": quiet.interval,
+        "limits": limits,
+    }
+    return Student(**{name: _float32(values) for name, values in weights.items()})
+
+
+def _float32(values: ArrayLike) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.array(values, dtype=np.float32)))
+
+
+def finished(
+    student: Reader,
+    quiet: Reader | None,
+    samples: Samples,
+    labelled: Samples,
+    noise: Floats,
+    *,
+    settings: Settings,
+) -> Student:
+    """Return the student of these readers; samples (unadapted) and their noise are its domain."""
+    spectra = samples.take(~samples.pixels).features
+    domain = fit_domain(student.encoder, spectra, noise, settings.domain)
+    return assemble(
+        student,
+        quiet,
+        domain,
+        ec_max=float(labelled.ec.max()),
+        ec_extrapolated=float(np.quantile(labelled.ec, _EXTRAPOLATED_QUANTILE)),
+        quiet_below=QUIET_BELOW if quiet is not None else -1.0,
+    )
+
+
+def estimates(student: Student, features: Floats) -> Estimates:
+    """Return the student's estimates for features (s, d), by its own forward pass."""
+
+    def components(rows: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+        values = features @ rows.double().numpy().T + offset.double().numpy()
+        return torch.from_numpy(values.T.astype(np.float32))
+
+    def column(values: Floats) -> torch.Tensor:
+        return torch.from_numpy(np.exp(values).astype(np.float32))
+
+    with one_torch_thread(), torch.inference_mode():
+        *values, bits = student.answer(
+            components(student.components, student.component_offset),
+            column(-features[:, -2:].sum(axis=1)),
+            column(-2.0 * features[:, -1]),
+            lambda chosen: components(student.quiet_components, student.quiet_offset)[:, chosen],
+        )
+    salinity, lower, upper, score = (value.numpy() for value in values)
+    return Estimates(salinity, lower, upper, bits.numpy().astype(np.uint16), score)

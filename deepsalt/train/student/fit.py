@@ -1,0 +1,144 @@
+"""From samples to a student: laboratory only, or satellite sites with laboratory knowledge."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError
+from deepsalt.train.config import Settings
+from deepsalt.train.data.enough import separable, without_few_sites
+from deepsalt.train.data.samples import Samples
+from deepsalt.train.student.cross import HeldOut, cross_fit, student_anchors
+from deepsalt.train.student.distil import (
+    MAX_LOSS_R2,
+    Fitted,
+    Reader,
+    calibrated,
+    distilled,
+    finished,
+    teacher_weights,
+)
+from deepsalt.train.student.infrared import InfraredTeacher, fit_infrared, infrared_report
+from deepsalt.train.student.satellite import fit_satellite
+from deepsalt.train.teacher.machine import Machine
+from deepsalt.train.teacher.teacher import (
+    QUIET_BELOW,
+    Teacher,
+    fit_teacher,
+    quiet_rows,
+    view_weights,
+)
+from deepsalt.train.uncertainty.spread import FEW_ABOVE, smeared_r2
+
+Floats = NDArray[np.float64]
+
+
+def fit_model(samples: Samples, settings: Settings) -> Fitted:
+    """Fit a student on all rows given; nothing else is looked at.
+
+    Raises
+    ------
+    FormatError
+        Labels of too few samples, or all alike.
+    """
+    samples, few = without_few_sites(samples)
+    samples, note = separable(samples)
+    labelled = samples.take(samples.labelled)
+    if labelled.ec.min() == labelled.ec.max():
+        raise FormatError(
+            f"all labels are {labelled.ec[0]:g} dS/m; nothing can be learned from them"
+        )
+    fit = fit_satellite if labelled.satellite.any() else _fit_laboratory
+    fitted = fit(samples, labelled, settings)
+    return replace(fitted, report=fitted.report | few | note)
+
+
+def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:
+    held_out, share = cross_fit(labelled, settings)
+    teacher = fit_teacher(labelled, settings, share=share)
+    inputs, noise = teacher.encoder(labelled.features)
+    loud = (noise >= QUIET_BELOW) & ~labelled.pixels
+    scored = loud if loud.any() else ~loud
+    target = labelled.target
+    lost = {
+        name: smeared_r2(labelled.ec[scored], getattr(held_out, name)[scored])
+        for name in ("student", "teacher", "kernel")
+    }
+    quiet = quiet_rows(labelled)
+    small = lost["student"] >= lost["teacher"] - MAX_LOSS_R2
+    anchors = student_anchors(labelled, teacher, settings) if small else inputs[quiet]
+    infrared = fit_infrared(labelled, held_out.student, settings)
+    location = _distil(
+        samples,
+        labelled,
+        teacher,
+        held_out,
+        infrared=infrared,
+        anchors=anchors,
+        settings=settings,
+    )
+    student = calibrated(
+        teacher.encoder,
+        location,
+        inputs[scored],
+        target[scored] - held_out.student[scored],
+        view_weights(labelled, settings)[scored],
+        ridge=settings.width_ridge,
+        above=FEW_ABOVE,
+    )
+    plain = _quiet_reader(teacher, labelled, held_out, settings)
+    report = {
+        "held_out_r2_log1p": {name: round(value, 4) for name, value in lost.items()},
+        "networks_share": share,
+        "shipped": "student" if small else "winner, all samples as anchors",
+        "anchors": len(anchors),
+    }
+    report |= infrared_report(samples, labelled, infrared)
+    return Fitted(finished(student, plain, samples, labelled, noise, settings=settings), report)
+
+
+def _distil(
+    samples: Samples,
+    labelled: Samples,
+    teacher: Teacher,
+    held_out: HeldOut,
+    *,
+    infrared: InfraredTeacher | None,
+    anchors: Floats,
+    settings: Settings,
+) -> Machine:
+    """Return the student's location: labels, then the teachers' answers where they are better."""
+    weights, target = view_weights(labelled, settings), labelled.target
+    inputs = teacher.encoder(labelled.features)[0]
+    rows = [(inputs, target, weights)]
+    if settings.distil:
+        trust = teacher_weights(held_out.teacher, target, held_out.student, labelled.view)
+        rows.append((inputs, held_out.teacher, weights * trust))
+        unlabelled = samples.take(~samples.labelled)
+        if len(unlabelled) and trust.any():
+            encoded = teacher.encoder(unlabelled.features)[0]
+            answers = teacher.location(unlabelled.features)
+            share = float(trust.mean()) * view_weights(unlabelled, settings)
+            rows.append((encoded, answers, share))
+        if infrared is not None:
+            rows += infrared.lessons(labelled, unlabelled, teacher.encoder, settings)
+    return distilled(anchors, rows, settings.ridge)
+
+
+def _quiet_reader(
+    teacher: Teacher, labelled: Samples, held_out: HeldOut, settings: Settings
+) -> Reader:
+    rows = quiet_rows(labelled)
+    inputs = teacher.quiet_encoder(labelled.features[rows])[0]
+    residual = labelled.target[rows] - held_out.kernel[rows]
+    ones = np.ones(len(rows))
+    return calibrated(
+        teacher.quiet_encoder,
+        teacher.quiet,
+        inputs,
+        residual,
+        ones,
+        ridge=settings.width_ridge,
+        above=FEW_ABOVE,
+    )

@@ -1,0 +1,127 @@
+"""From satellite sites, with laboratory knowledge where it proved itself, to a student."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.train.adaptation.combine import Choice, Combined, fit_combined
+from deepsalt.train.config import Settings
+from deepsalt.train.data.samples import IN_THE_FIELD, Samples
+from deepsalt.train.student.anchors import learned_anchors
+from deepsalt.train.student.distil import MAX_LOSS_R2, Fitted, calibrated, distilled, finished
+from deepsalt.train.teacher.machine import Machine, choose_anchors
+from deepsalt.train.teacher.teacher import view_weights
+from deepsalt.train.uncertainty.spread import MISSES, smeared_r2
+
+Floats = NDArray[np.float64]
+
+_INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
+_ALL = "winner, all spectra as anchors"
+_LIBRARY_SHARE = 0.2  # weight of a laboratory spectrum seen in the field beside a real one's
+
+
+def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:
+    """Fit a student for the sites' spectra.
+
+    Parameters
+    ----------
+    samples, labelled
+        All rows, and those with a label: satellite sites, and views of laboratory samples.
+    settings
+        How to train.
+    """
+    sites = labelled.take(labelled.satellite)
+    lab = labelled.take(~labelled.satellite)
+    # Laboratory samples of another kind than the sites' spectra would not be a library.
+    more = samples.take(samples.satellite & ~samples.labelled)
+    model, choice = fit_combined(sites, lab if len(lab) else None, settings, more)
+    location, held_out, told = _followed(model, choice, samples, sites, settings)
+    if choice.weight and not choice.gains(sites.target, held_out):
+        # What cannot be carried into a student must not cost either.
+        model, choice = model.alone, choice.alone
+        location, held_out, more_told = _followed(model, choice, samples, sites, settings)
+        told = {"not_carried": told} | more_told
+    student = calibrated(
+        model.encoder,
+        location,
+        model.encoder(sites.features)[0],
+        sites.target - held_out,
+        view_weights(sites, settings),
+        ridge=settings.width_ridge,
+        above=MISSES / 2.0,
+    )
+    seen = samples.take(samples.satellite)
+    noise = model.encoder(seen.features)[1]
+    report = {
+        "laboratory_weight": choice.weight,
+        "adaptations": list(choice.adaptation),
+        "site_components": model.sites.components,
+        "site_ridge": model.sites.ridge,
+        "held_out_mse_log_ec": choice.scores,
+        "anchors": len(location.anchors),
+    }
+    return Fitted(finished(student, None, seen, sites, noise, settings=settings), report | told)
+
+
+def _followed(
+    model: Combined, choice: Choice, samples: Samples, sites: Samples, settings: Settings
+) -> tuple[Machine, Floats, dict[str, Any]]:
+    """Return the student's location, its held-out answers (s,), and what they say.
+
+    Sites alone are few enough to be the student's anchors; else it copies the model, with all
+    spectra as anchors where few lose more than `MAX_LOSS_R2` on held-out regions.
+    """
+    machine = model.sites.machine
+    if not model.weight and len(machine.anchors) <= settings.anchors:
+        return machine, choice.held_out, {}
+    shipped, count = "student", settings.anchors
+    said = {"combination": choice.held_out}
+    said[shipped] = _held_out(choice, samples, sites, count, settings)
+    scores = {name: smeared_r2(sites.ec, answers) for name, answers in said.items()}
+    if scores[shipped] < scores["combination"] - MAX_LOSS_R2:
+        said[_ALL] = _held_out(choice, samples, sites, len(samples), settings)
+        scores[_ALL] = smeared_r2(sites.ec, said[_ALL])
+        if scores[_ALL] > scores[shipped] + MAX_LOSS_R2:
+            shipped, count = _ALL, len(samples)
+    told = {
+        "held_out_r2_log1p": {name: round(score, 4) for name, score in scores.items()},
+        "shipped": shipped,
+    }
+    return _copy(model, samples, count, settings), said[shipped], told
+
+
+def _held_out(
+    choice: Choice, samples: Samples, sites: Samples, count: int, settings: Settings
+) -> Floats:
+    """Return answers (s,) of copies of the models that did not see a site's region."""
+    answers = np.empty(len(sites))
+    for hidden, model in choice.models:
+        shown = samples.take(~np.isin(samples.region, sites.region[hidden]))
+        copy = _copy(model, shown, count, settings)
+        answers[hidden] = copy(model.encoder(sites.features[hidden])[0])[:, 0]
+    return answers
+
+
+def _copy(model: Combined, samples: Samples, count: int, settings: Settings) -> Machine:
+    """Return a machine of at most `count` anchors that answers as the model on field spectra."""
+    field = np.char.endswith(samples.view, IN_THE_FIELD) & (model.weight > 0.0)
+    shown = samples.take(samples.satellite | field)
+    answers, inputs = model.location(shown.features), model.encoder(shown.features)[0]
+    own = shown.satellite
+    anchors = choose_anchors(inputs[own], answers[own], count, settings.seed)
+    if len(anchors) < count and not own.all():
+        more = choose_anchors(inputs[~own], answers[~own], count - len(anchors), settings.seed)
+        anchors = np.concatenate([anchors, more])
+    weights = np.where(own, 1.0, _LIBRARY_SHARE)
+    if count < len(samples):
+        anchors = learned_anchors(
+            anchors,
+            inputs,
+            answers,
+            weights,
+            ids=shown.site,
+            steps=settings.anchor_steps,
+            seed=settings.seed,
+        )
+    return distilled(anchors, [(inputs, answers, weights)], _INTERPOLATION)

@@ -1,0 +1,64 @@
+"""The report: what was read, chosen and scored."""
+
+from dataclasses import replace
+
+import pytest
+
+from deepsalt.errors import ModelError
+from deepsalt.model.card import Score, TrainingData
+from deepsalt.train.evaluation.report import REPORT_FILE, report, write_report
+from tests.model.students import tiny_card
+from tests.train.tables import laboratory_table, regions
+
+PAIRS = regions(3, 20, first=100)
+TABLE = replace(
+    laboratory_table(PAIRS, PAIRS.ec),
+    dropped={"suspect label": 4, "too many missing bands": 1},
+    warnings=("library.csv, column ec: looks like mS/m",),
+)
+DATA = TrainingData(
+    name="library.csv",
+    kind="laboratory",
+    rows=60,
+    groups=3,
+    sha256="0" * 64,
+    licence="CC BY 4.0",
+    attribution="",
+)
+SCORE = Score("student", "laboratory", "region", 60, {"r2_log1p": 0.251, "coverage": 0.9})
+
+
+def card(**changes):
+    training = {"chosen": {"networks_share": 0.25}}
+    return replace(tiny_card(), data=(DATA,), training=training, **changes)
+
+
+def test_tables_are_listed_with_what_was_left_out():
+    text = report(card(), [TABLE])
+    row = "| library.csv | laboratory | 60 | 3 | 4 suspect label, 1 too many missing bands |"
+    assert row in text.splitlines()
+
+
+def test_doubts_choices_limits_and_the_kind_of_conductivity_are_told():
+    text = report(card(), [TABLE])
+    for part in ("looks like mS/m", '"networks_share": 0.25', "- random weights", "water extract"):
+        assert part in text
+
+
+def test_scores_are_a_row_with_a_gap_where_nothing_is_known():
+    text = report(card(scores=(SCORE,)), [TABLE])
+    row = "| laboratory | region | student | 60 | 0.25 |  |  |  |  |  | 0.90 |  |  |"
+    assert row in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"), [((SCORE,), False), ((replace(SCORE, split="group"),), True), ((), True)]
+)
+def test_no_score_for_unseen_regions_is_said(scores, said):
+    assert ("No score for unseen regions" in report(card(scores=scores), [TABLE])) == said
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / REPORT_FILE).mkdir()
+    with pytest.raises(ModelError, match="cannot be written"):
+        write_report(tmp_path, card(), [TABLE])

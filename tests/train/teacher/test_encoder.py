@@ -1,0 +1,97 @@
+"""Encoders: one set of weights for quiet and noisy spectra."""
+
+import numpy as np
+import pytest
+
+from deepsalt.model.adaptation import Adaptation
+from deepsalt.spectral.transform import LEVEL_FEATURES
+from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_quiet
+from deepsalt.train.teacher.teacher import QUIET_BELOW, fit_encoders, noise_differences, quiet_rows
+from tests.train.tables import QUICK, library_views
+
+VIEWS = library_views()
+NOISY, QUIET = fit_encoders(VIEWS, QUICK)
+
+
+def features(view):
+    return VIEWS.features[VIEWS.view == view]
+
+
+def test_noise_tells_a_laboratory_from_a_satellite():
+    lab, noisy = NOISY(features("laboratory"))[1], NOISY(features("enmap with noise"))[1]
+    assert (lab < QUIET_BELOW).mean() > 0.95
+    assert (noisy > QUIET_BELOW).mean() > 0.95
+
+
+def test_the_noise_of_a_satellite_is_about_one():
+    assert NOISY(features("enmap with noise"))[1].mean() == pytest.approx(1.0, rel=0.3)
+
+
+def test_bands_without_noise_are_quieter_than_with_it():
+    assert np.median(NOISY(features("enmap"))[1]) < 0.5 * np.median(
+        NOISY(features("enmap with noise"))[1]
+    )
+
+
+def test_a_noisier_spectrum_is_drawn_to_the_mean():
+    row = features("laboratory")[:1]
+    tail = NOISY.rows[NOISY.scale.size :]
+    kept = NOISY.rows[: NOISY.scale.size]
+    # A change that only the tail sees.
+    change = np.linalg.lstsq(
+        np.vstack([kept, tail]), np.r_[np.zeros(len(kept)), np.ones(len(tail))], rcond=None
+    )[0]
+    spectral = slice(0, -LEVEL_FEATURES)
+    lengths = [
+        np.linalg.norm(NOISY(row + size * change)[0][0, spectral]) for size in (0.0, 3.0, 30.0, 1e3)
+    ]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[-1] < 0.5 * lengths[0]
+
+
+def test_components_with_much_signal_are_shrunk_less():
+    encoder = Encoder(np.eye(3), np.zeros(3), np.array([0.1, 10.0]), np.ones(2))
+    inputs, noise = encoder(np.array([[1.0, 1.0, 2.0]]))
+    assert noise[0] == 4.0
+    np.testing.assert_allclose(inputs[0], [1 / 1.4, 1 / 41.0])
+
+
+def test_levels_are_not_shrunk():
+    assert (NOISY.shrinkage[-LEVEL_FEATURES:] == 0.0).all()
+    assert (NOISY.shrinkage[:-LEVEL_FEATURES] > 0.0).all()
+    assert (np.diff(NOISY.shrinkage[:-LEVEL_FEATURES]) >= 0.0).all()
+
+
+def test_components_of_quiet_spectra_have_mean_0_and_variance_1():
+    components = features("laboratory") @ QUIET.rows.T + QUIET.offset
+    np.testing.assert_allclose(components.mean(axis=0), 0.0, atol=1e-8)
+    np.testing.assert_allclose(components[:, :-LEVEL_FEATURES].var(axis=0, ddof=1), 1.0, rtol=1e-6)
+
+
+def test_equal_data_give_equal_weights():
+    again = fit_encoders(VIEWS, QUICK)[0]
+    assert np.array_equal(again.rows, NOISY.rows)
+    assert np.array_equal(again.shrinkage, NOISY.shrinkage)
+
+
+def test_an_adaptation_folds_into_the_encoder():
+    size = VIEWS.features.shape[1]
+    rng = np.random.default_rng(0)
+    matrix = np.eye(size) + rng.normal(0, 0.01, (size, size))
+    adaptation = Adaptation("some", matrix, rng.normal(0, 0.01, size))
+    rows = VIEWS.features[:9]
+    for got, wanted in zip(QUIET.after(adaptation)(rows), QUIET(adaptation(rows)), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-8)
+
+
+@pytest.mark.parametrize("rows", [4, 12])
+def test_few_spectra_give_few_components(rows):
+    clean = VIEWS.features[quiet_rows(VIEWS)][:rows]
+    encoder = fit_encoder(clean, noise_differences(VIEWS), 40, 10)
+    assert encoder.scale.size == rows - 1 + LEVEL_FEATURES
+    assert np.isfinite(encoder(VIEWS.features)[0]).all()
+    assert fit_quiet(clean, 40, 10).scale.size <= rows - 1 + LEVEL_FEATURES
+
+
+def test_without_a_tail_every_spectrum_is_without_noise():
+    assert (QUIET(VIEWS.features)[1] == 0.0).all()
