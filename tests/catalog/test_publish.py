@@ -119,15 +119,37 @@ def test_a_product_is_one_zarr_asset_with_its_layers_described() -> None:
     asset = product().assets["product"]
     assert asset.media_type == "application/vnd.zarr; version=3"
     salinity, quality_flags = asset.extra_fields["bands"]
-    assert (salinity["unit"], salinity["nodata"], salinity["data_type"]) == (
-        "dS m-1",
-        "nan",
-        "float32",
-    )
+    assert (salinity["unit"], salinity["data_type"]) == ("dS m-1", "float32")
     assert (quality_flags["nodata"], quality_flags["classification:bitfields"]) == (
         1,
         quality_flags_bitfields(),
     )
+
+
+def test_every_layer_is_an_asset_of_its_own_for_loaders_that_take_assets_for_bands() -> None:
+    assets = product().assets
+    assert list(assets) == ["product", "salinity", "quality_flags"]
+    assert assets["quality_flags"].href == "../scenes/p1.zarr/quality_flags"
+    assert assets["quality_flags"].extra_fields["nodata"] == 1
+
+
+@pytest.mark.parametrize("item", [product(), mosaic()], ids=["product", "mosaic"])
+def test_every_asset_with_pixels_has_the_grid(item: pystac.Item) -> None:
+    for asset in item.assets.values():
+        if asset.roles == ["data"]:
+            assert asset.extra_fields["proj:code"] == GRID.crs
+            assert asset.extra_fields["proj:shape"] == [GRID.height, GRID.width]
+            assert asset.extra_fields["proj:transform"] == list(GRID.transform)
+
+
+@pytest.mark.parametrize("item", [product(), mosaic()], ids=["product", "mosaic"])
+def test_nodata_is_always_a_number_and_left_out_where_it_is_nan(item: pystac.Item) -> None:
+    kinds = {
+        band["name"]: type(band.get("nodata"))
+        for asset in item.assets.values()
+        for band in asset.extra_fields.get("bands", [])
+    }
+    assert kinds == {"salinity": type(None), "quality_flags": int}
 
 
 def test_every_bit_of_quality_flags_is_described_once_at_its_place() -> None:
