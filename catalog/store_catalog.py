@@ -11,7 +11,6 @@
 Everything is linked relatively: STORE can be moved or served as it is.
 """
 
-import contextlib
 import logging
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -125,11 +124,10 @@ def _write_source_collections(root: Path, folder: Path) -> dict[str, int]:
     known: dict[str, dict[str, Any]] = {}
     listed: dict[str, set[str]] = {}
     for path in sorted(root.glob("collections/*/collection.json")):
-        with contextlib.suppress(FormatError):  # a damaged one is written anew from its Items
-            document = read_json(path)
-            names = {name for name in _listed(document, path, folder) if name in there}
-            if names:
-                known[document["id"]], listed[document["id"]] = document, names
+        document = _whole_collection(path)
+        names = {name for name in _listed(document, path, folder) if name in there}
+        if names:
+            known[document["id"]], listed[document["id"]] = document, names
     new: dict[str, list[dict[str, Any]]] = {}
     for name in sorted(there.keys() - set().union(*listed.values())):
         document = read_json(there[name])
@@ -144,6 +142,18 @@ def _write_source_collections(root: Path, folder: Path) -> dict[str, int]:
         paths = [there[name] for name in sorted(listed[collection])]
         _write_document(root, collection, paths, new.get(collection, []), known.get(collection))
     return {collection: len(listed[collection]) for collection in sorted(listed)}
+
+
+def _whole_collection(path: Path) -> dict[str, Any]:
+    """Return a collection to go on from; an empty one when damaged: its Items make it anew."""
+    try:
+        document = read_json(path)
+        grown_extent(document, [])
+    except (FormatError, AttributeError, KeyError, TypeError, ValueError):
+        return {}
+    identifier = document.get("id")
+    same = isinstance(identifier, str) and file_name(identifier) == path.parent.name
+    return document if same else {}
 
 
 def _listed(document: dict[str, Any], path: Path, folder: Path) -> Iterator[str]:
