@@ -74,13 +74,21 @@ def write_bands(acquisition: Acquisition) -> list[dict[str, Any]]:
     return bands
 
 
-def write_nodata(nodata: float | None) -> float | int | str | None:
-    """Return nodata as STAC writes it: text for what JSON has no number for."""
+def write_nodata(nodata: float | None) -> dict[str, float | int | str]:
+    """Return the field that says which number means "no measurement"; none where there is none.
+
+    ``nodata`` is always a number: STAC lets it be text too, but a table has one type per column,
+    and readers of GeoParquet refuse "nan". JSON has no number for NaN and infinity; those stand as
+    text in ``deepsalt:nodata``.
+    """
     if nodata is None:
-        return None
-    if not math.isfinite(nodata):
-        return "nan" if math.isnan(nodata) else ("inf" if nodata > 0 else "-inf")
-    return int(nodata) if nodata.is_integer() and abs(nodata) < 2**53 else nodata
+        return {}
+    if math.isnan(nodata):
+        return {"deepsalt:nodata": "nan"}
+    if math.isinf(nodata):
+        return {"deepsalt:nodata": "inf" if nodata > 0 else "-inf"}
+    whole = nodata.is_integer() and abs(nodata) < 2**53
+    return {"nodata": int(nodata) if whole else nodata}
 
 
 def parse_bands(asset: Fields, properties: Fields) -> ParsedBands:
@@ -222,6 +230,9 @@ def _common(rasters: list[Fields], asset: Fields, name: str, properties: Fields)
 
 
 def _nodata(rasters: list[Fields], asset: Fields, properties: Fields) -> tuple[float | None, bool]:
+    own = asset.text("deepsalt:nodata")
+    if own in _SPECIAL:
+        return _SPECIAL[own], True
     given = any("nodata" in holder.values for holder in (asset, properties, *rasters))
     value = _common(rasters, asset, "nodata", properties)
     if not given and properties.has("enmap:nodata"):

@@ -8,22 +8,15 @@ from typing import Any
 import pystac
 
 from catalog.bands import write_bands, write_nodata
+from catalog.extensions import used_extensions
 from catalog.geometry import checked_ring, crosses_antimeridian, footprint_geometry
 from catalog.parse import parse_item
 from catalog.statistics import UNKNOWN_END, UNKNOWN_START
 from deepsalt.errors import FormatError
 from deepsalt.types import Acquisition, Asset, PixelGrid
 
-__all__ = ["EXTENSIONS", "grid_properties", "parse_item", "time_properties", "to_item"]
+__all__ = ["grid_properties", "parse_item", "time_properties", "to_item"]
 
-EXTENSIONS = (
-    "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/view/v1.0.0/schema.json",
-)
 _PLATFORMS = {"enmap": ("enmap", "hsi", "L2A"), "prisma": ("prisma", "prisma", "L2D")}
 _MEDIA_TYPES = {
     ".tif": "image/tiff; application=geotiff",
@@ -57,19 +50,23 @@ def to_item(acquisition: Acquisition) -> pystac.Item:
     properties = _properties(acquisition)
     if crosses_antimeridian(ring):
         properties["deepsalt:footprint"] = [list(point) for point in ring]
-    item = pystac.Item(
+    image = "image" if "image" in names else names[0]
+    assets = {
+        asset.name: _asset(asset, acquisition if asset.name == image else None)
+        for asset in acquisition.assets
+    }
+    return pystac.Item(
         id=acquisition.scene_id,
         geometry=geometry,
         bbox=bbox,
         datetime=acquisition.start,
         properties=properties,
-        stac_extensions=list(EXTENSIONS),
+        stac_extensions=used_extensions(
+            properties, *(asset.extra_fields for asset in assets.values())
+        ),
         collection=acquisition.collection,
+        assets=assets,
     )
-    image = "image" if "image" in names else names[0]
-    for asset in acquisition.assets:
-        item.add_asset(asset.name, _asset(asset, acquisition if asset.name == image else None))
-    return item
 
 
 def grid_properties(grid: PixelGrid) -> dict[str, Any]:
@@ -133,8 +130,7 @@ def _asset(asset: Asset, image_of: Acquisition | None) -> pystac.Asset:
     if image_of is not None:
         role = "data"
         extra["data_type"] = image_of.dtype
-        if image_of.nodata is not None:
-            extra["nodata"] = write_nodata(image_of.nodata)
+        extra |= write_nodata(image_of.nodata)
         extra["bands"] = write_bands(image_of)
     return pystac.Asset(
         href=asset.href, media_type=_MEDIA_TYPES.get(suffix), roles=[role], extra_fields=extra

@@ -7,14 +7,11 @@ from typing import Any
 
 import pystac
 
+from catalog.extensions import used_extensions
 from catalog.fields import Fields
-from catalog.publish import MODELS, add_store_links
+from catalog.publish import MODELS, add_store_links, box_geometry
 
-_EXTENSIONS = (
-    "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-    "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
-)
+_WORLD = (-180.0, -90.0, 180.0, 90.0)
 _SHA256_MULTIHASH = "1220"  # multihash prefix of the file extension: SHA-256, 32 bytes
 
 
@@ -23,8 +20,8 @@ def mlm_item(
 ) -> pystac.Item:
     """Return the Item of a model.
 
-    A model has no place and no date of observation: its geometry is null, its date that of its
-    making.
+    A model may be used anywhere and has no date of observation: its box is the world, which the
+    extension advises and tables of Items need, its date that of its making.
 
     Parameters
     ----------
@@ -44,36 +41,33 @@ def mlm_item(
     """
     fields = Fields.of(card, "the model card")
     name = _required(fields, "name")
+    properties = _properties(fields, name, digest)
+    weights = pystac.Asset(
+        weights_href,
+        title="Weights",
+        media_type="application/octet-stream",
+        roles=["mlm:model", "mlm:weights", "data"],
+        extra_fields={
+            "mlm:artifact_type": "safetensors",
+            # The extension wants bands among the properties; STAC wants those on an asset as well.
+            "bands": properties["bands"],
+            "file:checksum": _SHA256_MULTIHASH + _required(fields, "weights_sha256"),
+        },
+    )
+    card_asset = pystac.Asset(
+        card_href, title="Model card", media_type="application/json", roles=["metadata"]
+    )
     item = pystac.Item(
         id=f"{name}-{digest[:12]}",
-        geometry=None,
-        bbox=None,
+        geometry=box_geometry(_WORLD),
+        bbox=list(_WORLD),
         datetime=created,
-        properties=_properties(fields, name, digest),
-        stac_extensions=list(_EXTENSIONS),
+        properties=properties,
+        stac_extensions=used_extensions(properties, weights.extra_fields),
         collection=MODELS,
+        assets={"model": weights, "card": card_asset},
     )
     add_store_links(item, MODELS)
-    item.add_asset(
-        "model",
-        pystac.Asset(
-            weights_href,
-            title="Weights",
-            media_type="application/octet-stream",
-            roles=["mlm:model", "mlm:weights", "data"],
-            extra_fields={
-                "mlm:artifact_type": "safetensors",
-                "bands": _bands(fields),
-                "file:checksum": _SHA256_MULTIHASH + _required(fields, "weights_sha256"),
-            },
-        ),
-    )
-    item.add_asset(
-        "card",
-        pystac.Asset(
-            card_href, title="Model card", media_type="application/json", roles=["metadata"]
-        ),
-    )
     return item
 
 
@@ -88,12 +82,15 @@ def _bands(fields: Fields) -> list[dict[str, Any]]:
 
 
 def _properties(fields: Fields, name: str, digest: str) -> dict[str, Any]:
-    bands = [band["name"] for band in _bands(fields)]
+    described = _bands(fields)
+    bands = [band["name"] for band in described]
+    normalisation = fields.text("normalisation")
     outputs = dict(Fields.of(fields.values.get("outputs"), "'outputs' of the model card").values)
     return {
         "title": name,
         "description": f"Surface salinity, {fields.text('ec_method') or 'method not stated'}.",
         "version": _required(fields, "version"),
+        "bands": described,
         "mlm:name": name,
         "mlm:architecture": _required(fields, "family"),
         "mlm:tasks": ["regression"],
@@ -101,11 +98,11 @@ def _properties(fields: Fields, name: str, digest: str) -> dict[str, Any]:
         "mlm:input": [
             {
                 "name": "reflectance",
-                "description": fields.text("normalisation") or "",
+                **({"description": normalisation} if normalisation else {}),
                 "bands": bands,
                 "input": {
                     "shape": [-1, len(bands)],
-                    "dim_order": ["batch", "channel"],
+                    "dim_order": ["batch", "bands"],
                     "data_type": "float32",
                 },
             }
@@ -113,7 +110,7 @@ def _properties(fields: Fields, name: str, digest: str) -> dict[str, Any]:
         "mlm:output": [
             {
                 "name": output,
-                "description": str(meaning),
+                **({"description": str(meaning)} if meaning else {}),
                 "tasks": ["regression"],
                 "result": {"shape": [-1], "dim_order": ["batch"], "data_type": "float32"},
             }

@@ -4,6 +4,7 @@ Items lie in ``STORE/items/``, one immutable file each; their links are relative
 `catalog.store_catalog.rebuild_catalog` writes what they link to.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Any, Protocol
 import pystac
 
 from catalog.bands import write_nodata
+from catalog.documents import file_name
+from catalog.extensions import used_extensions
 from catalog.geometry import Bbox, Ring, box_halves, footprint_geometry
 from catalog.items import grid_properties, time_properties
 from deepsalt.types import REJECTING, PixelGrid, QualityFlag, Report
@@ -23,11 +26,6 @@ MODELS = "deepsalt-models"
 
 ZARR = "application/vnd.zarr; version=3"
 GEOJSON = "application/geo+json"
-_EXTENSIONS = (
-    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-)
 _LEVEL = "L4"  # processing extension: model output
 
 
@@ -145,11 +143,20 @@ def product_item(
         **_counts(report),
         "deepsalt:scene_key": scene_key,
     }
-    item = _item(
-        PRODUCTS, provenance, id=name, geometry=geometry, bbox=bbox, when=start, about=properties
+    assets = {
+        "product": _group(href, layers, grid, "Surface salinity of the scene"),
+        **_arrays(href, layers, grid),
+    }
+    return _item(
+        PRODUCTS,
+        provenance,
+        assets,
+        id=name,
+        geometry=geometry,
+        bbox=bbox,
+        when=start,
+        about=properties,
     )
-    item.add_asset("product", _zarr(href, layers, "Surface salinity of the scene"))
-    return item
 
 
 def mosaic_item(
@@ -200,27 +207,27 @@ def mosaic_item(
         "deepsalt:version": version,
         "deepsalt:period": period,
     }
-    item = _item(
+    assets = {
+        "mosaic": _group(href, layers, grid, "Mosaic of surface salinity"),
+        **_arrays(href, layers, grid),
+    }
+    if quicklook_href is not None:
+        assets["quicklook"] = pystac.Asset(
+            quicklook_href,
+            title="Quicklook with legend",
+            media_type="image/png",
+            roles=["thumbnail", "overview"],
+        )
+    return _item(
         MOSAICS,
         provenance,
+        assets,
         id=name,
-        geometry=_box_geometry(bbox),
+        geometry=box_geometry(bbox),
         bbox=list(bbox),
         when=start,
         about=properties,
     )
-    item.add_asset("mosaic", _zarr(href, layers, "Mosaic of surface salinity"))
-    if quicklook_href is not None:
-        item.add_asset(
-            "quicklook",
-            pystac.Asset(
-                quicklook_href,
-                title="Quicklook with legend",
-                media_type="image/png",
-                roles=["thumbnail", "overview"],
-            ),
-        )
-    return item
 
 
 def quality_flags_bitfields() -> list[dict[str, Any]]:
@@ -247,6 +254,7 @@ def _words(bit: QualityFlag) -> str:
 def _item(
     collection: str,
     provenance: Provenance,
+    assets: dict[str, pystac.Asset],
     *,
     id: str,
     geometry: dict[str, Any],
@@ -260,8 +268,9 @@ def _item(
         bbox=bbox,
         datetime=when,
         properties=about,
-        stac_extensions=list(_EXTENSIONS),
+        stac_extensions=used_extensions(about, *(a.extra_fields for a in assets.values())),
         collection=collection,
+        assets=assets,
     )
     add_store_links(item, collection)
     for source in provenance.sources:
@@ -272,10 +281,21 @@ def _item(
     return item
 
 
-def add_store_links(item: pystac.Item, collection: str) -> None:
-    """Add the links that walking a store's catalogue needs, relative to ``STORE/items/``."""
-    document = f"../collections/{collection}/collection.json"
-    for rel, href in (("root", "../catalog.json"), ("parent", document), ("collection", document)):
+def add_store_links(item: pystac.Item, collection: str, up: str = "..") -> None:
+    """Add the links that walking a store's catalogue needs.
+
+    Parameters
+    ----------
+    item
+        Item to change.
+    collection
+        Id of its collection.
+    up
+        The way from the Item's folder to the store; from ``STORE/items/`` by default.
+    """
+    document = f"{up}/collections/{file_name(collection)}/collection.json"
+    root = f"{up}/catalog.json"
+    for rel, href in (("root", root), ("parent", document), ("collection", document)):
         item.add_link(pystac.Link(rel, href, media_type="application/json"))
 
 
@@ -305,26 +325,56 @@ def _counts(report: Report) -> dict[str, Any]:
     }
 
 
-def _zarr(href: str, layers: Sequence[LayerLike], title: str) -> pystac.Asset:
-    bands = []
-    for layer in layers:
-        band: dict[str, Any] = {
+def _group(href: str, layers: Sequence[LayerLike], grid: PixelGrid, title: str) -> pystac.Asset:
+    """Return the asset of a Zarr group, its layers as bands."""
+    bands = [
+        {
             "name": layer.name,
-            "description": str(layer.attrs.get("long_name", layer.name)),
-            "data_type": layer.dtype,
-            "nodata": write_nodata(float(layer.fill)),
+            "description": _long_name(layer),
+            **_values(layer),
+            **(
+                {"classification:bitfields": quality_flags_bitfields()}
+                if layer.name == "quality_flags"
+                else {}
+            ),
         }
-        if "units" in layer.attrs:
-            band["unit"] = str(layer.attrs["units"])
-        if layer.name == "quality_flags":
-            band["classification:bitfields"] = quality_flags_bitfields()
-        bands.append(band)
-    return pystac.Asset(
-        href, title=title, media_type=ZARR, roles=["data"], extra_fields={"bands": bands}
-    )
+        for layer in layers
+    ]
+    about = {"bands": bands, **grid_properties(grid)}
+    return pystac.Asset(href, title=title, media_type=ZARR, roles=["data"], extra_fields=about)
 
 
-def _box_geometry(bbox: Bbox) -> dict[str, Any]:
+def _arrays(href: str, layers: Sequence[LayerLike], grid: PixelGrid) -> dict[str, pystac.Asset]:
+    """Return an asset per layer, named like it: loaders such as odc-stac take assets for bands."""
+    return {
+        layer.name: pystac.Asset(
+            f"{href}/{layer.name}",
+            title=_long_name(layer),
+            media_type=ZARR,
+            roles=["data"],
+            extra_fields={**_values(layer), **grid_properties(grid)},
+        )
+        for layer in layers
+    }
+
+
+def _long_name(layer: LayerLike) -> str:
+    return str(layer.attrs.get("long_name", layer.name))
+
+
+def _values(layer: LayerLike) -> dict[str, Any]:
+    """Return type, nodata and unit of a layer; NaN needs no saying where numbers are floats."""
+    fill = float(layer.fill)
+    unit = {"unit": str(layer.attrs["units"])} if "units" in layer.attrs else {}
+    return {
+        "data_type": layer.dtype,
+        **({} if math.isnan(fill) else write_nodata(fill)),
+        **unit,
+    }
+
+
+def box_geometry(bbox: Bbox) -> dict[str, Any]:
+    """Return a box as GeoJSON, cut in two where it crosses 180 degrees."""
     rings = [[[[w, s], [e, s], [e, n], [w, n], [w, s]]] for w, s, e, n in box_halves(bbox)]
     if len(rings) == 1:
         return {"type": "Polygon", "coordinates": rings[0]}

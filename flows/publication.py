@@ -18,7 +18,7 @@ from catalog.hrefs import without_credentials
 from catalog.items import to_item
 from catalog.models import mlm_item
 from catalog.publish import Provenance, Source, mosaic_item, product_item
-from catalog.store_catalog import rebuild_catalog, write_item
+from catalog.store_catalog import rebuild_catalog, write_item, write_source
 from deepsalt import __version__
 from deepsalt.errors import StoreError
 from deepsalt.layers import MOSAIC_LAYERS, SCENE_LAYERS
@@ -68,7 +68,7 @@ def _publish_source(store: "Store", acquisition: Acquisition) -> Source:
         for asset in acquisition.assets
     )
     item = to_item(replace(acquisition, assets=assets))
-    return Source(item.id, f"sources/{write_item(store.items / 'sources', item).name}")
+    return Source(item.id, write_source(store.items, item))
 
 
 def _publish_model(store: "Store", ref: ModelRef) -> Source:

@@ -187,6 +187,7 @@ def _write_metadata(
         tile=variant.tile,
         start=start,
         duration=timedelta(seconds=4.5 * scene.grid.height / 1000),
+        processed=_processed(start),
         grid=scene.grid,
         bands=scene.bands,
         mean=tuple(mean),
@@ -214,8 +215,12 @@ def _drifted(bands: BandTable, rng: np.random.Generator) -> BandTable:
     return replace(bands, centers_nm=tuple(np.round(centers, 3).tolist()))
 
 
+def _processed(start: datetime) -> datetime:
+    return start + timedelta(hours=18, minutes=11)
+
+
 def _product_name(variant: Variant, start: datetime) -> str:
-    processed = start + timedelta(hours=18, minutes=11)
+    processed = _processed(start)
     return (
         f"ENMAP01-____{variant.level}-DT{variant.datatake:010d}_{start:%Y%m%dT%H%M%S}Z"
         f"_{variant.tile:03d}_V{variant.version}_{processed:%Y%m%dT%H%M%S}Z"

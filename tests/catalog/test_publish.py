@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 import pystac
 import pytest
 
+from catalog.items import to_item
 from catalog.models import mlm_item
 from catalog.publish import Provenance, Source, mosaic_item, product_item, quality_flags_bitfields
 from catalog.search import Query, search
-from catalog.store_catalog import rebuild_catalog, write_item
+from catalog.store_catalog import rebuild_catalog, write_item, write_source
 from deepsalt.errors import FormatError
 from deepsalt.types import PixelGrid, QualityFlag, Report
 from tests.catalog.core_schema import assert_valid
-from tests.catalog.scenes import SQUARE
+from tests.catalog.extension_fields import assert_extensions
+from tests.catalog.scenes import SQUARE, acquisition
 
 GRID = PixelGrid("EPSG:6933", (30.0, 0.0, 0.0, 0.0, -30.0, 3000.0), 100, 100)
 REPORT = Report(10_000, 9_000, (("cloud", 1000),))
@@ -115,19 +118,46 @@ def test_published_items_follow_the_core_schema_of_stac(item: pystac.Item) -> No
     assert_valid(item.to_dict(transform_hrefs=False))
 
 
+@pytest.mark.parametrize("item", [product(), mosaic(), model()], ids=["product", "mosaic", "model"])
+def test_published_items_declare_the_extensions_that_they_use(item: pystac.Item) -> None:
+    assert_extensions(item.to_dict(transform_hrefs=False))
+
+
 def test_a_product_is_one_zarr_asset_with_its_layers_described() -> None:
     asset = product().assets["product"]
     assert asset.media_type == "application/vnd.zarr; version=3"
     salinity, quality_flags = asset.extra_fields["bands"]
-    assert (salinity["unit"], salinity["nodata"], salinity["data_type"]) == (
-        "dS m-1",
-        "nan",
-        "float32",
-    )
+    assert (salinity["unit"], salinity["data_type"]) == ("dS m-1", "float32")
     assert (quality_flags["nodata"], quality_flags["classification:bitfields"]) == (
         1,
         quality_flags_bitfields(),
     )
+
+
+def test_every_layer_is_an_asset_of_its_own_for_loaders_that_take_assets_for_bands() -> None:
+    assets = product().assets
+    assert list(assets) == ["product", "salinity", "quality_flags"]
+    assert assets["quality_flags"].href == "../scenes/p1.zarr/quality_flags"
+    assert assets["quality_flags"].extra_fields["nodata"] == 1
+
+
+@pytest.mark.parametrize("item", [product(), mosaic()], ids=["product", "mosaic"])
+def test_every_asset_with_pixels_has_the_grid(item: pystac.Item) -> None:
+    for asset in item.assets.values():
+        if asset.roles == ["data"]:
+            assert asset.extra_fields["proj:code"] == GRID.crs
+            assert asset.extra_fields["proj:shape"] == [GRID.height, GRID.width]
+            assert asset.extra_fields["proj:transform"] == list(GRID.transform)
+
+
+@pytest.mark.parametrize("item", [product(), mosaic()], ids=["product", "mosaic"])
+def test_nodata_is_always_a_number_and_left_out_where_it_is_nan(item: pystac.Item) -> None:
+    kinds = {
+        band["name"]: type(band.get("nodata"))
+        for asset in item.assets.values()
+        for band in asset.extra_fields.get("bands", [])
+    }
+    assert kinds == {"salinity": type(None), "quality_flags": int}
 
 
 def test_every_bit_of_quality_flags_is_described_once_at_its_place() -> None:
@@ -183,6 +213,20 @@ def test_a_model_item_describes_bands_in_micrometres_and_its_checksum() -> None:
     extra = item.assets["model"].extra_fields
     assert extra["bands"][1]["eo:center_wavelength"] == 0.5105
     assert extra["file:checksum"] == "1220" + "ab" * 32
+
+
+def test_a_model_may_be_used_anywhere() -> None:
+    item = model()
+    assert item.bbox == [-180.0, -90.0, 180.0, 90.0]
+    assert item.geometry is not None
+
+
+def test_a_model_lists_its_bands_where_its_extension_and_where_stac_want_them() -> None:
+    item = model()
+    assert item.properties["bands"] == item.assets["model"].extra_fields["bands"]
+    (given,) = item.properties["mlm:input"]
+    assert given["bands"] == [band["name"] for band in item.properties["bands"]]
+    assert given["input"]["dim_order"] == ["batch", "bands"]
 
 
 def test_a_card_without_a_name_is_refused() -> None:
@@ -254,3 +298,107 @@ def test_a_collection_that_lost_all_its_items_is_no_longer_linked(store: Path) -
     rebuild_catalog(store, leave_out={"mosaic-v1"})
     root = pystac.Catalog.from_file(str(store / "catalog.json"))
     assert "deepsalt-mosaics" not in {child.id for child in root.get_children()}
+
+
+def source(name: str, **changes: Any) -> pystac.Item:
+    return to_item(acquisition(scene_id=name, acquisition_id=name, **changes))
+
+
+def collection_of(store: Path, name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        (store / "collections" / name / "collection.json").read_text()
+    )
+    return document
+
+
+def hrefs(document: dict[str, Any], rel: str) -> list[str]:
+    return [link["href"] for link in document["links"] if link["rel"] == rel]
+
+
+def test_a_source_is_listed_by_its_collection_and_found_by_walking(store: Path) -> None:
+    assert write_source(store / "items", source("s1")) == "sources/s1.json"
+    assert rebuild_catalog(store) == 5
+    assert hrefs(collection_of(store, "enmap-l2a"), "item") == ["../../items/sources/s1.json"]
+    (found,) = search(store, Query(collections=("enmap-l2a",)))
+    assert found.id == "s1"
+
+
+def test_a_source_whose_collection_is_no_file_name_still_leads_to_it(store: Path) -> None:
+    name = write_source(store / "items", source("s1", collection="a b/c"))
+    rebuild_catalog(store)
+    path = store / "items" / name
+    (href,) = hrefs(json.loads(path.read_text()), "collection")
+    assert json.loads((path.parent / href).read_text())["id"] == "a b/c"
+
+
+def test_a_source_without_collection_is_refused(store: Path) -> None:
+    item = source("s1")
+    item.collection_id = None
+    with pytest.raises(FormatError, match="collection"):
+        write_source(store / "items", item)
+
+
+def test_a_source_written_before_sources_had_links_is_listed_as_well(store: Path) -> None:
+    write_item(store / "items" / "sources", source("s1"))
+    rebuild_catalog(store)
+    assert hrefs(collection_of(store, "enmap-l2a"), "item") == ["../../items/sources/s1.json"]
+
+
+def test_a_source_that_a_collection_lists_is_not_read_again(store: Path) -> None:
+    first = store / "items" / write_source(store / "items", source("s1"))
+    rebuild_catalog(store)
+    first.write_text("{")
+    write_source(store / "items", source("s2", simulated=True))
+    assert rebuild_catalog(store) == 6
+    after = collection_of(store, "enmap-l2a")
+    assert len(hrefs(after, "item")) == 2
+    assert after["deepsalt:simulated"] is True
+
+
+def test_the_extent_of_a_source_collection_grows(store: Path) -> None:
+    write_source(store / "items", source("s1"))
+    rebuild_catalog(store)
+    west, *_ = collection_of(store, "enmap-l2a")["extent"]["spatial"]["bbox"][0]
+    moved = tuple((longitude - 5.0, latitude) for longitude, latitude in SQUARE)
+    write_source(store / "items", source("s2", footprint=moved))
+    rebuild_catalog(store)
+    assert collection_of(store, "enmap-l2a")["extent"]["spatial"]["bbox"][0][0] == west - 5.0
+
+
+def test_a_source_that_was_removed_is_no_longer_listed(store: Path) -> None:
+    names = [write_source(store / "items", source(name)) for name in ("s1", "s2")]
+    rebuild_catalog(store)
+    (store / "items" / names[0]).unlink()
+    assert rebuild_catalog(store) == 5
+    assert hrefs(collection_of(store, "enmap-l2a"), "item") == ["../../items/sources/s2.json"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: "{",
+        lambda d: "[]",
+        lambda d: json.dumps({**d, "links": 3}),
+        lambda d: json.dumps({**d, "links": [{"rel": "item", "href": 7}, 1]}),
+        lambda d: json.dumps({**d, "id": 7}),
+        lambda d: json.dumps({**d, "extent": {"spatial": 1}}),
+        lambda d: json.dumps({**d, "extent": {"spatial": {"bbox": [["x"]]}}}),
+    ],
+    ids=["no JSON", "no object", "no links", "odd links", "no id", "no extent", "no box"],
+)
+def test_a_damaged_source_collection_is_written_anew(
+    store: Path, damage: Callable[[dict[str, Any]], str]
+) -> None:
+    write_source(store / "items", source("s1"))
+    rebuild_catalog(store)
+    whole = collection_of(store, "enmap-l2a")
+    (store / "collections" / "enmap-l2a" / "collection.json").write_text(damage(whole))
+    rebuild_catalog(store)
+    assert collection_of(store, "enmap-l2a") == whole
+
+
+def test_a_damaged_new_source_is_named(store: Path) -> None:
+    path = store / "items" / write_source(store / "items", source("s1"))
+    path.write_text('{"type": "Catalog"}')
+    with pytest.raises(FormatError, match=r"s1\.json"):
+        rebuild_catalog(store)

@@ -79,9 +79,18 @@ def test_a_scene_without_date_is_marked_and_comes_back_without_date() -> None:
     assert parse_item(item).start is None
 
 
-def test_nan_as_nodata_is_written_as_text() -> None:
+def test_nan_as_nodata_is_written_as_text_beside_the_field_that_holds_numbers() -> None:
     item = to_item(acquisition(dtype="float32", nodata=math.nan))
-    assert item.assets["image"].extra_fields["nodata"] == "nan"
+    extra = item.assets["image"].extra_fields
+    assert (extra["deepsalt:nodata"], extra.get("nodata")) == ("nan", None)
+    nodata = parse_item(item).nodata
+    assert nodata is not None
+    assert math.isnan(nodata)
+
+
+def test_nan_written_as_nodata_is_understood_as_stac_allows_it_and_as_we_wrote_it_before() -> None:
+    item = to_item(acquisition(dtype="float32", nodata=None))
+    item.assets["image"].extra_fields["nodata"] = "nan"
     nodata = parse_item(item).nodata
     assert nodata is not None
     assert math.isnan(nodata)
