@@ -177,8 +177,8 @@ class TrainConfig:
             )
 
 
-def read_settings(path: Path, base: Settings | None = None) -> Settings:
-    """Return settings with those of a TOML file.
+def read_settings(path: Path) -> Settings:
+    """Return the defaults with the settings of a TOML file.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def read_settings(path: Path, base: Settings | None = None) -> Settings:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"configuration {path} cannot be read: {error}") from error
-    base = base or Settings()
+    base = Settings()
     known = {field.name: getattr(base, field.name) for field in fields(Settings)}
     for key, value in found.items():
         if key not in known:

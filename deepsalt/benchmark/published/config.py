@@ -69,12 +69,3 @@ class PublishedConfig:
     def quick(self) -> "PublishedConfig":
         """Return the same method with budgets of a few seconds."""
         return replace(self, encoder_steps=800, teacher_steps=150, student_steps=100)
-
-
-def student_macs(config: PublishedConfig, bands: int = 155) -> int:
-    """Return the multiplications per pixel, from standardised spectrum to estimate."""
-    width = config.student_width
-    encoder = bands * config.hidden + config.hidden * config.latent
-    # Per layer: query, key, value and output maps, scores and their use over one token, two layers.
-    layer = 4 * width * width + 2 * width + 2 * width * config.feedforward
-    return encoder + config.latent * width + config.student_layers * layer + width

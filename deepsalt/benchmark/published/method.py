@@ -22,7 +22,6 @@ of the feed-forward layers (so that the student costs the published 1.13 M multi
 width of the autoencoders, step budgets, and that outputs stay within the training labels' range.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +30,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deepsalt.benchmark.published.config import PublishedConfig, student_macs
+from deepsalt.benchmark.published.config import PublishedConfig
 from deepsalt.benchmark.published.stages import (
     Anchor,
     Codec,
-    Descent,
     Estimator,
     train_codec,
     train_student,
@@ -44,7 +42,7 @@ from deepsalt.benchmark.published.stages import (
 from deepsalt.errors import UsageError
 from deepsalt.model.threads import one_torch_thread
 
-__all__ = ["Published", "PublishedConfig", "fit_published", "student_macs"]
+__all__ = ["Published", "PublishedConfig", "fit_published"]
 
 Rows = NDArray[np.floating[Any]]
 Pairs = NDArray[np.integer[Any]]
@@ -100,7 +98,6 @@ def fit_published(
     pairs: Pairs,
     *,
     config: PublishedConfig,
-    progress: Callable[[float], None] | None = None,
 ) -> Published:
     """Train encoders, teacher and student on the rows given, and on no others.
 
@@ -119,8 +116,6 @@ def fit_published(
         Rows (satellite, laboratory) of one soil (q, 2); q may be 0.
     config
         Sizes and budgets.
-    progress
-        Called with the share done, 0 to 1.
 
     Raises
     ------
@@ -134,20 +129,17 @@ def fit_published(
         torch.manual_seed(config.seed)
         sat, sat_labels = _tensor(sat_x), _tensor(sat_y)
         if not len(lab_x):
-            descent = Descent(config, config.encoder_steps + config.student_steps, progress)
-            satellite = train_codec(sat, descent, None, "satellite autoencoder")
-            student = train_student(_latents(satellite, sat), sat_labels, descent, None)
+            satellite = train_codec(sat, config, None, "satellite autoencoder")
+            student = train_student(_latents(satellite, sat), sat_labels, config, None)
             return Published(satellite, student, None, None)
         lab = _tensor(lab_x)
-        steps = 2 * config.encoder_steps + config.teacher_steps + config.student_steps
-        descent = Descent(config, steps, progress)
-        laboratory = train_codec(lab, descent, None, "laboratory autoencoder")
+        laboratory = train_codec(lab, config, None, "laboratory autoencoder")
         known = _latents(laboratory, lab)
-        teacher = train_teacher(known, _tensor(lab_y), descent)
+        teacher = train_teacher(known, _tensor(lab_y), config)
         anchor = Anchor(laboratory.latents, known, torch.from_numpy(pairs.astype(np.int64)))
-        satellite = train_codec(sat, descent, anchor, "satellite autoencoder")
+        satellite = train_codec(sat, config, anchor, "satellite autoencoder")
         latents = _latents(satellite, sat)
-        student = train_student(latents, sat_labels, descent, (teacher, anchor.guides(latents)))
+        student = train_student(latents, sat_labels, config, (teacher, anchor.guides(latents)))
     return Published(satellite, student, laboratory, teacher)
 
 

@@ -108,69 +108,47 @@ class Anchor:
         return torch.where(count > 0, mean, own)
 
 
-class Descent:
-    """Runs optimisers and tells how far all stages together have come.
+def descend(
+    config: PublishedConfig,
+    stage: str,
+    modules: nn.Module,
+    steps: int,
+    *,
+    rows: Tensor,
+    loss: Callable[..., Tensor],
+) -> None:
+    """Minimise `loss` of batches of `rows` for a fixed number of steps.
 
-    Parameters
-    ----------
-    config
-        Batch and learning rate.
-    steps
-        Of all stages.
-    progress
-        Called with the share done, 0 to 1.
+    Raises
+    ------
+    UsageError
+        The loss is not finite.
     """
-
-    def __init__(
-        self, config: PublishedConfig, steps: int, progress: Callable[[float], None] | None
-    ) -> None:
-        self.config = config
-        self._steps = steps
-        self._done = 0
-        self._progress = progress
-
-    def run(
-        self,
-        stage: str,
-        modules: nn.Module,
-        steps: int,
-        *,
-        rows: Tensor,
-        loss: Callable[..., Tensor],
-    ) -> None:
-        """Minimise `loss` of batches of `rows` for a fixed number of steps.
-
-        Raises
-        ------
-        UsageError
-            The loss is not finite.
-        """
-        rate = self.config.learning_rate
-        optimiser = torch.optim.AdamW(modules.parameters(), lr=rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=_WARM_UP)
-        modules.train()
-        for step in range(steps):
-            batch = rows[torch.randint(len(rows), (min(self.config.batch, len(rows)),))]
-            value = loss(batch)
-            if not bool(torch.isfinite(value)):
-                raise UsageError(
-                    f"training of the {stage} diverged at step {step} on rows "
-                    f"{sorted(set(batch.tolist()))}: the loss is not finite; "
-                    "lower the learning rate or look for impossible spectra in these rows"
-                )
-            optimiser.zero_grad()
-            torch.autograd.backward(value)
-            optimiser.step()
-            schedule.step()
-            self._done += 1
-            if self._progress is not None:
-                self._progress(self._done / self._steps)
-        modules.eval()
+    rate = config.learning_rate
+    optimiser = torch.optim.AdamW(modules.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=_WARM_UP)
+    modules.train()
+    for step in range(steps):
+        batch = rows[torch.randint(len(rows), (min(config.batch, len(rows)),))]
+        value = loss(batch)
+        if not bool(torch.isfinite(value)):
+            raise UsageError(
+                f"training of the {stage} diverged at step {step} on rows "
+                f"{sorted(set(batch.tolist()))}: the loss is not finite; "
+                "lower the learning rate or look for impossible spectra in these rows"
+            )
+        optimiser.zero_grad()
+        torch.autograd.backward(value)
+        optimiser.step()
+        schedule.step()
+    modules.eval()
 
 
-def train_codec(spectra: Tensor, descent: Descent, anchor: Anchor | None, name: str) -> Codec:
+def train_codec(
+    spectra: Tensor, config: PublishedConfig, anchor: Anchor | None, name: str
+) -> Codec:
     """Train an autoencoder on spectra (s, d): reconstruction, sparsity and alignment."""
-    config, bands = descent.config, Scale.of(spectra)
+    bands = Scale.of(spectra)
     inputs = bands.apply(spectra)
     autoencoder = SparseAutoencoder(spectra.shape[1], config.hidden, config.latent)
 
@@ -190,16 +168,16 @@ def train_codec(spectra: Tensor, descent: Descent, anchor: Anchor | None, name: 
         return value
 
     every = torch.arange(len(spectra))
-    descent.run(name, autoencoder, config.encoder_steps, rows=every, loss=loss)
+    descend(config, name, autoencoder, config.encoder_steps, rows=every, loss=loss)
     if anchor is not None:
         return Codec(bands, autoencoder, anchor.scale)
     with torch.no_grad():
         return Codec(bands, autoencoder, Scale.of(autoencoder.codes(inputs)[-1]))
 
 
-def train_teacher(latents: Tensor, labels: Tensor, descent: Descent) -> Estimator:
+def train_teacher(latents: Tensor, labels: Tensor, config: PublishedConfig) -> Estimator:
     """Train the teacher on laboratory latents (s, latent) and labels (s,)."""
-    config, scale = descent.config, Scale.of(labels[:, None])
+    scale = Scale.of(labels[:, None])
     target = scale.apply(labels)
     network = Transformer(
         config.latent,
@@ -213,7 +191,7 @@ def train_teacher(latents: Tensor, labels: Tensor, descent: Descent) -> Estimato
         return functional.mse_loss(network(latents[rows])[0], target[rows])
 
     every = torch.arange(len(latents))
-    descent.run("teacher", network, config.teacher_steps, rows=every, loss=loss)
+    descend(config, "teacher", network, config.teacher_steps, rows=every, loss=loss)
     return Estimator(network, scale, labels.min(), labels.max())
 
 
@@ -259,7 +237,10 @@ class Student(nn.Module):
 
 
 def train_student(
-    latents: Tensor, labels: Tensor, descent: Descent, teacher: tuple[Estimator, Tensor] | None
+    latents: Tensor,
+    labels: Tensor,
+    config: PublishedConfig,
+    teacher: tuple[Estimator, Tensor] | None,
 ) -> Estimator:
     """Train the student on satellite latents (p, latent).
 
@@ -269,8 +250,8 @@ def train_student(
         (p, latent)
     labels
         (p,), NaN where there is none. Without any, the teacher's estimates stand in.
-    descent
-        Budget.
+    config
+        Sizes and budget.
     teacher
         The teacher and the latents it is shown (p, latent); None: labels alone.
     """
@@ -287,10 +268,10 @@ def train_student(
     known = labels[torch.isfinite(labels)]
     scale = Scale.of(known[:, None])
     target = scale.apply(labels)
-    student = Student(descent.config)
+    student = Student(config)
 
     def loss(batch: Tensor) -> Tensor:
         return student.loss(latents[batch], target[batch], [f[batch] for f in features])
 
-    descent.run("student", student, descent.config.student_steps, rows=rows, loss=loss)
+    descend(config, "student", student, config.student_steps, rows=rows, loss=loss)
     return Estimator(student.network, scale, known.min(), known.max())

@@ -104,9 +104,7 @@ class TableSpec:
             raise UsageError(f"EC unit {self.ec_unit!r} is not one of {', '.join(TO_DS_M)}")
 
     @classmethod
-    def parse(
-        cls, text: str, kind: Kind, *, group: str | None = None, ec_unit: EcUnit | None = None
-    ) -> Self:
+    def parse(cls, text: str, kind: Kind) -> Self:
         """Return the table that ``TABLE@SENSOR`` names; of a laboratory table also ``TABLE``.
 
         The last ``@`` separates, unless the whole is a file.
@@ -124,7 +122,7 @@ class TableSpec:
                 f"{text!r} does not name a table and its sensor; give TABLE@SENSOR, such as "
                 "sites.csv@enmap"
             )
-        return cls(Path(path), kind, sensor, group=group, ec_unit=ec_unit)
+        return cls(Path(path), kind, sensor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

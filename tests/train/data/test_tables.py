@@ -56,9 +56,8 @@ def read(folder: Path, table: pd.DataFrame, kind="laboratory", **settings) -> Ta
     ids=["plain", "lab-sensor", "satellite", "two-ats"],
 )
 def test_a_table_is_named_with_its_sensor(text, kind, path, sensor):
-    spec = TableSpec.parse(text, kind, group="site", ec_unit="mS/m")
-    assert (str(spec.path), spec.sensor) == (path, sensor)
-    assert (spec.kind, spec.group, spec.ec_unit) == (kind, "site", "mS/m")
+    spec = TableSpec.parse(text, kind)
+    assert (str(spec.path), spec.kind, spec.sensor) == (path, kind, sensor)
 
 
 @pytest.mark.parametrize("text", ["a.csv", "a.csv@", "@enmap", ""])
