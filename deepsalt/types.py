@@ -3,6 +3,7 @@
 A value here is data, checked when it is made, hashable, and cheap to pickle into a Dask graph.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,26 @@ from typing import Self
 from deepsalt.errors import FormatError, GridError
 
 Affine6 = tuple[float, float, float, float, float, float]
+
+MAX_SIDE_PX = 1_000_000
+MAX_PIXELS = 10_000_000_000
+MAX_BANDS = 10_000
+"""Size of a scene. More is a damaged or hostile header, and is refused before anything loops over it
+or asks for memory."""
+
+GAIN_RANGE = (1e-10, 10.0)
+"""Reflectance per digital number: 1 / 2**32 uses up the finest integers, 1 is plain reflectance."""
+
+MAX_OFFSET = 10.0
+"""Reflectance of digital number 0, either sign. Reflectance is nominally 0 to 1; glint and thermal
+bands are beyond, ten is not."""
+
+_INTEGERS = {
+    f"{sign}int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if not sign else (0, 2**bits - 1)
+    for sign in ("", "u")
+    for bits in (8, 16, 32)
+}
+"""Lowest and highest number by stored type."""
 
 
 class QualityFlag(IntFlag):
@@ -226,6 +247,64 @@ class Acquisition:
         for moment in (self.start, self.end):
             if moment is not None and moment.tzinfo is None:
                 raise FormatError(f"scene {self.scene_id} has a time without a time zone: {moment}")
+        self._refuse_absurd()
+
+    def _refuse_absurd(self) -> None:
+        """Refuse numbers that no product can mean; they come from whoever wrote the file or Item.
+
+        A gain is within `GAIN_RANGE`, an offset within `MAX_OFFSET` of 0, and some stored number
+        stands for a reflectance between 0 and 1: else all pixels would be nonsense.
+        """
+        what, grid = f"scene {self.scene_id}", self.grid
+        if (
+            max(grid.height, grid.width) > MAX_SIDE_PX
+            or grid.height * grid.width > MAX_PIXELS
+            or len(self.bands) > MAX_BANDS
+        ):
+            raise FormatError(
+                f"{what} claims {len(self.bands)} bands of {grid.height} x {grid.width} pixels; at "
+                f"most {MAX_BANDS} bands, {MAX_SIDE_PX} a side and {MAX_PIXELS} in all are read"
+            )
+        lowest, highest = GAIN_RANGE
+        for name, gain, offset in zip(self.bands.names, self.gain, self.offset, strict=True):
+            if not lowest <= gain <= highest:
+                raise FormatError(
+                    f"{what} has gain {gain:g} in band {name}; reflectance per digital number is "
+                    f"between {lowest:g} and {highest:g}"
+                )
+            if not abs(offset) <= MAX_OFFSET:
+                raise FormatError(
+                    f"{what} has offset {offset:g} in band {name}; the reflectance of digital "
+                    f"number 0 is within {MAX_OFFSET:g} of 0"
+                )
+        self._refuse_unstorable(what)
+        cloud, sun, quality = self.cloud_cover_pct, self.sun_elevation_deg, self.overall_quality
+        if cloud is not None and not 0 <= cloud <= 100:
+            raise FormatError(f"{what} has a cloud cover of {cloud:g} %; expected 0 to 100")
+        if sun is not None and not -90 <= sun <= 90:
+            raise FormatError(f"{what} has the sun at {sun:g} degrees; expected -90 to 90")
+        if quality is not None and not 0 <= quality <= 2:
+            raise FormatError(f"{what} has overall quality {quality:g}; expected 0, 1 or 2")
+        if not all(abs(x) <= 360 and abs(y) <= 90 for x, y in self.footprint):
+            raise FormatError(f"{what} has a footprint that is no longitude and latitude")
+
+    def _refuse_unstorable(self, what: str) -> None:
+        """Refuse a nodata that the stored type cannot hold, and scales that leave no reflectance."""
+        span = _INTEGERS.get(self.dtype)
+        if span is None:
+            return
+        nodata = self.nodata
+        if nodata is not None and not (span[0] <= nodata <= span[1] and nodata == int(nodata)):
+            raise FormatError(
+                f"{what} is stored as {self.dtype}, which cannot hold nodata {nodata:g}"
+            )
+        for name, gain, offset in zip(self.bands.names, self.gain, self.offset, strict=True):
+            low, high = (number * gain + offset for number in span)
+            if high <= 0 or low >= 1:
+                raise FormatError(
+                    f"{what} has reflectance from {low:g} to {high:g} in band {name}, by its gain "
+                    "and offset; none of it is between 0 and 1"
+                )
 
     @property
     def key(self) -> str:

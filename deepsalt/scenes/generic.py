@@ -81,7 +81,7 @@ def read_acquisition(
             "use EnMAP or PRISMA"
         )
     data = _data_file(path)
-    with open_delivered(data) as raster:
+    with open_delivered(data, envi=True) as raster:
         tags = Tags(raster)
         bands = _checked(tags.band_table(), data)
         header = read_header(raster)
@@ -217,7 +217,7 @@ class Reader:
     def __init__(self, acquisition: Acquisition) -> None:
         grid = acquisition.grid
         expected = (len(acquisition.bands), grid.height, grid.width)
-        self._image = open_raster(acquisition.asset("image").href)
+        self._image = open_raster(acquisition.asset("image").href, envi=True)
         if (self._image.count, *self._image.shape) != expected:
             raise ReadError(
                 f"{self._image.name} has {self._image.count} bands of {self._image.shape} pixels, "
