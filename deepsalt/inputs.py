@@ -10,8 +10,9 @@ import json
 import os
 import stat
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MAX_DEPTH = 100
 """Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
@@ -40,7 +41,7 @@ def require_regular(path: str | Path) -> None:
     _refuse_other(os.stat(path).st_mode, path)
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a regular file for reading; never waits for a pipe and never touches a device.
 
     Raises

@@ -44,7 +44,7 @@ FOLLOWERS = (
 
 _SKIP = "GDAL_SKIP"
 _lock = threading.Lock()
-_done = False
+_done = threading.Event()
 
 
 def forget_followers() -> None:
@@ -57,15 +57,14 @@ def forget_followers() -> None:
     ReadError
         GDAL has them all the same.
     """
-    global _done
-    if _done:
+    if _done.is_set():
         return
     with _lock:
-        if _done:
+        if _done.is_set():  # by another thread meanwhile
             return
         given = os.environ.get(_SKIP, "")
         apart = given.split("," if "," in given else None)  # as GDAL takes it apart
-        os.environ[_SKIP] = ",".join([*apart, *FOLLOWERS])
+        os.environ[_SKIP] = ",".join(dict.fromkeys([*apart, *FOLLOWERS]))
         # GDAL obeys the setting while formats are registered, which somebody may have had done
         # already; then it is done once more. rasterio only starts GDAL in a thread without an Env.
         rasterio._env._have_registered_drivers = False
@@ -78,7 +77,7 @@ def forget_followers() -> None:
                 f"GDAL cannot be kept from reading {', '.join(sorted(kept))}, whose files lead to "
                 "others; start deepsalt in a process of its own"
             )
-        _done = True
+        _done.set()
 
 
 def _registered() -> set[str]:

@@ -185,8 +185,9 @@ def _refuse_absurd(raster: DatasetReader) -> None:
     block_bytes = block_rows * block_columns * np.dtype(raster.dtypes[0]).itemsize * together
     if block_bytes > MAX_BLOCK_BYTES:
         raise FormatError(
-            f"{name} has blocks of {block_rows} x {block_columns} pixels, {block_bytes / 2**20:.0f} "
-            f"MiB; more than {MAX_BLOCK_BYTES // 2**20} are not decoded, write it in tiles of 512"
+            f"{name} has blocks of {block_rows} x {block_columns} pixels, "
+            f"{block_bytes / 2**20:.0f} MiB; more than {MAX_BLOCK_BYTES // 2**20} are not decoded, "
+            "write it in tiles of 512"
         )
     blocks = count * -(-columns // block_columns)
     if blocks > MAX_BLOCKS_ACROSS:
@@ -290,8 +291,15 @@ def window_shape(
     return rows, columns
 
 
-def corners_wgs84(grid: PixelGrid) -> tuple[tuple[float, float], ...]:
+def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]:
     """Return the corners of a grid (longitude, latitude), degrees, counter-clockwise and closed.
+
+    Parameters
+    ----------
+    grid
+        Grid of a scene.
+    name
+        File that it is from, for messages.
 
     Raises
     ------
@@ -307,11 +315,13 @@ def corners_wgs84(grid: PixelGrid) -> tuple[tuple[float, float], ...]:
             [north, south, south, north],
         )
     except RasterioError as error:
-        raise GridError(f"CRS {grid.crs} cannot be used: {error}") from error
+        raise GridError(
+            f"{name} has a CRS that cannot be used, {grid.crs[:60]}: {error}"
+        ) from error
     if not all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True)):
         raise GridError(
-            f"a grid from ({west:g}, {south:g}) to ({east:g}, {north:g}) lies outside {grid.crs}; "
-            "check its transform and CRS"
+            f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is no place in "
+            f"{grid.crs[:60]}; fetch it again, or correct its transform or CRS"
         )
     ring = [(round(x, 8), round(y, 8)) for x, y in zip(lon, lat, strict=True)]
     return (*ring, ring[0])

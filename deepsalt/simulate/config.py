@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.inputs import read_regular
 from deepsalt.simulate.atmosphere import AtmosphereConfig
 from deepsalt.simulate.optics import MixingConfig
 from deepsalt.simulate.specimens import Use
@@ -125,8 +126,8 @@ def read_simulation(path: Path) -> SimulationConfig:
         A number without a meaning.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomllib.loads(read_regular(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         reason = str(error).rstrip(".")
         raise FormatError(f"{path} cannot be read ({reason}); give a TOML file") from error
     values = _values(SimulationConfig, table, str(path))

@@ -141,7 +141,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "huge XML": (
         with_xml(lambda t: t + " " * (33 * 2**20)),
         FormatError,
-        "has more than 32 MB",
+        "is larger than 32 MiB",
     ),
     "dangling link": (dangling_link, FormatError, "No such file or directory"),
     "no band descriptions": (
