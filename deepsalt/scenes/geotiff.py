@@ -9,12 +9,15 @@ pixels, so it is never asked for (`open_raster`), files beside a GeoTIFF are not
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -31,6 +34,9 @@ from deepsalt.types import MAX_BANDS, MAX_PIXELS, MAX_SIDE_PX, Acquisition, Pixe
 _GEOTIFF, _ENVI = "GTiff", "ENVI"
 _TIFF_MARKS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 """First bytes of a TIFF and a BigTIFF, in both byte orders."""
+
+_UNREADABLE = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
+"""What rasterio raises for damage: its errors, GDAL's as they are, text that is no UTF-8."""
 
 GDAL_CACHE_MB = 32
 """Block cache of GDAL. Windows lie on file blocks, so a larger one only doubles the memory."""
@@ -117,7 +123,7 @@ def open_raster(href: str, *, envi: bool = False) -> DatasetReader:
     except OSError as error:
         message = f"{href} cannot be opened as a raster: {error.strerror}; fetch it again"
         raise ReadError(message) from error
-    except RasterioError as error:
+    except _UNREADABLE as error:
         # GDAL's own message, and the chain a traceback shows, would repeat the whole URL.
         message = f"{href} cannot be opened as a raster: {error}; fetch it again"
         raise ReadError(without_secrets(message) if remote else message) from None
@@ -141,13 +147,16 @@ def _driver_of(path: Path) -> str:
     return _ENVI
 
 
-def open_delivered(path: Path, *, envi: bool = False) -> DatasetReader:
+@contextmanager
+def open_delivered(path: Path, *, envi: bool = False) -> Iterator[DatasetReader]:
     """Open a raster that is seen for the first time, and look whether it is complete.
+
+    Its header is read in the block.
 
     Raises
     ------
     FormatError
-        The file is missing, is not a raster or is truncated.
+        The file is missing, is not a raster, is truncated, or has a damaged header.
     """
     try:
         # Only here, in the thread that ingests: changing filters is not safe where threads read.
@@ -158,12 +167,13 @@ def open_delivered(path: Path, *, envi: bool = False) -> DatasetReader:
     except ReadError as error:
         raise FormatError(str(error)) from error
     try:
-        _refuse_absurd(raster)
-        _refuse_truncated(raster)
-    except FormatError:
-        raster.close()
-        raise
-    return raster
+        with raster:
+            _refuse_absurd(raster)
+            _refuse_truncated(raster)
+            yield raster
+    except _UNREADABLE as error:
+        cause = " ".join(str(error).split())
+        raise FormatError(f"{path} has a damaged header ({cause}); fetch it again") from error
 
 
 def _refuse_absurd(raster: DatasetReader) -> None:
@@ -210,7 +220,7 @@ def read_raster(
     try:
         with gdal_env(raster.driver):
             pixels: NDArray[np.generic] = raster.read(band, window=window)
-    except RasterioError as error:
+    except _UNREADABLE as error:
         cause = error.__cause__ or error
         message = (
             f"{raster.name} cannot be read at row {window.row_off}, column {window.col_off}: "
@@ -307,6 +317,7 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
         The CRS is unknown, or the grid lies where it does not reach.
     """
     west, south, east, north = grid.bounds
+    crs = grid.crs[:60]
     try:
         lon, lat = warp_points(
             CRS.from_user_input(grid.crs),
@@ -314,14 +325,12 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
             [west, west, east, east],
             [north, south, south, north],
         )
-    except RasterioError as error:
-        raise GridError(
-            f"{name} has a CRS that cannot be used, {grid.crs[:60]}: {error}"
-        ) from error
+    except _UNREADABLE as error:
+        raise GridError(f"{name} has a CRS that cannot be used, {crs}: {error}") from error
     if not all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True)):
         raise GridError(
-            f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is no place in "
-            f"{grid.crs[:60]}; fetch it again, or correct its transform or CRS"
+            f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is no place "
+            f"in {crs}; fetch it again, or correct its transform or CRS"
         )
     ring = [(round(x, 8), round(y, 8)) for x, y in zip(lon, lat, strict=True)]
     return (*ring, ring[0])

@@ -6,10 +6,12 @@ loaded from a folder of plugins.
 """
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from mmap import ACCESS_READ, mmap
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,7 +21,7 @@ from h5py import h5d, h5l, h5pl, h5z
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, ReadError
-from deepsalt.inputs import require_regular
+from deepsalt.inputs import open_regular, require_regular
 from deepsalt.scenes.base import utc_time
 
 DETECTORS = ("VNIR", "SWIR")
@@ -93,6 +95,7 @@ class Product:
     def __init__(self, href: str) -> None:
         self.name = href
         self._datasets: dict[str, h5py.Dataset] = {}
+        self._heaps_fit = False
         try:
             require_regular(href)
             self.file = h5py.File(href, "r")
@@ -122,10 +125,39 @@ class Product:
             It is damaged.
         """
         with self._damage_named(f"attribute {name}"):
-            value = self.file.attrs.get(name)
+            if name not in self.file.attrs:
+                return None
+            kind = self.file.attrs.get_id(name).dtype
+            if kind.hasobject:  # text of variable length, references, lists of lists
+                if h5py.check_string_dtype(kind) is None:
+                    raise FormatError(f"{self.name}: attribute {name} is neither number nor text")
+                self._refuse_endless_heaps()
+            value = self.file.attrs[name]
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.item()
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def _refuse_endless_heaps(self) -> None:
+        """Refuse damage in the heaps with texts of variable length, on which HDF5 never comes back.
+
+        HDF5 walks the objects of a heap by their sizes, and does not look whether a size leads on.
+        Looks through the whole file, once, and only where a product has such texts.
+
+        Raises
+        ------
+        FormatError
+            An object of a heap is larger than the heap, or has no size.
+        """
+        if not self._heaps_fit:
+            with (
+                open_regular(self.name) as file,
+                mmap(file.fileno(), 0, access=ACCESS_READ) as data,
+            ):
+                if not heaps_fit(data):
+                    raise FormatError(
+                        f"{self.name} has a damaged heap of texts; fetch the product again"
+                    )
+            self._heaps_fit = True
 
     def attribute(self, name: str) -> Any:
         """Return a file attribute; FormatError where there is none."""
@@ -268,3 +300,26 @@ class Product:
                 f"{self.name}: VNIR has {rows} x {columns} pixels, SWIR {rows_2} x {columns_2}"
             )
         return rows, vnir + swir, columns
+
+
+_HEAP, _HEAP_HEADER, _OBJECT_HEADER = b"GCOL\x01", 16, 16
+
+
+def heaps_fit(data: mmap | bytes) -> bool:
+    """Return whether the objects of each global heap of an HDF5 file lie in it, one after another.
+
+    HDF5 file format specification, section III.E; offsets and lengths of 8 bytes, as PRISMA has.
+    """
+    begin = data.find(_HEAP)
+    while begin >= 0:
+        (size,) = struct.unpack_from("<Q", data[begin : begin + _HEAP_HEADER].ljust(16, b"\0"), 8)
+        at, end = begin + _HEAP_HEADER, min(begin + size, len(data))
+        while at + _OBJECT_HEADER <= end:
+            index, length = struct.unpack_from("<H6xQ", data, at)
+            # The object 0 is free space, and its length includes its header.
+            step = length if index == 0 else _OBJECT_HEADER + (length + 7) // 8 * 8
+            if step < _OBJECT_HEADER or at + step > begin + size:
+                return False
+            at += step
+        begin = data.find(_HEAP, begin + 1)
+    return True
