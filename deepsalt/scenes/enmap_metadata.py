@@ -21,7 +21,7 @@ from deepsalt.types import MAX_SIDE_PX, BandTable
 MAX_XML_BYTES = 32 * 2**20
 """Delivered files have 4 to 5 MB."""
 
-MAX_ELEMENTS, MAX_DEPTH = 1_000_000, 100
+MAX_ELEMENTS, MAX_DEPTH = 400_000, 100
 """A delivered file has 86,000 elements, nested 8 deep."""
 
 _SHOWN = 60
@@ -194,7 +194,7 @@ def _parse(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(read_regular(path, MAX_XML_BYTES), True)
-    except (OSError, ValueError, expat.ExpatError) as error:  # ValueError: an unknown encoding
+    except (OSError, LookupError, ValueError, expat.ExpatError) as error:  # codecs raise two
         cause = getattr(error, "strerror", None) or str(error)
         raise FormatError(f"{path} cannot be read as XML: {cause}; fetch it again") from error
     return builder.close()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Interleaving
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
@@ -35,7 +35,7 @@ _GEOTIFF, _ENVI = "GTiff", "ENVI"
 _TIFF_MARKS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 """First bytes of a TIFF and a BigTIFF, in both byte orders."""
 
-_UNREADABLE = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
+_UNREADABLE = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
 """What rasterio raises for damage: its errors, GDAL's as they are, text that is no UTF-8."""
 
 GDAL_CACHE_MB = 32
@@ -317,20 +317,23 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
         The CRS is unknown, or the grid lies where it does not reach.
     """
     west, south, east, north = grid.bounds
-    crs = grid.crs[:60]
+    corners = [west, west, east, east], [north, south, south, north]
+    shown = grid.crs[:60]
     try:
-        lon, lat = warp_points(
-            CRS.from_user_input(grid.crs),
-            CRS.from_epsg(4326),
-            [west, west, east, east],
-            [north, south, south, north],
-        )
+        own, world = CRS.from_user_input(grid.crs), CRS.from_epsg(4326)
     except _UNREADABLE as error:
-        raise GridError(f"{name} has a CRS that cannot be used, {crs}: {error}") from error
-    if not all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True)):
+        raise GridError(f"{name} has a CRS that cannot be used, {shown}: {error}") from error
+    try:
+        lon, lat = warp_points(own, world, *corners)
+        # Far from home a projection may still give an angle, but not the way back.
+        back = np.array(warp_points(world, own, lon, lat))
+    except _UNREADABLE:
+        lon, lat, back = [], [], np.array(np.nan)
+    within = all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True))
+    if not (within and (np.abs(back - corners) <= grid.transform[0]).all()):
         raise GridError(
             f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is no place "
-            f"in {crs}; fetch it again, or correct its transform or CRS"
+            f"in {shown}; fetch it again, or correct its transform or CRS"
         )
     ring = [(round(x, 8), round(y, 8)) for x, y in zip(lon, lat, strict=True)]
     return (*ring, ring[0])
