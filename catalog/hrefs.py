@@ -57,6 +57,10 @@ def _checked(href: object, base: str | None, where: str) -> str:
     scheme = href.lstrip().partition(":")[0].lower() if "://" in href else ""
     from_server = base is not None and is_remote(base)
     if scheme in _REMOTE:
+        try:
+            urlsplit(href)
+        except ValueError:  # a host in brackets that is no address
+            raise FormatError(f"{where} has {shown(href)} as 'href', which is no URL") from None
         return href
     if scheme == "file" and not from_server and urlsplit(href).netloc in {"", "localhost"}:
         href = unquote(urlsplit(href).path)
