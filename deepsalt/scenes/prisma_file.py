@@ -98,7 +98,8 @@ class Product:
         self._heaps_fit = False
         try:
             require_regular(href)
-            self.file = h5py.File(href, "r")
+            # Windows lie on chunks, so a cache per dataset would only take memory.
+            self.file = h5py.File(href, "r", rdcc_nbytes=0)
         except _UNREADABLE as error:
             raise ReadError(
                 f"{href} cannot be opened as HDF5: {error}; the file may be truncated, fetch it "
