@@ -12,9 +12,8 @@ from typing import Any
 
 from catalog.fields import Fields, finite, shown
 from deepsalt.errors import FormatError
-from deepsalt.types import Acquisition, BandTable
+from deepsalt.types import MAX_BANDS, Acquisition, BandTable
 
-_MAX_BANDS = 10_000
 _LONGEST_UM = 50.0  # no band lies beyond 50 um, none below 50 nm: the unit is told by the size
 _NM_PER_UM = 1000
 _DLR_NAMES = {"scale": "gain", "offset": "offset"}
@@ -107,10 +106,10 @@ def parse_bands(asset: Fields, properties: Fields) -> ParsedBands:
         No bands, a wavelength, width or scale is missing, or a number is none.
     """
     name = "bands" if asset.has("bands") else "eo:bands"
-    tables = asset.tables(name, _MAX_BANDS)
+    tables = asset.tables(name, MAX_BANDS)
     if not tables:
         raise FormatError(f"{asset.where} lists no bands; expected a wavelength and FWHM per band")
-    older = asset.tables("raster:bands", _MAX_BANDS) if name == "eo:bands" else []
+    older = asset.tables("raster:bands", MAX_BANDS) if name == "eo:bands" else []
     if older and len(older) != len(tables):
         raise FormatError(
             f"{asset.where} has {len(tables)} 'eo:bands' but {len(older)} 'raster:bands'"

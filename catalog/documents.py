@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Any
 
 from deepsalt.errors import FormatError, StoreError
+from deepsalt.inputs import parse_json, read_regular
 
 _MAX_BYTES = 64 * 2**20
 _MAX_NAME = 150
@@ -21,17 +22,14 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        The file is missing, unreadable, larger than 64 MiB or holds no JSON object.
+        The file is missing, unreadable, no regular file, larger than 64 MiB, nested deeper than any
+        document, or holds no JSON object.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise FormatError(
-                f"{path} is larger than {_MAX_BYTES // 2**20} MiB; no STAC document is"
-            )
-        document = json.loads(path.read_bytes())
+        document = parse_json(read_regular(path, _MAX_BYTES))
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise FormatError(
             f"{path} is not valid JSON ({error}); write or ingest it again"
         ) from error

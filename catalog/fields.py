@@ -13,6 +13,7 @@ from typing import Any
 
 from deepsalt.errors import FormatError
 
+_LARGEST = 2.0**53  # beyond, a JSON number no longer says which whole number is meant
 _SHOWN = 60  # characters of a foreign value that go into an error message
 
 
@@ -108,7 +109,7 @@ class Fields:
     def integer(self, name: str) -> int | None:
         """Return a whole number, also when it is written as text."""
         number = self.number(name)
-        if number is not None and not number.is_integer():
+        if number is not None and not (number.is_integer() and abs(number) <= _LARGEST):
             raise self.wrong(name, "a whole number")
         return None if number is None else int(number)
 

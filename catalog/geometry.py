@@ -18,12 +18,14 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.inputs import parse_json, read_regular
 
 Ring = tuple[tuple[float, float], ...]
 Bbox = tuple[float, float, float, float]
 
 _HALF_TURN = 180.0
 _MAX_VERTICES = 100_000
+_MAX_AREA_BYTES = 64 * 2**20
 
 
 def crosses_antimeridian(ring: Ring) -> bool:
@@ -187,8 +189,8 @@ def read_area(path: str | Path) -> dict[str, Any]:
         longitude and latitude.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(read_regular(path, _MAX_AREA_BYTES))
+    except (OSError, ValueError) as error:
         raise UsageError(f"the area file {path} cannot be read as GeoJSON ({error})") from error
     try:
         parts = [to_shape(geometry) for geometry in _geometries(document)]

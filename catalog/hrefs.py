@@ -12,7 +12,7 @@ _MAX_LENGTH = 4096
 
 def is_remote(href: str) -> bool:
     """Return whether an href is a URL of an object store or web server."""
-    return urlsplit(href).scheme.lower() in _REMOTE
+    return href.lstrip().partition(":")[0].lower() in _REMOTE
 
 
 def without_credentials(url: str) -> str:
@@ -40,13 +40,27 @@ def absolute_href(href: object, base: str | None, where: str) -> str:
         Not an href; of a scheme that is not read, GDAL's virtual files included; a local file named
         by an Item that came from a server; or relative without a base.
     """
+    resolved = _checked(href, base, where)
+    # After the path was resolved, which may lead there: /data/../vsicurl/...
+    if resolved.startswith("/vsi"):  # GDAL would open archives, memory and servers through these
+        raise FormatError(f"{where} points to GDAL's virtual file {shown(href)}; give the real one")
+    return resolved
+
+
+def _checked(href: object, base: str | None, where: str) -> str:
     if not isinstance(href, str) or not href.strip() or len(href) > _MAX_LENGTH:
         raise FormatError(f"{where} has {shown(href)} as 'href'; expected a path or URL")
     if min(href) < " ":
         raise FormatError(f"{where} has an 'href' with control characters: {shown(href)}")
-    scheme = urlsplit(href).scheme.lower() if "://" in href else ""
+    if "<" in href:  # GDAL takes XML in the place of a name for the file itself
+        raise FormatError(f"{where} has an 'href' with '<', {shown(href)}; expected a path or URL")
+    scheme = href.lstrip().partition(":")[0].lower() if "://" in href else ""
     from_server = base is not None and is_remote(base)
     if scheme in _REMOTE:
+        try:
+            urlsplit(href)
+        except ValueError:  # a host in brackets that is no address
+            raise FormatError(f"{where} has {shown(href)} as 'href', which is no URL") from None
         return href
     if scheme == "file" and not from_server and urlsplit(href).netloc in {"", "localhost"}:
         href = unquote(urlsplit(href).path)
@@ -55,14 +69,12 @@ def absolute_href(href: object, base: str | None, where: str) -> str:
             f"{where} points to {shown(href)}; expected a path or a URL of "
             f"{', '.join(sorted(_REMOTE))}"
         )
-    if href.startswith("/vsi"):  # GDAL would open archives, memory and other servers through these
-        raise FormatError(f"{where} points to GDAL's virtual file {shown(href)}; give the real one")
     return _resolved(href, base, where)
 
 
 def _resolved(href: str, base: str | None, where: str) -> str:
     if base is not None and is_remote(base):
-        return urljoin(base, href)
+        return _joined(href, base, where)
     if os.path.isabs(href):
         return os.path.normpath(href)
     if base is None:
@@ -71,6 +83,22 @@ def _resolved(href: str, base: str | None, where: str) -> str:
             "read the Item from its catalogue, or give absolute hrefs"
         )
     return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(base)), href))
+
+
+def _joined(href: str, base: str, where: str) -> str:
+    """Return a relative href of an Item that came from a server as URL, of a server as well."""
+    scheme, _, place = base.partition("://")
+    # urljoin knows how to join what begins with http. Names such as file:/etc/passwd it lets stand.
+    try:
+        joined = urljoin(f"http://{place}", href)
+    except ValueError:  # a host in brackets that is no address
+        joined = ""
+    if not joined.startswith("http://"):
+        raise FormatError(
+            f"{where} points to {shown(href)} and came from a server; expected a relative path or "
+            f"a URL of {', '.join(sorted(_REMOTE))}"
+        )
+    return f"{scheme}://{joined.removeprefix('http://')}"
 
 
 def portable_href(href: str, folder: str, item_folder: str) -> str:

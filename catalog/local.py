@@ -15,7 +15,7 @@ killed `add_items` leaves a catalogue that opens, and running it again completes
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,13 @@ class AddReport:
         )
 
 
-def add_items(folder: str | Path, items: Iterable[pystac.Item]) -> AddReport:
+Refused = Callable[[pystac.Item, str], None]
+"""Told of an Item that was not added, and why."""
+
+
+def add_items(
+    folder: str | Path, items: Iterable[pystac.Item], refused: Refused | None = None
+) -> AddReport:
     """Add Items to a catalogue folder, which is made when it does not exist.
 
     Adding the same Items again changes nothing; an Item with the id of one that is there replaces
@@ -62,6 +68,9 @@ def add_items(folder: str | Path, items: Iterable[pystac.Item]) -> AddReport:
         Folder of the catalogue.
     items
         Items with a collection; asset hrefs absolute or relative to the Item's self link.
+    refused
+        Told of each Item that cannot be added, while the others are. Default: the first one is
+        raised.
 
     Raises
     ------
@@ -85,7 +94,13 @@ def add_items(folder: str | Path, items: Iterable[pystac.Item]) -> AddReport:
     try:
         for item in items:
             document = item.to_dict(include_self_link=False, transform_hrefs=False)
-            state, collection = _write_item(root, document, item.get_self_href())
+            try:
+                state, collection = _write_item(root, document, item.get_self_href())
+            except FormatError as error:
+                if refused is None:
+                    raise
+                refused(item, str(error))
+                continue
             outcome[state].append(item.id)
             written.setdefault(collection, []).append(document)
     finally:  # what was written before an Item was refused is linked all the same

@@ -16,10 +16,8 @@ from catalog.hrefs import absolute_href
 from catalog.recognise import ItemFields, refuse_unfit, sensor_of, take_apart
 from catalog.statistics import UNKNOWN_END, cloud_cover, overall_quality, sun_elevation
 from deepsalt.errors import FormatError, GridError
-from deepsalt.types import Acquisition, Asset, PixelGrid
+from deepsalt.types import MAX_PIXELS, MAX_SIDE_PX, Acquisition, Asset, PixelGrid
 
-_MAX_SIDE_PX = 1_000_000
-_MAX_PIXELS = 10_000_000_000
 _MIN_BANDS = 10  # an asset with fewer bands is a quicklook, not the hyperspectral image
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 _CODE = re.compile(r"[A-Za-z]+:\w+")
@@ -141,8 +139,8 @@ def _grid(image: Fields, properties: Fields) -> PixelGrid:
     if (
         shape is None
         or len(shape) != 2
-        or not all(side.is_integer() and 1 <= side <= _MAX_SIDE_PX for side in shape)
-        or shape[0] * shape[1] > _MAX_PIXELS
+        or not all(side.is_integer() and 1 <= side <= MAX_SIDE_PX for side in shape)
+        or shape[0] * shape[1] > MAX_PIXELS
     ):
         raise holder.wrong("proj:shape", "rows and columns of the image")
     holder = image if image.has("proj:transform") else properties
@@ -194,7 +192,7 @@ def _block_shape(properties: Fields) -> tuple[int, int] | None:
     shape = properties.numbers("deepsalt:block_shape")
     if shape is None:
         return None
-    if len(shape) != 2 or not all(v.is_integer() and 1 <= v <= _MAX_SIDE_PX for v in shape):
+    if len(shape) != 2 or not all(v.is_integer() and 1 <= v <= MAX_SIDE_PX for v in shape):
         raise properties.wrong("deepsalt:block_shape", "rows and columns of a file block")
     return int(shape[0]), int(shape[1])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deepsalt.access import is_remote
 from deepsalt.errors import ReadError
+from deepsalt.inputs import open_regular
 from deepsalt.types import Acquisition, Asset
 
 _SHA256 = "1220"
@@ -84,5 +85,5 @@ def verified(acquisition: Acquisition) -> Iterator[None]:
 
 
 def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()

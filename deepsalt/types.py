@@ -3,6 +3,7 @@
 A value here is data, checked when it is made, hashable, and cheap to pickle into a Dask graph.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,29 @@ from typing import Self
 from deepsalt.errors import FormatError, GridError
 
 Affine6 = tuple[float, float, float, float, float, float]
+
+MAX_SIDE_PX = 1_000_000
+MAX_PIXELS = 10_000_000_000
+MAX_BANDS = 10_000
+"""Size of a scene. More is a damaged or hostile header, refused before anything loops over it or
+asks for memory."""
+
+GAIN_RANGE = (1e-10, 10.0)
+"""Reflectance per digital number: 1 / 2**32 uses up the finest integers, 1 is plain reflectance."""
+
+MAX_OFFSET = 10.0
+"""Reflectance of digital number 0, either sign. Reflectance is nominally 0 to 1; glint and thermal
+bands are beyond, ten is not."""
+
+_INTEGERS = {
+    f"{sign}int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if not sign else (0, 2**bits - 1)
+    for sign in ("", "u")
+    for bits in (8, 16, 32)
+}
+"""Lowest and highest number by stored type."""
+
+_BEYOND_FLOAT32 = (2 - 2.0**-24) * 2.0**127
+"""Smallest number that float32 rounds to infinity."""
 
 
 class QualityFlag(IntFlag):
@@ -114,6 +138,8 @@ class PixelGrid:
         a, b, _, d, e, _ = self.transform
         if self.height < 1 or self.width < 1:
             raise GridError(f"a grid of {self.height} x {self.width} pixels has no extent")
+        if not all(math.isfinite(value) for value in (*self.transform, *self.bounds)):
+            raise GridError(f"a grid with transform {self.transform} has edges that are not finite")
         if b or d or a <= 0 or e >= 0:
             raise GridError(
                 f"only north-up grids are supported, found transform {self.transform}; "
@@ -153,6 +179,14 @@ class Asset:
     href: str
     size_bytes: int | None = None
     checksum: str | None = None
+
+
+def _holds(dtype: str, number: float) -> bool:
+    """Return whether a stored type has this number; float32 also has what rounds to one of its."""
+    if dtype in _INTEGERS:
+        lowest, highest = _INTEGERS[dtype]
+        return lowest <= number <= highest and number == int(number)
+    return dtype != "float32" or not math.isfinite(number) or abs(number) < _BEYOND_FLOAT32
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +260,68 @@ class Acquisition:
         for moment in (self.start, self.end):
             if moment is not None and moment.tzinfo is None:
                 raise FormatError(f"scene {self.scene_id} has a time without a time zone: {moment}")
+        self._refuse_absurd()
+
+    def _refuse_absurd(self) -> None:
+        """Refuse numbers that no product can mean; they come from whoever wrote the file or Item.
+
+        In usable bands a gain is within `GAIN_RANGE`, an offset within `MAX_OFFSET` of 0, and some
+        stored number stands for a reflectance between 0 and 1: else all pixels would be nonsense.
+        """
+        what, grid = f"scene {self.scene_id}", self.grid
+        if (
+            max(grid.height, grid.width) > MAX_SIDE_PX
+            or grid.height * grid.width > MAX_PIXELS
+            or len(self.bands) > MAX_BANDS
+        ):
+            raise FormatError(
+                f"{what} claims {len(self.bands)} bands of {grid.height} x {grid.width} pixels; at "
+                f"most {MAX_BANDS} bands, {MAX_SIDE_PX} a side and {MAX_PIXELS} in all are read"
+            )
+        self._refuse_scales(what)
+        if self.nodata is not None and not _holds(self.dtype, self.nodata):
+            raise FormatError(
+                f"{what} is stored as {self.dtype}, which cannot hold nodata {self.nodata:g}"
+            )
+        cloud, sun, quality = self.cloud_cover_pct, self.sun_elevation_deg, self.overall_quality
+        if cloud is not None and not 0 <= cloud <= 100:
+            raise FormatError(f"{what} has a cloud cover of {cloud:g} %; expected 0 to 100")
+        if sun is not None and not -90 <= sun <= 90:
+            raise FormatError(f"{what} has the sun at {sun:g} degrees; expected -90 to 90")
+        if quality is not None and not 0 <= quality <= 2:
+            raise FormatError(f"{what} has overall quality {quality:g}; expected 0, 1 or 2")
+        if not all(abs(x) <= 360 and abs(y) <= 90 for x, y in self.footprint):
+            raise FormatError(f"{what} has a footprint that is no longitude and latitude")
+
+    def _refuse_scales(self, what: str) -> None:
+        lowest, highest = GAIN_RANGE
+        stored = _INTEGERS.get(self.dtype)
+        bands = self.bands
+        for name, usable, gain, offset in zip(
+            bands.names, bands.usable, self.gain, self.offset, strict=True
+        ):
+            if not (math.isfinite(gain) and math.isfinite(offset)):
+                raise FormatError(
+                    f"{what} has gain {gain:g} and offset {offset:g} in band {name}; expected "
+                    "finite numbers"
+                )
+            if not usable:
+                continue
+            if not lowest <= gain <= highest:
+                raise FormatError(
+                    f"{what} has gain {gain:g} in band {name}; reflectance per digital number is "
+                    f"between {lowest:g} and {highest:g}"
+                )
+            if abs(offset) > MAX_OFFSET:
+                raise FormatError(
+                    f"{what} has offset {offset:g} in band {name}; the reflectance of digital "
+                    f"number 0 is within {MAX_OFFSET:g} of 0"
+                )
+            if stored and not (stored[0] * gain + offset < 1 and stored[1] * gain + offset > 0):
+                raise FormatError(
+                    f"{what} has gain {gain:g} and offset {offset:g} in band {name}, with which no "
+                    f"{self.dtype} stands for a reflectance between 0 and 1"
+                )
 
     @property
     def key(self) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from flows.options import (
     local,
     selection_of,
 )
+
+if TYPE_CHECKING:
+    import pystac
 
 
 def add_to(app: typer.Typer) -> None:
@@ -65,25 +68,33 @@ def ingest(
     from deepsalt.scenes.base import read_acquisition
     from flows.progress import bars
 
-    items, refused = [], {}
+    made, refused = [], {}
     with bars() as progress:
         progress.start("scenes", len(paths))
         for path in paths:
             try:
                 found = read_acquisition(path, scale=scale, nodata=nodata)
-                items.append(to_item(with_checksums(found) if checksums else found))
+                made.append((path, to_item(with_checksums(found) if checksums else found)))
             except DeepsaltError as error:
                 refused[str(path)] = str(error)
             progress.advance("scenes")
-    if not items:
-        raise UsageError("; ".join(refused.values()))
-    report = add_items(to, items)
+
+    def refuse(item: "pystac.Item", reason: str) -> None:
+        refused[next(str(path) for path, each in made if each is item)] = reason
+
+    report = add_items(to, (item for _, item in made), refuse) if made else None
+    added = [item.id for path, item in made if str(path) not in refused]
+    if not added and len(refused) == 1:
+        raise UsageError(next(iter(refused.values())))
     if as_json:
-        typer.echo(json.dumps({"items": [item.id for item in items], "refused": refused}))
-    else:
+        typer.echo(json.dumps({"items": added, "refused": refused}))
+    elif report is not None:
         typer.echo(f"{report}; catalogue {to}")
+    if not as_json:
         for reason in refused.values():
             typer.secho(f"refused: {reason}", fg="yellow", err=True)
+    if not added:
+        raise UsageError(f"none of the {len(refused)} products can be used; see what is refused")
     if refused:
         raise typer.Exit(3)
 
@@ -114,6 +125,7 @@ def search(
 
 
 def _show(selection: Selection, as_json: bool) -> None:
+    from catalog.fields import finite
     from flows.selection import find_items
 
     items = find_items(selection)
@@ -121,10 +133,10 @@ def _show(selection: Selection, as_json: bool) -> None:
         typer.echo(json.dumps([item.to_dict() for item in items]))
         return
     for item in items:
-        cloud = item.properties.get("eo:cloud_cover")
+        cloud = finite(item.properties.get("eo:cloud_cover"))
         when = item.datetime.strftime("%Y-%m-%d %H:%M") if item.datetime else "undated"
         typer.echo(
-            f"{when:16}  cloud {'?' if cloud is None else format(float(cloud), '.0f'):>3} %  "
+            f"{when:16}  cloud {'?' if cloud is None else format(cloud, '.0f'):>3} %  "
             f"{item.collection_id}  {item.id}"
         )
     typer.echo(f"{len(items)} scenes", err=True)

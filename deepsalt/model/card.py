@@ -5,14 +5,20 @@ Weights never travel without their card, and the card names the checksum of its 
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from deepsalt.errors import ModelError
+from deepsalt.inputs import parse_json, read_regular
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "card.json"
+
+MAX_CARD_BYTES = 16 * 2**20
+MAX_WEIGHTS_BYTES = 4 * 2**30
+"""The shipped card has 37 kB, its weights 0.5 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ class ModelCard:
             Not a card: not JSON, or a field is missing, unknown or of the wrong kind.
         """
         try:
-            found = json.loads(text)
+            found = parse_json(text)
             wanted = {field.name for field in fields(cls)}
             if not isinstance(found, dict) or set(found) != wanted:
                 difference = sorted(wanted ^ set(found)) if isinstance(found, dict) else ["a table"]
@@ -158,7 +164,7 @@ class ModelCard:
                     "; train the model again with this version of deepsalt"
                 )
             return cls(**{**found, **_values(found)})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, OverflowError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(
                 f"model card {origin} is not readable ({error}); "
                 "restore it together with its weights"
@@ -169,13 +175,20 @@ def _values(found: dict[str, Any]) -> dict[str, Any]:
     """Turn JSON lists into the tuples and records that a card holds."""
     return {
         "bands_nm": tuple(float(nm) for nm in found["bands_nm"]),
-        "ec_max": float(found["ec_max"]),
-        "ec_extrapolated": float(found["ec_extrapolated"]),
+        "ec_max": _finite(found, "ec_max"),
+        "ec_extrapolated": _finite(found, "ec_extrapolated"),
         "data": tuple(TrainingData(**source) for source in found["data"]),
         "scores": tuple(Score(**score) for score in found["scores"]),
         "limits": tuple(str(limit) for limit in found["limits"]),
         "weights_sha256": str(found["weights_sha256"]),
     }
+
+
+def _finite(found: dict[str, Any], name: str) -> float:
+    number = float(found[name])
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}")
+    return number
 
 
 def read_card(directory: Path) -> ModelCard:
@@ -188,7 +201,7 @@ def read_card(directory: Path) -> ModelCard:
     """
     path = directory / CARD_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MAX_CARD_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} cannot be read ({error}); a model directory holds {CARD_FILE} and "
@@ -206,7 +219,7 @@ def read_weights(directory: Path, card: ModelCard) -> bytes:
         Unreadable, or not the file that the card was written for.
     """
     try:
-        weights = (directory / WEIGHTS_FILE).read_bytes()
+        weights = read_regular(directory / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
     except OSError as error:
         raise ModelError(
             f"{directory / WEIGHTS_FILE} cannot be read ({error}); a model directory holds "

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import ModelError
-from deepsalt.model.card import CARD_FILE, ModelCard, read_card, read_weights
+from deepsalt.inputs import read_regular
+from deepsalt.model.card import CARD_FILE, MAX_CARD_BYTES, ModelCard, read_card, read_weights
 from deepsalt.types import ModelRef
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def model_ref(path: str | Path | None = None) -> ModelRef:
     directory = Path(path) if path is not None else _shipped()
     card = read_card(directory)
     weights = read_weights(directory, card)
-    digest = hashlib.sha256(weights + (directory / CARD_FILE).read_bytes()).hexdigest()
+    digest = hashlib.sha256(
+        weights + read_regular(directory / CARD_FILE, MAX_CARD_BYTES)
+    ).hexdigest()
     return ModelRef(str(directory.resolve()), digest, card.family)
 
 

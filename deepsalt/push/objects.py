@@ -24,6 +24,7 @@ from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.access import client_options, without_secrets
 from deepsalt.errors import StoreError
+from deepsalt.inputs import parse_json
 from deepsalt.push.place import folder_of
 from deepsalt.push.target import (
     Digests,
@@ -194,7 +195,7 @@ class Objects:
             except FileNotFoundError:
                 return _Pointer()
         try:
-            document = json.loads(text)
+            document = parse_json(text)
             names = [str(name) for name in (document["version"], *document.get("older", ()))]
             if wrong := [name for name in names if not name.isalnum()]:
                 raise ValueError(wrong[0])

@@ -10,6 +10,7 @@ from typing import Protocol
 from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.errors import StoreError
+from deepsalt.inputs import read_regular
 from deepsalt.store.files import storing
 from deepsalt.store.lease import Lease, exclusive
 
@@ -41,7 +42,7 @@ class Entry:
             They are missing or not those of the checksum: damage is not carried on.
         """
         with storing(self.path):
-            data = self.path.read_bytes()
+            data = read_regular(self.path)
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise StoreError(
                 f"{self.path} is damaged: its checksum is not the recorded one; run "

@@ -5,6 +5,7 @@ is a `SceneReader` (pixels). Everything above asks `read_acquisition` and `open_
 never learns which sensor it works on.
 """
 
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -25,6 +26,18 @@ _SENSORS = {
 SIMULATED_MARK = "simulated by deepsalt"
 """What deepsalt's simulator writes into a product's free-text comment. Formats have no field for
 it, and nothing but this label tells a simulated product from a delivered one."""
+
+
+def utc_time(text: str) -> datetime | None:
+    """Return an ISO 8601 time in UTC, which is meant where no zone is given.
+
+    None for anything else, also for times whose day in UTC is before year 1 or after year 9999.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ from deepsalt.scenes.enmap_metadata import Metadata, read_metadata
 from deepsalt.scenes.geotiff import (
     Header,
     block_of,
+    corners_wgs84,
     open_delivered,
     open_raster,
     read_header,
@@ -93,6 +94,7 @@ def read_acquisition(path: Path) -> Acquisition:
             f"{metadata.sun_elevation_deg:g} degrees); choose one taken by day"
         )
     header = _check_rasters(files, metadata)
+    corners_wgs84(header.grid, str(files["SPECTRAL_IMAGE"]))  # refuses a grid outside its CRS
     version = name["version"]
     return Acquisition(
         collection=COLLECTION,

@@ -5,23 +5,32 @@ metadata of a delivered product.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from deepsalt.errors import FormatError
-from deepsalt.scenes.base import SIMULATED_MARK
-from deepsalt.types import BandTable
+from deepsalt.inputs import read_regular
+from deepsalt.scenes.base import SIMULATED_MARK, utc_time
+from deepsalt.types import MAX_SIDE_PX, BandTable
 
 MAX_XML_BYTES = 32 * 2**20
 """Delivered files have 4 to 5 MB."""
 
+MAX_ELEMENTS, MAX_DEPTH = 400_000, 100
+"""A delivered file has 86,000 elements, nested 8 deep."""
+
+_SHOWN = 60
+"""Characters of a value that go into an error message."""
+
 EMPTY_MEAN = -1000000.0
 """Mean that `bandStatistics` states, with a standard deviation of 0, for a band without data."""
 
+_CHANNEL = re.compile(r"[0-9]{1,5}")
 _CORNERS = ("upper_left", "lower_left", "lower_right", "upper_right")  # counter-clockwise
 
 
@@ -79,6 +88,7 @@ def read_metadata(path: Path) -> Metadata:
         tuple(xml.numbers("specific/bandCharacterisation/bandID", name))
         for name in ("GainOfBand", "OffsetOfBand")
     )
+    quality = _flag(xml, "overallQuality")
     return Metadata(
         level=xml.optional_text("base/level").upper(),
         bands=_bands(xml),
@@ -90,7 +100,7 @@ def read_metadata(path: Path) -> Metadata:
         shape=_shape(xml),
         sun_elevation_deg=xml.number("specific/sunElevationAngle/center"),
         cloud_cover_pct=_flag(xml, "cloudCover"),
-        overall_quality=None if (q := _flag(xml, "overallQuality")) is None else int(q),
+        overall_quality=None if quality is None else int(quality),
         simulated=SIMULATED_MARK in xml.optional_text("metadata/comment"),
     )
 
@@ -133,11 +143,10 @@ class _Xml:
 
     def time(self, where: str) -> datetime:
         text = self.text(where)
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise FormatError(f"{self.path}: {where} is {text!r}, not a time") from error
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = utc_time(text)
+        if moment is None:
+            raise FormatError(f"{self.path}: {where} is {text[:_SHOWN]!r}, not a time")
+        return moment
 
     def _number(self, text: str, where: str) -> float:
         try:
@@ -145,7 +154,7 @@ class _Xml:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise FormatError(f"{self.path}: {where} is {text!r}, expected a number")
+            raise FormatError(f"{self.path}: {where} is {text[:_SHOWN]!r}, expected a number")
         return number
 
 
@@ -160,20 +169,34 @@ def _parse(path: Path) -> Element:
 
     builder = TreeBuilder()
     parser = expat.ParserCreate()
+    elements, depth = 0, 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal elements, depth
+        elements, depth = elements + 1, depth + 1
+        if elements > MAX_ELEMENTS or depth > MAX_DEPTH:
+            raise FormatError(
+                f"{path} has more than {MAX_ELEMENTS} elements or nests them more than {MAX_DEPTH} "
+                "deep, which EnMAP metadata never does; fetch the product again"
+            )
+        builder.start(name, attributes)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(name)
+
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
-        if path.stat().st_size > MAX_XML_BYTES:
-            raise FormatError(
-                f"{path} has more than {MAX_XML_BYTES // 2**20} MB; delivered ones have 5"
-            )
-        parser.Parse(path.read_bytes(), True)
-    except (OSError, expat.ExpatError) as error:
-        raise FormatError(f"{path} cannot be read as XML: {error}; fetch it again") from error
+        parser.Parse(read_regular(path, MAX_XML_BYTES), True)
+    except (OSError, LookupError, ValueError, expat.ExpatError) as error:  # codecs raise two
+        cause = getattr(error, "strerror", None) or str(error)
+        raise FormatError(f"{path} cannot be read as XML: {cause}; fetch it again") from error
     return builder.close()
 
 
@@ -222,7 +245,7 @@ def _vnir(xml: _Xml, centers: list[float], fwhm: list[float]) -> list[bool]:
     around 900 nm the SWIR bands are the narrower by about 1 nm.
     """
     lists = [
-        {int(i) for i in xml.optional_text(where).split(",") if i.strip().isdigit()}
+        {int(i) for i in xml.optional_text(where).split(",") if _CHANNEL.fullmatch(i.strip())}
         for where in (
             "specific/vnirProductQuality/expectedChannelsList",
             "specific/swirProductQuality/expectedChannelsList",
@@ -269,7 +292,12 @@ def _shape(xml: _Xml) -> tuple[int, int] | None:
     where = "product/image/merge/dimension"
     if xml.root.find(where) is None:
         return None
-    return int(xml.number(f"{where}/rows")), int(xml.number(f"{where}/columns"))
+    rows, columns = (xml.number(f"{where}/{name}") for name in ("rows", "columns"))
+    if not (1 <= rows <= MAX_SIDE_PX and 1 <= columns <= MAX_SIDE_PX):
+        raise FormatError(
+            f"{xml.path}: {where} is {rows:g} x {columns:g}; expected 1 to {MAX_SIDE_PX} pixels"
+        )
+    return int(rows), int(columns)
 
 
 def _flag(xml: _Xml, name: str) -> float | None:

@@ -10,6 +10,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from deepsalt.errors import FormatError, ReadError, UnsupportedError, UsageError
+from deepsalt.inputs import open_regular
 from deepsalt.scenes.generic_header import Tags
 from deepsalt.scenes.geotiff import (
     Header,
@@ -81,7 +82,7 @@ def read_acquisition(
             "use EnMAP or PRISMA"
         )
     data = _data_file(path)
-    with open_delivered(data) as raster:
+    with open_delivered(data, envi=True) as raster:
         tags = Tags(raster)
         bands = _checked(tags.band_table(), data)
         header = read_header(raster)
@@ -103,7 +104,7 @@ def read_acquisition(
         nodata=_nodata(header, nodata, data),
         block_shape=header.window_shape,
         assets=(Asset("image", os.path.abspath(data), data.stat().st_size),),
-        footprint=corners_wgs84(header.grid),
+        footprint=corners_wgs84(header.grid, str(data)),
     )
 
 
@@ -193,7 +194,7 @@ def _digest(data: Path, header: Header, bands: BandTable) -> str:
     """Return 12 hexadecimal digits over header, size and evenly spaced pieces of the content."""
     size = data.stat().st_size
     digest = hashlib.sha256(repr((header, bands, size)).encode())
-    with data.open("rb") as file:
+    with open_regular(data) as file:
         for piece in range(_PIECES):
             file.seek(max(0, size - _PIECE_BYTES) * piece // (_PIECES - 1))
             digest.update(file.read(_PIECE_BYTES))
@@ -217,7 +218,7 @@ class Reader:
     def __init__(self, acquisition: Acquisition) -> None:
         grid = acquisition.grid
         expected = (len(acquisition.bands), grid.height, grid.width)
-        self._image = open_raster(acquisition.asset("image").href)
+        self._image = open_raster(acquisition.asset("image").href, envi=True)
         if (self._image.count, *self._image.shape) != expected:
             raise ReadError(
                 f"{self._image.name} has {self._image.count} bands of {self._image.shape} pixels, "

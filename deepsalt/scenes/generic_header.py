@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from rasterio.io import DatasetReader
 
 from deepsalt.errors import FormatError
+from deepsalt.scenes.base import utc_time
 from deepsalt.types import BandTable
 
 _WAVELENGTH = ("wavelength", "center_wavelength", "central_wavelength", "wavelength_nm")
@@ -171,17 +172,14 @@ class Tags:
 
 
 def _parse_time(text: str) -> datetime | None:
-    for parse in (datetime.fromisoformat, _tiff_time):
-        try:
-            moment = parse(text)
-        except ValueError:
-            continue
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None
+    return utc_time(text) or _tiff_time(text)
 
 
-def _tiff_time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+def _tiff_time(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _lower(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,26 +1,42 @@
 """Rasters that GDAL reads: opening, windows, headers; shared by the readers of EnMAP and of others.
 
-Every error of GDAL becomes one sentence of ours that names the file.
+Every error of GDAL becomes one sentence of ours that names the file. A raster is read from its own
+bytes alone: a format that refers to other files or servers would bring whatever they hold into the
+pixels, so it is never asked for (`open_raster`), files beside a GeoTIFF are not looked at
+(`gdal_env`), and GDAL loses the formats that do nothing else (`deepsalt.scenes.gdal`).
 """
 
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.enums import Interleaving
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
 
 from deepsalt.access import is_remote, without_secrets
 from deepsalt.errors import FormatError, GridError, ReadError
-from deepsalt.types import Acquisition, PixelGrid
+from deepsalt.inputs import open_regular, require_regular
+from deepsalt.scenes.gdal import forget_followers
+from deepsalt.types import MAX_BANDS, MAX_PIXELS, MAX_SIDE_PX, Acquisition, PixelGrid
+
+_GEOTIFF, _ENVI = "GTiff", "ENVI"
+_TIFF_MARKS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
+"""First bytes of a TIFF and a BigTIFF, in both byte orders."""
+
+_UNREADABLE = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
+"""What rasterio raises for damage: its errors, GDAL's as they are, text that is no UTF-8."""
 
 GDAL_CACHE_MB = 32
 """Block cache of GDAL. Windows lie on file blocks, so a larger one only doubles the memory."""
@@ -33,6 +49,13 @@ STRIP_ROWS = 256
 
 WINDOW_BYTES = 32 * 2**20
 """Bound on strips read at a time, all bands; 224 bands x 256 x 256 int16 is 28 MiB."""
+
+
+MAX_BLOCK_BYTES = 2**30
+"""A block is decoded as a whole; 224 bands x 1024 x 1024 float32 just fit."""
+
+MAX_BLOCKS_ACROSS = 1_000_000
+"""Blocks side by side, all bands; each is looked up when a file is seen for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +83,128 @@ class Header:
     window_shape: tuple[int, int]
 
 
-def gdal_env(href: str) -> rasterio.Env:
-    """Return the GDAL settings to open and read a file under."""
-    # Over HTTP, listing the folder costs a request per file and never helps.
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_remote(href) else {}
-    return rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB, **options)
+def gdal_env(driver: str) -> rasterio.Env:
+    """Return the GDAL settings to open and read a file under.
+
+    Parameters
+    ----------
+    driver
+        ``GTiff`` or ``ENVI``.
+    """
+    # A GeoTIFF says everything itself. Files beside it (.aux.xml, .ovr, .msk, .tfw) may refer to
+    # others, and over HTTP looking for them costs a request each. ENVI has its header beside it.
+    beside = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if driver == _GEOTIFF else {}
+    return rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB, GDAL_PAM_ENABLED="NO", **beside)
 
 
-def open_raster(href: str) -> DatasetReader:
-    """Open a raster by path or URL.
+def open_raster(href: str, *, envi: bool = False) -> DatasetReader:
+    """Open a GeoTIFF by path or URL.
+
+    Parameters
+    ----------
+    href
+        Absolute path or URL.
+    envi
+        Whether a local file that is no TIFF is opened as ENVI.
 
     Raises
     ------
     ReadError
-        The file is missing or is not a raster.
+        The file is missing, is not a regular file or is not a raster of these formats.
     """
-    with gdal_env(href):
-        try:
-            return rasterio.open(href, sharing=False)
-        except RasterioError as error:
-            # GDAL's own message, and the chain a traceback shows, would repeat the whole URL.
-            message = f"{href} cannot be opened as a raster: {error}; fetch it again"
-            raise ReadError(without_secrets(message) if is_remote(href) else message) from None
+    remote = is_remote(href)
+    forget_followers()
+    try:
+        driver = _GEOTIFF if remote or not envi else _driver_of(Path(href))
+        if not remote:
+            require_regular(href)
+        with gdal_env(driver):
+            return rasterio.open(href, driver=driver, sharing=False)
+    except OSError as error:
+        message = f"{href} cannot be opened as a raster: {error.strerror}; fetch it again"
+        raise ReadError(message) from error
+    except _UNREADABLE as error:
+        # GDAL's own message, and the chain a traceback shows, would repeat the whole URL.
+        message = f"{href} cannot be opened as a raster: {error}; fetch it again"
+        raise ReadError(without_secrets(message) if remote else message) from None
 
 
-def open_delivered(path: Path) -> DatasetReader:
+def _driver_of(path: Path) -> str:
+    """Return the format of a local file; of ENVI the headers have to be regular files as well.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or one of the files that GDAL reads is not a regular one.
+    """
+    with open_regular(path) as file:
+        if file.read(4) in _TIFF_MARKS:
+            return _GEOTIFF
+    own = {path.stem.lower(), path.name.lower()}
+    for beside in path.parent.iterdir():
+        if beside.suffix and beside.stem.lower() in own and not beside.is_dir():
+            require_regular(beside)
+    return _ENVI
+
+
+@contextmanager
+def open_delivered(path: Path, *, envi: bool = False) -> Iterator[DatasetReader]:
     """Open a raster that is seen for the first time, and look whether it is complete.
+
+    Its header is read in the block.
 
     Raises
     ------
     FormatError
-        The file is missing, is not a raster or is truncated.
+        The file is missing, is not a raster, is truncated, or has a damaged header.
     """
     try:
         # Only here, in the thread that ingests: changing filters is not safe where threads read.
         with warnings.catch_warnings():
             # A missing CRS or transform is refused by `read_header`, with a sentence.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            raster = open_raster(str(path))
+            raster = open_raster(str(path), envi=envi)
     except ReadError as error:
         raise FormatError(str(error)) from error
     try:
-        _refuse_truncated(raster)
-    except FormatError:
-        raster.close()
-        raise
-    return raster
+        with raster:
+            _refuse_absurd(raster)
+            _refuse_truncated(raster)
+            yield raster
+    except _UNREADABLE as error:
+        cause = " ".join(str(error).split())
+        raise FormatError(f"{path} has a damaged header ({cause}); fetch it again") from error
+
+
+def _refuse_absurd(raster: DatasetReader) -> None:
+    """Refuse a raster that a few bytes of header make larger than any scene, before it is walked.
+
+    Raises
+    ------
+    FormatError
+        Too many pixels, bands, or blocks in a row of blocks; blocks too large to be decoded.
+    """
+    name, (rows, columns), count = raster.name, raster.shape, raster.count
+    if max(rows, columns) > MAX_SIDE_PX or rows * columns > MAX_PIXELS or count > MAX_BANDS:
+        raise FormatError(
+            f"{name} claims {count} bands of {rows} x {columns} pixels; no scene has more than "
+            f"{MAX_BANDS} bands, {MAX_SIDE_PX} pixels a side and {MAX_PIXELS} in all"
+        )
+    block_rows, block_columns = raster.block_shapes[0]
+    together = count if raster.interleaving == Interleaving.pixel else 1
+    block_bytes = block_rows * block_columns * np.dtype(raster.dtypes[0]).itemsize * together
+    if block_bytes > MAX_BLOCK_BYTES:
+        raise FormatError(
+            f"{name} has blocks of {block_rows} x {block_columns} pixels, "
+            f"{block_bytes / 2**20:.0f} MiB; more than {MAX_BLOCK_BYTES // 2**20} are not decoded, "
+            "write it in tiles of 512"
+        )
+    blocks = count * -(-columns // block_columns)
+    if blocks > MAX_BLOCKS_ACROSS:
+        raise FormatError(
+            f"{name} has {blocks} blocks of {block_rows} x {block_columns} pixels side by side, "
+            f"over all bands; at most {MAX_BLOCKS_ACROSS} are read, write it in tiles of 512"
+        )
 
 
 def read_raster(
@@ -119,9 +218,9 @@ def read_raster(
         The file is truncated or has vanished.
     """
     try:
-        with gdal_env(raster.name):
+        with gdal_env(raster.driver):
             pixels: NDArray[np.generic] = raster.read(band, window=window)
-    except RasterioError as error:
+    except _UNREADABLE as error:
         cause = error.__cause__ or error
         message = (
             f"{raster.name} cannot be read at row {window.row_off}, column {window.col_off}: "
@@ -202,15 +301,40 @@ def window_shape(
     return rows, columns
 
 
-def corners_wgs84(grid: PixelGrid) -> tuple[tuple[float, float], ...]:
-    """Return the corners of a grid (longitude, latitude), degrees, counter-clockwise and closed."""
+def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]:
+    """Return the corners of a grid (longitude, latitude), degrees, counter-clockwise and closed.
+
+    Parameters
+    ----------
+    grid
+        Grid of a scene.
+    name
+        File that it is from, for messages.
+
+    Raises
+    ------
+    GridError
+        The CRS is unknown, or the grid lies where it does not reach.
+    """
     west, south, east, north = grid.bounds
-    lon, lat = warp_points(
-        CRS.from_user_input(grid.crs),
-        CRS.from_epsg(4326),
-        [west, west, east, east],
-        [north, south, south, north],
-    )
+    corners = [west, west, east, east], [north, south, south, north]
+    shown = grid.crs[:60]
+    try:
+        own, world = CRS.from_user_input(grid.crs), CRS.from_epsg(4326)
+    except _UNREADABLE as error:
+        raise GridError(f"{name} has a CRS that cannot be used, {shown}: {error}") from error
+    try:
+        lon, lat = warp_points(own, world, *corners)
+        # Far from home a projection may still give an angle, but not the way back.
+        back = np.array(warp_points(world, own, lon, lat))
+    except _UNREADABLE:
+        lon, lat, back = [], [], np.array(np.nan)
+    within = all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True))
+    if not (within and (np.abs(back - corners) <= grid.transform[0]).all()):
+        raise GridError(
+            f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is no place "
+            f"in {shown}; fetch it again, or correct its transform or CRS"
+        )
     ring = [(round(x, 8), round(y, 8)) for x, y in zip(lon, lat, strict=True)]
     return (*ring, ring[0])
 

@@ -100,7 +100,7 @@ def _acquisition(product: Product, path: Path) -> Acquisition:
         nodata=NODATA,
         block_shape=_window(product),
         assets=(Asset("image", os.path.abspath(path), path.stat().st_size),),
-        footprint=corners_wgs84(grid),
+        footprint=corners_wgs84(grid, product.name),
         sun_elevation_deg=elevation,
         cloud_cover_pct=None
         if cloud is None
@@ -261,7 +261,7 @@ class Reader:
     def _read(self, where: str, box: tuple[slice, ...]) -> NDArray[Any]:
         try:
             pixels: NDArray[Any] = self._product.dataset(where)[box]
-        except (OSError, FormatError) as error:
+        except (OSError, RuntimeError, FormatError) as error:
             raise ReadError(
                 f"{self._product.name}: {where} cannot be read at row {box[0].start}: {error}; "
                 "the file may be truncated, fetch it again"

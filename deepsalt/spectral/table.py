@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
+from deepsalt.inputs import require_regular
 from deepsalt.types import BandTable
 
 _SPECTRAL = re.compile(r"r(\d+(?:\.\d+)?)")
@@ -94,6 +95,7 @@ def read_table(
     """
     check_kind(path)
     try:
+        require_regular(path)
         if path.name.lower().endswith(_PARQUET):
             table = pd.read_parquet(path)
             header = [str(name) for name in table.columns]

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from deepsalt.errors import StoreError
+from deepsalt.inputs import open_regular, parse_json, read_regular
+
+MAX_JSON_BYTES = 512 * 2**20
+"""Far above the largest record, the journal of a mosaic of thousands of tiles and scenes."""
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free space and run again, finished work is kept",
@@ -95,9 +99,9 @@ def read_json(path: Path) -> dict[str, Any]:
         It is missing, unreadable, or not a JSON object.
     """
     with storing(path):
-        text = path.read_bytes()
+        text = read_regular(path, MAX_JSON_BYTES)
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError as error:
         raise StoreError(f"{path} is not JSON ({error}); restore or remove it") from error
     if not isinstance(document, dict):
@@ -124,7 +128,7 @@ def sync_tree(root: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 (hexadecimal) of a file's bytes."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

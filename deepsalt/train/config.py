@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepsalt.errors import UsageError
+from deepsalt.inputs import read_regular
 from deepsalt.train.data.tables import TableSpec
 
 WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 0.6)
@@ -186,8 +187,8 @@ def read_settings(path: Path) -> Settings:
         Unreadable, an unknown key, or a value of the wrong kind.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = tomllib.loads(read_regular(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"configuration {path} cannot be read: {error}") from error
     base = Settings()
     known = {field.name: getattr(base, field.name) for field in fields(Settings)}

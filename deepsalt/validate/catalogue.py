@@ -1,11 +1,11 @@
 """The STAC Items of a store: there, readable, linked, and leading to what is there."""
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from deepsalt.inputs import parse_json, read_regular
 from deepsalt.store import Store, Version
 from deepsalt.validate.findings import Finding
 
@@ -74,7 +74,7 @@ def _examine(
     """Return what is wrong with a document, and the documents below it that exist."""
     where = path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path
     try:
-        targets = _targets(json.loads(path.read_bytes()))
+        targets = _targets(parse_json(read_regular(path)))
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         found = f"not a readable STAC document ({error})"
         return [Finding("error", "stac", str(where), found, f"remove it and {_PUBLISH}")], []

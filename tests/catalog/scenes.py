@@ -49,6 +49,11 @@ def acquisition(**changes: Any) -> Acquisition:
 
 
 _finite = st.floats(allow_nan=False, allow_infinity=False)
+_NODATA = {
+    "int16": st.integers(-32768, 32767).map(float),
+    "uint16": st.integers(0, 65535).map(float),
+    "float32": st.floats(width=32, allow_nan=False),
+}
 _text = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=20)
 _moments = st.datetimes(
     min_value=datetime(1971, 1, 1), max_value=datetime(2098, 1, 1), timezones=st.just(UTC)
@@ -87,7 +92,12 @@ def _rings(draw: st.DrawFn) -> tuple[tuple[float, float], ...]:
 def acquisitions(draw: st.DrawFn) -> Acquisition:
     """Draw any acquisition that a reader could make."""
     bands = draw(_band_tables())
-    per_band = st.lists(_finite, min_size=len(bands), max_size=len(bands)).map(tuple)
+    dtype = draw(st.sampled_from(sorted(_NODATA)))
+
+    def per_band(low: float, high: float) -> st.SearchStrategy[tuple[float, ...]]:
+        values = st.floats(low, high)
+        return st.lists(values, min_size=len(bands), max_size=len(bands)).map(tuple)
+
     start = draw(st.none() | _moments)
     length = st.timedeltas(timedelta(0), timedelta(days=1))
     end = None if start is None else draw(st.none() | length.map(lambda d: start + d))
@@ -104,10 +114,10 @@ def acquisitions(draw: st.DrawFn) -> Acquisition:
         end=end,
         grid=draw(_grids()),
         bands=bands,
-        gain=draw(per_band),
-        offset=draw(per_band),
-        dtype=draw(st.sampled_from(["int16", "uint16", "float32"])),
-        nodata=draw(st.none() | _finite | st.just(float("inf"))),
+        gain=draw(per_band(1e-4, 10)),
+        offset=draw(per_band(-1, 0.9)),
+        dtype=dtype,
+        nodata=draw(st.none() | _NODATA[dtype]),
         block_shape=draw(st.none() | st.tuples(st.integers(1, 4096), st.integers(1, 4096))),
         assets=tuple(Asset(n, draw(paths), draw(st.none() | st.integers(0, 2**40))) for n in names),
         footprint=draw(_rings()),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalog.hrefs import absolute_href
 from catalog.items import parse_item, to_item
 from deepsalt.errors import DeepsaltError, FormatError, UnsupportedError
 from tests.catalog.scenes import acquisition
@@ -89,6 +90,30 @@ CASES: dict[str, tuple[Change, str]] = {
     "href control": (image(href="/data/a\nb"), "control"),
     "href archive": (image(href="/vsizip/data.zip/a.tif"), "virtual"),
     "href vrt": (image(href="vrt:///data/a.tif?bands=1"), "vrt"),
+    "href xml": (image(href="<VRTDataset rasterXSize='1'></VRTDataset>"), "'<'"),
+    "href to virtual files over folders": (
+        image(href="/data/../vsizip/data.zip/a.tif"),
+        "virtual",
+    ),
+    "href to virtual files over a dot": (image(href="/./vsitar/data.tar/a.tif"), "virtual"),
+    "href of a bracket": (image(href="https://[/a.tif"), "no URL"),
+    "gain huge and negative": (band(raster__scale=-1e300), "gain -1e[+]300 in band b1"),
+    "gain zero": (band(raster__scale=0), "gain 0 in band b1"),
+    "gain infinite": (band(raster__scale=float("inf")), "scale"),
+    "gain of hundreds": (band(raster__scale=100), "gain 100 in band b1"),
+    "offset huge": (band(raster__offset=1e300), "offset 1e[+]300 in band b1"),
+    "no reflectance left": (band(raster__scale=1e-9, raster__offset=2), "between 0 and 1"),
+    "cloud nan": (props(eo__cloud_cover=float("nan")), "cloud_cover"),
+    "cloud infinite": (props(eo__cloud_cover=float("inf")), "cloud_cover"),
+    "cloud nan as text": (props(eo__cloud_cover="nan"), "cloud_cover"),
+    "quality huge": (props(enmap__overallQuality=1e300), "overallQuality"),
+    "nodata the type has not": (image(nodata=1e300), "int16, which cannot hold nodata 1e[+]300"),
+    "nodata nan of integers": (image(nodata="nan"), "int16, which cannot hold nodata nan"),
+    "nodata a fraction": (image(nodata=0.5), "int16, which cannot hold nodata 0.5"),
+    "size huge": (image(file__size=1e300), "file:size"),
+    "transform huge": (props(proj__transform=[1e308, 0, 0, 0, -1e308, 0]), "not finite"),
+    "epsg huge": (props(proj__code=None, proj__epsg=1e300), "proj:epsg"),
+    "time before year 1": (props(start_datetime="0001-01-01T00:00:00+23:59"), "start_datetime"),
     "href other host": (image(href="file://server/a.tif"), "file"),
 }
 
@@ -127,6 +152,37 @@ def test_a_local_file_named_by_a_server_is_refused() -> None:
 
     with pytest.raises(FormatError, match="file"):
         parse_item(changed(from_server))
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "file:/etc/passwd",
+        "FILE:/etc/passwd",
+        "vrt:/etc/passwd",
+        "zip:/data/a.zip!/a.tif",
+        'NETCDF:"/data/a.nc":v',
+        "hdf5:/data/a.h5",
+        "//[",
+    ],
+)
+@pytest.mark.parametrize("base", ["https://host/items/a", "http://host/a", "s3://bucket/items/a"])
+def test_a_server_cannot_name_a_file_by_a_scheme_without_slashes(href: str, base: str) -> None:
+    with pytest.raises(FormatError, match="came from a server"):
+        absolute_href(href, base, "asset image of item a")
+
+
+@pytest.mark.parametrize(
+    ("href", "base", "expected"),
+    [
+        ("a.tif", "https://host/items/a.json", "https://host/items/a.tif"),
+        ("/etc/passwd", "https://host/items/a.json", "https://host/etc/passwd"),
+        ("../a.tif", "s3://bucket/items/a/a.json", "s3://bucket/items/a.tif"),
+        ("vsicurl/a.tif", "http://host/", "http://host/vsicurl/a.tif"),
+    ],
+)
+def test_relative_hrefs_of_a_server_stay_on_it(href: str, base: str, expected: str) -> None:
+    assert absolute_href(href, base, "asset image of item a") == expected
 
 
 @pytest.mark.parametrize(

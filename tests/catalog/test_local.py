@@ -155,6 +155,18 @@ def test_two_cubes_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
     assert {item.id for item in search(tmp_path / "cat", Query())} == {"scene-1", "scene-2"}
 
 
+def test_a_refused_item_is_told_and_the_others_are_added(tmp_path: Path) -> None:
+    nowhere = scene(2)
+    nowhere.collection_id = None
+    told: list[tuple[str, str]] = []
+    report = add_items(
+        tmp_path, [scene(1), nowhere, scene(3)], lambda item, why: told.append((item.id, why))
+    )
+    assert report.added == ("scene-1", "scene-3")
+    assert told == [("scene-2", "item scene-2 has no collection; set one before adding it")]
+    assert {item.id for item in search(tmp_path, Query())} == {"scene-1", "scene-3"}
+
+
 def test_an_interrupted_ingest_is_completed_by_the_next(tmp_path: Path) -> None:
     add_items(tmp_path, [scene(1)])
     lost = tmp_path / "enmap-l2a" / "collection.json"

@@ -16,6 +16,7 @@ from deepsalt.errors import DeepsaltError
 from flows.config import Checks, Compute, Grid, Push, Scratch, Selection
 from flows.options import OPTIONS_OF_FIELDS
 from tests.flows.conftest import Scenes, deepsalt
+from tests.synth_generic import cube
 
 VERBS = (
     "demo",
@@ -126,6 +127,67 @@ def test_ingest_names_what_it_refuses_and_adds_the_rest(scenes: Scenes, tmp_path
     assert result.exit_code == 3
     assert len(outcome["items"]) == 1
     assert list(outcome["refused"]) == [str(tmp_path)]
+
+
+def refusals(errors: str) -> list[str]:
+    return [line for line in errors.splitlines() if line.startswith("refused: ")]
+
+
+def test_one_bad_product_does_not_stop_the_others_of_an_ingest(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.he5"
+    damaged.write_bytes(scenes.prisma.read_bytes()[:-2000])
+    os.mkfifo(tmp_path / "pipe.tif")
+    bad = (damaged, tmp_path / "none", tmp_path / "pipe.tif")
+    result = deepsalt(
+        "ingest", bad[0], scenes.west, *bad[1:], scenes.prisma, "--to", tmp_path / "c"
+    )
+    assert result.exit_code == 3
+    assert result.stdout.startswith("2 added")
+    lines = refusals(result.stderr)
+    for path, line in zip(bad, lines, strict=True):
+        assert line.startswith(f"refused: {path} ")
+
+
+def test_an_ingest_of_bad_products_alone_names_each_and_fails(tmp_path: Path) -> None:
+    bad = (tmp_path / "none", tmp_path / "nothing")
+    result = deepsalt("ingest", *bad, "--to", tmp_path / "c")
+    assert isinstance(result.exception, DeepsaltError)
+    assert result.exception.exit_code == 2
+    assert str(result.exception).startswith("none of the 2 products can be used")
+    for path, line in zip(bad, refusals(result.stderr), strict=True):
+        assert line.startswith(f"refused: {path} does not exist")
+
+
+def test_a_cube_with_the_name_of_another_is_refused_and_the_others_are_added(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    cubes = []
+    for seed, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        cubes.append(cube(tmp_path / folder / "cube.tif", dtype="int16", resolution=30.0 + seed))
+    result = deepsalt(
+        "ingest", *cubes, scenes.prisma, "--to", tmp_path / "c", "--scale", 0.0001, "--json"
+    )
+    outcome = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert len(outcome["items"]) == 2
+    assert list(outcome["refused"]) == [str(cubes[1])]
+    assert "rename one of the files" in outcome["refused"][str(cubes[1])]
+
+
+@pytest.mark.parametrize("cloud", ["many", [1], 1e999, "nan"], ids=str)
+def test_search_shows_a_cloud_cover_that_is_none_as_unknown(
+    scenes: Scenes, tmp_path: Path, cloud: object
+) -> None:
+    assert deepsalt("ingest", scenes.prisma, "--to", tmp_path / "c").exit_code == 0
+    (path,) = (tmp_path / "c").rglob("PRS*.json")
+    document = json.loads(path.read_text())
+    document["properties"]["eo:cloud_cover"] = cloud
+    path.write_text(json.dumps(document))
+    result = deepsalt("search", "--catalogue", tmp_path / "c")
+    assert result.exception is None or isinstance(result.exception, DeepsaltError)
 
 
 def test_ingest_of_nothing_usable_fails(tmp_path: Path) -> None:

@@ -206,3 +206,25 @@ def test_a_missing_folder_is_refused(tmp_path):
 def test_the_card_carries_the_checksum_of_its_weights(tmp_path):
     card = read_card(write_tiny(tmp_path / "m"))
     assert len(card.weights_sha256) == 64
+
+
+@pytest.mark.parametrize("depth", [500, 10_000])
+def test_a_card_nested_deep_is_refused_in_one_sentence(tmp_path: Path, depth: int):
+    write_tiny(tmp_path)
+    path = tmp_path / "card.json"
+    deep = "[" * depth + "]" * depth
+    path.write_text(path.read_text().replace("{", f'{{"deep": {deep},', 1))
+    with pytest.raises(ModelError, match="nested more than 100 deep") as caught:
+        read_card(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "1" * 5000])
+def test_a_card_with_a_limit_that_is_no_number_is_refused(tmp_path: Path, value: str):
+    write_tiny(tmp_path)
+    path = tmp_path / "card.json"
+    card = json.loads(path.read_text())
+    card["ec_max"] = "HERE"
+    path.write_text(json.dumps(card).replace('"HERE"', value))
+    with pytest.raises(ModelError, match="is not readable"):
+        read_card(tmp_path)

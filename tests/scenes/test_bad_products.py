@@ -1,10 +1,15 @@
 """Bad products get one clear sentence."""
 
+import os
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.transform import Affine
 
 from deepsalt.errors import DeepsaltError, FormatError, GridError, UnsupportedError
 from deepsalt.scenes.base import read_acquisition
@@ -65,6 +70,30 @@ def other_size(layer: str, count: int) -> Callable[[Path], Path]:
         return folder
 
     return build
+
+
+def pipe(layer: str) -> Callable[[Path], Path]:
+    def build(parent: Path) -> Path:
+        folder = small(parent)
+        path = next(folder.glob(f"*{layer}.*"))
+        path.unlink()
+        os.mkfifo(path)
+        return folder
+
+    return build
+
+
+def pipe_prisma(parent: Path) -> Path:
+    os.mkfifo(parent / NAME)
+    return parent / NAME
+
+
+def moved(folder: Path, origin: tuple[float, float]) -> Path:
+    """Move all rasters of a product elsewhere."""
+    for path in folder.glob("*.TIF"):
+        with rasterio.open(path, "r+") as raster:
+            raster.transform = Affine(30, 0, origin[0], 0, -30, origin[1])
+    return folder
 
 
 def two_products(parent: Path) -> Path:
@@ -141,7 +170,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "huge XML": (
         with_xml(lambda t: t + " " * (33 * 2**20)),
         FormatError,
-        "has more than 32 MB",
+        "is larger than 32 MiB",
     ),
     "dangling link": (dangling_link, FormatError, "No such file or directory"),
     "no band descriptions": (
@@ -245,6 +274,124 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
         FormatError,
         "L2ScaleSwir runs from",
     ),
+    "a time before year 1 in UTC": (
+        with_xml(lambda t: t.replace("2024-07-06T08:30:00.123456Z", "0001-01-01T00:00:00+23:59")),
+        FormatError,
+        "startTime is '0001-01-01T00:00:00[+]23:59', not a time",
+    ),
+    "deep XML": (
+        with_xml(lambda t: t.replace("<base>", "<a>" * 100_000 + "</a>" * 100_000 + "<base>", 1)),
+        FormatError,
+        "nests them more than 100 deep",
+    ),
+    "XML of millions of elements": (
+        with_xml(lambda t: t.replace("<base>", "<a/>" * 400_000 + "<base>", 1)),
+        FormatError,
+        "has more than 400000 elements",
+    ),
+    "XML of an unknown encoding": (
+        with_xml(lambda t: t.replace("UTF-8", "UTF-9", 1)),
+        FormatError,
+        "cannot be read as XML: unknown encoding: UTF-9",
+    ),
+    "a pipe for METADATA.XML": (pipe("METADATA"), FormatError, "a named pipe, not a regular file"),
+    "a pipe for the image": (pipe("SPECTRAL_IMAGE"), FormatError, "a named pipe, not a regular"),
+    "gain -1e300": (
+        with_xml(lambda t: t.replace(">0.0001<", ">-1e300<", 1)),
+        FormatError,
+        "has gain -1e[+]300 in band band_001; reflectance per digital number is between",
+    ),
+    "gain 0": (with_xml(lambda t: t.replace(">0.0001<", ">0<")), FormatError, "has gain 0 in band"),
+    "gain of reflectance in millions": (
+        with_xml(lambda t: t.replace(">0.0001<", ">100<")),
+        FormatError,
+        "has gain 100 in band",
+    ),
+    "offset -1e300": (
+        with_xml(lambda t: t.replace("<OffsetOfBand>0<", "<OffsetOfBand>-1e300<")),
+        FormatError,
+        "has offset -1e[+]300 in band",
+    ),
+    "a scale that leaves no reflectance": (
+        with_xml(
+            lambda t: t.replace(">0.0001<", ">1e-9<").replace(
+                "<OffsetOfBand>0<", "<OffsetOfBand>5<"
+            )
+        ),
+        FormatError,
+        "no int16 stands for a reflectance between 0 and 1",
+    ),
+    "cloud cover of 300 %": (
+        with_xml(lambda t: t.replace("<cloudCover>3<", "<cloudCover>300<")),
+        FormatError,
+        "a cloud cover of 300 %",
+    ),
+    "cloud cover NaN": (
+        with_xml(lambda t: t.replace("<cloudCover>3<", "<cloudCover>NaN<")),
+        FormatError,
+        "cloudCover is 'NaN', expected a number",
+    ),
+    "a quality of 1e300": (
+        with_xml(lambda t: t.replace("<overallQuality>0<", "<overallQuality>1e300<")),
+        FormatError,
+        "has overall quality 1e[+]300",
+    ),
+    "1e300 rows": (
+        with_xml(lambda t: t.replace("<rows>32<", "<rows>1e300<")),
+        FormatError,
+        "dimension is 1e[+]300 x 32; expected 1 to 1000000 pixels",
+    ),
+    "a corner beyond the pole": (
+        with_xml(lambda t: t.replace(">52.42<", ">1e300<")),
+        FormatError,
+        "has a footprint that is no longitude and latitude",
+    ),
+    "an image outside its CRS": (
+        lambda p: moved(small(p), (1e300, 5809965.0)),
+        GridError,
+        "SPECTRAL_IMAGE.TIF lies from .* which is no place in EPSG:32633",
+    ),
+    "PRISMA outside its CRS": (
+        prisma(
+            attributes={
+                f"Product_{corner}corner_northing": np.float64(1e12 - 30 * rows)
+                for corner, rows in (("UL", 0), ("LR", 3))
+            }
+        ),
+        GridError,
+        "which is no place in EPSG:32632",
+    ),
+    "PRISMA of an unknown CRS": (
+        prisma(attributes={"Epsg_Code": 99999}),
+        GridError,
+        "has a CRS that cannot be used, EPSG:99999",
+    ),
+    "PRISMA time before year 1 in UTC": (
+        prisma(attributes={"Product_StartTime": b"0001-01-01T00:00:00+23:59"}),
+        FormatError,
+        "attribute Product_StartTime is '0001-01-01T00:00:00[+]23:59', not a time",
+    ),
+    "PRISMA scale to 1e300": (
+        prisma(attributes={"L2ScaleSwirMax": 1e300}),
+        FormatError,
+        "has gain 1.5.*e[+]295 in band swir",
+    ),
+    "PRISMA scale from -1e300": (
+        prisma(attributes={"L2ScaleSwirMin": -1e300}),
+        FormatError,
+        "in band swir",
+    ),
+    "PRISMA cloud cover NaN": (
+        prisma(attributes={"Cloudy_pixels_percentage": np.nan}),
+        FormatError,
+        "Cloudy_pixels_percentage is nan, expected a number",
+    ),
+    "PRISMA cloud cover infinite": (
+        prisma(attributes={"Cloudy_pixels_percentage": np.inf}),
+        FormatError,
+        "Cloudy_pixels_percentage is inf, expected a number",
+    ),
+    "a pipe for PRISMA": (pipe_prisma, FormatError, "is not a product deepsalt reads"),
     **{
         f"PRISMA without {name}": (
             prisma_without_attribute(name),
@@ -264,3 +411,75 @@ def test_a_bad_product_is_refused_with_one_sentence(tmp_path: Path, case: str) -
         read_acquisition(path)
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
+
+
+def test_a_channel_of_6000_digits_is_none_of_the_bands(tmp_path: Path) -> None:
+    plain = read_acquisition(small(tmp_path / "plain"))
+    path = with_xml(lambda t: t.replace("List>1,", f"List>{'9' * 6000},1,", 1))(tmp_path)
+    assert read_acquisition(path).bands == plain.bands
+
+
+def big_tiff(path: Path, width: int, height: int, *, tile: int = 16, bands: int = 1) -> Path:
+    """Write the header of a tiled GeoTIFF without a single block."""
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=bands,
+        height=height,
+        width=width,
+        dtype="int16",
+        crs="EPSG:32633",
+        transform=Affine(30, 0, 366015, 0, -30, 5809965),
+        tiled=True,
+        blockxsize=tile,
+        blockysize=tile,
+        bigtiff=True,
+        sparse_ok=True,
+        interleave="band",
+    ):
+        pass
+    return path
+
+
+ABSURD = {
+    "2**31 pixels a side": (
+        lambda path: claiming(big_tiff(path, 64, 64), 2**31 - 1, 2**31 - 1),
+        "cannot be opened as a raster|claims 1 bands of 2147483647 x 2147483647 pixels",
+    ),
+    "terabytes": (
+        lambda path: big_tiff(path, 900_000, 900_000, tile=8192, bands=4),
+        "claims 4 bands of 900000 x 900000 pixels; no scene has more than",
+    ),
+    "a tile of gigabytes": (
+        lambda path: big_tiff(path, 40_000, 40_000, tile=32_768),
+        "has blocks of 32768 x 32768 pixels, 2048 MiB",
+    ),
+    "millions of blocks side by side": (
+        lambda path: big_tiff(path, 900_000, 16, bands=20),
+        "has 1125000 blocks of 16 x 16 pixels side by side",
+    ),
+}
+
+
+def claiming(path: Path, width: int, height: int) -> Path:
+    """Write another size into the header of a BigTIFF."""
+    content = bytearray(path.read_bytes())
+    (directory,) = struct.unpack_from("<Q", content, 8)
+    (entries,) = struct.unpack_from("<Q", content, directory)
+    for at in range(directory + 8, directory + 8 + 20 * entries, 20):
+        (tag,) = struct.unpack_from("<H", content, at)
+        if tag in {256, 257}:
+            struct.pack_into("<HQQ", content, at + 2, 4, 1, width if tag == 256 else height)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("case", ABSURD)
+def test_a_header_that_claims_the_absurd_is_refused_at_once(tmp_path: Path, case: str) -> None:
+    build, sentence = ABSURD[case]
+    path = build(tmp_path / "image.tif")
+    begin = time.perf_counter()
+    with pytest.raises(FormatError, match=sentence):
+        read_acquisition(path, scale=1e-4)
+    assert time.perf_counter() - begin < 5

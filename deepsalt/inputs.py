@@ -1,0 +1,121 @@
+"""Files that somebody else wrote: only regular ones are opened, only so much of them is read.
+
+A path from a document, a product folder or a command may name a pipe, which never answers, or a
+device. What is refused here is an OSError, so that whoever opens the file says it with the file's
+name, as of a file that may not be read.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterable
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+MAX_DEPTH = 100
+"""Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
+
+_CONTAINERS = frozenset({dict, list})
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def require_regular(path: str | Path) -> None:
+    """Refuse what a path leads to, over links, unless it is a regular file; nothing is opened.
+
+    For libraries that open files by name.
+
+    Raises
+    ------
+    OSError
+        It is a pipe, socket, device or folder, or cannot be reached.
+    """
+    _refuse_other(os.stat(path).st_mode, path)
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a regular file for reading; never waits for a pipe and never touches a device.
+
+    Raises
+    ------
+    OSError
+        It is a pipe, socket, device or folder, or cannot be opened.
+    """
+    require_regular(path)  # opening alone can move a device
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _refuse_other(os.fstat(descriptor).st_mode, path)  # it may have been exchanged meanwhile
+        return os.fdopen(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | Path, limit_bytes: int | None = None) -> bytes:
+    """Return the content of a regular file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    limit_bytes
+        Most that is read; None: no limit.
+
+    Raises
+    ------
+    OSError
+        As `open_regular`, or the file is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(-1 if limit_bytes is None else limit_bytes + 1)
+    if limit_bytes is not None and len(content) > limit_bytes:
+        raise OSError(
+            errno.EFBIG, f"it is larger than {limit_bytes / 2**20:.3g} MiB", os.fspath(path)
+        )
+    return content
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text that is nested at most `MAX_DEPTH` deep.
+
+    Deeper ones parse, or not, by the version of Python, and break whatever walks over them.
+
+    Raises
+    ------
+    ValueError
+        Not JSON, not UTF-8, a number of thousands of digits, or nested too deep.
+    """
+    too_deep = f"it is nested more than {MAX_DEPTH} deep"
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    level = _containers([value])
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return value
+        level = [
+            child
+            for node in level
+            for child in _containers(node.values() if type(node) is dict else node)
+        ]
+    raise ValueError(too_deep)
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if type(value) in _CONTAINERS]
+
+
+def _refuse_other(mode: int, path: str | Path) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for test, name in _KINDS if test(mode)), "no file")
+    raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", os.fspath(path))

@@ -1,0 +1,172 @@
+"""Files of others: which are opened, how much of them is read, how deep they nest."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from catalog.documents import read_json as read_stac
+from catalog.geometry import read_area
+from deepsalt.checksums import fits, with_checksums
+from deepsalt.errors import DeepsaltError, FormatError
+from deepsalt.inputs import MAX_DEPTH, open_regular, parse_json, read_regular, require_regular
+from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE
+from deepsalt.model.load import model_ref
+from deepsalt.scenes.geotiff import open_raster
+from deepsalt.scenes.prisma_file import Product
+from deepsalt.spectral.table import read_table
+from deepsalt.store.files import read_json, write_json
+from deepsalt.types import Asset
+from tests.catalog.scenes import acquisition
+
+
+@pytest.fixture(params=["pipe", "link to a pipe", "device", "socket", "folder"])
+def irregular(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "irregular"
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        match request.param:
+            case "pipe":
+                os.mkfifo(path)
+            case "link to a pipe":
+                os.mkfifo(tmp_path / "pipe")
+                path.symlink_to(tmp_path / "pipe")
+            case "device":
+                path.symlink_to("/dev/zero")
+            case "socket":
+                here = Path.cwd()
+                os.chdir(tmp_path)  # the name of a socket has at most 108 bytes
+                server.bind(path.name)
+                os.chdir(here)
+            case "folder":
+                path.mkdir()
+        yield path
+
+
+OPENERS: dict[str, Callable[[Path], object]] = {
+    "require_regular": require_regular,
+    "open_regular": open_regular,
+    "read_regular": read_regular,
+}
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+def test_only_regular_files_are_opened(irregular: Path, opener: str) -> None:
+    with pytest.raises(OSError, match="not a regular file"):
+        OPENERS[opener](irregular)
+
+
+def test_a_link_to_a_regular_file_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "link") == b"content"
+
+
+def test_no_more_is_read_than_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(OSError, match="larger than"):
+        read_regular(tmp_path / "file", 4)
+
+
+def _model(place: Path) -> object:
+    folder = place.parent / "model"
+    folder.mkdir()
+    (folder / CARD_FILE).symlink_to(place)
+    return model_ref(folder)
+
+
+def _weights(place: Path) -> object:
+    folder = place.parent / "model"
+    folder.mkdir()
+    shipped = Path(model_ref().path)
+    (folder / CARD_FILE).write_bytes((shipped / CARD_FILE).read_bytes())
+    (folder / WEIGHTS_FILE).symlink_to(place)
+    return model_ref(folder)
+
+
+def _table(place: Path) -> object:
+    (table := place.with_name("table.csv")).symlink_to(place)
+    return read_table(table)
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "raster": lambda path: open_raster(str(path)),
+    "ENVI": lambda path: open_raster(str(path), envi=True),
+    "PRISMA": lambda path: Product(str(path)),
+    "checksum": lambda path: with_checksums(acquisition(assets=(Asset("image", str(path)),))),
+    "STAC document": read_stac,
+    "area": read_area,
+    "record of a store": read_json,
+    "model card": _model,
+    "weights": _weights,
+    "table": _table,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_no_reader_waits_for_a_pipe(tmp_path: Path, reader: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DeepsaltError, match="not a regular file") as caught:
+        READERS[reader](tmp_path / "pipe")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_does_not_pass_for_a_file_with_a_checksum(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        fits(tmp_path / "pipe", "1220" + "0" * 64)
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+def test_json_nested_to_the_limit_is_read() -> None:
+    assert parse_json(nested(MAX_DEPTH))
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 10_000, 1_000_000])
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["list", "object"]
+)
+def test_json_nested_deeper_is_refused(depth: int, opening: str, closing: str) -> None:
+    with pytest.raises(ValueError, match="nested more than 100 deep"):
+        parse_json(opening * depth + "1" + closing * depth)
+
+
+@pytest.mark.parametrize("depth", [200, 10_000])
+@pytest.mark.parametrize("reader", ["STAC document", "area", "record of a store", "model card"])
+def test_every_reader_refuses_json_nested_too_deep(tmp_path: Path, reader: str, depth: int) -> None:
+    (tmp_path / "deep").write_text('{"a":' + nested(depth) + "}")
+    with pytest.raises(DeepsaltError, match="nested more than 100 deep"):
+        READERS[reader](tmp_path / "deep")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("9" * 5000, "digits"),
+        (b"\xff\xfe\xfd", "codec"),
+        ('{"a": ', "Expecting"),
+        ("", "Expecting"),
+    ],
+    ids=["5000 digits", "no UTF-8", "cut off", "empty"],
+)
+def test_what_is_no_json_is_a_value_error(text: str | bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_json(text)
+
+
+def test_a_stac_document_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "item.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(FormatError, match="larger than 64 MiB"):
+        read_stac(tmp_path / "item.json")
+
+
+def test_what_a_store_writes_it_reads(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"deep": [[[1]]]})
+    assert read_json(tmp_path / "a.json") == {"deep": [[[1]]]}
