@@ -1,4 +1,4 @@
-"""One question to a STAC API: bounded in bytes, time and depth, and asked again where that helps."""
+"""One question to a STAC API: bounded in bytes, time and depth, asked again where that helps."""
 
 import asyncio
 import contextlib

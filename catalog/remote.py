@@ -110,9 +110,7 @@ class _Asking(StacApiIO):
         return document
 
 
-def _documents(
-    client: Client, name: str, query: Query, heard: Heard
-) -> Iterator[dict[str, Any]]:
+def _documents(client: Client, name: str, query: Query, heard: Heard) -> Iterator[dict[str, Any]]:
     """Yield what the server finds, page by page, until it ends or repeats itself."""
     pages = items = 0
     for parameters in _requests(client, query):

@@ -13,4 +13,15 @@ from deepsalt.access.hrefs import (
     open_bucket,
     without_secrets,
 )
-from deepsalt.access.reach import Reach, reach_of
+from deepsalt.access.reach import Reach, checked_hosts, reach_of
+
+__all__ = [
+    "Reach",
+    "checked_hosts",
+    "client_options",
+    "is_remote",
+    "is_web",
+    "open_bucket",
+    "reach_of",
+    "without_secrets",
+]

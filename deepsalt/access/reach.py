@@ -5,9 +5,9 @@ us to this machine, to its neighbours or to the service that hands a cloud machi
 rules:
 
 - Public servers may be named by anybody: files often lie on another host than the catalogue.
-- Servers of this machine (loopback) and of private networks may be named by a catalogue that lies in
-  that very network: a server on 127.0.0.1 may name 127.0.0.2, one in 10.0.0.0/8 another one there,
-  neither of them one in 192.168.0.0/16.
+- Servers of this machine (loopback) and of private networks may be named by a catalogue that lies
+  in that very network: a server on 127.0.0.1 may name 127.0.0.2, one in 10.0.0.0/8 another one
+  there, neither of them one in 192.168.0.0/16.
 - A catalogue in a folder was put there by the user and may name servers of any private network and
   of this machine. Folders are downloaded, too, so more than that it may not.
 - Link-local addresses, the known addresses of metadata services, multicast, reserved and wrapped
@@ -212,7 +212,7 @@ def reach_of(
     UsageError
         An allowed host that is no name, or a URL without a host.
     """
-    hosts = frozenset(_checked_host(text) for text in allowed)
+    hosts = checked_hosts(allowed)
     if not is_web(source):
         return Reach(OWN, hosts)
     try:
@@ -230,6 +230,17 @@ def reach_of(
         return Reach(hosts=hosts, home=host)
     near = {network if network in OWN else str(each) for each, network in networks.items()}
     return Reach(frozenset(near), hosts, host)
+
+
+def checked_hosts(texts: Iterable[str]) -> frozenset[str]:
+    """Return hosts that the user allowed as `Reach` compares them.
+
+    Raises
+    ------
+    UsageError
+        One that is no host.
+    """
+    return frozenset(_checked_host(text) for text in texts)
 
 
 def _checked_host(text: str) -> str:

@@ -57,7 +57,9 @@ class Remote:
 
 
 class Session:
-    """Requests for one scene: a few at a time, and one budget of failures; an async context manager.
+    """Requests for one scene: a few at a time, with one budget of failures.
+
+    An async context manager: at its end the connections are closed.
 
     Parameters
     ----------
@@ -120,11 +122,14 @@ class Session:
         failures = 0
         while True:
             try:
-                async with self._gate, asyncio.timeout(self._patience.silence_s):
-                    async with source.get(wanted) as part:
-                        if wanted is not None:
-                            await _step(part.chunks)  # read to its end, the connection serves again
-                        return part
+                async with (
+                    self._gate,
+                    asyncio.timeout(self._patience.silence_s),
+                    source.get(wanted) as part,
+                ):
+                    if wanted is not None:
+                        await _step(part.chunks)  # read to its end, the connection serves again
+                    return part
             except _transient() as error:
                 failures += 1
                 await self._temper.bear(href, error, failures)
