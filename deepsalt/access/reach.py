@@ -34,7 +34,7 @@ Address = IPv4Address | IPv6Address
 
 PUBLIC = "public"
 LOOPBACK = "loopback"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _OWN = {
     LOOPBACK: ("127.0.0.0/8", "::1/128"),
@@ -170,7 +170,7 @@ def port_of(url: str) -> int:
         The URL has a port that is no number.
     """
     parts = urlsplit(url)
-    return parts.port or _DEFAULT_PORTS[parts.scheme.lower()]
+    return parts.port or DEFAULT_PORTS[parts.scheme.lower()]
 
 
 def downgrades(origin: str, link: str) -> bool:

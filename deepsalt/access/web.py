@@ -22,6 +22,7 @@ import httpcore
 
 from deepsalt.access.hrefs import is_web, without_secrets
 from deepsalt.access.reach import (
+    DEFAULT_PORTS,
     Address,
     Reach,
     downgrades,
@@ -293,7 +294,7 @@ def _parts(url: str) -> httpcore.URL:
         return httpcore.URL(
             scheme=parts.scheme.lower().encode(),
             host=host.encode("ascii"),
-            port=port_of(url),
+            port=None if port_of(url) == DEFAULT_PORTS[parts.scheme.lower()] else parts.port,
             target=quote(target, safe="%/:=&?~#+!$,;'@()*[]").encode(),
         )
     except (UnicodeError, ValueError):
@@ -315,8 +316,7 @@ def _is_address(host: str) -> bool:
 def _host_header(parts: httpcore.URL) -> str:
     host = parts.host.decode()
     host = f"[{host}]" if ":" in host else host
-    default = {b"http": 80, b"https": 443}[parts.scheme]
-    return host if parts.port == default else f"{host}:{parts.port}"
+    return host if parts.port is None else f"{host}:{parts.port}"
 
 
 def _authorization(url: str) -> dict[str, str]:
@@ -349,7 +349,9 @@ def _proxy_of(parts: httpcore.URL) -> str | None:
     host, scheme = parts.host.decode(), parts.scheme.decode()
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    return None if not proxy or urllib.request.proxy_bypass(f"{host}:{parts.port}") else proxy
+    return (
+        None if not proxy or urllib.request.proxy_bypass(f"{host}:{parts.origin.port}") else proxy
+    )
 
 
 def _as_proxy(text: str) -> httpcore.Proxy:
