@@ -83,7 +83,7 @@ def hostile_server(
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
-        def _serve(self) -> None:
+        def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, self.path, headers, self.rfile.read(length))
@@ -97,7 +97,11 @@ def hostile_server(
                 time.sleep(reply.wait_s)
                 self.wfile.write(piece)
 
-        do_GET = do_POST = do_DELETE = _serve
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_DELETE(self) -> None:
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             """Stay silent."""

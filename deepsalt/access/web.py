@@ -8,6 +8,7 @@ import asyncio
 import base64
 import functools
 import os
+import re
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -47,6 +48,8 @@ _FAILURES = (
     httpcore.ProxyError,
 )
 _DRAINED_BYTES = 65_536
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_USER = re.compile(r"[\w.~%!$&'()*+,;=:-]*")
 
 
 class WebError(Exception):
@@ -75,7 +78,7 @@ class Answer:
     Parameters
     ----------
     url
-        Where it ended.
+        Where it ended, written so that every library reads the same host in it.
     status
         HTTP status.
     headers
@@ -186,7 +189,7 @@ class Web:
                     name.decode("latin-1").lower(): value.decode("latin-1")
                     for name, value in response.headers
                 }
-                yield Answer(url, response.status, found, _body(response))
+                yield Answer(_written(url, parts), response.status, found, _body(response))
         except _FAILURES as error:
             raise WebError(_cause(error)) from None
 
@@ -290,6 +293,9 @@ def _parts(url: str) -> httpcore.URL:
         if not is_web(url) or not parts.hostname:
             raise ValueError
         host = parts.hostname if _is_address(parts.hostname) else _ascii(parts.hostname)
+        user = parts.netloc.rpartition("@")[0]
+        if not (_is_address(host) or _HOST.fullmatch(host)) or not _USER.fullmatch(user):
+            raise ValueError
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return httpcore.URL(
             scheme=parts.scheme.lower().encode(),
@@ -299,6 +305,11 @@ def _parts(url: str) -> httpcore.URL:
         )
     except (UnicodeError, ValueError):
         raise RefusedError(url, "which is no address of a web server") from None
+
+
+def _written(url: str, parts: httpcore.URL) -> str:
+    user, at, _ = urlsplit(url).netloc.rpartition("@")
+    return f"{parts.scheme.decode()}://{user}{at}{_host_header(parts)}{parts.target.decode()}"
 
 
 def _ascii(host: str) -> str:
@@ -349,9 +360,9 @@ def _proxy_of(parts: httpcore.URL) -> str | None:
     host, scheme = parts.host.decode(), parts.scheme.decode()
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    return (
-        None if not proxy or urllib.request.proxy_bypass(f"{host}:{parts.origin.port}") else proxy
-    )
+    if proxy and not urllib.request.proxy_bypass(f"{host}:{parts.origin.port}"):
+        return proxy
+    return None
 
 
 def _as_proxy(text: str) -> httpcore.Proxy:

@@ -60,9 +60,10 @@ def test_other_spellings_of_an_address_are_judged_as_it(form: str) -> None:
 
 
 def test_a_name_is_judged_by_the_address_that_is_connected_to() -> None:
-    with hostile_server(fine) as inside, pytest.raises(RefusedError, match="loopback"):
+    with hostile_server(fine) as inside:
         url = f"http://metadata.google.internal:{inside.url.rpartition(':')[2]}/"
-        get(url, Reach(), addresses=lambda host, port: [ip_address("127.0.0.1")])
+        with pytest.raises(RefusedError, match="loopback"):
+            get(url, Reach(), addresses=lambda host, port: [ip_address("127.0.0.1")])
     assert not inside.asked
 
 
@@ -72,9 +73,11 @@ def test_a_name_that_moves_between_two_questions_is_not_followed() -> None:
 
     async def twice(url: str) -> None:
         for _ in range(2):  # each with a connection of its own
-            async with Web(reach, addresses=lambda host, port: answers.pop(0)) as web:
-                async with web.ask("GET", url) as answer:
-                    assert answer.status == 200
+            async with (
+                Web(reach, addresses=lambda host, port: answers.pop(0)) as web,
+                web.ask("GET", url) as answer,
+            ):
+                assert answer.status == 200
 
     with hostile_server(fine) as server, pytest.raises(RefusedError, match="than at first"):
         asyncio.run(twice(f"http://stac.example:{server.url.rpartition(':')[2]}/"))
@@ -84,9 +87,10 @@ def test_a_name_that_moves_between_two_questions_is_not_followed() -> None:
 def test_of_several_addresses_only_the_admitted_ones_are_tried() -> None:
     reach = Reach(frozenset({"127.0.0.2"}))
     both: list[Address] = [ip_address("127.0.0.1"), ip_address("127.0.0.2")]
-    with hostile_server(fine) as inside, pytest.raises(WebError):
-        port = inside.url.rpartition(":")[2]
-        get(f"http://files.example:{port}/", reach, addresses=lambda host, port: both)
+    with hostile_server(fine) as inside:
+        url = f"http://files.example:{inside.url.rpartition(':')[2]}/"
+        with pytest.raises(WebError):  # nobody listens at the other one
+            get(url, reach, addresses=lambda host, port: both)
     assert not inside.asked
 
 
@@ -106,6 +110,22 @@ def test_a_redirect_to_what_is_no_web_server_is_refused(to: str) -> None:
         pytest.raises(RefusedError, match="no address of a web server"),
     ):
         get(server.url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://public.example\\@127.0.0.1/",
+        "http://127.0.0.1\\.public.example/",
+        "http://public.example /",
+        "http://a@b@public.example/",
+        "http://public.example;127.0.0.1/",
+        "http://user/@public.example:80:90/",
+    ],
+)
+def test_a_host_that_libraries_read_differently_is_refused(url: str) -> None:
+    with pytest.raises(RefusedError, match="no address of a web server"):
+        get(url)
 
 
 def test_credentials_go_to_their_own_host_only() -> None:
