@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from threading import Thread
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from catalog.hrefs import without_credentials
 from deepsalt.access import is_web
@@ -96,7 +96,7 @@ class Server:
                 "try again later, or narrow the search by area or time"
             ) from None
         except RefusedError as error:
-            raise FormatError(f"{self.name} redirects to {error}") from None
+            raise FormatError(f"{self.name} leads to {error}") from None
         except WebError as error:
             raise RunError(
                 f"the STAC API {self.name} did not answer ({error}); check the address and try "
@@ -113,7 +113,8 @@ class Server:
             place = f"{ours.netloc.rpartition('@')[0]}@{place}"
         query = parts.query
         if method != "POST":
-            query = urlencode([*parse_qsl(query, keep_blank_values=True), *_flat(parameters)])
+            more = urlencode(list(_flat(parameters)))
+            query = "&".join(part for part in (query, more) if part)
         address = urlunsplit((parts.scheme, place, parts.path, query, ""))
         return address, json.dumps(parameters).encode() if method == "POST" else None
 

@@ -88,6 +88,8 @@ class _Bars:
     def start(self, stage: str, total: int) -> None:
         if total == 0:
             return
+        if (listing := self._tasks.pop("listing", None)) is not None:
+            self._shown.remove_task(listing)
         self._shown.start()
         self._tasks[stage] = self._shown.add_task(stage, total=total)
 
