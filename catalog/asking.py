@@ -22,7 +22,7 @@ MAX_DEPTH = 100
 """Arrays and objects inside each other; Items have about ten."""
 
 MAX_NODES = 5_000_000
-"""Arrays and objects in an answer; 100 Items of DLR have 47,000, and each takes 60 bytes or more."""
+"""Arrays and objects in an answer; 100 Items of DLR have 47,000, and each takes 60 bytes."""
 
 ANSWER_S = 180.0
 """Seconds for an answer to be whole, tries and waits included."""
