@@ -1,11 +1,14 @@
 """Searching a STAC API through pystac-client: asks for what servers filter alike, no more.
 
 Collections, place and time go to the server. Cloud cover and quality are filtered on our side: the
-filter extension is not everywhere, and DLR stores the numbers as text.
+filter extension is not everywhere, and DLR stores the numbers as text. pystac-client builds the
+search and walks the pages; each question goes through `catalog.asking`, which decides whether it is
+asked at all.
 """
 
+import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,65 +16,122 @@ import pystac
 from pystac_client import Client
 from pystac_client.conformance import ConformanceClasses
 from pystac_client.errors import ClientTypeError
-from pystac_client.exceptions import APIError, ParametersError
+from pystac_client.exceptions import ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import DoesNotConformTo, PystacClientWarning
-from urllib3 import Retry
 
+from catalog.asking import Server
 from catalog.geometry import box_halves
 from catalog.hrefs import without_credentials
 from catalog.local import located
 from catalog.query import Query, interval_text
+from deepsalt.access import Reach
 from deepsalt.errors import FormatError, RunError, UsageError
 
 PAGE_SIZE = 100
 """Items per request; with 224 bands each they weigh some 60 kB (DLR allows 500)."""
 
-TIMEOUT_S = (10.0, 60.0)
-"""Seconds to wait for a connection and between two bytes of an answer."""
+MAX_PAGES = 2_000
+"""Pages of one search: 200,000 Items, as many as a search may return, of servers that send 100."""
 
-_MAX_SENT = 1_000_000  # a server whose pages link in a circle would never end
-
-RETRIES = Retry(
-    total=5,
-    backoff_factor=0.5,
-    status_forcelist=(429, 500, 502, 503, 504),
-    allowed_methods=None,  # a search by POST changes nothing and may be repeated
-    respect_retry_after_header=False,  # a server could make us wait for hours
-    raise_on_status=False,
-)
-"""Server errors and timeouts are tried again, 8 seconds in all; 4xx answers are final."""
+Heard = Callable[[int, int], None]
+"""Told after each page how many pages and Items came so far."""
 
 
-def search_api(url: str, query: Query) -> Iterator[dict[str, Any]]:
+def search_api(url: str, query: Query, reach: Reach, heard: Heard) -> Iterator[dict[str, Any]]:
     """Yield the documents of the Items that match, each with absolute asset hrefs.
 
     Raises
     ------
     FormatError
-        An answer that is no STAC.
+        An answer that is no STAC, or a catalogue that sends us to other hosts or in circles.
     RunError
         The server cannot be reached or answers with an error.
     UsageError
-        A STAC catalogue without search.
+        A STAC catalogue without search, or a search of more than `MAX_PAGES` pages.
     """
     left = query.limit
-    with _explained(url):
-        client = Client.open(url, stac_io=StacApiIO(timeout=TIMEOUT_S, max_retries=RETRIES))
-        for parameters in _requests(client, query):
-            found = client.search(method="POST", **parameters).items_as_dicts()
-            for number, document in enumerate(found):
-                if number >= _MAX_SENT:
-                    raise RunError(
-                        f"the STAC API {without_credentials(url)} sent {number} Items and goes on; "
-                        "narrow the search by area or time"
-                    )
-                if not query.matches(document):
-                    continue
-                yield located(document, _address(document, url))
-                left = None if left is None else left - 1
-                if left == 0:
-                    return
+    with _explained(url), Server(url, reach) as server:
+        client = Client.open(url, stac_io=_Asking(server))
+        for document in _documents(client, server.name, query, heard):
+            if not query.matches(document):
+                continue
+            yield located(document, _address(document, url))
+            left = None if left is None else left - 1
+            if left == 0:
+                return
+
+
+class _Asking(StacApiIO):
+    """What pystac-client reads through: web servers only, and no question twice."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(max_retries=None)
+        self._server = server
+        self._asked: set[tuple[str, str, str]] = set()
+
+    def read_text(self, source: pystac.link.HREF, *args: Any, **kwargs: Any) -> str:
+        """Return the text at a link; a plain path would be read from this machine's disk."""
+        if isinstance(source, pystac.Link):
+            return super().read_text(source, *args, **kwargs)
+        return self.request(str(source), *args, **kwargs)
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Ask; headers that a link wants sent are not, nobody knows what they would open."""
+        name, method = self._server.name, (method or "GET").upper()
+        if method not in {"GET", "POST"}:
+            raise FormatError(f"{name} has a link to be followed by {method!r}; tell its operator")
+        question = (method, href, json.dumps(parameters or {}, sort_keys=True))
+        if question in self._asked:
+            raise FormatError(
+                f"{name} links in a circle: {without_credentials(href)} was asked before with the "
+                "same page token; search with --limit, or tell its operator"
+            )
+        self._asked.add(question)
+        status, text = self._server.ask(href, method, parameters or {})
+        if not 200 <= status < 300:
+            raise RunError(
+                f"the STAC API {name} answered with HTTP status {status}; check the address and "
+                "try again later"
+            )
+        return text
+
+    def json_loads(self, txt: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the JSON object in an answer."""
+        document = self._server.read(txt)
+        if not isinstance(document, dict):
+            raise FormatError(f"{self._server.name} answered with JSON that is no object")
+        return document
+
+
+def _documents(client: Client, name: str, query: Query, heard: Heard) -> Iterator[dict[str, Any]]:
+    """Yield what the server finds, page by page, until it ends or repeats itself."""
+    pages = items = 0
+    for parameters in _requests(client, query):
+        seen: set[int] = set()
+        for page in client.search(method="POST", **parameters).pages_as_dicts():
+            found = page["features"]
+            pages, items = pages + 1, items + len(found)
+            heard(pages, items)
+            if pages > MAX_PAGES:
+                raise UsageError(
+                    f"the STAC API {name} sent {items} Items in {pages} pages and goes on; narrow "
+                    "the search by area, time or collection, or give --limit"
+                )
+            ids = hash(tuple((str(each.get("collection")), str(each.get("id"))) for each in found))
+            if ids in seen:
+                raise FormatError(
+                    f"{name} sends the same page of Items again and goes on; search with --limit, "
+                    "or tell its operator"
+                )
+            seen.add(ids)
+            yield from found
 
 
 def _requests(client: Client, query: Query) -> list[dict[str, Any]]:
@@ -112,12 +172,6 @@ def _explained(url: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PystacClientWarning)
             yield
-    except APIError as error:
-        status = getattr(error, "status_code", None)
-        found = "did not answer" if status is None else f"answered with HTTP status {status}"
-        raise RunError(
-            f"the STAC API {name} {found}; check the address and try again later"
-        ) from error
     except (NotImplementedError, ClientTypeError, DoesNotConformTo) as error:
         raise UsageError(
             f"{name} is no STAC API with search; give the API's root, or download the catalogue "

@@ -13,7 +13,8 @@ from catalog.geometry import read_area
 from catalog.hrefs import absolute_href, without_credentials
 from catalog.local import as_item, located
 from catalog.query import Query, sort_key
-from catalog.remote import search_api
+from catalog.remote import Heard, search_api
+from deepsalt.access import Reach, is_web, reach_of
 from deepsalt.errors import FormatError, UsageError
 
 __all__ = ["Query", "read_area", "search", "select"]
@@ -29,7 +30,9 @@ MAX_SELECTED = 200_000
 Made = TypeVar("Made")
 
 
-def search(source: str | Path, query: Query) -> list[pystac.Item]:
+def search(
+    source: str | Path, query: Query, *, reach: Reach | None = None, heard: Heard | None = None
+) -> list[pystac.Item]:
     """Return the Items that match, sorted by date and id; an empty list when none does.
 
     A folder and a server that hold the same Items give the same answer: whatever a server leaves
@@ -42,6 +45,10 @@ def search(source: str | Path, query: Query) -> list[pystac.Item]:
     query
         Filters. `limit` cuts the sorted result; on a server that cannot sort it cuts the server's
         own order.
+    reach
+        Whom we talk to on the catalogue's word; public servers and what lies near it when None.
+    heard
+        Told how many pages and Items of a server came so far.
 
     Raises
     ------
@@ -53,7 +60,14 @@ def search(source: str | Path, query: Query) -> list[pystac.Item]:
         Nothing there, a URL without search, or more than `MAX_RESULTS` Items.
     """
     name = without_credentials(str(source))
-    return select(source, query, lambda document: as_item(document, name), most=MAX_RESULTS)
+    return select(
+        source,
+        query,
+        lambda document: as_item(document, name),
+        most=MAX_RESULTS,
+        reach=reach,
+        heard=heard,
+    )
 
 
 def select(
@@ -62,6 +76,8 @@ def select(
     make: Callable[[dict[str, Any]], Made],
     *,
     most: int = MAX_SELECTED,
+    reach: Reach | None = None,
+    heard: Heard | None = None,
 ) -> list[Made]:
     """Return what `make` makes of the Items that match, in the order of `search`.
 
@@ -77,6 +93,8 @@ def select(
         off and for those that a later one of the same id replaces.
     most
         More Items than this are refused.
+    reach, heard
+        As in `search`.
 
     Raises
     ------
@@ -84,8 +102,9 @@ def select(
         As `search`.
     """
     text = str(source)
-    if urlsplit(text).scheme in {"http", "https"}:
-        found, name = search_api(text, query), without_credentials(text)
+    if is_web(text):
+        name = without_credentials(text)
+        found = search_api(text, query, reach or reach_of(text), heard or _nobody)
     else:
         found, name = _search_folder(Path(source), query), text
     made: dict[tuple[object, object], tuple[Any, Made]] = {}
@@ -98,6 +117,10 @@ def select(
     ordered = sorted(made.values(), key=lambda entry: entry[0])[: query.limit]
     logger.info("%d Items of %s match", len(ordered), name)
     return [each for _, each in ordered]
+
+
+def _nobody(pages: int, items: int) -> None:
+    """Hear nothing."""
 
 
 def _search_folder(folder: Path, query: Query) -> Iterator[dict[str, Any]]:

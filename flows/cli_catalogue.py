@@ -9,6 +9,7 @@ import typer
 from deepsalt.errors import DeepsaltError, UsageError
 from flows.config import Selection
 from flows.options import (
+    AllowHost,
     Area,
     Bbox,
     Catalogue,
@@ -108,6 +109,7 @@ def search(
     max_cloud: MaxCloud = None,
     max_quality: MaxQuality = 1,
     limit: Limit = None,
+    allow_host: AllowHost = None,
     as_json: Json = False,
 ) -> None:
     """List the scenes that a run with the same filters would use."""
@@ -120,15 +122,18 @@ def search(
         max_cloud=max_cloud,
         max_quality=max_quality,
         limit=limit,
+        allow_host=allow_host,
     )
     _show(selection, as_json)
 
 
 def _show(selection: Selection, as_json: bool) -> None:
     from catalog.fields import finite
+    from flows.progress import bars
     from flows.selection import find_items
 
-    items = find_items(selection)
+    with bars() as progress:
+        items = find_items(selection, progress)
     if as_json:
         typer.echo(json.dumps([item.to_dict() for item in items]))
         return

@@ -11,8 +11,9 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Compute, Grid, MosaicConfig, RunConfig, SceneConfig
+from flows.config import Access, Compute, Grid, MosaicConfig, RunConfig, SceneConfig
 from flows.options import (
+    AllowHost,
     Area,
     Bbox,
     ByPrefect,
@@ -86,6 +87,7 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         max_cloud: MaxCloud = None,
         max_quality: MaxQuality = 1,
         limit: Limit = None,
+        allow_host: AllowHost = None,
         crs: Crs = None,
         resolution: Resolution = None,
         model: Model = None,
@@ -107,7 +109,14 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         as_json: Json = False,
     ) -> None:
         fit = partial(selection_of, max_cloud=max_cloud, max_quality=max_quality, limit=limit)
-        selection = fit(catalogue, collection=collection, datetime=datetime, bbox=bbox, area=area)
+        selection = fit(
+            catalogue,
+            collection=collection,
+            datetime=datetime,
+            bbox=bbox,
+            area=area,
+            allow_host=allow_host,
+        )
         compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
         grid, model = grid_of(crs, resolution), model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
@@ -174,9 +183,11 @@ def grid_of(crs: str | None, resolution_m: float | None) -> Grid:
 def _plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """Show what a run would read, write and need, before anything runs."""
     from flows.plan import make_plan
+    from flows.progress import bars
     from flows.show import plan_lines
 
-    found = make_plan(config)
+    with bars() as progress:
+        found = make_plan(config, progress)
     typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(plan_lines(found)))
 
 
@@ -209,6 +220,7 @@ def scene(
     scheduler: Scheduler = None,
     scratch: ScratchFolder = None,
     scratch_gb: ScratchGb = 8.0,
+    allow_host: AllowHost = None,
     scale: Annotated[
         float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
     ] = None,
@@ -218,6 +230,7 @@ def scene(
     as_json: Json = False,
 ) -> None:
     """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
+    from deepsalt.access import reach_of
     from flows.progress import bars
     from flows.selection import load_item
     from flows.show import scene_line
@@ -228,6 +241,7 @@ def scene(
         grid=grid_of(crs, resolution),
         compute=compute_of(workers, scheduler),
         scratch=scratch_of(scratch, scratch_gb),
+        access=Access.of(reach_of(item, allow_host or ())),
     )
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:

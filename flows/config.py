@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from deepsalt.access import Reach, checked_hosts
 from deepsalt.errors import UsageError
 
 
@@ -58,6 +59,31 @@ class Selection(_Closed):
     max_cloud_pct: float | None = Field(None, ge=0, le=100, description="cloud cover, percent")
     max_quality: int = Field(1, ge=0, le=2, description="worst provider quality: 0 nominal, 2 low")
     limit: int | None = Field(None, gt=0, description="scenes at most")
+    allow_hosts: tuple[str, ...] = Field(
+        (), description="hosts, or host:port, that the catalogue may send us to besides its own"
+    )
+
+
+class Access(_Closed):
+    """Whom we talk to on the word of Items; public servers alone, unless more is named.
+
+    A run sets it for its scenes from the catalogue that it searched.
+    """
+
+    networks: tuple[str, ...] = Field(
+        (), description="private networks or addresses that Items may name, too"
+    )
+    allow_hosts: tuple[str, ...] = Field((), description="hosts, or host:port, that Items may name")
+
+    @classmethod
+    def of(cls, reach: Reach) -> "Access":
+        """Return what a search found, for the scenes it found."""
+        return cls(networks=tuple(sorted(reach.networks)), allow_hosts=tuple(sorted(reach.hosts)))
+
+    @property
+    def reach(self) -> Reach:
+        """The same for those who talk; the catalogue's host is one as any here."""
+        return Reach(frozenset(self.networks), checked_hosts(self.allow_hosts))
 
     @field_validator("catalogue")
     @classmethod
@@ -108,6 +134,7 @@ class SceneConfig(_Closed):
     grid: Grid = Grid()
     compute: Compute = Compute()
     scratch: Scratch = Scratch()
+    access: Access = Access()
 
 
 class Checks(_Closed):

@@ -26,6 +26,8 @@ def fetching(config: SceneConfig) -> Iterator["Fetcher"]:
     ------
     StoreError
         The scratch folder cannot be written.
+    UsageError
+        An allowed host that is none.
     """
     from deepsalt.fetch import Fetcher, ScratchSpace
 
@@ -35,7 +37,8 @@ def fetching(config: SceneConfig) -> Iterator["Fetcher"]:
         return
     scratch, elsewhere = config.scratch, config.compute.scheduler is not None
     limit_gb = 0.0 if elsewhere and scratch.folder is None else scratch.limit_gb
-    with Fetcher(ScratchSpace(scratch.folder, round(limit_gb * 1e9))) as new:
+    space = ScratchSpace(scratch.folder, round(limit_gb * 1e9))
+    with Fetcher(space, reach=config.access.reach) as new:
         token = _opened.set(new)
         try:
             yield new

@@ -24,6 +24,15 @@ MaxCloud = Annotated[float | None, typer.Option("--max-cloud", help="Cloud cover
 MaxQuality = Annotated[
     int, typer.Option("--max-quality", help="Worst provider quality: 0 nominal, 1 reduced, 2 low.")
 ]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="NAME[:PORT]",
+        help="Host that the catalogue and its Items may send us to: another one than the "
+        "catalogue's for pages, one in a private network for files. May be repeated.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(help="Scenes at most.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Model = Annotated[
@@ -150,6 +159,7 @@ def selection_of(
     max_cloud: float | None = None,
     max_quality: int = 1,
     limit: int | None = None,
+    allow_host: list[str] | None = None,
 ) -> Selection:
     """Return the selection that these options describe.
 
@@ -170,6 +180,7 @@ def selection_of(
             max_cloud_pct=max_cloud,
             max_quality=max_quality,
             limit=limit,
+            allow_hosts=tuple(allow_host or ()),
         )
     except ValidationError as error:
         raise UsageError(explain(error)) from None

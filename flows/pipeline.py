@@ -97,7 +97,9 @@ def run(
 
     shown = progress or Silent()
     build = build or partial(build_mosaic, progress=shown)
-    found = find_scenes(config.selection)
+    found = find_scenes(config.selection, shown)
+    scene_config = config.scene.model_copy(update={"access": found.access})
+    config = config.model_copy(update={"scene": scene_config})
     layout = period_of(config.mosaic.datetime).layout
     ref = model_ref(config.scene.model)
     _refuse_too_large(found, config, ref)

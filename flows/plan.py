@@ -10,6 +10,7 @@ from deepsalt.types import Acquisition, PixelGrid
 from flows.compute import threads_per_worker
 from flows.config import RunConfig
 from flows.memory import refuse_too_large, worker_memory
+from flows.progress import Progress
 from flows.selection import find_scenes
 from flows.stores import grid_of, period_of
 
@@ -74,8 +75,15 @@ class Plan:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def make_plan(config: RunConfig) -> Plan:
+def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     """Plan a run.
+
+    Parameters
+    ----------
+    config
+        The run.
+    progress
+        Told how far the search is.
 
     Raises
     ------
@@ -84,7 +92,7 @@ def make_plan(config: RunConfig) -> Plan:
     InputError
         A grid, model or store that does not fit.
     """
-    found = find_scenes(config.selection)
+    found = find_scenes(config.selection, progress)
     grid = grid_of(config.mosaic.grid, config.out)
     ref = model_ref(config.scene.model)
     acquisitions, tiles, torn = _tiles_over(grid, found.acquisitions)

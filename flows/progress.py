@@ -1,6 +1,7 @@
 """How a run tells what it is doing, without knowing who listens."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from dask.array import Array
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+
+
+_QUIET_S = 1.0
+"""A search that takes no longer shows nothing."""
 
 
 class Progress(Protocol):
@@ -23,6 +28,9 @@ class Progress(Protocol):
     def note(self, message: str) -> None:
         """Say something worth a line."""
 
+    def listing(self, pages: int, items: int) -> None:
+        """Say how many pages and Items of a catalogue's server came so far."""
+
 
 class Silent:
     """Nobody listens."""
@@ -34,6 +42,9 @@ class Silent:
         """Ignore it."""
 
     def note(self, message: str) -> None:
+        """Ignore it."""
+
+    def listing(self, pages: int, items: int) -> None:
         """Ignore it."""
 
 
@@ -72,16 +83,29 @@ class _Bars:
     def __init__(self, shown: "Bars") -> None:
         self._shown = shown
         self._tasks: dict[str, TaskID] = {}
+        self._began_s = time.monotonic()
 
     def start(self, stage: str, total: int) -> None:
         if total == 0:
             return
+        if (listing := self._tasks.pop("listing", None)) is not None:
+            self._shown.remove_task(listing)
         self._shown.start()
         self._tasks[stage] = self._shown.add_task(stage, total=total)
 
     def advance(self, stage: str, units: int = 1) -> None:
         if stage in self._tasks:
             self._shown.advance(self._tasks[stage], units)
+
+    def listing(self, pages: int, items: int) -> None:
+        if "listing" not in self._tasks and time.monotonic() - self._began_s < _QUIET_S:
+            return
+        if "listing" not in self._tasks:
+            self._shown.start()
+            self._tasks["listing"] = self._shown.add_task("", total=None)
+        self._shown.update(
+            self._tasks["listing"], description=f"Items, {pages} pages", completed=items
+        )
 
     def note(self, message: str) -> None:
         self._shown.console.print(message)

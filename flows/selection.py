@@ -4,9 +4,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
 from deepsalt.types import Acquisition
-from flows.config import Selection
+from flows.config import Access, Selection
+from flows.progress import Progress, Silent
 
 if TYPE_CHECKING:
     import pystac
@@ -30,10 +32,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Found:
-    """Scenes that take part, ordered by key, and Items that cannot, with the reason by id."""
+    """Scenes that take part, ordered by key, and Items that cannot, with the reason by id.
+
+    `access` is whom their Items may send us to, as the catalogue was found where it was searched.
+    """
 
     scenes: tuple[Scene, ...]
     refused: dict[str, str] = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
 
     @property
     def acquisitions(self) -> list[Acquisition]:
@@ -41,7 +47,7 @@ class Found:
         return [scene.acquisition for scene in self.scenes]
 
 
-def find_items(selection: Selection) -> "list[pystac.Item]":
+def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
     """Search the catalogue.
 
     Raises
@@ -53,7 +59,8 @@ def find_items(selection: Selection) -> "list[pystac.Item]":
     """
     from catalog.search import search
 
-    return search(selection.catalogue, _query(selection))
+    reach = reach_of(selection.catalogue, selection.allow_hosts)
+    return search(selection.catalogue, _query(selection), reach=reach, heard=progress.listing)
 
 
 def _query(selection: Selection) -> "Query":
@@ -70,7 +77,7 @@ def _query(selection: Selection) -> "Query":
     )
 
 
-def find_scenes(selection: Selection) -> Found:
+def find_scenes(selection: Selection, progress: Progress | None = None) -> Found:
     """Search and parse; of several versions of one acquisition, keep the newest.
 
     Raises
@@ -84,7 +91,10 @@ def find_scenes(selection: Selection) -> Found:
 
     newest: dict[tuple[str, str], Acquisition] = {}
     refused: dict[str, str] = {}
-    for found in select(selection.catalogue, _query(selection), _Parser()):
+    reach = reach_of(selection.catalogue, selection.allow_hosts)
+    heard = (progress or Silent()).listing
+    query = _query(selection)
+    for found in select(selection.catalogue, query, _Parser(), reach=reach, heard=heard):
         if isinstance(found, _Refused):
             refused[found.id] = found.reason
             continue
@@ -94,7 +104,7 @@ def find_scenes(selection: Selection) -> Found:
     if not newest:
         raise UsageError(_nothing(selection, refused))
     ordered = sorted(newest.values(), key=lambda acquisition: acquisition.key)
-    return Found(tuple(Scene(each) for each in ordered), refused)
+    return Found(tuple(Scene(each) for each in ordered), refused, Access.of(reach))
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,22 @@
 """One object to one file: ranges in parallel, each resumed where it broke off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType
+from typing import Self
 
-from deepsalt.access import open_object, without_secrets
+from deepsalt.access import Reach, without_secrets
+from deepsalt.access.web import Web, WebError
 from deepsalt.checksums import fits
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
+from deepsalt.fetch.sources import Part, Range, RangesRefusedError, Source, StatusError, source_of
 from deepsalt.store.files import storing
 from deepsalt.together import together
 from deepsalt.types import Asset
-
-if TYPE_CHECKING:
-    from obstore import GetResult
-    from obstore.store import ObjectStore
 
 CONNECTIONS = 10
 """Ranges of a scene on their way at a time."""
@@ -27,8 +27,6 @@ PART_BYTES = 8 * 2**20
 STEP_BYTES = 256 * 2**10
 """Bytes handed on at a time; what `Patience.silence_s` is about."""
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Remote:
@@ -38,8 +36,10 @@ class Remote:
     ----------
     asset
         What the catalogue says of it.
-    store, name
-        Where it is.
+    source
+        Where its bytes come from.
+    url
+        Where redirects ended; not a path of ours to keep, it may be signed.
     size_bytes
         Its size.
     e_tag
@@ -49,26 +49,42 @@ class Remote:
     """
 
     asset: Asset
-    store: "ObjectStore"
-    name: str
+    source: Source
+    url: str
     size_bytes: int
     e_tag: str | None
     ranges: bool
 
 
 class Session:
-    """Requests for one scene: a few at a time, and one budget of failures.
+    """Requests for one scene: a few at a time, with one budget of failures.
+
+    An async context manager: at its end the connections are closed.
 
     Parameters
     ----------
     patience
         With the servers.
+    reach
+        Whom we talk to on the word of the scene's Item.
     """
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, reach: Reach) -> None:
         self._patience = patience
         self._temper = Temper(patience)
         self._gate = asyncio.Semaphore(CONNECTIONS)
+        self._web = Web(reach)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._web.__aexit__(kind, error, trace)
 
     async def describe(self, asset: Asset) -> Remote:
         """Ask how large an object is, by a range of one byte: a signed URL may not allow HEAD.
@@ -76,23 +92,20 @@ class Session:
         Raises
         ------
         ReadError
-            It is gone, refused, a web page, or of another size than the catalogue says.
+            It is gone, refused, a web page, of another size than the catalogue says, or it lies
+            where an Item may not send us.
         AwayError
             The server did not answer well in time.
         """
-        store, name = open_object(asset.href)
+        source = source_of(asset.href, self._web)
         ranges = True
-
-        async def ask() -> "GetResult":
-            return await self._get(store, name, (0, 1) if ranges else None)
-
         try:
-            found = await self._persist(asset.href, ask)
-        except _RangesRefusedError:
+            found = await self._begin(source, asset.href, (0, 1))
+        except RangesRefusedError:
             ranges = False
-            found = await self._persist(asset.href, ask)
-        size = found.meta["size"]
-        if "text/html" in str(found.attributes.get("Content-Type", "")):
+            found = await self._begin(source, asset.href, None)
+        size = found.size_bytes
+        if "text/html" in found.content_type:
             raise ReadError(
                 f"{without_secrets(asset.href)} is answered with a web page, not with the file; "
                 "log in where the data are, or search the catalogue again"
@@ -102,7 +115,24 @@ class Session:
                 f"{without_secrets(asset.href)} has {size} bytes, its catalogue says "
                 f"{asset.size_bytes}; ingest the scene again"
             )
-        return Remote(asset, store, name, size, found.meta["e_tag"], ranges)
+        return Remote(asset, source, found.url, size, found.e_tag, ranges)
+
+    async def _begin(self, source: Source, href: str, wanted: Range | None) -> Part:
+        """Return an answer that was begun and let go, asked for until it is a good one."""
+        failures = 0
+        while True:
+            try:
+                async with (
+                    self._gate,
+                    asyncio.timeout(self._patience.silence_s),
+                    source.get(wanted) as part,
+                ):
+                    if wanted is not None:
+                        await _step(part.chunks)  # read to its end, the connection serves again
+                    return part
+            except _transient() as error:
+                failures += 1
+                await self._temper.bear(href, error, failures)
 
     async def download(self, remote: Remote, target: Path) -> None:
         """Write an object to a file; a checksum that does not fit is given one more chance.
@@ -139,8 +169,8 @@ class Session:
         while start < end:
             begin = start
             try:
-                async with self._gate:
-                    async for data in self._stream(remote, start, end):
+                async with self._gate, aclosing(self._stream(remote, start, end)) as stream:
+                    async for data in stream:
                         with storing(target):
                             _write(target, start, data)
                         start += len(data)
@@ -150,45 +180,35 @@ class Session:
                 failures = 0 if start - begin >= STEP_BYTES else failures + 1
                 await self._temper.bear(remote.asset.href, error, failures)
 
-    async def _stream(self, remote: Remote, start: int, end: int) -> AsyncIterator[bytes]:
+    async def _stream(self, remote: Remote, start: int, end: int) -> AsyncGenerator[bytes]:
+        """Yield bytes `start` to `end` in steps; each has to come within the patience."""
         wanted = (start, end) if remote.ranges else None
-        found = await self._get(remote.store, remote.name, wanted)
-        if (found.meta["size"], found.meta["e_tag"]) != (remote.size_bytes, remote.e_tag):
-            raise _UnfitError("the file changes while it is fetched")
-        skip = 0 if remote.ranges else start  # without ranges what is there already comes again
-        stream = found.stream(min_chunk_size=STEP_BYTES)
-        while True:
-            try:
-                data = await asyncio.wait_for(anext(stream), self._patience.silence_s)
-            except StopAsyncIteration:
-                return
-            if kept := data[skip:]:
-                yield kept
-            skip = max(0, skip - len(data))
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self._patience.silence_s):
+                part = await stack.enter_async_context(remote.source.get(wanted))
+            if (part.size_bytes, part.e_tag) != (remote.size_bytes, remote.e_tag):
+                raise _UnfitError("the file changes while it is fetched")
+            skip = 0 if remote.ranges else start  # without ranges what is there comes again
+            left = end - start  # a server may send more than was asked for
+            while left > 0:
+                async with asyncio.timeout(self._patience.silence_s):
+                    data = await _step(part.chunks)
+                if not data:
+                    return
+                if kept := data[skip : skip + left]:
+                    left -= len(kept)
+                    yield kept
+                skip = max(0, skip - len(data))
 
-    async def _get(
-        self, store: "ObjectStore", name: str, wanted: tuple[int, int] | None
-    ) -> "GetResult":
-        import obstore
 
-        options: Any = {} if wanted is None else {"range": wanted}
-        asked = obstore.get_async(store, name, options=options)
-        try:
-            return await asyncio.wait_for(asked, self._patience.silence_s)
-        except obstore.exceptions.NotSupportedError:
-            raise _RangesRefusedError from None
-
-    async def _persist(self, href: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        failures = 0
-        while True:
-            try:
-                async with self._gate:
-                    return await attempt()
-            except _RangesRefusedError:
-                raise
-            except _transient() as error:
-                failures += 1
-                await self._temper.bear(href, error, failures)
+async def _step(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return the next `STEP_BYTES` or a little more; fewer at the end, and none behind it."""
+    step = bytearray()
+    async for chunk in chunks:
+        step += chunk
+        if len(step) >= STEP_BYTES:
+            break
+    return bytes(step)
 
 
 def _write(target: Path, start: int, data: bytes) -> None:
@@ -201,12 +221,8 @@ class _UnfitError(Exception):
     """An answer that ended too early or does not belong to those before it."""
 
 
-class _RangesRefusedError(Exception):
-    """A server that sends whole files only."""
-
-
 def _transient() -> tuple[type[BaseException], ...]:
     """Return what `Temper.bear` judges: every error of the network, and none of our own."""
     from obstore.exceptions import BaseError
 
-    return (BaseError, FileNotFoundError, TimeoutError, _UnfitError, _RangesRefusedError)
+    return (BaseError, FileNotFoundError, TimeoutError, WebError, StatusError, _UnfitError)

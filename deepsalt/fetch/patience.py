@@ -1,25 +1,19 @@
 """Which failures of a server may pass, and how long they are borne with."""
 
 import asyncio
-import http.client
 import random
 import re
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from deepsalt.access import without_secrets
 from deepsalt.errors import AwayError, ReadError
+from deepsalt.fetch.sources import StatusError
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _PASSING = frozenset({408, 425, 429})  # beside 5xx
-_ASKING_TO_WAIT = frozenset({429, 503})
 _GONE = frozenset({404, 410})
 _REFUSED = frozenset({401, 403})
-_ASK_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,9 @@ class Patience:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error of obstore speaks of; None when there was no answer."""
+    """Return the HTTP status that an error speaks of; None when there was no answer."""
+    if isinstance(error, StatusError):
+        return error.status
     found = _STATUS.search(str(error))
     return int(found[1]) if found else None
 
@@ -91,7 +87,6 @@ class Temper:
     def __init__(self, patience: Patience) -> None:
         self.patience = patience
         self._spent = 0
-        self._asking = asyncio.Lock()
         self._not_before = 0.0
 
     async def bear(self, href: str, error: BaseException, failures: int) -> None:
@@ -113,47 +108,19 @@ class Temper:
             ) from None
         wait = self.patience.first_wait_s * 2 ** max(failures - 1, 0)
         wait = min(wait, self.patience.longest_wait_s) * random.uniform(0.5, 1.0)
-        if status_of(error) in _ASKING_TO_WAIT:
-            wait = max(wait, await self._asked_wait(href))
-        await asyncio.sleep(wait)
+        await asyncio.sleep(max(wait, self._asked_wait_s(href, error)))
 
-    async def _asked_wait(self, href: str) -> float:
-        """Return how long the server wants to be left alone, seconds; asked once for all ranges."""
-        async with self._asking:
-            left = self._not_before - time.monotonic()
-            if left <= 0:
-                left = await asyncio.to_thread(retry_after_s, href)
-                self._not_before = time.monotonic() + left
+    def _asked_wait_s(self, href: str, error: BaseException) -> float:
+        """Return how long the server wants to be left alone, seconds; asked once, by all ranges."""
+        asked = error.retry_after_s if isinstance(error, StatusError) else 0.0
+        self._not_before = max(self._not_before, time.monotonic() + asked)
+        left = self._not_before - time.monotonic()
         if left > self.patience.longest_asked_s:
             raise AwayError(
                 f"{without_secrets(href)}: the server asks to come back in {left:.0f} seconds; "
                 "run again then, finished scenes are kept"
-            )
+            ) from None
         return left
-
-
-def retry_after_s(href: str) -> float:
-    """Return the wait that a web server asks for, seconds; 0 when it asks for none.
-
-    obstore shows no headers of a refusal, so one byte is asked for by other means.
-    """
-    if not href.startswith(("http://", "https://")):
-        return 0.0
-    try:
-        request = urllib.request.Request(href, headers={"Range": "bytes=0-0"})
-        with urllib.request.urlopen(request, timeout=_ASK_TIMEOUT_S):
-            return 0.0
-    except urllib.error.HTTPError as error:
-        text = error.headers.get("Retry-After") or ""
-        error.close()
-    except (OSError, ValueError, http.client.HTTPException):
-        return 0.0
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _cause(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from deepsalt.access import Reach
 from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
@@ -43,14 +44,20 @@ class Fetcher:
     Parameters
     ----------
     scratch
-        Where the files lie for as long as they are needed; bounded to nothing, none is fetched.
+        Where the files lie for as long as they are needed; bounded to nothing, none is fetched, and
+        scenes are read by windows.
     patience
         With the servers.
+    reach
+        Whom we talk to on the word of the scenes' Items.
     """
 
-    def __init__(self, scratch: ScratchSpace, patience: Patience | None = None) -> None:
+    def __init__(
+        self, scratch: ScratchSpace, patience: Patience | None = None, *, reach: Reach
+    ) -> None:
         self._scratch = scratch
         self._patience = patience or Patience()
+        self._reach = reach
         self._expected: deque[Acquisition] = deque()
         self._tasks: dict[Acquisition, asyncio.Task[_Fetched]] = {}  # touched by the loop only
         self._turn = asyncio.Lock()  # scenes come one after the other, each over many connections
@@ -71,7 +78,8 @@ class Fetcher:
         Yields
         ------
         Acquisition
-            The scene with paths of local files; as it is when nothing is to be fetched.
+            The scene with paths of local files. When it is to be read by windows, with the URLs
+            where redirects end, each judged on the way.
 
         Raises
         ------
@@ -83,11 +91,14 @@ class Fetcher:
         StoreError
             The scratch folder cannot be written.
         """
-        if not self._fetches(acquisition):
+        if not _remote_assets(acquisition):
             yield acquisition
             return
         if not self._thread.is_alive():
             self._thread.start()
+        if not self._fetches(acquisition):
+            yield self._run(self._looked_at(acquisition))
+            return
         fetched = self._run(self._serve(acquisition, self._passed_over(acquisition)))
         try:
             yield fetched.acquisition
@@ -132,17 +143,29 @@ class Fetcher:
 
     async def _fetch(self, acquisition: Acquisition) -> _Fetched:
         async with self._turn:
-            session = Session(self._patience)
             assets = _remote_assets(acquisition)
+            async with Session(self._patience, self._reach) as session:
+                found = await together(session.describe(asset) for asset in assets)
+                size_bytes = sum(remote.size_bytes for remote in found)
+                folder = await self._room(size_bytes, acquisition.scene_id)
+                with ExitStack() as given_up:
+                    given_up.callback(self._scratch.give_back, folder, size_bytes)
+                    paths = [_new_path(folder, asset) for asset in assets]
+                    places = zip(found, paths, strict=True)
+                    await together(session.download(*each) for each in places)
+                    given_up.pop_all()
+        return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
+
+    async def _looked_at(self, acquisition: Acquisition) -> Acquisition:
+        """Return a scene that GDAL may open: by the URLs at which its redirects end.
+
+        GDAL follows redirects, and resolves names, without asking anybody. A server that answers
+        it otherwise than us, or a name that moves between our question and GDAL's, is not noticed.
+        """
+        assets = _remote_assets(acquisition)
+        async with Session(self._patience, self._reach) as session:
             found = await together(session.describe(asset) for asset in assets)
-            size_bytes = sum(remote.size_bytes for remote in found)
-            folder = await self._room(size_bytes, acquisition.scene_id)
-            with ExitStack() as given_up:
-                given_up.callback(self._scratch.give_back, folder, size_bytes)
-                paths = [_new_path(folder, asset) for asset in assets]
-                await together(session.download(*each) for each in zip(found, paths, strict=True))
-                given_up.pop_all()
-        return _Fetched(_moved(acquisition, assets, paths), folder, size_bytes)
+        return _moved(acquisition, assets, [remote.url for remote in found])
 
     async def _room(self, size_bytes: int, what: str) -> Path:
         while (folder := self._scratch.take(size_bytes, f"scene {what}")) is None:
@@ -188,9 +211,9 @@ def _new_path(folder: Path, asset: Asset) -> Path:
     return home / (re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "file")
 
 
-def _moved(acquisition: Acquisition, assets: list[Asset], paths: list[Path]) -> Acquisition:
-    """Return the scene with the paths of fetched files in place of URLs."""
-    where = {asset.href: str(path) for asset, path in zip(assets, paths, strict=True)}
+def _moved(acquisition: Acquisition, assets: list[Asset], places: Iterable[str]) -> Acquisition:
+    """Return the scene with its remote files in other places."""
+    where = {asset.href: place for asset, place in zip(assets, places, strict=True)}
     return replace(
         acquisition,
         assets=tuple(

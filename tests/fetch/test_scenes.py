@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepsalt.access import Reach
 from deepsalt.errors import AwayError, ReadError
 from deepsalt.fetch import Fetcher, Patience, ScratchSpace
 from deepsalt.scenes.base import open_reader, read_acquisition
@@ -22,6 +23,7 @@ from tests.range_server import SOUND, Fault, Served, file_server
 CENTER = (84.0, 40.87)
 DAY = datetime(2024, 4, 18, tzinfo=UTC)
 HASTY = Patience(tries=2, budget=4, first_wait_s=0.01, longest_wait_s=0.02, silence_s=60.0)
+HERE = Reach(frozenset({"loopback"}))
 LIMIT = 10**9
 
 
@@ -102,7 +104,7 @@ def test_a_fetched_scene_has_the_pixels_of_the_served_one(
 ) -> None:
     with (
         file_server(root) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT)) as fetcher,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
         fetcher.local(remote(scene, root, server)) as here,
     ):
         for found, expected in zip(pixels(here), pixels(scene), strict=True):
@@ -111,7 +113,7 @@ def test_a_fetched_scene_has_the_pixels_of_the_served_one(
 
 
 def test_the_files_are_gone_after_the_work(root: Path, enmap: Acquisition, scratch: Path) -> None:
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT)) as fetcher:
+    with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
         with fetcher.local(remote(enmap, root, server)) as here:
             assert Path(here.asset("image").href).is_relative_to(scratch)
         assert not [path for path in scratch.rglob("*") if path.is_file()]
@@ -119,7 +121,7 @@ def test_the_files_are_gone_after_the_work(root: Path, enmap: Acquisition, scrat
 
 
 def test_a_local_scene_is_handed_on_as_it_is(enmap: Acquisition, scratch: Path) -> None:
-    with Fetcher(ScratchSpace(scratch, LIMIT)) as fetcher, fetcher.local(enmap) as here:
+    with Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher, fetcher.local(enmap) as here:
         assert here is enmap
     assert not scratch.exists()
 
@@ -127,17 +129,17 @@ def test_a_local_scene_is_handed_on_as_it_is(enmap: Acquisition, scratch: Path) 
 def test_without_space_a_scene_stays_on_its_server(
     root: Path, enmap: Acquisition, scratch: Path
 ) -> None:
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, 0)) as fetcher:
+    with file_server(root) as server, Fetcher(ScratchSpace(scratch, 0), reach=HERE) as fetcher:
         there = remote(enmap, root, server)
         with fetcher.local(there) as here:
-            assert here is there
-    assert not server.asked
+            assert here == there
+    assert all(asked.endswith("bytes=0-0") for asked in server.asked)  # looked at, no more
 
 
 def test_the_next_scene_comes_while_one_is_worked_on_and_no_further_one(
     root: Path, enmap: Acquisition, scratch: Path
 ) -> None:
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT)) as fetcher:
+    with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
         scenes = [remote(enmap, root, server, number) for number in range(3)]
         fetcher.expect(scenes)
         with fetcher.local(scenes[0]):
@@ -156,7 +158,7 @@ def stored(folder: Path) -> int:
 
 def test_the_next_scene_waits_for_room(root: Path, enmap: Acquisition, scratch: Path) -> None:
     limit = int(size_of(enmap) * 1.5)
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit)) as fetcher:
+    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher:
         scenes = [remote(enmap, root, server, number) for number in range(2)]
         fetcher.expect(scenes)
         with fetcher.local(scenes[0]):
@@ -174,7 +176,7 @@ def test_a_scene_larger_than_the_space_is_refused(
 ) -> None:
     with (
         file_server(root) as server,
-        Fetcher(ScratchSpace(scratch, 10_000)) as fetcher,
+        Fetcher(ScratchSpace(scratch, 10_000), reach=HERE) as fetcher,
         pytest.raises(ReadError, match="raise --scratch-gb"),
         fetcher.local(remote(enmap, root, server)),
     ):
@@ -186,7 +188,7 @@ def test_a_scene_that_is_passed_over_gives_its_room_to_the_next(
     root: Path, enmap: Acquisition, scratch: Path
 ) -> None:
     limit = int(size_of(enmap) * 2.5)
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit)) as fetcher:
+    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher:
         scenes = [remote(enmap, root, server, number) for number in range(4)]
         fetcher.expect(scenes)
         with fetcher.local(scenes[0]):
@@ -205,7 +207,7 @@ def test_what_stops_the_next_scene_is_said_at_its_turn(
 
     with (
         file_server(root, faults=faults) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT)) as fetcher,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
     ):
         scenes = [remote(enmap, root, server, number) for number in range(3)]
         fetcher.expect(scenes)
@@ -226,7 +228,7 @@ def test_a_scene_that_breaks_off_leaves_its_room(
 
     with (
         file_server(root, faults=faults) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT), HASTY) as fetcher,
+        Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=HERE) as fetcher,
     ):
         with pytest.raises(AwayError), fetcher.local(remote(enmap, root, server)):
             pass
@@ -238,7 +240,7 @@ def test_the_end_gives_up_a_fetch_on_its_way(root: Path, enmap: Acquisition, scr
         return Fault(silent_s=600) if "scene=1&" in path else SOUND
 
     with file_server(root, faults=faults) as server:
-        with Fetcher(ScratchSpace(scratch, LIMIT), HASTY) as fetcher:
+        with Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=HERE) as fetcher:
             scenes = [remote(enmap, root, server, number) for number in range(2)]
             fetcher.expect(scenes)
             with fetcher.local(scenes[0]):

@@ -1,9 +1,6 @@
-"""Files on servers: which hrefs are URLs, what of them may be shown, how they are opened.
+"""Files on servers: which hrefs are URLs, what of them may be shown, how buckets are opened."""
 
-Credentials come from the environment that the cloud libraries read (``AWS_*``, ``GOOGLE_*``,
-``AZURE_*``), or are part of a signed URL; no option, record, graph or message holds them.
-"""
-
+import os
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,12 +14,18 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT = timedelta(seconds=10)
 _WEB = ("http", "https")
 _CLOUDS = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_TIMEOUT = timedelta(days=1)  # large objects on slow links; who reads bounds the silence instead
 
 
 def is_remote(href: str) -> bool:
     """Return whether this is a URL rather than a path."""
     return "://" in href or href.startswith("/vsi")
+
+
+def is_web(href: str) -> bool:
+    """Return whether this is a URL of a web server."""
+    return href.partition("://")[0].lower() in _WEB and "://" in href
 
 
 def without_secrets(text: str) -> str:
@@ -35,34 +38,32 @@ def client_options() -> "ClientConfig":
     return {
         "connect_timeout": _CONNECT_TIMEOUT,
         "timeout": _NO_TIMEOUT,
-        "allow_http": True,  # matters where the URL, or an endpoint of the environment, says http
+        "allow_http": True,  # matters where an endpoint of the environment says http
     }
 
 
-def open_object(href: str) -> "tuple[ObjectStore, str]":
+def open_bucket(href: str) -> "tuple[ObjectStore, str]":
     """Return the store that holds an object, and the object's name in it; nothing is asked yet.
 
-    Requests are not repeated here: who asks knows better what may pass.
+    An href chooses a bucket and never a server: that is the provider's own, or the endpoint of the
+    environment. Of Azure, whose hrefs may name an account, only the account of the environment is
+    spoken to. Requests are not repeated here: who asks knows better what may pass.
 
     Raises
     ------
     ReadError
-        Not a URL of a web server or object store, or credentials in the environment that cannot
-        be used.
+        Not a URL of an object store, one that names a server, or credentials in the environment
+        that cannot be used.
     """
     from obstore.exceptions import BaseError
-    from obstore.store import HTTPStore, from_url
+    from obstore.store import from_url
 
     parts = urlsplit(href)
     scheme = parts.scheme.lower()
-    client = client_options()
     try:
-        if scheme in _WEB:
-            # The whole URL is the store: signature and escapes stay as they were given.
-            return HTTPStore(href, client_options=client, retry_config={"max_retries": 0}), ""
-        bucket = f"{_CLOUDS[scheme]}://{parts.netloc}"
+        bucket = f"{_CLOUDS[scheme]}://{_bucket(parts.netloc)}"
         store: ObjectStore = from_url(
-            bucket, config=None, client_options=client, retry_config={"max_retries": 0}
+            bucket, config=None, client_options=client_options(), retry_config={"max_retries": 0}
         )
         return store, parts.path.lstrip("/")
     except (BaseError, KeyError, ValueError) as error:
@@ -71,3 +72,14 @@ def open_object(href: str) -> "tuple[ObjectStore, str]":
             f"{without_secrets(href)} cannot be opened as an object on a server ({cause}); give a "
             f"URL of {', '.join([*_WEB, *_CLOUDS])}, and credentials in the environment"
         ) from None
+
+
+def _bucket(place: str) -> str:
+    container, at, server = place.partition("@")
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+    ours = {f"{account}.{kind}.core.windows.net" for kind in ("dfs", "blob")} if account else set()
+    if not _BUCKET.fullmatch(container) or (at and server not in ours):
+        raise ValueError(
+            "it names a server; set AZURE_STORAGE_ACCOUNT_NAME or AWS_ENDPOINT_URL if it is yours"
+        )
+    return place

@@ -1,0 +1,384 @@
+"""HTTP one hop at a time: every host, address and redirect is judged before anything is sent.
+
+Libraries that follow redirects, or resolve a name after it was judged, can be led anywhere; hence
+this thin client on httpcore, whose connections are made here.
+"""
+
+import asyncio
+import base64
+import functools
+import os
+import re
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+import httpcore
+
+from deepsalt.access.hrefs import is_web, without_secrets
+from deepsalt.access.reach import (
+    DEFAULT_PORTS,
+    Address,
+    Reach,
+    downgrades,
+    network_of,
+    port_of,
+    resolve,
+    same_server,
+)
+
+MAX_HOPS = 5
+"""Redirects that one request follows."""
+
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_S = 60.0
+"""Time between two pieces of an answer; who asks may bound an answer as a whole."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FAILURES = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+)
+_DRAINED_BYTES = 65_536
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_USER = re.compile(r"[\w.~%!$&'()*+,;=:-]*")
+
+
+class WebError(Exception):
+    """A server that did not answer, or broke off, or speaks no HTTP; may pass."""
+
+
+class RefusedError(Exception):
+    """A hop that we do not make.
+
+    Parameters
+    ----------
+    url
+        Where it leads, without credentials.
+    reason
+        Why not, as the end of a sentence: what it is and what to do.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{without_secrets(url)}, {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a way of redirects.
+
+    Parameters
+    ----------
+    url
+        Where it ended, written so that every library reads the same host in it.
+    status
+        HTTP status.
+    headers
+        By lower-case name.
+    body
+        The bytes as sent: compressed when the headers say so.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: AsyncIterator[bytes]
+
+
+class Web:
+    """Asks web servers within a reach; an async context manager that keeps connections.
+
+    Parameters
+    ----------
+    reach
+        Whom we talk to.
+    follows
+        Given where a redirect comes from and leads to, whether it is followed; every one that does
+        not leave https, when None.
+    addresses
+        Resolves a host and port.
+    """
+
+    def __init__(
+        self,
+        reach: Reach,
+        *,
+        follows: Callable[[str, str], bool] | None = None,
+        addresses: Callable[[str, int], list[Address]] = resolve,
+    ) -> None:
+        self._reach = reach
+        self._follows = follows
+        self._backend = _JudgingBackend(reach, addresses)
+        self._pools: dict[str | None, httpcore.AsyncConnectionPool] = {}
+
+    @asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> AsyncIterator[Answer]:
+        """Send a request and follow its redirects; the answer is open inside the block.
+
+        A method and its content are repeated at each hop but for 303: a search that became a GET
+        would silently find everything. Credentials in `url`, and an Authorization among the
+        headers, go to its own host and port only.
+
+        Raises
+        ------
+        RefusedError
+            A hop to where we do not go.
+        WebError
+            No answer, or too many hops.
+        """
+        sent = {"User-Agent": "deepsalt", "Accept-Encoding": "identity", **(headers or {})}
+        sent |= _authorization(url)
+        for _ in range(MAX_HOPS + 1):
+            async with self._hop(method, url, sent, content) as answer:
+                location = answer.headers.get("location")
+                if answer.status not in _REDIRECTS or location is None:
+                    yield answer
+                    return
+                await _drain(answer)
+            target = self._target(url, location)
+            if not same_server(url, target):
+                sent.pop("Authorization", None)
+            if answer.status == 303:
+                method, content = "GET", None
+            url = target
+        raise RefusedError(url, f"after {MAX_HOPS} redirects; ask for the address they end at")
+
+    def _target(self, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location.strip())
+            port_of(target)
+        except (KeyError, ValueError):
+            raise RefusedError(location, "which is no address of a web server") from None
+        if downgrades(url, target):
+            raise RefusedError(target, "which leaves https; ask its operator to mend the redirect")
+        if self._follows is not None and not self._follows(url, target):
+            raise RefusedError(target, f"which is another host; {advice(target)}")
+        return target
+
+    @asynccontextmanager
+    async def _hop(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> AsyncIterator[Answer]:
+        parts = _parts(url)
+        names = {"Host": _host_header(parts), **headers}
+        timeouts = {"connect": CONNECT_TIMEOUT_S, "read": SILENCE_S, "write": SILENCE_S}
+        try:
+            pool = await self._pool(parts)
+            async with pool.stream(
+                method,
+                parts,
+                headers=[(name.encode(), value.encode()) for name, value in names.items()],
+                content=content,
+                extensions={"timeout": timeouts},
+            ) as response:
+                found = {
+                    name.decode("latin-1").lower(): value.decode("latin-1")
+                    for name, value in response.headers
+                }
+                yield Answer(_written(url, parts), response.status, found, _body(response))
+        except _FAILURES as error:
+            raise WebError(_cause(error)) from None
+
+    async def _pool(self, parts: httpcore.URL) -> httpcore.AsyncConnectionPool:
+        """Return the connections to use: direct ones, or those of the environment's proxy."""
+        proxy = _proxy_of(parts)
+        if proxy is not None:
+            await self._backend.judge_if_known(parts.host.decode(), parts.origin.port)
+        if proxy not in self._pools:
+            self._pools[proxy] = httpcore.AsyncConnectionPool(
+                ssl_context=_certificates(),
+                proxy=None if proxy is None else _as_proxy(proxy),
+                # A proxy is the user's own choice, wherever it is.
+                network_backend=self._backend if proxy is None else None,
+                max_connections=None,
+            )
+        return self._pools[proxy]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+class _JudgingBackend(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses of a host that may be asked, and to no others."""
+
+    def __init__(self, reach: Reach, addresses: Callable[[str, int], list[Address]]) -> None:
+        self._reach = reach
+        self._addresses = addresses
+        self._wrapped = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            found = await asyncio.to_thread(self._addresses, host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"{host} is not known: {error}") from error
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in self._admitted(host, port, found):
+            try:
+                return await self._wrapped.connect_tcp(
+                    str(address), port, timeout, local_address, socket_options
+                )
+            except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+                failure = error
+        raise failure
+
+    def _admitted(self, host: str, port: int, found: list[Address]) -> list[Address]:
+        admitted = [each for each in found if self._reach.admits(host, port, each)]
+        if found and not admitted:
+            kinds = f"{found[0]} ({network_of(found[0])})"
+            where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            moved = "another network than at first" if host == self._reach.home else kinds
+            raise RefusedError(where, f"which lies on {moved}; {advice(where)}")
+        return admitted
+
+    async def judge_if_known(self, host: str, port: int) -> None:
+        """Refuse a host that is not to be asked of a proxy; it may know names that we do not."""
+        try:
+            found = await asyncio.to_thread(self._addresses, host, port)
+        except (OSError, UnicodeError):
+            return
+        self._admitted(host, port, found)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def advice(url: str) -> str:
+    """Return what to do about a host that is not followed or not asked."""
+    host, port = urlsplit(url).hostname or "", port_of(url)
+    name = f"[{host}]" if ":" in host else host
+    shown = name if port in {80, 443} else f"{name}:{port}"
+    return f"if it is meant, give --allow-host {shown}"
+
+
+def _parts(url: str) -> httpcore.URL:
+    """Return a URL as what is connected to and asked for, without its user.
+
+    Raises
+    ------
+    RefusedError
+        No URL of a web server.
+    """
+    parts = urlsplit(url)
+    try:
+        if not is_web(url) or not parts.hostname:
+            raise ValueError
+        host = parts.hostname if _is_address(parts.hostname) else _ascii(parts.hostname)
+        user = parts.netloc.rpartition("@")[0]
+        if not (_is_address(host) or _HOST.fullmatch(host)) or not _USER.fullmatch(user):
+            raise ValueError
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return httpcore.URL(
+            scheme=parts.scheme.lower().encode(),
+            host=host.encode("ascii"),
+            port=None if port_of(url) == DEFAULT_PORTS[parts.scheme.lower()] else parts.port,
+            target=quote(target, safe="%/:=&?~#+!$,;'@()*[]").encode(),
+        )
+    except (UnicodeError, ValueError):
+        raise RefusedError(url, "which is no address of a web server") from None
+
+
+def _written(url: str, parts: httpcore.URL) -> str:
+    user, at, _ = urlsplit(url).netloc.rpartition("@")
+    return f"{parts.scheme.decode()}://{user}{at}{_host_header(parts)}{parts.target.decode()}"
+
+
+def _ascii(host: str) -> str:
+    return host if host.isascii() else host.encode("idna").decode()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_header(parts: httpcore.URL) -> str:
+    host = parts.host.decode()
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port is None else f"{host}:{parts.port}"
+
+
+def _authorization(url: str) -> dict[str, str]:
+    user, at, _ = urlsplit(url).netloc.rpartition("@")
+    if not at:
+        return {}
+    return {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"}
+
+
+async def _body(response: httpcore.Response) -> AsyncIterator[bytes]:
+    async for data in response.aiter_stream():
+        yield data
+
+
+async def _drain(answer: Answer) -> None:
+    """Read a short body, so that its connection serves again."""
+    length = answer.headers.get("content-length", "")
+    if length.isdigit() and int(length) <= _DRAINED_BYTES:
+        async for _ in answer.body:
+            pass
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, httpcore.TimeoutException):
+        return "it answers too slowly or not at all"
+    return without_secrets(str(error).partition("\n")[0]) or type(error).__name__
+
+
+def _proxy_of(parts: httpcore.URL) -> str | None:
+    host, scheme = parts.host.decode(), parts.scheme.decode()
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if proxy and not urllib.request.proxy_bypass(f"{host}:{parts.origin.port}"):
+        return proxy
+    return None
+
+
+def _as_proxy(text: str) -> httpcore.Proxy:
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    place = httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=port, target="/")
+    return httpcore.Proxy(place, auth=user)
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Return what servers are known by: the system's certificates and those of the environment."""
+    context = httpcore.default_ssl_context()
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            context.load_verify_locations(path)
+            break
+    return context
