@@ -63,6 +63,11 @@ class Selection(_Closed):
         (), description="hosts, or host:port, that the catalogue may send us to besides its own"
     )
 
+    @field_validator("catalogue")
+    @classmethod
+    def _resolve_home(cls, catalogue: str) -> str:
+        return str(Path(catalogue).expanduser()) if catalogue.startswith("~") else catalogue
+
 
 class Access(_Closed):
     """Whom we talk to on the word of Items; public servers alone, unless more is named.
@@ -84,11 +89,6 @@ class Access(_Closed):
     def reach(self) -> Reach:
         """The same for those who talk; the catalogue's host is one as any here."""
         return Reach(frozenset(self.networks), checked_hosts(self.allow_hosts))
-
-    @field_validator("catalogue")
-    @classmethod
-    def _resolve_home(cls, catalogue: str) -> str:
-        return str(Path(catalogue).expanduser()) if catalogue.startswith("~") else catalogue
 
 
 class Compute(_Closed):
