@@ -21,6 +21,9 @@ MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 100
 """Arrays and objects inside each other; Items have about ten."""
 
+MAX_NODES = 5_000_000
+"""Arrays and objects in an answer; 100 Items of DLR have 47,000, and each takes 60 bytes."""
+
 ANSWER_S = 180.0
 """Seconds for an answer to be whole, tries and waits included."""
 
@@ -139,8 +142,13 @@ class Server:
         Raises
         ------
         FormatError
-            It is none, or goes deeper than STAC does.
+            It is none, or goes deeper or wider than STAC does.
         """
+        if text.count("[") + text.count("{") > MAX_NODES:
+            raise FormatError(
+                f"{self.name} sends more than {MAX_NODES} JSON arrays and objects in one answer; "
+                "no page of Items has as many, search another catalogue or tell its operator"
+            )
         try:
             document = json.loads(text)
         except RecursionError:

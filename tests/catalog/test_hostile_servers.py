@@ -236,6 +236,10 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
     "gzip that is none": (packed("gzip", lambda: iter([b"no gzip"])), "damaged"),
     "a thousand levels": (deep(300), "JSON of more than 100 levels"),
     "a million levels": (deep(1_000_000), "JSON of more than 100 levels"),
+    "millions of arrays": (
+        Reply(body=lambda: iter([b"[" + b"[]," * 5_000_000 + b"[]]"])),
+        "more than 5000000 JSON arrays",
+    ),
     "no JSON": (Reply(body=lambda: iter([b"<html>"])), "no JSON"),
     "a list": (as_json([]), "no object"),
 }
