@@ -17,6 +17,9 @@ from typing import Any
 MAX_DEPTH = 100
 """Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
 
+MAX_CONTAINERS = 1_000_000
+"""Lists and objects of a JSON document. An Item of 224 bands has 300; a catalogue one per link."""
+
 _CONTAINERS = frozenset({dict, list})
 
 _KINDS = (
@@ -91,11 +94,16 @@ def parse_json(text: str | bytes) -> Any:
     Raises
     ------
     ValueError
-        Not JSON, not UTF-8, a number of thousands of digits, or nested too deep.
+        Not JSON, not UTF-8, a number of thousands of digits, nested too deep, or of too many parts.
     """
+    # Two bytes of text make one, of fifty in memory, and Python walks over all again and again.
+    content = text.encode() if isinstance(text, str) else text
+    opened = content.count(b"[") + content.count(b"{")
+    if opened > MAX_CONTAINERS:
+        raise ValueError(f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read")
     too_deep = f"it is nested more than {MAX_DEPTH} deep"
     try:
-        value = json.loads(text)
+        value = json.loads(content)
     except RecursionError:
         raise ValueError(too_deep) from None
     level = _containers([value])

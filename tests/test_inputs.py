@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -158,6 +159,14 @@ def test_every_reader_refuses_json_nested_too_deep(tmp_path: Path, reader: str, 
 def test_what_is_no_json_is_a_value_error(text: str | bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_json(text)
+
+
+def test_json_of_millions_of_empty_lists_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "item.json").write_text('{"a": [' + "[]," * 20_000_000 + "1]}")
+    begin = time.perf_counter()
+    with pytest.raises(FormatError, match="has 20000002 lists and objects"):
+        read_stac(tmp_path / "item.json")
+    assert time.perf_counter() - begin < 5
 
 
 def test_a_stac_document_larger_than_any_is_not_read(tmp_path: Path) -> None:

@@ -120,13 +120,13 @@ def open_raster(href: str, *, envi: bool = False) -> DatasetReader:
             require_regular(href)
         with gdal_env(driver):
             return rasterio.open(href, driver=driver, sharing=False)
-    except OSError as error:
-        message = f"{href} cannot be opened as a raster: {error.strerror}; fetch it again"
-        raise ReadError(message) from error
     except _UNREADABLE as error:
         # GDAL's own message, and the chain a traceback shows, would repeat the whole URL.
         message = f"{href} cannot be opened as a raster: {error}; fetch it again"
         raise ReadError(without_secrets(message) if remote else message) from None
+    except OSError as error:
+        message = f"{href} cannot be opened as a raster: {error.strerror}; fetch it again"
+        raise ReadError(message) from error
 
 
 def _driver_of(path: Path) -> str:
