@@ -14,15 +14,10 @@ from deepsalt.access import is_web
 from deepsalt.access.reach import Reach, downgrades, same_server
 from deepsalt.access.web import Answer, RefusedError, Web, WebError, advice
 from deepsalt.errors import FormatError, RunError
+from deepsalt.inputs import parse_json
 
 MAX_BYTES = 64 * 2**20
 """Bytes of an answer, uncompressed; 100 Items of 224 bands take 25 MiB at most."""
-
-MAX_DEPTH = 100
-"""Arrays and objects inside each other; Items have about ten."""
-
-MAX_NODES = 5_000_000
-"""Arrays and objects in an answer; 100 Items of DLR have 47,000, and each takes 60 bytes."""
 
 ANSWER_S = 180.0
 """Seconds for an answer to be whole, tries and waits included."""
@@ -144,27 +139,13 @@ class Server:
         FormatError
             It is none, or goes deeper or wider than STAC does.
         """
-        if text.count("[") + text.count("{") > MAX_NODES:
-            raise FormatError(
-                f"{self.name} sends more than {MAX_NODES} JSON arrays and objects in one answer; "
-                "no page of Items has as many, search another catalogue or tell its operator"
-            )
         try:
-            document = json.loads(text)
-        except RecursionError:
-            levels = MAX_DEPTH + 1
+            return parse_json(text)
         except ValueError as error:
             raise FormatError(
-                f"{self.name} answers with something that is no JSON ({error}); check the address"
+                f"{self.name} answers with something that is no STAC document ({error}); check the "
+                "address, search another catalogue or tell its operator"
             ) from None
-        else:
-            levels = _levels(document)
-        if levels > MAX_DEPTH:
-            raise FormatError(
-                f"{self.name} sends JSON of more than {MAX_DEPTH} levels; no STAC document has as "
-                "many, search another catalogue or tell its operator"
-            )
-        return document
 
     def __enter__(self) -> "Server":
         self._thread.start()
@@ -212,12 +193,3 @@ async def _plain(answer: Answer) -> AsyncIterator[bytes]:
         raise WebError(f"its answer is damaged: {error}") from None
     if not unpack.eof:
         raise WebError("its answer breaks off")
-
-
-def _levels(document: object) -> int:
-    """Return how many arrays and objects are inside each other, level by level."""
-    level, levels = [document], 0
-    while level := [each for each in level if isinstance(each, (dict, list))]:
-        levels += 1
-        level = [v for each in level for v in (each.values() if isinstance(each, dict) else each)]
-    return levels

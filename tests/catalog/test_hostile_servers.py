@@ -234,13 +234,13 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
     "gzip in gzip": (packed("gzip, gzip", lambda: iter([b"x"])), "which was not asked for"),
     "another packing": (packed("br", lambda: iter([b"x"])), "which was not asked for"),
     "gzip that is none": (packed("gzip", lambda: iter([b"no gzip"])), "damaged"),
-    "a thousand levels": (deep(300), "JSON of more than 100 levels"),
-    "a million levels": (deep(1_000_000), "JSON of more than 100 levels"),
+    "a thousand levels": (deep(300), "nested more than 100 deep"),
+    "a million levels": (deep(1_000_000), "lists and objects; at most"),
     "millions of arrays": (
         Reply(body=lambda: iter([b"[" + b"[]," * 5_000_000 + b"[]]"])),
-        "more than 5000000 JSON arrays",
+        "lists and objects; at most",
     ),
-    "no JSON": (Reply(body=lambda: iter([b"<html>"])), "no JSON"),
+    "no JSON": (Reply(body=lambda: iter([b"<html>"])), "no STAC document"),
     "a list": (as_json([]), "no object"),
 }
 
