@@ -10,12 +10,13 @@ import rioxarray  # noqa: F401 registers the accessor `rio`
 import xarray as xr
 from shapely.geometry import Polygon, mapping
 
-from deepsalt.layers import DATE_FILL, LAYERS
+from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import open_product
 from deepsalt.store import Period, open_mosaic
 from tests.store.builders import add_small, build, make_store
 
 # rioxarray multiplies transforms in a way that affine is going to retire.
+LAYERS = {layer.name: layer for layer in MOSAIC_LAYERS}
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 
 

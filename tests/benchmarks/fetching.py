@@ -26,7 +26,8 @@ from pathlib import Path
 from deepsalt.fetch import Fetcher, ScratchSpace
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.types import Acquisition
-from tests.benchmarks.run import CENTER, ours
+from tests.benchmarks.mapping import on_threads
+from tests.benchmarks.scenes import CENTER
 from tests.range_server import file_server
 
 THREADS = 2
@@ -131,7 +132,7 @@ def windows_beside_whole(size_px: int, repeats: int, latency_s: float) -> list[d
 
 def overlap(size_px: int, repeats: int, scenes: int) -> list[dict[str, object]]:
     """Return rows of mapping a few scenes, the fetch of one about as slow as the work on it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, on_threads() as ours:
         root = Path(folder)
         local = simulate(root, size_px, "pixel")
         ours(local, root / "warm-up")

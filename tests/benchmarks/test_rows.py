@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -178,3 +179,8 @@ def test_a_quick_run_still_has_every_row():
     order = list(turns(1, quick=True))
     assert {name for *_, name in order} == set(rows.ROWS)
     assert {(layout, place) for layout, place, _ in order} == set(rows.QUICK_CASES)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.py")), ids=lambda p: p.stem)
+def test_every_benchmark_can_be_imported(path: Path) -> None:
+    import_module(f"tests.benchmarks.{path.stem}")
