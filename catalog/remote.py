@@ -23,7 +23,6 @@ from pystac_client.warnings import DoesNotConformTo, PystacClientWarning
 from catalog.asking import Server
 from catalog.geometry import box_halves
 from catalog.hrefs import without_credentials
-from catalog.local import located
 from catalog.query import Query, interval_text
 from deepsalt.access import Reach
 from deepsalt.errors import FormatError, RunError, UsageError
@@ -38,8 +37,10 @@ Heard = Callable[[int, int], None]
 """Told after each page how many pages and Items came so far."""
 
 
-def search_api(url: str, query: Query, reach: Reach, heard: Heard) -> Iterator[dict[str, Any]]:
-    """Yield the documents of the Items that match, each with absolute asset hrefs.
+def search_api(
+    url: str, query: Query, reach: Reach, heard: Heard
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the documents of the Items that match, each with where it lies.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def search_api(url: str, query: Query, reach: Reach, heard: Heard) -> Iterator[d
         for document in _documents(client, server.name, query, heard):
             if not query.matches(document):
                 continue
-            yield located(document, _address(document, url))
+            yield document, _address(document, url)
             left = None if left is None else left - 1
             if left == 0:
                 return

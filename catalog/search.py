@@ -63,7 +63,7 @@ def search(
     return select(
         source,
         query,
-        lambda document: as_item(document, name),
+        lambda document, where: as_item(located(document, where), name),
         most=MAX_RESULTS,
         reach=reach,
         heard=heard,
@@ -73,7 +73,7 @@ def search(
 def select(
     source: str | Path,
     query: Query,
-    make: Callable[[dict[str, Any]], Made],
+    make: Callable[[dict[str, Any], str], Made],
     *,
     most: int = MAX_SELECTED,
     reach: Reach | None = None,
@@ -89,8 +89,9 @@ def select(
     source, query
         As in `search`.
     make
-        Called with each document as it comes, hrefs absolute; also for those that `limit` cuts
-        off and for those that a later one of the same id replaces.
+        Called with each document as it comes and where it lies (path or URL); also for those that
+        `limit` cuts off and for those that a later one of the same id replaces. What it raises ends
+        the search.
     most
         More Items than this are refused.
     reach, heard
@@ -107,9 +108,10 @@ def select(
         found = search_api(text, query, reach or reach_of(text), heard or _nobody)
     else:
         found, name = _search_folder(Path(source), query), text
-    made: dict[tuple[object, object], tuple[Any, Made]] = {}
-    for document in found:
-        made[document.get("collection"), document.get("id")] = sort_key(document), make(document)
+    made: dict[tuple[str, str], tuple[Any, Made]] = {}
+    for document, where in found:
+        identity = str(document.get("collection")), str(document.get("id"))
+        made[identity] = sort_key(document), make(document, where)
         if len(made) > most:
             raise UsageError(
                 f"more than {most} Items of {name} match; narrow the search by area or time"
@@ -123,7 +125,7 @@ def _nobody(pages: int, items: int) -> None:
     """Hear nothing."""
 
 
-def _search_folder(folder: Path, query: Query) -> Iterator[dict[str, Any]]:
+def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any], str]]:
     start = folder / "catalog.json" if folder.is_dir() else folder
     if not start.is_file():
         raise UsageError(
@@ -138,7 +140,7 @@ def _search_folder(folder: Path, query: Query) -> Iterator[dict[str, Any]]:
         document = read_json(path)
         if document.get("type") == "Feature":
             if query.matches(document):
-                yield located(document, str(path))
+                yield document, str(path)
             continue
         if document.get("type") not in {"Catalog", "Collection"}:
             raise FormatError(f"{path} is no STAC catalogue, collection or Item")

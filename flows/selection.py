@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
-from deepsalt.types import Acquisition
+from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
 from flows.progress import Progress, Silent
 
@@ -99,7 +99,8 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Found
             refused[found.id] = found.reason
             continue
         identity = (found.collection, found.acquisition_id)
-        if identity not in newest or newest[identity].version < found.version:
+        known = newest.get(identity)
+        if known is None or version_order(known.version) < version_order(found.version):
             newest[identity] = found
     if not newest:
         raise UsageError(_nothing(selection, refused))
@@ -123,11 +124,12 @@ class _Parser:
     def __init__(self) -> None:
         self._shared: dict[Any, Any] = {}
 
-    def __call__(self, document: dict[str, Any]) -> Acquisition | _Refused:
+    def __call__(self, document: dict[str, Any], where: str) -> Acquisition | _Refused:
         from catalog.items import parse_item
+        from catalog.local import located
 
         try:
-            found = parse_item(document)
+            found = parse_item(located(document, where))
         except DeepsaltError as error:
             return _Refused(str(document.get("id")), str(error))
         tables = (found.bands, found.gain, found.offset)

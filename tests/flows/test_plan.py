@@ -150,9 +150,29 @@ def test_scenes_share_equal_tables(tmp_path: Path) -> None:
     assert len({id(scene.bands) for scene in found} | {id(found[0].bands)}) == 1
 
 
+def test_an_item_that_cannot_be_used_does_not_stop_the_others(tmp_path: Path) -> None:
+    scenes = list(continent(3))
+    add_items(tmp_path, (to_item(scene) for scene in scenes))
+    path = next(path for path in tmp_path.rglob("*.json") if scenes[1].scene_id in path.name)
+    document = json.loads(path.read_text())
+    next(iter(document["assets"].values()))["href"] = "<VRTDataset/>"
+    path.write_text(json.dumps(document))
+    found = find_scenes(Selection(catalogue=str(tmp_path)))
+    assert len(found.scenes) == 2
+    assert "VRTDataset" in found.refused[scenes[1].scene_id]
+
+
+def test_the_newest_version_is_that_of_the_larger_numbers(tmp_path: Path) -> None:
+    first = next(continent(1))
+    versions = [replace(first, scene_id=v, version=v) for v in ("1.10", "1.9")]
+    add_items(tmp_path, (to_item(scene) for scene in versions))
+    found = find_scenes(Selection(catalogue=str(tmp_path))).acquisitions
+    assert [scene.version for scene in found] == ["1.10"]
+
+
 def test_select_goes_in_the_order_of_search(wide: Path) -> None:
     query = Query(limit=20, bbox=(0.0, -20.0, 40.0, 20.0))
-    ids = select(wide, query, lambda document: document["id"])
+    ids = select(wide, query, lambda document, _: document["id"])
     assert ids == [item.id for item in search(wide, query)]
     assert len(ids) == 20
 
