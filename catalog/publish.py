@@ -345,12 +345,14 @@ def _group(href: str, layers: Sequence[LayerLike], grid: PixelGrid, title: str) 
 
 
 def _arrays(href: str, layers: Sequence[LayerLike], grid: PixelGrid) -> dict[str, pystac.Asset]:
-    """Return an asset per layer, named like it: loaders such as odc-stac take assets for bands."""
+    """Return an asset per layer, named like it: loaders such as odc-stac take assets for bands.
+
+    Without a media type: odc-stac passes over Zarr's registered one, and takes data without any.
+    """
     return {
         layer.name: pystac.Asset(
             f"{href}/{layer.name}",
             title=_long_name(layer),
-            media_type=ZARR,
             roles=["data"],
             extra_fields={**_values(layer), **grid_properties(grid)},
         )

@@ -126,7 +126,7 @@ def _documents(client: Client, name: str, query: Query, heard: Heard) -> Iterato
                     "the search by area, time or collection, or give --limit"
                 )
             ids = hash(tuple((str(each.get("collection")), str(each.get("id"))) for each in found))
-            if ids in seen:
+            if found and ids in seen:
                 raise FormatError(
                     f"{name} sends the same page of Items again and goes on; search with --limit, "
                     "or tell its operator"
@@ -180,5 +180,10 @@ def _explained(url: str) -> Iterator[None]:
         ) from error
     except ParametersError as error:
         raise UsageError(f"the search cannot be sent to {name}: {error}") from error
-    except (pystac.STACError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (pystac.STACError, ValueError) as error:
         raise FormatError(f"{name} answered with something that is no STAC ({error})") from error
+    except (AttributeError, KeyError, TypeError) as error:  # of pystac-client, deep inside
+        raise FormatError(
+            f"{name} answered with something that is no STAC: a document or link of it lacks what "
+            "STAC requires; tell its operator"
+        ) from error

@@ -6,13 +6,18 @@ from typing import Annotated
 
 import typer
 
+from flows.options import local
+
 
 def add_to(app: typer.Typer) -> None:
     """Add this verb to the command."""
     app.command(epilog="Example: `deepsalt benchmark --quick --out bench`")(benchmark)
 
 
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; done cells in it are reused.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", callback=local, help="Folder to write; done cells in it are reused."),
+]
 Lab = Annotated[
     Path | None,
     typer.Option(help="Real laboratory spectra; default: ICRAF-ISRIC of the shared data."),

@@ -131,6 +131,7 @@ def _show(selection: Selection, as_json: bool) -> None:
     from catalog.fields import finite
     from flows.progress import bars
     from flows.selection import find_items
+    from flows.show import plain
 
     with bars() as progress:
         items = find_items(selection, progress)
@@ -142,6 +143,6 @@ def _show(selection: Selection, as_json: bool) -> None:
         when = item.datetime.strftime("%Y-%m-%d %H:%M") if item.datetime else "undated"
         typer.echo(
             f"{when:16}  cloud {'?' if cloud is None else format(cloud, '.0f'):>3} %  "
-            f"{item.collection_id}  {item.id}"
+            f"{plain(item.collection_id or '')}  {plain(item.id)}"
         )
     typer.echo(f"{len(items)} scenes", err=True)

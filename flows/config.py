@@ -30,7 +30,8 @@ def local_folder(path: Path | str) -> Path:
     UsageError
         A URL: as a path it would become a local folder named after its scheme.
     """
-    text = str(path)
+    # A Path drops one of two slashes.
+    text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(path))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         raise UsageError(
             f"{text!r} is a URL, and only local files and folders are written; give a path, and "
@@ -122,9 +123,7 @@ class Scratch(_Closed):
     folder: Path | None = Field(
         None, description="scratch folder; none means the system's for temporary files"
     )
-    limit_gb: float = Field(
-        8.0, ge=0, description="bytes at most, GB; 0 reads remote scenes by windows instead"
-    )
+    limit_gb: float = Field(8.0, gt=0, description="size of the scratch space, GB")
 
 
 class SceneConfig(_Closed):

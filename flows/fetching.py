@@ -19,8 +19,8 @@ _opened: "ContextVar[Fetcher | None]" = ContextVar("fetcher", default=None)
 def fetching(config: SceneConfig) -> Iterator["Fetcher"]:
     """Yield the fetcher of the block around, or without one a new one that ends with the block.
 
-    Workers of a scheduler that runs elsewhere do not see this machine's temporary files: they read
-    by windows, unless a scratch folder is given, which has to be one that all machines share.
+    Workers of a scheduler that runs elsewhere do not see this machine's temporary files: without a
+    scratch folder, which has to be one that all machines share, they cannot read remote scenes.
 
     Raises
     ------

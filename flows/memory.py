@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from deepsalt.access import is_remote
 from deepsalt.cube.load import file_block
 from deepsalt.errors import DeepsaltError, UsageError
 from deepsalt.types import Acquisition
@@ -56,7 +57,10 @@ def _sampled_block(
     """Return the block of a scene whose Item does not say: one header per collection and version.
 
     Whole archives of a provider's version are written alike, and to open each file would take days.
+    Of files elsewhere the larger block counts: nobody asks a server before the run does.
     """
+    if any(is_remote(asset.href) for asset in acquisition.assets):
+        return _UNKNOWN_BLOCK
     kind = (acquisition.collection, acquisition.version)
     if kind not in known:
         try:

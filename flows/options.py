@@ -9,6 +9,12 @@ from pydantic import ValidationError
 from deepsalt.errors import UsageError
 from flows.config import Checks, Push, Scratch, Selection, local_folder
 
+
+def local(path: Path | None) -> Path | None:
+    """Return a folder or file to write as it was given; refuse a URL."""
+    return path and local_folder(path)
+
+
 Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
 ]
@@ -88,6 +94,7 @@ ScratchFolder = Annotated[
     Path | None,
     typer.Option(
         "--scratch",
+        callback=local,
         help="Folder for files of remote scenes while they are read; the system's temporary folder "
         "without it. With --scheduler: a folder that all workers share.",
     ),
@@ -95,7 +102,7 @@ ScratchFolder = Annotated[
 ScratchGb = Annotated[
     float,
     typer.Option(
-        "--scratch-gb", min=0, help="Size of the scratch space, GB; 0 reads by windows instead."
+        "--scratch-gb", help="Size of the scratch space, GB; two scenes are in it at a time."
     ),
 ]
 PushTo = Annotated[
@@ -123,11 +130,6 @@ RetryQuarantined = Annotated[
 ByPrefect = Annotated[
     bool, typer.Option("--prefect", help="Run through the Prefect flows instead of directly.")
 ]
-
-
-def local(path: Path | None) -> Path | None:
-    """Return a folder or file to write as it was given; refuse a URL."""
-    return path and local_folder(path)
 
 
 def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
@@ -208,8 +210,17 @@ def checks_of(
 
 
 def scratch_of(folder: Path | None, limit_gb: float) -> Scratch:
-    """Return the scratch space that these options describe."""
-    return Scratch(folder=folder and folder.absolute(), limit_gb=limit_gb)
+    """Return the scratch space that these options describe.
+
+    Raises
+    ------
+    UsageError
+        A size that is none.
+    """
+    try:
+        return Scratch(folder=folder and folder.absolute(), limit_gb=limit_gb)
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
 
 
 def push_of(uri: str | None, keep: int | None) -> Push:
@@ -227,6 +238,7 @@ def push_of(uri: str | None, keep: int | None) -> Push:
 
 
 OPTIONS_OF_FIELDS = {
+    "allow_hosts": "--allow-host",
     "collections": "--collection",
     "limit_gb": "--scratch-gb",
     "max_age_days": "--max-age",

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from flows.stage2 import MosaicResult
 
 
+def plain(text: str, most: int = 200) -> str:
+    """Return a foreign text without what a terminal obeys, and not longer than that."""
+    safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
+    return safe if len(text) <= most else f"{safe}..."
+
+
 def size(count_bytes: float) -> str:
     """Return a size with a unit that keeps it readable."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -56,16 +62,20 @@ def plan_lines(plan: "Plan") -> list[str]:
     lines = [f"{name:<10}{text}" for name, text in rows]
     if plan.cell_shape:
         lines.append(f"{'cells':<10}{plan.cell_shape}")
-    lines += [f"{'cannot':<10}{name}: {reason}" for name, reason in plan.refused.items()]
+    lines += [
+        f"{'cannot':<10}{plain(name)}: {plain(reason, 2000)}"
+        for name, reason in plan.refused.items()
+    ]
     return lines
 
 
 def scene_line(scene: "SceneResult") -> str:
     """Return one line on a scene."""
+    name = plain(scene.scene)
     if scene.reason is not None:
-        return f"{scene.status:<11}  {scene.scene}: {scene.reason}"
+        return f"{scene.status:<11}  {name}: {plain(scene.reason, 2000)}"
     return (
-        f"{scene.status:<11}  {scene.scene}: {scene.estimated:,} of {scene.pixels:,} pixels "
+        f"{scene.status:<11}  {name}: {scene.estimated:,} of {scene.pixels:,} pixels "
         f"estimated ({share(scene.estimated, scene.pixels)})"
     )
 

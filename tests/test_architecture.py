@@ -165,6 +165,15 @@ def test_rooms_of_training_import_lower_ones(path: Path) -> None:
             assert lower or there == room or together, f"{room} may not import {name}"
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = {arg.arg for arg in (*node.args.posonlyargs, *node.args.args)}
+            # Typer makes options of the parameters of a verb.
+            assert len(given - {"self", "cls"}) <= 5 or path.name.startswith("cli"), node.name
+
+
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(' '.join(m.split('.')[0] for m in sys.modules))"
     run = subprocess.run(

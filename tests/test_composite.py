@@ -325,7 +325,7 @@ def test_a_feather_is_some_hundred_metres_wide(pixel_m: float, radius: int) -> N
     assert feather_radius_px(grid) == radius
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_an_interval_holds_its_estimate_and_scenes_hold_their_mean(
     tmp_path_factory: pytest.TempPathFactory, seed: int, count: int

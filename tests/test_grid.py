@@ -47,7 +47,7 @@ GRIDS = st.builds(
     shard_px=st.sampled_from([8, 24]),
     tile_shards=st.integers(1, 3),
 )
-PROPERTY = settings(deadline=None, max_examples=25)
+PROPERTY = settings(max_examples=25)
 
 
 @pytest.mark.parametrize(

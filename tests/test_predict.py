@@ -105,7 +105,7 @@ def test_a_chunk_without_a_pixel_to_estimate_is_returned(pixels, ref):
 
 
 @given(st.integers(1, 20), st.integers(1, 24))
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 def test_a_cube_gives_the_same_bits_however_it_is_chunked(pixels_, height, width):
     values, flags, reference = pixels_
     whole = predict_chunk(values, flags, ref=reference, **SCALING)

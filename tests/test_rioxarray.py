@@ -8,6 +8,8 @@ import pytest
 import rasterio
 import rioxarray  # noqa: F401 registers the accessor `rio`
 import xarray as xr
+from rasterio.transform import from_bounds
+from rasterio.warp import transform_bounds
 from shapely.geometry import Polygon, mapping
 
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
@@ -48,11 +50,21 @@ def window(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     return array.rio.clip_box(*middle(ds))
 
 
+def warped(array: xr.DataArray) -> xr.DataArray:
+    """Warp to another zone. The target is given: to find it GDAL makes a VRT, which processes that
+    opened scenes do not have any more."""
+    bounds = transform_bounds("EPSG:32633", "EPSG:32632", *array.rio.bounds())
+    shape = (60, 60)
+    return array.rio.reproject(
+        "EPSG:32632", transform=from_bounds(*bounds, *shape[::-1]), shape=shape
+    )
+
+
 DONE: dict[str, Callable[[xr.DataArray, xr.Dataset], xr.DataArray]] = {
     "clip_box": window,
     "clip": lambda array, ds: array.rio.clip([triangle(ds)]),
     "pad_box": lambda array, ds: array.rio.pad_box(*np.add(middle(ds), (-900, -900, 900, 900))),
-    "reproject": lambda array, ds: window(array, ds).rio.reproject("EPSG:32632"),
+    "reproject": lambda array, ds: warped(window(array, ds)),
 }
 
 

@@ -22,6 +22,7 @@ from deepsalt.types import QualityFlag
 from deepsalt.validate import Limits
 from flows.publication import drawing
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
+from tests.store.scenarios import read
 from tests.test_validate import flip, truncate, write_item
 
 Harm = Callable[[Build], object]
@@ -205,7 +206,7 @@ def test_the_next_build_mends_what_was_refused(store: Store, tmp_path: Path, dam
         add_product(clean.scenes, acquisition(f"s{i}", grid=grid), seed=i)
     build(clean, sets(clean))
     assert mended.is_current
-    xr.testing.assert_identical(open_mosaic(store).load(), open_mosaic(clean).load())
+    xr.testing.assert_identical(read(store), read(clean))
 
 
 def test_tiles_taken_over_are_not_read_again(store: Store) -> None:

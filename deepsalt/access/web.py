@@ -24,6 +24,8 @@ import httpcore
 from deepsalt.access.hrefs import is_web, without_secrets
 from deepsalt.access.reach import (
     DEFAULT_PORTS,
+    OWN,
+    PUBLIC,
     Address,
     Reach,
     downgrades,
@@ -254,10 +256,13 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
     def _admitted(self, host: str, port: int, found: list[Address]) -> list[Address]:
         admitted = [each for each in found if self._reach.admits(host, port, each)]
         if found and not admitted:
-            kinds = f"{found[0]} ({network_of(found[0])})"
+            network = network_of(found[0])
+            kinds = f"{found[0]} ({network})"
             where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             moved = "another network than at first" if host == self._reach.home else kinds
-            raise RefusedError(where, f"which lies on {moved}; {advice(where)}")
+            # Nobody should be led to open a metadata service or a multicast address.
+            remedy = advice(where) if network in {PUBLIC, *OWN} else "tell its operator"
+            raise RefusedError(where, f"which lies on {moved}; {remedy}")
         return admitted
 
     async def judge_if_known(self, host: str, port: int) -> None:

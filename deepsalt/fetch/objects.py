@@ -38,8 +38,6 @@ class Remote:
         What the catalogue says of it.
     source
         Where its bytes come from.
-    url
-        Where redirects ended; not a path of ours to keep, it may be signed.
     size_bytes
         Its size.
     e_tag
@@ -50,7 +48,6 @@ class Remote:
 
     asset: Asset
     source: Source
-    url: str
     size_bytes: int
     e_tag: str | None
     ranges: bool
@@ -115,7 +112,7 @@ class Session:
                 f"{without_secrets(asset.href)} has {size} bytes, its catalogue says "
                 f"{asset.size_bytes}; ingest the scene again"
             )
-        return Remote(asset, source, found.url, size, found.e_tag, ranges)
+        return Remote(asset, source, size, found.e_tag, ranges)
 
     async def _begin(self, source: Source, href: str, wanted: Range | None) -> Part:
         """Return an answer that was begun and let go, asked for until it is a good one."""

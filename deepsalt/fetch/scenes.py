@@ -44,8 +44,7 @@ class Fetcher:
     Parameters
     ----------
     scratch
-        Where the files lie for as long as they are needed; bounded to nothing, none is fetched, and
-        scenes are read by windows.
+        Where the files lie for as long as they are needed; bounded to nothing, none is fetched.
     patience
         With the servers.
     reach
@@ -78,8 +77,7 @@ class Fetcher:
         Yields
         ------
         Acquisition
-            The scene with paths of local files. When it is to be read by windows, with the URLs
-            where redirects end, each judged on the way.
+            The scene with paths of local files.
 
         Raises
         ------
@@ -91,14 +89,11 @@ class Fetcher:
         StoreError
             The scratch folder cannot be written.
         """
-        if not _remote_assets(acquisition):
+        if not self._fetches(acquisition):
             yield acquisition
             return
         if not self._thread.is_alive():
             self._thread.start()
-        if not self._fetches(acquisition):
-            yield self._run(self._looked_at(acquisition))
-            return
         fetched = self._run(self._serve(acquisition, self._passed_over(acquisition)))
         try:
             yield fetched.acquisition
@@ -155,17 +150,6 @@ class Fetcher:
                     await together(session.download(*each) for each in places)
                     given_up.pop_all()
         return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
-
-    async def _looked_at(self, acquisition: Acquisition) -> Acquisition:
-        """Return a scene that GDAL may open: by the URLs at which its redirects end.
-
-        GDAL follows redirects, and resolves names, without asking anybody. A server that answers
-        it otherwise than us, or a name that moves between our question and GDAL's, is not noticed.
-        """
-        assets = _remote_assets(acquisition)
-        async with Session(self._patience, self._reach) as session:
-            found = await together(session.describe(asset) for asset in assets)
-        return _moved(acquisition, assets, [remote.url for remote in found])
 
     async def _room(self, size_bytes: int, what: str) -> Path:
         while (folder := self._scratch.take(size_bytes, f"scene {what}")) is None:

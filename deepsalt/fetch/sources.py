@@ -21,8 +21,6 @@ class Part:
 
     Parameters
     ----------
-    url
-        Where redirects ended; the object's own URL in a bucket.
     size_bytes
         Size of the whole object.
     e_tag
@@ -33,7 +31,6 @@ class Part:
         The bytes that were asked for.
     """
 
-    url: str
     size_bytes: int
     e_tag: str | None
     content_type: str
@@ -132,7 +129,7 @@ def _part(answer: Answer, wanted: Range | None, href: str) -> Part:
             "a server that answers ranges, or download the file and ingest it"
         )
     kind = headers.get("content-type", "")
-    return Part(answer.url, size, headers.get("etag"), kind, answer.body)
+    return Part(size, headers.get("etag"), kind, answer.body)
 
 
 def _size_of_ranged(text: str, first: int) -> int | None:
@@ -183,4 +180,4 @@ class BucketSource:
             raise RangesRefusedError from None
         kind = str(found.attributes.get("Content-Type", ""))
         chunks = (bytes(data) async for data in found.stream())
-        yield Part(self._href, found.meta["size"], found.meta["e_tag"], kind, chunks)
+        yield Part(found.meta["size"], found.meta["e_tag"], kind, chunks)

@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.errors import FormatError
+from deepsalt.access import is_remote, without_secrets
+from deepsalt.errors import FormatError, ReadError
 from deepsalt.types import Acquisition
 
 _SENSORS = {
@@ -122,6 +123,24 @@ def _read(sensor: str, path: Path, scale: float | None, nodata: float | None) ->
         else module.read_acquisition(path)
     )
     return acquisition
+
+
+def refuse_remote(href: str) -> None:
+    """Refuse a URL where files are opened by path.
+
+    GDAL resolves names and follows redirects by itself, wherever they lead; `deepsalt.fetch` looks
+    at every hop and brings files here.
+
+    Raises
+    ------
+    ReadError
+        It is one.
+    """
+    if is_remote(href):
+        raise ReadError(
+            f"{without_secrets(href)} lies on a server, whose files are fetched whole; with "
+            "--scheduler give --scratch a folder that all workers share"
+        )
 
 
 def open_reader(acquisition: Acquisition) -> SceneReader:

@@ -7,6 +7,9 @@ may open on its own account, an overview or a mask, these formats are taken out 
 
 import os
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import rasterio
 
@@ -48,7 +51,7 @@ _done = threading.Event()
 
 
 def forget_followers() -> None:
-    """Take these formats out of GDAL, for good, in this process and those that it starts.
+    """Take these formats out of GDAL, for good, in this process.
 
     Costs a look at a variable from the second call on.
 
@@ -62,16 +65,12 @@ def forget_followers() -> None:
     with _lock:
         if _done.is_set():  # by another thread meanwhile
             return
-        given = os.environ.get(_SKIP, "")
-        apart = given.split("," if "," in given else None)  # as GDAL takes it apart
-        os.environ[_SKIP] = ",".join(dict.fromkeys([*apart, *FOLLOWERS]))
-        # GDAL obeys the setting while formats are registered, which somebody may have had done
-        # already; then it is done once more. rasterio only starts GDAL in a thread without an Env.
-        rasterio._env._have_registered_drivers = False
-        kept: set[str] = set()
-        starting = threading.Thread(target=lambda: kept.update(_registered()))
-        starting.start()
-        starting.join()
+        there = _in_a_thread(_registered)
+        # GDAL obeys the setting while formats are registered, and warns of names it does not know.
+        with _skipping(there):
+            # rasterio 1.4 remembers that it registered formats; this has it done once more.
+            rasterio._env._have_registered_drivers = False
+            kept = _in_a_thread(_registered)
         if kept:
             raise ReadError(
                 f"GDAL cannot be kept from reading {', '.join(sorted(kept))}, whose files lead to "
@@ -80,6 +79,26 @@ def forget_followers() -> None:
         _done.set()
 
 
+@contextmanager
+def _skipping(names: Iterable[str]) -> Iterator[None]:
+    """Name formats that GDAL is to skip, beside those that the environment names, for the block."""
+    given = os.environ.get(_SKIP)
+    apart = (given or "").split("," if given and "," in given else None)  # as GDAL takes it apart
+    os.environ[_SKIP] = ",".join(dict.fromkeys([*apart, *names]))
+    try:
+        yield
+    finally:
+        os.environ.pop(_SKIP)
+        if given is not None:
+            os.environ[_SKIP] = given
+
+
 def _registered() -> set[str]:
     with rasterio.Env() as env:
         return set(FOLLOWERS) & set(env.drivers())
+
+
+def _in_a_thread(work: Callable[[], set[str]]) -> set[str]:
+    """Return what work returns where there is no Env: only then does rasterio start GDAL."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()

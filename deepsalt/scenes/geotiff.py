@@ -25,9 +25,9 @@ from rasterio.io import DatasetReader
 from rasterio.warp import transform as warp_points
 from rasterio.windows import Window
 
-from deepsalt.access import is_remote, without_secrets
 from deepsalt.errors import FormatError, GridError, ReadError
 from deepsalt.inputs import open_regular, require_regular
+from deepsalt.scenes.base import refuse_remote
 from deepsalt.scenes.gdal import forget_followers
 from deepsalt.types import MAX_BANDS, MAX_PIXELS, MAX_SIDE_PX, Acquisition, PixelGrid
 
@@ -92,40 +92,39 @@ def gdal_env(driver: str) -> rasterio.Env:
         ``GTiff`` or ``ENVI``.
     """
     # A GeoTIFF says everything itself. Files beside it (.aux.xml, .ovr, .msk, .tfw) may refer to
-    # others, and over HTTP looking for them costs a request each. ENVI has its header beside it.
+    # others. ENVI has its header beside it.
     beside = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if driver == _GEOTIFF else {}
     return rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB, GDAL_PAM_ENABLED="NO", **beside)
 
 
-def open_raster(href: str, *, envi: bool = False) -> DatasetReader:
-    """Open a GeoTIFF by path or URL.
+def open_raster(path: str, *, envi: bool = False) -> DatasetReader:
+    """Open a GeoTIFF.
 
     Parameters
     ----------
-    href
-        Absolute path or URL.
+    path
+        Path of the file.
     envi
-        Whether a local file that is no TIFF is opened as ENVI.
+        Whether a file that is no TIFF is opened as ENVI.
 
     Raises
     ------
     ReadError
-        The file is missing, is not a regular file or is not a raster of these formats.
+        The file is missing, lies on a server, is not a regular file or is not a raster of these
+        formats.
     """
-    remote = is_remote(href)
+    refuse_remote(path)
     forget_followers()
     try:
-        driver = _GEOTIFF if remote or not envi else _driver_of(Path(href))
-        if not remote:
-            require_regular(href)
+        driver = _driver_of(Path(path)) if envi else _GEOTIFF
+        require_regular(path)
         with gdal_env(driver):
-            return rasterio.open(href, driver=driver, sharing=False)
+            return rasterio.open(path, driver=driver, sharing=False)
     except _UNREADABLE as error:
-        # GDAL's own message, and the chain a traceback shows, would repeat the whole URL.
-        message = f"{href} cannot be opened as a raster: {error}; fetch it again"
-        raise ReadError(without_secrets(message) if remote else message) from None
+        message = f"{path} cannot be opened as a raster: {error}; fetch it again"
+        raise ReadError(message) from None
     except OSError as error:
-        message = f"{href} cannot be opened as a raster: {error.strerror}; fetch it again"
+        message = f"{path} cannot be opened as a raster: {error.strerror}; fetch it again"
         raise ReadError(message) from error
 
 
@@ -226,7 +225,7 @@ def read_raster(
             f"{raster.name} cannot be read at row {window.row_off}, column {window.col_off}: "
             f"{cause}; the file may be truncated, fetch it again"
         )
-        raise ReadError(without_secrets(message) if is_remote(raster.name) else message) from None
+        raise ReadError(message) from None
     return pixels
 
 
@@ -351,8 +350,6 @@ def _refuse_truncated(raster: DatasetReader) -> None:
         The file is shorter than its header says.
     """
     name = raster.name
-    if is_remote(name):
-        return
     needed = _bytes_needed(raster)
     size = os.path.getsize(name)
     if needed > size:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, ReadError
 from deepsalt.inputs import open_regular, require_regular
-from deepsalt.scenes.base import utc_time
+from deepsalt.scenes.base import refuse_remote, utc_time
 
 DETECTORS = ("VNIR", "SWIR")
 SWATH = "HDFEOS/SWATHS/PRS_L2D_HCO"
@@ -96,6 +96,7 @@ class Product:
         self.name = href
         self._datasets: dict[str, h5py.Dataset] = {}
         self._heaps_fit = False
+        refuse_remote(href)
         try:
             require_regular(href)
             # Windows lie on chunks, so a cache per dataset would only take memory.

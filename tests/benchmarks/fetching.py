@@ -1,9 +1,9 @@
-"""Remote scenes: windows beside whole objects, and fetching beside computing, in one run.
+"""Remote scenes: fetching beside local files, and beside computing, in one run.
 
 A web server on this machine answers each request after a wait, as distant ones do; it is a process
 of its own. Each row is the median of several turns; all rows of a comparison take turns.
 
-- windows / whole: all pixels of one scene by `read_window`, from the server or after a fetch;
+- fetched / local: all pixels of one scene by `read_window`, after a fetch or of the file;
 - overlap: a few scenes mapped, the server so slow that a fetch takes about as long as the work. The
   sum is what fetching all and mapping all take one after the other.
 """
@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from deepsalt.access import Reach
 from deepsalt.fetch import Fetcher, ScratchSpace
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.types import Acquisition
@@ -103,30 +104,30 @@ def seconds(work: Callable[[], None]) -> float:
 
 def fetched(scenes: list[Acquisition], work: Callable[[Acquisition], None]) -> None:
     """Fetch scenes and work on each, the next one coming meanwhile."""
-    with Fetcher(ScratchSpace(None, LIMIT_BYTES)) as fetcher:
+    here = Reach(networks=frozenset({"loopback"}))
+    with Fetcher(ScratchSpace(None, LIMIT_BYTES), reach=here) as fetcher:
         fetcher.expect(scenes)
         for scene in scenes:
             with fetcher.local(scene) as here:
                 work(here)
 
 
-def windows_beside_whole(size_px: int, repeats: int, latency_s: float) -> list[dict[str, object]]:
-    """Return rows of reading a scene by windows and after fetching it."""
+def fetched_beside_local(size_px: int, repeats: int, latency_s: float) -> list[dict[str, object]]:
+    """Return rows of reading a scene after fetching it, and where it lies."""
     rows = []
     for interleave in ("pixel", "band"):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             local = simulate(root, size_px, interleave)
-            found: dict[str, list[float]] = {"windows": [], "whole": [], "local": []}
+            found: dict[str, list[float]] = {"fetched": [], "local": []}
             with serving_elsewhere(root, latency_s) as url:
                 for turn in range(repeats):
-                    there = remote(local, root, url, turn)  # a URL that GDAL has not cached
-                    found["windows"].append(seconds(partial(read_all, there)))
-                    found["whole"].append(seconds(partial(fetched, [there], read_all)))
+                    there = remote(local, root, url, turn)
+                    found["fetched"].append(seconds(partial(fetched, [there], read_all)))
                     found["local"].append(seconds(partial(read_all, local)))
             case = f"EnMAP {size_px} x {size_px} x 224, {interleave}-interleaved, simulated, "
             case += f"{latency_s * 1000:.0f} ms"
-            rows += rows_of(found, case, "whole")
+            rows += rows_of(found, case, "local")
     return rows
 
 
@@ -190,7 +191,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.serve:
         serve(args.serve, args.latency)
-    rows = windows_beside_whole(args.size, args.repeats, args.latency)
+    rows = fetched_beside_local(args.size, args.repeats, args.latency)
     rows += overlap(args.size, args.repeats, args.scenes)
     for row in rows:
         print(f"{row['case']:<60}{row['name']:<16}{row['wall_s']:>8} s{row['ratio']:>7}")

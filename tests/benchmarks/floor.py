@@ -22,11 +22,12 @@ import zarr
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from deepsalt.access import is_remote
 from deepsalt.cube.quality import mark_chunk
 from deepsalt.model.load import model_ref
 from deepsalt.predict import RESULT, predict_chunk
 from deepsalt.scenes.base import open_reader
-from deepsalt.scenes.geotiff import GDAL_CACHE_MB, is_remote
+from deepsalt.scenes.geotiff import GDAL_CACHE_MB
 from deepsalt.types import Acquisition
 from tests.benchmarks.rows import Run
 

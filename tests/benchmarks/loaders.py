@@ -11,11 +11,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from catalog.items import to_item
+from deepsalt.access import is_remote
 from deepsalt.cube.quality import mark_chunk
 from deepsalt.model.load import model_ref
 from deepsalt.predict import RESULT, predict_chunk
 from deepsalt.scenes.base import open_reader
-from deepsalt.scenes.geotiff import is_remote
 from deepsalt.types import Acquisition, ModelRef
 from tests.benchmarks.floor import scaling_of, write_bare
 from tests.benchmarks.rows import SOME_BANDS, Run, Window, middle, whole

@@ -230,7 +230,7 @@ _PATHS = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(_PATHS), _json)
 def test_whatever_stands_in_a_field_nothing_but_our_own_errors_comes_out(
     where: tuple[str, str], value: Any

@@ -137,7 +137,7 @@ def test_results_are_sorted_by_date_then_id_with_undated_last() -> None:
 @example(-180.0, 0.0, 1.0)
 @example(179.0, 0.0, 1.0)
 @example(179.75, 5e-324, 0.5)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-180, 180), st.floats(-80, 80), st.floats(0.01, 2))
 def test_the_footprint_in_an_item_covers_the_ring(west: float, south: float, side: float) -> None:
     ring = square(west, south, side)

@@ -14,7 +14,7 @@ from deepsalt.types import Acquisition, Asset
 from tests.catalog.scenes import SQUARE, acquisition, acquisitions, square
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(acquisitions())
 def test_an_acquisition_comes_back_unchanged_through_an_item_and_through_json(
     scene: Acquisition,

@@ -10,7 +10,9 @@ from deepsalt.access import Reach
 from deepsalt.errors import AwayError, ReadError
 from deepsalt.fetch import Fetcher, Patience, ScratchSpace
 from deepsalt.fetch.objects import Session
+from deepsalt.scenes.geotiff import open_raster
 from deepsalt.types import Acquisition, Asset
+from flows.memory import worker_memory
 from tests.catalog.scenes import acquisition
 from tests.hostile_server import Asked, Hostile, Reply, hostile_server, redirect
 
@@ -69,7 +71,7 @@ def test_an_item_of_a_public_catalogue_does_not_send_us_to_this_machine(
     ],
 )
 def test_an_item_of_a_public_catalogue_does_not_send_us_inside(href: str, tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match=r"leads to .*which lies on .*--allow-host"):
+    with pytest.raises(ReadError, match=r"leads to .*which lies on "):
         fetch(href, tmp_path / "out", Reach())
 
 
@@ -159,24 +161,20 @@ def scene_at(*hrefs: str) -> Acquisition:
     return dataclasses.replace(acquisition(), assets=assets)
 
 
-def test_a_scene_read_by_windows_is_opened_where_its_redirects_end(tmp_path: Path) -> None:
+def test_gdal_never_talks_to_a_web_server(tmp_path: Path) -> None:
+    """It would follow a redirect that only it is sent, and nobody would look where to."""
     with (
-        hostile_server(files, "127.0.0.2") as there,
-        hostile_server(lambda s, a: redirect(f"{there.url}/image.tif")) as server,
-        Fetcher(ScratchSpace(tmp_path, 0), HASTY, reach=open_to(server, there)) as fetcher,
-        fetcher.local(scene_at(f"{server.url}/a.tif", f"{there.url}/b.tif")) as here,
-    ):
-        found = [asset.href for asset in here.assets]
-        assert found == [f"{there.url}/image.tif", f"{there.url}/b.tif"]
-
-
-def test_a_scene_read_by_windows_is_refused_where_redirects_lead_inside(tmp_path: Path) -> None:
-    with (
-        hostile_server(files, "127.0.0.2") as inside,
-        hostile_server(lambda s, a: redirect(f"{inside.url}/image.tif")) as server,
+        hostile_server(files) as server,
         Fetcher(ScratchSpace(tmp_path, 0), HASTY, reach=open_to(server)) as fetcher,
-        pytest.raises(ReadError, match="--allow-host"),
-        fetcher.local(scene_at(f"{server.url}/a.tif")),
+        fetcher.local(scene_at(f"{server.url}/a.tif")) as here,
+        pytest.raises(ReadError, match="lies on a server"),
     ):
-        pass
-    assert not inside.asked
+        open_raster(here.assets[0].href)
+    assert not server.asked
+
+
+def test_memory_is_predicted_without_asking_a_server() -> None:
+    with hostile_server(files) as server:
+        scene = dataclasses.replace(scene_at(f"{server.url}/a.tif"), block_shape=None)
+        assert worker_memory([scene], 1) > 0
+    assert not server.asked

@@ -15,6 +15,7 @@ import rasterio
 import rustac
 import stac_geoparquet.arrow
 import xarray as xr
+import zarr
 from odc.loader._zarr import XrMemReaderDriver
 
 import deepsalt
@@ -162,12 +163,16 @@ def test_items_come_back_from_geoparquet(root: Path, tmp_path: Path, convert: An
 )
 def test_odc_stac_makes_the_grid_of_an_item_lazily(mapped: Path, kind: str, layers: Any) -> None:
     item = item_of(mapped, kind)
-    # odc-stac does not know the media type of Zarr and has to be told the assets.
-    named = {layer.name: {"data_type": layer.dtype} for layer in layers}
-    cfg = {item.collection_id: {"assets": named}}
-    (parsed,) = odc.stac.parse_items([item], cfg)
-    lazy = odc.stac.load([item], stac_cfg=cfg, chunks={})
-    assert set(lazy.data_vars) == set(named)
+    named = [layer.name for layer in layers]
+    (parsed,) = odc.stac.parse_items([item])
+    lazy = odc.stac.load([item], bands=named, chunks={})
+    assert {str(name): lazy[name].dtype.name for name in lazy.data_vars} == {
+        layer.name: layer.dtype for layer in layers
+    }
+    # What the assets lead to is the array of that name.
+    for name in named:
+        group, _, array = item.assets[name].get_absolute_href().rpartition("/")
+        assert zarr.open_group(group, mode="r")[array].shape[-2:] == lazy[name].shape[-2:]
     for box in (*parsed.geoboxes(), lazy.odc.geobox):
         assert str(box.crs.to_epsg()) == item.properties["proj:code"].removeprefix("EPSG:")
         assert list(box.shape) == item.properties["proj:shape"]

@@ -100,6 +100,8 @@ def test_each_field_of_an_option_has_an_option() -> None:
         ("mosaic", "history"),
         ("train", "--lab", "table.csv", "--out"),
         ("predict-table", "table.csv", "--out"),
+        ("benchmark", "--quick", "--out"),
+        ("run", "--catalogue", "catalogue", "--out", "store", "--scratch"),
     ],
     ids=lambda command: " ".join(command[:2]),
 )
@@ -108,7 +110,8 @@ def test_a_url_where_a_folder_is_written_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     error = refused(*command, "s3://bucket/store")
-    assert (error.exit_code, "is a URL" in str(error)) == (2, True), str(error)
+    assert error.exit_code == 2
+    assert "'s3://bucket/store' is a URL" in str(error)
     assert not list(tmp_path.iterdir())
 
 

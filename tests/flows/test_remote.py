@@ -54,22 +54,6 @@ def test_a_server_without_the_files_leaves_the_scenes_for_another_run(
     assert not list((tmp_path / "store" / "records").glob("quarantine/*"))
 
 
-@pytest.mark.slow
-def test_scenes_read_by_windows_end_in_the_same_arrays(
-    scenes: Scenes, mapped: Path, tmp_path: Path
-) -> None:
-    """Without scratch space, where GDAL can: HDF5 is read from files only."""
-    with serving_files(scenes.west.parent) as files:
-        items = remote_items(scenes.all, files)
-        with serving(items[:2]) as api:
-            windows = ("--catalogue", api.url, "--out", tmp_path / "store", "--scratch-gb", "0")
-            assert deepsalt("run", *windows).exit_code == 0
-        with serving(items) as api:  # what is there is not fetched again
-            rest = ("--catalogue", api.url, "--out", tmp_path / "store")
-            assert deepsalt("run", *rest).exit_code == 0
-    assert_same(tmp_path / "store", mapped)
-
-
 def test_a_scene_larger_than_the_scratch_space_is_left_for_another_run(
     scenes: Scenes, tmp_path: Path
 ) -> None:

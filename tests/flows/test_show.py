@@ -3,7 +3,7 @@
 import pytest
 
 from flows.pipeline import RunResult
-from flows.show import no_estimate, run_lines
+from flows.show import no_estimate, run_lines, scene_line
 from flows.stage1 import SceneResult
 
 
@@ -23,6 +23,12 @@ def test_a_run_without_any_estimate_says_why_in_shares() -> None:
     said = run_lines(RunResult(scenes, None))[-1]
     assert "none of 200 pixels could be estimated" in said
     assert "(cloud 70.0 %, outside 25.0 %, green vegetation 5.0 %;" in said
+
+
+def test_a_terminal_obeys_no_name_of_a_scene() -> None:
+    line = scene_line(SceneResult(scene="\x1b]0;mine\x07\x1b[31mred", status="written"))
+    assert line.isprintable()
+    assert len(scene_line(SceneResult(scene="a" * 10**6, status="written"))) < 300
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_the_identity_changes_no_bit():
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_chain_is_one_after_the_other(first, second):
     chain = drawn(first).then(drawn(second))
     np.testing.assert_allclose(
@@ -40,7 +40,7 @@ def test_a_chain_is_named_after_its_parts_in_order():
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_folded_projection_gives_the_components_of_adapted_features(seed):
     rng = np.random.default_rng(seed)
     components, offset = rng.normal(size=(3, SIZE)), rng.normal(size=3)

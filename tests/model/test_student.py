@@ -33,7 +33,7 @@ def same_bits(a: Estimates, b: Estimates) -> bool:
 
 
 @given(st.lists(st.integers(1, 299), max_size=4, unique=True))
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_any_split_of_the_pixels_gives_equal_bits(cuts):
     whole = FOLDED.estimate(SPECTRA)
     parts = [FOLDED.estimate(part) for part in np.split(SPECTRA, sorted(cuts), axis=1)]
@@ -54,7 +54,7 @@ def test_a_pixel_has_equal_bits_in_the_first_and_in_the_last_batch():
     st.integers(0, 2**32 - 1),
     st.sampled_from([0.0, 1e-6, 0.3, 1.0, 50.0]),
 )
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_whatever_the_spectrum_outputs_are_ordered_and_bounded(seed, scale):
     rng = np.random.default_rng(seed)
     spectra = (scale * rng.normal(size=(len(ENMAP), 20))).astype(np.float32)

@@ -157,7 +157,7 @@ def test_quality_layers_become_quality_flags_bits(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_any_window_equals_the_one_that_rasterio_reads(
     acquisition: Acquisition, data: st.DataObject
 ) -> None:

@@ -1,10 +1,8 @@
-"""Windows on file blocks, and rasters behind URLs."""
+"""Windows on file blocks, and scenes on servers."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +11,10 @@ from deepsalt.errors import ReadError
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.scenes.geotiff import STRIP_ROWS, WINDOW_BYTES, window_shape
 from deepsalt.types import Asset
-from tests.range_server import serving_files
 from tests.synth import write_enmap
+from tests.synth_prisma import write_prisma
 
+NAME = "PRS_L2D_STD_20240402102837_20240402102842_0001.he5"
 SIDES = st.integers(1, 3000)
 
 
@@ -40,29 +39,12 @@ def test_a_tile_is_a_window(block: tuple[int, int]) -> None:
     assert window_shape(block, (1200, 1300), 448) == block
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with serving_files(tmp_path) as address:
-        yield address
-
-
-def test_a_scene_known_only_by_its_item_is_read_by_url(tmp_path: Path, url: str) -> None:
-    local = read_acquisition(write_enmap(tmp_path, shape=(40, 50)))
-    assets = tuple(
-        Asset(a.name, f"{url}/{Path(a.href).relative_to(tmp_path).as_posix()}")
-        for a in local.assets
-    )
-    remote = dataclasses.replace(local, assets=assets, block_shape=None)
-    here, there = open_reader(local), open_reader(remote)
-    assert there.block_shape == (32, 32)
-    np.testing.assert_array_equal(there.read_window(8, 8, 20, 20), here.read_window(8, 8, 20, 20))
-    np.testing.assert_array_equal(there.read_quality(8, 8, 20, 20), here.read_quality(8, 8, 20, 20))
-    here.close()
-    there.close()
-
-
-def test_a_url_that_is_gone_is_a_read_error(tmp_path: Path, url: str) -> None:
-    local = read_acquisition(write_enmap(tmp_path, shape=(40, 50)))
-    gone = dataclasses.replace(local, assets=(Asset("image", f"{url}/gone.tif"),))
-    with pytest.raises(ReadError, match=r"gone\.tif cannot be opened as a raster"):
-        open_reader(gone)
+@pytest.mark.parametrize("href", ["https://a.example/x.tif?key=sesame", "s3://bucket/x.tif"])
+@pytest.mark.parametrize("sensor", ["enmap", "prisma"])
+def test_readers_ask_no_server(tmp_path: Path, href: str, sensor: str) -> None:
+    written = write_enmap(tmp_path) if sensor == "enmap" else write_prisma(tmp_path / NAME)
+    scene = read_acquisition(written)
+    remote = dataclasses.replace(scene, assets=(Asset("image", href),))
+    with pytest.raises(ReadError, match="lies on a server") as said:
+        open_reader(remote)
+    assert "sesame" not in str(said.value)

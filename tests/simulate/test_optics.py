@@ -19,13 +19,13 @@ from deepsalt.simulate.optics import (
 COSINES = st.floats(0.2, 1.0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(level=st.floats(0.001, 0.999), mu0=COSINES, mu=COSINES)
 def test_the_hapke_inversion_is_exact(level, mu0, mu):
     assert hapke_reflectance(hapke_gamma(np.array(level), mu0, mu), mu0, mu) == pytest.approx(level)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(share=st.floats(0, 1), dark=st.floats(0.02, 0.4), bright=st.floats(0.5, 0.95))
 def test_an_intimate_mixture_is_darker_than_an_areal_one(share, dark, bright):
     mixed = mix_hapke(np.array([[dark], [bright]]), np.array([[1 - share, share]]))[0, 0]
@@ -69,7 +69,7 @@ def test_a_wider_extract_dilutes_the_same_salt():
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(salt=st.floats(0, 0.5), more=st.floats(1e-5, 0.1))
 def test_more_salt_is_more_conductivity(salt, more):
     ec = ec_from_salt([[salt], [salt + more]], ["halite"])

@@ -72,7 +72,7 @@ def test_bands_out_of_reach_are_refused() -> None:
 
 
 @given(st.lists(st.lists(st.floats(-0.1, 1.2), min_size=8, max_size=8), min_size=1, max_size=9))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_table_and_its_rows_get_the_same_bits(rows: list[list[float]]) -> None:
     values = np.array(rows, np.float32)
     whole = spectral_flags(values, table(INDEX_BANDS_NM))

@@ -27,14 +27,14 @@ band_tables = st.lists(
 steps = st.floats(1.0, 15.0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(bands=band_tables, step=steps)
 def test_every_row_sums_to_one_or_is_nan(bands, step):
     sums = response_matrix(np.arange(350.0, 2500.0, step), bands).sum(axis=1)
     assert np.allclose(sums[~np.isnan(sums)], 1.0, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(bands=band_tables, step=steps, slope=st.floats(-1e-3, 1e-3), level=st.floats(0, 1))
 def test_a_linear_spectrum_is_reproduced_at_the_band_centres(bands, step, slope, level):
     source = np.arange(350.0, 2500.0, step)
@@ -43,7 +43,7 @@ def test_a_linear_spectrum_is_reproduced_at_the_band_centres(bands, step, slope,
     assert np.allclose(bands_seen, expected, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(bands=band_tables, seed=st.integers(0, 99))
 def test_the_order_of_the_source_does_not_matter(bands, seed):
     source = np.arange(350.0, 2500.0, 7.0)

@@ -58,7 +58,7 @@ def test_sensors_agree_on_a_smooth_spectrum(sensor):
 
 
 @given(st.floats(0.2, 3.0), st.integers(0, 1000))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_brightness_changes_the_level_and_nothing_else(factor, seed):
     bands = sensor_bands("enmap")
     spectra = soils(3, bands.centers_nm, seed)

@@ -77,7 +77,13 @@ def scenes_of(products: Collection[str]) -> frozenset[Scene]:
 
 
 def read(store: Store) -> xr.Dataset:
-    return xr.open_zarr(store.mosaic, chunks=None).load()
+    return without_history(xr.open_zarr(store.mosaic, chunks=None).load())
+
+
+def without_history(mosaic: xr.Dataset) -> xr.Dataset:
+    """Drop when a mosaic was built; all else is a function of its products."""
+    assert mosaic.attrs.pop("history")
+    return mosaic
 
 
 def assert_clean(store: Store, members: Collection[Scene], folder: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import xarray as xr
 
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import all_sets, readmit, readmitted_sets, withdraw
@@ -14,6 +13,7 @@ from deepsalt.store import Period, Store, history, prune
 from deepsalt.validate import check_store
 from tests.store.builders import GRID, add_small, build, make_store, published, roll_back
 from tests.store.crash import counting, killed_at
+from tests.store.scenarios import read
 
 ALL = Period.all()
 TINY = MosaicGrid(GRID.crs, anchor=GRID.anchor, chunk_px=16, shard_px=16, tile_shards=1)
@@ -63,10 +63,6 @@ ACTS: dict[str, tuple[Act, Act]] = {
     "roll back": (nothing, roll_back_to_first),
     "prune": (nothing, prune_all_but_one),
 }
-
-
-def read(store: Store) -> xr.Dataset:
-    return xr.open_zarr(store.mosaic, chunks=None).load()
 
 
 def copy_of(path: Path, target: Path) -> Store:

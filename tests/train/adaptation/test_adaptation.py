@@ -119,7 +119,7 @@ def nuisance(seed: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_epo_removes_nuisance_and_keeps_what_is_orthogonal_to_it(seed):
     differences, directions = nuisance(seed, 30)
     removed = epo(differences, 2)
@@ -129,7 +129,7 @@ def test_epo_removes_nuisance_and_keeps_what_is_orthogonal_to_it(seed):
 
 
 @given(st.integers(0, 1000), st.integers(0, 10))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_epo_done_twice_is_epo_done_once(seed, rank):
     once = epo(soils(seed, 20)[0], rank, spreads(LAB))
     np.testing.assert_allclose(once.then(once).matrix, once.matrix, atol=1e-9)

@@ -10,7 +10,7 @@ from deepsalt.train.data.splits import group_folds, one_standard_error
 
 
 @given(st.lists(st.integers(0, 12), min_size=20, max_size=60), st.integers(2, 6))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_no_group_lies_on_both_sides(groups, count):
     names = np.array([f"g{g}" for g in groups])
     if np.unique(names).size < 2:
@@ -41,7 +41,7 @@ def test_the_simplest_candidate_within_one_standard_error_is_chosen(scores, chos
 
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(2, 8))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_rule_never_chooses_beyond_the_best(seed, candidates, folds):
     scores = np.random.default_rng(seed).normal(size=(candidates, folds))
     assert one_standard_error(scores) <= scores.mean(axis=1).argmax()
