@@ -10,7 +10,7 @@ from deepsalt.access import open_object, without_secrets
 from deepsalt.checksums import fits
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
-from deepsalt.store.files import storing
+from deepsalt.objects.disk import storing
 from deepsalt.together import together
 from deepsalt.types import Asset
 

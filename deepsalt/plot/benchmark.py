@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepsalt.store.files import storing
+from deepsalt.objects.disk import storing
 from deepsalt.train.bench_cells import KNOWN, UNSEEN, Block
 from deepsalt.train.bench_rows import CEILING, FULL, PLS, PUBLISHED, SATELLITE_ONLY, SHIPPED
 

@@ -24,6 +24,7 @@ from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.access import client_options, without_secrets
 from deepsalt.errors import StoreError
+from deepsalt.objects.disk import sync, sync_tree
 from deepsalt.push.place import folder_of
 from deepsalt.push.target import (
     Digests,
@@ -34,7 +35,6 @@ from deepsalt.push.target import (
     nothing_shown,
     overtaken,
 )
-from deepsalt.store.files import sync, sync_tree
 from deepsalt.store.lease import Lease
 
 if TYPE_CHECKING:

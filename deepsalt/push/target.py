@@ -10,7 +10,7 @@ from typing import Protocol
 from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.errors import StoreError
-from deepsalt.store.files import storing
+from deepsalt.objects.disk import storing
 from deepsalt.store.lease import Lease, exclusive
 
 

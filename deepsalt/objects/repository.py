@@ -1,0 +1,87 @@
+"""The same place, user and server for Icechunk, which has its own way to objects."""
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from deepsalt.objects.objects import Objects
+from deepsalt.objects.settings import settings_of
+
+if TYPE_CHECKING:
+    from icechunk import Storage, StorageSettings
+
+_in_memory: "dict[Objects, Storage]" = {}
+_lock = threading.Lock()
+
+
+def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
+    """Return Icechunk's storage of the keys below a prefix.
+
+    No secret is in it or in its pickle: credentials are looked up where requests are made, in the
+    order in which `Objects` looks.
+
+    Raises
+    ------
+    StoreError
+        The environment's settings cannot be used, or the objects are in another process's memory.
+    """
+    import icechunk
+
+    objects = objects.below(prefix)
+    place = objects.place
+    if "ICECHUNK_LOG" not in os.environ:
+        # Commits to a folder are locked by who commits; what fails is said by our errors.
+        icechunk.set_logs_filter("error")
+    if place.kind == "file":
+        return icechunk.local_filesystem_storage(place.prefix)
+    if place.kind == "memory":
+        objects.check_reachable()
+        with _lock:
+            if objects not in _in_memory:
+                _in_memory[objects] = icechunk.in_memory_storage()
+            return _in_memory[objects]
+    settings = settings_of(place)
+    if place.kind == "s3":
+        return icechunk.s3_storage(
+            bucket=place.bucket,
+            prefix=place.prefix,
+            region=settings.region,
+            endpoint_url=settings.endpoint,
+            allow_http=settings.plain_http,
+            force_path_style=settings.endpoint is not None and not settings.by_host,
+            anonymous=settings.unsigned or None,
+            from_env=None if settings.unsigned else True,
+        )
+    config = {"allow_http": "true"} if settings.plain_http else {}
+    if place.kind == "gs":
+        if settings.endpoint is not None:
+            config["google_base_url"] = settings.endpoint
+        return icechunk.gcs_storage(
+            bucket=place.bucket,
+            prefix=place.prefix,
+            anonymous=settings.unsigned or None,
+            from_env=None if settings.unsigned else True,
+            config=config,
+        )
+    if settings.endpoint is not None:
+        config["azure_storage_endpoint"] = settings.endpoint
+    if settings.unsigned:
+        config["azure_skip_signature"] = "true"
+    return icechunk.azure_storage(
+        account=settings.account or "",
+        container=place.bucket,
+        prefix=place.prefix,
+        from_env=True,
+        config=config,
+    )
+
+
+def icechunk_settings() -> "StorageSettings":
+    """Return how often Icechunk asks again, for a repository's configuration: as often as we."""
+    import icechunk
+
+    return icechunk.StorageSettings(
+        retries=icechunk.StorageRetriesSettings(
+            max_tries=4, initial_backoff_ms=200, max_backoff_ms=3000
+        )
+    )
