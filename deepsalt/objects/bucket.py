@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _LARGE_BYTES = 2**18  # sent with more patience
 _ATTEMPTS = 4
-_WAIT_S = 0.3
+_PATIENCE_S = 12.0  # after which it is not tried again
+_WAIT_S = 0.2
 _WRITER = "deepsalt-writer"  # metadata that tells whose an object is
 
 
@@ -60,6 +61,7 @@ class Bucket:
         mark = secrets.token_hex(8)
         attributes: Attributes = {**_type_of(key), _WRITER: mark}
         full, lost = self.place.full(key), False
+        until = time.monotonic() + _PATIENCE_S
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_WAIT_S * 2**attempt * (0.5 + random()))
@@ -80,7 +82,7 @@ class Bucket:
                         continue
                     return True
             except StoreAwayError:
-                if attempt == _ATTEMPTS - 1:
+                if attempt == _ATTEMPTS - 1 or time.monotonic() > until:
                     raise
                 lost = True
         raise StoreAwayError(

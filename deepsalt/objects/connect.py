@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from deepsalt.access import client_options
 from deepsalt.errors import StoreAccessError, StoreError
 from deepsalt.objects.credentials import (
+    PREFIXES,
     aws_keys,
     check_azure,
     check_google,
@@ -44,6 +45,7 @@ _SILENCE: dict[Manner, timedelta] = {
     "once": timedelta(seconds=15),
     "send": timedelta(minutes=5),
 }
+_FIRST_WAIT = timedelta(milliseconds=200)
 _RETRIES = 3  # after server errors, broken connections and silence
 _UNTIL = timedelta(seconds=12)  # after the first attempt; with the silence below 20 s in most cases
 
@@ -67,6 +69,8 @@ def connect(place: Place, manner: Manner = "ask") -> "ObjectStore":
             f"{place} cannot be reached from a forked process; start processes by spawn or "
             "forkserver"
         )
+    from obstore.exceptions import BaseError
+
     global _used
     _used = True
     if place.kind == "file":
@@ -78,7 +82,14 @@ def connect(place: Place, manner: Manner = "ask") -> "ObjectStore":
     key = (*bucket, settings, fingerprint(place.kind), manner)
     with _lock:
         if key not in _open:
-            _open[key] = _connected(place, settings, manner)
+            try:
+                _open[key] = _connected(place, settings, manner)
+            except (BaseError, ValueError):
+                # Without what they say: it may repeat a key that is not written right.
+                raise StoreAccessError(
+                    f"what the environment says about {place.kind}://{place.bucket} cannot be "
+                    f"used; check the variables {PREFIXES[place.kind]}..."
+                ) from None
         return _open[key]
 
 
@@ -93,7 +104,7 @@ def _connected(place: Place, settings: Settings, manner: Manner) -> "ObjectStore
         "max_retries": 0 if manner == "once" else _RETRIES,
         "retry_timeout": _UNTIL,
         "backoff": {
-            "init_backoff": timedelta(milliseconds=200),
+            "init_backoff": _FIRST_WAIT,
             "max_backoff": timedelta(seconds=3),
             "base": 2,
         },

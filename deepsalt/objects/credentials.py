@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # Files and variables may be renewed by others at any time; looking costs a millisecond.
 _LOOK_AGAIN = timedelta(minutes=1)
 _PROCESS_PATIENCE_S = 15.0
-_PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 _BY_ROLE = ("role_arn", "sso_session", "sso_start_url", "login_session")
 
 
@@ -128,7 +128,7 @@ def aws_profile() -> Profile:
 
 def fingerprint(kind: Kind) -> int:
     """Return what changes when the environment names another user; it means nothing elsewhere."""
-    prefix = _PREFIXES.get(kind)
+    prefix = PREFIXES.get(kind)
     if prefix is None:
         return 0
     return hash(tuple(sorted(each for each in os.environ.items() if each[0].startswith(prefix))))

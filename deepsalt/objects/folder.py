@@ -49,8 +49,9 @@ class Folder:
     def create(self, key: str, data: bytes) -> bool:
         """Write a file if there is none; one of many callers is told True."""
         path = self.root / key
-        if path.exists():
-            return False
+        with _touching(path):
+            if path.exists():
+                return False
         with _touching(path), _beside(path, data) as temporary:
             try:
                 os.link(temporary, path)

@@ -19,6 +19,7 @@ from deepsalt.errors import (
     StoreMissingError,
     StoreUnfitError,
 )
+from deepsalt.objects.credentials import aws_keys
 from deepsalt.objects.disk import unstorable
 from deepsalt.objects.place import Place
 
@@ -40,10 +41,12 @@ _WRONG_REGION = {
     "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 }  # fmt: skip
+_ILL = {"SlowDown", "ServiceUnavailable", "InternalError", "ServerBusy", "OperationTimedOut"}
 _METADATA = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "/latest/api/token",
              "loading credentials", "AccessTokenCredentialsNotFound", "adc_quota")  # fmt: skip
 _AZURE_READER = "the role Storage Blob Data Reader"
 _AZURE_WRITER = "the role Storage Blob Data Contributor"
+_IS_NOBODY = "lacked valid authentication"
 _RIGHTS: dict[str, dict[Verb, str]] = {
     "s3": {"read": "s3:GetObject and s3:ListBucket", "write": "s3:PutObject",
            "create": "s3:PutObject", "list": "s3:ListBucket", "delete": "s3:DeleteObject"},
@@ -80,7 +83,10 @@ def reaching(place: Place, verb: Verb, key: str = "") -> Iterator[None]:
     try:
         yield
     except errors as error:
-        raise sentence(str(error), place, verb, key) from None
+        text = str(error)
+        if place.kind == "s3" and _IS_NOBODY in text and _status_of(text) is None:
+            aws_keys()  # says itself why there are none
+        raise sentence(text, place, verb, key) from None
 
 
 def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
@@ -120,7 +126,7 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
         return StoreAccessError(
             f"{bucket} is in another region{because}; set AWS_REGION to the bucket's"
         )
-    if any(mark in text for mark in _METADATA) or "lacked valid authentication" in text:
+    if any(mark in text for mark in _METADATA) or (not status and _IS_NOBODY in text):
         return StoreAccessError(
             f"no credentials for {bucket} were found, neither in the environment nor from this "
             f"machine; set {_SET[place.kind]}"
@@ -147,8 +153,8 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
             f"the server of {bucket} shows a certificate that is not trusted; set SSL_CERT_FILE "
             "to the authority's"
         )
-    if status == 429 or (status or 0) >= 500 or _is_silence(text):
-        how = "answers with errors" if status else "does not answer"
+    if code in _ILL or status == 429 or (status or 0) >= 500 or _is_silence(text):
+        how = "answers with errors" if status or code else "does not answer"
         if "dns error" in text:
             how = "is not known by that name"
         return StoreAwayError(

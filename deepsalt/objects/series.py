@@ -20,6 +20,9 @@ from deepsalt.objects.objects import Objects
 
 WRITER_PATIENCE = timedelta(hours=1)
 
+Make = Callable[[int, bytes | None], bytes]
+"""Makes the next object of a series from its number and the one before."""
+
 _NAME = re.compile(r"(\d{10})\.json")
 _LONGEST_WAIT_S = 2.0
 _ATTEMPTS = 200
@@ -88,9 +91,7 @@ def read_number(objects: Objects, prefix: str, number: int) -> bytes:
     return objects.read(_key(prefix, number))
 
 
-def append(
-    objects: Objects, prefix: str, make: Callable[[int, bytes | None], bytes]
-) -> tuple[int, bytes]:
+def append(objects: Objects, prefix: str, make: Make) -> tuple[int, bytes]:
     """Add one object to a series and return its number and bytes.
 
     Parameters
