@@ -21,7 +21,7 @@ Nobody else opens files or connections of a store. Start with `objects.py`.
 
 from deepsalt.objects.entry import Entry
 from deepsalt.objects.objects import Objects
-from deepsalt.objects.repository import icechunk_settings, icechunk_storage
+from deepsalt.objects.repository import icechunk_storage
 from deepsalt.objects.sentences import reaching
 from deepsalt.objects.series import append, heads, history, latest, read_number, trim
 
@@ -31,7 +31,6 @@ __all__ = [
     "append",
     "heads",
     "history",
-    "icechunk_settings",
     "icechunk_storage",
     "latest",
     "reaching",

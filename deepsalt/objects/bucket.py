@@ -22,7 +22,7 @@ _LARGE_BYTES = 2**18  # sent with more patience
 _ATTEMPTS = 4
 _PATIENCE_S = 12.0  # after which it is not tried again
 _WAIT_S = 0.2
-_WRITER = "deepsalt-writer"  # metadata that tells whose an object is
+_WRITER = "deepsaltwriter"  # metadata that tells whose an object is; Azure allows no hyphen
 
 
 @dataclass(frozen=True, slots=True)

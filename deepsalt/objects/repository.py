@@ -1,17 +1,20 @@
 """The same place, user and server for Icechunk, which has its own way to objects."""
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from deepsalt.errors import MissingObjectError
 from deepsalt.objects.objects import Objects
 from deepsalt.objects.settings import settings_of
 
 if TYPE_CHECKING:
-    from icechunk import Storage, StorageSettings
+    from icechunk import Storage
 
 _in_memory: "dict[Objects, Storage]" = {}
 _lock = threading.Lock()
+_BRANCH = "refs/branch.main/ref.json"  # what Icechunk reads first
 
 
 def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
@@ -23,7 +26,7 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
     Raises
     ------
     StoreError
-        The environment's settings cannot be used, or the objects are in another process's memory.
+        The server does not let us read, or the objects are in another process's memory.
     """
     import icechunk
 
@@ -40,6 +43,7 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
             if objects not in _in_memory:
                 _in_memory[objects] = icechunk.in_memory_storage()
             return _in_memory[objects]
+    _ask(objects)
     settings = settings_of(place)
     if place.kind == "s3":
         return icechunk.s3_storage(
@@ -76,12 +80,7 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
     )
 
 
-def icechunk_settings() -> "StorageSettings":
-    """Return how often Icechunk asks again, for a repository's configuration: as often as we."""
-    import icechunk
-
-    return icechunk.StorageSettings(
-        retries=icechunk.StorageRetriesSettings(
-            max_tries=4, initial_backoff_ms=200, max_backoff_ms=3000
-        )
-    )
+def _ask(objects: Objects) -> None:
+    """Ask the server once: Icechunk takes half a minute to give up, and often cannot say why."""
+    with contextlib.suppress(MissingObjectError):
+        objects.read(_BRANCH)

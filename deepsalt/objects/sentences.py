@@ -41,6 +41,7 @@ _WRONG_REGION = {
     "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 }  # fmt: skip
+_UNKNOWN_HEADER = {"NotImplemented", "InvalidArgument"}
 _ILL = {"SlowDown", "ServiceUnavailable", "InternalError", "ServerBusy", "OperationTimedOut"}
 _METADATA = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "/latest/api/token",
              "loading credentials", "AccessTokenCredentialsNotFound", "adc_quota")  # fmt: skip
@@ -143,7 +144,7 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
         )
     if status == 404:
         return MissingObjectError(f"{what} is not there")
-    if verb == "create" and (status in (400, 405, 501) or code == "NotImplemented"):
+    if verb == "create" and (status in (405, 501) or code in _UNKNOWN_HEADER):
         return StoreUnfitError(
             f"{bucket} cannot hold a store: its server does not create objects only if absent"
             f"{because}, so two writers could not be told apart; take another server"
