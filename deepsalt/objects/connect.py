@@ -130,9 +130,7 @@ def _s3(
         config["endpoint"] = settings.bucket_endpoint(place.bucket)
     if settings.unsigned:
         config["skip_signature"] = True
-    # Names by which AWS's own tools know what obstore calls otherwise.
-    if sts := os.environ.get("AWS_ENDPOINT_URL_STS"):
-        config["sts_endpoint"] = sts
+    # The name by which AWS's own tools know what obstore calls otherwise.
     if machine := os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):
         config["metadata_endpoint"] = machine
     keys = not settings.unsigned and has_aws_keys()

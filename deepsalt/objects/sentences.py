@@ -154,8 +154,9 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
             f"the server of {bucket} shows a certificate that is not trusted; set SSL_CERT_FILE "
             "to the authority's"
         )
-    if code in _ILL or status == 429 or (status or 0) >= 500 or _is_silence(text):
-        how = "answers with errors" if status or code else "does not answer"
+    ill = code in _ILL or status == 429 or (status or 0) >= 500
+    if ill or (status is None and _is_silence(text)):
+        how = "answers with errors" if ill else "does not answer"
         if "dns error" in text:
             how = "is not known by that name"
         return StoreAwayError(
@@ -190,7 +191,7 @@ def _of_this_machine(text: str, place: Place, verb: Verb, key: str) -> StoreErro
 
 
 def _is_silence(text: str) -> bool:
-    return any(mark in text for mark in ("HTTP error", "dispatch failure", "timeout", "timed out"))
+    return any(mark in text for mark in ("HTTP error", "dispatch failure", "timed out"))
 
 
 def _code_of(text: str) -> str | None:

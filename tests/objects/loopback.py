@@ -17,6 +17,8 @@ from xml.sax.saxutils import escape
 Fault = tuple[int, str] | Literal["drop", "lose", "stall"]
 """A status with S3's code; drop the connection unheard or with the answer lost; say nothing."""
 
+_ROLE = b"""{"AccessKeyId": "role", "SecretAccessKey": "open-sesame", "Token": "token",
+"Expiration": "2100-01-01T00:00:00Z"}"""
 _KEY = re.compile(r"Credential=([^/]+)/")
 
 
@@ -70,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, key = unquote(parts.path).lstrip("/").partition("/")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         seen = self.seen
+        if self.path == "/role":
+            self._send(200, {}, _ROLE)
+            return
         authorization = self.headers.get("Authorization", "")
         user = _KEY.search(authorization)
         with seen.lock:

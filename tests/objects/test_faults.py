@@ -77,6 +77,12 @@ def test_what_a_server_refuses_is_asked_once(
     assert len(loopback.asked) == 1
 
 
+def test_what_is_not_known_is_no_reason_to_wait(s3: Objects, loopback: Loopback) -> None:
+    loopback.always = (400, "SomethingElse")
+    failing("create", s3, StoreError, "could not be created .SomethingElse")
+    assert len(loopback.asked) == 1
+
+
 @pytest.mark.parametrize("fault", [(501, "NotImplemented"), (400, "InvalidArgument")])
 def test_a_server_without_conditional_writes_is_named_unfit(
     fault: Fault, s3: Objects, loopback: Loopback

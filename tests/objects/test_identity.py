@@ -98,6 +98,12 @@ def public(cloud: Cloud) -> None:
     cloud.set("AWS_SKIP_SIGNATURE", "true")
 
 
+def role_of_a_container(cloud: Cloud) -> None:
+    (cloud.folder / "token").write_text("open-sesame")
+    cloud.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{cloud.server.url}/role")
+    cloud.set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(cloud.folder / "token"))
+
+
 @pytest.mark.parametrize(
     ("source", "user"),
     [
@@ -108,6 +114,7 @@ def public(cloud: Cloud) -> None:
         (named_profile, ("me", "token")),
         (profile_in_config, ("me", None)),
         (profile_with_a_program, ("me", "token")),
+        (role_of_a_container, ("role", "token")),
         (public, ("", None)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
