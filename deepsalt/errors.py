@@ -12,7 +12,11 @@
     └── RunError              exit 1: the work itself failed
         ├── StoreError            a store that cannot be written or is of another layout
         │   ├── StoreMissingError     exit 2: there is no store where one was named
-        │   └── StoreMismatchError    exit 2: the store exists with another grid, model or periods
+        │   ├── StoreMismatchError    exit 2: the store exists with another grid, model or periods
+        │   ├── StoreAccessError      exit 2: credentials, rights or settings that do not open it
+        │   ├── StoreUnfitError       exit 2: a server or file system that cannot do what is needed
+        │   ├── StoreAwayError        a server that is away or ill; may pass by itself
+        │   └── MissingObjectError    an object that is not there
         └── ReadError             pixels that cannot be read: truncated, vanished
             └── AwayError             a server that is away or ill; may pass by itself
 
@@ -70,6 +74,26 @@ class StoreMismatchError(StoreError):
     """A store that exists with another grid, model family or period layout."""
 
     exit_code = 2
+
+
+class StoreAccessError(StoreError):
+    """Credentials, rights, region or endpoint that do not open a store."""
+
+    exit_code = 2
+
+
+class StoreUnfitError(StoreError):
+    """A server or file system that cannot do what a store needs."""
+
+    exit_code = 2
+
+
+class StoreAwayError(StoreError):
+    """A store's server that did not answer well for as long as we wait; another time it may."""
+
+
+class MissingObjectError(StoreError):
+    """An object that is not in the store."""
 
 
 class ReadError(RunError):

@@ -99,8 +99,8 @@ def _simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
     """Write the scenes and their catalogue, unless this very demo was simulated before."""
     from catalog.items import to_item
     from catalog.local import add_items
+    from deepsalt.objects.disk import storing
     from deepsalt.scenes.base import read_acquisition
-    from deepsalt.store.files import storing
 
     wanted = {"seed": seed, "size_px": SIZE_PX, "scenes": [str(scene) for scene in SCENES]}
     mark, products, catalogue = folder / "simulated.json", folder / "scenes", folder / "catalogue"

@@ -22,8 +22,9 @@ from catalog.store_catalog import rebuild_catalog, write_item, write_source
 from deepsalt import __version__
 from deepsalt.errors import StoreError
 from deepsalt.layers import MOSAIC_LAYERS, SCENE_LAYERS
+from deepsalt.objects.disk import storing
 from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
-from deepsalt.store.files import storing, write_bytes
+from deepsalt.store.files import write_bytes
 from deepsalt.types import Acquisition, ModelRef, Report
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from deepsalt.benchmark.cells import KNOWN, UNSEEN, Block
 from deepsalt.benchmark.rows import CEILING, FULL, PLS, PUBLISHED, SATELLITE_ONLY, SHIPPED
-from deepsalt.store.files import storing
+from deepsalt.objects.disk import storing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from deepsalt.checksums import fits
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
 from deepsalt.fetch.sources import Part, Range, RangesRefusedError, Source, StatusError, source_of
-from deepsalt.store.files import storing
+from deepsalt.objects.disk import storing
 from deepsalt.together import together
 from deepsalt.types import Asset
 

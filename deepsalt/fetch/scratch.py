@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Lock
 
 from deepsalt.errors import ReadError, StoreError
-from deepsalt.store.files import is_dead, process_mark, storing
+from deepsalt.objects.disk import storing
+from deepsalt.store.files import is_dead, process_mark
 
 _PREFIX = "deepsalt-scratch~"
 _GB = 1e9

@@ -12,6 +12,7 @@ from deepsalt.georef import history_attr
 from deepsalt.grid import Extent, Tile
 from deepsalt.mosaic.sets import PeriodSets, chosen
 from deepsalt.mosaic.tile import TileTask, tile_digest
+from deepsalt.objects.disk import storing
 from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
 from deepsalt.store import (
     Period,
@@ -24,7 +25,7 @@ from deepsalt.store import (
     tombstones,
 )
 from deepsalt.store.arrays import EPOCH
-from deepsalt.store.files import digest_of, read_json, storing
+from deepsalt.store.files import digest_of, read_json
 from deepsalt.store.journal import point_to, publish
 from deepsalt.store.lease import Lease
 from deepsalt.store.versions import (

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from deepsalt.errors import StoreError
 from deepsalt.mosaic.tile import TileTask, compose_tile, tile_digest
+from deepsalt.objects.disk import storing, sync
 from deepsalt.store import Store
-from deepsalt.store.files import storing, sync
 from deepsalt.store.lease import Lease
 from deepsalt.store.versions import Layout, TileManifest, complete_versions
 from deepsalt.validate import damage_of

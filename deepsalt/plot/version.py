@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import StoreError
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects.disk import storing
 from deepsalt.plot.picture import (
     BREAKS_DS_M,
     KINDS,
@@ -33,7 +34,7 @@ from deepsalt.plot.picture import (
     put_together,
 )
 from deepsalt.store.arrays import Array, open_layers
-from deepsalt.store.files import digest_of, sha256_of, storing, write_bytes
+from deepsalt.store.files import digest_of, sha256_of, write_bytes
 from deepsalt.store.versions import Layout, TileManifest
 from deepsalt.types import PixelGrid
 

@@ -15,6 +15,7 @@ import zarr
 from deepsalt.errors import GridError, StoreError
 from deepsalt.georef import GRID_MAPPING, group_attrs, history_attr
 from deepsalt.layers import SCENE_LAYERS
+from deepsalt.objects.disk import storing, sync, sync_tree
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
     LABEL_ATTRS,
@@ -30,15 +31,7 @@ from deepsalt.store.arrays import (
     create_layer,
     open_group,
 )
-from deepsalt.store.files import (
-    is_dead,
-    process_mark,
-    sha256_of,
-    storing,
-    sync,
-    sync_tree,
-    write_json,
-)
+from deepsalt.store.files import is_dead, process_mark, sha256_of, write_json
 from deepsalt.store.versions import report_to
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report
 

@@ -25,6 +25,7 @@ from zarr.abc.store import Store as ZarrStore
 from deepsalt.access import client_options, without_secrets
 from deepsalt.errors import StoreError
 from deepsalt.inputs import parse_json
+from deepsalt.objects.disk import sync, sync_tree
 from deepsalt.push.place import folder_of
 from deepsalt.push.target import (
     Digests,
@@ -35,7 +36,6 @@ from deepsalt.push.target import (
     nothing_shown,
     overtaken,
 )
-from deepsalt.store.files import sync, sync_tree
 from deepsalt.store.lease import Lease
 
 if TYPE_CHECKING:

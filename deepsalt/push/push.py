@@ -10,10 +10,11 @@ import xarray as xr
 from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError, UsageError
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects.disk import storing
 from deepsalt.push.place import folder_of, kind_of
 from deepsalt.push.target import Entry, Target
 from deepsalt.store import open_mosaic as open_local
-from deepsalt.store.files import digest_of, read_json, sha256_of, storing, write_json
+from deepsalt.store.files import digest_of, read_json, sha256_of, write_json
 from deepsalt.store.records import Store
 from deepsalt.store.versions import Version, current_version
 

@@ -11,7 +11,7 @@ from zarr.abc.store import Store as ZarrStore
 
 from deepsalt.errors import StoreError
 from deepsalt.inputs import read_regular
-from deepsalt.store.files import storing
+from deepsalt.objects.disk import storing
 from deepsalt.store.lease import Lease, exclusive
 
 

@@ -20,7 +20,8 @@ from deepsalt.errors import GridError, StoreError
 from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, group_attrs, pixel_centers
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS, Layer
-from deepsalt.store.files import read_json, storing, write_json
+from deepsalt.objects.disk import storing
+from deepsalt.store.files import read_json, write_json
 from deepsalt.types import PixelGrid, QualityFlag, Report
 
 DIMS = ("period", "y", "x")

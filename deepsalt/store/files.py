@@ -1,61 +1,19 @@
 """Writing files so that a crash leaves the old state or the new, never half of one."""
 
-import errno
 import hashlib
 import json
 import os
 import secrets
-import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from deepsalt.errors import StoreError
 from deepsalt.inputs import open_regular, parse_json, read_regular
+from deepsalt.objects.disk import storing, sync
 
 MAX_JSON_BYTES = 512 * 2**20
 """Far above the largest record, the journal of a mosaic of thousands of tiles and scenes."""
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full; free space and run again, finished work is kept",
-    errno.EDQUOT: "the disk quota is used up; free space and run again, finished work is kept",
-    errno.EACCES: "permission is denied; give a folder you may write to",
-    errno.EPERM: "permission is denied; give a folder you may write to",
-    errno.EROFS: "the file system is read-only; give a folder you may write to",
-    errno.ENOTDIR: "a part of the path is a file; give another folder",
-}
-
-
-_NEXT_TO_NOTHING_BYTES = 2**20
-
-
-@contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turn operating system errors of the block into one sentence about `path`.
-
-    Raises
-    ------
-    StoreError
-        The block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read or written: {_reason(path, error)}") from error
-
-
-def _reason(path: Path, error: OSError) -> str:
-    """Return why, and what to do; libraries such as GDAL and HDF5 do not hand errno on."""
-    if error.errno is None and _is_full(path):
-        return _ADVICE[errno.ENOSPC]
-    return _ADVICE.get(error.errno or 0, str(error))
-
-
-def _is_full(path: Path) -> bool:
-    there = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), None)
-    return there is not None and shutil.disk_usage(there).free < _NEXT_TO_NOTHING_BYTES
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -107,23 +65,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise StoreError(f"{path} holds no JSON object; restore or remove it")
     return document
-
-
-def sync(path: Path) -> None:
-    """Ask the operating system to put a file or folder on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_tree(root: Path) -> None:
-    """`sync` every file and folder below `root`, and `root`."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            sync(Path(folder, name))
-        sync(Path(folder))
 
 
 def sha256_of(path: Path) -> str:

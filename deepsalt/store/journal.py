@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deepsalt.errors import StoreError
-from deepsalt.store.files import read_json, storing, sync, sync_tree, write_json
+from deepsalt.objects.disk import storing, sync, sync_tree
+from deepsalt.store.files import read_json, write_json
 from deepsalt.store.lease import Lease
 from deepsalt.store.periods import Period
 from deepsalt.store.records import Store

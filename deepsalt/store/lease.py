@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepsalt.errors import StoreError
-from deepsalt.store.files import process_mark, storing
+from deepsalt.objects.disk import storing
+from deepsalt.store.files import process_mark
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from typing import Any, Self
 
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError
 from deepsalt.grid import MosaicGrid
-from deepsalt.store.files import digest_of, read_json, storing, write_json
+from deepsalt.objects.disk import storing
+from deepsalt.store.files import digest_of, read_json, write_json
 from deepsalt.store.lease import Lease, exclusive
 
 LAYOUT = 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepsalt.errors import UsageError
-from deepsalt.store.files import storing, sync
+from deepsalt.objects.disk import storing, sync
 from deepsalt.store.journal import POINTER_PREFIX, history
 from deepsalt.store.records import Store
 from deepsalt.store.versions import complete_versions, published_id

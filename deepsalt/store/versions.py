@@ -17,7 +17,8 @@ from typing import Any, Self
 from deepsalt.errors import StoreError
 from deepsalt.grid import Extent, MosaicGrid, Region, Tile
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.store.files import read_json, sha256_of, storing, sync, write_json
+from deepsalt.objects.disk import storing, sync
+from deepsalt.store.files import read_json, sha256_of, write_json
 from deepsalt.store.periods import Period
 from deepsalt.store.records import Store
 from deepsalt.types import Report

@@ -21,7 +21,7 @@ from deepsalt.push import open_mosaic, push
 from deepsalt.push.push import entries_of, open_target
 from deepsalt.store import Period, Store, current_version, history, prune
 from deepsalt.store.lease import exclusive
-from tests.push.seaweed import serving_s3
+from tests.s3 import serving_s3
 from tests.store.builders import GRID, add_small, build, make_store, roll_back
 
 ALL = Period.all()

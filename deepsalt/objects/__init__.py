@@ -1,0 +1,39 @@
+"""The one door to the bytes of a store: a folder, a bucket, or the memory of this process.
+
+In goes a path or URI and keys, out come bytes: `Objects.of("s3://maps/salt").read("store.json")`.
+Nobody else opens files or connections of a store. Start with `objects.py`.
+
+==================  ====================================================================
+`place.py`          a path or URI, checked; which keys can be
+`objects.py`        the value `Objects`: read, write, create, list, delete; Zarr groups
+`folder.py`         these verbs on files, on disk when they return
+`bucket.py`         these verbs through obstore, and who created when an answer was lost
+`series.py`         numbered objects of which the highest counts
+`zarr.py`           Zarr's store over objects
+`repository.py`     the same place for Icechunk
+`settings.py`       endpoint, region and the like from the environment
+`credentials.py`    who we are, from the environment; what the libraries miss of it
+`connect.py`        connections, one per process, bucket and user
+`sentences.py`      errors of libraries and servers as sentences
+`disk.py`           errors of the operating system as sentences
+==================  ====================================================================
+"""
+
+from deepsalt.objects.entry import Entry
+from deepsalt.objects.objects import Objects
+from deepsalt.objects.repository import icechunk_storage
+from deepsalt.objects.sentences import reaching
+from deepsalt.objects.series import append, heads, history, latest, read_number, trim
+
+__all__ = [
+    "Entry",
+    "Objects",
+    "append",
+    "heads",
+    "history",
+    "icechunk_storage",
+    "latest",
+    "reaching",
+    "read_number",
+    "trim",
+]

@@ -1,0 +1,159 @@
+"""Objects in a bucket, or in the memory of this process, through obstore."""
+
+import mimetypes
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import random
+from typing import TYPE_CHECKING
+
+from deepsalt.errors import MissingObjectError, StoreAwayError
+from deepsalt.objects.connect import connect
+from deepsalt.objects.entry import Entry
+from deepsalt.objects.place import Place
+from deepsalt.objects.sentences import is_in_progress, is_without_bucket, reaching
+
+if TYPE_CHECKING:
+    from obstore import Attributes
+
+_LARGE_BYTES = 2**18  # sent with more patience
+_ATTEMPTS = 4
+_PATIENCE_S = 12.0  # after which it is not tried again
+_WAIT_S = 0.2
+_WRITER = "deepsaltwriter"  # metadata that tells whose an object is; Azure allows no hyphen
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The five verbs on objects below a place; keys are checked by who calls."""
+
+    place: Place
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object."""
+        import obstore
+
+        with reaching(self.place, "read", key):
+            return bytes(obstore.get(connect(self.place), self.place.full(key)).bytes())
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object; it is there as a whole or not at all."""
+        import obstore
+
+        store = connect(self.place, "send" if len(data) > _LARGE_BYTES else "ask")
+        with reaching(self.place, "write", key):
+            # In one request: parts of what was never finished are stored and paid for.
+            obstore.put(
+                store, self.place.full(key), data, attributes=_type_of(key), use_multipart=False
+            )
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object if there is none; one of many callers is told True.
+
+        An answer may be lost after the server did what it was asked for. Asked again it says that
+        the object is there; the mark in its metadata tells whether it is ours.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        mark = secrets.token_hex(8)
+        attributes: Attributes = {**_type_of(key), _WRITER: mark}
+        full, lost = self.place.full(key), False
+        until = time.monotonic() + _PATIENCE_S
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_WAIT_S * 2**attempt * (0.5 + random()))
+            try:
+                with reaching(self.place, "create", key):
+                    try:
+                        obstore.put(
+                            connect(self.place, "once"),
+                            full,
+                            data,
+                            mode="create",
+                            attributes=attributes,
+                            use_multipart=False,
+                        )
+                    except AlreadyExistsError as error:
+                        if not is_in_progress(str(error)):
+                            return lost and self._is_marked(key, mark)
+                        continue
+                    return True
+            except StoreAwayError:
+                if attempt == _ATTEMPTS - 1 or time.monotonic() > until:
+                    raise
+                lost = True
+        raise StoreAwayError(
+            f"{self.place}/{key} is being written and removed by others all the time; try again"
+        )
+
+    def list(self, prefix: str, offset: str | None) -> Iterator[Entry]:
+        """Yield the objects below a prefix, by their names; asks for a page when one is used up."""
+        import obstore
+
+        start = self.place.full(prefix) if prefix else self.place.prefix
+        after = self.place.full(offset) if offset is not None else None
+        cut = len(self.place.prefix) + 1 if self.place.prefix else 0
+        with reaching(self.place, "list", prefix):
+            store = connect(self.place)
+            pages = obstore.list(store, start or None, offset=after, chunk_size=1000)
+            for page in pages:
+                for meta in page:
+                    yield Entry(meta["path"][cut:], meta["size"], meta["last_modified"])
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """Return the names between a prefix and the next slash."""
+        import obstore
+
+        start = self.place.full(prefix) if prefix else self.place.prefix
+        with reaching(self.place, "list", prefix):
+            found = obstore.list_with_delimiter(connect(self.place), start or None)
+        names = (each.rstrip("/").rpartition("/")[2] for each in found["common_prefixes"])
+        return tuple(sorted(names))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that are not there are none to remove."""
+        import obstore
+
+        full = [self.place.full(key) for key in keys]
+        if not full:
+            return
+        with reaching(self.place, "delete"):
+            store = connect(self.place)
+            if self.place.kind == "s3":
+                obstore.delete(store, full)
+                return
+            for key in full:
+                with _none_to_remove():
+                    obstore.delete(store, key)
+
+    def settle(self, prefix: str) -> None:
+        """Do nothing: what a server has acknowledged is stored."""
+
+    def _is_marked(self, key: str, mark: str) -> bool:
+        import obstore
+
+        try:
+            with reaching(self.place, "read", key):
+                found = obstore.get(connect(self.place), self.place.full(key))
+        except MissingObjectError:
+            return False
+        return found.attributes.get(_WRITER) == mark
+
+
+@contextmanager
+def _none_to_remove() -> Iterator[None]:
+    """Pass over an object that is not there; a bucket that is not there is an error."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if is_without_bucket(str(error)):
+            raise
+
+
+def _type_of(key: str) -> "Attributes":
+    """Return what browsers are told: catalogues and pictures are read where they lie."""
+    kind, _ = mimetypes.guess_type(key)
+    return {} if kind is None else {"Content-Type": kind}

@@ -1,0 +1,23 @@
+"""What a listing says of an object."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object as listed.
+
+    Parameters
+    ----------
+    key
+        Its key, from the place that was listed.
+    size
+        Its bytes.
+    modified
+        When it was written, by the store's clock.
+    """
+
+    key: str
+    size: int
+    modified: datetime

@@ -1,0 +1,176 @@
+"""Where a store is: a folder, a prefix of a bucket, or a name in this process; and keys in it."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, unquote, urlsplit
+
+from deepsalt.errors import UsageError
+
+Kind = Literal["file", "s3", "gs", "az", "memory"]
+
+_HELP = (
+    "give a folder, or s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, "
+    "abfss://container@account.dfs.core.windows.net/prefix or memory://name"
+)
+_SCHEMES: dict[str, Kind] = {
+    "file": "file", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az",
+    "abfss": "az", "memory": "memory",
+}  # fmt: skip
+_AZURE_HOST = ".dfs.core.windows.net"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_KEY_BYTES = 1000  # S3 takes 1024, the other clouds as many or more
+_LONGEST_NAME_BYTES = 200  # file systems take 255, and temporary names are longer
+# Not names on every kind of store: they end lines, separate, escape or match.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\\%#?*]")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where objects lie.
+
+    Parameters
+    ----------
+    kind
+        Which kind of store.
+    bucket
+        The bucket or container, or the name in memory; empty for folders.
+    prefix
+        What all keys begin with, without slashes at its ends; the absolute path of a folder.
+    account
+        Azure's account where the URI names it; otherwise the environment does.
+    """
+
+    kind: Kind
+    bucket: str
+    prefix: str
+    account: str = ""
+
+    @classmethod
+    def of(cls, text: str | os.PathLike[str]) -> "Place":
+        """Parse a path or URI.
+
+        Raises
+        ------
+        UsageError
+            Another scheme, credentials or a query in it, no bucket, or a path that cannot be.
+        """
+        if not isinstance(text, str):
+            return _folder(Path(text))
+        if text.startswith(("/", "./", "../", "~")):
+            return _folder(Path(text))
+        scheme, colon, rest = text.partition(":")
+        known = scheme.lower() in _SCHEMES
+        if colon and not rest.startswith("//") and (known or "@" in rest):
+            raise UsageError(f"a store's URI has // behind {_shown(scheme)}:, as in s3://bucket")
+        if not colon or not rest.startswith("//"):
+            return _folder(Path(text))
+        if not known:
+            raise UsageError(f"{_shown(scheme)}:// is no place for a store; {_HELP}")
+        return _parsed(text, _SCHEMES[scheme.lower()])
+
+    @property
+    def uri(self) -> str:
+        """The place as a URI, which `of` takes again; no credentials are in it."""
+        if self.kind == "file":
+            return f"file://{quote(self.prefix)}"
+        if self.account:
+            root = f"abfss://{self.bucket}@{self.account}{_AZURE_HOST}"
+        else:
+            root = f"{self.kind}://{self.bucket}"
+        return f"{root}/{quote(self.prefix)}" if self.prefix else root
+
+    def __str__(self) -> str:
+        return self.prefix if self.kind == "file" else unquote(self.uri)
+
+    def below(self, prefix: str) -> "Place":
+        """Return the place of the keys that begin with a prefix."""
+        return replace(self, prefix=self.full(prefix))
+
+    def full(self, key: str) -> str:
+        """Return a key of this place as a key of its bucket, or as a path.
+
+        Raises
+        ------
+        UsageError
+            It cannot be a key on every kind of store.
+        """
+        check_key(key)
+        full = f"{self.prefix.rstrip('/')}/{key}" if self.prefix else key
+        if self.kind != "file" and len(full.encode()) > _LONGEST_KEY_BYTES:
+            raise UsageError(
+                f"{full[:100]}... is a name of more than {_LONGEST_KEY_BYTES} bytes; give the "
+                "store a shorter prefix"
+            )
+        return full
+
+
+def check_key(key: str) -> None:
+    """Refuse what cannot name an object, or names one elsewhere.
+
+    Raises
+    ------
+    UsageError
+        It is empty or too long, begins or ends with a slash, or has a part that is empty, ``.``,
+        ``..`` or holds one of the characters that stores treat differently.
+    """
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise UsageError(f"{key!r:.200} names no object: its parts may not be empty, . or ..")
+    if found := _UNFIT.search(key):
+        raise UsageError(f"{key!r:.200} names no object: {found[0]!r} is not a name on every store")
+    try:
+        longest = max(len(part.encode()) for part in parts)
+    except UnicodeEncodeError:
+        raise UsageError(f"{key!r:.200} names no object: it is no text") from None
+    if longest > _LONGEST_NAME_BYTES or len(key.encode()) > _LONGEST_KEY_BYTES:
+        raise UsageError(
+            f"{key[:100]}... names no object: a part may have {_LONGEST_NAME_BYTES} bytes, the "
+            f"whole {_LONGEST_KEY_BYTES}"
+        )
+
+
+def _folder(path: Path) -> Place:
+    try:
+        absolute = os.path.abspath(path.expanduser())
+    except (RuntimeError, OSError) as error:  # ~nobody, or a working folder that was removed
+        raise UsageError(f"{path} cannot be made a whole path ({error}); give it whole") from error
+    if "\0" in absolute:
+        raise UsageError(f"{str(path)!r:.200} is no path")
+    return Place("file", "", absolute)
+
+
+def _parsed(text: str, kind: Kind) -> Place:
+    """Parse a URI of a known scheme; nothing of it is repeated that may be a key."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise UsageError(f"the store's URI is not written so; {_HELP}") from None
+    host, account = parts.netloc, ""
+    if kind == "az" and host.endswith(_AZURE_HOST) and host.count("@") == 1:
+        host, _, account = host.removesuffix(_AZURE_HOST).partition("@")
+    if "@" in host or parts.query or parts.fragment or "?" in text or "#" in text:
+        raise UsageError(
+            "a store's URI takes no credentials, query or fragment; credentials are set in the "
+            "environment (AWS_..., GOOGLE_..., AZURE_...)"
+        )
+    if kind == "file":
+        if host not in ("", "localhost"):
+            raise UsageError(
+                f"{text!r:.200} names a host; write three slashes, as in file:///data, or a path"
+            )
+        if not parts.path.startswith("/"):
+            raise UsageError(f"{text!r:.200} names no folder; write it as file:///data")
+        return _folder(Path(unquote(parts.path)))
+    if not _BUCKET.fullmatch(host) or (account and not account.isalnum()):
+        raise UsageError(f"{text!r:.200} names no bucket, or one that cannot be; {_HELP}")
+    prefix = unquote(parts.path).strip("/")
+    if prefix:
+        check_key(prefix)
+    return Place(kind, host, prefix, account)
+
+
+def _shown(scheme: str) -> str:
+    return scheme if re.fullmatch(r"[A-Za-z0-9+.-]{1,20}", scheme) else "..."
