@@ -8,7 +8,7 @@ from catalog.items import to_item
 from deepsalt.model.load import load_student, model_ref
 from deepsalt.types import Acquisition
 from flows.compute import computing
-from flows.config import Compute, SceneConfig
+from flows.config import Access, Compute, SceneConfig
 from flows.stage1 import process_scene
 from tests.benchmarks.rows import Run
 
@@ -42,6 +42,7 @@ def warm_up() -> None:
 
 def _process(compute: Compute) -> Run:
     def run(acquisition: Acquisition, out: Path) -> None:
-        process_scene(to_item(acquisition).to_dict(), str(out), SceneConfig(compute=compute))
+        config = SceneConfig(compute=compute, access=Access(networks=("loopback",)))
+        process_scene(to_item(acquisition).to_dict(), str(out), config)
 
     return run

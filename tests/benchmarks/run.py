@@ -128,7 +128,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def one(row: str, scene: str, warm_up: str, root: str = "", url: str = "") -> None:
     """Run one row here and print what it took."""
-    # In another process: where deepsalt opened a raster GDAL has no VRTs, which one of the rows needs.
+    # In another process: where deepsalt opened a raster GDAL has no VRTs, which one row needs.
     with get_context("spawn").Pool(1) as elsewhere:
         scenes = elsewhere.map(read_acquisition, (scene, warm_up))
     if url:
