@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from deepsalt.model.load import model_ref
 from deepsalt.predict import RESULT, predict_chunk
 from deepsalt.scenes.base import open_reader
 from deepsalt.types import Acquisition, ModelRef
-from tests.benchmarks.floor import scaling_of, write_bare
+from tests.benchmarks.floor import fetched, scaling_of, write_bare
 from tests.benchmarks.rows import SOME_BANDS, Run, Window, middle, whole
 
 CUBES = ("image", "defective_pixel_mask")
@@ -88,12 +89,28 @@ def odc_cube() -> Iterator[Run]:
     yield map_cube
 
 
+def quality_here(acquisition: Acquisition, out: Path) -> None:
+    """Bring a remote scene's files here, untimed: our reader of quality layers opens no URLs."""
+    if is_remote(acquisition.asset("image").href):
+        _files(out).mkdir()
+        fetched(acquisition, _files(out))
+
+
+def _files(out: Path) -> Path:
+    return out.with_name(f"{out.name}.files")
+
+
 def map_cube(acquisition: Acquisition, out: Path) -> None:
     """Map the scene with all bands in one Dask array."""
+    here = acquisition
+    if is_remote(acquisition.asset("image").href):
+        assets = [asset for asset in acquisition.assets if asset.name != "metadata"]
+        moved = [replace(each, href=str(_files(out) / Path(each.href).name)) for each in assets]
+        here = replace(acquisition, assets=tuple(moved))
     result = da.map_blocks(
         _map_chunk,
         *odc_cubes(acquisition, whole(acquisition)),
-        acquisition=acquisition,
+        acquisition=here,
         ref=model_ref(),
         dtype=RESULT,
         drop_axis=0,

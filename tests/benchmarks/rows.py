@@ -124,7 +124,7 @@ ROWS = {
         before="three_deep",
         everywhere=False,
     ),
-    "odc-stac, 3-D bands": Row("loaders", "odc_cube"),
+    "odc-stac, 3-D bands": Row("loaders", "odc_cube", before="quality_here"),
     "odc-stac, default": Row("loaders", "odc_default", parts, repeated=False, note=PART),
     "stackstac, VRT per band": Row("loaders", "stackstac_vrt", parts, repeated=False, note=PART),
     "published student": Row(
