@@ -10,9 +10,11 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.access import Reach
 from deepsalt.benchmark.published.method import Published, PublishedConfig, fit_published
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
+from deepsalt.fetch import Fetcher, ScratchSpace
 from deepsalt.predict import RESULT
 from deepsalt.spectral.transform import common_nm, fill_missing
 from deepsalt.train.data.samples import features_of
@@ -26,8 +28,15 @@ _EC_SHIFT = 0.03
 
 @contextmanager
 def with_published() -> Iterator[Run]:
-    """Map a scene with our reading and masks and the published student."""
-    yield map_published
+    """Map a scene with our fetching, reading and masks and the published student."""
+    here = Reach(networks=frozenset({"loopback"}))
+
+    def fetch_and_map(acquisition: Acquisition, out: Path) -> None:
+        with fetcher.local(acquisition) as local:
+            map_published(local, out)
+
+    with Fetcher(ScratchSpace(None, 10**10), reach=here) as fetcher:
+        yield fetch_and_map
 
 
 def map_published(acquisition: Acquisition, out: Path) -> None:
