@@ -66,13 +66,12 @@ class Server:
         work = asyncio.run_coroutine_threadsafe(self._ask(href, method, parameters), self._loop)
         try:
             return work.result()
-        except BaseException:
-            work.cancel()
-            raise
+        finally:
+            work.cancel()  # where Ctrl-C ended the wait; what is done stays done
 
     def _why_not(self, href: str) -> str:
         if not is_web(href):
-            return "which is no address of a web server; tell its operator"
+            return "which is not the address of a web server; tell its operator"
         if downgrades(self._origin, href):
             return "which leaves https; tell its operator"
         return f"which is another host; {advice(href)}"

@@ -28,14 +28,21 @@ def stop_cleanly() -> None:
         signal.signal(number, _stop)
 
 
-def stop_was_asked_for() -> bool:
-    """Whether SIGINT or SIGTERM came since `stop_cleanly`."""
-    return bool(_asked_at)
+class UntilStopped:
+    """A block that SIGINT and SIGTERM end.
 
+    Whatever ends it after a stop was asked for is the stop, be it an import that failed by it, and
+    goes no further; what ends it otherwise does.
+    """
 
-def call_off_alarm() -> None:
-    """Ask no more whether an import is done: an alarm kills an interpreter that is ending."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    def __enter__(self) -> None:
+        stop_cleanly()
+
+    def __exit__(self, *_: object) -> bool:
+        if _asked_at:
+            # An alarm that still waits for the end of an import would kill the process as it ends.
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return bool(_asked_at)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -40,7 +40,7 @@ MAX_HOPS = 5
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_S = 60.0
-"""Time between two pieces of an answer; who asks may bound an answer as a whole."""
+"""Longest wait for the next piece of an answer; callers may bound the whole answer."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FAILURES = (
@@ -164,7 +164,7 @@ class Web:
             target = urljoin(url, location.strip())
             port_of(target)
         except (KeyError, ValueError):
-            raise RefusedError(location, "which is no address of a web server") from None
+            raise RefusedError(location, "which is not the address of a web server") from None
         if downgrades(url, target):
             raise RefusedError(target, "which leaves https; ask its operator to mend the redirect")
         if self._follows is not None and not self._follows(url, target):
@@ -309,7 +309,7 @@ def _parts(url: str) -> httpcore.URL:
             target=quote(target, safe="%/:=&?~#+!$,;'@()*[]").encode(),
         )
     except (UnicodeError, ValueError):
-        raise RefusedError(url, "which is no address of a web server") from None
+        raise RefusedError(url, "which is not the address of a web server") from None
 
 
 def _written(url: str, parts: httpcore.URL) -> str:

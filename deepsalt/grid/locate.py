@@ -137,8 +137,8 @@ def outline(
     """Return a grid's outer edge in another CRS, pixel by pixel, and the longest step between.
 
     The image of a grid is bounded by the image of its edge, and a step along the edge stays within
-    one step of its ends: widened by that margin the points enclose every pixel. With `every_px`
-    corners and each so manieth pixel are taken.
+    one step of its ends: widened by that margin the points enclose every pixel. With
+    `every_px` above 1 only the corners and points that many pixels apart are taken.
     """
     column, row = _ring(grid, every_px)
     # Each step with its middle: where the CRS's edge runs through a step, one half of it leads

@@ -190,4 +190,4 @@ def test_a_quick_run_still_has_every_row():
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.py")), ids=lambda p: p.stem)
 def test_every_benchmark_can_be_imported(path: Path) -> None:
-    import_module(f"tests.benchmarks.{path.stem}")
+    assert import_module(f"tests.benchmarks.{path.stem}").__file__ == str(path)

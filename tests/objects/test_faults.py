@@ -101,6 +101,7 @@ def test_what_passes_is_not_noticed(
         s3.write("a", b"1")
     loopback.faults = [fault, fault]
     VERBS[verb](s3)
+    assert not loopback.faults, "the server was to fail twice"
 
 
 @every_verb
