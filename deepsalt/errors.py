@@ -12,7 +12,9 @@
     └── RunError              exit 1: the work itself failed
         ├── StoreError            a store that cannot be written or is of another layout
         │   ├── StoreMissingError     exit 2: there is no store where one was named
-        │   └── StoreMismatchError    exit 2: the store exists with another grid, model or periods
+        │   ├── StoreMismatchError    exit 2: the store exists with another grid, model or periods
+        │   ├── VersionMissingError   exit 2: the mosaic has no such version, or no longer
+        │   └── OvertakenError        somebody else published meanwhile; nothing was changed
         └── ReadError             pixels that cannot be read: truncated, vanished
             └── AwayError             a server that is away or ill; may pass by itself
 
@@ -70,6 +72,16 @@ class StoreMismatchError(StoreError):
     """A store that exists with another grid, model family or period layout."""
 
     exit_code = 2
+
+
+class VersionMissingError(StoreError):
+    """A version of a mosaic that there never was or that was pruned."""
+
+    exit_code = 2
+
+
+class OvertakenError(StoreError):
+    """What was to be published follows a version that readers do not see any more."""
 
 
 class ReadError(RunError):
