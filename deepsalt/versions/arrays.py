@@ -215,7 +215,8 @@ def create_arrays(
             dtype=layer.dtype,
             fill_value=layer.fill,
             dimension_names=DIMS,
-            # A checksum per chunk costs under a hundredth of the time to write and to read it.
+            # LZ4 does not notice flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per layer
+            # of a tile: up to a fifth of encoding it, a hundredth of composing it of three scenes.
             compressors=[_FLOATS if layer.dtype == "float32" else _INTEGERS, Crc32cCodec()],
             attributes={
                 **layer.fill_attribute(),

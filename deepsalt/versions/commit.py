@@ -13,6 +13,8 @@ look at the digests.
 """
 
 import logging
+import pickle
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -35,7 +37,6 @@ from deepsalt.versions.arrays import (
     read_digests,
     read_products,
     read_report,
-    tile_digest,
     write_tile,
 )
 from deepsalt.versions.records import (
@@ -59,7 +60,7 @@ Place = tuple[Period, Tile]
 Compose = Callable[[IcechunkStore, Job], Report]
 """Composes a tile of `Job.products` and writes it with `write_tile`, whose report it returns."""
 Work = tuple[ForkSession, Job]
-Done = tuple[ForkSession, Job, Report]
+Done = tuple[ForkSession | bytes, Job, Report]
 Days = tuple[date, date]
 
 
@@ -136,8 +137,8 @@ class Build:
     def __call__(self, places: Iterable[Place], *, hold: bool = False) -> Built:
         """Compose what is not as it should be among some tiles, and publish it.
 
-        Afterwards every one of these tiles was, at some moment after the call began, made of what
-        was wanted, and what was wanted did not change between that moment and the end.
+        In the end the published version has of these tiles what is wanted then, unless somebody
+        rolled back what this call had committed, or composes with another version of deepsalt.
 
         Parameters
         ----------
@@ -153,46 +154,54 @@ class Build:
         StoreError
             No access, a prune took the build for dead, or a tile was not composed as asked.
         """
-        mosaic, left = self.mosaic, sorted(set(places))
+        mosaic, asked = self.mosaic, sorted(set(places))
         versions: list[Version] = []
+        # What was committed once is not composed again: of two versions of deepsalt that disagree,
+        # each would undo the other's work for ever.
+        settled: set[tuple[int, Tile, int]] = set()
         composed = 0
         with mosaic.reaching(), building(self.records) as alive:
             self._warn_of_other_machines()
-            slots = slots_of(self.records, [period for period, _ in left])
-            while work := self._begin(left, slots):
-                done = list(self.run(partial(_compose, self.compose), list(work.values())))
+            slots = slots_of(self.records, [period for period, _ in asked])
+            while work := self._begin(asked, slots, settled):
+                done = list(
+                    self.run(
+                        partial(_compose, self.compose, packed=not is_memory(mosaic.place)), work
+                    )
+                )
                 composed += len(done)
                 version, committed = self._commit(done, slots, alive, hold=hold)
                 if version is not None:
                     versions.append(version)
+                settled |= {_key(job) for job in committed}
                 if hold:
                     break
-                left = [
-                    place
-                    for place, (_, job) in work.items()
-                    if job not in committed or self._products(*place) != job.products
-                ]
         return Built(tuple(versions), hold, composed)
 
     def _products(self, period: Period, tile: Tile) -> tuple[str, ...]:
         return tuple(sorted(self.wanted(period, tile)))
 
-    def _begin(self, places: Sequence[Place], slots: Mapping[Period, int]) -> dict[Place, Work]:
+    def _begin(
+        self,
+        places: Sequence[Place],
+        slots: Mapping[Period, int],
+        settled: Collection[tuple[int, Tile, int]],
+    ) -> list[Work]:
         """Return a fork for each tile whose digest in the published version is not as wanted."""
         mosaic, frame = self.mosaic, self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in places]
         session = mosaic.repository.writable_session(MAIN)
-        work = {}
+        work = []
         for (period, tile), before in zip(places, read_digests(session.store, cells), strict=True):
             products = self._products(period, tile)
-            if tile_digest(frame.grid, tile, products) != before:
-                job = Job(frame, slots[period], tile, products, before)
-                work[period, tile] = _fork(mosaic, session), job
+            job = Job(frame, slots[period], tile, products, before)
+            if job.digest != before and _key(job) not in settled:
+                work.append((_fork(mosaic, session), job))
         return work
 
     def _commit(
         self, done: Sequence[Done], slots: Mapping[Period, int], alive: Alive, *, hold: bool
-    ) -> tuple[Version | None, set[Job]]:
+    ) -> tuple[Version | None, list[Job]]:
         """Commit what nobody else did meanwhile; the version and the jobs in it."""
         mosaic = self.mosaic
         while True:
@@ -204,9 +213,10 @@ class Build:
                     each for each, head in zip(done, heads, strict=True) if each[1].before == head
                 ]
                 if not kept:
-                    return None, set()
+                    return None, []
                 facts = self._facts(session, kept)
-                session.merge(*(fork for fork, _, _ in kept))
+                for fork, _, _ in kept:
+                    session.merge(_unpacked(fork))
                 self._check_composed(session, kept)
                 filled = {job.slot for _, job, _ in kept}
                 days = {slots[p]: self.span(p) for p in slots if slots[p] in filled}
@@ -219,7 +229,7 @@ class Build:
                         id = session.commit(self.why, metadata=facts)
                 except ConflictError:
                     continue
-            return mosaic.version_at(id), {job for _, job, _ in kept}
+            return mosaic.version_at(id), [job for _, job, _ in kept]
 
     def _facts(self, session: Session, kept: Sequence[Done]) -> dict[str, Any]:
         """Return the metadata of a commit on top of a session's snapshot."""
@@ -267,6 +277,10 @@ class Build:
             )
 
 
+def _key(job: Job) -> tuple[int, Tile, int]:
+    return job.slot, job.tile, job.digest
+
+
 def _fork(mosaic: Mosaic, session: Session) -> ForkSession:
     """Return a session that a worker can write a tile into, and that comes back by pickle."""
     if is_memory(mosaic.place):
@@ -275,10 +289,17 @@ def _fork(mosaic: Mosaic, session: Session) -> ForkSession:
     return session.fork()
 
 
-def _compose(compose: Compose, work: Work) -> Done:
+def _compose(compose: Compose, work: Work, *, packed: bool) -> Done:
     fork, job = work
     report = compose(fork.store, job) if job.products else write_tile(fork.store, job, ())
-    return fork, job, report
+    # Names of all manifests that there could be make 85 kB of a fork for a world, 5 kB in the end.
+    return zlib.compress(pickle.dumps(fork)) if packed else fork, job, report
+
+
+def _unpacked(fork: ForkSession | bytes) -> ForkSession:
+    return (
+        cast(ForkSession, pickle.loads(zlib.decompress(fork))) if isinstance(fork, bytes) else fork
+    )
 
 
 def _write_periods(session: Session, days: Mapping[int, Days]) -> None:
