@@ -5,8 +5,10 @@ So a tile is a function of its products, and two products of one tile may write 
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -77,7 +79,7 @@ class FolderRecords:
     def create(self, key: str, data: bytes) -> bool:
         path = self.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         new.write_bytes(data)
         try:
             os.link(new, path)
@@ -224,7 +226,5 @@ def copy(source: Path, target: Path) -> Path:
 
 def at_once(work: Callable[[Work], Done], items: Sequence[Work]) -> list[Done]:
     """Do the work in threads."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(work, items))
