@@ -215,8 +215,8 @@ def create_arrays(
             dtype=layer.dtype,
             fill_value=layer.fill,
             dimension_names=DIMS,
-            # LZ4 does not notice flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per layer
-            # of a tile: up to a fifth of encoding it, a hundredth of composing it of three scenes.
+            # LZ4 does not notice flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per
+            # layer of a tile: a fifth of encoding it, a hundredth of composing it of three scenes.
             compressors=[_FLOATS if layer.dtype == "float32" else _INTEGERS, Crc32cCodec()],
             attributes={
                 **layer.fill_attribute(),

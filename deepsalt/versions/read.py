@@ -24,7 +24,7 @@ from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.types import PixelGrid
 from deepsalt.versions.arrays import DESCRIPTION, TIME_UNITS, Frame, read_products
 from deepsalt.versions.repository import Mosaic, Version, expired, open_repository
-from deepsalt.versions.storage import reason_of
+from deepsalt.versions.storage import is_missing, reason_of
 
 Bbox = tuple[float, float, float, float]
 
@@ -253,6 +253,6 @@ class _Reading(WrapperStore[Store]):
         try:
             return await self._store.get(key, prototype, byte_range)
         except IcechunkError as error:
-            if "not found" in str(error):
+            if is_missing(error):
                 raise expired(self._place, self._version) from error
             raise StoreError(f"{self._place} cannot be read: {reason_of(error)}") from error

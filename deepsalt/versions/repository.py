@@ -27,7 +27,7 @@ from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissin
 from deepsalt.grid import MosaicGrid
 from deepsalt.types import Report
 from deepsalt.versions.arrays import Frame, create_arrays, frame_of
-from deepsalt.versions.storage import exclusively, open_storage, reaching
+from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
 
 MAIN = "main"
 SHORT = 12
@@ -236,7 +236,7 @@ class Mosaic:
         try:
             return self.repository.readonly_session(snapshot_id=version.id)
         except IcechunkError as error:
-            if "snapshot not found" in str(error):
+            if is_missing(error):
                 raise expired(self.place, version.short) from error
             raise
 

@@ -131,7 +131,12 @@ def reaching(place: str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why, in one line without secrets: texts of Icechunk are drawn with lines."""
+    """Return why, in one line without secrets: texts of Icechunk are drawn, the cause is last."""
     lines = re.findall(r"[^\W_].*", str(error))
-    reason = lines[0][:200].removeprefix("x ") if lines else type(error).__name__
+    reason = lines[-1][:200].removeprefix("x ") if lines else type(error).__name__
     return without_secrets(reason)
+
+
+def is_missing(error: IcechunkError) -> bool:
+    """Return whether an error says that an object is not there, or not any more."""
+    return re.search(r"not found|NoSuchKey|does not exist", str(error)) is not None

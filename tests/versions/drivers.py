@@ -101,7 +101,10 @@ def name_of(number: int, me: int) -> str:
 def commit_at_once(
     me: int, barrier: Barrier, queue: Any, place: str, folder: Path, *, rounds: int, locked: bool
 ) -> None:
-    """Commit tiles of different places; without the lock both have a session open by then."""
+    """Commit tiles of different places; without the lock until a commit is lost.
+
+    Then both have a session open before the first commits.
+    """
     if not locked:
         storage._locked = lambda folder: nullcontext()  # type: ignore[assignment]
     records = FolderRecords(folder)
@@ -114,7 +117,11 @@ def commit_at_once(
         meeting.armed = True
         build([place_of(name)])
         barrier.wait(LONG_S)
-    queue.put((me,))
+        kept = {name for version in build.mosaic.history() for name in version.added}
+        barrier.wait(LONG_S)
+        if not {name_of(number, 0), name_of(number, 1)} <= kept:
+            break
+    queue.put((me, number + 1, len(kept)))
 
 
 def roll_back_beside_commits(

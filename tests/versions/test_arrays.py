@@ -9,7 +9,7 @@ from deepsalt.layers import LAYERS, MOSAIC_LAYERS
 from deepsalt.versions import Frame, Job, tile_digest, write_tile
 from deepsalt.versions.arrays import frame_of, read_digests, read_products, read_report
 from deepsalt.versions.repository import MAIN, Mosaic
-from tests.versions.world import GRID, new, tile
+from tests.versions.world import GRID, PX, new, tile
 
 NO_AREA = (
     'PROJCRS["mine",BASEGEOGCRS["WGS 84",DATUM["World Geodetic System 1984",'
@@ -28,7 +28,7 @@ def mosaic() -> Mosaic:
 
 
 def shard(value: float, flags: int = 0) -> dict[str, NDArray[np.generic]]:
-    layers = {x.name: np.full((8, 8), x.fill, x.dtype) for x in MOSAIC_LAYERS}
+    layers = {x.name: np.full((PX, PX), x.fill, x.dtype) for x in MOSAIC_LAYERS}
     layers["salinity"][:] = value
     layers["quality_flags"][:] = flags
     return layers
@@ -111,8 +111,8 @@ def test_a_tile_is_written_with_its_digest_products_and_counts(mosaic: Mosaic) -
     assert read_digests(store, [job.cell]) == [job.digest]
     assert read_products(store, job.cell) == ("p1", "p2")
     assert read_report(store, job.cell) == report
-    assert (report.pixels, report.estimated) == (256, 64)
-    assert dict(report.by_flag) == {"outside": 128, "cloud": 64, "haze": 64}
+    assert (report.pixels, report.estimated) == (4 * PX**2, PX**2)
+    assert dict(report.by_flag) == {"outside": 2 * PX**2, "cloud": PX**2, "haze": PX**2}
 
 
 def test_a_shard_that_is_not_written_again_is_gone(mosaic: Mosaic) -> None:
@@ -126,10 +126,10 @@ def test_a_shard_that_is_not_written_again_is_gone(mosaic: Mosaic) -> None:
     store = mosaic.repository.readonly_session(MAIN).store
     _, row, column = job.cell
     values = zarr.open_array(store, path="salinity", mode="r")[
-        3, row * 16 : row * 16 + 16, column * 16 : column * 16 + 16
+        3, row * 2 * PX : (row + 1) * 2 * PX, column * 2 * PX : (column + 1) * 2 * PX
     ]
-    assert np.isnan(values[:, :8]).all()
-    assert (values[:8, 8:] == 2.0).all()
+    assert np.isnan(values[:, :PX]).all()
+    assert (values[:PX, PX:] == 2.0).all()
 
 
 def test_an_emptied_tile_leaves_nothing(mosaic: Mosaic) -> None:
@@ -154,8 +154,8 @@ def test_an_emptied_tile_leaves_nothing(mosaic: Mosaic) -> None:
     ("layers", "found"),
     [
         ({k: v for k, v in shard(1.0).items() if k != "observations"}, "observations.*missing"),
-        ({**shard(1.0), "salinity": np.zeros((8, 8))}, r"salinity.*float64 \(8, 8\)"),
-        ({**shard(1.0), "salinity": np.zeros((4, 8), np.float32)}, r"salinity.*\(4, 8\)"),
+        ({**shard(1.0), "salinity": np.zeros((PX, PX))}, r"salinity.*float64 \(32, 32\)"),
+        ({**shard(1.0), "salinity": np.zeros((4, PX), np.float32)}, r"salinity.*\(4, 32\)"),
     ],
     ids=["missing", "type", "shape"],
 )

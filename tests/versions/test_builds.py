@@ -36,6 +36,7 @@ from deepsalt.versions.records import Alive
 from tests.versions.world import (
     BEFORE,
     GRID,
+    PX,
     YEAR,
     FolderRecords,
     MemoryRecords,
@@ -234,7 +235,7 @@ def test_a_held_version_is_published_when_it_is_asked_for(place: str) -> None:
     (version,) = build_of(mosaic, records)(PLACES, hold=True).versions
     check(mosaic, [A], [B])
     assert held(mosaic) == (version,)
-    assert open_mosaic(mosaic, version=version.short).sizes["x"] == 32
+    assert open_mosaic(mosaic, version=version.short).sizes["x"] == 4 * PX
     publish(mosaic, version.short)
     check(mosaic, [A, B])
     assert held(mosaic) == ()
@@ -359,7 +360,7 @@ def test_a_mosaic_is_made_once(place: str) -> None:
 def test_another_grid_is_refused(place: str) -> None:
     new(place)
     with pytest.raises(StoreMismatchError, match="another store"):
-        create_mosaic(place, MosaicGrid(GRID.crs, 500.0, GRID.anchor, 4, 8, 2))
+        create_mosaic(place, MosaicGrid(GRID.crs, 500.0, GRID.anchor, 8, 32, 2))
 
 
 def test_a_place_without_a_mosaic_is_said(place: str) -> None:

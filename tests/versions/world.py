@@ -26,7 +26,9 @@ from deepsalt.versions.commit import Done, Place, Run, Work, in_turn
 
 YEAR = Period(date(2024, 1, 1), date(2024, 12, 31))
 BEFORE = Period(date(2023, 1, 1), date(2023, 12, 31))
-GRID = MosaicGrid("EPSG:32633", 1000.0, (0.0, 0.0), chunk_px=4, shard_px=8, tile_shards=2)
+GRID = MosaicGrid("EPSG:32633", 250.0, (0.0, 0.0), chunk_px=8, shard_px=32, tile_shards=2)
+"""Small, but so that a shard with data is too large to lie in a manifest: it is an object."""
+PX = GRID.shard_px
 ORIGIN = Tile(30, -300)  # in the middle of the zone
 
 Sets = Mapping[Place, Iterable[str]]
@@ -152,10 +154,14 @@ def withdraw(records: Records, *products: str) -> None:
     records.delete([f"records/products/{name}" for name in products])
 
 
+def names_of(records: Records) -> list[str]:
+    """The products that are there."""
+    return sorted(entry.key.rsplit("/", 1)[1] for entry in records.list("records/products"))
+
+
 def wanted_of(records: Records) -> Callable[[Period, Tile], set[str]]:
     def wanted(period: Period, tile: Tile) -> set[str]:
-        listed = (entry.key.rsplit("/", 1)[1] for entry in records.list("records/products"))
-        return {name for name in listed if place_of(name) == (period, tile)}
+        return {name for name in names_of(records) if place_of(name) == (period, tile)}
 
     return wanted
 
@@ -178,9 +184,9 @@ def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[Place, int], flo
         column = round((where[1].ix * px - origin_x) / GRID.resolution_m)
         row = round((origin_y + where[1].iy * px) / GRID.resolution_m)
         for shard in range(4):
-            dy, dx = (8 * part for part in divmod(shard, 2))
-            part = loaded[max(row + dy, 0) : row + dy + 8, max(column + dx, 0) : column + dx + 8]
-            inside = part.size == 64 and row >= 0 and column >= 0
+            dy, dx = (PX * part for part in divmod(shard, 2))
+            part = loaded[max(row + dy, 0) : row + dy + PX, max(column + dx, 0) : column + dx + PX]
+            inside = part.size == PX * PX and row >= 0 and column >= 0
             if inside:
                 assert len(np.unique(part)) == 1, f"shard {shard} of {where} is torn"
             value = part[0, 0] if inside else np.nan
@@ -208,7 +214,7 @@ def check(mosaic: Mosaic, products: Sequence[str], among: Iterable[str] = ()) ->
     tiles = {place_of(name) for name in products}
     assert totals.pixels == len(tiles) * GRID.tile_px**2
     shards = {(place_of(name), name.split("-")[1]) for name in products}
-    assert totals.estimated == len(shards) * 64
+    assert totals.estimated == len(shards) * PX**2
 
 
 def age(folder: Path, days: float) -> None:
