@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from icechunk import IcechunkStore
+from icechunk import IcechunkStore, Repository
 
 from deepsalt.errors import (
     GridError,
@@ -385,6 +385,7 @@ def test_a_kind_of_place_that_is_not_known_is_refused() -> None:
         open_repository("ftp://user:secret@host/a?key=1")
 
 
+@pytest.mark.slow  # Icechunk asks for half a minute
 def test_a_server_that_is_away_is_a_sentence_without_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -438,3 +439,28 @@ def test_metadata_of_a_version_are_plain_values() -> None:
     build_of(mosaic, records)(PLACES)
     (found, *_) = mosaic.repository.ancestry(branch="main")
     assert json.loads(json.dumps(found.metadata)) == found.metadata
+
+
+@pytest.mark.parametrize("change", ["roll_back", "publish"])
+def test_a_change_that_a_build_overtakes_at_the_last_moment_changes_nothing(
+    place: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mosaic, records = new(place), MemoryRecords()
+    put(records, A)
+    build_of(mosaic, records)(PLACES)
+    put(records, B)
+    build_of(mosaic, records)(PLACES)
+    put(records, C)
+    waiting = build_of(mosaic, records)(PLACES, hold=True).versions[0]
+    original = Repository.reset_branch
+
+    def overtaken(repository, *args, **options):  # type: ignore[no-untyped-def]
+        build_of(mosaic, records, why="faster")(PLACES)
+        original(repository, *args, **options)
+
+    monkeypatch.setattr(Repository, "reset_branch", overtaken)
+    monkeypatch.setattr("deepsalt.versions.storage._locked", lambda folder: nullcontext())
+    with pytest.raises(OvertakenError, match="nothing was changed"):
+        roll_back(mosaic) if change == "roll_back" else publish(mosaic, waiting.id)
+    assert mosaic.head().why == "faster"  # type: ignore[union-attr]
+    check(mosaic, [A, B, C])
