@@ -23,9 +23,10 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import zarr
-from icechunk import ConflictError, IcechunkStore, Session
+from icechunk import ConflictError, IcechunkError, IcechunkStore, Session
 from icechunk.session import ForkSession
 
+from deepsalt.access import without_secrets
 from deepsalt.errors import StoreError
 from deepsalt.grid import Tile
 from deepsalt.store.periods import Period
@@ -47,8 +48,8 @@ from deepsalt.versions.records import (
     live_builds,
     slots_of,
 )
-from deepsalt.versions.repository import MAIN, Mosaic, Version, metadata
-from deepsalt.versions.storage import folder_of, is_memory
+from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
+from deepsalt.versions.storage import folder_of, is_memory, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,26 +161,18 @@ class Build:
         # each would undo the other's work for ever.
         settled: set[tuple[int, Tile, int]] = set()
         composed = 0
-        with mosaic.reaching(), building(self.records) as alive:
+        with building(self.records) as alive:
             self._warn_of_other_machines()
             slots = slots_of(self.records, [period for period, _ in asked])
-            while work := self._begin(asked, slots, settled):
-                done = list(
-                    self.run(
-                        partial(_compose, self.compose, packed=not is_memory(mosaic.place)), work
-                    )
-                )
+            compose = partial(_compose, self.compose, mosaic.place)
+            while not (hold and versions) and (work := self._begin(asked, slots, settled)):
+                done = list(self.run(compose, work))
                 composed += len(done)
                 version, committed = self._commit(done, slots, alive, hold=hold)
                 if version is not None:
                     versions.append(version)
                 settled |= {_key(job) for job in committed}
-                if hold:
-                    break
         return Built(tuple(versions), hold, composed)
-
-    def _products(self, period: Period, tile: Tile) -> tuple[str, ...]:
-        return tuple(sorted(self.wanted(period, tile)))
 
     def _begin(
         self,
@@ -190,10 +183,12 @@ class Build:
         """Return a fork for each tile whose digest in the published version is not as wanted."""
         mosaic, frame = self.mosaic, self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in places]
-        session = mosaic.repository.writable_session(MAIN)
+        with mosaic.reaching():
+            session = mosaic.repository.writable_session(MAIN)
+            digests = read_digests(session.store, cells)
         work = []
-        for (period, tile), before in zip(places, read_digests(session.store, cells), strict=True):
-            products = self._products(period, tile)
+        for (period, tile), before in zip(places, digests, strict=True):
+            products = tuple(sorted(self.wanted(period, tile)))
             job = Job(frame, slots[period], tile, products, before)
             if job.digest != before and _key(job) not in settled:
                 work.append((_fork(mosaic, session), job))
@@ -205,7 +200,7 @@ class Build:
         """Commit what nobody else did meanwhile; the version and the jobs in it."""
         mosaic = self.mosaic
         while True:
-            with mosaic.exclusively():
+            with mosaic.reaching(), mosaic.exclusively():
                 alive.check()
                 session = mosaic.repository.writable_session(MAIN)
                 heads = read_digests(session.store, [job.cell for _, job, _ in done])
@@ -224,12 +219,12 @@ class Build:
                 try:
                     if hold:
                         id = session.flush(self.why, metadata=facts)
-                        mosaic.repository.create_tag(f"{HELD}{id[:12]}", id)
+                        mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
                     else:
                         id = session.commit(self.why, metadata=facts)
                 except ConflictError:
                     continue
-            return mosaic.version_at(id), [job for _, job, _ in kept]
+                return mosaic.version_at(id), [job for _, job, _ in kept]
 
     def _facts(self, session: Session, kept: Sequence[Done]) -> dict[str, Any]:
         """Return the metadata of a commit on top of a session's snapshot."""
@@ -289,17 +284,22 @@ def _fork(mosaic: Mosaic, session: Session) -> ForkSession:
     return session.fork()
 
 
-def _compose(compose: Compose, work: Work, *, packed: bool) -> Done:
+def _compose(compose: Compose, place: str, work: Work) -> Done:
     fork, job = work
-    report = compose(fork.store, job) if job.products else write_tile(fork.store, job, ())
+    try:
+        report = compose(fork.store, job) if job.products else write_tile(fork.store, job, ())
+    except IcechunkError as error:
+        raise StoreError(
+            f"tile {job.tile.id} cannot be written to {without_secrets(place)}: {reason_of(error)}"
+        ) from error
     # Names of all manifests that there could be make 85 kB of a fork for a world, 5 kB in the end.
-    return zlib.compress(pickle.dumps(fork)) if packed else fork, job, report
+    return fork if is_memory(place) else zlib.compress(pickle.dumps(fork)), job, report
 
 
 def _unpacked(fork: ForkSession | bytes) -> ForkSession:
-    return (
-        cast(ForkSession, pickle.loads(zlib.decompress(fork))) if isinstance(fork, bytes) else fork
-    )
+    if isinstance(fork, bytes):
+        return cast(ForkSession, pickle.loads(zlib.decompress(fork)))
+    return fork
 
 
 def _write_periods(session: Session, days: Mapping[int, Days]) -> None:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from icechunk import IcechunkStore, Repository
+from icechunk import IcechunkError, IcechunkStore, Repository
 
 from deepsalt.errors import (
     GridError,
@@ -464,3 +464,12 @@ def test_a_change_that_a_build_overtakes_at_the_last_moment_changes_nothing(
         roll_back(mosaic) if change == "roll_back" else publish(mosaic, waiting.id)
     assert mosaic.head().why == "faster"  # type: ignore[union-attr]
     check(mosaic, [A, B, C])
+
+
+def test_a_tile_that_cannot_be_written_is_named() -> None:
+    def away(store: IcechunkStore, job: Job) -> Report:
+        raise IcechunkError("the bucket is away")
+
+    mosaic = new("memory://away")
+    with pytest.raises(StoreError, match=r"tile x30_y-300 cannot be written to memory://away"):
+        Build(mosaic, MemoryRecords(), lambda period, tile: [A], away)([place_of(A)])
