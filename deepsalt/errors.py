@@ -16,7 +16,9 @@
         │   ├── StoreAccessError      exit 2: credentials, rights or settings that do not open it
         │   ├── StoreUnfitError       exit 2: a server or file system that cannot do what is needed
         │   ├── StoreAwayError        a server that is away or ill; may pass by itself
-        │   └── MissingObjectError    an object that is not there
+        │   ├── MissingObjectError    an object that is not there
+        │   ├── VersionMissingError   exit 2: the mosaic has no such version, or no longer
+        │   └── OvertakenError        somebody else published meanwhile; nothing was changed
         └── ReadError             pixels that cannot be read: truncated, vanished
             └── AwayError             a server that is away or ill; may pass by itself
 
@@ -94,6 +96,16 @@ class StoreAwayError(StoreError):
 
 class MissingObjectError(StoreError):
     """An object that is not in the store."""
+
+
+class VersionMissingError(StoreError):
+    """A version of a mosaic that there never was or that was pruned."""
+
+    exit_code = 2
+
+
+class OvertakenError(StoreError):
+    """What was to be published follows a version that readers do not see any more."""
 
 
 class ReadError(RunError):

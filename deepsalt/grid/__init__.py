@@ -1,6 +1,7 @@
 """Grids: coordinate reference systems, exact maps between grids, the mosaic's tiles."""
 
 from deepsalt.grid.crs import (
+    area_of_use,
     cell_shape_m,
     cf_grid_mapping,
     footprint,
@@ -20,6 +21,7 @@ __all__ = [
     "Moved",
     "Region",
     "Tile",
+    "area_of_use",
     "cell_shape_m",
     "cf_grid_mapping",
     "footprint",

@@ -136,3 +136,31 @@ def footprint(grid: PixelGrid, *, points_per_edge: int = 8) -> tuple[tuple[float
 def cf_grid_mapping(crs: str) -> dict[str, Any]:
     """Return the CF `grid_mapping` attributes of a CRS, its WKT among them."""
     return dict(parse_crs(crs).to_cf())
+
+
+def area_of_use(crs: str) -> tuple[float, float, float, float] | None:
+    """Return where a CRS may be used as (west, south, east, north), CRS units; None if unstated.
+
+    Raises
+    ------
+    GridError
+        PROJ does not know the CRS.
+    """
+    area = parse_crs(crs).area_of_use
+    if area is None:
+        return None
+    # Edges are bent: along each of them 201 points, a fraction of a kilometre within the edge.
+    t = np.linspace(0.0, 1.0, 201)
+    east = area.east + (360.0 if area.east <= area.west else 0.0)
+    lon, lat = np.r_[area.west + t * (east - area.west)], area.south + t * (area.north - area.south)
+    x, y = transform(
+        "EPSG:4326",
+        crs,
+        np.r_[lon, lon, np.full_like(lat, area.west), np.full_like(lat, east)],
+        np.r_[np.full_like(lon, area.south), np.full_like(lon, area.north), lat, lat],
+    )
+    found = np.isfinite(x) & np.isfinite(y)
+    if not found.any():
+        return None
+    x, y = x[found], y[found]
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())

@@ -1,0 +1,117 @@
+"""What moves the published version otherwise than a build: publishing what was held, rolling back.
+
+Both move the branch only from where they saw it, so that nothing that somebody commits meanwhile is
+lost from sight. What readers leave by a roll-back keeps a tag and can be returned to.
+"""
+
+from icechunk import IcechunkError
+
+from deepsalt.errors import OvertakenError, UsageError
+from deepsalt.versions.commit import HELD
+from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version
+
+LEFT = "left-"
+"""Beginning of the tags of versions that were rolled back."""
+
+
+def held(mosaic: Mosaic) -> tuple[Version, ...]:
+    """Return the versions that are held back, oldest first.
+
+    Raises
+    ------
+    StoreError
+        No access.
+    """
+    published = {version.id for version in mosaic.history()}
+    found = [each for each in mosaic.tagged(HELD).values() if each.id not in published]
+    return tuple(sorted(found, key=lambda version: version.created))
+
+
+def publish(mosaic: Mosaic, id: str) -> Version:
+    """Publish a version that was held back.
+
+    Parameters
+    ----------
+    mosaic
+        The mosaic.
+    id
+        Id of the version, or its beginning.
+
+    Raises
+    ------
+    VersionMissingError
+        There is no such version.
+    UsageError
+        It is not held back.
+    OvertakenError
+        It was made from another version than the published one.
+    StoreError
+        No access.
+    """
+    with mosaic.exclusively():
+        version = mosaic.find(id)
+        if version not in held(mosaic):
+            raise UsageError(f"version {version.short} is not held back; nothing to publish")
+        with mosaic.reaching("write"):
+            seen = mosaic.repository.lookup_branch(MAIN)
+            head = mosaic.version_at(seen)
+            if (head and head.id) != version.parent:
+                raise _overtaken(version)
+            _move(mosaic, version, seen)
+            mosaic.repository.delete_tag(f"{HELD}{version.id[:SHORT]}")
+    return version
+
+
+def roll_back(mosaic: Mosaic, id: str | None = None) -> Version:
+    """Publish an earlier version again, or one that was left by a roll-back.
+
+    Parameters
+    ----------
+    mosaic
+        The mosaic.
+    id
+        Id of the version, or its beginning; the one before the published one by default.
+
+    Raises
+    ------
+    VersionMissingError
+        There is no such version.
+    UsageError
+        There is none before, it is the published one, or it is held back.
+    OvertakenError
+        Somebody else published meanwhile; nothing was changed.
+    StoreError
+        No access.
+    """
+    with mosaic.exclusively():
+        versions = list(mosaic.history())
+        if id is None and len(versions) < 2:
+            raise UsageError(f"{mosaic.objects} has no version before the published one")
+        version = versions[1] if id is None else mosaic.find(id)
+        if versions and version.id == versions[0].id:
+            raise UsageError(f"version {version.short} is the published one already")
+        if version in held(mosaic):
+            raise UsageError(f"version {version.short} is held back; publish it instead")
+        head = versions[0]
+        with mosaic.reaching("write"):
+            # Before the branch moves, so that no moment is without a name for it.
+            if f"{LEFT}{head.short}" not in mosaic.repository.list_tags():
+                mosaic.repository.create_tag(f"{LEFT}{head.short}", head.id)
+            _move(mosaic, version, head.id)
+    return version
+
+
+def _move(mosaic: Mosaic, version: Version, seen: str) -> None:
+    try:
+        mosaic.repository.reset_branch(MAIN, version.id, from_snapshot_id=seen)
+    except IcechunkError as error:
+        if "branch update conflict" in str(error):
+            raise _overtaken(version) from error
+        raise
+
+
+def _overtaken(version: Version) -> OvertakenError:
+    return OvertakenError(
+        f"somebody else published since version {version.short} was made or looked at; nothing was "
+        "changed: build it again, or look at the history and repeat"
+    )

@@ -1,0 +1,369 @@
+"""Builds: the tiles that are not what they should be are composed anywhere and committed together.
+
+Any number of drivers may build at once, on any machines. A tile is a function of the products over
+it, and its digest says of which. Workers write tiles into forks of a session. To commit, the driver
+opens a session at the head and merges the forks whose tile still has there the digest it had when
+the work began; a tile that somebody else committed meanwhile is looked at anew. If yet somebody
+else commits between that look and the commit, Icechunk refuses the commit, and the same is done at
+the new head. So nothing is lost and nothing is there twice; who pays is who comes second.
+
+There is no rebase: it would take a commit's totals from the wrong parent, and after a roll-back it
+ends in an error of storage. Merging a fork into a session that began later is sound because of the
+look at the digests.
+"""
+
+import logging
+import pickle
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from typing import Any, Protocol, cast
+
+import numpy as np
+import zarr
+from icechunk import ConflictError, IcechunkError, IcechunkStore, Session
+from icechunk.session import ForkSession
+from numpy.typing import NDArray
+
+from deepsalt.errors import StoreError
+from deepsalt.grid import Tile
+from deepsalt.objects import Objects
+from deepsalt.objects.sentences import sentence
+from deepsalt.store.periods import Period
+from deepsalt.versions.arrays import (
+    EPOCH,
+    NO_DAY,
+    Array,
+    Job,
+    read_counts,
+    read_digests,
+    read_products,
+)
+from deepsalt.versions.records import Alive, building, host_name, live_builds, slots_of
+from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
+from deepsalt.versions.storage import PREFIX
+
+logger = logging.getLogger(__name__)
+
+HELD = "held-"
+"""Beginning of the tags of versions that are held back."""
+
+Place = tuple[Period, Tile]
+"""A tile of a period."""
+Days = tuple[date, date]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A tile that was composed and is not committed yet.
+
+    Parameters
+    ----------
+    job
+        What was asked for.
+    note
+        What the composer has to say of it: a small value for the driver.
+    fork
+        What was written: a session, or its compressed pickle.
+    """
+
+    job: Job
+    note: Any
+    fork: ForkSession | bytes = field(repr=False)
+
+
+Compose = Callable[[IcechunkStore, Job], Any]
+"""Composes a tile of `Job.products`, maybe of none, writes it with `write_tile`, and returns what
+the driver is to know of it."""
+Work = tuple[ForkSession | bytes, Job]
+
+
+class Run(Protocol):
+    """Does work somewhere: a call per item, results in any order as they come."""
+
+    def __call__(self, work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Done]:
+        """Return the results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did.
+
+    Parameters
+    ----------
+    versions
+        Versions that it committed, in order; none if every tile was what it should be.
+    held
+        Whether they wait for `deepsalt.versions.change.publish`.
+    composed
+        Tiles that were composed or emptied, those included that others committed first.
+    tiles
+        Those that were committed: what was asked for, and what the composer said.
+    """
+
+    versions: tuple[Version, ...]
+    held: bool
+    composed: int
+    tiles: tuple[Done, ...]
+
+
+def in_turn(work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Done]:
+    """Do the work here, one item after the other."""
+    return map(work, items)
+
+
+def accept(done: Sequence[Done]) -> None:
+    """Publish whatever was composed."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """How tiles are brought to what they should be.
+
+    Parameters
+    ----------
+    mosaic
+        The mosaic.
+    wanted
+        Names of the products that tiles should be made of now, from records alone, so that every
+        driver gets the same answer; tiles without products may be left out.
+    compose
+        Composes a tile; picklable if `run` needs it.
+    run
+        Does the work; here, tile by tile, by default.
+    judge
+        Asked before a commit about the tiles in it; what it raises ends the build with nothing
+        more published.
+    days
+        First and last day of the scenes that a call brings, by period, for the coordinates of the
+        period without limits.
+    simulated
+        Whether a product was simulated, by its name.
+    why
+        What the history says.
+    facts
+        What it says besides, as JSON values.
+    """
+
+    mosaic: Mosaic
+    wanted: Callable[[Sequence[Place]], Mapping[Place, Collection[str]]]
+    compose: Compose
+    run: Run = in_turn
+    judge: Callable[[Sequence[Done]], None] = accept
+    days: Callable[[Period], Days | None] = lambda _: None
+    simulated: Callable[[str], bool] = lambda _: False
+    why: str = "mosaic build"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, places: Iterable[Place], *, hold: bool = False) -> Built:
+        """Compose what is not as it should be among some tiles, and publish it.
+
+        In the end the published version has of these tiles what is wanted then, unless somebody
+        rolled back what this call had committed, or composes with another version of deepsalt.
+
+        Parameters
+        ----------
+        places
+            Tiles that may have changed.
+        hold
+            Whether the version is held back under a tag instead of published.
+
+        Raises
+        ------
+        GridError
+            A tile lies beyond the mosaic.
+        StoreError
+            No access, a prune took the build for dead, or a tile was not composed as asked.
+        """
+        mosaic, asked = self.mosaic, sorted(set(places))
+        versions: list[Version] = []
+        tiles: list[Done] = []
+        # What was committed once is not composed again: of two versions of deepsalt that disagree,
+        # each would undo the other's work for ever.
+        settled: set[tuple[int, Tile, int]] = set()
+        composed = 0
+        with building(mosaic.objects) as alive:
+            self._warn_of_other_machines()
+            slots = slots_of(mosaic.objects, [period for period, _ in asked])
+            compose = partial(_compose, self.compose, mosaic.objects)
+            while not (hold and versions) and (work := self._begin(asked, slots, settled)):
+                done = list(self.run(compose, work))
+                composed += len(done)
+                version, committed = self._commit(done, slots, alive, hold=hold)
+                if version is not None:
+                    versions.append(version)
+                tiles += committed
+                settled |= {_key(each.job) for each in committed}
+        return Built(tuple(versions), hold, composed, tuple(tiles))
+
+    def _begin(
+        self,
+        places: Sequence[Place],
+        slots: Mapping[Period, int],
+        settled: Collection[tuple[int, Tile, int]],
+    ) -> list[Work]:
+        """Return what to compose: tiles whose digest in the published version is not as wanted."""
+        mosaic, frame = self.mosaic, self.mosaic.frame
+        cells = [frame.cell(slots[period], tile) for period, tile in places]
+        with mosaic.reaching():
+            session = mosaic.repository.writable_session(MAIN)
+            digests = read_digests(session.store, cells)
+        # Looked up after the digests were read: who arrives between is seen in the next round.
+        wanted = self.wanted(places)
+        jobs = []
+        for place, before in zip(places, digests, strict=True):
+            products = tuple(sorted(wanted.get(place, ())))
+            simulated = any(map(self.simulated, products))
+            job = Job(frame, slots[place[0]], place[1], products, before, simulated=simulated)
+            if job.digest != before and _key(job) not in settled:
+                jobs.append(job)
+        if mosaic.objects.place.kind == "memory":
+            return [
+                (ForkSession(mosaic.repository.writable_session(MAIN)._session), j) for j in jobs
+            ]
+        fork = _packed(session.fork()) if jobs else b""
+        return [(fork, job) for job in jobs]
+
+    def _commit(
+        self, done: Sequence[Done], slots: Mapping[Period, int], alive: Alive, *, hold: bool
+    ) -> tuple[Version | None, list[Done]]:
+        """Commit what nobody else did meanwhile; the version and what is in it."""
+        mosaic = self.mosaic
+        while True:
+            with mosaic.reaching("write"), mosaic.exclusively():
+                alive.check()
+                session = mosaic.repository.writable_session(MAIN)
+                heads = read_digests(session.store, [each.job.cell for each in done])
+                kept = [
+                    each for each, head in zip(done, heads, strict=True) if each.job.before == head
+                ]
+                if not kept:
+                    return None, []
+                self.judge(kept)
+                before = _Contents.of(session, kept)
+                for each in kept:
+                    session.merge(_unpacked(each.fork))
+                self._check_composed(session, kept)
+                facts = self._facts(session, kept, before)
+                filled = {each.job.slot for each in kept}
+                _write_periods(session, {s: self._days(p) for p, s in slots.items() if s in filled})
+                try:
+                    if hold:
+                        id = session.flush(self.why, metadata=facts)
+                        mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
+                    else:
+                        id = session.commit(self.why, metadata=facts)
+                except ConflictError:
+                    continue
+                return mosaic.version_at(id), kept
+
+    def _days(self, period: Period) -> tuple[Days | None, bool]:
+        """Return first and last day of a period, and whether these are its limits."""
+        if period.start is not None and period.end is not None:
+            return (period.start, period.end), True
+        return self.days(period), False
+
+    def _facts(self, session: Session, kept: Sequence[Done], before: "_Contents") -> dict[str, Any]:
+        """Return the metadata of a commit on top of a session's snapshot."""
+        parent = self.mosaic.version_at(session.snapshot_id)
+        now = _Contents.of(session, kept)
+        counts = now.counts - before.counts
+        if parent is not None:
+            counts = counts + parent.counts
+        added, removed = set[str](), set[str]()
+        for old, new in zip(before.products, now.products, strict=True):
+            added |= {*new} - {*old}
+            removed |= {*old} - {*new}
+        return metadata(
+            parent=session.snapshot_id if parent else None,
+            added=added,
+            removed=removed,
+            tiles=len(kept),
+            counts=counts,
+            facts=self.facts,
+        )
+
+    def _check_composed(self, session: Session, kept: Sequence[Done]) -> None:
+        """Refuse forks whose tile is not made of what was asked for."""
+        found = read_digests(session.store, [each.job.cell for each in kept])
+        for each, digest in zip(kept, found, strict=True):
+            if digest != each.job.digest:
+                raise StoreError(
+                    f"tile {each.job.tile.id} came back without being written as asked, so nothing "
+                    "is published; let what composes it call write_tile"
+                )
+
+    def _warn_of_other_machines(self) -> None:
+        if not self.mosaic.objects.is_local:
+            return
+        others = {build.host for build in live_builds(self.mosaic.objects)} - {host_name()}
+        if others:
+            logger.warning(
+                "%s also builds into %s; locks of some network folders hold on one machine only, "
+                "and commits may then be lost: build from one machine, or use a bucket",
+                ", ".join(sorted(others)),
+                self.mosaic.objects,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What some tiles are made of, and the sum of what they count."""
+
+    products: tuple[tuple[str, ...], ...]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, session: Session, tiles: Sequence[Done]) -> "_Contents":
+        """Read it from a session."""
+        cells = [each.job.cell for each in tiles]
+        counts = read_counts(session.store, cells)
+        return cls(tuple(read_products(session.store, cells)), counts.sum(axis=0))
+
+
+def _key(job: Job) -> tuple[int, Tile, int]:
+    return job.slot, job.tile, job.digest
+
+
+def _compose(compose: Compose, objects: Objects, work: Work) -> Done:
+    fork, job = work
+    session = _unpacked(fork)
+    try:
+        note = compose(session.store, job)
+    except IcechunkError as error:
+        what = f"{PREFIX}, tile {job.tile.id}"
+        raise sentence(str(error), objects.place, "write", what) from None
+    return Done(job, note, _packed(session) if isinstance(fork, bytes) else session)
+
+
+def _session_in_memory(mosaic: Mosaic) -> ForkSession:
+    """Return what stands in for a fork: that is a copy by pickle, and memory does not come along."""
+    return ForkSession(mosaic.repository.writable_session(MAIN)._session)
+
+
+def _packed(fork: ForkSession) -> bytes:
+    # Names of all manifests that there could be make 85 kB of a fork for a world, 5 kB in the end.
+    return zlib.compress(pickle.dumps(fork))
+
+
+def _unpacked(fork: ForkSession | bytes) -> ForkSession:
+    if isinstance(fork, bytes):
+        return cast(ForkSession, pickle.loads(zlib.decompress(fork)))
+    return fork
+
+
+def _write_periods(session: Session, days: Mapping[int, tuple[Days | None, bool]]) -> None:
+    """Write the days of periods that are new or have other days now."""
+    group = zarr.open_group(session.store, mode="r+", zarr_format=3)
+    first, bounds = cast(Array, group["period"]), cast(Array, group["period_bounds"])
+    for slot, (span, is_limit) in days.items():
+        known = np.asarray(bounds[slot])
+        wanted = np.array([(day - EPOCH).days for day in span or (EPOCH, EPOCH)], np.int32)
+        if not is_limit and known[0] != NO_DAY:
+            if span is None:
+                continue
+            wanted = np.array([min(wanted[0], known[0]), max(wanted[1], known[1])], np.int32)
+        if not np.array_equal(known, wanted):
+            first[slot], bounds[slot] = wanted[0], wanted

@@ -1,0 +1,260 @@
+"""Opening a version of a mosaic: cropped to the tiles that have data, with coordinates, lazily.
+
+A Dataset reads one version for good; versions that are published later do not mix in.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+import zarr
+from icechunk import IcechunkError, Session
+from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.sync import sync
+from zarr.storage import WrapperStore
+
+from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
+from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, group_attrs, pixel_centers
+from deepsalt.grid import Region, Tile, transform
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects import Objects
+from deepsalt.objects.sentences import sentence
+from deepsalt.types import PixelGrid
+from deepsalt.versions.arrays import DESCRIPTION, TIME_UNITS, Frame, read_products
+from deepsalt.versions.repository import Mosaic, Version, expired
+from deepsalt.versions.storage import PREFIX, is_missing
+
+Bbox = tuple[float, float, float, float]
+
+_PER_EDGE = 65  # points along an edge of a bounding box: lines of longitude are bent in most grids
+
+
+def open_mosaic(
+    mosaic: Mosaic,
+    *,
+    version: str | None = None,
+    at: datetime | None = None,
+    bbox: Bbox | None = None,
+    chunks: Literal["shard"] | Mapping[str, int] | None = "shard",
+) -> xr.Dataset:
+    """Open a version of a mosaic.
+
+    Parameters
+    ----------
+    mosaic
+        The mosaic.
+    version
+        Id of the version or its beginning; the published one by default.
+    at
+        Open what was published last before this moment instead.
+    bbox
+        Crop to the pixels within (west, south, east, north), degrees WGS84.
+    chunks
+        How layers are cut into Dask arrays: by shard, by these sizes, or not at all, without Dask.
+
+    Returns
+    -------
+    xr.Dataset
+        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`, over the tiles and periods that
+        have data, periods in order of time; coordinates `period` (first day), `period_bounds`,
+        `y`, `x` (pixel centres) and `spatial_ref`. `last_observed` in days from 1970-01-01 as
+        float64, NaN where no scene contributed.
+
+    Raises
+    ------
+    UsageError
+        Version and time together, or a bounding box that is none or meets no data.
+    StoreMissingError
+        There is no mosaic, or nothing was published yet.
+    VersionMissingError
+        There is no such version, or no longer.
+    StoreError
+        No access.
+    """
+    with mosaic.reaching():
+        found = _choose(mosaic, version, at)
+        session = mosaic.session_at(found)
+        store = _Reading(session.store, mosaic.objects, found.short)
+        cells = filled(session)
+        if not cells.size:
+            raise StoreMissingError(f"version {found.short} of {mosaic.objects} is empty")
+        ds = _open(store, mosaic.frame, cells, bbox)
+        ds.attrs["version_id"] = found.short
+        ds.attrs["history"] = (
+            f"{found.created:%Y-%m-%dT%H:%M:%SZ} deepsalt {found.software}: {found.why}"
+        )
+        ds.attrs["simulated"] = found.simulated > 0
+        ds.attrs.update(found.facts)
+    if chunks is None:
+        return ds
+    sizes = _chunks(ds, mosaic.frame, chunks)
+    return ds.assign({name: layer.chunk(sizes) for name, layer in ds.data_vars.items()})
+
+
+def _choose(mosaic: Mosaic, version: str | None, at: datetime | None) -> Version:
+    if version is not None and at is not None:
+        raise UsageError("a version and a moment were both given; give one of them")
+    if version is not None:
+        return mosaic.find(version)
+    if at is None:
+        head = mosaic.head()
+        if head is None:
+            raise StoreMissingError(
+                f"{mosaic.objects} has no published mosaic; `deepsalt run` makes one"
+            )
+        return head
+    for each in mosaic.history():
+        if each.created <= at:
+            return each
+    raise VersionMissingError(
+        f"{mosaic.objects} keeps no version of {at:%Y-%m-%d %H:%M} or before; see its history"
+    )
+
+
+def filled(session: Session) -> NDArray[np.int64]:
+    """Return the slot, row and column of every tile with data (n, 3); reads no chunk."""
+
+    async def collect() -> list[tuple[int, ...]]:
+        return [cell async for cell in session.chunk_coordinates("/tile_digest")]
+
+    return np.array(sorted(sync(collect())), np.int64).reshape(-1, 3)
+
+
+def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, tuple[str, ...]]]:
+    """Yield what each tile of a version was made of: slot of the period, tile, product names.
+
+    Raises
+    ------
+    StoreError
+        The version is gone, or no access.
+    """
+    with mosaic.reaching():
+        session = mosaic.session_at(version)
+        cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
+        for cell, names in zip(cells, read_products(session.store, cells), strict=True):
+            yield cell[0], mosaic.frame.tile(*cell[1:]), names
+
+
+def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | None) -> xr.Dataset:
+    region = _region(frame, cells)
+    if bbox is not None:
+        region = _crop(frame.pixels, region, bbox)
+    slots = np.unique(cells[:, 0])
+    group = zarr.open_group(store, mode="r", zarr_format=3)
+    days = np.array([group["period_bounds"][slot] for slot in slots.tolist()]).reshape(-1, 2)
+    order = np.argsort(days[:, 0], kind="stable")
+    slots, days = slots[order], days[order].astype("datetime64[D]").astype("datetime64[s]")
+    not_layers = ["period", "period_bounds", "tile_digest", "tile_counts", "tile_products"]
+    ds: xr.Dataset = xr.open_zarr(
+        store, chunks=None, consolidated=False, zarr_format=3, drop_variables=not_layers
+    )
+    ds = ds[[layer.name for layer in MOSAIC_LAYERS]].isel(
+        period=slots, y=slice(*region.y), x=slice(*region.x)
+    )
+    grid = _part(frame.pixels, region)
+    y, x = pixel_centers(grid)
+    time = {"standard_name": "time", "long_name": "first day of the period", "axis": "T"}
+    ds = ds.assign_coords(
+        {
+            "period": ("period", days[:, 0], {**time, "bounds": "period_bounds"}),
+            "period_bounds": (("period", "bounds"), days),
+            "y": ("y", y, axis_attrs("y")),
+            "x": ("x", x, axis_attrs("x")),
+            GRID_MAPPING: ((), 0, grid_mapping_attrs(grid)),
+        }
+    )
+    for name in ("period", "period_bounds"):
+        ds[name].encoding.update(TIME_UNITS, dtype="int64")
+    ds.attrs = {**ds.attrs, **group_attrs(grid)}
+    del ds.attrs[DESCRIPTION]
+    return ds
+
+
+def _region(frame: Frame, cells: NDArray[np.int64]) -> Region:
+    """Return the pixels of the bounding box of tiles."""
+    n = frame.grid.tile_px
+    (row, column), (last_row, last_column) = cells[:, 1:].min(axis=0), cells[:, 1:].max(axis=0)
+    return Region(
+        y=(int(row) * n, (int(last_row) + 1) * n), x=(int(column) * n, (int(last_column) + 1) * n)
+    )
+
+
+def _crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
+    """Return the part of a region that a bounding box in degrees touches."""
+    west, south, east, north = bbox
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise UsageError(
+            f"{bbox} is no bounding box; give (west, south, east, north) in degrees, west of the "
+            "180th meridian before east of it in a box of its own"
+        )
+    t = np.linspace(0.0, 1.0, _PER_EDGE)
+    # With the inside, because where a pole lies in the box the edge does not bound it.
+    lon, lat = np.meshgrid(west + t * (east - west), south + t * (north - south))
+    x, y = transform("EPSG:4326", pixels.crs, lon.ravel(), lat.ravel())
+    a, _, c, _, e, f = pixels.transform
+    columns, rows = (x - c) / a, (y - f) / e
+    known = np.isfinite(columns) & np.isfinite(rows)
+    if known.any():
+        y0, y1 = _clip(rows[known], region.y)
+        x0, x1 = _clip(columns[known], region.x)
+        if y0 < y1 and x0 < x1:
+            return Region(y=(y0, y1), x=(x0, x1))
+    raise UsageError(f"the mosaic has no data in {bbox} (west, south, east, north); see its bounds")
+
+
+def _clip(values: NDArray[np.float64], limits: tuple[int, int]) -> tuple[int, int]:
+    return (
+        max(int(np.floor(values.min())), limits[0]),
+        min(int(np.ceil(values.max())), limits[1]),
+    )
+
+
+def _part(pixels: PixelGrid, region: Region) -> PixelGrid:
+    a, b, c, d, e, f = pixels.transform
+    corner = (a, b, c + a * region.x[0], d, e, f + e * region.y[0])
+    return PixelGrid(pixels.crs, corner, *region.shape)
+
+
+def _chunks(
+    ds: xr.Dataset, frame: Frame, chunks: Literal["shard"] | Mapping[str, int]
+) -> dict[str, Any]:
+    """Return sizes of Dask chunks along each dimension; those by shard begin where shards do."""
+    if chunks != "shard":
+        return dict(chunks)
+    size, pixels = frame.grid.shard_px, frame.pixels
+    a, _, c, _, e, f = pixels.transform
+    first = {"y": (float(ds.y[0]) - f) / e, "x": (float(ds.x[0]) - c) / a}
+    return {"period": 1} | {
+        axis: _cut(int(first[axis]), int(first[axis]) + ds.sizes[axis], size) for axis in "yx"
+    }
+
+
+def _cut(start: int, stop: int, size: int) -> tuple[int, ...]:
+    edges = [start, *range((start // size + 1) * size, stop, size), stop]
+    return tuple(int(n) for n in np.diff(edges))
+
+
+class _Reading(WrapperStore[Store]):
+    """Says in a sentence why a version cannot be read any more, long after it was opened."""
+
+    def __init__(self, store: Store, objects: Objects, version: str) -> None:
+        super().__init__(store)
+        self._objects, self._version = objects, version
+
+    def _with_store(self, store: Store) -> "_Reading":
+        return _Reading(store, self._objects, self._version)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return a value, see zarr."""
+        try:
+            return await self._store.get(key, prototype, byte_range)
+        except IcechunkError as error:
+            if is_missing(error):
+                raise expired(self._objects, self._version) from None
+            raise sentence(str(error), self._objects.place, "read", PREFIX) from None

@@ -1,0 +1,193 @@
+"""Small objects beside the repository: which period has which slot, and which builds are alive.
+
+What must be agreed on by everybody is created under a key that nobody else can create as well, and
+never changed.
+"""
+
+import logging
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from deepsalt.errors import DeepsaltError, StoreError
+from deepsalt.objects import Entry, Objects
+from deepsalt.store.periods import Period
+from deepsalt.versions.arrays import PERIODS
+
+logger = logging.getLogger(__name__)
+
+BEATS_EVERY = timedelta(minutes=10)
+"""Time between two signs of life of a build."""
+
+_PERIODS = "records/periods"
+_BUILDS = "records/builds"
+_STARTED = "%Y%m%dT%H%M%SZ"
+
+
+def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
+    """Return the slot that each period has for good; those without one get the next.
+
+    It is settled before anything is composed: two first builds of two periods would otherwise write
+    to the same slot, and one of them composed for nothing.
+
+    Raises
+    ------
+    StoreError
+        All slots are taken.
+    """
+    known: dict[str, int] = {}
+    for entry in objects.list(_PERIODS):
+        known[objects.read(entry.key).decode()] = int(entry.key.rsplit("/", 1)[1])
+    found = {}
+    for period in sorted(set(periods)):
+        while period.id not in known:
+            slot = max(known.values(), default=-1) + 1
+            if slot == PERIODS:
+                raise StoreError(
+                    f"period {period.id} has no room: all {PERIODS} of this mosaic are taken; use "
+                    "another store"
+                )
+            key = f"{_PERIODS}/{slot:04d}"
+            name = period.id if objects.create(key, period.id.encode()) else objects.read(key)
+            known[name if isinstance(name, str) else name.decode()] = slot
+        found[period] = known[period.id]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBuild:
+    """A build that has a record.
+
+    Parameters
+    ----------
+    id
+        Name of the build.
+    started
+        When it began, by the clock of its machine.
+    host
+        Its machine.
+    seen
+        Its last sign of life, by the clock of who keeps records.
+    keys
+        Its objects.
+    """
+
+    id: str
+    started: datetime
+    host: str
+    seen: datetime
+    keys: tuple[str, ...]
+
+
+def live_builds(objects: Objects) -> list[LiveBuild]:
+    """Return the builds that have a record, oldest first."""
+    found: dict[str, list[Entry]] = {}
+    for entry in objects.list(_BUILDS):
+        found.setdefault(entry.key.removeprefix(f"{_BUILDS}/").split("/")[0], []).append(entry)
+    return [
+        LiveBuild(
+            id=build,
+            started=datetime.strptime(build.split("-")[0], _STARTED).replace(tzinfo=UTC),
+            host=build.split("-")[1],
+            seen=max(entry.modified for entry in entries),
+            keys=tuple(entry.key for entry in entries),
+        )
+        for build, entries in sorted(found.items())
+    ]
+
+
+class Alive:
+    """The record of a build, which protects what it wrote from being collected.
+
+    Signs of life are numbered; who prunes deletes the last one it saw, and a build whose last one
+    is gone has no record any more.
+    """
+
+    def __init__(self, objects: Objects, *, now: datetime | None = None) -> None:
+        started = (now or datetime.now(UTC)).astimezone(UTC).strftime(_STARTED)
+        self.id = f"{started}-{host_name()}-{secrets.token_hex(4)}"
+        self._objects = objects
+        self._number = 0
+        self._lock = threading.Lock()
+        objects.create(self._key(0), b"")
+
+    def _key(self, number: int) -> str:
+        return f"{_BUILDS}/{self.id}/{number:08d}"
+
+    def check(self) -> None:
+        """Refuse to go on without a record.
+
+        Raises
+        ------
+        StoreError
+            Somebody who pruned took this build for dead, so that what it wrote may be deleted.
+        """
+        with self._lock:
+            self._check(self._key(self._number))
+
+    def _check(self, key: str) -> None:
+        listed = {entry.key for entry in self._objects.list(f"{_BUILDS}/{self.id}")}
+        if key not in listed:
+            self._objects.delete(listed)
+            raise StoreError(
+                f"build {self.id} was taken for dead by a prune, which may have deleted what it "
+                "wrote, so nothing of it is published; build again"
+            )
+
+    def beat(self) -> None:
+        """Give a sign of life.
+
+        Raises
+        ------
+        StoreError
+            As `check`.
+        """
+        with self._lock:
+            last = self._key(self._number)
+            self._objects.create(self._key(self._number + 1), b"")
+            # Looked for afterwards: whoever deletes looks for newer ones afterwards, too.
+            self._check(last)
+            self._number += 1
+            self._objects.delete([last])
+
+    def end(self) -> None:
+        """Delete the record."""
+        with self._lock:
+            self._objects.delete([self._key(self._number)])
+
+
+@contextmanager
+def building(objects: Objects) -> Iterator[Alive]:
+    """Keep the record of a build alive while the block runs.
+
+    A process that is killed leaves its record; `deepsalt.versions.retention.prune` deletes it.
+    """
+    alive = Alive(objects)
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEATS_EVERY.total_seconds()):
+            try:
+                alive.beat()
+            except (DeepsaltError, OSError) as error:
+                # Whether the build may still publish is asked when it does.
+                logger.warning("no sign of life of build %s: %s", alive.id, error)
+
+    thread = threading.Thread(target=beat, name=f"build {alive.id}", daemon=True)
+    thread.start()
+    try:
+        yield alive
+    finally:
+        over.set()
+        thread.join()
+        alive.end()
+
+
+def host_name() -> str:
+    """Return the name of this machine as it stands in the names of builds."""
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()) or "unknown"

@@ -1,0 +1,177 @@
+"""Any order of arrivals, withdrawals, builds, crashes and prunes ends as one clean build."""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.versions import Mosaic, held, open_mosaic, prune, publish, roll_back
+from deepsalt.versions.commit import Done, Work
+from tests.versions.world import (
+    MemoryRecords,
+    build_of,
+    new,
+    place_of,
+    product,
+    put,
+    withdraw,
+)
+
+NAMES = [
+    product(0, 1),
+    product(0, 2, shard=3),
+    product(0, 4),
+    product(1, 8, shard=1),
+    product(1, 16),
+    product(2, 32, shard=2),
+]
+PLACES = sorted({place_of(name) for name in NAMES})
+
+
+class CrashError(Exception):
+    pass
+
+
+def contents(mosaic: Mosaic, version: str | None = None) -> dict[str, np.ndarray] | None:
+    """All layers of all tiles and where they lie; None for an empty mosaic."""
+    try:
+        ds = open_mosaic(mosaic, version=version, chunks=None)
+    except StoreMissingError:
+        return None
+    return {"x": ds.x.values, "y": ds.y.values} | {
+        layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS
+    }
+
+
+def assert_same(found: dict[str, np.ndarray] | None, wanted: dict[str, np.ndarray] | None) -> None:
+    assert (found is None) == (wanted is None)
+    for name, values in (wanted or {}).items():
+        np.testing.assert_array_equal((found or {})[name], values, err_msg=name)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records = MemoryRecords()
+        self.mosaic = new(f"memory://{secrets.token_hex(8)}")
+        # What each version held when it was made: a version never changes.
+        self.made: dict[str, dict[str, np.ndarray] | None] = {}
+
+    def note(self) -> None:
+        head = self.mosaic.head()
+        if head is not None:
+            self.made.setdefault(head.id, contents(self.mosaic))
+
+    @rule(name=st.sampled_from(NAMES))
+    def arrives(self, name: str) -> None:
+        put(self.records, name)
+
+    @rule(name=st.sampled_from(NAMES))
+    def is_withdrawn(self, name: str) -> None:
+        withdraw(self.records, name)
+
+    @rule()
+    def everything_is_built(self) -> None:
+        build_of(self.mosaic, self.records)(PLACES)
+        self.note()
+
+    @rule(index=st.integers(0, len(PLACES) - 1))
+    def a_tile_is_built(self, index: int) -> None:
+        build_of(self.mosaic, self.records)(PLACES[index : index + 1])
+        self.note()
+
+    @rule(name=st.sampled_from(NAMES))
+    def a_build_is_overtaken_by_the_same_build(self, name: str) -> None:
+        def run(work: type, items: Sequence[Work]) -> list[Done]:
+            done = [work(item) for item in items]
+            put(self.records, name)
+            build_of(self.mosaic, self.records)(PLACES)
+            return done
+
+        build_of(self.mosaic, self.records, run=run)(PLACES)
+        self.note()
+
+    @rule(after=st.integers(0, 2))
+    def a_build_crashes(self, after: int) -> None:
+        def run(work: type, items: Sequence[Work]) -> list[Done]:
+            done = [work(item) for item in items[:after]]
+            if len(items) > after:
+                raise CrashError
+            return done
+
+        with suppress(CrashError):
+            build_of(self.mosaic, self.records, run=run)(PLACES)
+        self.note()
+
+    @rule()
+    def a_build_is_held(self) -> None:
+        build_of(self.mosaic, self.records)(PLACES, hold=True)
+
+    @precondition(lambda self: held(self.mosaic))
+    @rule()
+    def what_is_held_is_published(self) -> None:
+        try:
+            publish(self.mosaic, held(self.mosaic)[-1].id)
+        except OvertakenError:
+            return
+        self.note()
+
+    @rule()
+    def it_is_rolled_back(self) -> None:
+        try:
+            roll_back(self.mosaic)
+        except UsageError:
+            return
+        self.note()
+
+    @rule(keep=st.integers(1, 3))
+    def it_is_pruned(self, keep: int) -> None:
+        later = datetime.now(UTC) + timedelta(days=30)
+        prune(self.mosaic, self.records, keep=keep, now=later)
+
+    @invariant()
+    def every_version_that_is_kept_is_what_it_was(self) -> None:
+        for version in self.mosaic.history():
+            if version.id in self.made:
+                assert_same(contents(self.mosaic, version.id), self.made[version.id])
+
+    def teardown(self) -> None:
+        build_of(self.mosaic, self.records)(PLACES)
+        clean = new(f"memory://{secrets.token_hex(8)}")
+        build_of(clean, self.records)(PLACES)
+        assert_same(contents(self.mosaic), contents(clean))
+        one, other = self.mosaic.head(), clean.head()
+        if one is not None and other is not None:
+            assert one.totals.pixels == other.totals.pixels
+            assert one.totals.estimated == other.totals.estimated
+            assert dict(one.totals.by_flag) == dict(other.totals.by_flag)
+
+
+AnyOrderTest = AnyOrder.TestCase
+AnyOrderTest.settings = settings(
+    max_examples=15,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class LongOrder(AnyOrder):
+    pass
+
+
+LongOrderTest = pytest.mark.slow(LongOrder.TestCase)
+LongOrderTest.settings = settings(
+    max_examples=300,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,261 @@
+import pickle
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deepsalt.errors import StoreError, UsageError, VersionMissingError
+from deepsalt.versions import (
+    Mosaic,
+    held,
+    live_builds,
+    open_mosaic,
+    prune,
+    publish,
+    records,
+    roll_back,
+)
+from deepsalt.versions.commit import Done, Work
+from deepsalt.versions.records import Alive
+from tests.versions.world import (
+    MemoryRecords,
+    age,
+    build_of,
+    check,
+    new,
+    place_of,
+    product,
+    put,
+)
+
+LONG_AGO = timedelta(days=30)
+NAMES = [product(0, 2**n, shard=n % 4) for n in range(8)]
+PLACES = [place_of(NAMES[0])]
+
+
+class World:
+    def __init__(self, place: Path | str) -> None:
+        self.mosaic: Mosaic = new(place)
+        self.records = MemoryRecords()
+        self.published = 0
+
+    def publish(self, versions: int = 1) -> None:
+        for _ in range(versions):
+            put(self.records, NAMES[self.published])
+            self.published += 1
+            build_of(self.mosaic, self.records)(PLACES)
+
+    def check(self) -> None:
+        check(self.mosaic, NAMES[: self.published])
+
+    def prune(self, keep: int, now: datetime | None = None) -> int:
+        return prune(self.mosaic, self.records, keep=keep, now=now).versions
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "mosaic")
+
+
+@pytest.fixture
+def long_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds that begin in the test began long ago, as their objects did."""
+    began = datetime.now(UTC) - LONG_AGO
+    monkeypatch.setattr(records, "Alive", lambda records: Alive(records, now=began))
+
+
+def later() -> datetime:
+    return datetime.now(UTC) + LONG_AGO
+
+
+def test_the_last_versions_stay_and_can_be_opened(place: str) -> None:
+    world = World(place)
+    world.publish(4)
+    kept = list(world.mosaic.history())[:2]
+    assert world.prune(2, later()) == 2
+    assert list(world.mosaic.history()) == kept
+    for version, names in zip(kept, (NAMES[:4], NAMES[:3]), strict=True):
+        ds = open_mosaic(world.mosaic, version=version.id, chunks=None)
+        assert float(ds.salinity[0, 0, 0]) == sum(1 << n for n in (0, 4) if NAMES[n] in names)
+    world.check()
+
+
+def test_a_pruned_version_is_missed_in_a_sentence(place: str) -> None:
+    world = World(place)
+    world.publish(3)
+    first = list(world.mosaic.history())[-1]
+    world.prune(1, later())
+    with pytest.raises(VersionMissingError, match=rf"no version '{first.short}'; it may have been"):
+        open_mosaic(world.mosaic, version=first.short)
+
+
+@pytest.mark.parametrize("arrived", [False, True], ids=["here", "pickled"])
+def test_who_still_reads_a_pruned_version_is_told_so(place: str, arrived: bool) -> None:
+    world = World(place)
+    world.publish(2)
+    ds = open_mosaic(world.mosaic, chunks=None)
+    if arrived:
+        if place.startswith("memory"):
+            pytest.skip("memory is not seen elsewhere")
+        ds = pickle.loads(pickle.dumps(ds))
+    world.publish(2)
+    world.prune(1, later())
+    with pytest.raises(VersionMissingError, match="was pruned while it was read"):
+        ds.salinity.load()
+
+
+def test_what_is_deleted_is_what_no_kept_version_needs(world: World, tmp_path: Path) -> None:
+    world.publish(8)
+
+    def files() -> int:
+        return sum(path.is_file() for path in (tmp_path / "mosaic" / "chunks").rglob("*"))
+
+    many = files()
+    assert world.prune(1) == 7  # all objects are young
+    assert files() == many
+    age(tmp_path / "mosaic", days=30)
+    world.prune(1)
+    assert files() < many
+    world.check()
+
+
+def test_what_was_rolled_back_stays_as_long_as_its_contemporaries(place: str) -> None:
+    world = World(place)
+    world.publish(2)
+    left = world.mosaic.head()
+    assert left is not None
+    roll_back(world.mosaic)
+    world.prune(2, later())
+    assert world.mosaic.find(left.id) == left
+    world.publish(2)
+    world.prune(1, later())
+    with pytest.raises(VersionMissingError):
+        world.mosaic.find(left.id)
+    world.check()
+
+
+def test_a_held_version_stays_until_it_is_published(place: str) -> None:
+    world = World(place)
+    world.publish(2)
+    put(world.records, NAMES[2])
+    (version,) = build_of(world.mosaic, world.records)(PLACES, hold=True).versions
+    world.prune(1, later())
+    assert held(world.mosaic) == (version,)
+    publish(world.mosaic, version.short)
+    check(world.mosaic, NAMES[:3])
+
+
+def aged_while_composing(world: World, between: Callable[[], object]) -> None:
+    """Build while somebody does something, when what was composed is long there."""
+
+    def run(work: Callable[[Work], Done], items: Sequence[Work]) -> list[Done]:
+        done = [work(item) for item in items]
+        age(Path(world.mosaic.place), days=LONG_AGO.days - 1)
+        between()
+        return done
+
+    put(world.records, NAMES[world.published])
+    world.published += 1
+    build_of(world.mosaic, world.records, run=run)(PLACES)
+
+
+@pytest.mark.usefixtures("long_build")
+def test_a_prune_beside_a_living_build_deletes_nothing_of_it(world: World) -> None:
+    world.publish(2)
+    aged_while_composing(world, lambda: world.prune(1))
+    world.check()
+
+
+@pytest.mark.usefixtures("long_build")
+def test_without_the_records_of_builds_a_prune_breaks_what_they_commit(world: World) -> None:
+    world.publish(2)
+    aged_while_composing(world, lambda: prune(world.mosaic, MemoryRecords(), keep=1))
+    with pytest.raises(StoreError):
+        world.check()
+
+
+@pytest.mark.usefixtures("long_build")
+def test_what_a_living_build_began_with_stays(world: World) -> None:
+    world.publish(2)
+
+    def run(work: Callable[[Work], Done], items: Sequence[Work]) -> list[Done]:
+        if not over:
+            over.append(True)
+            for _ in range(3):
+                put(world.records, product(1, 1 + len(over)))
+                over.append(True)
+                build_of(world.mosaic, world.records)([place_of(product(1, 0))])
+            age(Path(world.mosaic.place), days=LONG_AGO.days - 1)
+            world.prune(1)
+        forks = [pickle.loads(pickle.dumps(item)) for item in items]  # opened only now
+        return [work(fork) for fork in forks]
+
+    over: list[bool] = []
+    put(world.records, NAMES[2])
+    build_of(world.mosaic, world.records, run=run)(PLACES)
+    check(world.mosaic, [*NAMES[:3], *(product(1, n) for n in (2, 3, 4))])
+
+
+def test_a_build_that_was_taken_for_dead_does_not_commit(world: World) -> None:
+    world.publish(2)
+    head = world.mosaic.head()
+
+    def bury() -> None:
+        silent = datetime.now(UTC) - timedelta(hours=7)
+        for key, (data, _) in world.records.objects.items():
+            world.records.objects[key] = data, silent
+        assert prune(world.mosaic, world.records, keep=1).builds
+
+    with pytest.raises(StoreError, match="was taken for dead by a prune"):
+        aged_while_composing(world, bury)
+    assert world.mosaic.head() == head
+    assert live_builds(world.records) == []
+
+
+def test_a_build_that_gives_signs_of_life_is_not_taken_for_dead() -> None:
+    kept = MemoryRecords()
+    alive = Alive(kept, now=datetime.now(UTC) - LONG_AGO)
+    for key, (data, _) in kept.objects.items():
+        kept.objects[key] = data, datetime.now(UTC) - timedelta(hours=7)
+    alive.beat()
+    alive.check()
+    (found,) = live_builds(kept)
+    assert datetime.now(UTC) - found.seen < timedelta(minutes=1)
+    assert len(found.keys) == 1
+
+
+def test_a_sign_of_life_after_the_burial_does_not_revive_a_build() -> None:
+    kept = MemoryRecords()
+    alive = Alive(kept)
+    kept.delete(list(kept.objects))
+    with pytest.raises(StoreError, match="taken for dead"):
+        alive.beat()
+    assert kept.objects == {}
+    with pytest.raises(StoreError, match="taken for dead"):
+        alive.check()
+
+
+def test_a_build_that_ends_leaves_no_record(world: World) -> None:
+    world.publish()
+    assert live_builds(world.records) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"keep": 0}, "0 versions cannot be kept"),
+        ({"keep": 1, "margin": timedelta(hours=23)}, "give a day or more"),
+    ],
+    ids=["none", "margin"],
+)
+def test_a_prune_that_would_harm_is_refused(options: dict, said: str) -> None:  # type: ignore[type-arg]
+    world = World("memory://harm")
+    with pytest.raises(UsageError, match=said):
+        prune(world.mosaic, world.records, **options)
+
+
+def test_a_mosaic_without_versions_can_be_pruned(world: World) -> None:
+    assert world.prune(1, later()) == 0
+    world.publish()
+    world.check()
