@@ -11,11 +11,14 @@ from deepsalt.grid.crs import (
     to_lonlat,
     transform,
 )
+from deepsalt.grid.frame import Cell, Frame
 from deepsalt.grid.locate import Location, Moved, locate
 from deepsalt.grid.tiles import Extent, MosaicGrid, Region, Tile
 
 __all__ = [
+    "Cell",
     "Extent",
+    "Frame",
     "Location",
     "MosaicGrid",
     "Moved",

@@ -81,6 +81,14 @@ class Objects:
         """Return the objects whose keys begin with a prefix and a slash, by the rest of the key."""
         return replace(self, place=self.place.below(prefix))
 
+    def outer(self) -> "Iterator[Objects]":
+        """Yield the places that this one lies in, the nearest first."""
+        prefix = self.place.prefix
+        while prefix.strip("/"):
+            prefix = prefix.rpartition("/")[0]
+            if prefix or not self.is_local:
+                yield replace(self, place=replace(self.place, prefix=prefix))
+
     def read(self, key: str) -> bytes:
         """Return the bytes of an object.
 

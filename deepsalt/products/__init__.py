@@ -1,42 +1,58 @@
 """A scene product: the result layers of one scene on its own grid, written once.
 
-A product is a Zarr group (y, x) with a completion marker `complete.json` inside, written last: a
-folder without it is unfinished, never read, and written anew. Products are named after everything
-that changes their values, so reprocessing makes another product and the same work is found again.
+In go the layers of a scene, out comes a plain Zarr group (y, x) in the store, and a marker that
+says that it is complete. Products are named after everything that changes their values, so
+reprocessing makes another product and the same work is found again. Open `done.py` first: it says
+in which order a product comes to count.
+
+============  =======================================================================
+`marker.py`   what a product is called, and what is known of it
+`write.py`    its arrays are written
+`done.py`     it counts: markers, and the index by tile
+`read.py`     its arrays are read, and looked whether they are whole
+============  =======================================================================
 """
 
+from deepsalt.products.done import (
+    complete_names,
+    find_marker,
+    indexed,
+    mark_done,
+    products_over,
+    read_marker,
+    read_markers,
+    unmark,
+)
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
     ProductMarker,
-    complete_names,
-    complete_products,
-    is_complete,
     newest_versions,
+    prefix_of,
     product_key,
     product_name,
-    read_marker,
 )
-from deepsalt.products.write import (
-    check_layers,
-    open_product,
-    refuse_damaged,
-    verify_product,
-    write_product,
-)
+from deepsalt.products.read import damaged, open_product, product_layers, verify_product
+from deepsalt.products.write import check_layers, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
     "ProductMarker",
     "check_layers",
     "complete_names",
-    "complete_products",
-    "is_complete",
+    "damaged",
+    "find_marker",
+    "indexed",
+    "mark_done",
     "newest_versions",
     "open_product",
+    "prefix_of",
     "product_key",
+    "product_layers",
     "product_name",
+    "products_over",
     "read_marker",
-    "refuse_damaged",
+    "read_markers",
+    "unmark",
     "verify_product",
     "write_product",
 ]

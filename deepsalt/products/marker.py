@@ -3,18 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Self
 
-from deepsalt.errors import StoreError
-from deepsalt.store.files import digest_of, read_json
-from deepsalt.store.versions import report_from, report_to
+from deepsalt.grid import Tile
+from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report, version_order
 
 ALGORITHM_VERSION = 2
 """Raised by hand when the same input gives other results; part of every product's name."""
 
-MARKER = "complete.json"
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")
 """Attributes of `salinity` that say which quantity it is; products that differ are never mixed."""
 
@@ -26,7 +23,7 @@ class ProductMarker:
     Parameters
     ----------
     name
-        Folder name without ``.zarr``.
+        Name of the product, which `prefix_of` leads to.
     key
         Product key, see `product_key`.
     scene_key
@@ -50,7 +47,10 @@ class ProductMarker:
     attrs
         Attributes the writer added: ``simulated`` and the like.
     files
-        Path inside the group, SHA-256 and size in bytes of each file.
+        Key inside the group, SHA-256 and size in bytes of each object.
+    tiles
+        Ids of the tiles of the mosaic that it changes: those that it lies over, and those that
+        other provider versions of the acquisition lie over.
     """
 
     name: str
@@ -72,6 +72,7 @@ class ProductMarker:
     label: Mapping[str, Any]
     attrs: Mapping[str, Any]
     files: tuple[tuple[str, str, int], ...]
+    tiles: tuple[str, ...] = ()
 
     @property
     def place(self) -> tuple[str, str]:
@@ -84,6 +85,11 @@ class ProductMarker:
         return self.start.astimezone(UTC).date() if self.start else None
 
     @property
+    def over(self) -> tuple[Tile, ...]:
+        """The tiles that it changes."""
+        return tuple(map(Tile.from_id, self.tiles))
+
+    @property
     def simulated(self) -> bool:
         """Whether the pixels were simulated."""
         return bool(self.attrs.get("simulated"))
@@ -91,7 +97,7 @@ class ProductMarker:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         times = {name: iso(getattr(self, name)) for name in ("start", "end", "created")}
-        plain = {"grid": asdict(self.grid), "report": report_to(self.report), **times}
+        plain = {"grid": asdict(self.grid), "report": _report_to(self.report), **times}
         plain |= {"label": dict(self.label), "attrs": dict(self.attrs)}
         return {**{name: getattr(self, name) for name in self.__slots__}, **plain}
 
@@ -103,10 +109,16 @@ class ProductMarker:
         parsed = {
             "grid": PixelGrid(**{**grid, "transform": tuple(grid["transform"])}),
             "footprint": tuple((lon, lat) for lon, lat in document["footprint"]),
-            "report": report_from(document["report"]),
+            "report": _report_from(document["report"]),
             "files": tuple((path, digest, size) for path, digest, size in document["files"]),
+            "tiles": tuple(document["tiles"]),
         }
         return cls(**{**document, **times, **parsed})
+
+
+def prefix_of(name: str) -> str:
+    """Return what the keys of a product's Zarr group begin with."""
+    return f"scenes/{name}.zarr"
 
 
 def product_key(acquisition: Acquisition, ref: ModelRef, config_digest: str = "") -> str:
@@ -119,41 +131,6 @@ def product_name(acquisition: Acquisition, ref: ModelRef, config_digest: str = "
     readable = "_".join((acquisition.sensor, acquisition.acquisition_id, acquisition.version))
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in readable)
     return f"{safe[:80]}-{digest_of(product_key(acquisition, ref, config_digest))[:12]}"
-
-
-def is_complete(path: Path) -> bool:
-    """Whether a product was written to its end."""
-    return (path / MARKER).is_file()
-
-
-def read_marker(path: Path) -> ProductMarker:
-    """Read the marker of a product.
-
-    Raises
-    ------
-    StoreError
-        The product is unfinished or its marker damaged.
-    """
-    if not is_complete(path):
-        raise StoreError(f"product {path} is unfinished (no {MARKER}); run its scene again")
-    document = read_json(path / MARKER)
-    try:
-        return ProductMarker.from_dict(document)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"marker {path / MARKER} is damaged ({error!r}); remove the product and run its scene "
-            "again"
-        ) from error
-
-
-def complete_names(directory: Path) -> set[str]:
-    """Return the names of all complete products of a folder, which is listed once."""
-    return {path.stem for path in directory.glob("*.zarr") if is_complete(path)}
-
-
-def complete_products(directory: Path) -> list[ProductMarker]:
-    """Return the markers of all complete products of a folder, by name."""
-    return [read_marker(directory / f"{name}.zarr") for name in sorted(complete_names(directory))]
 
 
 def newest_versions(markers: Iterable[ProductMarker]) -> list[ProductMarker]:
@@ -179,3 +156,13 @@ def iso(when: datetime | None) -> str | None:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _report_to(report: Report) -> dict[str, Any]:
+    counts = {"pixels": report.pixels, "estimated": report.estimated}
+    return {**counts, "by_flag": dict(report.by_flag)}
+
+
+def _report_from(document: dict[str, Any]) -> Report:
+    counts = tuple((str(name), int(n)) for name, n in document["by_flag"].items())
+    return Report(int(document["pixels"]), int(document["estimated"]), counts)

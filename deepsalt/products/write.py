@@ -1,65 +1,58 @@
-"""Writing a scene product once, reading it back, and checking its files."""
+"""Writing a scene product once."""
 
-import secrets
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.storage import MemoryStore
 
 from deepsalt.errors import GridError, StoreError
-from deepsalt.georef import GRID_MAPPING, group_attrs, history_attr
+from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import SCENE_LAYERS
-from deepsalt.objects.disk import storing, sync, sync_tree
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
     LABEL_ATTRS,
-    MARKER,
-    is_complete,
+    ProductMarker,
     iso,
-    read_marker,
+    prefix_of,
+    product_key,
+    product_name,
 )
-from deepsalt.store.arrays import (
-    consolidate,
-    count_pixels,
-    create_axes,
-    create_layer,
-    open_group,
-)
-from deepsalt.store.files import is_dead, process_mark, sha256_of, write_json
-from deepsalt.store.versions import report_to
-from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report
+from deepsalt.store import Store
+from deepsalt.store.arrays import consolidated, count_pixels, create_axes, create_layer
+from deepsalt.types import Acquisition, ModelRef, PixelGrid
 
 CHUNK_PX = 512
 """Only stage 2 reads products, and in large windows: fewer chunks are read quicker."""
 SHARD_PX = 1024
 
+_AT_ONCE = 8
+"""Objects on their way at a time."""
+
 
 def write_product(
     ds: xr.Dataset,
-    directory: Path,
-    *,
-    name: str,
-    key: str,
+    store: Store,
     acquisition: Acquisition,
     ref: ModelRef,
+    *,
     attrs: Mapping[str, Any] | None = None,
-) -> Report:
-    """Compute the layers of a scene once and write them; a complete product is left as it is.
+) -> ProductMarker:
+    """Compute the layers of a scene once and write them; `mark_done` lets them count.
+
+    Whoever writes the same product at the same time writes the same bytes.
 
     Parameters
     ----------
     ds
         `SCENE_LAYERS` (y, x), lazy, on the scene's own grid.
-    directory
-        Where products lie (`Store.scenes`).
-    name, key
-        `product_name` and `product_key` of the scene.
+    store
+        The store.
     acquisition, ref
         The scene and the model.
     attrs
@@ -67,35 +60,54 @@ def write_product(
 
     Returns
     -------
-    Report
-        Pixels of the scene.
+    ProductMarker
+        What the product is.
 
     Raises
     ------
     GridError
         The layers are not on the scene's grid.
     StoreError
-        A layer is missing or of another type, or the folder cannot be written.
+        A layer is missing or of another type, or the store cannot be written.
     """
-    path = directory / f"{name}.zarr"
-    if is_complete(path):
-        return read_marker(path).report
     check_layers(ds, acquisition)
     layers = ds[[layer.name for layer in SCENE_LAYERS]].compute()
-    report = count_pixels(layers)
-    staging = directory / f".{name}~{process_mark()}~{secrets.token_hex(4)}"
-    with storing(path):
-        _remove_leftovers(directory, name)
-        try:
-            write_layers(layers, staging, acquisition.grid, _attributes(acquisition, ref, attrs))
-            sync_tree(staging)
-            marker = _marker(acquisition, ref, attrs or {}, name=name, key=key)
-            facts = {"report": report_to(report), "label": _label(layers), "files": _files(staging)}
-            write_json(staging / MARKER, {**marker, **facts})
-            _move(staging, path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    return report
+    name, attrs = product_name(acquisition, ref), attrs or {}
+    found = encode_layers(layers, acquisition.grid, _attributes(acquisition, ref, attrs))
+    # A product without its group's document is no group: it is sent when all else is there.
+    first, last = {**found}, found["zarr.json"]
+    del first["zarr.json"]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        sent = (
+            pool.submit(store.objects.write, f"{prefix_of(name)}/{key}", data)
+            for key, data in first.items()
+        )
+        for each in [*sent]:
+            each.result()
+    store.objects.write(f"{prefix_of(name)}/zarr.json", last)
+    return ProductMarker(
+        name=name,
+        key=product_key(acquisition, ref),
+        scene_key=acquisition.key,
+        collection=acquisition.collection,
+        scene_id=acquisition.scene_id,
+        acquisition_id=acquisition.acquisition_id,
+        version=acquisition.version,
+        sensor=acquisition.sensor,
+        start=acquisition.start,
+        end=acquisition.end,
+        grid=acquisition.grid,
+        footprint=acquisition.footprint,
+        model_digest=ref.digest,
+        model_family=ref.family,
+        created=datetime.now(UTC),
+        report=count_pixels(layers),
+        label=_label(layers),
+        attrs=attrs,
+        files=tuple(
+            (key, sha256(data).hexdigest(), len(data)) for key, data in sorted(found.items())
+        ),
+    )
 
 
 def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:
@@ -117,9 +129,12 @@ def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:
             )
 
 
-def write_layers(layers: xr.Dataset, path: Path, grid: PixelGrid, attrs: Mapping[str, Any]) -> None:
-    """Write layers in memory as a Zarr group with georeferencing."""
-    group = zarr.open_group(path, mode="w-", zarr_format=3)
+def encode_layers(
+    layers: xr.Dataset, grid: PixelGrid, attrs: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return layers in memory as the objects of a Zarr group with georeferencing, by key."""
+    objects: dict[str, Any] = {}
+    group = zarr.open_group(MemoryStore(objects), mode="w", zarr_format=3)
     # A shard never reaches beyond the scene by more than a chunk.
     shard = [min(SHARD_PX, -(-size // CHUNK_PX) * CHUNK_PX) for size in (grid.height, grid.width)]
     for layer in SCENE_LAYERS:
@@ -137,15 +152,16 @@ def write_layers(layers: xr.Dataset, path: Path, grid: PixelGrid, attrs: Mapping
     group.attrs.put(
         {"Conventions": "CF-1.11", "coordinates": GRID_MAPPING, **group_attrs(grid), **attrs}
     )
-    consolidate(path)
+    found = {key: buffer.to_bytes() for key, buffer in objects.items()}
+    return {**found, "zarr.json": consolidated(found)}
 
 
 def _attributes(
-    acquisition: Acquisition, ref: ModelRef, attrs: Mapping[str, Any] | None
+    acquisition: Acquisition, ref: ModelRef, attrs: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """Return attributes that say the same whenever the product is written."""
     return {
         "title": f"Surface soil salinity of scene {acquisition.scene_id}",
-        **history_attr(f"mapped on the scene's own grid with model {ref.digest[:12]}"),
         "scene_key": acquisition.key,
         "scene_id": acquisition.scene_id,
         "sensor": acquisition.sensor,
@@ -154,110 +170,10 @@ def _attributes(
         "model_family": ref.family,
         "model_digest": ref.digest,
         "algorithm_version": ALGORITHM_VERSION,
-        **(attrs or {}),
-    }
-
-
-def _marker(
-    acquisition: Acquisition, ref: ModelRef, attrs: Mapping[str, Any], *, name: str, key: str
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "key": key,
-        "scene_key": acquisition.key,
-        "collection": acquisition.collection,
-        "scene_id": acquisition.scene_id,
-        "acquisition_id": acquisition.acquisition_id,
-        "version": acquisition.version,
-        "sensor": acquisition.sensor,
-        "start": iso(acquisition.start),
-        "end": iso(acquisition.end),
-        "grid": asdict(acquisition.grid),
-        "footprint": [list(corner) for corner in acquisition.footprint],
-        "model_digest": ref.digest,
-        "model_family": ref.family,
-        "created": iso(datetime.now(UTC)),
-        "attrs": dict(attrs),
+        **attrs,
     }
 
 
 def _label(layers: xr.Dataset) -> dict[str, Any]:
     attrs = layers["salinity"].attrs
     return {name: attrs[name] for name in LABEL_ATTRS if name in attrs}
-
-
-def _files(root: Path) -> list[tuple[str, str, int]]:
-    paths = sorted(path for path in root.rglob("*") if path.is_file())
-    return [
-        (path.relative_to(root).as_posix(), sha256_of(path), path.stat().st_size) for path in paths
-    ]
-
-
-def _move(staging: Path, path: Path) -> None:
-    if is_complete(path):  # another process was faster with the same work
-        return
-    if path.exists():
-        shutil.rmtree(path)
-    staging.rename(path)
-    sync(path.parent)
-
-
-def _remove_leftovers(directory: Path, name: str) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    for leftover in directory.glob(f".{name}~*"):
-        if is_dead(leftover.name.split("~")[1]):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def open_product(path: Path) -> xr.Dataset:
-    """Open a complete product, lazily: `SCENE_LAYERS` (y, x) on the scene's own grid.
-
-    Parameters
-    ----------
-    path
-        Folder of the product.
-
-    Raises
-    ------
-    StoreError
-        The product is unfinished.
-    """
-    read_marker(path)
-    return open_group(path)
-
-
-def verify_product(path: Path) -> None:
-    """Compare every file of a product with its checksum.
-
-    Raises
-    ------
-    StoreError
-        Names the first file that is missing or damaged.
-    """
-    if (found := _damage(path)) is not None:
-        raise StoreError(f"{found}; remove the product and run its scene again")
-
-
-def refuse_damaged(path: Path) -> None:
-    """Refuse a damaged product before it is read, and let the next run map its scene anew.
-
-    Raises
-    ------
-    StoreError
-        Names the first file that is missing or damaged.
-    """
-    if (found := _damage(path)) is not None:
-        with storing(path):
-            (path / MARKER).unlink(missing_ok=True)
-        raise StoreError(f"{found}; the product counts as unfinished now, run its scene again")
-
-
-def _damage(path: Path) -> str | None:
-    for name, digest, size in read_marker(path).files:
-        file = path / name
-        with storing(file):
-            if not file.is_file():
-                return f"{file} is missing"
-            if file.stat().st_size != size or sha256_of(file) != digest:
-                return f"{file} is damaged (another checksum than when it was written)"
-    return None

@@ -1,22 +1,24 @@
 """Withdrawn scenes: durable records that every later run and build honours.
 
-One record per acquisition. It withdraws a provider version and the older ones, so that neither
-the order in which versions arrive nor a late older one matters; a newer version counts again. A
-withdrawal that was taken back stays as a record, marked as lifted.
+One series of records per acquisition. Its last one withdraws a provider version and the older ones,
+so that neither the order in which versions arrive nor a late older one matters; a newer version
+counts again. A withdrawal that was taken back stays as a record, marked as lifted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from deepsalt.errors import StoreError
-from deepsalt.store.files import read_json, write_json
-from deepsalt.store.records import Store, record_name
+from deepsalt.objects import append, heads, latest, read_number
+from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.store import Store
 from deepsalt.types import version_order
 
 Place = tuple[str, str]
 """Collection and acquisition id: what all provider versions of a scene share."""
+
+_PREFIX = "records/tombstones"
 _TIMES = ("withdrawn", "lifted")
 
 
@@ -59,57 +61,106 @@ class Tombstone:
         """Whether this provider version of the acquisition is withdrawn."""
         return self.lifted is None and version_order(version) <= version_order(self.version)
 
-    def write(self, store: Store) -> None:
-        """Put the record in a store, in the place of an older one of the acquisition.
-
-        Raises
-        ------
-        StoreError
-            The record cannot be written.
-        """
-        document = {name: getattr(self, name) for name in self.__slots__}
-        times = {name: document[name] and document[name].isoformat() for name in _TIMES}
-        write_json(_path(store, self.place), document | times)
-
-    def lift(self, store: Store) -> None:
-        """Take the withdrawal back; one that was taken back already stays as it is.
-
-        Raises
-        ------
-        StoreError
-            The record cannot be written.
-        """
-        if self.lifted is None:
-            replace(self, lifted=datetime.now(UTC)).write(store)
-
     def __str__(self) -> str:
         return f"withdrawn on {self.withdrawn:%Y-%m-%d}: {self.reason or 'no reason given'}"
 
 
+def bury(store: Store, place: Place, version: str, reason: str) -> Tombstone:
+    """Record that a provider version of an acquisition and the older ones are withdrawn.
+
+    Returns
+    -------
+    Tombstone
+        What holds now: the record that was there, if it covers the version.
+
+    Raises
+    ------
+    StoreError
+        The record cannot be written.
+    """
+
+    def after(before: Tombstone | None) -> Tombstone:
+        if before is not None and before.covers(version):
+            return before
+        return Tombstone(*place, version, reason, datetime.now(UTC))
+
+    return _change(store, place, after)
+
+
+def lift(store: Store, place: Place) -> Tombstone:
+    """Take a withdrawal back; one that was taken back already stays as it is.
+
+    Raises
+    ------
+    StoreError
+        There is none, or the record cannot be written.
+    """
+
+    def after(before: Tombstone | None) -> Tombstone:
+        if before is None:
+            raise StoreError(f"{'/'.join(place)} was never withdrawn from {store}")
+        return replace(before, lifted=datetime.now(UTC)) if before.lifted is None else before
+
+    return _change(store, place, after)
+
+
+def _change(
+    store: Store, place: Place, after: Callable[[Tombstone | None], Tombstone]
+) -> Tombstone:
+    """Add what follows from the last record; nothing where it says so already."""
+    before = tombstone(store, place)
+    if before is not None and after(before) is before:
+        return before
+    where = f"{store}/{_prefix(place)}"
+
+    def make(number: int, data: bytes | None) -> bytes:
+        return _render(after(None if data is None else _parse(data, where)))
+
+    return _parse(append(store.objects, _prefix(place), make)[1], where)
+
+
 def tombstone(store: Store, place: Place) -> Tombstone | None:
-    """Return the record of an acquisition, lifted or not; None when it was never withdrawn."""
-    path = _path(store, place)
-    return _read(path) if path.exists() else None
+    """Return the record of an acquisition, lifted or not; None when it was never withdrawn.
+
+    Raises
+    ------
+    StoreError
+        The record cannot be read.
+    """
+    found = latest(store.objects, _prefix(place))
+    return None if found is None else _parse(found[1], f"{store}/{_prefix(place)}")
 
 
 def tombstones(store: Store) -> dict[Place, Tombstone]:
-    """Return all records, lifted ones too, by acquisition."""
-    found = map(_read, sorted(_folder(store).glob("*.json")))
-    return {each.place: each for each in found}
+    """Return all records, lifted ones too, by acquisition.
+
+    Raises
+    ------
+    StoreError
+        A record cannot be read.
+    """
+    found = {}
+    for name, number in sorted(heads(store.objects, _PREFIX).items()):
+        prefix = f"{_PREFIX}/{name}"
+        each = _parse(read_number(store.objects, prefix, number), f"{store}/{prefix}")
+        found[each.place] = each
+    return found
 
 
-def _folder(store: Store) -> Path:
-    return store.records / "tombstones"
+def _prefix(place: Place) -> str:
+    return f"{_PREFIX}/{record_name('/'.join(place))}"
 
 
-def _path(store: Store, place: Place) -> Path:
-    return _folder(store) / f"{record_name('/'.join(place))}.json"
+def _render(record: Tombstone) -> bytes:
+    document = {name: getattr(record, name) for name in record.__slots__}
+    times = {name: document[name] and document[name].isoformat() for name in _TIMES}
+    return encode(document | times)
 
 
-def _read(path: Path) -> Tombstone:
-    document: dict[str, Any] = read_json(path)
+def _parse(data: bytes, where: str) -> Tombstone:
+    document = decode(data, where)
     try:
         times = {name: document[name] and datetime.fromisoformat(document[name]) for name in _TIMES}
         return Tombstone(**{**document, **times})
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged ({error!r}); restore it") from error
+        raise StoreError(f"{where} is damaged ({error!r}); restore it") from error

@@ -6,7 +6,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 `arrays.py` says what is stored.
 """
 
-from deepsalt.versions.arrays import Frame, Job, tile_digest, write_tile
+from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back
 from deepsalt.versions.commit import Build, Built, Done
 from deepsalt.versions.read import open_mosaic, products_of
@@ -18,7 +18,6 @@ __all__ = [
     "Build",
     "Built",
     "Done",
-    "Frame",
     "Job",
     "Mosaic",
     "Pruned",

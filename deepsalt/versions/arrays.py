@@ -11,22 +11,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import zarr
 from icechunk import IcechunkStore
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from deepsalt.errors import GridError, StoreError
+from deepsalt.errors import StoreError
 from deepsalt.georef import GRID_MAPPING, group_attrs
-from deepsalt.grid import Extent, MosaicGrid, Tile, area_of_use
+from deepsalt.grid import Cell, Extent, Frame, MosaicGrid, Tile
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import ALGORITHM_VERSION
-from deepsalt.types import PixelGrid, QualityFlag, Report
+from deepsalt.store.arrays import Array, create_layer
+from deepsalt.types import QualityFlag, Report
 
 DIMS = ("period", "y", "x")
 PERIODS = 1024
@@ -38,110 +39,13 @@ DESCRIPTION = "deepsalt"
 """Group attribute with the grid and the extent, from which a reader learns them."""
 TIME_UNITS = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
 
-_MARGIN_M = 500_000.0  # scenes at the edge of a CRS's area of use reach beyond it
-_REACH_M = 5_000_000.0  # around the anchor, where a CRS does not say where it may be used
 _FLAG_BITS = 16  # of `quality_flags`; more than are named today, so that new ones fit
 _COUNTS = 3 + _FLAG_BITS
-"""Of a tile: its pixels, those with an estimate, whether any scene was simulated, pixels by flag."""
+"""Of a tile: pixels, those with an estimate, whether a scene was simulated, pixels by flag."""
 _FLAGS_FROM = 3
 
-# The bits of estimates are noise: zstd makes files a twentieth smaller and takes four times as
-# long. Counts, days and flags are runs of few values, of which zstd leaves half of what LZ4 does.
-_FLOATS = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
-_INTEGERS = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
-
-Array = zarr.Array[Any]
-Cell = tuple[int, int, int]
-"""Index of a tile in `tile_digest`: slot of the period, row, column."""
 Shard = tuple[int, int]
 """Row and column of a shard inside its tile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What the arrays of a mosaic cover.
-
-    Parameters
-    ----------
-    grid
-        The mosaic's grid.
-    extent
-        Tiles that the arrays cover.
-    """
-
-    grid: MosaicGrid
-    extent: Extent
-
-    @classmethod
-    def of(cls, grid: MosaicGrid) -> Self:
-        """Return the frame of a new mosaic: where its CRS may be used plus 500 km, in whole tiles.
-
-        Raises
-        ------
-        GridError
-            PROJ does not know the CRS.
-        """
-        size, (x, y) = grid.tile_px * grid.resolution_m, grid.anchor
-        area = area_of_use(grid.crs)
-        west, south, east, north = area or (x, y, x, y)
-        margin = _MARGIN_M if area else _REACH_M
-        return cls(
-            grid,
-            Extent(
-                int((west - margin - x) // size),
-                int((y - north - margin) // size),
-                int(-((x - east - margin) // size)),
-                int(-((south - margin - y) // size)),
-            ),
-        )
-
-    @property
-    def pixels(self) -> PixelGrid:
-        """All pixels of the arrays."""
-        return self.grid.extent_grid(self.extent)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of tiles."""
-        return self.extent.iy1 - self.extent.iy0, self.extent.ix1 - self.extent.ix0
-
-    def tile(self, row: int, column: int) -> Tile:
-        """Return the tile in a row and column of the arrays over tiles."""
-        return Tile(self.extent.ix0 + column, self.extent.iy0 + row)
-
-    def cell(self, slot: int, tile: Tile) -> Cell:
-        """Return the index of a tile in the arrays over tiles.
-
-        Raises
-        ------
-        GridError
-            The tile lies beyond the arrays.
-        """
-        self.refuse_beyond(f"tile {tile.id}", [tile])
-        return slot, tile.iy - self.extent.iy0, tile.ix - self.extent.ix0
-
-    def refuse_beyond(self, name: str, tiles: Iterable[Tile]) -> None:
-        """Refuse what reaches beyond the arrays.
-
-        Parameters
-        ----------
-        name
-            Of the scene, for the message.
-        tiles
-            Tiles under it.
-
-        Raises
-        ------
-        GridError
-            One of the tiles lies beyond.
-        """
-        e = self.extent
-        for tile in tiles:
-            if not (e.ix0 <= tile.ix < e.ix1 and e.iy0 <= tile.iy < e.iy1):
-                raise GridError(
-                    f"{name} lies more than {_MARGIN_M / 1000:.0f} km outside of where "
-                    f"{self.grid.crs:.40} may be used; leave it out, or map it in another CRS"
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +117,16 @@ def create_arrays(
     """
     grid, pixels = frame.grid, frame.pixels
     for layer in MOSAIC_LAYERS:
-        group.create_array(
-            layer.name,
+        create_layer(
+            group,
+            layer,
+            dims=DIMS,
             shape=(PERIODS, pixels.height, pixels.width),
-            chunks=(1, grid.chunk_px, grid.chunk_px),
-            shards=(1, grid.shard_px, grid.shard_px),
-            dtype=layer.dtype,
-            fill_value=layer.fill,
-            dimension_names=DIMS,
-            # LZ4 does not notice flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per
-            # layer of a tile: a fifth of encoding it, a hundredth of composing it of three scenes.
-            compressors=[_FLOATS if layer.dtype == "float32" else _INTEGERS, Crc32cCodec()],
-            attributes={
-                **layer.fill_attribute(),
-                **layer.attributes(),
-                **layer_attrs.get(layer.name, {}),
-            },
+            sharding=(
+                (1, grid.chunk_px, grid.chunk_px),
+                (1, grid.shard_px, grid.shard_px),
+            ),
+            attrs=layer_attrs.get(layer.name, {}),
         )
     period, (rows, columns) = {"period": PERIODS}, frame.shape
     tiles = {**period, "tile_y": rows, "tile_x": columns}

@@ -31,11 +31,11 @@ from deepsalt.errors import StoreError
 from deepsalt.grid import Tile
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence
+from deepsalt.store.arrays import Array
 from deepsalt.store.periods import Period
 from deepsalt.versions.arrays import (
     EPOCH,
     NO_DAY,
-    Array,
     Job,
     read_counts,
     read_digests,
@@ -339,7 +339,7 @@ def _compose(compose: Compose, objects: Objects, work: Work) -> Done:
 
 
 def _session_in_memory(mosaic: Mosaic) -> ForkSession:
-    """Return what stands in for a fork: that is a copy by pickle, and memory does not come along."""
+    """Return what stands in for a fork, which is a copy by pickle: memory does not come along."""
     return ForkSession(mosaic.repository.writable_session(MAIN)._session)
 
 

@@ -19,12 +19,12 @@ from zarr.storage import WrapperStore
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
 from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, group_attrs, pixel_centers
-from deepsalt.grid import Region, Tile, transform
+from deepsalt.grid import Frame, Region, Tile, transform
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence
 from deepsalt.types import PixelGrid
-from deepsalt.versions.arrays import DESCRIPTION, TIME_UNITS, Frame, read_products
+from deepsalt.versions.arrays import DESCRIPTION, TIME_UNITS, read_products
 from deepsalt.versions.repository import Mosaic, Version, expired
 from deepsalt.versions.storage import PREFIX, is_missing
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from deepsalt import __version__
 from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissingError
-from deepsalt.grid import MosaicGrid
+from deepsalt.grid import Frame
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import Verb
 from deepsalt.types import Report
-from deepsalt.versions.arrays import Frame, counts_of, create_arrays, frame_of, report_of
+from deepsalt.versions.arrays import counts_of, create_arrays, frame_of, report_of
 from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
 
 MAIN = "main"
@@ -267,7 +267,7 @@ def expired(objects: Objects, version: str) -> VersionMissingError:
 
 def create_mosaic(
     objects: Objects,
-    grid: MosaicGrid,
+    frame: Frame,
     *,
     attrs: Mapping[str, Any] | None = None,
     layer_attrs: Mapping[str, Mapping[str, Any]] | None = None,
@@ -278,8 +278,8 @@ def create_mosaic(
     ----------
     objects
         The store.
-    grid
-        The mosaic's grid.
+    frame
+        What its arrays cover.
     attrs
         Attributes of the group: title, model.
     layer_attrs
@@ -292,7 +292,6 @@ def create_mosaic(
     StoreError
         No access.
     """
-    frame = Frame.of(grid)
     with reaching(objects, "write"), exclusively(objects):
         storage = open_storage(objects)
         if not Repository.exists(storage):
@@ -310,7 +309,7 @@ def create_mosaic(
     if mosaic.frame != frame:
         raise StoreMismatchError(
             f"{objects} has a mosaic on the grid {mosaic.frame.grid}, this run has "
-            f"{grid}; give another store"
+            f"{frame.grid}; give another store"
         )
     return mosaic
 

@@ -1,0 +1,212 @@
+"""Which products are complete: markers, created last, and the index of products by tile.
+
+A product is marked in this order, so that whoever finds a marker finds the rest: its arrays; an
+entry for its acquisition, with the tiles under it; an entry in the index for each tile; the marker.
+What is without a marker does not count, whoever left it.
+
+A provider's newer version takes the place of the older ones on all tiles that any of them lies
+over. So each version has an entry on the tiles of the others, too: then what a tile is made of
+follows from its own entries alone. Of two versions that are marked at the same time, one sees the
+other, as each creates its entry before it looks for others.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+from deepsalt.errors import MissingObjectError, StoreError
+from deepsalt.grid import Tile
+from deepsalt.products.marker import ProductMarker
+from deepsalt.store import Store
+from deepsalt.store.documents import decode, encode, record_name
+
+_DONE = "records/done"
+_ACQUISITIONS = "records/acquisitions"
+_INDEX = "records/index"
+_AT_ONCE = 16
+"""Requests under way at a time."""
+_PAGE = 1000
+"""Objects that a listing brings per request."""
+
+
+def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
+    """Let a product count whose arrays are written; return the marker that is there then.
+
+    Parameters
+    ----------
+    store
+        The store.
+    marker
+        What `write_product` returned.
+
+    Raises
+    ------
+    GridError
+        The scene lies beyond the mosaic.
+    StoreError
+        The store cannot be written.
+    """
+    tiles = store.grid.tiles_over(marker.grid)
+    store.frame.refuse_beyond(f"scene {marker.scene_key}", tiles)
+    members = _join(store, marker, sorted(tile.id for tile in tiles))
+    over = sorted({tile for ids in members.values() for tile in ids})
+    entries = [f"{_INDEX}/{tile}/{name}" for tile in over for name in members]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(lambda key: store.objects.create(key, b""), entries):
+            pass
+    marked = replace(marker, tiles=tuple(over))
+    if store.objects.create(_key(marker.name), encode(marked.to_dict())):
+        return marked
+    return read_marker(store, marker.name)
+
+
+def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, list[str]]:
+    """Add a product to its acquisition; return the tiles of each of its products, by name."""
+    prefix = f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}"
+    store.objects.create(f"{prefix}/{marker.name}", json.dumps(tiles).encode())
+    members = {}
+    for entry in store.objects.list(prefix):
+        members[entry.key.rpartition("/")[2]] = json.loads(store.objects.read(entry.key))
+    return members
+
+
+def unmark(store: Store, name: str) -> None:
+    """Let a product count no more, so that the next run maps its scene anew.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    store.objects.delete([_key(name)])
+
+
+def find_marker(store: Store, name: str) -> ProductMarker | None:
+    """Return the marker of a product, None where it is not complete.
+
+    Raises
+    ------
+    StoreError
+        The marker is damaged, or the store cannot be read.
+    """
+    try:
+        data = store.objects.read(_key(name))
+    except MissingObjectError:
+        return None
+    where = f"{store}/{_key(name)}"
+    try:
+        return ProductMarker.from_dict(decode(data, where))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"marker {where} is damaged ({error!r}); remove it and run its scene again"
+        ) from error
+
+
+def read_marker(store: Store, name: str) -> ProductMarker:
+    """Read the marker of a product.
+
+    Raises
+    ------
+    StoreError
+        The product is not complete, or its marker is damaged.
+    """
+    found = find_marker(store, name)
+    if found is None:
+        raise StoreError(f"product {name} of {store} is not complete; run its scene again")
+    return found
+
+
+def read_markers(store: Store, names: Iterable[str]) -> dict[str, ProductMarker]:
+    """Return the markers of products by name; those of products that are not complete are missing.
+
+    Raises
+    ------
+    StoreError
+        A marker is damaged, or the store cannot be read.
+    """
+    wanted = sorted(set(names))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = zip(wanted, pool.map(partial(find_marker, store), wanted), strict=True)
+        return {name: marker for name, marker in found if marker is not None}
+
+
+def complete_names(store: Store, among: Collection[str] | None = None) -> set[str]:
+    """Return the names of products that are complete.
+
+    Parameters
+    ----------
+    store
+        The store.
+    among
+        Only those among these; all without. What it costs is the smaller of a request per name and
+        one per 1,000 products of the store, or twice that where it has to be found out.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    listed = _listed(store)
+    if among is None:
+        return set(listed)
+    if len(among) > 1:
+        found = set(islice(listed, len(among) * _PAGE))
+        if next(listed, None) is None:
+            return found & set(among)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        there = pool.map(partial(_is_there, store), among)
+        return {name for name, is_there in zip(among, there, strict=True) if is_there}
+
+
+def _listed(store: Store) -> Iterator[str]:
+    for entry in store.objects.list(_DONE):
+        yield entry.key.removeprefix(f"{_DONE}/").removesuffix(".json")
+
+
+def _is_there(store: Store, name: str) -> bool:
+    try:
+        store.objects.read(_key(name))
+    except MissingObjectError:
+        return False
+    return True
+
+
+def products_over(store: Store, tiles: Collection[Tile]) -> dict[Tile, list[str]]:
+    """Return the names of the products that the index has for tiles, complete or not.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    ordered: Sequence[Tile] = sorted(tiles)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        names = pool.map(lambda tile: _names_over(store, tile), ordered)
+        return dict(zip(ordered, names, strict=True))
+
+
+def _names_over(store: Store, tile: Tile) -> list[str]:
+    prefix = f"{_INDEX}/{tile.id}"
+    return [entry.key.removeprefix(f"{prefix}/") for entry in store.objects.list(prefix)]
+
+
+def indexed(store: Store) -> dict[Tile, list[str]]:
+    """Return the names of the products over every tile of the index, complete or not.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    found: dict[Tile, list[str]] = {}
+    for entry in store.objects.list(_INDEX):
+        tile, _, name = entry.key.removeprefix(f"{_INDEX}/").partition("/")
+        found.setdefault(Tile.from_id(tile), []).append(name)
+    return found
+
+
+def _key(name: str) -> str:
+    return f"{_DONE}/{name}.json"

@@ -1,0 +1,77 @@
+"""Scenes that can never work, with the reason: durable records that later runs honour."""
+
+from collections.abc import Iterable
+
+from deepsalt.objects import append, heads, latest, read_number
+from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.store import Store
+
+_PREFIX = "records/quarantine"
+
+
+def quarantine(store: Store, scene: str, reason: str) -> None:
+    """Record that a scene cannot work; later runs leave it out.
+
+    Parameters
+    ----------
+    store
+        The store.
+    scene
+        Scene key (`Acquisition.key`).
+    reason
+        One sentence, as the error said it.
+
+    Raises
+    ------
+    StoreError
+        The record cannot be written.
+    """
+    _say(store, scene, reason)
+
+
+def release(store: Store, scene: str) -> None:
+    """Forget that a scene was quarantined; nothing is written where it was not.
+
+    Raises
+    ------
+    StoreError
+        The record cannot be written.
+    """
+    if latest(store.objects, _prefix(scene)) is not None:
+        _say(store, scene, None)
+
+
+def quarantined(store: Store, scenes: Iterable[str] | None = None) -> dict[str, str]:
+    """Return the reason for each quarantined scene, by scene key.
+
+    Parameters
+    ----------
+    store
+        The store.
+    scenes
+        Only those among these; all without.
+
+    Raises
+    ------
+    StoreError
+        A record cannot be read.
+    """
+    known = heads(store.objects, _PREFIX)
+    if scenes is not None:
+        known = {name: known[name] for name in map(record_name, scenes) if name in known}
+    found = {}
+    for name, number in sorted(known.items()):
+        prefix = f"{_PREFIX}/{name}"
+        document = decode(read_number(store.objects, prefix, number), f"{store}/{prefix}")
+        if document.get("reason") is not None:
+            found[str(document.get("scene"))] = str(document["reason"])
+    return found
+
+
+def _say(store: Store, scene: str, reason: str | None) -> None:
+    document = encode({"scene": scene, "reason": reason})
+    append(store.objects, _prefix(scene), lambda number, before: document)
+
+
+def _prefix(scene: str) -> str:
+    return f"{_PREFIX}/{record_name(scene)}"

@@ -1,0 +1,232 @@
+"""A store: what it is, and where its parts lie.
+
+::
+
+    STORE                                      a folder, or a prefix of a bucket
+    ├── store.json                             schema, grid, extent, model, period layout
+    ├── scenes/<product>.zarr/                 scene products, plain Zarr
+    ├── mosaic/                                Icechunk repository: a version is a commit
+    ├── mosaic.zarr/                           an export of the published version, where asked for
+    ├── catalog.json, collections/             STAC catalogue
+    ├── models/<digest>/                       weights and card of the model
+    ├── quicklook.png
+    └── records/
+        ├── done/<product>.json                a product is complete
+        ├── acquisitions/<acquisition>/<product>   its versions and the tiles under them
+        ├── index/<tile>/<product>             which products lie over a tile
+        ├── tombstones/<acquisition>/<n>.json  withdrawn acquisitions
+        ├── quarantine/<scene>/<n>.json        scenes that can never work, and why
+        ├── periods/<slot>                     which period has which place in the mosaic
+        └── builds/<build>/<n>                 builds that are alive
+
+Everything is an object that is created once, or a numbered series of which the highest counts; so
+any number of machines may work in a store, and a bucket serves as well as a folder.
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from deepsalt.errors import (
+    MissingObjectError,
+    StoreAccessError,
+    StoreError,
+    StoreMismatchError,
+    StoreMissingError,
+)
+from deepsalt.grid import Extent, Frame, MosaicGrid
+from deepsalt.objects import Objects
+from deepsalt.store.documents import encode, read_document
+
+SCHEMA = 1
+"""Version of what lies where in a store; a store of a later one is refused."""
+RECORD = "store.json"
+
+Where = str | os.PathLike[str] | Objects
+"""A path, a URI, or the objects there."""
+
+_OURS = (
+    "catalog.json",
+    "collections",
+    "models",
+    "mosaic",
+    "mosaic.zarr",
+    "quicklook.png",
+    "records",
+    "scenes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store that exists; `create` and `open` check it.
+
+    Parameters
+    ----------
+    objects
+        Its objects, by key.
+    frame
+        Grid of its mosaic, and the tiles that the mosaic may ever have.
+    model
+        Digest (`ModelRef.digest`) of the one model whose products it holds.
+    period_layout
+        ``all`` or ``dated``: see `deepsalt.store.Period`.
+    """
+
+    objects: Objects
+    frame: Frame
+    model: str
+    period_layout: str
+
+    @classmethod
+    def create(
+        cls, where: Where, *, grid: MosaicGrid, model: str, period_layout: str = "all"
+    ) -> Self:
+        """Make a store, or open the one that is there when it is of the same kind.
+
+        Parameters
+        ----------
+        where
+            Path or URI.
+        grid
+            Grid of the mosaic.
+        model
+            Digest of the model.
+        period_layout
+            ``all`` or ``dated``.
+
+        Raises
+        ------
+        UsageError
+            It is no place for a store.
+        StoreMismatchError
+            The store exists with another grid, model or period layout; or the place is no store
+            and holds what a store would write over, or lies inside another store.
+        StoreError
+            The place cannot be written.
+        """
+        objects = Objects.of(where)
+        wanted = cls(objects, Frame.of(grid), model, period_layout)
+        found = cls._find(objects)
+        if found is None:
+            wanted._refuse_foreign_place()
+            if objects.create(RECORD, encode(wanted._describe())):
+                return wanted
+            found = cls.open(objects)
+        found._refuse_other(wanted)
+        return found
+
+    @classmethod
+    def open(cls, where: Where) -> Self:
+        """Open a store.
+
+        Parameters
+        ----------
+        where
+            Path or URI.
+
+        Raises
+        ------
+        UsageError
+            It is no place for a store.
+        StoreMissingError
+            There is no store.
+        StoreError
+            A store that this version of deepsalt does not read.
+        """
+        objects = Objects.of(where)
+        found = cls._find(objects)
+        if found is None:
+            raise StoreMissingError(
+                f"{objects} is not a deepsalt store (no {RECORD}); `deepsalt run` makes one"
+            )
+        return found
+
+    @classmethod
+    def exists(cls, where: Where) -> bool:
+        """Return whether there is a store.
+
+        Raises
+        ------
+        StoreError
+            The place cannot be read.
+        """
+        return _is_there(Objects.of(where), RECORD)
+
+    @classmethod
+    def _find(cls, objects: Objects) -> Self | None:
+        try:
+            document = read_document(objects, RECORD)
+        except MissingObjectError:
+            return None
+        if document.get("schema") != SCHEMA:
+            raise StoreError(
+                f"{objects} has store schema {document.get('schema')}, this deepsalt reads "
+                f"{SCHEMA}; use the version that wrote it"
+            )
+        try:
+            frame = Frame(MosaicGrid.from_dict(document["grid"]), Extent(*document["extent"]))
+            return cls(objects, frame, str(document["model"]), str(document["periods"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{objects}/{RECORD} is damaged ({error!r}); restore it") from error
+
+    @property
+    def grid(self) -> MosaicGrid:
+        """Grid of the mosaic."""
+        return self.frame.grid
+
+    def __str__(self) -> str:
+        return str(self.objects)
+
+    def _describe(self) -> dict[str, Any]:
+        extent = self.frame.extent
+        return {
+            "schema": SCHEMA,
+            "grid": self.grid.to_dict(),
+            "extent": [extent.ix0, extent.iy0, extent.ix1, extent.iy1],
+            "model": self.model,
+            "periods": self.period_layout,
+        }
+
+    def _refuse_other(self, wanted: Self) -> None:
+        found, asked = self._describe(), wanted._describe()
+        for key in ("grid", "model", "periods"):
+            if found[key] != asked[key]:
+                raise StoreMismatchError(
+                    f"store {self} has {key} {_short(found[key])}, this run has "
+                    f"{_short(asked[key])}; give another --out or the same {key}"
+                )
+
+    def _refuse_foreign_place(self) -> None:
+        """Refuse a place with what a store would write over, and one inside another store."""
+        for name in _OURS:
+            if next(self.objects.list(name), None) or ("." in name and self._has(name)):
+                raise StoreMismatchError(
+                    f"{self} is no store but holds {name}, which a store would write over; give "
+                    f"another --out, or restore {RECORD} if it was one"
+                )
+        for outer in self.objects.outer():
+            # Whose rights end at a prefix cannot see whether it lies in a store.
+            with suppress(StoreAccessError):
+                if _is_there(outer, RECORD):
+                    raise StoreMismatchError(
+                        f"{self} lies inside the store {outer}; give a place beside it"
+                    )
+
+    def _has(self, key: str) -> bool:
+        return _is_there(self.objects, key)
+
+
+def _is_there(objects: Objects, key: str) -> bool:
+    try:
+        objects.read(key)
+    except MissingObjectError:
+        return False
+    return True
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)[:12]  # digests are told apart by less than their 64 digits
+    return f"{value['crs']} at {value['resolution_m']:g} m from {tuple(value['anchor'])}"
