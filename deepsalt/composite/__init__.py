@@ -29,9 +29,7 @@ block by block, in smaller blocks the more scenes there are: memory does not gro
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import lru_cache
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -40,12 +38,12 @@ from numpy.typing import NDArray
 
 from deepsalt.composite.combine import LOOK_BYTES, Block
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
-from deepsalt.errors import StoreError
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
-from deepsalt.products import read_marker
-from deepsalt.store.arrays import Array, open_layers
+from deepsalt.products import damaged, product_layers
+from deepsalt.store import Store
+from deepsalt.store.arrays import Array
 from deepsalt.types import PixelGrid, QualityFlag
 
 STACK_BYTES = 256 * 2**20
@@ -70,8 +68,10 @@ class _Source:
 
     Parameters
     ----------
-    path, arrays, grid
-        Where it lies, its layers (y, x), their grid.
+    store, name
+        Which product.
+    arrays, grid
+        Its layers (y, x), their grid.
     day
         Day since the epoch.
     radius_px
@@ -80,7 +80,8 @@ class _Source:
         Ground that one of its pixels covers, m².
     """
 
-    path: Path
+    store: Store
+    name: str
     arrays: dict[str, Array]
     grid: PixelGrid
     day: int
@@ -118,14 +119,16 @@ class _View:
 
 
 def composite(
-    products: Sequence[Path], tile_grid: PixelGrid, *, block_px: int = 1024
+    store: Store, products: Sequence[str], tile_grid: PixelGrid, *, block_px: int = 1024
 ) -> xr.Dataset:
     """Combine scene products on the grid of a tile.
 
     Parameters
     ----------
+    store
+        The store.
     products
-        Complete products, in any order.
+        Names of complete products, in any order.
     tile_grid
         Pixels to fill.
     block_px
@@ -139,19 +142,27 @@ def composite(
     Raises
     ------
     StoreError
-        A product is unfinished or unreadable.
+        A product is not complete, damaged or unreadable.
     GridError
         A scene reaches beyond where the tile's CRS is defined.
     """
-    found = composite_measured(products, tile_grid, block_px=block_px)
+    found = composite_measured(store, products, tile_grid, block_px=block_px)
     return _dataset(_unmeasured(tile_grid), tile_grid) if found is None else found
 
 
 def composite_measured(
-    products: Sequence[Path], grid: PixelGrid, *, block_px: int = 1024
+    store: Store,
+    products: Sequence[str],
+    grid: PixelGrid,
+    *,
+    block_px: int = 1024,
+    build: str = "",
 ) -> xr.Dataset | None:
-    """Do what `composite` does, but return None where no scene measured anything."""
-    sources = [_source(path) for path in sorted(products, key=lambda path: path.name)]
+    """Do what `composite` does, but return None where no scene measured anything.
+
+    For a `build`, whether all objects of a product are there is looked at once.
+    """
+    sources = [_source(store, name, build) for name in sorted(products)]
     layers = dict[str, NDArray[Any]]()
     for place in _cuts(grid.height, grid.width, _block_px(block_px, grid, sources)):
         for part, found in _parts(grid.window(*place), sources):
@@ -186,19 +197,12 @@ def _parts(
             yield part, block.layers()
 
 
-def _source(path: Path) -> _Source:
-    """Open a product; the next tile over it finds it open."""
-    marker = read_marker(path)
-    day = DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
-    return _open(path, marker.grid, day, marker.created)
-
-
-@lru_cache(maxsize=64)
-def _open(path: Path, grid: PixelGrid, day: int, _created: datetime) -> _Source:
+def _source(store: Store, name: str, build: str) -> _Source:
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
-    arrays = open_layers(path, SCENE_LAYERS)
+    marker, arrays = product_layers(store, name, build)
+    grid, day = marker.grid, DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
     pixel_m2 = math.prod(ground_size_m(grid))
-    return _Source(path, arrays, grid, day, feather_radius_px(grid), pixel_m2)
+    return _Source(store, name, arrays, grid, day, feather_radius_px(grid), pixel_m2)
 
 
 def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) -> int:
@@ -270,10 +274,8 @@ def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
     try:
         values = {layer.name: np.asarray(arrays[layer.name][window]) for layer in _ESTIMATES}
         wide = _flags_around(arrays["quality_flags"], window, radius)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(
-            f"product {source.path} cannot be read ({error}); remove it and run its scene again"
-        ) from error
+    except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
+        raise damaged(source.store, source.name, str(error)) from error
     inner = wide[radius:-radius, radius:-radius]
     return {**values, "quality_flags": inner, "feather": feather(wide, radius)}
 

@@ -1,42 +1,38 @@
 """Stage 2: from the products of a store to a published mosaic, tile by tile.
 
-::
+In go the tiles that scenes may have changed, out comes a version of the mosaic that readers see
+whole. Only tiles whose set of products changed are composed. Open `build.py` first.
 
-    with begin_build(store, sets) as build:
-        for task in build.tasks:        # in any order, anywhere: picklable, alone on its shards
-            compose_tile(task)
-        version = build.publish()
-
-Only tiles whose set of products changed have a task; the others are taken over from the published
-version. A build that was interrupted leaves its finished tiles to the next one with the same sets.
+=============  =====================================================================
+`wanted.py`    what each tile should be made of, from records alone
+`tile.py`      a tile is composed, written and checked, on any worker
+`build.py`     the tiles that differ are composed and published together
+`scenes.py`    scenes that an operator takes out and in again
+`picture.py`   the quicklook of a version
+=============  =====================================================================
 """
 
-from deepsalt.mosaic.build import Build, begin_build
-from deepsalt.mosaic.changes import readmit, rolled_back, withdraw
-from deepsalt.mosaic.repair import RepairTask, begin_repair, repair_tile
-from deepsalt.mosaic.sets import (
-    PeriodSets,
-    all_sets,
-    readmitted_sets,
-    united_sets,
-    withdrawn_products,
+from deepsalt.mosaic.build import Builder, all_places, places_of
+from deepsalt.mosaic.picture import QUICKLOOK, draw_version
+from deepsalt.mosaic.scenes import (
+    Changed,
+    readmit,
+    refuse_withdrawn,
+    withdraw,
+    withdrawn_names,
 )
-from deepsalt.mosaic.tile import TileTask, compose_tile
+from deepsalt.mosaic.wanted import Wanted
 
 __all__ = [
-    "Build",
-    "PeriodSets",
-    "RepairTask",
-    "TileTask",
-    "all_sets",
-    "begin_build",
-    "begin_repair",
-    "compose_tile",
+    "QUICKLOOK",
+    "Builder",
+    "Changed",
+    "Wanted",
+    "all_places",
+    "draw_version",
+    "places_of",
     "readmit",
-    "readmitted_sets",
-    "repair_tile",
-    "rolled_back",
-    "united_sets",
+    "refuse_withdrawn",
     "withdraw",
-    "withdrawn_products",
+    "withdrawn_names",
 ]

@@ -1,121 +1,112 @@
-"""One tile: its shards composed and written, one after the other, and sealed."""
+"""One tile: composed shard by shard, written, and checked where it was written."""
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from deepsalt.composite import composite_measured
-from deepsalt.grid import MosaicGrid, Region, Tile
+from deepsalt.grid import Region
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
-from deepsalt.plot.version import keep_picture
-from deepsalt.products import ALGORITHM_VERSION, read_marker, refuse_damaged
-from deepsalt.store import write_region
-from deepsalt.store.files import digest_of
-from deepsalt.store.lease import Lease
-from deepsalt.store.versions import Layout, clear_tile, seal_tile
+from deepsalt.store import Store
 from deepsalt.types import Report
+from deepsalt.validate import Finding, Limits, check_pixels
+from deepsalt.versions import Job, write_tile
+
+if TYPE_CHECKING:
+    from icechunk import IcechunkStore
+
+Shard = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class TileTask:
-    """One tile to compose: everything a worker needs to know.
+class TileNote:
+    """What the driver is told of a tile.
 
     Parameters
     ----------
-    layout
-        Where the tiles of the version being built lie.
-    period
-        Period id.
-    tile
-        The tile.
-    products
-        Folders of the products over the tile, sorted by name.
-    digest
-        What the tile's manifest will carry.
-    lease
-        The right to write it.
+    report
+        Its pixels.
+    errors
+        What a check found wrong in it.
+    view
+        What it looks like, a packed `TileView`.
     """
 
-    layout: Layout
-    period: str
-    tile: Tile
-    products: tuple[Path, ...]
-    digest: str
-    lease: Lease
-
-    @property
-    def id(self) -> str:
-        """Name for logs and progress: period and tile."""
-        return f"{self.period} {self.tile.id}"
+    report: Report
+    errors: tuple[Finding, ...]
+    view: bytes
 
 
-def tile_digest(grid: MosaicGrid, tile: Tile, products: Sequence[str]) -> str:
-    """Return the SHA-256 (hexadecimal) of all that a tile depends on; names are sorted."""
-    return digest_of([ALGORITHM_VERSION, grid.to_dict(), tile.id, list(products)])
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Composes tiles of scene products, on any worker.
 
-
-def compose_tile(task: TileTask) -> Report:
-    """Composite one tile and write it; doing it twice gives the same files.
-
-    Returns
-    -------
-    Report
-        Pixels of the tile.
-
-    Raises
-    ------
-    StoreError
-        A product is damaged or cannot be read, the store cannot be written, or another machine
-        took the build over.
+    Parameters
+    ----------
+    store
+        The store.
+    limits
+        From where on a tile is wrong.
+    cell_px
+        Edge of the cells of its view, pixels.
+    build
+        For whom; a worker looks at a product once for each.
     """
-    layout, tile = task.layout, task.tile
-    for path in task.products:
-        created = read_marker(path).created
-        with _looking_at(path):
-            _refuse_damaged_once(path, task.lease, created)
-    task.lease.check()
-    clear_tile(layout, task.period, tile)
-    report, kinds = Report(), dict[Region, NDArray[np.uint8]]()
-    for place, region in layout.shards(tile).items():
-        report += _compose_shard(task, *place, region, kinds)
-    names = [path.stem for path in task.products]
-    task.lease.check()
-    manifest = seal_tile(
-        layout, task.period, tile, digest=task.digest, products=names, report=report
-    )
-    keep_picture(layout, manifest, kinds.items())
-    return report
 
+    store: Store
+    limits: Limits
+    cell_px: int
+    build: str
 
-def _compose_shard(
-    task: TileTask, row: int, column: int, region: Region, kinds: dict[Region, NDArray[np.uint8]]
-) -> Report:
-    """Composite one shard and write it, noting what it looks like; nothing where none measured."""
-    layout, edge = task.layout, task.layout.grid.shard_px
-    rows, columns = (slice(first * edge, (first + 1) * edge) for first in (row, column))
-    grid = layout.grid.tile_grid(task.tile).window(rows, columns)
-    ds = composite_measured(task.products, grid, block_px=edge)
-    if ds is None:
-        return Report(edge**2, by_flag=(("outside", edge**2),))
-    task.lease.check()
-    kinds[region] = classify(ds["salinity"].values, ds["quality_flags"].values)
-    index = layout.periods.index(task.period)
-    return write_region(ds, layout.group, region, period_index=index)
+    def __call__(self, into: "IcechunkStore", job: Job) -> TileNote:
+        """Compose a tile, write and check it; doing it twice gives the same.
 
+        Raises
+        ------
+        StoreError
+            A product is not complete or damaged, or the store cannot be written.
+        """
+        views: list[tuple[Shard, NDArray[Any]]] = []
+        written: list[Region] = []
+        report = write_tile(into, job, self._shards(job, views, written))
+        view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
+        return TileNote(report, tuple(self._errors(into, job, written)), view.pack())
 
-@lru_cache(maxsize=1024)
-def _looking_at(_path: Path) -> threading.Lock:
-    """Return what is held while a product is looked at: no second thread does the same."""
-    return threading.Lock()
+    def _shards(
+        self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[Region]
+    ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
+        """Yield the shards in which a scene measured something; note where and how they look."""
+        grid, edge = job.frame.grid, job.frame.grid.shard_px
+        _, row, column = job.cell
+        for shard in ((y, x) for y in range(grid.tile_shards) for x in range(grid.tile_shards)):
+            rows, columns = (slice(first * edge, (first + 1) * edge) for first in shard)
+            pixels = grid.tile_grid(job.tile).window(rows, columns)
+            ds = composite_measured(
+                self.store, job.products, pixels, block_px=edge, build=self.build
+            )
+            if ds is None:
+                continue
+            layers = {layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS}
+            kinds = classify(layers["salinity"], layers["quality_flags"])
+            views.append(((rows.start, columns.start), kinds))
+            top, left = row * grid.tile_px + rows.start, column * grid.tile_px + columns.start
+            written.append(Region((top, top + edge), (left, left + edge)))
+            yield shard, layers
 
-
-@lru_cache(maxsize=1024)
-def _refuse_damaged_once(path: Path, _lease: Lease, _created: datetime) -> None:
-    """Refuse a damaged product; looked at once for all tiles of a build in this process."""
-    refuse_damaged(path)
+    def _errors(self, store: "IcechunkStore", job: Job, written: list[Region]) -> Iterator[Finding]:
+        group = zarr.open_group(store, mode="r", zarr_format=3)
+        arrays: Any = {layer.name: group[layer.name] for layer in MOSAIC_LAYERS}
+        findings = check_pixels(
+            arrays,
+            job.slot,
+            written,
+            self.limits,
+            where=f"tile {job.tile.id}",
+            pixels=job.frame.grid.tile_px**2,
+        )
+        return (finding for finding in findings if finding.severity == "error")

@@ -22,6 +22,7 @@ from deepsalt.products.done import (
     read_marker,
     read_markers,
     unmark,
+    versions_of,
 )
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
@@ -54,5 +55,6 @@ __all__ = [
     "read_markers",
     "unmark",
     "verify_product",
+    "versions_of",
     "write_product",
 ]

@@ -73,6 +73,18 @@ def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, li
     return members
 
 
+def versions_of(store: Store, place: tuple[str, str]) -> list[str]:
+    """Return the names of the products of an acquisition, complete or not.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    prefix = f"{_ACQUISITIONS}/{record_name('/'.join(place))}"
+    return [entry.key.removeprefix(f"{prefix}/") for entry in store.objects.list(prefix)]
+
+
 def unmark(store: Store, name: str) -> None:
     """Let a product count no more, so that the next run maps its scene anew.
 

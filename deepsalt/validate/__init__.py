@@ -18,17 +18,17 @@ Every check yields findings instead of raising, so that one damaged file does no
 | leftovers | no interrupted writes lie about |
 """
 
-from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits, Listener
-from deepsalt.validate.mosaic import damage_of
-from deepsalt.validate.publication import refuse_unfit
-from deepsalt.validate.store import check_store
+from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits, Listener, Nobody
+from deepsalt.validate.limits import check_age, effective
+from deepsalt.validate.pixels import check_pixels
 
 __all__ = [
     "MAX_SALINITY_DS_M",
     "Finding",
     "Limits",
     "Listener",
-    "check_store",
-    "damage_of",
-    "refuse_unfit",
+    "Nobody",
+    "check_age",
+    "check_pixels",
+    "effective",
 ]

@@ -1,16 +1,15 @@
 """What the pixels of a tile must hold: contradictions, missing estimates, range."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.errors import StoreError
-from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
-from deepsalt.store.arrays import open_layers
-from deepsalt.store.versions import Layout, TileManifest
+from deepsalt.grid import Region
+from deepsalt.layers import DATE_FILL
+from deepsalt.store.arrays import Array
 from deepsalt.types import REJECTING, QualityFlag
 from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
 
@@ -25,34 +24,45 @@ _MIN_SHARE = 0.01
 scene's edge."""
 
 
-def check_pixels(layout: Layout, manifest: TileManifest, limits: Limits) -> Iterator[Finding]:
-    """Read what a tile of a mosaic holds, shard by shard, and check its values.
+def check_pixels(
+    arrays: Mapping[str, Array],
+    slot: int,
+    regions: Iterable[Region],
+    limits: Limits,
+    *,
+    where: str,
+    pixels: int,
+) -> Iterator[Finding]:
+    """Read what a tile of a mosaic holds, shard by shard, and check its values and checksums.
 
     Parameters
     ----------
-    layout, manifest
-        Where the tile lies.
+    arrays
+        `MOSAIC_LAYERS` (period, y, x).
+    slot
+        Of the tile's period.
+    regions
+        Shards of the tile that hold something.
     limits
-        From where on values are wrong; `max_salinity_ds_m` is given.
+        From where on values are wrong.
+    where
+        Name of the tile, for findings.
+    pixels
+        Of the whole tile.
     """
-    where = f"tile {manifest.tile.id} of period {manifest.period}"
     ceiling_ds_m = limits.max_salinity_ds_m or MAX_SALINITY_DS_M
-    index = layout.periods.index(manifest.period)
     wrong: Counter[tuple[str, str]] = Counter()
-    seen = _Seen(layout.region(manifest.tile).shape)
+    seen = _Seen(pixels)
     try:
-        arrays = open_layers(layout.group, MOSAIC_LAYERS)
-        for region in layout.filled(manifest):
-            place = (index, slice(*region.y), slice(*region.x))
+        for region in regions:
+            place = (slot, slice(*region.y), slice(*region.x))
             part = {name: np.asarray(array[place]) for name, array in arrays.items()}
-            for check, found, pixels in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
-                wrong[check, found] += int(np.count_nonzero(pixels))
+            for check, found, amiss in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
+                wrong[check, found] += int(np.count_nonzero(amiss))
             seen.add(part)
-    except (OSError, ValueError, RuntimeError, StoreError) as error:
-        # Decoding a damaged shard; its checksum is reported by itself.
-        yield Finding(
-            "error", "values", where, f"the pixels cannot be read ({error})", "build again"
-        )
+    except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
+        found = f"the pixels cannot be read ({error})"
+        yield Finding("error", "checksums", where, found, "run `deepsalt mosaic repair`")
         return
     for (check, found), count in wrong.items():
         if count:
@@ -87,8 +97,8 @@ def _contradictions(
 class _Seen:
     """Pixels of a tile that a scene measured, and those without an estimate."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.pixels = shape[0] * shape[1]
+    def __init__(self, pixels: int) -> None:
+        self.pixels = pixels
         self.measured = self.missing = self.defective = 0
 
     def add(self, part: Mapping[str, NDArray[Any]]) -> None:

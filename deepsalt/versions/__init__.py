@@ -8,26 +8,40 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back
-from deepsalt.versions.commit import Build, Built, Done
-from deepsalt.versions.read import open_mosaic, products_of
-from deepsalt.versions.records import live_builds
+from deepsalt.versions.commit import Build, Built, Days, Done, Place
+from deepsalt.versions.read import (
+    Filled,
+    filled_periods,
+    layers_of,
+    open_mosaic,
+    products_at,
+    products_of,
+)
+from deepsalt.versions.records import live_builds, periods_of
 from deepsalt.versions.repository import Mosaic, Version, create_mosaic, open_repository
 from deepsalt.versions.retention import Pruned, drop, prune
 
 __all__ = [
     "Build",
     "Built",
+    "Days",
     "Done",
+    "Filled",
     "Job",
     "Mosaic",
+    "Place",
     "Pruned",
     "Version",
     "create_mosaic",
     "drop",
+    "filled_periods",
     "held",
+    "layers_of",
     "live_builds",
     "open_mosaic",
     "open_repository",
+    "periods_of",
+    "products_at",
     "products_of",
     "prune",
     "publish",

@@ -17,6 +17,7 @@ import numpy as np
 import zarr
 from icechunk import IcechunkStore
 from numpy.typing import NDArray
+from zarr.api.asynchronous import open_array
 from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -301,32 +302,38 @@ def counts_of(report: Report, simulated: int) -> NDArray[np.int64]:
 
 def read_digests(store: IcechunkStore, cells: Sequence[Cell]) -> list[int]:
     """Return the digests of tiles, 0 for empty ones."""
+    found = _read_chunks(store, [f"tile_digest/c/{t}/{y}/{x}" for t, y, x in cells])
+    return [0 if data is None else int.from_bytes(data, "little") for data in found]
+
+
+def read_counts(store: IcechunkStore, cells: Sequence[Cell]) -> NDArray[np.int64]:
+    """Return what tiles count (n, `_COUNTS`), see `report_of`."""
+    found = _read_chunks(store, [f"tile_counts/c/{t}/{y}/{x}/0" for t, y, x in cells])
+    empty = bytes(4 * _COUNTS)
+    rows = b"".join(empty if data is None else data for data in found)
+    return np.frombuffer(rows, "<u4").reshape(-1, _COUNTS).astype(np.int64)
+
+
+def _read_chunks(store: IcechunkStore, keys: Sequence[str]) -> list[bytes | None]:
+    """Return chunks that are stored as they are, in a fifth of the time that arrays take."""
     prototype = default_buffer_prototype()
 
-    async def read(cell: Cell) -> int:
-        # Stored as they are, so that a fifth of the time of an array suffices to read thousands.
-        found = await store.get("tile_digest/c/{}/{}/{}".format(*cell), prototype)
-        return 0 if found is None else int.from_bytes(found.to_bytes(), "little")
+    async def read(key: str) -> bytes | None:
+        found = await store.get(key, prototype)
+        return None if found is None else found.to_bytes()
 
-    async def read_all() -> list[int]:
-        return await asyncio.gather(*map(read, cells))
+    async def read_all() -> list[bytes | None]:
+        return await asyncio.gather(*map(read, keys))
 
     return sync(read_all())
 
 
 def read_products(store: IcechunkStore, cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     """Return the names of the products that tiles were made of, sorted."""
-    if not cells:
-        return []
-    array = zarr.open_array(store, path="tile_products", mode="r")
-    texts = cast(Any, array.vindex[tuple(np.transpose(cells))])
-    return [tuple(text.split("\n")) if text else () for text in map(str, texts)]
 
+    async def read_all() -> list[Any]:
+        array = await open_array(store=store, path="tile_products", mode="r")
+        return await asyncio.gather(*map(array.getitem, cells))
 
-def read_counts(store: IcechunkStore, cells: Sequence[Cell]) -> NDArray[np.int64]:
-    """Return what tiles count (n, `_COUNTS`), see `report_of`."""
-    if not cells:
-        return np.zeros((0, _COUNTS), np.int64)
-    array = zarr.open_array(store, path="tile_counts", mode="r")
-    place = tuple(np.transpose(cells)[:, :, None])
-    return np.asarray(array.vindex[(*place, np.arange(_COUNTS)[None])], np.int64)
+    texts = map(str, sync(read_all()) if cells else ())
+    return [tuple(text.split("\n")) if text else () for text in texts]

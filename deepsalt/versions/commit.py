@@ -144,7 +144,7 @@ class Build:
     why
         What the history says.
     facts
-        What it says besides, as JSON values.
+        What it says besides, as JSON values, from the version before and the tiles in the commit.
     """
 
     mosaic: Mosaic
@@ -155,7 +155,7 @@ class Build:
     days: Callable[[Period], Days | None] = lambda _: None
     simulated: Callable[[str], bool] = lambda _: False
     why: str = "mosaic build"
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Callable[[Version | None, Sequence[Done]], Mapping[str, Any]] = lambda _, __: {}
 
     def __call__(self, places: Iterable[Place], *, hold: bool = False) -> Built:
         """Compose what is not as it should be among some tiles, and publish it.
@@ -282,7 +282,7 @@ class Build:
             removed=removed,
             tiles=len(kept),
             counts=counts,
-            facts=self.facts,
+            facts=self.facts(parent, kept),
         )
 
     def _check_composed(self, session: Session, kept: Sequence[Done]) -> None:

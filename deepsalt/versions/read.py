@@ -3,9 +3,10 @@
 A Dataset reads one version for good; versions that are published later do not mix in.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -19,12 +20,13 @@ from zarr.storage import WrapperStore
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
 from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, group_attrs, pixel_centers
-from deepsalt.grid import Frame, Region, Tile, transform
+from deepsalt.grid import Cell, Frame, Region, Tile, transform
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence
+from deepsalt.store.arrays import Array
 from deepsalt.types import PixelGrid
-from deepsalt.versions.arrays import DESCRIPTION, TIME_UNITS, read_products
+from deepsalt.versions.arrays import DESCRIPTION, EPOCH, TIME_UNITS, read_digests, read_products
 from deepsalt.versions.repository import Mosaic, Version, expired
 from deepsalt.versions.storage import PREFIX, is_missing
 
@@ -124,6 +126,66 @@ def filled(session: Session) -> NDArray[np.int64]:
     return np.array(sorted(sync(collect())), np.int64).reshape(-1, 3)
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a version has of one period.
+
+    Parameters
+    ----------
+    slot
+        Of the period.
+    days
+        First and last day.
+    tiles
+        Tiles with data and the digest of each.
+    """
+
+    slot: int
+    days: tuple[date, date]
+    tiles: Mapping[Tile, int]
+
+
+def filled_periods(mosaic: Mosaic, version: Version) -> list[Filled]:
+    """Return what a version has of each period that has data, in order of time; reads no layer.
+
+    Raises
+    ------
+    StoreError
+        The version is gone, or no access.
+    """
+    with mosaic.reaching():
+        session = mosaic.session_at(version)
+        cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
+        digests = read_digests(session.store, cells)
+        tiles: dict[int, dict[Tile, int]] = {}
+        for (slot, row, column), digest in zip(cells, digests, strict=True):
+            tiles.setdefault(slot, {})[mosaic.frame.tile(row, column)] = digest
+        group = zarr.open_group(session.store, mode="r", zarr_format=3)
+        days = {slot: _days(group, slot) for slot in tiles}
+    found = [Filled(slot, (days[slot][0], days[slot][1]), tiles[slot]) for slot in tiles]
+    return sorted(found, key=lambda each: each.days)
+
+
+def _days(group: zarr.Group, slot: int) -> list[date]:
+    bounds = np.asarray(cast(Array, group["period_bounds"])[slot])
+    return [EPOCH + timedelta(days=int(day)) for day in bounds]
+
+
+def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
+    """Return the layers of a version as stored (period, y, x), over the whole frame.
+
+    Raises
+    ------
+    StoreError
+        The version is gone, or no access.
+    """
+    with mosaic.reaching():
+        session = mosaic.session_at(version)
+        store = _Reading(session.store, mosaic.objects, version.short)
+        group = zarr.open_group(store, mode="r", zarr_format=3)
+        return {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
+
+
 def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, tuple[str, ...]]]:
     """Yield what each tile of a version was made of: slot of the period, tile, product names.
 
@@ -137,6 +199,18 @@ def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, t
         cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
         for cell, names in zip(cells, read_products(session.store, cells), strict=True):
             yield cell[0], mosaic.frame.tile(*cell[1:]), names
+
+
+def products_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list[tuple[str, ...]]:
+    """Return what tiles of a version were made of: product names.
+
+    Raises
+    ------
+    StoreError
+        The version is gone, or no access.
+    """
+    with mosaic.reaching():
+        return read_products(mosaic.session_at(version).store, cells)
 
 
 def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | None) -> xr.Dataset:

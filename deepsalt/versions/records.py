@@ -10,13 +10,14 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from deepsalt.errors import DeepsaltError, StoreError
 from deepsalt.objects import Entry, Objects
-from deepsalt.store.periods import Period
+from deepsalt.store.periods import Period, check_periods
 from deepsalt.versions.arrays import PERIODS
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,23 @@ BEATS_EVERY = timedelta(minutes=10)
 
 _PERIODS = "records/periods"
 _BUILDS = "records/builds"
+_AT_ONCE = 16  # requests under way
 _STARTED = "%Y%m%dT%H%M%SZ"
+
+
+def periods_of(objects: Objects) -> dict[Period, int]:
+    """Return the periods that have a slot.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    keys = [entry.key for entry in objects.list(_PERIODS)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ids = [data.decode() for data in pool.map(objects.read, keys)]
+    slots = [int(key.rpartition("/")[2]) for key in keys]
+    return {Period.from_id(id): slot for id, slot in zip(ids, slots, strict=True)}
 
 
 def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
@@ -37,26 +54,25 @@ def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
 
     Raises
     ------
+    StoreMismatchError
+        A period overlaps another one of the store.
     StoreError
         All slots are taken.
     """
-    known: dict[str, int] = {}
-    for entry in objects.list(_PERIODS):
-        known[objects.read(entry.key).decode()] = int(entry.key.rsplit("/", 1)[1])
-    found = {}
-    for period in sorted(set(periods)):
-        while period.id not in known:
+    known, wanted = periods_of(objects), sorted(set(periods))
+    check_periods({*known, *wanted})
+    for period in wanted:
+        while period not in known:
             slot = max(known.values(), default=-1) + 1
             if slot == PERIODS:
                 raise StoreError(
                     f"period {period.id} has no room: all {PERIODS} of this mosaic are taken; use "
                     "another store"
                 )
-            key = f"{_PERIODS}/{slot:04d}"
-            name = period.id if objects.create(key, period.id.encode()) else objects.read(key)
-            known[name if isinstance(name, str) else name.decode()] = slot
-        found[period] = known[period.id]
-    return found
+            objects.create(f"{_PERIODS}/{slot:04d}", period.id.encode())
+            known = periods_of(objects)
+            check_periods(known)
+    return {period: known[period] for period in wanted}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 What a version is made of and what it holds stands in the metadata of its commit.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ NAMED = 1000
 """Products that a version's metadata names; of more only the number is kept."""
 
 _SPLIT = 32  # shards along y and x whose references lie in one manifest
+_MOST_MANIFESTS = 600  # of an array
 _FACTS = "deepsalt"  # key of a commit's metadata
 
 
@@ -297,7 +299,7 @@ def create_mosaic(
         if not Repository.exists(storage):
             # Somebody else may be faster; any other failure shows when it is opened.
             with suppress(IcechunkError):
-                Repository.create(storage, config=_config())
+                Repository.create(storage, config=_config(frame))
         repository = Repository.open(storage)
         session = repository.writable_session(MAIN)
         if _is_bare(repository, session):
@@ -319,7 +321,7 @@ def _is_bare(repository: Repository, session: Session) -> bool:
     return repository.lookup_snapshot(session.snapshot_id).parent_id is None
 
 
-def _config() -> icechunk.RepositoryConfig:
+def _config(frame: Frame) -> icechunk.RepositoryConfig:
     """Return the configuration of a new repository, which is kept in it.
 
     Manifests are split, so that a commit rewrites those of the tiles it touches: what it costs does
@@ -328,7 +330,9 @@ def _config() -> icechunk.RepositoryConfig:
     milliseconds for the 592 of a world and hours if each of 1,024 periods had its own.
     """
     axis = ManifestSplitDimCondition.Axis
-    split: Any = {axis(1): _SPLIT, axis(2): _SPLIT}
+    rows, columns = (tiles * frame.grid.tile_shards for tiles in frame.shape)
+    edge = max(_SPLIT, math.ceil(math.sqrt(rows * columns / _MOST_MANIFESTS)))
+    split: Any = {axis(1): edge, axis(2): edge}
     config = icechunk.RepositoryConfig.default()
     config.manifest = icechunk.ManifestConfig(
         splitting=icechunk.ManifestSplittingConfig.from_dict(

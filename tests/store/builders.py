@@ -1,5 +1,7 @@
 """Tiny acquisitions, products and stores for tests of the mosaic."""
 
+import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import xarray as xr
 
 from deepsalt.grid import MosaicGrid
 from deepsalt.layers import SCENE_LAYERS
-from deepsalt.mosaic import begin_build, compose_tile, rolled_back
-from deepsalt.mosaic.sets import published_sets
-from deepsalt.products import product_key, product_name, write_product
-from deepsalt.store import Period, Store, Version
+from deepsalt.mosaic import Builder, all_places
+from deepsalt.objects import Objects
+from deepsalt.products import mark_done, write_product
+from deepsalt.store import Period, Store
 from deepsalt.types import Acquisition, BandTable, ModelRef, PixelGrid, QualityFlag
+from deepsalt.versions import Built, open_repository, products_of
 
 REF = ModelRef(path="model", digest="ab" * 32, family="student-test")
 GRID = MosaicGrid(crs="EPSG:32633", anchor=(15.0, 15.0), chunk_px=16, shard_px=32, tile_shards=2)
@@ -86,50 +89,49 @@ def layers(
 
 
 def add_product(
-    folder: Path,
+    store: Store,
     acq: Acquisition,
     ds: xr.Dataset | None = None,
     *,
     seed: int = 0,
     ref: ModelRef = REF,
 ) -> str:
-    name = product_name(acq, ref)
-    write_product(
-        layers(acq.grid, seed=seed) if ds is None else ds,
-        folder,
-        name=name,
-        key=product_key(acq, ref),
-        acquisition=acq,
-        ref=ref,
-        attrs={"simulated": True},
-    )
-    return name
+    made = layers(acq.grid, seed=seed) if ds is None else ds
+    marker = write_product(made, store, acq, ref, attrs={"simulated": True})
+    return mark_done(store, marker).name
+
+
+def in_memory() -> Objects:
+    """A new place in this process."""
+    return Objects.of(f"memory://{secrets.token_hex(8)}")
 
 
 def make_store(
-    path: Path, grid: MosaicGrid = GRID, *, layout: str = "all", ref: ModelRef = REF
+    where: Path | str | Objects | None = None,
+    grid: MosaicGrid = GRID,
+    *,
+    layout: str = "all",
+    ref: ModelRef = REF,
 ) -> Store:
-    return Store.create(path, grid=grid, model=ref.digest, period_layout=layout)
+    place = in_memory() if where is None else where
+    return Store.create(place, grid=grid, model=ref.digest, period_layout=layout)
 
 
-def build(store: Store, sets: dict[Period, list[str]] | dict[Period, tuple[str, ...]]) -> Version:
-    with begin_build(store, sets) as plan:
-        for task in plan.tasks:
-            compose_tile(task)
-        return plan.publish()
+def build(store: Store, period: Period | None = None, *, why: str = "test") -> Built:
+    """Bring all tiles of a period, or of all there are, to what they should be."""
+    with ThreadPoolExecutor(2) as pool:
+        return Builder(store, pool)(all_places(store, period), why=why)
 
 
 def add_small(store: Store, name: str, *, column: int = 0, version: str = "1") -> str:
     """Write the product of a scene of 20 x 20 pixels; its name is that of the acquisition."""
     grid = scene_grid(column=column, height=20, width=20)
-    return add_product(store.scenes, acquisition(name, grid=grid, version=version), seed=ord(name))
+    return add_product(store, acquisition(name, grid=grid, version=version), seed=ord(name))
 
 
 def published(store: Store) -> tuple[str, ...]:
     """Products of the published mosaic."""
-    return tuple(sorted(name for names in published_sets(store).values() for name in names))
-
-
-def roll_back(store: Store, version: str | None = None) -> None:
-    with rolled_back(store, version):
-        pass
+    mosaic = open_repository(store.objects)
+    head = mosaic.head()
+    found = products_of(mosaic, head) if head else ()
+    return tuple(sorted({name for _, _, names in found for name in names}))

@@ -1,0 +1,90 @@
+"""The quicklook of a version: drawn from what tiles look like, over the picture before."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from deepsalt.errors import MissingObjectError, StoreError
+from deepsalt.grid import Tile
+from deepsalt.plot import quicklook
+from deepsalt.plot.overview import Overview, TileView, cell_px
+from deepsalt.plot.picture import classify
+from deepsalt.store import Store
+from deepsalt.versions import Done, Filled, Mosaic, Version, filled_periods, layers_of, open_mosaic
+
+QUICKLOOK = "quicklook.png"
+
+
+def draw_version(store: Store, mosaic: Mosaic, version: Version, done: Iterable[Done] = ()) -> None:
+    """Draw the last period of a version into the store.
+
+    Parameters
+    ----------
+    store, mosaic, version
+        What is drawn.
+    done
+        Tiles that were composed for it; what others look like is known from the picture before, or
+        read.
+
+    Raises
+    ------
+    StoreError
+        The version is gone, or the store cannot be read or written.
+    """
+    periods = filled_periods(mosaic, version)
+    if not periods:
+        store.objects.delete([QUICKLOOK])
+        return
+    overview = _overview(store, mosaic, version, periods[-1], done)
+    ds = open_mosaic(mosaic, version=version.id, chunks=None)
+    simulated = version.simulated > 0
+    png = quicklook(ds, simulated=simulated, picture=overview.picture())
+    store.objects.write(QUICKLOOK, png)
+
+
+def _overview(
+    store: Store, mosaic: Mosaic, version: Version, last: Filled, done: Iterable[Done]
+) -> Overview:
+    """Return what the last period looks like, and keep it for the next version."""
+    key = f"records/overviews/{last.slot:04d}"
+    size = cell_px(store.grid, len(last.tiles))
+    wanted = [*last.tiles.items()]
+    known = (_kept(store, key) or Overview(store.grid, size, {})).of(wanted)
+    fresh = {
+        (each.job.tile, each.job.digest): TileView.unpack(each.note.view)
+        for each in done
+        if each.job.slot == last.slot and last.tiles.get(each.job.tile) == each.job.digest
+    }
+    edge = next((store.grid.tile_px // len(view.kinds) for view in fresh.values()), size)
+    overview = known.painted(edge, fresh)
+    missing = [seen for seen in wanted if seen not in overview.views]
+    size = max(size, overview.cell_px)
+    read = {seen: _read(mosaic, version, last.slot, seen[0], size) for seen in missing}
+    overview = overview.painted(size, read)
+    if fresh or read:
+        store.objects.write(key, overview.pack())
+    return overview
+
+
+def _kept(store: Store, key: str) -> Overview | None:
+    try:
+        return Overview.unpack(store.objects.read(key), store.grid)
+    except MissingObjectError:
+        return None
+
+
+def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) -> TileView:
+    """Return what a tile looks like, from its pixels."""
+    arrays, grid = layers_of(mosaic, version), mosaic.frame.grid
+    _, row, column = mosaic.frame.cell(slot, tile)
+    edge, pieces = grid.shard_px, []
+    for top in range(0, grid.tile_px, edge):
+        for left in range(0, grid.tile_px, edge):
+            y, x = row * grid.tile_px + top, column * grid.tile_px + left
+            place = (slot, slice(y, y + edge), slice(x, x + edge))
+            try:
+                layers = [np.asarray(arrays[name][place]) for name in ("salinity", "quality_flags")]
+            except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
+                raise StoreError(f"tile {tile.id} cannot be read ({error})") from error
+            pieces.append(((top, left), classify(*layers)))
+    return TileView.of(pieces, grid.tile_px, size)

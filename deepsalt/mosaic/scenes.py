@@ -1,0 +1,174 @@
+"""Scenes that an operator takes out of a mosaic, and takes in again.
+
+`withdraw` and `readmit` write records; the mosaic follows with the next build of the tiles that
+they return, whoever starts it. So a crash between the two loses nothing, and the same call again
+ends in the same state.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deepsalt.errors import UsageError
+from deepsalt.grid import Tile
+from deepsalt.mosaic.wanted import is_withdrawn
+from deepsalt.products import ProductMarker, complete_names, read_markers, versions_of
+from deepsalt.store import Store, bury, lift, tombstone, tombstones
+from deepsalt.store.tombstones import Place
+from deepsalt.versions import Mosaic, Version, periods_of, products_at
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Scenes whose records changed.
+
+    Parameters
+    ----------
+    scenes
+        Their keys, sorted.
+    products
+        All products of their acquisitions.
+    """
+
+    scenes: tuple[str, ...]
+    products: tuple[ProductMarker, ...]
+
+    @property
+    def tiles(self) -> set[Tile]:
+        """The tiles that follow."""
+        return {tile for marker in self.products for tile in marker.over}
+
+
+def withdraw(store: Store, scenes: Sequence[str], *, reason: str = "") -> Changed:
+    """Record that scenes are withdrawn: no later run or build uses them or older versions of them.
+
+    Parameters
+    ----------
+    store
+        The store.
+    scenes
+        Scene keys or product names.
+    reason
+        Why, for whoever meets the record.
+
+    Raises
+    ------
+    UsageError
+        A scene is not in the store. Then nothing is recorded.
+    StoreError
+        The store cannot be read or written.
+    """
+    found = [_named(store, scene) for scene in scenes]
+    for marker in found:
+        bury(store, marker.place, marker.version, reason)
+    keys = sorted({marker.scene_key for marker in found})
+    return Changed(tuple(keys), _acquired(store, {marker.place for marker in found}))
+
+
+def readmit(store: Store, scenes: Sequence[str]) -> Changed:
+    """Take the withdrawal of scenes back.
+
+    Parameters
+    ----------
+    store
+        The store.
+    scenes
+        Scene keys or product names.
+
+    Raises
+    ------
+    UsageError
+        A scene was never withdrawn. Then nothing is recorded.
+    StoreError
+        The store cannot be read or written.
+    """
+    places = []
+    for scene in scenes:
+        place = _place_of(scene) or _named(store, scene).place
+        record = tombstone(store, place)
+        if record is None or scene not in (record.scene, *versions_of(store, place)):
+            holding = (each.scene for each in tombstones(store).values() if each.lifted is None)
+            raise UsageError(
+                f"scene {scene} is not withdrawn from {store}; {_some('withdrawn are', holding)}"
+            )
+        places.append(place)
+    keys = sorted({lift(store, place).scene for place in places})
+    return Changed(tuple(keys), _acquired(store, places))
+
+
+def refuse_withdrawn(store: Store, mosaic: Mosaic, version: Version) -> None:
+    """Refuse to return to a version with scenes that were withdrawn since.
+
+    Raises
+    ------
+    UsageError
+        It holds one.
+    StoreError
+        The store cannot be read.
+    """
+    withdrawn = {place: each for place, each in tombstones(store).items() if each.lifted is None}
+    slots = [*periods_of(store.objects).values()]
+    for marker in _acquired(store, withdrawn):
+        if not is_withdrawn(marker, withdrawn):
+            continue
+        cells = [mosaic.frame.cell(slot, tile) for slot in slots for tile in marker.over]
+        if any(marker.name in names for names in products_at(mosaic, version, cells)):
+            record = withdrawn[marker.place]
+            raise UsageError(
+                f"version {version.short} holds scene {marker.scene_key}, {record}; take that back "
+                f"first: `deepsalt mosaic withdraw --undo STORE {record.scene}`"
+            )
+
+
+def withdrawn_names(store: Store) -> set[str]:
+    """Return the names of all complete products that do not count because of a tombstone.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    withdrawn = tombstones(store)
+    markers = _acquired(store, withdrawn)
+    return {marker.name for marker in markers if is_withdrawn(marker, withdrawn)}
+
+
+def _named(store: Store, scene: str) -> ProductMarker:
+    """Return the newest complete product of a scene, given by its key or a product's name."""
+    place = _place_of(scene)
+    names = [scene] if place is None else versions_of(store, place)
+    found = [
+        marker
+        for marker in read_markers(store, names).values()
+        if scene in (marker.scene_key, marker.name)
+    ]
+    if not found:
+        raise UsageError(f"store {store} has no scene {scene}; {_some('it has', _keys(store))}")
+    return max(found, key=lambda marker: marker.created)
+
+
+def _keys(store: Store) -> Iterable[str]:
+    names = sorted(complete_names(store))[:_SHOWN]
+    return [marker.scene_key for marker in read_markers(store, names).values()]
+
+
+def _place_of(scene: str) -> Place | None:
+    """Return the acquisition that a scene key names; None of what is no such key."""
+    collection, _, rest = scene.partition("/")
+    acquisition, _, version = rest.rpartition("/")
+    return (collection, acquisition) if collection and acquisition and version else None
+
+
+def _acquired(store: Store, places: Iterable[Place]) -> tuple[ProductMarker, ...]:
+    names = [name for place in sorted(set(places)) for name in versions_of(store, place)]
+    return tuple(read_markers(store, names).values())
+
+
+_SHOWN = 3
+
+
+def _some(lead: str, names: Iterable[str]) -> str:
+    listed = sorted(names)
+    if not listed:
+        return f"{lead} none"
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return f"{lead} {', '.join(listed[:_SHOWN])}{more}"

@@ -1,0 +1,47 @@
+"""From where on a mosaic of a store is wrong, and how old its newest scene may be."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+from deepsalt.errors import MissingObjectError, ModelError
+from deepsalt.model.card import ModelCard
+from deepsalt.store import Store
+from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
+
+
+def effective(limits: Limits, store: Store) -> Limits:
+    """Return limits with the largest salinity that the store's model can say, where none is given.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    if limits.max_salinity_ds_m is not None:
+        return limits
+    key = f"models/{store.model[:12]}/card.json"
+    try:
+        card = ModelCard.from_json(store.objects.read(key).decode(), f"{store}/{key}")
+    except (MissingObjectError, ModelError, UnicodeDecodeError):
+        return replace(limits, max_salinity_ds_m=MAX_SALINITY_DS_M)
+    return replace(limits, max_salinity_ds_m=card.ec_max)
+
+
+def check_age(newest: date | None, max_age_days: float | None) -> Iterator[Finding]:
+    """Compare the day of the newest scene with an estimate with today, UTC."""
+    today = datetime.now(UTC).date()
+    if newest is None:
+        found = "no scene with an estimate has a date"
+    elif newest > today + timedelta(days=1):
+        found = f"the newest scene is of {newest}, which has not come yet"
+        advice = "correct the scene's date or this machine's clock"
+        yield Finding("warning", "freshness", "mosaic", found, advice)
+    else:
+        days = (today - newest).days
+        found = f"the newest scene with an estimate is of {newest}, {days} days ago"
+    if max_age_days is None or (newest and (today - newest).days <= max_age_days):
+        yield Finding("info", "freshness", "mosaic", found)
+    else:
+        found = f"{found}; {max_age_days:g} days are allowed"
+        yield Finding("error", "freshness", "mosaic", found, "run over newer scenes")
