@@ -28,6 +28,7 @@ from deepsalt.products.done import (
 )
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
+    LABEL_ATTRS,
     ProductMarker,
     newest_versions,
     prefix_of,
@@ -39,6 +40,7 @@ from deepsalt.products.write import check_layers, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "LABEL_ATTRS",
     "ProductMarker",
     "check_layers",
     "complete_names",

@@ -7,7 +7,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 """
 
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
-from deepsalt.versions.change import held, publish, roll_back
+from deepsalt.versions.change import held, publish, roll_back, states
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
 from deepsalt.versions.read import (
     Filled,
@@ -56,6 +56,7 @@ __all__ = [
     "prune",
     "publish",
     "roll_back",
+    "states",
     "tile_digest",
     "write_tile",
 ]
