@@ -221,16 +221,15 @@ def mosaic_export(
     the attribute `version_id` is empty while that lasts. In a bucket each version has its prefix.
     """
     from deepsalt.export import export_mosaic
-
     from deepsalt.store import Store as OpenStore
     from deepsalt.versions import open_repository
     from flows.progress import bars
-    from flows.show import export_lines
+    from flows.show import export_facts, export_lines
 
     mosaic = open_repository(OpenStore.open(store).objects)
     with bars() as progress:
         done = export_mosaic(mosaic, target, sharded=not unsharded, keep=keep, listener=progress)
-    typer.echo(json.dumps(asdict(done)) if as_json else "\n".join(export_lines(done)))
+    typer.echo(json.dumps(export_facts(done)) if as_json else "\n".join(export_lines(done)))
 
 
 @mosaic_app.command("repair", epilog="Example: `deepsalt mosaic repair store`")

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deepsalt.export import Exported
     from deepsalt.model.card import ModelCard
     from deepsalt.mosaic import Pruning
     from deepsalt.validate import Finding
@@ -219,6 +221,23 @@ def prune_facts(found: "Pruning") -> dict[str, object]:
         "freed_bytes": found.freed_bytes,
         "removed": found.freed_bytes is not None,
     }
+
+
+def export_facts(done: "Exported") -> dict[str, object]:
+    """Return what an export did as plain JSON values."""
+    return {**asdict(done), "target": str(done.target)}
+
+
+def export_lines(done: "Exported") -> list[str]:
+    """Return what an export did, and how to open it."""
+    what = "all of it" if done.is_full else f"{done.shards} shards changed"
+    why = ", as data lie beyond what was covered" if done.grown else ""
+    older = f", {done.removed} older versions removed" if done.removed else ""
+    return [
+        f"{'exported':<11}  version {done.version} to {done.target}: {what}{why}, "
+        f"{size(done.bytes)} written{older}",
+        f"{'next':<11}  xarray.open_zarr({done.group!r})",
+    ]
 
 
 def check_line(findings: Sequence["Finding"]) -> str:

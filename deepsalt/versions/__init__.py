@@ -9,6 +9,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back, states
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
+from deepsalt.versions.compare import Piece, changed_pieces, encoded
 from deepsalt.versions.read import (
     Filled,
     filled_periods,
@@ -37,11 +38,14 @@ __all__ = [
     "Filled",
     "Job",
     "Mosaic",
+    "Piece",
     "Place",
     "Pruned",
     "Version",
+    "changed_pieces",
     "create_mosaic",
     "drop",
+    "encoded",
     "expiring",
     "filled_periods",
     "find_repository",
