@@ -7,7 +7,7 @@ from random import Random
 
 import pystac
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from catalog.publish import PRODUCTS
@@ -18,13 +18,14 @@ from tests.catalog.schedules import Choose, Watched, every, kill, run
 from tests.catalog.walking import listed, walk
 
 JUNE = f"collections/{PRODUCTS}/2024-06"
+_PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # no schedule is simpler than another
 _numbers = count()
 
 
 def item(
     name: str, *, collection: str = PRODUCTS, days: int = 0, west: float = 10.0
 ) -> pystac.Item:
-    """Return a small Item; one that is not of the collection's other places or days widens it."""
+    """Return a small Item; other days and places than the usual ones widen the extent."""
     return pystac.Item(
         name,
         {"type": "Point", "coordinates": [west, 45.0]},
@@ -142,13 +143,13 @@ def test_no_link_is_lost_wherever_two_publishers_interrupt_each_other(
 
 
 @given(st.sampled_from([*RACES]), st.randoms(use_true_random=False))
-@settings(max_examples=200)
+@settings(max_examples=200, phases=_PHASES)
 def test_no_link_is_lost_by_any_schedule(name: str, random: Random) -> None:
     raced(name, lambda last, alive: random.choice(alive))
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=30)
+@settings(max_examples=30, phases=_PHASES)
 def test_no_link_is_lost_among_many_publishers(random: Random) -> None:
     names = ("p1", "p2", "july", "far", "source")
     race = Race("p0")
@@ -168,6 +169,17 @@ def test_at_no_time_does_a_link_lead_to_what_is_not_there_yet() -> None:
         run([lambda: race.add("july"), lambda: race.add("source")], looking)
 
     assert every(attempt, interruptions=1) > 10
+
+
+def test_at_no_time_does_a_link_lead_to_what_is_removed() -> None:
+    race = Race("p0", "p1")
+
+    def looking(last: int | None, alive: Sequence[int]) -> int:
+        assert listed(Objects.of(race.store.uri)) >= {"p1"}
+        return alive[0]
+
+    run([lambda: race.remove("p0")], looking)
+    race.check({"p1"})
 
 
 @pytest.mark.parametrize("name", ["p1", "july", "far", "source"])
