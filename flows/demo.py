@@ -141,8 +141,8 @@ def _write(folder: Path, scene: _Scene, landscape: "Landscape", seed: int) -> Pa
 
 def _score(out: Path, landscape: "Landscape") -> dict[str, float]:
     """Compare the mosaic with the truth at randomly drawn estimated cells."""
-    from deepsalt import open_mosaic
     from deepsalt.grid import to_lonlat
+    from deepsalt.reading import open_mosaic
     from deepsalt.train.metrics import interval_scores, scale_scores
 
     mosaic = open_mosaic(out).isel(period=0)

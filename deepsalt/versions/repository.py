@@ -29,7 +29,7 @@ from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissin
 from deepsalt.grid import Frame
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import Verb
-from deepsalt.types import Report
+from deepsalt.types import QualityFlag, Report
 from deepsalt.versions.arrays import counts_of, create_arrays, frame_of, report_of
 from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
 
@@ -115,11 +115,17 @@ class Version:
             added_count=facts["added_count"],
             removed_count=facts["removed_count"],
             tiles=facts["tiles"],
-            totals=Report(totals["pixels"], totals["estimated"], tuple(totals["flags"].items())),
+            totals=Report(totals["pixels"], totals["estimated"], _in_order(totals["flags"])),
             simulated=totals["simulated"],
             software=facts["software"],
             facts=facts["facts"],
         )
+
+
+def _in_order(flags: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return counts by flag in the order of their bits; Icechunk keeps none."""
+    names = [str(flag.name).lower() for flag in QualityFlag]
+    return tuple((name, flags[name]) for name in names if name in flags)
 
 
 def metadata(
