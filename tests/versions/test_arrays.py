@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
+from zarr.core.sync import sync
 
 from deepsalt.errors import GridError, StoreError
-from deepsalt.grid import MosaicGrid, Tile, to_lonlat
-from deepsalt.layers import LAYERS, MOSAIC_LAYERS
+from deepsalt.grid import MosaicGrid, Tile, to_lonlat, transform
+from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.versions import Frame, Job, tile_digest, write_tile
-from deepsalt.versions.arrays import frame_of, read_digests, read_products, read_report
+from deepsalt.versions.arrays import frame_of, read_counts, read_digests, read_products, report_of
 from deepsalt.versions.repository import MAIN, Mosaic
 from tests.versions.world import GRID, PX, new, tile
 
@@ -22,9 +23,7 @@ NO_AREA = (
 
 @pytest.fixture
 def mosaic() -> Mosaic:
-    import secrets
-
-    return new(f"memory://{secrets.token_hex(8)}")
+    return new()
 
 
 def shard(value: float, flags: int = 0) -> dict[str, NDArray[np.generic]]:
@@ -52,8 +51,6 @@ def job_of(mosaic: Mosaic, *products: str, before: int = 0) -> Job:
 def test_the_extent_holds_the_area_of_use_and_500_km_more(
     crs: str, lonlat: tuple[float, float]
 ) -> None:
-    from deepsalt.grid import transform
-
     frame = Frame.of(MosaicGrid.from_options(crs))
     west, south, east, north = frame.pixels.bounds
     (x,), (y,) = transform("EPSG:4326", crs, np.array([lonlat[0]]), np.array([lonlat[1]]))
@@ -109,8 +106,8 @@ def test_a_tile_is_written_with_its_digest_products_and_counts(mosaic: Mosaic) -
     job = job_of(mosaic, "p1", "p2")
     report = write_tile(store, job, [((0, 1), shard(2.5)), ((1, 0), shard(np.nan, flags=2 | 16))])
     assert read_digests(store, [job.cell]) == [job.digest]
-    assert read_products(store, job.cell) == ("p1", "p2")
-    assert read_report(store, job.cell) == report
+    assert read_products(store, [job.cell]) == [("p1", "p2")]
+    assert report_of(read_counts(store, [job.cell])[0]) == report
     assert (report.pixels, report.estimated) == (4 * PX**2, PX**2)
     assert dict(report.by_flag) == {"outside": 2 * PX**2, "cloud": PX**2, "haze": PX**2}
 
@@ -145,8 +142,6 @@ def test_an_emptied_tile_leaves_nothing(mosaic: Mosaic) -> None:
     async def chunks(name: str) -> list[tuple[int, ...]]:
         return [chunk async for chunk in store.session.chunk_coordinates(f"/{name}")]
 
-    from zarr.core.sync import sync
-
     assert [name for name in names if sync(chunks(name))] == []
 
 
@@ -169,5 +164,5 @@ def test_a_shard_that_does_not_fit_is_refused(
 
 def test_unwritten_cells_read_as_the_fill_of_their_layer(mosaic: Mosaic) -> None:
     group = zarr.open_group(mosaic.repository.readonly_session(MAIN).store, mode="r")
-    for name, layer in LAYERS.items():
-        np.testing.assert_equal(group[name][5, 0, 0], np.dtype(layer.dtype).type(layer.fill))
+    for layer in MOSAIC_LAYERS:
+        np.testing.assert_equal(group[layer.name][5, 0, 0], np.dtype(layer.dtype).type(layer.fill))
