@@ -14,20 +14,29 @@ CONTEXT.set_forkserver_preload(["tests.versions.drivers", "tests.versions.victim
 
 def start(work: Callable[..., None], *args: Any, **options: Any) -> BaseProcess:
     """Run it in a process of its own."""
-    environment = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
     process = CONTEXT.Process(
-        target=_in_environment, args=(environment, work, *args), kwargs=options, daemon=True
+        target=_as_here, args=(user(), work, *args), kwargs=options, daemon=True
     )
     process.start()
     return process
 
 
-def _in_environment(
-    environment: Mapping[str, str], work: Callable[..., None], *args: Any, **options: Any
-) -> None:
+def user() -> dict[str, str]:
+    """Who we are here."""
+    return {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
+
+
+def become(user: Mapping[str, str]) -> None:
+    """Be somebody, and nobody else: the process that is forked was started by another test."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    os.environ.update(environment)
+    os.environ.update(user)
+
+
+def _as_here(
+    user: Mapping[str, str], work: Callable[..., None], *args: Any, **options: Any
+) -> None:
+    become(user)
     work(*args, **options)
 
 

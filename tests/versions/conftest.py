@@ -9,7 +9,7 @@ import pytest
 
 from tests.s3 import secret_of, serving_s3
 
-USER = "driver"
+USER = "keeper-of-salt"
 RIGHTS = {USER: ("Admin", "Read", "Write", "List", "Tagging")}
 
 

@@ -1,5 +1,6 @@
 """Drivers in processes of their own that meet at barriers, and readers beside them."""
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
@@ -157,16 +158,16 @@ def roll_back_beside_commits(
             barrier.wait(LONG_S)
         queue.put((me, (seen, meeting.refused)))
         return
-    original, refused = icechunk.Repository.reset_branch, 0
+    original, refused, turns = icechunk.Repository.reset_branch, 0, itertools.count()
 
     def reset(repository: icechunk.Repository, *args: Any, **options: Any) -> None:
         barrier.wait(LONG_S)
         # A commit takes longer than a reset; now and then it shall win.
-        time.sleep(0.3 * (number % 3 == 1))
+        time.sleep(0.3 * (next(turns) % 3 == 1))
         original(repository, *args, **options)
 
     icechunk.Repository.reset_branch = reset  # type: ignore[method-assign]
-    for number in range(rounds):
+    for _ in range(rounds):
         head = mosaic.head()
         assert head is not None
         seen.append(head.id)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import zarr
@@ -7,10 +9,11 @@ from zarr.core.sync import sync
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid import MosaicGrid, Tile, to_lonlat, transform
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.versions import Frame, Job, tile_digest, write_tile
+from deepsalt.objects import Objects
+from deepsalt.versions import Frame, Job, create_mosaic, tile_digest, write_tile
 from deepsalt.versions.arrays import frame_of, read_counts, read_digests, read_products, report_of
 from deepsalt.versions.repository import MAIN, Mosaic
-from tests.versions.world import GRID, PX, new, tile
+from tests.versions.world import GRID, PX, new, somewhere, tile
 
 NO_AREA = (
     'PROJCRS["mine",BASEGEOGCRS["WGS 84",DATUM["World Geodetic System 1984",'
@@ -166,3 +169,24 @@ def test_unwritten_cells_read_as_the_fill_of_their_layer(mosaic: Mosaic) -> None
     group = zarr.open_group(mosaic.repository.readonly_session(MAIN).store, mode="r")
     for layer in MOSAIC_LAYERS:
         np.testing.assert_equal(group[layer.name][5, 0, 0], np.dtype(layer.dtype).type(layer.fill))
+
+
+def test_what_tiles_of_a_world_are_is_read_without_counting_its_chunks() -> None:
+    mosaic = create_mosaic(Objects.of(somewhere()), MosaicGrid.from_options("EPSG:6933"))
+    store = mosaic.repository.writable_session(MAIN).store
+    jobs = [Job(mosaic.frame, 1000, Tile(ix, 3), ("p",), 0) for ix in (-200, 200)]
+    for job in jobs:
+        write_tile(store, job, ())
+    cells = [job.cell for job in jobs]
+    tracemalloc.start()
+    assert read_products(store, cells) == [("p",), ("p",)]
+    assert read_counts(store, cells)[:, 0].tolist() == [2048**2, 2048**2]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+def test_of_no_tiles_there_is_nothing_to_read(mosaic: Mosaic) -> None:
+    store = mosaic.repository.readonly_session(MAIN).store
+    assert (read_products(store, []), read_digests(store, [])) == ([], [])
+    assert read_counts(store, []).shape[0] == 0

@@ -1,7 +1,7 @@
 """A process that is killed (SIGKILL) leaves the old version or the new one, never a broken one."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,16 +50,19 @@ def struck(
         return None
 
 
-def moments(took: float, count: int) -> list[float]:
-    """Moments of a stage at which to kill: its very beginning, and well before its end."""
-    return [0.8 * took * number / count for number in range(count)]
+def moments(took: float, hits: int) -> Iterator[float]:
+    """Moments of a stage at which to kill, from its very beginning to well before its end.
+
+    In mixed order, and more than are needed, since no two runs take as long.
+    """
+    for number in range(4 * hits):
+        yield 0.8 * took * (number * 7 % 10) / 10
 
 
-@pytest.mark.parametrize("stage", ["chunk", "commit"])
-def test_a_killed_build_leaves_the_old_version_or_the_new_in_a_folder(
-    stage: str, tmp_path: Path
+def test_a_build_that_is_killed_while_it_commits_leaves_the_old_version_or_the_new(
+    tmp_path: Path,
 ) -> None:
-    kill_builds(str(tmp_path / "store"), stage, hits=1)
+    kill_builds(str(tmp_path), "commit", hits=1)
 
 
 @slow
@@ -79,7 +82,7 @@ def kill_builds(where: str, stage: str, hits: int) -> None:
     took = struck(victims.build, where, stage, STAGES[stage], None)
     assert took is not None
     outcomes: list[str] = []
-    for number, after_s in enumerate(moments(took, hits + hits // 2)):
+    for number, after_s in enumerate(moments(took, hits)):
         put(mosaic, *(product(x, 100 + number) for x in range(TILES)))
         before, names = mosaic.head(), names_of(mosaic)
         old = sums(open_mosaic(mosaic, chunks=None), names)
@@ -94,6 +97,8 @@ def kill_builds(where: str, stage: str, hits: int) -> None:
         # Nobody has to clear anything away, and the next build ends as one that was not disturbed.
         build_of(mosaic)(PLACES)
         check(mosaic, names)
+        if len(outcomes) - outcomes.count("late") == hits:
+            break
     clean = new()
     put(clean, *names_of(mosaic))
     build_of(clean)(PLACES)
@@ -102,7 +107,7 @@ def kill_builds(where: str, stage: str, hits: int) -> None:
         np.testing.assert_array_equal(found[name], values)
     counts = {outcome: outcomes.count(outcome) for outcome in ("old", "new", "late")}
     print(f"killed at {stage}, which takes {took * 1000:.1f} ms: {counts}")
-    assert counts["old"] + counts["new"] >= hits
+    assert counts["old"] + counts["new"] == hits
 
 
 @pytest.mark.parametrize("hits", [1, pytest.param(10, marks=slow)])
@@ -119,7 +124,7 @@ def test_a_killed_collection_leaves_every_kept_version_readable(tmp_path: Path, 
     took = struck(victims.collect, copy(source, tmp_path / "spared"), "collection", 1, None)
     assert took is not None
     hit = 0
-    for number, after_s in enumerate(moments(took, hits + hits // 2)):
+    for number, after_s in enumerate(moments(took, hits)):
         folder = copy(source, tmp_path / f"copy{number}")
         hit += struck(victims.collect, folder, "collection", 1, after_s) is None
         pruned = open_repository(Objects.of(folder))
@@ -129,8 +134,10 @@ def test_a_killed_collection_leaves_every_kept_version_readable(tmp_path: Path, 
         check(pruned, names)
         assert [version.id for version in pruned.history()] == [head.id]
         assert files_of(folder) == files_of(tmp_path / "spared")
+        if hit == hits:
+            break
     print(f"killed {hit} times in a collection of {took * 1000:.1f} ms")
-    assert hit >= hits
+    assert hit == hits
 
 
 def files_of(store: Path) -> set[str]:

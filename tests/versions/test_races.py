@@ -64,6 +64,7 @@ def test_no_commit_of_two_into_one_folder_is_lost(tmp_path: Path, rounds: int) -
     assert sorted(names_in(mosaic)) == sorted(products)
 
 
+@slow
 def test_without_the_lock_commits_into_one_folder_are_lost(tmp_path: Path) -> None:
     new(tmp_path)
     told = in_two_processes(drivers.commit_at_once, str(tmp_path), rounds=400, locked=False)
@@ -99,7 +100,7 @@ def test_what_a_roll_back_and_a_commit_at_once_leave_can_all_be_found(
 
 def test_drivers_in_threads_of_one_memory_lose_nothing() -> None:
     mosaic = new()
-    products = [product(n % 4, 1 + n, shard=n % 3) for n in range(24)]
+    products = [product(n % 4, 1 + n, shard=n % 3) for n in range(12)]
 
     def drive(mine: list[str]) -> None:
         for name in mine:
@@ -121,13 +122,20 @@ def test_first_builds_of_many_periods_do_not_share_a_slot() -> None:
     assert sorted(found[0].values()) == list(range(20))
 
 
-@pytest.mark.parametrize(
-    ("publications", "readers"), [(5, 1), pytest.param(20, 2, marks=slow)], ids=["few", "many"]
-)
-def test_a_reader_sees_one_version_in_one_dataset(
-    shared_place: str, publications: int, readers: int
+def test_a_reader_sees_one_version_in_one_dataset(tmp_path: Path) -> None:
+    read_while_publishing(str(tmp_path), publications=5, readers=1)
+
+
+@slow
+def test_two_readers_of_twenty_publications_see_one_version_in_one_dataset(
+    shared_place: str,
 ) -> None:
-    mosaic, over = new(shared_place), CONTEXT.Event()
+    read_while_publishing(shared_place, publications=20, readers=2)
+
+
+def read_while_publishing(where: str, publications: int, readers: int) -> None:
+    """Publish while others read, each time all of a row of tiles."""
+    mosaic, over = new(where), CONTEXT.Event()
     made: dict[str, frozenset[float]] = {}
 
     def publish(value: int) -> None:
@@ -136,7 +144,7 @@ def test_a_reader_sees_one_version_in_one_dataset(
         made[version.short] = frozenset({float(sum(range(value + 1)))})
 
     publish(1)
-    with running(drivers.read_until, readers, over, shared_place, tiles=4) as told:
+    with running(drivers.read_until, readers, over, where, tiles=4) as told:
         for value in range(2, 2 + publications):
             publish(value)
         over.set()
