@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
 from deepsalt.versions import Mosaic, held, prune, publish, roll_back
@@ -64,6 +64,12 @@ class AnyOrder(RuleBasedStateMachine):
         head = self.mosaic.head()
         if head is not None:
             self.made.setdefault(head.id, contents(self.mosaic))
+
+    def check_versions(self) -> None:
+        """Every version that is kept is what it was."""
+        for version in self.mosaic.history():
+            if version.id in self.made:
+                assert_same(contents(self.mosaic, version.id), self.made[version.id])
 
     @rule(name=st.sampled_from(NAMES))
     def arrives(self, name: str) -> None:
@@ -131,14 +137,10 @@ class AnyOrder(RuleBasedStateMachine):
     def it_is_pruned(self, keep: int) -> None:
         later = datetime.now(UTC) + timedelta(days=30)
         prune(self.mosaic, keep=keep, now=later)
-
-    @invariant()
-    def every_version_that_is_kept_is_what_it_was(self) -> None:
-        for version in self.mosaic.history():
-            if version.id in self.made:
-                assert_same(contents(self.mosaic, version.id), self.made[version.id])
+        self.check_versions()
 
     def teardown(self) -> None:
+        self.check_versions()
         build_of(self.mosaic)(PLACES)
         clean = new()
         put(clean, *names_of(self.mosaic))
