@@ -168,8 +168,8 @@ class LongOrder(AnyOrder):
 
 LongOrderTest = pytest.mark.slow(LongOrder.TestCase)
 LongOrderTest.settings = settings(
-    max_examples=300,
-    stateful_step_count=30,
+    max_examples=30,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
