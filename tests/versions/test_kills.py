@@ -68,9 +68,17 @@ def test_a_build_that_is_killed_while_it_commits_leaves_the_old_version_or_the_n
 @slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_however_often_builds_are_killed_they_leave_the_old_version_or_the_new(
-    shared_place: str, stage: str
+    tmp_path: Path, stage: str
 ) -> None:
-    kill_builds(shared_place, stage, hits=10)
+    kill_builds(str(tmp_path / "store"), stage, hits=10)
+
+
+@slow
+@pytest.mark.parametrize("stage", ["chunk", "commit"])
+def test_in_a_bucket_builds_that_are_killed_leave_the_old_version_or_the_new(
+    bucket: str, stage: str
+) -> None:
+    kill_builds(bucket, stage, hits=10)
 
 
 def kill_builds(where: str, stage: str, hits: int) -> None:
