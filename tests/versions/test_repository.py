@@ -59,7 +59,6 @@ def test_the_repository_lies_below_a_prefix_of_its_own(tmp_path: Path) -> None:
     assert mosaic.objects.folders() == (PREFIX, "records")
 
 
-@pytest.mark.slow  # the server is asked again for ten seconds
 def test_a_server_that_is_away_is_a_sentence_without_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
