@@ -9,6 +9,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
+from deepsalt.versions.look import Stored
 from deepsalt.versions.read import (
     Filled,
     filled_periods,
@@ -31,6 +32,7 @@ __all__ = [
     "Mosaic",
     "Place",
     "Pruned",
+    "Stored",
     "Version",
     "create_mosaic",
     "drop",

@@ -80,7 +80,7 @@ def open_mosaic(
     with mosaic.reaching():
         found = _choose(mosaic, version, at)
         session = mosaic.session_at(found)
-        store = _Reading(session.store, mosaic.objects, found.short)
+        store = reading(mosaic, found, session.store)
         cells = filled(session)
         if not cells.size:
             raise StoreMissingError(f"version {found.short} of {mosaic.objects} is empty")
@@ -181,7 +181,7 @@ def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
     """
     with mosaic.reaching():
         session = mosaic.session_at(version)
-        store = _Reading(session.store, mosaic.objects, version.short)
+        store = reading(mosaic, version, session.store)
         group = zarr.open_group(store, mode="r", zarr_format=3)
         return {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
 
@@ -310,6 +310,11 @@ def _chunks(
 def _cut(start: int, stop: int, size: int) -> tuple[int, ...]:
     edges = [start, *range((start // size + 1) * size, stop, size), stop]
     return tuple(int(n) for n in np.diff(edges))
+
+
+def reading(mosaic: Mosaic, version: Version, store: Store) -> Store:
+    """Return a version's store that says in sentences why it cannot be read."""
+    return _Reading(store, mosaic.objects, version.short)
 
 
 class _Reading(WrapperStore[Store]):

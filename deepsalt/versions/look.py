@@ -1,0 +1,95 @@
+"""A version as it is stored, for who checks or mends it: attributes, arrays, tiles one by one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import zarr
+from icechunk import IcechunkStore
+from zarr.core.sync import sync
+
+from deepsalt.errors import StoreError
+from deepsalt.grid import Cell, Region
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.store.arrays import Array
+from deepsalt.versions.arrays import read_products
+from deepsalt.versions.read import reading
+from deepsalt.versions.repository import Mosaic, Version
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a version holds.
+
+    Parameters
+    ----------
+    mosaic
+        The mosaic.
+    attrs
+        Attributes of its group.
+    arrays
+        Its arrays by name, over the whole frame, layers and others.
+    store
+        What they are read from.
+    """
+
+    mosaic: Mosaic
+    attrs: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+    store: IcechunkStore
+
+    @classmethod
+    def of(cls, mosaic: Mosaic, version: Version) -> "Stored":
+        """Open a version.
+
+        Raises
+        ------
+        StoreError
+            The version is gone or damaged, or no access.
+        """
+        with mosaic.reaching():
+            store = mosaic.session_at(version).store
+            group = zarr.open_group(reading(mosaic, version, store), mode="r", zarr_format=3)
+            arrays = {name: cast(Array, array) for name, array in group.arrays()}
+            return cls(mosaic, dict(group.attrs), arrays, store)
+
+    def regions(self, cell: Cell) -> list[Region]:
+        """Return the shards of a tile that any layer has, as pixels of the arrays.
+
+        Raises
+        ------
+        StoreError
+            It is not known any more which there are.
+        """
+        slot, row, column = cell
+        n, edge = self.mosaic.frame.grid.tile_shards, self.mosaic.frame.grid.shard_px
+        shards = [(row * n + y, column * n + x) for y in range(n) for x in range(n)]
+
+        async def is_there(y: int, x: int) -> bool:
+            for layer in MOSAIC_LAYERS:
+                if await self.store.exists(f"{layer.name}/c/{slot}/{y}/{x}"):
+                    return True
+            return False
+
+        async def find() -> list[tuple[int, int]]:
+            return [shard for shard in shards if await is_there(*shard)]
+
+        with self.mosaic.reaching():
+            found = sync(find())
+        return [
+            Region((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found
+        ]
+
+    def made_of(self, cell: Cell) -> tuple[str, ...]:
+        """Return the names of the products that a tile says it is made of, sorted.
+
+        Raises
+        ------
+        StoreError
+            They are lost or damaged.
+        """
+        try:
+            with self.mosaic.reaching():
+                return read_products(self.store, [cell])[0]
+        except (ValueError, RuntimeError) as error:  # what cannot be decoded
+            raise StoreError(f"what the tile is made of cannot be read ({error})") from error
