@@ -26,6 +26,8 @@ from deepsalt.products.done import (
     products_over,
     read_marker,
     read_markers,
+    remove_product,
+    unfinished,
     unmark,
     versions_of,
 )
@@ -64,6 +66,8 @@ __all__ = [
     "products_over",
     "read_marker",
     "read_markers",
+    "remove_product",
+    "unfinished",
     "unmark",
     "verify_product",
     "versions_of",

@@ -19,14 +19,22 @@ from deepsalt.versions.read import (
     products_of,
 )
 from deepsalt.versions.records import live_builds, periods_of
-from deepsalt.versions.repository import Mosaic, Version, create_mosaic, open_repository
-from deepsalt.versions.retention import Pruned, drop, prune
+from deepsalt.versions.repository import (
+    Mosaic,
+    Version,
+    create_mosaic,
+    find_repository,
+    open_repository,
+)
+from deepsalt.versions.retention import MARGIN, Expiring, Pruned, drop, expiring, prune
 
 __all__ = [
+    "MARGIN",
     "Build",
     "Built",
     "Days",
     "Done",
+    "Expiring",
     "Filled",
     "Job",
     "Mosaic",
@@ -36,7 +44,9 @@ __all__ = [
     "Version",
     "create_mosaic",
     "drop",
+    "expiring",
     "filled_periods",
+    "find_repository",
     "held",
     "layers_of",
     "live_builds",

@@ -48,7 +48,7 @@ class Stored:
             The version is gone or damaged, or no access.
         """
         with mosaic.reaching():
-            store = mosaic.session_at(version).store
+            store = mosaic.session_at(version.id).store
             group = zarr.open_group(reading(mosaic, version, store), mode="r", zarr_format=3)
             arrays = {name: cast(Array, array) for name, array in group.arrays()}
             return cls(mosaic, dict(group.attrs), arrays, store)
