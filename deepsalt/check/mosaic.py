@@ -140,11 +140,12 @@ class MosaicCheck:
         holds: Mapping[tuple[int, Tile], int],
     ) -> list[str]:
         wanted = Wanted(self.store)([(each, tile) for each in slots.values() for tile in tiles])
+        grid = self.store.grid
         return [
             tile.id
             for tile in tiles
             for slot, period in slots.items()
-            if tile_digest(self.store.grid, tile, wanted[period, tile]) != holds.get((slot, tile), 0)
+            if tile_digest(grid, tile, wanted[period, tile]) != holds.get((slot, tile), 0)
         ]
 
     def _products(self, version: Version, places: Sequence[tuple[int, Tile]]) -> set[str]:
@@ -178,17 +179,19 @@ def check_metadata(mosaic: Mosaic, stored: Stored) -> Iterator[Finding]:
         if (array := stored.arrays.get(layer.name)) is None:
             yield Finding("error", "layers", "mosaic", f"layer {layer.name} is missing", ANEW)
             continue
-        for what, seen, expected in (
+        described = array.metadata.to_dict()
+        compared: tuple[tuple[str, object, object], ...] = (
             ("type", str(array.dtype), layer.dtype),
             ("shape", array.shape, (PERIODS, pixels.height, pixels.width)),
             ("chunk", array.chunks, (1, grid.chunk_px, grid.chunk_px)),
             ("shard", array.shards, (1, grid.shard_px, grid.shard_px)),
-            ("dimensions", array.metadata.dimension_names, DIMS),
+            ("dimensions", described.get("dimension_names"), DIMS),
             ("fill value", _plain(array.fill_value), _plain(layer.fill)),
             ("nodata", _nodata(array.attrs), _nodata(layer.fill_attribute())),
-        ):
-            if seen != expected:
-                found = f"{what} of layer {layer.name} is {_short(seen)}, expected {expected}"
+        )
+        for what, stated, expected in compared:
+            if stated != expected:
+                found = f"{what} of layer {layer.name} is {_short(stated)}, expected {expected}"
                 yield Finding("error", "layers", "mosaic", found, ANEW)
         if array.attrs.get("grid_mapping") != GRID_MAPPING:
             found = f"layer {layer.name} does not refer to {GRID_MAPPING}"
@@ -224,8 +227,8 @@ def check_builds(store: Store) -> Iterator[Finding]:
     for build in builds:
         where = f"records/builds/{build.id}"
         if now - build.seen > DEAD_AFTER:
-            found = f"a build on {build.host} gave no sign of life since {build.seen:%Y-%m-%d %H:%M}"
-            advice = "if it is dead, `deepsalt mosaic prune` forgets it; run `deepsalt mosaic build`"
+            found = f"a build on {build.host} is silent since {build.seen:%Y-%m-%d %H:%M}"
+            advice = f"if it is dead, {_BUILD}; `deepsalt mosaic prune` forgets it"
             yield Finding("warning", "leftovers", where, found, advice)
         else:
             found = f"a build on {build.host} is going on since {build.started:%Y-%m-%d %H:%M}"

@@ -178,8 +178,8 @@ class ProductCheck:
             if marker.name not in own:
                 continue
             entry, key = acquisition_entry(own[marker.name]), acquisition_key(marker)
-            missing = {index_key(t, marker.name): b"" for t in over if not index.has(t, marker.name)}
-            yield from self._missing(marker.name, missing)
+            lost = [tile for tile in over if not index.has(tile, marker.name)]
+            yield from self._missing(marker.name, {index_key(t, marker.name): b"" for t in lost})
             try:
                 if self.store.objects.read(key) == entry:
                     continue

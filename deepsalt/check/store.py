@@ -52,7 +52,7 @@ def check_store(
 def _check(
     store: Store, limits: Limits, quick: bool, heard: Listener, repair_index: bool
 ) -> Iterator[Finding]:
-    read = {}
+    read: dict[str, Any] = {}
     for where, what in (
         ("records/tombstones", tombstones),
         ("records/quarantine", quarantined),

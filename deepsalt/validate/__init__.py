@@ -10,6 +10,7 @@ from deepsalt.validate.findings import (
     Limits,
     Listener,
     Nobody,
+    Severity,
     by_severity,
 )
 from deepsalt.validate.limits import check_age, effective
@@ -25,6 +26,7 @@ __all__ = [
     "Listener",
     "Nobody",
     "Seen",
+    "Severity",
     "by_severity",
     "check_age",
     "check_pixels",

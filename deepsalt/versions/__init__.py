@@ -9,7 +9,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
-from deepsalt.versions.look import Stored
+from deepsalt.versions.look import Stored, digests_at
 from deepsalt.versions.read import (
     Filled,
     filled_periods,
@@ -43,6 +43,7 @@ __all__ = [
     "Stored",
     "Version",
     "create_mosaic",
+    "digests_at",
     "drop",
     "expiring",
     "filled_periods",

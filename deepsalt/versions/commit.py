@@ -194,9 +194,7 @@ class Build:
             self._warn_of_other_machines()
             slots = slots_of(mosaic.objects, [period for period, _ in asked])
             compose = partial(_compose, self.compose, mosaic.objects)
-            while not (hold and versions) and (
-                work := self._begin(asked, slots, settled, forced)
-            ):
+            while not (hold and versions) and (work := self._begin(asked, slots, settled, forced)):
                 done = list(self.run(compose, work))
                 composed += len(done)
                 version, committed = self._commit(done, slots, alive, hold=hold)
@@ -213,7 +211,7 @@ class Build:
         settled: Collection[tuple[int, Tile, int]],
         forced: Collection[Place],
     ) -> list[Work]:
-        """Return what to compose: tiles whose digest is not as wanted, and those that have to be."""
+        """Return what to compose: tiles whose digest is not as wanted, and those asked for anew."""
         mosaic, frame = self.mosaic, self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in places]
         with mosaic.reaching():

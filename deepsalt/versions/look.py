@@ -1,8 +1,8 @@
 """A version as it is stored, for who checks or mends it: attributes, arrays, tiles one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import zarr
 from icechunk import IcechunkStore
@@ -12,7 +12,7 @@ from deepsalt.errors import StoreError
 from deepsalt.grid import Cell, Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import Array
-from deepsalt.versions.arrays import read_products
+from deepsalt.versions.arrays import read_digests, read_products
 from deepsalt.versions.read import reading
 from deepsalt.versions.repository import Mosaic, Version
 
@@ -50,8 +50,7 @@ class Stored:
         with mosaic.reaching():
             store = mosaic.session_at(version.id).store
             group = zarr.open_group(reading(mosaic, version, store), mode="r", zarr_format=3)
-            arrays = {name: cast(Array, array) for name, array in group.arrays()}
-            return cls(mosaic, dict(group.attrs), arrays, store)
+            return cls(mosaic, dict(group.attrs), dict(group.arrays()), store)
 
     def regions(self, cell: Cell) -> list[Region]:
         """Return the shards of a tile that any layer has, as pixels of the arrays.
@@ -76,9 +75,7 @@ class Stored:
 
         with self.mosaic.reaching():
             found = sync(find())
-        return [
-            Region((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found
-        ]
+        return [Region((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found]
 
     def made_of(self, cell: Cell) -> tuple[str, ...]:
         """Return the names of the products that a tile says it is made of, sorted.
@@ -93,3 +90,15 @@ class Stored:
                 return read_products(self.store, [cell])[0]
         except (ValueError, RuntimeError) as error:  # what cannot be decoded
             raise StoreError(f"what the tile is made of cannot be read ({error})") from error
+
+
+def digests_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list[int]:
+    """Return the digests of tiles of a version, 0 for empty ones.
+
+    Raises
+    ------
+    StoreError
+        The version is gone or damaged, or no access.
+    """
+    with mosaic.reaching():
+        return read_digests(mosaic.session_at(version.id).store, cells)
