@@ -79,6 +79,8 @@ class Catalogue:
         objects = self.store.objects
         self._there |= {entry.key for entry in objects.list("collections")}
         self._there |= {f"scenes/{folder}" for folder in objects.folders("scenes")}
+        if published.version is not None:
+            self._there.add("mosaic")  # Icechunk has its own way to memory
         if not self._exists(_ROOT):
             found = "the store has no STAC catalogue"
             yield Finding("warning", "stac", _ROOT, found, _PUBLISH)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deepsalt.errors import StoreError
+from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
 from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.grid import Tile
 from deepsalt.layers import MOSAIC_LAYERS
@@ -110,7 +110,13 @@ class MosaicCheck:
 
     def _contents(self, version: Version, published: Published) -> Iterator[Finding]:
         """Compare what tiles are made of with what the records of the store say."""
-        slots = {slot: period for period, slot in periods_of(self.store.objects).items()}
+        try:
+            slots = {slot: period for period, slot in periods_of(self.store.objects).items()}
+        except (StoreAwayError, StoreAccessError):
+            raise
+        except StoreError as error:  # the tiles can still be read
+            yield Finding("error", "records", "records/periods", str(error))
+            return
         holds: dict[tuple[int, Tile], int] = {}
         for filled in filled_periods(self.mosaic, version):
             if filled.slot not in slots:
@@ -125,7 +131,12 @@ class MosaicCheck:
         different: list[str] = []
         for first in range(0, len(ordered), _AT_ONCE):
             some = ordered[first : first + _AT_ONCE]
-            different += self._different(some, known, holds)
+            try:
+                different += self._different(some, known, holds)
+            except (StoreAwayError, StoreAccessError):
+                raise
+            except StoreError as error:  # a record; the tiles can still be read
+                yield Finding("error", "contents", "mosaic", str(error))
             there = [place for tile in some for slot in slots if (place := (slot, tile)) in holds]
             published.products |= self._products(version, there)
         if different:
@@ -220,11 +231,7 @@ def check_builds(store: Store) -> Iterator[Finding]:
         The store cannot be read, or a record is none.
     """
     now = datetime.now(UTC)
-    try:
-        builds = live_builds(store.objects)
-    except (IndexError, ValueError) as error:
-        raise StoreError(f"records/builds of {store} holds what is no build ({error})") from error
-    for build in builds:
+    for build in live_builds(store.objects):
         where = f"records/builds/{build.id}"
         if now - build.seen > DEAD_AFTER:
             found = f"a build on {build.host} is silent since {build.seen:%Y-%m-%d %H:%M}"

@@ -7,9 +7,15 @@ from typing import Any
 from deepsalt.check.catalogue import Catalogue
 from deepsalt.check.mosaic import MosaicCheck, Published, check_builds
 from deepsalt.check.products import ProductCheck, Products
-from deepsalt.errors import DeepsaltError, StoreMissingError
+from deepsalt.errors import (
+    DeepsaltError,
+    StoreAccessError,
+    StoreAwayError,
+    StoreMissingError,
+    VersionMissingError,
+)
 from deepsalt.store import Store, Where, quarantined, tombstones
-from deepsalt.validate import Finding, Limits, Listener, Nobody, by_severity, effective
+from deepsalt.validate import ANEW, Finding, Limits, Listener, Nobody, by_severity, effective
 from deepsalt.versions import open_repository, periods_of
 
 
@@ -64,7 +70,7 @@ def _check(
     withdrawn = read.get("records/tombstones", {})
     check = ProductCheck(store, withdrawn, quick, repair_index, heard)
     yield from _said("scenes", lambda: check(products))
-    yield from _said("mosaic", lambda: _mosaic(store, limits, quick, heard, published))
+    yield from _said("mosaic", lambda: _mosaic(store, limits, quick, heard, published), ANEW)
     catalogue = Catalogue(store)
     yield from _said("catalog.json", lambda: catalogue(products, published))
 
@@ -72,12 +78,8 @@ def _check(
 def _record(
     store: Store, read: dict[str, Any], where: str, what: Callable[[Store], Any]
 ) -> Iterable[Finding]:
-    try:
-        read[where] = what(store)
-    except ValueError as error:
-        found = f"it holds what is no record ({error})"
-        return [Finding("error", "records", where, found, "restore or remove it")]
-    return []
+    read[where] = what(store)
+    return ()
 
 
 def _mosaic(
@@ -92,9 +94,13 @@ def _mosaic(
     yield from MosaicCheck(store, mosaic, effective(limits, store), quick, heard)(published)
 
 
-def _said(where: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def _said(
+    where: str, check: Callable[[], Iterable[Finding]], advice: str = ""
+) -> Iterator[Finding]:
     """Yield what a check finds, and the error that ends it as one more."""
     try:
         yield from check()
-    except DeepsaltError as error:
+    except (StoreAwayError, StoreAccessError, VersionMissingError) as error:
         yield Finding("error", "records", where, str(error))
+    except DeepsaltError as error:
+        yield Finding("error", "records", where, str(error), advice)
