@@ -65,12 +65,17 @@ class Stored:
         shards = [(row * n + y, column * n + x) for y in range(n) for x in range(n)]
 
         async def is_there(y: int, x: int) -> bool:
-            for layer in MOSAIC_LAYERS:
-                if await self.store.exists(f"{layer.name}/c/{slot}/{y}/{x}"):
-                    return True
-            return False
+            # Each layer is asked: it has references of its own, which may be lost.
+            names = [f"{layer.name}/c/{slot}/{y}/{x}" for layer in MOSAIC_LAYERS]
+            return any([await self.store.exists(name) for name in names])
 
         async def find() -> list[tuple[int, int]]:
+            for key in (
+                f"period/c/{slot}",
+                f"tile_products/c/{slot}/{row}/{column}",
+                f"tile_counts/c/{slot}/{row}/{column}/0",
+            ):
+                await self.store.exists(key)
             return [shard for shard in shards if await is_there(*shard)]
 
         with self.mosaic.reaching():

@@ -29,7 +29,7 @@ from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissin
 from deepsalt.grid import Frame
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import Verb
-from deepsalt.types import Report
+from deepsalt.types import QualityFlag, Report
 from deepsalt.versions.arrays import counts_of, create_arrays, frame_of, report_of
 from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
 
@@ -105,6 +105,9 @@ class Version:
         if facts is None:
             return None
         totals = facts["totals"]
+        # Icechunk keeps no order of what metadata holds; one commit is one value.
+        flags = [(str(flag.name).lower(), totals["flags"]) for flag in QualityFlag]
+        by_flag = tuple((name, counts[name]) for name, counts in flags if name in counts)
         return cls(
             id=snapshot.id,
             created=snapshot.written_at,
@@ -115,7 +118,7 @@ class Version:
             added_count=facts["added_count"],
             removed_count=facts["removed_count"],
             tiles=facts["tiles"],
-            totals=Report(totals["pixels"], totals["estimated"], tuple(totals["flags"].items())),
+            totals=Report(totals["pixels"], totals["estimated"], by_flag),
             simulated=totals["simulated"],
             software=facts["software"],
             facts=facts["facts"],
