@@ -171,13 +171,12 @@ def carry_on(
     progress
         Told about shards.
     """
+    if to.to == NOWHERE or result.held:
+        return result
     from deepsalt.export import export_mosaic
-
     from deepsalt.store import Store
     from deepsalt.versions import open_repository
 
-    if to.to == NOWHERE or result.held:
-        return result
     store = Store.open(out)
     mosaic = open_repository(store.objects)
     target = to.to

@@ -33,6 +33,7 @@ from deepsalt.products.done import (
 )
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
+    LABEL_ATTRS,
     ProductMarker,
     newest_versions,
     prefix_of,
@@ -44,6 +45,7 @@ from deepsalt.products.write import check_layers, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "LABEL_ATTRS",
     "ProductMarker",
     "acquisition_entries",
     "acquisition_entry",

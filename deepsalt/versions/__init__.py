@@ -7,8 +7,9 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 """
 
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
-from deepsalt.versions.change import held, publish, roll_back
+from deepsalt.versions.change import held, publish, roll_back, states
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
+from deepsalt.versions.compare import Piece, changed_pieces, encoded
 from deepsalt.versions.look import Stored, digests_at
 from deepsalt.versions.read import (
     Filled,
@@ -38,13 +39,16 @@ __all__ = [
     "Filled",
     "Job",
     "Mosaic",
+    "Piece",
     "Place",
     "Pruned",
     "Stored",
     "Version",
+    "changed_pieces",
     "create_mosaic",
     "digests_at",
     "drop",
+    "encoded",
     "expiring",
     "filled_periods",
     "find_repository",
@@ -59,6 +63,7 @@ __all__ = [
     "prune",
     "publish",
     "roll_back",
+    "states",
     "tile_digest",
     "write_tile",
 ]

@@ -29,6 +29,26 @@ def held(mosaic: Mosaic) -> tuple[Version, ...]:
     return tuple(sorted(found, key=lambda version: version.created))
 
 
+def states(mosaic: Mosaic) -> list[tuple[Version, str]]:
+    """Return all versions that can be opened, the oldest first, and what each is.
+
+    ``published``, ``earlier`` (led to it), ``held``, or ``left`` by a roll-back.
+
+    Raises
+    ------
+    StoreError
+        No access.
+    """
+    history = list(mosaic.history())
+    found = {version.id: (version, "earlier") for version in history}
+    if history:
+        found[history[0].id] = history[0], "published"
+    for prefix, state in ((HELD, "held"), (LEFT, "left")):
+        for version in mosaic.tagged(prefix).values():
+            found.setdefault(version.id, (version, state))
+    return sorted(found.values(), key=lambda each: each[0].created)
+
+
 def publish(mosaic: Mosaic, id: str) -> Version:
     """Publish a version that was held back.
 

@@ -13,7 +13,7 @@ from deepsalt.grid import Cell, Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import Array
 from deepsalt.versions.arrays import read_digests, read_products
-from deepsalt.versions.read import reading
+from deepsalt.versions.read import Reading
 from deepsalt.versions.repository import Mosaic, Version
 
 
@@ -49,7 +49,9 @@ class Stored:
         """
         with mosaic.reaching():
             store = mosaic.session_at(version.id).store
-            group = zarr.open_group(reading(mosaic, version, store), mode="r", zarr_format=3)
+            group = zarr.open_group(
+                Reading(store, mosaic.objects, version.short), mode="r", zarr_format=3
+            )
             return cls(mosaic, dict(group.attrs), dict(group.arrays()), store)
 
     def regions(self, cell: Cell) -> list[Region]:

@@ -81,7 +81,7 @@ def open_mosaic(
     with mosaic.reaching():
         found = _choose(mosaic, version, at)
         session = mosaic.session_at(found.id)
-        store = _Reading(session.store, mosaic.objects, found.short)
+        store = Reading(session.store, mosaic.objects, found.short)
         cells = filled(session)
         if not cells.size:
             raise StoreMissingError(f"version {found.short} of {mosaic.objects} is empty")
@@ -187,7 +187,7 @@ def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
     """
     with mosaic.reaching():
         session = mosaic.session_at(version.id)
-        store = _Reading(session.store, mosaic.objects, version.short)
+        store = Reading(session.store, mosaic.objects, version.short)
         group = zarr.open_group(store, mode="r", zarr_format=3)
         return {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
 
@@ -222,7 +222,7 @@ def products_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list
 def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | None) -> xr.Dataset:
     region = _region(frame, cells)
     if bbox is not None:
-        region = _crop(frame.pixels, region, bbox)
+        region = crop(frame.pixels, region, bbox)
     slots = np.unique(cells[:, 0])
     group = zarr.open_group(store, mode="r", zarr_format=3)
     days = np.array([group["period_bounds"][slot] for slot in slots.tolist()]).reshape(-1, 2)
@@ -235,7 +235,7 @@ def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | Non
     ds = ds[[layer.name for layer in MOSAIC_LAYERS]].isel(
         period=slots, y=slice(*region.y), x=slice(*region.x)
     )
-    grid = _part(frame.pixels, region)
+    grid = part(frame.pixels, region)
     y, x = pixel_centers(grid)
     time = {"standard_name": "time", "long_name": "first day of the period", "axis": "T"}
     ds = ds.assign_coords(
@@ -263,8 +263,14 @@ def _region(frame: Frame, cells: NDArray[np.int64]) -> Region:
     )
 
 
-def _crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
-    """Return the part of a region that a bounding box in degrees touches."""
+def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
+    """Return the part of a region that a bounding box in degrees touches.
+
+    Raises
+    ------
+    UsageError
+        It is no bounding box, or touches nothing.
+    """
     west, south, east, north = bbox
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise UsageError(
@@ -293,7 +299,8 @@ def _clip(values: NDArray[np.float64], limits: tuple[int, int]) -> tuple[int, in
     )
 
 
-def _part(pixels: PixelGrid, region: Region) -> PixelGrid:
+def part(pixels: PixelGrid, region: Region) -> PixelGrid:
+    """Return the pixels of a region as a grid of their own."""
     a, b, c, d, e, f = pixels.transform
     corner = (a, b, c + a * region.x[0], d, e, f + e * region.y[0])
     return PixelGrid(pixels.crs, corner, *region.shape)
@@ -309,29 +316,25 @@ def _chunks(
     a, _, c, _, e, f = pixels.transform
     first = {"y": (float(ds.y[0]) - f) / e, "x": (float(ds.x[0]) - c) / a}
     return {"period": 1} | {
-        axis: _cut(int(first[axis]), int(first[axis]) + ds.sizes[axis], size) for axis in "yx"
+        axis: cut(int(first[axis]), int(first[axis]) + ds.sizes[axis], size) for axis in "yx"
     }
 
 
-def _cut(start: int, stop: int, size: int) -> tuple[int, ...]:
+def cut(start: int, stop: int, size: int) -> tuple[int, ...]:
+    """Return the sizes of the pieces of a range that is cut at multiples of a size."""
     edges = [start, *range((start // size + 1) * size, stop, size), stop]
     return tuple(int(n) for n in np.diff(edges))
 
 
-def reading(mosaic: Mosaic, version: Version, store: Store) -> Store:
-    """Return a version's store that says in sentences why it cannot be read."""
-    return _Reading(store, mosaic.objects, version.short)
-
-
-class _Reading(WrapperStore[Store]):
+class Reading(WrapperStore[Store]):
     """Says in a sentence why a version cannot be read any more, long after it was opened."""
 
     def __init__(self, store: Store, objects: Objects, version: str) -> None:
         super().__init__(store)
         self._objects, self._version = objects, version
 
-    def _with_store(self, store: Store) -> "_Reading":
-        return _Reading(store, self._objects, self._version)
+    def _with_store(self, store: Store) -> "Reading":
+        return Reading(store, self._objects, self._version)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None

@@ -105,9 +105,6 @@ class Version:
         if facts is None:
             return None
         totals = facts["totals"]
-        # Icechunk keeps no order of what metadata holds; one commit is one value.
-        flags = [(str(flag.name).lower(), totals["flags"]) for flag in QualityFlag]
-        by_flag = tuple((name, counts[name]) for name, counts in flags if name in counts)
         return cls(
             id=snapshot.id,
             created=snapshot.written_at,
@@ -118,11 +115,17 @@ class Version:
             added_count=facts["added_count"],
             removed_count=facts["removed_count"],
             tiles=facts["tiles"],
-            totals=Report(totals["pixels"], totals["estimated"], by_flag),
+            totals=Report(totals["pixels"], totals["estimated"], _in_order(totals["flags"])),
             simulated=totals["simulated"],
             software=facts["software"],
             facts=facts["facts"],
         )
+
+
+def _in_order(flags: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return counts by flag in the order of their bits; Icechunk keeps none."""
+    names = [str(flag.name).lower() for flag in QualityFlag]
+    return tuple((name, flags[name]) for name in names if name in flags)
 
 
 def metadata(
