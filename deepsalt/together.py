@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ def submitted(
 
 def in_order(
     executor: Executor, function: Callable[[A], T], arguments: Iterable[A], *, ahead: int = 64
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield the results of calls in the order of their arguments, at most so many calls ahead.
 
     Unlike `Executor.map` it neither takes all arguments at once nor keeps all results.

@@ -23,6 +23,7 @@ from deepsalt.products import (
 from deepsalt.products.read import product_layers
 from deepsalt.store import Store
 from deepsalt.versions import open_mosaic, open_repository
+from tests.s3 import serving_s3
 from tests.store.builders import (
     acquisition,
     add_product,
@@ -288,3 +289,30 @@ def test_a_product_is_verified_without_being_unmarked(store: Store) -> None:
     with pytest.raises(StoreError, match="is damaged"):
         verify_product(store, read_marker(store, name))
     assert name in complete_names(store)
+
+
+@pytest.mark.slow
+def test_a_store_in_a_bucket_is_checked_and_mended_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_s3(tmp_path, "salt") as url:
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "open-sesame")
+        store = fill(make_store("s3://salt/a/store"))
+        built = read(store)
+        assert problems(store) == []
+        for harm in (flip, truncate, lose):
+            harm(store, chunk(store))
+            assert [each.check for each in errors(store)] == ["checksums"]
+            assert len(repair(store).again) == 1
+            xr.testing.assert_identical(read(store), built)
+            harm(store, shard(store))
+            assert [each.check for each in errors(store) if each.check != "stac"] == ["products"]
+            assert len(repair(store).products) == 1
+            map_again(store)
+            store.objects.delete(keys(store, "records/index"))
+            check_store(store, repair_index=True)
+            publish(store)
+            assert problems(store) == []

@@ -74,6 +74,8 @@ class Stored:
         async def find() -> list[tuple[int, int]]:
             for key in (
                 f"period/c/{slot}",
+                f"period_bounds/c/{slot}/0",
+                f"tile_digest/c/{slot}/{row}/{column}",
                 f"tile_products/c/{slot}/{row}/{column}",
                 f"tile_counts/c/{slot}/{row}/{column}/0",
             ):
