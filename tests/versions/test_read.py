@@ -13,7 +13,7 @@ from deepsalt.georef import grid_of
 from deepsalt.grid import to_lonlat
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.versions import Build, Mosaic, open_mosaic
-from deepsalt.versions.read import _Reading
+from deepsalt.versions.read import Reading
 from tests.versions.world import (
     BEFORE,
     GRID,
@@ -126,13 +126,13 @@ def test_reading_loads_no_scheduler_network_or_orchestration(tmp_path: Path) -> 
 
 def test_opening_reads_no_pixel(mosaic: Mosaic, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    original = _Reading.get
+    original = Reading.get
 
     async def get(self, key, prototype, byte_range=None):  # type: ignore[no-untyped-def]
         read.append(key)
         return await original(self, key, prototype, byte_range)
 
-    monkeypatch.setattr(_Reading, "get", get)
+    monkeypatch.setattr(Reading, "get", get)
     ds = open_mosaic(mosaic)
     names = [layer.name for layer in MOSAIC_LAYERS]
     chunks = [key for key in read if key.partition("/c/")[0] in names and "/c/" in key]
