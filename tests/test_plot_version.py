@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deepsalt.plot.version import FAR_CELL_PX, cell_px, picture_of_version
 
 from deepsalt.plot import version as module
 from deepsalt.plot.picture import OUTSIDE, Picture, Votes, classify
-from deepsalt.plot.version import FAR_CELL_PX, cell_px, picture_of_version
 from deepsalt.store import Period, Store, Version
 from deepsalt.store.arrays import open_group
 from flows.publication import draw_quicklook

@@ -62,8 +62,9 @@ class Repaired:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(finding.severity == "info" for finding in self.findings)
+        """Whether the published version and all products are as they were written."""
+        errors = any(finding.severity == "error" for finding in self.findings)
+        return not errors and not self.products
 
 
 def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:

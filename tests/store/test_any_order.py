@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from deepsalt.mosaic.sets import published_sets
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,7 +20,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from deepsalt.errors import UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import readmit, readmitted_sets, united_sets, withdraw
-from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import (
     Store,
     complete_versions,

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from deepsalt.mosaic.sets import published_sets
 
 from deepsalt.errors import StoreError, UsageError
 from deepsalt.mosaic import (
@@ -17,7 +18,6 @@ from deepsalt.mosaic import (
     withdraw,
     withdrawn_products,
 )
-from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import (
     Period,
     Store,

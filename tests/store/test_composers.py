@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deepsalt.mosaic.sets import published_sets
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -21,7 +22,6 @@ from catalog.local import add_items
 from deepsalt.errors import FormatError, StoreError, UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import Build, begin_build, compose_tile, united_sets, withdraw
-from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Store, tombstones
 from flows.config import MosaicConfig, RunConfig, SceneConfig, Selection
 from flows.pipeline import RunResult, run

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deepsalt.mosaic.sets import published_sets
 
 from deepsalt.grid import MosaicGrid
 from deepsalt.mosaic import all_sets, readmit, readmitted_sets, withdraw
-from deepsalt.mosaic.sets import published_sets
 from deepsalt.store import Period, Store, history, prune
 from deepsalt.validate import check_store
 from tests.store.builders import GRID, add_small, build, make_store, published, roll_back

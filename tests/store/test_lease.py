@@ -8,11 +8,11 @@ from pkgutil import resolve_name
 from typing import Any
 
 import pytest
+from deepsalt.store.lease import exclusive
 
 from deepsalt.errors import StoreError
 from deepsalt.mosaic import united_sets
 from deepsalt.store import lease
-from deepsalt.store.lease import exclusive
 from tests.store.builders import build, make_store
 from tests.store.machines import elsewhere
 from tests.store.scenarios import ALL, GRIDS, REF, SCENES, assert_clean, write

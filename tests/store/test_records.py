@@ -7,12 +7,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from deepsalt.store.files import read_json, write_json
 
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import MosaicGrid
 from deepsalt.objects.disk import storing
 from deepsalt.store import Period, Store, check_periods
-from deepsalt.store.files import read_json, write_json
 from tests.store.builders import GRID, REF, make_store
 
 Y2023 = Period(date(2023, 1, 1), date(2023, 12, 31))
