@@ -51,6 +51,8 @@ class ProductMarker:
     tiles
         Ids of the tiles of the mosaic that it changes: those that it lies over, and those that
         other provider versions of the acquisition lie over.
+    own
+        Ids of those that it lies over.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ProductMarker:
     attrs: Mapping[str, Any]
     files: tuple[tuple[str, str, int], ...]
     tiles: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def place(self) -> tuple[str, str]:
@@ -112,6 +115,7 @@ class ProductMarker:
             "report": _report_from(document["report"]),
             "files": tuple((path, digest, size) for path, digest, size in document["files"]),
             "tiles": tuple(document["tiles"]),
+            "own": tuple(document["own"]),
         }
         return cls(**{**document, **times, **parsed})
 

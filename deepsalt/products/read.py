@@ -49,7 +49,8 @@ def product_layers(
     """Return what a complete product is and its `SCENE_LAYERS` (y, x), without Dask.
 
     Kept for the process: the next tile over a product finds it open. All its objects are there and
-    of the size that they had; a bit that changed in them is noticed when it is read.
+    of the size that they had, and the document that says how they are read is as it was written;
+    a bit that changed in the others is noticed when it is read.
 
     Parameters
     ----------
@@ -65,6 +66,7 @@ def product_layers(
     """
     marker = read_marker(store, name)
     refuse_incomplete(store, marker)
+    refuse_changed(store, marker)
     group = store.objects.zarr_store(prefix_of(name), read_only=True)
     return marker, open_layers(group, SCENE_LAYERS, f"product {name} of {store}")
 
@@ -83,6 +85,20 @@ def refuse_incomplete(store: Store, marker: ProductMarker) -> None:
         if there.get(key) != size:
             found = "is missing" if key not in there else f"has {there[key]} bytes of {size}"
             raise damaged(store, marker.name, f"{key} {found}")
+
+
+def refuse_changed(store: Store, marker: ProductMarker) -> None:
+    """Refuse a product whose group has another document than was written: it has no checksum.
+
+    Raises
+    ------
+    StoreError
+        It has; the product counts no more.
+    """
+    written = {key: digest for key, digest, _ in marker.files}
+    data = store.objects.read(f"{prefix_of(marker.name)}/{_DOCUMENT}")
+    if sha256(data).hexdigest() != written[_DOCUMENT]:
+        raise damaged(store, marker.name, f"{_DOCUMENT} has another checksum")
 
 
 def damaged(store: Store, name: str, found: str) -> StoreError:
@@ -114,4 +130,5 @@ def verify_product(store: Store, marker: ProductMarker) -> None:
             )
 
 
+_DOCUMENT = "zarr.json"
 _ADVICE = "remove the product's marker and run its scene again"
