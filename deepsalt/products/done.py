@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from deepsalt.errors import MissingObjectError, StoreError
+from deepsalt.errors import GridError, MissingObjectError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.products.marker import ProductMarker
 from deepsalt.store import Store
@@ -78,7 +78,7 @@ def _tiles_in(store: Store, key: str) -> list[str]:
     try:
         found = json.loads(store.objects.read(key))
         return [Tile.from_id(id).id for id in found]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, GridError) as error:
         raise StoreError(f"{store}/{key} is damaged ({error}); restore or remove it") from error
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from deepsalt.grid import Tile
 from deepsalt.store.documents import digest_of
-from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report, version_order
+from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
 ALGORITHM_VERSION = 2
 """Raised by hand when the same input gives other results; part of every product's name."""
@@ -168,5 +168,7 @@ def _report_to(report: Report) -> dict[str, Any]:
 
 
 def _report_from(document: dict[str, Any]) -> Report:
-    counts = tuple((str(name), int(n)) for name, n in document["by_flag"].items())
+    # In the order of their bits, as they were counted: JSON has them by name.
+    names = sorted(document["by_flag"], key=lambda name: QualityFlag[name.upper()])
+    counts = tuple((name, int(document["by_flag"][name])) for name in names)
     return Report(int(document["pixels"]), int(document["estimated"]), counts)
