@@ -14,7 +14,7 @@ from shapely.geometry import Polygon, mapping
 
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import open_product
-from deepsalt.store import Period, open_mosaic
+from deepsalt.versions import open_mosaic, open_repository
 from tests.store.builders import add_small, build, make_store
 
 # rioxarray multiplies transforms in a way that affine is going to retire.
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.Dataset]:
-    store = make_store(tmp_path_factory.mktemp("rio") / "store")
+def opened() -> dict[str, xr.Dataset]:
+    store = make_store()
     names = [add_small(store, "a"), add_small(store, "b", column=30)]
-    build(store, {Period.all(): names})
+    build(store)
     return {
-        "mosaic": open_mosaic(store).isel(period=0),
-        "product": open_product(store.scenes / f"{names[0]}.zarr"),
+        "mosaic": open_mosaic(open_repository(store.objects)).isel(period=0),
+        "product": open_product(store.objects, names[0]),
     }
 
 

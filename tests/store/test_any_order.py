@@ -295,7 +295,7 @@ class TestAnyOrder(AnyOrder.TestCase):
 
 @pytest.mark.slow
 class TestAnyOrderDeeply(AnyOrder.TestCase):
-    settings = settings(HURRIED, max_examples=300, stateful_step_count=25)
+    settings = settings(HURRIED, max_examples=300, stateful_step_count=15)
 
 
 class AnyOrderInABucket(AnyOrder):
