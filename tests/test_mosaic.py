@@ -160,6 +160,15 @@ def test_a_report_adds_up_over_tiles(store: Store) -> None:
     assert made.versions[-1].totals.estimated == estimated > 0
 
 
+def test_a_version_is_the_same_however_it_is_found(store: Store) -> None:
+    add(store, "a")
+    version = build(store).versions[-1]
+    assert len(version.totals.by_flag) > 1
+    mosaic = open_repository(store.objects)
+    for _ in range(10):
+        assert [*mosaic.history()] == [version] == [mosaic.head()] == [mosaic.find(version.short)]
+
+
 def test_a_version_says_what_sensors_and_days_it_has(store: Store) -> None:
     add(store, "a", day=3)
     add(store, "b", day=9, column=90)

@@ -15,7 +15,7 @@ from shapely.geometry import Polygon, mapping
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import open_product
 from deepsalt.versions import open_mosaic, open_repository
-from tests.store.builders import add_small, build, make_store
+from tests.store.builders import REF, add_small, build, make_store
 
 # rioxarray multiplies transforms in a way that affine is going to retire.
 LAYERS = {layer.name: layer for layer in MOSAIC_LAYERS}
@@ -135,6 +135,13 @@ def test_days_become_dates_as_their_comment_says(opened: dict[str, xr.Dataset]) 
 def test_groups_say_their_time_axis_grid_and_history(opened: dict[str, xr.Dataset]) -> None:
     mosaic = opened["mosaic"]
     assert {"standard_name": "time", "axis": "T"}.items() <= mosaic.period.attrs.items()
+    assert " deepsalt " in mosaic.attrs["history"]
     for ds in opened.values():
         assert ds.spatial_ref.attrs["long_name"]
-        assert " deepsalt " in ds.attrs["history"]
+
+
+def test_a_product_says_which_scene_and_model_it_is_of(opened: dict[str, xr.Dataset]) -> None:
+    attrs = opened["product"].attrs
+    assert attrs["scene_key"] == "test/a/1"
+    assert attrs["model_digest"] == REF.digest
+    assert "history" not in attrs  # whoever writes it writes the same bytes

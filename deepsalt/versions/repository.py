@@ -30,7 +30,7 @@ from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissin
 from deepsalt.grid import Frame
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import Verb
-from deepsalt.types import Report
+from deepsalt.types import QualityFlag, Report
 from deepsalt.versions.arrays import counts_of, create_arrays, frame_of, report_of
 from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
 
@@ -107,6 +107,8 @@ class Version:
         if facts is None:
             return None
         totals = facts["totals"]
+        # Icechunk returns metadata in another order each time.
+        flags = sorted(totals["flags"].items(), key=lambda flag: QualityFlag[flag[0].upper()])
         return cls(
             id=snapshot.id,
             created=snapshot.written_at,
@@ -117,7 +119,7 @@ class Version:
             added_count=facts["added_count"],
             removed_count=facts["removed_count"],
             tiles=facts["tiles"],
-            totals=Report(totals["pixels"], totals["estimated"], tuple(totals["flags"].items())),
+            totals=Report(totals["pixels"], totals["estimated"], tuple(flags)),
             simulated=totals["simulated"],
             software=facts["software"],
             facts=facts["facts"],
