@@ -97,9 +97,10 @@ def file_name(identifier: str) -> str:
     """Return a name for folders and files that is safe whatever a catalogue calls its Items.
 
     Letters, digits, dot, dash and underscore stay; anything else becomes an underscore and a digest
-    of the id is appended, so that different ids keep different names.
+    of the id is appended, so that different ids keep different names. An id without any character
+    has the digest alone.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)[:_MAX_NAME]
-    if safe == identifier and not safe.startswith(".") and safe:
+    if safe and safe == identifier and not safe.startswith("."):
         return safe
     return f"{safe.lstrip('.')}-{sha256(identifier.encode()).hexdigest()[:12]}"

@@ -179,11 +179,11 @@ def mosaic_item(
     grid: PixelGrid,
     report: Report,
     version: str,
-    period: str,
+    periods: Sequence[str],
     predecessor: Source | None = None,
     export_href: str | None = None,
 ) -> pystac.Item:
-    """Return the Item of one period of a published mosaic.
+    """Return the Item of a published version of a mosaic.
 
     The mosaic is a snapshot of an Icechunk repository. Its bucket and region, which STAC's storage
     extension has fields for, are not said: whoever found the Item knows where the store lies, and
@@ -192,7 +192,7 @@ def mosaic_item(
     Parameters
     ----------
     name
-        Id of the Item: of one version and one period.
+        Id of the Item.
     layers
         Layers of the mosaic.
     provenance
@@ -207,15 +207,17 @@ def mosaic_item(
     bbox
         West, south, east, north, degrees WGS84; west east of east crosses 180 degrees.
     start, end
-        UTC begin and end of the period, or of the contributing scenes; None when unknown.
+        UTC begin and end of its periods; None when unknown.
     grid
         Grid of the mosaic.
     report
-        Pixels of the period.
-    version, period
-        Ids of the published version and of the period.
+        Pixels of all periods.
+    version
+        Id of the version.
+    periods
+        Ids of its periods, in order of time.
     predecessor
-        Item of the same period in the version before; None when there is none.
+        Item of the version before; None when there is none.
     export_href
         The same version as plain Zarr, relative to the Item's place or absolute; None when there
         is none.
@@ -227,7 +229,7 @@ def mosaic_item(
         **_counts(report),
         "version": version,
         "deepsalt:version": version,
-        "deepsalt:period": period,
+        "deepsalt:periods": list(periods),
         "deepsalt:products_added": len(provenance.sources),
     }
     mosaic = _group(href, layers, grid, "Mosaic of surface salinity", media_type=ICECHUNK)

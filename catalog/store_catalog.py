@@ -383,7 +383,8 @@ def _read_item(objects: Objects, place: _Place) -> dict[str, Any] | None:
             f"{where} is no STAC Item of the collection it lies in; remove it and run again"
         )
     fields = Fields.of(document, where)
-    if len(fields.numbers("bbox") or ()) not in (4, 6):
+    box = fields.numbers("bbox")  # STAC lets an Item without geometry have none
+    if box is not None and len(box) not in (4, 6):
         raise fields.wrong("bbox", "4 or 6 numbers")
     properties = Fields.of(document.get("properties"), f"'properties' of {where}")
     for name in ("datetime", "start_datetime", "end_datetime"):

@@ -18,7 +18,7 @@ _HOMES = {
     "composite": "deepsalt.composite",
     "mark_valid": "deepsalt.cube.quality",
     "model_ref": "deepsalt.model.load",
-    "open_mosaic": "deepsalt.push",
+    "open_mosaic": "deepsalt.reading",
     "open_product": "deepsalt.products",
     "open_scene": "deepsalt.cube.load",
     "predict_cube": "deepsalt.predict",

@@ -6,6 +6,7 @@ A Dataset reads one version for good; versions that are published later do not m
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -79,8 +80,8 @@ def open_mosaic(
     """
     with mosaic.reaching():
         found = _choose(mosaic, version, at)
-        session = mosaic.session_at(found)
-        store = _Reading(session.store, mosaic.objects, found.short)
+        session = mosaic.session_at(found.id)
+        store = Reading(session.store, mosaic.objects, found.short)
         cells = filled(session)
         if not cells.size:
             raise StoreMissingError(f"version {found.short} of {mosaic.objects} is empty")
@@ -153,6 +154,11 @@ def filled_periods(mosaic: Mosaic, version: Version) -> list[Filled]:
     StoreError
         The version is gone, or no access.
     """
+    return list(_filled_periods(mosaic, version.id))
+
+
+@lru_cache(maxsize=8)
+def _filled_periods(mosaic: Mosaic, version: str) -> tuple[Filled, ...]:
     with mosaic.reaching():
         session = mosaic.session_at(version)
         cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
@@ -163,7 +169,7 @@ def filled_periods(mosaic: Mosaic, version: Version) -> list[Filled]:
         group = zarr.open_group(session.store, mode="r", zarr_format=3)
         days = {slot: _days(group, slot) for slot in tiles}
     found = [Filled(slot, (days[slot][0], days[slot][1]), tiles[slot]) for slot in tiles]
-    return sorted(found, key=lambda each: each.days)
+    return tuple(sorted(found, key=lambda each: each.days))
 
 
 def _days(group: zarr.Group, slot: int) -> list[date]:
@@ -180,8 +186,8 @@ def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        session = mosaic.session_at(version)
-        store = _Reading(session.store, mosaic.objects, version.short)
+        session = mosaic.session_at(version.id)
+        store = Reading(session.store, mosaic.objects, version.short)
         group = zarr.open_group(store, mode="r", zarr_format=3)
         return {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
 
@@ -195,7 +201,7 @@ def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, t
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        session = mosaic.session_at(version)
+        session = mosaic.session_at(version.id)
         cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
         for cell, names in zip(cells, read_products(session.store, cells), strict=True):
             yield cell[0], mosaic.frame.tile(*cell[1:]), names
@@ -210,13 +216,13 @@ def products_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        return read_products(mosaic.session_at(version).store, cells)
+        return read_products(mosaic.session_at(version.id).store, cells)
 
 
 def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | None) -> xr.Dataset:
     region = _region(frame, cells)
     if bbox is not None:
-        region = _crop(frame.pixels, region, bbox)
+        region = crop(frame.pixels, region, bbox)
     slots = np.unique(cells[:, 0])
     group = zarr.open_group(store, mode="r", zarr_format=3)
     days = np.array([group["period_bounds"][slot] for slot in slots.tolist()]).reshape(-1, 2)
@@ -229,7 +235,7 @@ def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | Non
     ds = ds[[layer.name for layer in MOSAIC_LAYERS]].isel(
         period=slots, y=slice(*region.y), x=slice(*region.x)
     )
-    grid = _part(frame.pixels, region)
+    grid = part(frame.pixels, region)
     y, x = pixel_centers(grid)
     time = {"standard_name": "time", "long_name": "first day of the period", "axis": "T"}
     ds = ds.assign_coords(
@@ -257,8 +263,14 @@ def _region(frame: Frame, cells: NDArray[np.int64]) -> Region:
     )
 
 
-def _crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
-    """Return the part of a region that a bounding box in degrees touches."""
+def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
+    """Return the part of a region that a bounding box in degrees touches.
+
+    Raises
+    ------
+    UsageError
+        It is no bounding box, or touches nothing.
+    """
     west, south, east, north = bbox
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise UsageError(
@@ -287,7 +299,8 @@ def _clip(values: NDArray[np.float64], limits: tuple[int, int]) -> tuple[int, in
     )
 
 
-def _part(pixels: PixelGrid, region: Region) -> PixelGrid:
+def part(pixels: PixelGrid, region: Region) -> PixelGrid:
+    """Return the pixels of a region as a grid of their own."""
     a, b, c, d, e, f = pixels.transform
     corner = (a, b, c + a * region.x[0], d, e, f + e * region.y[0])
     return PixelGrid(pixels.crs, corner, *region.shape)
@@ -303,24 +316,25 @@ def _chunks(
     a, _, c, _, e, f = pixels.transform
     first = {"y": (float(ds.y[0]) - f) / e, "x": (float(ds.x[0]) - c) / a}
     return {"period": 1} | {
-        axis: _cut(int(first[axis]), int(first[axis]) + ds.sizes[axis], size) for axis in "yx"
+        axis: cut(int(first[axis]), int(first[axis]) + ds.sizes[axis], size) for axis in "yx"
     }
 
 
-def _cut(start: int, stop: int, size: int) -> tuple[int, ...]:
+def cut(start: int, stop: int, size: int) -> tuple[int, ...]:
+    """Return the sizes of the pieces of a range that is cut at multiples of a size."""
     edges = [start, *range((start // size + 1) * size, stop, size), stop]
     return tuple(int(n) for n in np.diff(edges))
 
 
-class _Reading(WrapperStore[Store]):
+class Reading(WrapperStore[Store]):
     """Says in a sentence why a version cannot be read any more, long after it was opened."""
 
     def __init__(self, store: Store, objects: Objects, version: str) -> None:
         super().__init__(store)
         self._objects, self._version = objects, version
 
-    def _with_store(self, store: Store) -> "_Reading":
-        return _Reading(store, self._objects, self._version)
+    def _with_store(self, store: Store) -> "Reading":
+        return Reading(store, self._objects, self._version)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None

@@ -31,8 +31,8 @@ def open_storage(objects: Objects) -> Storage:
     return icechunk_storage(objects, PREFIX)
 
 
-def exclusively(objects: Objects) -> AbstractContextManager[object]:
-    """Hold the lock of a store in a folder around a commit, a reset, a tag or a collection.
+def exclusively(objects: Objects, lock: str = LOCK) -> AbstractContextManager[object]:
+    """Hold a lock of a store in a folder around a commit, a reset, a tag or a collection.
 
     A file system has no conditional write: of two commits at once both may be told that they
     succeeded, and one is lost. Buckets and memory have it and need no lock. The operating system
@@ -43,7 +43,7 @@ def exclusively(objects: Objects) -> AbstractContextManager[object]:
     StoreError
         Another process holds it for `LOCKED_FOR_S`, or the folder cannot be written.
     """
-    return _locked(objects.path / LOCK) if objects.is_local else nullcontext()
+    return _locked(objects.path / lock) if objects.is_local else nullcontext()
 
 
 @contextmanager

@@ -235,6 +235,13 @@ def test_the_extent_of_a_collection_grows_in_space_and_time(objects: Objects) ->
     assert extent["temporal"]["interval"] == [["2024-06-30T08:00:00Z", "2025-08-04T08:00:00Z"]]
 
 
+def test_an_item_without_geometry_widens_no_extent(objects: Objects) -> None:
+    item = source("nowhere", footprint=square(50.0, 45.0))
+    item.geometry = item.bbox = None
+    publish(objects, source("s1", footprint=square(10.0, 45.0, 1.0)), item)
+    assert document(objects, ENMAP)["extent"]["spatial"]["bbox"] == [[10.0, 45.0, 11.0, 46.0]]
+
+
 def test_a_collection_of_undated_items_begins_before_all_satellites(objects: Objects) -> None:
     publish(objects, product("p1", start=None))
     interval = [["1970-01-01T00:00:00Z", None]]

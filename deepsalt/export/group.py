@@ -1,0 +1,112 @@
+"""The documents and coordinates of an exported Zarr group, as objects."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
+
+from deepsalt.errors import StoreError
+from deepsalt.export.layout import Layout, data_of
+from deepsalt.georef import GRID_MAPPING, group_attrs
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.store.arrays import consolidated, create_axes, create_coordinate
+from deepsalt.store.documents import decode, encode
+from deepsalt.versions import Filled
+from deepsalt.versions.arrays import EPOCH, TIME_UNITS
+
+ROOT = "zarr.json"
+VERSION = "version_id"
+"""Root attribute: which version the group holds; empty while it is changed."""
+DATA = "data_bbox"
+"""Root attribute: bounds of the tiles with data (west, south, east, north), CRS units."""
+ARRAYS = (*(layer.name for layer in MOSAIC_LAYERS), "period", "period_bounds", "y", "x",
+          GRID_MAPPING)  # fmt: skip
+
+_INDEX = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+
+
+def documents(
+    source: Store, layout: Layout, filled: Sequence[Filled], attrs: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return all objects of an exported group but its shards, by key.
+
+    Parameters
+    ----------
+    source
+        The version's documents.
+    layout
+        What the export covers.
+    filled
+        What the version has.
+    attrs
+        Attributes of the group; those that place it are replaced.
+
+    Raises
+    ------
+    StoreError
+        The mosaic's layers are encoded otherwise than this version of deepsalt does it.
+    """
+    objects: dict[str, Any] = {}
+    group = zarr.open_group(MemoryStore(objects), mode="w", zarr_format=3)
+    create_axes(group, layout.pixels)
+    days = np.array([[(day - EPOCH).days for day in each.days] for each in filled], np.int64)
+    time = {"standard_name": "time", "long_name": "first day of the period", "axis": "T"}
+    first = {**TIME_UNITS, **time, "bounds": "period_bounds"}
+    create_coordinate(group, "period", days[:, 0], ("period",), first)
+    create_coordinate(group, "period_bounds", days, ("period", "bounds"), TIME_UNITS)
+    west, north = layout.grid.anchor
+    edge, data = layout.grid.tile_px * layout.grid.resolution_m, data_of(filled)
+    bounds = [west + data.ix0 * edge, north - data.iy1 * edge,
+              west + data.ix1 * edge, north - data.iy0 * edge]  # fmt: skip
+    coordinates = {"coordinates": f"{GRID_MAPPING} period_bounds"}  # which xarray takes away
+    group.attrs.put({**attrs, **coordinates, **group_attrs(layout.pixels), DATA: bounds})
+    found = {key: buffer.to_bytes() for key, buffer in objects.items()}
+    for layer in MOSAIC_LAYERS:
+        key = f"{layer.name}/{ROOT}"
+        found[key] = encode(_described(_document(source, key), layout, key))
+    return {**found, ROOT: consolidated(found)}
+
+
+def emptied(root: bytes) -> bytes:
+    """Return a root document that says of no version."""
+    document = json.loads(root)
+    document["attributes"][VERSION] = ""
+    return encode(document)
+
+
+def _described(document: dict[str, Any], layout: Layout, key: str) -> dict[str, Any]:
+    """Return an array's document in the layout; its codecs stay, so that bytes do."""
+    n, size = layout.grid.chunk_px, layout.grid.shard_px
+    try:
+        (sharding,) = document["codecs"]
+        settings = sharding["configuration"]
+        as_known = (
+            document["chunk_grid"]["configuration"]["chunk_shape"] == [1, size, size]
+            and sharding["name"] == "sharding_indexed"
+            and settings["chunk_shape"] == [1, n, n]
+            and settings["codecs"][-1]["name"] == "crc32c"
+            and settings["index_codecs"] == _INDEX
+            and settings["index_location"] == "end"
+        )
+    except (KeyError, ValueError, TypeError):
+        as_known = False
+    if not as_known:
+        raise StoreError(f"{key} of the mosaic is encoded as another deepsalt does; export by that")
+    document["shape"] = [*layout.shape]
+    if not layout.is_sharded:
+        document["chunk_grid"]["configuration"]["chunk_shape"] = settings["chunk_shape"]
+        document["codecs"] = settings["codecs"]
+    return document
+
+
+def _document(source: Store, key: str) -> dict[str, Any]:
+    found = sync(source.get(key, default_buffer_prototype()))
+    if found is None:
+        raise StoreError(f"the mosaic has no {key}; run `deepsalt check`")
+    return decode(found.to_bytes(), f"{key} of the mosaic")

@@ -1,0 +1,131 @@
+"""Opening an export lazily, as `deepsalt.versions.open_mosaic` opens a store."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.coders import CFDatetimeCoder
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.errors import BaseZarrError
+from zarr.storage import WrapperStore
+
+from deepsalt.errors import FormatError, StoreError, StoreMissingError, VersionMissingError
+from deepsalt.export.group import DATA, ROOT, VERSION
+from deepsalt.export.target import group_at
+from deepsalt.georef import GRID_MAPPING, grid_mapping_attrs, grid_of, group_attrs
+from deepsalt.grid import Region
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects import Objects
+from deepsalt.objects.zarr import Chunks
+from deepsalt.store import Where
+from deepsalt.store.documents import decode
+from deepsalt.versions.read import Bbox, crop, cut, part
+
+
+def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:
+    """Open what was exported to a target last, cropped to the tiles that have data.
+
+    The pointer of a series is followed once: later exports do not mix in. An export at a fixed path
+    changes in place, and parts that are read later may be of a later version.
+
+    Parameters
+    ----------
+    target
+        Path or URI.
+    bbox
+        Crop to the pixels within (west, south, east, north), degrees WGS84.
+
+    Returns
+    -------
+    xr.Dataset
+        As `deepsalt.versions.open_mosaic` returns it: Dask chunks of a shard, `last_observed` in
+        days as float64, `period` as dates.
+
+    Raises
+    ------
+    UsageError
+        No place, or a bounding box that is none or meets no data.
+    StoreMissingError
+        There is no export.
+    StoreError
+        The export is between two versions, is damaged, or cannot be read.
+    """
+    objects = Objects.of(target)
+    group = group_at(objects)
+    if group is None:
+        raise StoreMissingError(
+            f"{objects} holds no export; `deepsalt mosaic export` puts one there"
+        )
+    version = decode(group.read(ROOT), f"{group}/{ROOT}").get("attributes", {}).get(VERSION)
+    if version == "":
+        raise StoreError(
+            f"{group} is between two versions: an export into it goes on or was interrupted; try "
+            "again later, or export again"
+        )
+    store = _Whole(Chunks(group, read_only=True), group, str(version))
+    try:
+        ds = _open(store, bbox)
+    except (FormatError, KeyError, ValueError, BaseZarrError) as error:
+        raise StoreError(
+            f"{group} is no export of deepsalt that can be read ({error!r:.200}); export again"
+        ) from error
+    return ds
+
+
+def _open(store: Store, bbox: Bbox | None) -> xr.Dataset:
+    ds: xr.Dataset = xr.open_zarr(
+        store,
+        chunks=None,
+        zarr_format=3,
+        consolidated=True,
+        decode_times=CFDatetimeCoder(time_unit="s"),
+    )
+    pixels, first = grid_of(ds.attrs), ds[MOSAIC_LAYERS[0].name]
+    west, south, east, north = ds.attrs.pop(DATA)
+    a, _, c, _, e, f = pixels.transform
+    rows = round((north - f) / e), round((south - f) / e)
+    region = Region(y=rows, x=(round((west - c) / a), round((east - c) / a)))
+    if bbox is not None:
+        region = crop(pixels, region, bbox)
+    sizes = first.encoding.get("shards") or first.encoding["chunks"]
+    names = [*(layer.name for layer in MOSAIC_LAYERS), "period_bounds"]
+    ds = ds[names].isel(y=slice(*region.y), x=slice(*region.x))
+    grid = part(pixels, region)
+    ds = ds.assign_coords({GRID_MAPPING: ((), np.int64(0), grid_mapping_attrs(grid))})
+    ds.attrs = {**ds.attrs, **group_attrs(grid)}
+    chunks: dict[str, Any] = {
+        "period": 1,
+        "y": cut(*region.y, sizes[1]),
+        "x": cut(*region.x, sizes[2]),
+    }
+    return ds.assign({name: layer.chunk(chunks) for name, layer in ds.data_vars.items()})
+
+
+class _Whole(WrapperStore[Store]):
+    """Reads a group as long as it holds the version that was opened.
+
+    A chunk that is not there means fill values, or that the export was changed or removed.
+    """
+
+    def __init__(self, store: Store, group: Objects, version: str) -> None:
+        super().__init__(store)
+        self._group, self._version = group, version
+
+    def _with_store(self, store: Store) -> "_Whole":
+        return _Whole(store, self._group, self._version)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return a value, see zarr."""
+        found = await self._store.get(key, prototype, byte_range)
+        if found is None and "/c/" in key:
+            root = await self._store.get(ROOT, default_buffer_prototype())
+            document = {} if root is None else decode(root.to_bytes(), str(self._group))
+            if document.get("attributes", {}).get(VERSION) != self._version:
+                raise VersionMissingError(
+                    f"version {self._version} was replaced in {self._group} while it was read; "
+                    "open the export again"
+                )
+        return found

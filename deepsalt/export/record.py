@@ -1,0 +1,183 @@
+"""What an export remembers in its target: what is there, and what may be of another version.
+
+The record is a series beside the group's arrays (`deepsalt.objects.series`). Before anything is
+changed it says what will be, so that whoever comes after a crash knows what to do again.
+"""
+
+import base64
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from deepsalt.errors import OvertakenError, StoreError
+from deepsalt.export.layout import Layout
+from deepsalt.grid import Tile
+from deepsalt.objects import Objects, append, latest
+from deepsalt.store.documents import decode, encode
+from deepsalt.versions import Piece
+
+RECORD = "export"
+"""Prefix of the series."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a target holds.
+
+    Parameters
+    ----------
+    model
+        Digests of the models whose maps these are.
+    layout
+        Where its shards lie.
+    version
+        Id of the version that it has of every tile that is not in `dirty`; None while everything is
+        being removed.
+    tiles
+        Digests of that version's tiles.
+    dirty
+        Tiles that may be of another version.
+    is_partial
+        Whether shards may be missing.
+    """
+
+    model: tuple[str, ...]
+    layout: Layout
+    version: str | None = None
+    tiles: Mapping[Piece, int] = field(default_factory=dict, repr=False)
+    dirty: frozenset[Piece] = frozenset()
+    is_partial: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the target holds one version and nothing else."""
+        return self.version is not None and not self.dirty and not self.is_partial
+
+    def encoded(self, writer: str) -> bytes:
+        """Return the state as an object of the series."""
+        return encode(
+            {
+                "model": [*self.model],
+                "layout": self.layout.to_dict(),
+                "version": self.version,
+                "tiles": _packed(self.tiles),
+                "dirty": _packed(dict.fromkeys(self.dirty, 0)),
+                "partial": self.is_partial,
+                "writer": writer,
+            }
+        )
+
+    @classmethod
+    def decoded(cls, data: bytes, where: str) -> Self:
+        """Return the state that `encoded` described.
+
+        Raises
+        ------
+        StoreError
+            It is damaged.
+        """
+        document = decode(data, where)
+        try:
+            return cls(
+                model=tuple(map(str, document["model"])),
+                layout=Layout.from_dict(document["layout"]),
+                version=None if document["version"] is None else str(document["version"]),
+                tiles=_unpacked(document["tiles"]),
+                dirty=frozenset(_unpacked(document["dirty"])),
+                is_partial=bool(document["partial"]),
+            )
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            raise StoreError(
+                f"{where} is damaged ({error!r}); remove the export and export again"
+            ) from error
+
+
+def read_state(place: Objects) -> State | None:
+    """Return what a group holds; None where nothing was ever exported.
+
+    Raises
+    ------
+    StoreError
+        The record is damaged, or the place cannot be read.
+    """
+    found = latest(place, RECORD)
+    return None if found is None else State.decoded(found[1], f"{place}/{RECORD}")
+
+
+@dataclass
+class Writer:
+    """Keeps the record of one export, and notices when another one began.
+
+    Parameters
+    ----------
+    place
+        The group.
+    name
+        Random name of this writer.
+    """
+
+    place: Objects
+    name: str
+    has_begun: bool = False
+
+    def note(self, state: State) -> None:
+        """Say what the target holds from now on.
+
+        Raises
+        ------
+        OvertakenError
+            Another export into the same group began since.
+        StoreError
+            The place cannot be written.
+        """
+
+        def make(_: int, before: bytes | None) -> bytes:
+            if self.has_begun:
+                self._refuse_overtaken(before)
+            return state.encoded(self.name)
+
+        append(self.place, RECORD, make)
+        self.has_begun = True
+
+    def check(self) -> None:
+        """Refuse to go on when another export into the same group began since.
+
+        Raises
+        ------
+        OvertakenError
+            One did.
+        StoreError
+            The place cannot be read.
+        """
+        found = latest(self.place, RECORD)
+        self._refuse_overtaken(found and found[1])
+
+    def _refuse_overtaken(self, data: bytes | None) -> None:
+        if data is None or decode(data, f"{self.place}/{RECORD}").get("writer") != self.name:
+            raise OvertakenError(
+                f"another export into {self.place} began meanwhile and goes on with it; look at "
+                "what it made, and export again if need be"
+            )
+
+
+def _packed(tiles: Mapping[Piece, int]) -> str:
+    places = sorted(tiles)
+    rows = np.array([(slot, tile.ix, tile.iy) for slot, tile in places], "<i4").reshape(-1, 3)
+    digests = np.array([tiles[place] for place in places], "<u8")
+    return base64.b64encode(zlib.compress(rows.tobytes() + digests.tobytes())).decode()
+
+
+def _unpacked(text: str) -> dict[Piece, int]:
+    data = zlib.decompress(base64.b64decode(text))
+    count = len(data) // 20
+    rows = np.frombuffer(data, "<i4", count * 3).reshape(-1, 3).tolist()
+    digests = np.frombuffer(data, "<u8", count, offset=count * 12).tolist()
+    return {(t, Tile(x, y)): digest for (t, x, y), digest in zip(rows, digests, strict=True)}
+
+
+def keys_below(place: Objects, prefixes: Iterable[str]) -> set[str]:
+    """Return the keys below some prefixes."""
+    return {entry.key for prefix in prefixes for entry in place.list(prefix)}

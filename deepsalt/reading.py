@@ -1,0 +1,101 @@
+"""Opening a mosaic wherever it is: a store, or what was exported from one."""
+
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from deepsalt.errors import StoreMissingError, UsageError
+from deepsalt.export import MOSAIC_ZARR, open_export
+from deepsalt.export.target import group_at
+from deepsalt.objects import Objects
+from deepsalt.store import Store, Where
+from deepsalt.versions import open_mosaic as open_version
+from deepsalt.versions import open_repository
+from deepsalt.versions.read import Bbox
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def open_mosaic(
+    where: Where | Store,
+    *,
+    version: str | None = None,
+    time: datetime | date | str | None = None,
+    bbox: Bbox | None = None,
+) -> "xr.Dataset":
+    """Open a mosaic lazily.
+
+    A Dataset of a store reads one version for good; what is published later does not mix in. An
+    export in a bucket's series does the same; one at a fixed path, such as ``STORE/mosaic.zarr``,
+    changes in place.
+
+    Parameters
+    ----------
+    where
+        A store or its path or URI, or the path or URI of an export.
+    version
+        Id of the version or its beginning; the published one by default. Of stores alone.
+    time
+        Open what was published last before this moment instead: UTC where it says of no zone, a day
+        means its first moment. Of stores alone.
+    bbox
+        Crop to the pixels within (west, south, east, north), degrees WGS84.
+
+    Returns
+    -------
+    xr.Dataset
+        Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`, over the tiles and periods that
+        have data, periods in order of time, in Dask chunks of one shard; coordinates `period`
+        (first day), `period_bounds`, `y`, `x` (pixel centres) and `spatial_ref`. `last_observed` in
+        days from 1970-01-01 as float64, NaN where no scene contributed.
+
+    Raises
+    ------
+    UsageError
+        No place, version and time together or of an export, no moment, or a bounding box that is
+        none or meets no data.
+    StoreMissingError
+        There is no mosaic.
+    VersionMissingError
+        There is no such version, or no longer.
+    StoreError
+        No access, or damage.
+    """
+    at = None if time is None else _moment(time)
+    objects = where.objects if isinstance(where, Store) else Objects.of(where)
+    if isinstance(where, Store) or Store.exists(objects):
+        return open_version(open_repository(objects), version=version, at=at, bbox=bbox)
+    if group_at(objects) is None:
+        raise StoreMissingError(
+            f"{objects} is neither a store nor an export of one{_hint(objects)}"
+        )
+    if version is not None or time is not None:
+        raise UsageError(
+            f"{objects} is an export, which holds one version; open the store for another one"
+        )
+    return open_export(objects, bbox=bbox)
+
+
+def _hint(objects: Objects) -> str:
+    """Say what is missing where a store's own export was not made."""
+    store = next(objects.outer(), None)
+    if objects.place.prefix.rpartition("/")[2] == MOSAIC_ZARR and store and Store.exists(store):
+        return f"; open {store} itself, or export its mosaic"
+    return "; `deepsalt run` makes one"
+
+
+def _moment(given: datetime | date | str) -> datetime:
+    """Return a moment, in UTC where nothing else is said."""
+    moment: datetime | date = given if not isinstance(given, str) else _parsed(given)
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time.min)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r:.100} is no moment; give one such as 2024-05-01 or 2024-05-01T12:00"
+        ) from error
