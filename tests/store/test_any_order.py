@@ -21,9 +21,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.grid import MosaicGrid, Tile
-from deepsalt.mosaic import Builder, all_places, places_of, readmit, refuse_withdrawn, withdraw
+from deepsalt.mosaic import (
+    Builder,
+    all_places,
+    places_of,
+    prune,
+    readmit,
+    refuse_withdrawn,
+    withdraw,
+)
 from deepsalt.store import Store, tombstone, tombstones
-from deepsalt.versions import Mosaic, Place, open_repository, prune, roll_back
+from deepsalt.versions import Mosaic, Place, open_repository, roll_back
 from tests.store.builders import make_store
 from tests.store.crash import killed_at
 from tests.store.scenarios import (
@@ -258,10 +266,12 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.versions)
     @rule(keep=st.integers(1, 3), kill=KILLS)
     def is_pruned(self, keep: int, kill: int | None) -> None:
-        later = datetime.now(UTC) + timedelta(days=30)
-        mosaic = open_repository(self.store.objects)
+        """Forget versions, and products that count no more and that no kept version names."""
+        later = datetime.now(UTC) + timedelta(days=60)
+        mosaic, members = open_repository(self.store.objects), self.members()
         with killed_at(kill):
-            prune(mosaic, keep=keep, now=later)
+            prune(self.store, mosaic, keep=keep, now=later)
+        assert self.members() == members
         assert tiles_of(self.store) == self.tiles
         kept = {v.id for v in mosaic.history()} | {v.id for v in mosaic.tagged("").values()}
         self.versions = {id: tiles for id, tiles in self.versions.items() if id in kept}
