@@ -23,7 +23,7 @@ from deepsalt.products import find_marker, prefix_of, unmark
 from deepsalt.store import Period, Store
 from deepsalt.types import PixelGrid
 from deepsalt.validate import Limits
-from deepsalt.versions import filled_periods, open_mosaic, open_repository, products_of
+from deepsalt.versions import filled_periods, open_mosaic, open_repository, products_of, publish
 from tests.store.builders import (
     REF,
     acquisition,
@@ -446,6 +446,24 @@ def test_a_held_version_is_not_published(store: Store) -> None:
     add_small(store, "b")
     held = Builder(store, InTurn())(all_places(store), why="test", hold=True)
     assert held.held
+    assert published(store) == (name,)
+
+
+def test_a_held_version_can_be_published(store: Store) -> None:
+    names = [add(store, "a")]
+    build(store)
+    names.append(add_small(store, "b"))
+    made = Builder(store, InTurn())(all_places(store), why="test", hold=True)
+    publish(open_repository(store.objects), made.versions[-1].short)
+    assert published(store) == tuple(sorted(names))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_first_builders_at_once_make_one_mosaic(store: Store, count: int) -> None:
+    name = add_small(store, "a")
+    with ThreadPoolExecutor(count) as pool:
+        made = list(pool.map(lambda _: build(store), range(count)))
+    assert sum(len(each.versions) for each in made) == 1
     assert published(store) == (name,)
 
 
