@@ -46,7 +46,8 @@ LEVELS = {
     "deepsalt.benchmark": 8,
     "deepsalt.plot": 7,
     "catalog": 8,
-    "flows": 9,
+    "deepsalt.check": 9,
+    "flows": 10,
 }
 SIBLINGS = {
     ("deepsalt.grid", "deepsalt.layers"),

@@ -55,7 +55,7 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
     own = sorted(tile.id for tile in tiles)
     members = _join(store, marker, own)
     over = sorted({tile for ids in members.values() for tile in ids})
-    entries = [f"{_INDEX}/{tile}/{name}" for tile in over for name in members]
+    entries = [index_key(tile, name) for tile in over for name in members]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(lambda key: store.objects.create(key, b""), entries):
             pass
@@ -67,10 +67,10 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
 
 def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, list[str]]:
     """Add a product to its acquisition; return the tiles of each of its products, by name."""
-    prefix = f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}"
-    store.objects.create(f"{prefix}/{marker.name}", json.dumps(tiles).encode())
+    key = acquisition_key(marker)
+    store.objects.create(key, acquisition_entry(tiles))
     members = {}
-    for entry in store.objects.list(prefix):
+    for entry in store.objects.list(key.rpartition("/")[0]):
         members[entry.key.rpartition("/")[2]] = _tiles_in(store, entry.key)
     return members
 
@@ -258,10 +258,52 @@ def indexed(store: Store) -> dict[Tile, list[str]]:
         The store cannot be read.
     """
     found: dict[Tile, list[str]] = {}
-    for entry in store.objects.list(_INDEX):
-        tile, _, name = entry.key.removeprefix(f"{_INDEX}/").partition("/")
+    for tile, name in index_entries(store):
         found.setdefault(Tile.from_id(tile), []).append(name)
     return found
+
+
+def index_entries(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the entries of the index: id of a tile, name of a product over it, complete or not.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    return _pairs(store, _INDEX)
+
+
+def acquisition_entries(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the entries of acquisitions: a name for each, name of a product of it.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    return _pairs(store, _ACQUISITIONS)
+
+
+def _pairs(store: Store, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in store.objects.list(prefix):
+        first, _, second = entry.key.removeprefix(f"{prefix}/").partition("/")
+        yield first, second
+
+
+def index_key(tile: str, name: str) -> str:
+    """Return where the entry of a product for a tile lies."""
+    return f"{_INDEX}/{tile}/{name}"
+
+
+def acquisition_key(marker: ProductMarker) -> str:
+    """Return where the entry of a product for its acquisition lies."""
+    return f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}/{marker.name}"
+
+
+def acquisition_entry(tiles: Iterable[str]) -> bytes:
+    """Return what the entry of a product for its acquisition says: the tiles under it."""
+    return json.dumps(sorted(tiles)).encode()
 
 
 def _key(name: str) -> str:
