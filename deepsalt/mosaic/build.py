@@ -159,12 +159,12 @@ def mosaic_of(store: Store, wanted: Wanted, places: Sequence[Place]) -> Mosaic:
 
 
 def places_of(store: Store, names: Collection[str], period: Period) -> list[Place]:
-    """Return the tiles that products change, in one period.
+    """Return the tiles that products change, in one period; those of incomplete products are none.
 
     Raises
     ------
     StoreError
-        A product is not complete, or the store cannot be read.
+        The store cannot be read.
     """
     wanted = Wanted(store)
     markers = wanted.read(names)

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from deepsalt.errors import MissingObjectError, StoreError
+from deepsalt.errors import GridError, MissingObjectError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.products.marker import ProductMarker, prefix_of
 from deepsalt.store import Store
@@ -52,13 +52,14 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
     """
     tiles = store.grid.tiles_over(marker.grid)
     store.frame.refuse_beyond(f"scene {marker.scene_key}", tiles)
-    members = _join(store, marker, sorted(tile.id for tile in tiles))
+    own = sorted(tile.id for tile in tiles)
+    members = _join(store, marker, own)
     over = sorted({tile for ids in members.values() for tile in ids})
     entries = [index_key(tile, name) for tile in over for name in members]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(lambda key: store.objects.create(key, b""), entries):
             pass
-    marked = replace(marker, tiles=tuple(over))
+    marked = replace(marker, tiles=tuple(over), own=tuple(own))
     if store.objects.create(_key(marker.name), encode(marked.to_dict())):
         return marked
     return read_marker(store, marker.name)
@@ -70,8 +71,16 @@ def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, li
     store.objects.create(key, acquisition_entry(tiles))
     members = {}
     for entry in store.objects.list(key.rpartition("/")[0]):
-        members[entry.key.rpartition("/")[2]] = json.loads(store.objects.read(entry.key))
+        members[entry.key.rpartition("/")[2]] = _tiles_in(store, entry.key)
     return members
+
+
+def _tiles_in(store: Store, key: str) -> list[str]:
+    try:
+        found = json.loads(store.objects.read(key))
+        return [Tile.from_id(id).id for id in found]
+    except (ValueError, TypeError, GridError) as error:
+        raise StoreError(f"{store}/{key} is damaged ({error}); restore or remove it") from error
 
 
 def versions_of(store: Store, place: tuple[str, str]) -> list[str]:
@@ -201,7 +210,7 @@ def complete_names(store: Store, among: Collection[str] | None = None) -> set[st
         return set(listed)
     if len(among) > 1:
         found = set(islice(listed, len(among) * _PAGE))
-        if next(listed, None) is None:
+        if len(found) < len(among) * _PAGE:
             return found & set(among)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         there = pool.map(partial(_is_there, store), among)

@@ -54,7 +54,8 @@ def product_layers(
     """Return what a complete product is and its `SCENE_LAYERS` (y, x), without Dask.
 
     Kept for the process: the next tile over a product finds it open. All its objects are there and
-    of the size that they had; a bit that changed in them is noticed when it is read.
+    of the size that they had, and the document that says how they are read is as it was written;
+    a bit that changed in the others is noticed when it is read.
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ def product_layers(
     """
     marker = read_marker(store, name)
     refuse_incomplete(store, marker)
+    refuse_changed(store, marker)
     return marker, open_layers(_Whole.of(store, marker), SCENE_LAYERS, f"product {name} of {store}")
 
 
@@ -144,6 +146,20 @@ def lacking(store: Store, marker: ProductMarker) -> str:
     return ""
 
 
+def refuse_changed(store: Store, marker: ProductMarker) -> None:
+    """Refuse a product whose group has another document than was written: it has no checksum.
+
+    Raises
+    ------
+    StoreError
+        It has; the product counts no more.
+    """
+    written = {key: digest for key, digest, _ in marker.files}
+    data = store.objects.read(f"{prefix_of(marker.name)}/{_DOCUMENT}")
+    if sha256(data).hexdigest() != written[_DOCUMENT]:
+        raise damaged(store, marker.name, f"{_DOCUMENT} has another checksum")
+
+
 def damaged(store: Store, name: str, found: str) -> StoreError:
     """Return the error of a damaged product, which counts no more: the next run maps it anew."""
     try:
@@ -173,3 +189,6 @@ def verify_product(store: Store, marker: ProductMarker) -> None:
             same = len(data) == size
             found = "another checksum" if same else f"{len(data)} bytes of {size}"
             raise StoreError(f"{store}/{where} is damaged ({found})")
+
+
+_DOCUMENT = "zarr.json"
