@@ -78,19 +78,44 @@ class Counts:
     Parameters
     ----------
     objects, bytes
-        Objects that were written, and their size.
+        Objects that were sent, and their size.
     shards
-        Shards of the mosaic that were written or removed.
+        Shards of the mosaic that were sent or removed.
+    copied
+        Objects that were copied from the version before, inside the bucket.
     """
 
     objects: int = 0
     bytes: int = 0
     shards: int = 0
+    copied: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
-            self.objects + other.objects, self.bytes + other.bytes, self.shards + other.shards
+            self.objects + other.objects,
+            self.bytes + other.bytes,
+            self.shards + other.shards,
+            self.copied + other.copied,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Another group of the same target, from which what did not change can be copied.
+
+    Parameters
+    ----------
+    root
+        The target.
+    group
+        Key of that group.
+    new
+        Key of the group to fill.
+    """
+
+    root: Objects
+    group: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +150,12 @@ class _Plan:
 
 
 def bring(
-    place: Objects, content: Content, *, is_sharded: bool, listener: Listener | None
+    place: Objects,
+    content: Content,
+    *,
+    is_sharded: bool,
+    seed: Seed | None = None,
+    listener: Listener | None = None,
 ) -> Brought:
     """Bring a group to a version.
 
@@ -144,13 +174,16 @@ def bring(
         state = None  # somebody began to remove it
     if _is_there(state, root, content, is_sharded):
         return Brought(Counts())
-    plan = _plan(state, content, is_sharded)
+    before = read_state(seed.root.below(seed.group)) if seed is not None else None
+    twins = _Twins.of(seed, before, content, is_sharded) if seed and before else None
+    plan = _plan(state, content, is_sharded, twins.layout if twins else None)
+    grown = plan.grown or _is_outgrown(before, content, is_sharded)
     tiles, version = pieces_of(content.filled), content.version
     whole = State(content.model, plan.layout, version.id, tiles)
     writer = Writer(place, secrets.token_hex(8))
     objects = documents(content.source, plan.layout, content.filled, content.attrs)
     if plan.is_full:
-        if plan.grown:
+        if grown:
             logger.warning(
                 "%s does not cover what version %s has; all of it is exported anew",
                 place,
@@ -167,7 +200,9 @@ def bring(
         if root is not None:
             place.write(ROOT, emptied(root))
     resumed = keys_below(place, ARRAYS) if plan.missing and not plan.is_full else set()
-    carrier = _Carrier(place, content, plan.reach, resumed)
+    if twins is not None and twins.layout.extent != plan.reach.extent:
+        twins = None
+    carrier = _Carrier(place, content, plan.reach, resumed, twins)
     counts = _carry(carrier, plan, listener)
     for key, data in objects.items():
         if key != ROOT:
@@ -176,7 +211,8 @@ def bring(
     place.write(ROOT, objects[ROOT])
     writer.note(whole)
     size = sum(map(len, objects.values()))
-    return Brought(counts + Counts(len(objects), size), plan.is_full, plan.grown)
+    is_full = plan.is_full and twins is None
+    return Brought(counts + Counts(len(objects), size), is_full, grown)
 
 
 def _is_there(state: State | None, root: bytes | None, content: Content, is_sharded: bool) -> bool:
@@ -191,22 +227,89 @@ def _is_there(state: State | None, root: bytes | None, content: Content, is_shar
     )
 
 
-def _plan(state: State | None, content: Content, is_sharded: bool) -> _Plan:
+def _plan(state: State | None, content: Content, is_sharded: bool, other: Layout | None) -> _Plan:
+    """Return what to do in a group of this state; `other` is the layout that a new one takes."""
     tiles, grown = pieces_of(content.filled), False
     if state is not None and state.version is not None and state.layout.is_sharded == is_sharded:
         layout = state.layout.holding(content.filled)
         if layout is not None:
             reach = layout.longer(state.layout)
-            changed = changed_pieces(content.mosaic, state.version, content.version)
-            if changed is None:
-                both = {*state.tiles, *tiles}
-                changed = {each for each in both if state.tiles.get(each) != tiles.get(each)}
-            again = {each for each in changed | state.dirty if _is_within(reach, each)}
+            again = {
+                each for each in _changed(state, content) | state.dirty if _is_within(reach, each)
+            }
             missing = {*tiles} - again if state.is_partial else set()
             return _Plan(layout, reach, again, missing)
         grown = True
-    layout = Layout.of(content.mosaic.frame, content.filled, is_sharded=is_sharded)
+    layout = other or Layout.of(content.mosaic.frame, content.filled, is_sharded=is_sharded)
     return _Plan(layout, layout, (), {*tiles}, is_full=True, grown=grown)
+
+
+def _is_outgrown(state: State | None, content: Content, is_sharded: bool) -> bool:
+    """Return whether a group does not cover what a version has."""
+    if state is None or state.layout.is_sharded != is_sharded:
+        return False
+    return state.layout.holding(content.filled) is None
+
+
+def _changed(state: State, content: Content) -> set[Piece]:
+    """Return the tiles that differ between what a group holds and what is exported.
+
+    Icechunk knows it of versions that led to each other. After a roll-back, or when the older one
+    has expired, digests tell: a tile is a function of its products.
+    """
+    found = changed_pieces(content.mosaic, state.version or "", content.version)
+    if found is not None:
+        return found
+    tiles = pieces_of(content.filled)
+    both = {*state.tiles, *tiles}
+    return {each for each in both if state.tiles.get(each) != tiles.get(each)}
+
+
+@dataclass(frozen=True)
+class _Twins:
+    """What another group of the target has as it is to be here.
+
+    Parameters
+    ----------
+    seed
+        That group.
+    layout
+        The layout that both can have.
+    pieces
+        Tiles that are the same.
+    keys
+        All its shards.
+    """
+
+    seed: Seed
+    layout: Layout
+    pieces: Collection[Piece]
+    keys: Collection[str]
+
+    @classmethod
+    def of(cls, seed: Seed, state: State, content: Content, is_sharded: bool) -> "_Twins | None":
+        """Return it; None where shards lie otherwise there."""
+        if not state.is_whole or state.layout.is_sharded != is_sharded:
+            return None
+        if state.layout.grid != content.mosaic.frame.grid or state.model != content.model:
+            return None
+        layout = state.layout.holding(content.filled)
+        if layout is None:
+            return None
+        same = {*pieces_of(content.filled)} - _changed(state, content)
+        place = seed.root.below(seed.group)
+        keys = keys_below(place, (f"{layer.name}/c" for layer in MOSAIC_LAYERS))
+        return cls(seed, layout, same, keys)
+
+    def copy(self, keys: Iterable[str]) -> int | None:
+        """Copy those of some keys that are there; None where one was removed meanwhile."""
+        there = [key for key in keys if key in self.keys]
+        try:
+            for key in there:
+                self.seed.root.copy(f"{self.seed.group}/{key}", f"{self.seed.new}/{key}")
+        except MissingObjectError:
+            return None
+        return len(there)
 
 
 def _is_within(layout: Layout, piece: Piece) -> bool:
@@ -251,15 +354,20 @@ class _Carrier:
         Where shards lie in the group.
     there
         Keys that need not be written, of tiles that are not to be written again.
+    twins
+        What can be copied from another group.
     """
 
     place: Objects
     content: Content
     layout: Layout
     there: Collection[str]
+    twins: _Twins | None
 
     def __call__(self, again: Collection[Piece], piece: Piece) -> Counts:
         """Carry a tile over; where it is to be written again, what it has not is removed."""
+        if (copied := self._copied(again, piece)) is not None:
+            return Counts(copied=copied)
         frame, counts, gone = self.content.mosaic.frame, Counts(), list[str]()
         slot, row, column = frame.cell(*piece)
         n = frame.grid.tile_shards
@@ -278,6 +386,18 @@ class _Carrier:
                     counts += Counts(len(found), size, 1)
         self.place.delete(gone)
         return counts
+
+    def _copied(self, again: Collection[Piece], piece: Piece) -> int | None:
+        """Copy a tile from another group; None where that cannot be done."""
+        if self.twins is None or piece in again or piece not in self.twins.pieces:
+            return None
+        return self.twins.copy(
+            key
+            for _, index in self.layout.shards(piece)
+            for layer in MOSAIC_LAYERS
+            for key in self._keys(layer.name, index)
+            if key not in self.there
+        )
 
     def _objects(
         self, layer: str, index: tuple[int, int, int], source: str
