@@ -1,4 +1,4 @@
-"""JSON documents on disk: read with the file's name in every complaint, written atomically."""
+"""JSON documents: parsed with their place in every complaint, written to files atomically."""
 
 import contextlib
 import json
@@ -26,15 +26,28 @@ def read_json(path: Path) -> dict[str, Any]:
         document, or holds no JSON object.
     """
     try:
-        document = parse_json(read_regular(path, _MAX_BYTES))
+        content = read_regular(path, _MAX_BYTES)
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror})") from error
+    return parse_document(content, str(path))
+
+
+def parse_document(content: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object that bytes are; `where` they are from is for messages.
+
+    Raises
+    ------
+    FormatError
+        They are no JSON object, or one nested deeper than any document.
+    """
+    try:
+        document = parse_json(content)
     except ValueError as error:
         raise FormatError(
-            f"{path} is not valid JSON ({error}); write or ingest it again"
+            f"{where} is not valid JSON ({error}); write or ingest it again"
         ) from error
     if not isinstance(document, dict):
-        raise FormatError(f"{path} holds no JSON object; write or ingest it again")
+        raise FormatError(f"{where} holds no JSON object; write or ingest it again")
     return document
 
 
@@ -84,9 +97,10 @@ def file_name(identifier: str) -> str:
     """Return a name for folders and files that is safe whatever a catalogue calls its Items.
 
     Letters, digits, dot, dash and underscore stay; anything else becomes an underscore and a digest
-    of the id is appended, so that different ids keep different names.
+    of the id is appended, so that different ids keep different names. An id without any character
+    has the digest alone.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)[:_MAX_NAME]
-    if safe == identifier and not safe.startswith("."):
+    if safe and safe == identifier and not safe.startswith("."):
         return safe
     return f"{safe.lstrip('.')}-{sha256(identifier.encode()).hexdigest()[:12]}"

@@ -85,7 +85,7 @@ def add_items(
     root = Path(os.path.abspath(folder))
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root} is a file; give the folder of a catalogue")
-    if (root / "records" / "store.json").exists():
+    if (root / "store.json").exists():
         raise StoreMismatchError(
             f"{root} is a store, whose catalogue lists what was made; give another folder to ingest"
         )

@@ -9,7 +9,7 @@ import pystac
 
 from catalog.extensions import used_extensions
 from catalog.fields import Fields
-from catalog.publish import MODELS, add_store_links, box_geometry
+from catalog.publish import MODELS, box_geometry
 
 _WORLD = (-180.0, -90.0, 180.0, 90.0)
 _SHA256_MULTIHASH = "1220"  # multihash prefix of the file extension: SHA-256, 32 bytes
@@ -30,7 +30,7 @@ def mlm_item(
     digest
         SHA-256 (hexadecimal) over weights and card; its first 12 digits end the Item's id.
     weights_href, card_href
-        ``model.safetensors`` and ``card.json``, relative to ``STORE/items/`` or absolute.
+        ``model.safetensors`` and ``card.json``, relative to the Item's place or absolute.
     created
         When the model was made, UTC.
 
@@ -57,7 +57,7 @@ def mlm_item(
     card_asset = pystac.Asset(
         card_href, title="Model card", media_type="application/json", roles=["metadata"]
     )
-    item = pystac.Item(
+    return pystac.Item(
         id=f"{name}-{digest[:12]}",
         geometry=box_geometry(_WORLD),
         bbox=list(_WORLD),
@@ -67,8 +67,6 @@ def mlm_item(
         collection=MODELS,
         assets={"model": weights, "card": card_asset},
     )
-    add_store_links(item, MODELS)
-    return item
 
 
 def _bands(fields: Fields) -> list[dict[str, Any]]:

@@ -1,19 +1,18 @@
 """STAC Items of what deepsalt writes: scene products and mosaics.
 
-Items lie in ``STORE/items/``, one immutable file each; their links are relative to that place and
-`catalog.store_catalog.rebuild_catalog` writes what they link to.
+Their hrefs are relative to the Items' own places below a store's root, which `href_of` of
+`catalog.store_catalog` gives; `write_item` there adds the links that walking the catalogue needs.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pystac
 
 from catalog.bands import write_nodata
-from catalog.documents import file_name
 from catalog.extensions import used_extensions
 from catalog.geometry import Bbox, Ring, box_halves, footprint_geometry
 from catalog.items import grid_properties, time_properties
@@ -25,7 +24,14 @@ MODELS = "deepsalt-models"
 """Collection ids of a store's catalogue."""
 
 ZARR = "application/vnd.zarr; version=3"
+ICECHUNK = "application/vnd.zarr+icechunk"
+"""None is registered; this is what xpystac opens, at the `icechunk:snapshot_id` of the asset, and
+what NASA's VEDA and others write. Zarr's own would be wrong: no key of a Zarr group is there."""
+
 GEOJSON = "application/geo+json"
+MAX_SOURCES = 1000
+"""Most links of a mosaic to what it was made of: a first version may have 10,000s of products."""
+
 _LEVEL = "L4"  # processing extension: model output
 
 
@@ -58,7 +64,7 @@ class Source:
     item_id
         Id of the Item.
     href
-        Where it lies: URL, absolute path, or path relative to ``STORE/items/``.
+        Where it lies: URL, absolute path, or relative to the place of the Item that names it.
     """
 
     item_id: str
@@ -82,7 +88,7 @@ class Provenance:
     model_digest
         SHA-256 over weights and card.
     sources
-        Every Item it was made of.
+        The Items it was made of; for a version of a mosaic those that it added to the one before.
     simulated
         Whether any of the pixels was simulated.
     label
@@ -123,7 +129,7 @@ def product_item(
     provenance
         How it came to be.
     href
-        The Zarr group, relative to ``STORE/items/`` (``../scenes/<name>.zarr``) or absolute.
+        The Zarr group, relative to the Item's place (``../../../scenes/<name>.zarr``) or absolute.
     footprint
         Corners (longitude, latitude), degrees WGS84, closed ring.
     start, end
@@ -165,6 +171,7 @@ def mosaic_item(
     provenance: Provenance,
     *,
     href: str,
+    snapshot_id: str,
     quicklook_href: str | None,
     bbox: Bbox,
     start: datetime | None,
@@ -172,45 +179,64 @@ def mosaic_item(
     grid: PixelGrid,
     report: Report,
     version: str,
-    period: str,
+    periods: Sequence[str],
+    predecessor: Source | None = None,
+    export_href: str | None = None,
 ) -> pystac.Item:
-    """Return the Item of one period of a published mosaic.
+    """Return the Item of a published version of a mosaic.
+
+    The mosaic is a snapshot of an Icechunk repository. Its bucket and region, which STAC's storage
+    extension has fields for, are not said: whoever found the Item knows where the store lies, and
+    it may have been moved.
 
     Parameters
     ----------
     name
-        Id of the Item: of one version and one period.
+        Id of the Item.
     layers
         Layers of the mosaic.
     provenance
-        How it came to be; `sources` names every scene that contributed.
+        How it came to be; `sources` names the products that this version added. Links lead to the
+        first `MAX_SOURCES`, ``deepsalt:products_added`` is the number of all.
     href
-        The Zarr group, relative to ``STORE/items/`` or absolute.
+        The Icechunk repository, relative to the Item's place (``../../../mosaic``) or absolute.
+    snapshot_id
+        Icechunk's id of the version's snapshot.
     quicklook_href
-        PNG for people, relative to ``STORE/items/`` or absolute; None when there is none.
+        PNG for people, relative to the Item's place or absolute; None when there is none.
     bbox
         West, south, east, north, degrees WGS84; west east of east crosses 180 degrees.
     start, end
-        UTC begin and end of the period, or of the contributing scenes; None when unknown.
+        UTC begin and end of its periods; None when unknown.
     grid
         Grid of the mosaic.
     report
-        Pixels of the period.
-    version, period
-        Ids of the published version and of the period.
+        Pixels of all periods.
+    version
+        Id of the version.
+    periods
+        Ids of its periods, in order of time.
+    predecessor
+        Item of the version before; None when there is none.
+    export_href
+        The same version as plain Zarr, relative to the Item's place or absolute; None when there
+        is none.
     """
     properties = {
         **time_properties(start, end),
         **grid_properties(grid),
         **_processing(provenance),
         **_counts(report),
+        "version": version,
         "deepsalt:version": version,
-        "deepsalt:period": period,
+        "deepsalt:periods": list(periods),
+        "deepsalt:products_added": len(provenance.sources),
     }
-    assets = {
-        "mosaic": _group(href, layers, grid, "Mosaic of surface salinity"),
-        **_arrays(href, layers, grid),
-    }
+    mosaic = _group(href, layers, grid, "Mosaic of surface salinity", media_type=ICECHUNK)
+    mosaic.extra_fields["icechunk:snapshot_id"] = snapshot_id
+    assets = {"mosaic": mosaic}
+    if export_href is not None:
+        assets["export"] = _group(export_href, layers, grid, "The mosaic as plain Zarr")
     if quicklook_href is not None:
         assets["quicklook"] = pystac.Asset(
             quicklook_href,
@@ -218,9 +244,9 @@ def mosaic_item(
             media_type="image/png",
             roles=["thumbnail", "overview"],
         )
-    return _item(
+    item = _item(
         MOSAICS,
-        provenance,
+        replace(provenance, sources=provenance.sources[:MAX_SOURCES]),
         assets,
         id=name,
         geometry=box_geometry(bbox),
@@ -228,6 +254,9 @@ def mosaic_item(
         when=start,
         about=properties,
     )
+    if predecessor is not None:
+        item.add_link(_item_link("predecessor-version", predecessor))
+    return item
 
 
 def quality_flags_bitfields() -> list[dict[str, Any]]:
@@ -272,35 +301,16 @@ def _item(
         collection=collection,
         assets=assets,
     )
-    add_store_links(item, collection)
     for source in provenance.sources:
-        item.add_link(_derived_from(source))
-    model = _derived_from(provenance.model)
+        item.add_link(_item_link("derived_from", source))
+    model = _item_link("derived_from", provenance.model)
     model.extra_fields["mlm:name"] = provenance.model.item_id
     item.add_link(model)
     return item
 
 
-def add_store_links(item: pystac.Item, collection: str, up: str = "..") -> None:
-    """Add the links that walking a store's catalogue needs.
-
-    Parameters
-    ----------
-    item
-        Item to change.
-    collection
-        Id of its collection.
-    up
-        The way from the Item's folder to the store; from ``STORE/items/`` by default.
-    """
-    document = f"{up}/collections/{file_name(collection)}/collection.json"
-    root = f"{up}/catalog.json"
-    for rel, href in (("root", root), ("parent", document), ("collection", document)):
-        item.add_link(pystac.Link(rel, href, media_type="application/json"))
-
-
-def _derived_from(source: Source) -> pystac.Link:
-    return pystac.Link("derived_from", source.href, media_type=GEOJSON, title=source.item_id)
+def _item_link(rel: str, source: Source) -> pystac.Link:
+    return pystac.Link(rel, source.href, media_type=GEOJSON, title=source.item_id)
 
 
 def _processing(provenance: Provenance) -> dict[str, Any]:
@@ -325,7 +335,9 @@ def _counts(report: Report) -> dict[str, Any]:
     }
 
 
-def _group(href: str, layers: Sequence[LayerLike], grid: PixelGrid, title: str) -> pystac.Asset:
+def _group(
+    href: str, layers: Sequence[LayerLike], grid: PixelGrid, title: str, *, media_type: str = ZARR
+) -> pystac.Asset:
     """Return the asset of a Zarr group, its layers as bands."""
     bands = [
         {
@@ -341,7 +353,9 @@ def _group(href: str, layers: Sequence[LayerLike], grid: PixelGrid, title: str) 
         for layer in layers
     ]
     about = {"bands": bands, **grid_properties(grid)}
-    return pystac.Asset(href, title=title, media_type=ZARR, roles=["data"], extra_fields=about)
+    return pystac.Asset(
+        href, title=title, media_type=media_type, roles=["data"], extra_fields=about
+    )
 
 
 def _arrays(href: str, layers: Sequence[LayerLike], grid: PixelGrid) -> dict[str, pystac.Asset]:

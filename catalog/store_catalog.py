@@ -3,198 +3,433 @@
 ::
 
     STORE
-    ├── catalog.json
-    ├── collections/<id>/collection.json
-    └── items/<item>.json                   immutable; link to the two above
-        └── sources/<item>.json             scenes that products were made of, the same
+    ├── catalog.json                                  links the collections
+    ├── collections/<collection>/collection.json      links its months
+    │   └── <YYYY-MM>/catalog.json                    links the Items of the month; `undated`
+    │       └── <item>.json                           immutable
+    └── records/catalogue/<collection>/<number>.json  months, extent and simulated or not
 
-Everything is linked relatively: STORE can be moved or served as it is.
+Everything is linked relatively: STORE can be moved or served as it is. Nothing is linked before it
+is there.
+
+Any number of publishers may work at once, see `publish_items`. What one of them adds costs the same
+however many Items other months have: a month is listed as a whole, a collection remembers what it
+holds in a series of records, each of which knows all that the one before did.
 """
 
 import logging
-import os
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pystac
 
-from catalog.documents import file_name, read_json, write_json
-from catalog.extents import catalog_document, collection_document, grown_extent
-from catalog.publish import MODELS, MOSAICS, PRODUCTS, add_store_links
-from deepsalt.errors import FormatError
+from catalog.documents import encode, file_name, parse_document
+from catalog.extents import STAC_VERSION, catalog_document, collection_document, grown_extent
+from catalog.fields import Fields
+from catalog.publish import GEOJSON, MODELS, MOSAICS, PRODUCTS
+from deepsalt.errors import FormatError, MissingObjectError, StoreError, UsageError
+from deepsalt.objects import Objects, append, latest, trim
 
 logger = logging.getLogger(__name__)
 
+LeaveOut = Callable[[str], bool] | Collection[str]
+"""Names of Items that are not linked, or whether one is not; a name ends its key, without .json."""
+
 _ORDER = (MOSAICS, PRODUCTS, MODELS)
-_SOURCES = "sources"
+_SERIES = "records/catalogue"
+_UNDATED = "undated"
+_PLACE = re.compile(r"collections/([^/]+)/(\d{4}-\d{2}|undated)/([^/]+)\.json")
+_WALKING = frozenset({"root", "parent", "collection", "self"})
+_TURNS = 100
 
 
-def write_item(items_dir: str | Path, item: pystac.Item) -> Path:
-    """Write the Item of a product; one that is there already stays as it is.
+def key_of(collection: str, when: datetime | None, item_id: str) -> str:
+    """Return where an Item lies, as a key from the store's root.
 
-    Returns
-    -------
-    Path of the Item's file.
+    Parameters
+    ----------
+    collection
+        Id of its collection.
+    when
+        Its date, or the begin of its interval; without a time zone it is UTC. None when unknown.
+    item_id
+        Its id.
+    """
+    month = _UNDATED
+    if when is not None:
+        at = when.astimezone(UTC) if when.tzinfo else when
+        month = f"{at.year:04d}-{at.month:02d}"
+    name = file_name(item_id)
+    if name == "catalog":  # the month's own document has this name
+        name = f"{name}-{sha256(item_id.encode()).hexdigest()[:12]}"
+    return f"collections/{file_name(collection)}/{month}/{name}.json"
+
+
+def item_key(item: pystac.Item) -> str:
+    """Return where an Item lies, as a key from the store's root.
 
     Raises
     ------
-    StoreError
-        No permission, no space.
+    FormatError
+        The Item has no collection.
     """
-    path = Path(items_dir) / f"{file_name(item.id)}.json"
-    if not path.exists():
-        write_json(path, item.to_dict(include_self_link=False, transform_hrefs=False))
-    return path
+    if not item.collection_id:
+        raise FormatError(f"item {item.id} has no collection; set one before a store can list it")
+    unknown = item.properties.get("deepsalt:date_unknown")
+    when = None if unknown else item.datetime or item.common_metadata.start_datetime
+    return key_of(item.collection_id, when, item.id)
 
 
-def write_source(items_dir: str | Path, item: pystac.Item) -> str:
-    """Write the Item of a scene that products are made of; one there already stays as it is.
+def href_of(key: str) -> str:
+    """Return how the Items of a store name what lies at a key of it; all lie equally deep."""
+    return f"../../../{key}"
+
+
+def write_item(objects: Objects, item: pystac.Item) -> str:
+    """Write an Item with its links into a store; one that is there already stays as it is.
+
+    Nothing links it before `publish_items` is called with its key.
+
+    Parameters
+    ----------
+    objects
+        The store.
+    item
+        Item with a collection; its hrefs absolute or relative to its place, see `href_of`.
 
     Returns
     -------
-    Its place relative to the Items of the store.
+    Its key.
 
     Raises
     ------
     FormatError
         The Item has no collection.
     StoreError
-        No permission, no space.
+        The store does not let us.
     """
-    if not item.collection_id:
-        raise FormatError(f"item {item.id} has no collection; set one before a store can list it")
-    add_store_links(item, item.collection_id, up="../..")
-    return f"{_SOURCES}/{write_item(Path(items_dir) / _SOURCES, item).name}"
+    key = item_key(item)
+    document = item.to_dict(include_self_link=False, transform_hrefs=False)
+    others = [link for link in document["links"] if link["rel"] not in _WALKING]
+    document["links"] = [
+        _link("root", href_of("catalog.json")),
+        _link("parent", "./catalog.json"),
+        _link("collection", "../collection.json"),
+        *others,
+    ]
+    objects.create(key, encode(document))
+    return key
 
 
-def rebuild_catalog(
-    store_root: str | Path, items_dir: str | Path | None = None, *, leave_out: Collection[str] = ()
-) -> int:
-    """Write ``catalog.json`` and the collections of a store from its Item files.
+def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut = ()) -> None:
+    """Make the catalogue of a store link Items, or link them no longer.
 
     Parameters
     ----------
-    store_root
-        Folder of the store.
-    items_dir
-        Folder of the Items; ``STORE/items`` by default.
+    objects
+        The store.
+    keys
+        Places of Items that were added or withdrawn, as `write_item` returns them. Calling again
+        with the same keys changes nothing; those that were removed meanwhile are passed over.
     leave_out
-        Ids of Items not to link: products of withdrawn scenes, mosaics of versions that were
-        cleared away.
-
-    Returns
-    -------
-    Number of Items linked.
+        Which Items of the touched months are not linked: all that are withdrawn, also those that
+        were before. It is asked whenever a month is listed; where others may withdraw at the same
+        time it looks each time anew.
 
     Raises
     ------
     FormatError
-        An Item file is damaged; the message names it.
+        An Item or a record of the catalogue is damaged; the message names it.
     StoreError
-        No permission, no space.
+        The store does not let us, or others go on changing the same documents.
+    UsageError
+        A key where no Item lies.
+
+    Notes
+    -----
+    No link is lost when publishers work at once. A document is a function of what the store holds
+    (the Items of a month, the highest record of a collection, the names of the collections). Each
+    publisher first changes what the store holds; only then it takes turns: it looks, writes the
+    document if it differs, and is done when after a look the document is what it should be. Let the
+    last write of all be P's, and X what another publisher Q changed. Q ended because it read a
+    document with X. If it read after P's write, this is the document that stays. If it read before,
+    X was there before P's write, hence when P looked after it; and P ended because what it had
+    written was what it saw then.
+
+    A publisher that is killed after a write and before its next look may leave an older document
+    over a newer one; the next publication in that month or collection, or the same one repeated,
+    puts it right.
     """
-    root = Path(store_root)
-    folder = root / "items" if items_dir is None else Path(items_dir)
-    groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        document = read_json(path)
-        collection = document.get("collection")
-        if document.get("type") != "Feature" or not isinstance(collection, str):
-            raise FormatError(f"{path} is no STAC Item with a collection; remove it and run again")
-        if document.get("id") not in leave_out:
-            groups.setdefault(collection, []).append((path, document))
-    for collection, members in groups.items():
-        _write_collection(root, collection, members)
-    ordered = sorted(groups, key=lambda c: (_ORDER.index(c) if c in _ORDER else len(_ORDER), c))
-    sources = _write_source_collections(root, folder / _SOURCES)
-    children = [f"./collections/{file_name(c)}/collection.json" for c in (*ordered, *sources)]
-    write_json(root / "catalog.json", catalog_document("deepsalt-store", children))
-    linked = sum(len(members) for members in groups.values()) + sum(sources.values())
-    logger.info("%d Items linked in %s", linked, root / "catalog.json")
-    return linked
+    left = _asked(leave_out)
+    places = sorted({_Place.of(key) for key in keys})
+    _link_months(objects, places, left)
+    for collection in sorted({place.collection for place in places}):
+        there = [place for place in places if place.collection == collection]
+        if _grow(objects, collection, [place for place in there if not left(place.name)]):
+            _link_collection(objects, collection)
+    if places:
+        _keep(objects, "catalog.json", lambda: _root(objects))
+    logger.info("%d Items published or withdrawn in the catalogue of %s", len(places), objects)
 
 
-def _write_source_collections(root: Path, folder: Path) -> dict[str, int]:
-    """Write the collections of the source Items; return how many Items each has, by id.
+def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut = ()) -> None:
+    """Remove Items from a store and its catalogue; those not there are none to remove.
 
-    Only Items that no collection lists yet are read: a store has thousands, of 224 bands each.
+    Months and extents stay as wide as they were.
+
+    Parameters
+    ----------
+    objects
+        The store.
+    keys
+        Their places.
+    leave_out
+        Which other Items of their months are not linked, as for `publish_items`.
+
+    Raises
+    ------
+    StoreError
+        The store does not let us.
+    UsageError
+        A key where no Item lies.
     """
-    there = {path.name: path for path in folder.glob("*.json")}
-    known: dict[str, dict[str, Any]] = {}
-    listed: dict[str, set[str]] = {}
-    for path in sorted(root.glob("collections/*/collection.json")):
-        document = _whole_collection(path)
-        names = {name for name in _listed(document, path, folder) if name in there}
-        if names:
-            known[document["id"]], listed[document["id"]] = document, names
-    new: dict[str, list[dict[str, Any]]] = {}
-    for name in sorted(there.keys() - set().union(*listed.values())):
-        document = read_json(there[name])
-        collection = document.get("collection")
-        if document.get("type") != "Feature" or not isinstance(collection, str):
+    left = _asked(leave_out)
+    places = sorted({_Place.of(key) for key in keys})
+    gone = {place.name for place in places}
+    # Readers follow no link to what is not there; a publisher that listed them before links them
+    # once more, hence again when they are gone.
+    _link_months(objects, places, lambda name: name in gone or left(name))
+    objects.delete(place.key for place in places)
+    _link_months(objects, places, left)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where an Item lies: folder of its collection, month, and its file's name without .json."""
+
+    collection: str
+    month: str
+    name: str
+
+    @classmethod
+    def of(cls, key: str) -> "_Place":
+        match = _PLACE.fullmatch(key)
+        if match is None or match[3] == "catalog":
+            raise UsageError(f"no Item lies at {key!r:.200}; give a key that write_item returned")
+        return cls(match[1], match[2], match[3])
+
+    @property
+    def folder(self) -> str:
+        return f"collections/{self.collection}/{self.month}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.folder}/{self.name}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What a collection knows of its Items.
+
+    Parameters
+    ----------
+    identifier
+        Id of the collection.
+    months
+        Names of its months, in order.
+    extent
+        STAC's extent of all Items that ever were.
+    simulated
+        Whether one of them was simulated.
+    """
+
+    identifier: str
+    months: tuple[str, ...]
+    extent: dict[str, Any]
+    simulated: bool
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> "_Record":
+        document = parse_document(content, where)
+        try:
+            grown_extent(document, [])
+            identifier, simulated = document["id"], document["simulated"]
+            months = tuple(document["months"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                f"{there[name]} is no STAC Item with a collection; remove it and run again"
-            )
-        new.setdefault(collection, []).append(document)
-        listed.setdefault(collection, set()).add(name)
-    for collection in new.keys() | known.keys():
-        paths = [there[name] for name in sorted(listed[collection])]
-        _write_document(root, collection, paths, new.get(collection, []), known.get(collection))
-    return {collection: len(listed[collection]) for collection in sorted(listed)}
+                f"{where} is no record of a collection ({error!r}); remove it and publish the "
+                "Items of the collection again"
+            ) from error
+        return cls(identifier, months, document["extent"], simulated)
 
-
-def _whole_collection(path: Path) -> dict[str, Any]:
-    """Return a collection to go on from; an empty one when damaged: its Items make it anew."""
-    try:
-        document = read_json(path)
-        grown_extent(document, [])
-    except (FormatError, AttributeError, KeyError, TypeError, ValueError):
-        return {}
-    identifier = document.get("id")
-    same = isinstance(identifier, str) and file_name(identifier) == path.parent.name
-    return document if same else {}
-
-
-def _listed(document: dict[str, Any], path: Path, folder: Path) -> Iterator[str]:
-    """Yield the names of files in a folder that a collection links as Items."""
-    inside = os.path.relpath(folder, path.parent)
-    links = document.get("links")
-    for link in links if isinstance(links, list) else []:
-        href = link.get("href") if isinstance(link, dict) and link.get("rel") == "item" else None
-        if isinstance(href, str) and os.path.dirname(href) == inside:
-            yield os.path.basename(href)
-
-
-def _write_collection(
-    root: Path, collection: str, members: list[tuple[Path, dict[str, Any]]]
-) -> None:
-    paths = [path for path, _ in members]
-    _write_document(root, collection, paths, [document for _, document in members], None)
-
-
-def _write_document(
-    root: Path,
-    collection: str,
-    paths: Sequence[Path],
-    items: Sequence[dict[str, Any]],
-    known: dict[str, Any] | None,
-) -> None:
-    """Write a collection that links all `paths`; `items` are those its `known` document lacks."""
-    path = root / "collections" / file_name(collection) / "collection.json"
-    simulated = any(item["properties"].get("deepsalt:simulated") for item in items)
-    links = [
-        {"rel": "root", "href": "../../catalog.json", "type": "application/json"},
-        {"rel": "parent", "href": "../../catalog.json", "type": "application/json"},
-        *(
+    def encoded(self) -> bytes:
+        return encode(
             {
-                "rel": "item",
-                "href": os.path.relpath(item, path.parent),
-                "type": "application/geo+json",
+                "id": self.identifier,
+                "months": [*self.months],
+                "extent": self.extent,
+                "simulated": self.simulated,
             }
-            for item in paths
-        ),
-    ]
-    flag = {"deepsalt:simulated": True} if simulated else {}
-    document = known or collection_document(collection)
-    write_json(path, {**document, **flag, "extent": grown_extent(known, items), "links": links})
+        )
+
+
+def _asked(leave_out: LeaveOut) -> Callable[[str], bool]:
+    return leave_out if callable(leave_out) else frozenset(leave_out).__contains__
+
+
+def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
+    """Write a document until it is what it should be; `publish_items` says why this is enough."""
+    for _ in range(_TURNS):
+        wanted = render()
+        try:
+            if objects.read(key) == wanted:
+                return
+        except MissingObjectError:
+            pass
+        objects.write(key, wanted)
+    raise StoreError(
+        f"{objects}/{key} is written by others all the time, who leave out other Items; publish "
+        "again"
+    )
+
+
+def _link_months(objects: Objects, places: list[_Place], left: Callable[[str], bool]) -> None:
+    for collection, month in sorted({(place.collection, place.month) for place in places}):
+        folder = f"collections/{collection}/{month}"
+
+        def render(folder: str = folder) -> bytes:
+            return _month(folder, (name for name in _names(objects, folder) if not left(name)))
+
+        _keep(objects, f"{folder}/catalog.json", render)
+
+
+def _names(objects: Objects, folder: str) -> Iterator[str]:
+    for entry in objects.list(folder):
+        match = _PLACE.fullmatch(entry.key)
+        if match is not None and match[3] != "catalog":
+            yield match[3]
+
+
+def _month(folder: str, names: Iterable[str]) -> bytes:
+    _, collection, month = folder.split("/")
+    when = "without a known date" if month == _UNDATED else f"of {month}"
+    return encode(
+        {
+            "type": "Catalog",
+            "stac_version": STAC_VERSION,
+            "id": f"{collection}-{month}",
+            "title": month,
+            "description": f"Items {when}.",
+            "links": [
+                _link("root", "../../../catalog.json"),
+                _link("parent", "../collection.json"),
+                *(_link("item", f"./{name}.json", GEOJSON) for name in sorted(names)),
+            ],
+        }
+    )
+
+
+def _grow(objects: Objects, collection: str, places: list[_Place]) -> bool:
+    """Add a record to a collection's series where Items are of a new month or widen its extent.
+
+    Returns
+    -------
+    Whether there is a record.
+    """
+    series = _series(collection)
+    last = latest(objects, series)
+    found = [(place, document) for place in places if (document := _read_item(objects, place))]
+    if not found:
+        return last is not None
+
+    def grown(before: bytes | None) -> _Record:
+        known = None if before is None else _Record.parse(before, f"{objects}/{series}")
+        documents = [document for _, document in found]
+        months = {place.month for place, _ in found}
+        simulated = any(each["properties"].get("deepsalt:simulated") for each in documents)
+        return _Record(
+            documents[0]["collection"],
+            tuple(sorted(months | set(known.months if known else ()))),
+            grown_extent({"extent": known.extent} if known else None, documents),
+            simulated or (known is not None and known.simulated),
+        )
+
+    before = None if last is None else last[1]
+    record = grown(before)
+    if before is None:
+        # The root links what has a series, and links nothing that is not there.
+        objects.create(f"collections/{collection}/collection.json", _described(record))
+    if record.encoded() != before:
+        append(objects, series, lambda _, before: grown(before).encoded())
+        trim(objects, series)
+    return True
+
+
+def _read_item(objects: Objects, place: _Place) -> dict[str, Any] | None:
+    """Return an Item whose extent can be read; None where it was removed."""
+    where = f"{objects}/{place.key}"
+    try:
+        document = parse_document(objects.read(place.key), where)
+    except MissingObjectError:
+        return None
+    collection = document.get("collection")
+    whole = document.get("type") == "Feature" and isinstance(collection, str)
+    if not whole or file_name(str(collection)) != place.collection:
+        raise FormatError(
+            f"{where} is no STAC Item of the collection it lies in; remove it and run again"
+        )
+    fields = Fields.of(document, where)
+    box = fields.numbers("bbox")  # STAC lets an Item without geometry have none
+    if box is not None and len(box) not in (4, 6):
+        raise fields.wrong("bbox", "4 or 6 numbers")
+    properties = Fields.of(document.get("properties"), f"'properties' of {where}")
+    for name in ("datetime", "start_datetime", "end_datetime"):
+        properties.moment(name)
+    return document
+
+
+def _link_collection(objects: Objects, collection: str) -> None:
+    series = _series(collection)
+
+    def render() -> bytes:
+        last = latest(objects, series)
+        if last is None:
+            raise StoreError(f"{objects}/{series} was removed by somebody else; publish again")
+        return _described(_Record.parse(last[1], f"{objects}/{series}"))
+
+    _keep(objects, f"collections/{collection}/collection.json", render)
+
+
+def _described(record: _Record) -> bytes:
+    """Return the document of a collection."""
+    return encode(
+        {
+            **collection_document(record.identifier),
+            **({"deepsalt:simulated": True} if record.simulated else {}),
+            "extent": record.extent,
+            "links": [
+                _link("root", "../../catalog.json"),
+                _link("parent", "../../catalog.json"),
+                *(_link("child", f"./{month}/catalog.json") for month in record.months),
+            ],
+        }
+    )
+
+
+def _root(objects: Objects) -> bytes:
+    names = objects.folders(_SERIES)
+    ordered = sorted(names, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
+    children = [f"./collections/{name}/collection.json" for name in ordered]
+    return encode(catalog_document("deepsalt-store", children))
+
+
+def _series(collection: str) -> str:
+    return f"{_SERIES}/{collection}"
+
+
+def _link(rel: str, href: str, kind: str = "application/json") -> dict[str, str]:
+    return {"rel": rel, "href": href, "type": kind}

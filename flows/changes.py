@@ -1,24 +1,30 @@
-"""What an operator changes in a store by hand: scenes withdrawn, versions rolled back or pruned."""
+"""What an operator changes in a store by hand: scenes, versions, what is kept."""
 
 from dataclasses import dataclass
-from functools import partial
+from datetime import timedelta
 
-from deepsalt.errors import StoreError
 from deepsalt.mosaic import (
-    begin_repair,
+    Changed,
+    Pruning,
+    prune,
     readmit,
-    readmitted_sets,
-    repair_tile,
-    rolled_back,
+    refuse_withdrawn,
+    to_prune,
     withdraw,
 )
-from deepsalt.mosaic.sets import published_sets
-from deepsalt.store import Prunable, Store, Version, current_version, find_prunable, prune
-from deepsalt.together import submitted
-from flows.compute import computing
+from deepsalt.store import Period, Store
+from deepsalt.versions import (
+    MARGIN,
+    Version,
+    find_repository,
+    open_repository,
+    periods_of,
+    publish,
+    roll_back,
+)
 from flows.config import Compute, MosaicConfig
-from flows.progress import Progress, Silent
-from flows.publication import draw_quicklook, publish_mosaic, remove_old_mosaics
+from flows.progress import Progress
+from flows.publication import items_of, link_items, publish_version, remove_versions, version_keys
 from flows.stage2 import MosaicResult, compose
 
 
@@ -43,7 +49,7 @@ def withdraw_scenes(
     Parameters
     ----------
     out
-        Folder of the store.
+        The store.
     scenes
         Scene keys or product names.
     reason
@@ -56,18 +62,14 @@ def withdraw_scenes(
     Raises
     ------
     UsageError
-        A scene is not in the store, or none would be left.
+        A scene is not in the store.
     StoreError
-        Another build is going on, or the store cannot be read or written.
+        The store cannot be read or written.
     """
     store = Store.open(out)
-    keys = withdraw(store, scenes, reason=reason)
-    if current_version(store) is None:
-        return ChangeResult(keys, None)
+    changed = withdraw(store, scenes, reason=reason)
     why = f"withdrawn: {reason}" if reason else "withdrawn"
-    sets = partial(published_sets, store)
-    config = MosaicConfig(compute=compute or Compute())
-    return ChangeResult(keys, compose(store, sets, config, why, progress))
+    return _follow(store, changed, why, compute, progress)
 
 
 def readmit_scenes(
@@ -82,7 +84,7 @@ def readmit_scenes(
     Parameters
     ----------
     out
-        Folder of the store.
+        The store.
     scenes
         Scene keys or product names.
     compute
@@ -95,122 +97,103 @@ def readmit_scenes(
     UsageError
         A scene was never withdrawn.
     StoreError
-        Another build is going on, or the store cannot be read or written.
+        The store cannot be read or written.
     """
     store = Store.open(out)
-    products = readmit(store, scenes)
-    keys = tuple(sorted({marker.scene_key for marker in products}))
-    if current_version(store) is None:
-        return ChangeResult(keys, None)
-    sets = partial(readmitted_sets, store, products)
+    return _follow(store, readmit(store, scenes), "readmitted", compute, progress)
+
+
+def _follow(
+    store: Store, changed: Changed, why: str, compute: Compute | None, progress: Progress | None
+) -> ChangeResult:
+    """Build the tiles of scenes whose records changed, and let the catalogue follow."""
+    if find_repository(store.objects) is None:
+        return ChangeResult(changed.scenes, None)
+    periods = [*periods_of(store.objects)] or [Period.all()]
+    places = [(period, tile) for period in periods for tile in changed.tiles]
     config = MosaicConfig(compute=compute or Compute())
-    return ChangeResult(keys, compose(store, sets, config, "readmitted", progress))
+    result = compose(store, places, config, why, progress)
+    link_items(store, (key for marker in changed.products for key in items_of(marker)))
+    return ChangeResult(changed.scenes, result)
 
 
-def roll_back(out: str, version: str | None = None) -> Version:
+def return_to(out: str, version: str | None = None) -> Version:
     """Publish an earlier version again, and let catalogue and quicklook follow.
 
     Parameters
     ----------
     out
-        Folder of the store.
+        The store.
     version
-        Id of the version; without, the one that was published before the present one.
+        Id of the version, or its beginning; without, the one before the present one.
 
     Raises
     ------
     UsageError
         There is no such version, or it holds a scene that is withdrawn.
     StoreError
-        A build is going on, or the store cannot be written.
+        Somebody else published meanwhile, or the store cannot be written.
     """
     store = Store.open(out)
-    with rolled_back(store, version) as target:
-        publish_mosaic(store, target, draw_quicklook(target.layout))
-    return target
+    mosaic = open_repository(store.objects)
+    left = mosaic.head()
+    found = roll_back(mosaic, version, check=lambda each: refuse_withdrawn(store, mosaic, each))
+    link_items(store, version_keys(mosaic, [left] if left else []).values())
+    publish_version(store, mosaic, found)
+    return found
 
 
-@dataclass(frozen=True)
-class Repaired:
-    """What a repair did.
-
-    Parameters
-    ----------
-    tiles
-        Tiles that were looked at.
-    repaired
-        By version those that were made again.
-    failed
-        By version and tile why it could not be made again.
-    """
-
-    tiles: int
-    repaired: dict[str, list[str]]
-    failed: dict[str, dict[str, str]]
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code: 0 all is as it was written, 3 some tiles are not."""
-        return 3 if self.failed else 0
-
-
-def repair_store(
-    out: str, *, compute: Compute | None = None, progress: Progress | None = None
-) -> Repaired:
-    """Compare all shards of all kept versions with their checksums, and make damaged tiles again.
+def publish_held(out: str, version: str) -> Version:
+    """Publish a version that waits for a person.
 
     Parameters
     ----------
     out
-        Folder of the store.
-    compute
-        What reads and computes the tiles; threads of this process without it.
-    progress
-        Told about tiles.
+        The store.
+    version
+        Its id, or the beginning of it.
 
     Raises
     ------
+    UsageError
+        There is no such version.
     StoreError
-        A build is going on, or the store cannot be read.
+        Somebody else published meanwhile, or the store cannot be written.
     """
-    store, shown = Store.open(out), progress or Silent()
-    repaired: dict[str, list[str]] = {}
-    failed: dict[str, dict[str, str]] = {}
-    with begin_repair(store) as tasks, computing(compute or Compute()) as executor:
-        shown.start("tiles", len(tasks))
-        with submitted(executor, repair_tile, tasks) as tiles:
-            for job, tile in zip(tasks, tiles, strict=True):
-                try:
-                    if tile.result():
-                        repaired.setdefault(job.version, []).append(job.id)
-                except StoreError as error:  # the other tiles may still be mended
-                    failed.setdefault(job.version, {})[job.id] = str(error)
-                shown.advance("tiles")
-    return Repaired(len(tasks), repaired, failed)
+    store = Store.open(out)
+    mosaic = open_repository(store.objects)
+    found = publish(mosaic, version)
+    publish_version(store, mosaic, found)
+    return found
 
 
-def prune_store(out: str, *, keep: int, remove: bool) -> Prunable:
-    """Find old versions and unfinished builds, and remove them when asked to.
+def prune_store(out: str, *, keep: int, remove: bool, margin: timedelta = MARGIN) -> Pruning:
+    """Find old versions and products that nobody needs, and remove them when asked to.
 
     Parameters
     ----------
     out
-        Folder of the store.
+        The store.
     keep
         Versions that stay.
     remove
         Whether to remove what was found.
+    margin
+        Age up to which nothing is collected.
 
     Raises
     ------
     UsageError
         `keep` is below one.
     StoreError
-        A build is going on, or the store cannot be written.
+        The store cannot be read or written.
     """
     store = Store.open(out)
+    mosaic = open_repository(store.objects)
+    found = to_prune(store, mosaic, keep=keep)
     if not remove:
-        return find_prunable(store, keep=keep)
-    pruned = prune(store, keep=keep)
-    remove_old_mosaics(store)
+        return found
+    keys = version_keys(mosaic, found.versions.gone)
+    pruned = prune(store, mosaic, keep=keep, margin=margin)
+    remove_versions(store, keys.values())
     return pruned

@@ -2,29 +2,34 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepsalt.errors import UsageError
-from flows.cli_run import Store, compute_of, grid_of
+from flows.cli_run import compute_of, grid_of
 from flows.config import MosaicConfig
 from flows.options import (
     Crs,
     Datetime,
+    ExportKeep,
+    ExportTo,
+    Hold,
     Json,
     MaxAge,
     MaxDefective,
     MaxMissing,
     MaxSalinity,
-    PushKeep,
-    PushTo,
     Resolution,
     Scheduler,
+    Store,
     Workers,
     checks_of,
-    push_of,
+    export_of,
 )
+
+if TYPE_CHECKING:
+    from deepsalt.versions import Version
 
 mosaic_app = typer.Typer(help="Build the mosaic of a store; look after its versions and scenes.")
 
@@ -46,8 +51,9 @@ def mosaic_build(
     max_defective: MaxDefective = 50.0,
     max_salinity: MaxSalinity = None,
     max_age: MaxAge = None,
-    push: PushTo = None,
-    push_keep: PushKeep = None,
+    hold: Hold = False,
+    export: ExportTo = None,
+    export_keep: ExportKeep = None,
     as_json: Json = False,
 ) -> None:
     """Composite the complete scene products of a store and publish the mosaic."""
@@ -59,39 +65,36 @@ def mosaic_build(
         grid=grid_of(crs, resolution),
         datetime=datetime,
         checks=checks_of(max_missing, max_defective, max_salinity, max_age),
-        push=push_of(push, push_keep),
+        hold=hold,
+        export=export_of(export, export_keep),
         compute=compute_of(workers, scheduler),
     )
-    out = str(store.absolute())
     with bars() as progress:
-        result = carry_on(out, build_mosaic(out, config, progress), config.push, progress)
+        built = build_mosaic(store, config, progress)
+        result = carry_on(store, built, config.export, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
-    if result.push_failed:
+    if result.export_failed:
         raise typer.Exit(1)
 
 
 @mosaic_app.command("history", epilog="Example: `deepsalt mosaic history store`")
 def mosaic_history(store: Store, as_json: Json = False) -> None:
-    """List what was published when, and why, newest last; `*` is the published version.
+    """List the versions that are kept, newest last, and why each was made.
 
-    Each line has the products that the mosaic gained (+) and lost (-).
+    `*` is the published one, `?` waits for a person, `-` was left by a roll-back. Each line has the
+    number of scene products that the mosaic gained (+) and lost (-).
     """
     from deepsalt.store import Store as OpenStore
-    from deepsalt.store import complete_versions, history
-    from flows.show import publication_facts, publication_lines
+    from deepsalt.versions import find_repository, states
+    from flows.show import version_facts, version_lines
 
-    opened = OpenStore.open(store)
-    versions = {version.id: version for version in complete_versions(opened)}
-    shown = history(opened)
-    facts, lines = [], []
-    for publication in shown:
-        version = versions.get(publication.version)
-        current = publication is shown[-1]
-        facts.append(publication_facts(publication, version, current=current))
-        lines += publication_lines(publication, version, current=current)
-    if not as_json and not lines:
-        lines = ["nothing was published yet"]
-    typer.echo(json.dumps(facts) if as_json else "\n".join(lines))
+    mosaic = find_repository(OpenStore.open(store).objects)
+    found = states(mosaic) if mosaic else []
+    if as_json:
+        typer.echo(json.dumps([version_facts(version, state) for version, state in found]))
+        return
+    lines = [line for version, state in found for line in version_lines(version, state)]
+    typer.echo("\n".join(lines or ["nothing was published yet"]))
 
 
 @mosaic_app.command(
@@ -124,12 +127,13 @@ def mosaic_withdraw(
     if undo and reason:
         raise UsageError("--undo takes no --reason; the record of the withdrawal keeps its own")
     compute, named = compute_of(workers, scheduler), tuple(scenes)
-    out = str(store.absolute())
     with bars() as progress:
         if undo:
-            result = readmit_scenes(out, named, compute=compute, progress=progress)
+            result = readmit_scenes(store, named, compute=compute, progress=progress)
         else:
-            result = withdraw_scenes(out, named, reason=reason, compute=compute, progress=progress)
+            result = withdraw_scenes(
+                store, named, reason=reason, compute=compute, progress=progress
+            )
     if as_json:
         typer.echo(json.dumps(asdict(result)))
         return
@@ -148,65 +152,84 @@ def mosaic_rollback(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Publish an earlier version again, at once: only the link moves.
+    """Publish an earlier version again, at once; the one that is left can be returned to.
 
-    Later runs start from it and add their scenes, so a scene that only the newer version had comes
-    back when a run selects it; `withdraw` keeps scenes out. `mosaic build` takes all scenes of the
-    store again.
+    Later runs start from it: tiles that they touch are made of all scenes of the store again, and
+    `mosaic build` makes all tiles so. `withdraw` keeps scenes out.
     """
-    from flows.changes import roll_back
+    from flows.changes import return_to
 
-    published = roll_back(str(store.absolute()), version)
-    count = len(published.products)
+    _show_published(return_to(store, version), as_json)
+
+
+@mosaic_app.command("publish", epilog="Example: `deepsalt mosaic publish store 7Q5HYVD4C2ZG`")
+def mosaic_publish(
+    store: Store,
+    version: Annotated[str, typer.Argument(help="Version that is held back.")],
+    as_json: Json = False,
+) -> None:
+    """Let readers see a version that `--hold` held back.
+
+    Refused where somebody else published meanwhile: it lacks what they added; build it again.
+    """
+    from flows.changes import publish_held
+
+    _show_published(publish_held(store, version), as_json)
+
+
+@mosaic_app.command("drop", epilog="Example: `deepsalt mosaic drop store 7Q5HYVD4C2ZG`")
+def mosaic_drop(
+    store: Store,
+    version: Annotated[str, typer.Argument(help="Version that is held back.")],
+    as_json: Json = False,
+) -> None:
+    """Give up a version that `--hold` held back; a later prune deletes it."""
+    from deepsalt.store import Store as OpenStore
+    from deepsalt.versions import drop, open_repository
+
+    found = drop(open_repository(OpenStore.open(store).objects), version)
+    typer.echo(json.dumps({"version": found.short}) if as_json else f"dropped      {found.short}")
+
+
+def _show_published(version: "Version", as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"version": published.id, "products": count}))
+        typer.echo(json.dumps({"version": version.short, "created": version.created.isoformat()}))
     else:
-        typer.echo(f"{'mosaic':<11}  version {published.id}: {count} scenes")
+        typer.echo(
+            f"{'published':<11}  version {version.short} of {version.created:%Y-%m-%d %H:%M} UTC"
+        )
 
 
 @mosaic_app.command(
-    "push", epilog="Example: `deepsalt mosaic push store s3://salinity/asia`, or icechunk+s3://..."
+    "export", epilog="Example: `deepsalt mosaic export store s3://salinity/asia.zarr`"
 )
-def mosaic_push(
+def mosaic_export(
     store: Store,
-    uri: Annotated[
-        str,
-        typer.Argument(
-            metavar="URI",
-            help="Where: file:///..., s3://..., icechunk+file:///... or icechunk+s3://...",
-        ),
-    ],
-    keep: Annotated[
-        int | None,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URI.")],
+    unsharded: Annotated[
+        bool,
         typer.Option(
-            min=1,
-            help="Versions that stay there, this one included; readers of older ones lose them. "
-            "All without.",
-            show_default=False,
+            "--unsharded", help="A chunk per object, for GDAL before 3.13 and QGIS; many objects."
         ),
-    ] = None,
+    ] = False,
+    keep: ExportKeep = None,
     as_json: Json = False,
 ) -> None:
-    """Carry the published mosaic to a folder, an object store or an Icechunk repository.
+    """Write the published mosaic as plain Zarr v3, for readers without deepsalt.
 
-    Only what changed is sent. Readers there see the version before until all has arrived; open it
-    with `deepsalt.open_mosaic(URI)`. Credentials come from the environment (AWS_ACCESS_KEY_ID ...,
-    AWS_ENDPOINT_URL for another provider), never from the URI.
+    Only shards that changed since the last export are written. In a folder they change in place:
+    the attribute `version_id` is empty while that lasts. In a bucket each version has its prefix.
     """
-    from deepsalt.push import push
+    from deepsalt.export import export_mosaic
     from deepsalt.store import Store as OpenStore
+    from deepsalt.versions import open_repository
     from flows.progress import bars
+    from flows.show import export_facts, export_lines
 
+    mosaic = open_repository(OpenStore.open(store).objects)
     with bars() as progress:
-        done = push(OpenStore.open(store), uri, progress, keep=keep)
-    if as_json:
-        typer.echo(json.dumps(asdict(done)))
-    else:
-        typer.echo(
-            f"{'pushed':<11}  version {done.version}: {done.objects} objects, {done.sent} sent "
-            f"({done.sent_bytes / 1e6:.1f} MB)"
-            + (f", {done.removed} old versions removed" if done.removed else "")
-        )
+        done = export_mosaic(mosaic, target, sharded=not unsharded, keep=keep, listener=progress)
+    typer.echo(json.dumps(export_facts(done)) if as_json else "\n".join(export_lines(done)))
 
 
 @mosaic_app.command("repair", epilog="Example: `deepsalt mosaic repair store`")
@@ -227,9 +250,7 @@ def mosaic_repair(
     from flows.show import repair_lines
 
     with bars() as progress:
-        done = repair_store(
-            str(store.absolute()), compute=compute_of(workers, scheduler), progress=progress
-        )
+        done = repair_store(store, compute=compute_of(workers, scheduler), progress=progress)
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:
@@ -250,16 +271,13 @@ def mosaic_prune(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show or remove old versions and what unfinished builds left.
+    """Show or remove old versions, and scene products that nothing is made of for 30 days.
 
-    Never the published version or a shard it shares, and nothing while a build is going on. Who
-    still reads a version that is removed will miss its data.
+    Never the published version, one that is held, or what a living build writes; data younger than
+    seven days are deleted by a later prune. Who still reads a version that is removed is told so.
     """
     from flows.changes import prune_store
-    from flows.show import prune_lines
+    from flows.show import prune_facts, prune_lines
 
-    found = prune_store(str(store.absolute()), keep=keep, remove=yes)
-    if as_json:
-        typer.echo(json.dumps({**asdict(found), "removed": yes}))
-    else:
-        typer.echo("\n".join(prune_lines(found, done=yes)))
+    found = prune_store(store, keep=keep, remove=yes)
+    typer.echo(json.dumps(prune_facts(found)) if as_json else "\n".join(prune_lines(found)))

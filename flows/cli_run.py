@@ -22,6 +22,9 @@ from flows.options import (
     Crs,
     Datetime,
     Device,
+    ExportKeep,
+    ExportTo,
+    Hold,
     Json,
     Limit,
     MaxAge,
@@ -32,28 +35,22 @@ from flows.options import (
     MaxSalinity,
     Memory,
     Model,
-    PushKeep,
-    PushTo,
+    Out,
     Resolution,
     RetryQuarantined,
     Scheduler,
     ScratchFolder,
     ScratchGb,
+    Store,
     Threads,
     Workers,
     checks_of,
     explain,
+    export_of,
     local,
-    push_of,
     scratch_of,
     selection_of,
 )
-
-Out = Annotated[
-    Path,
-    typer.Option("--out", callback=local, help="Folder of the store; made when it does not exist."),
-]
-Store = Annotated[Path, typer.Argument(callback=local, help="Folder of a store.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -102,8 +99,9 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         max_defective: MaxDefective = 50.0,
         max_salinity: MaxSalinity = None,
         max_age: MaxAge = None,
-        push: PushTo = None,
-        push_keep: PushKeep = None,
+        hold: Hold = False,
+        export: ExportTo = None,
+        export_keep: ExportKeep = None,
         retry_quarantined: RetryQuarantined = False,
         prefect: ByPrefect = False,
         as_json: Json = False,
@@ -120,11 +118,18 @@ def _of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., 
         compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
         grid, model = grid_of(crs, resolution), model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
-        place, to = scratch_of(scratch, scratch_gb), push_of(push, push_keep)
-        mosaic = MosaicConfig(grid=grid, datetime=datetime, checks=checks, push=to, compute=compute)
+        place = scratch_of(scratch, scratch_gb)
+        mosaic = MosaicConfig(
+            grid=grid,
+            datetime=datetime,
+            checks=checks,
+            hold=hold,
+            export=export_of(export, export_keep),
+            compute=compute,
+        )
         config = RunConfig(
             selection=selection,
-            out=out.absolute(),
+            out=out,
             scene=SceneConfig(model=model, grid=grid, compute=compute, scratch=place),
             mosaic=mosaic,
             retry_quarantined=retry_quarantined,
@@ -245,7 +250,7 @@ def scene(
     )
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:
-        result = process_scene(found, str(out.absolute()), config, progress)
+        result = process_scene(found, out, config, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
 
 
@@ -254,13 +259,16 @@ def check(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out checksums and pixels, which read every byte.")
     ] = False,
+    repair_index: Annotated[
+        bool, typer.Option("--repair-index", help="Make missing entries of the index again.")
+    ] = False,
     max_missing: MaxMissing = 100.0,
     max_defective: MaxDefective = 50.0,
     max_salinity: MaxSalinity = None,
     max_age: MaxAge = None,
     as_json: Json = False,
 ) -> None:
-    """Check a store: shards, checksums, missing and impossible values, intervals, age, CRS, links.
+    """Check a store: products, checksums, missing and impossible values, age, CRS, links.
 
     Exit code 0: no error, though there may be warnings; 1: errors; 2: no such store.
     """
@@ -270,10 +278,12 @@ def check(
     from flows.show import check_line
     from flows.stage2 import limits_of
 
-    OpenStore.open(store)  # a folder that is no store is bad input rather than a finding
+    opened = OpenStore.open(store)  # a place that is no store is bad input rather than a finding
     limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
     with bars() as progress:
-        findings = check_store(store, limits, quick=quick, listener=progress)
+        findings = check_store(
+            opened, limits, quick=quick, repair_index=repair_index, listener=progress
+        )
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:

@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
-    model_validator,
 )
 
 from deepsalt.access import Reach, checked_hosts
@@ -33,14 +32,29 @@ def local_folder(path: Path | str) -> Path:
     # A Path drops one of two slashes.
     text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(path))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
-        raise UsageError(
-            f"{text!r} is a URL, and only local files and folders are written; give a path, and "
-            "carry a mosaic to a bucket with `deepsalt mosaic push STORE URI`"
-        )
+        raise UsageError(f"{text!r} is a URL, and this is read and written here; give a path")
     return Path(text).expanduser()
 
 
-LocalFolder = Annotated[Path, AfterValidator(local_folder)]
+def place_of(text: str | Path) -> str:
+    """Return a store's place as everybody here writes it: a whole path, or a URI.
+
+    Raises
+    ------
+    UsageError
+        It is no place for a store.
+    """
+    from deepsalt.objects import Objects
+
+    objects = Objects.of(text)
+    return str(objects.path) if objects.is_local else objects.uri
+
+
+StorePlace = Annotated[str, AfterValidator(place_of)]
+"""A folder, or a bucket's URI."""
+
+NOWHERE = "none"
+"""What is given for an export that is not wanted."""
 
 
 class _Closed(BaseModel):
@@ -153,29 +167,23 @@ class Checks(_Closed):
     )
 
 
-class Push(_Closed):
-    """Where a published mosaic is carried to."""
+class Export(_Closed):
+    """Where a published mosaic is written to as plain Zarr."""
 
-    uri: str | None = Field(
-        None, description="file, s3, icechunk+file or icechunk+s3 and a place; none means nowhere"
+    to: str | None = Field(
+        None,
+        description="folder or URI, or `none`; without, mosaic.zarr in a store that is a folder, "
+        "while the mosaic is under 2 GB",
     )
-    keep: int | None = Field(None, ge=1, description="versions that stay there; none means all")
+    keep: int | None = Field(
+        None, ge=1, description="exported versions that stay in a bucket; none means all"
+    )
 
-    @field_validator("uri")
+    @field_validator("to")
     @classmethod
-    def _is_a_place(cls, uri: str | None) -> str | None:
+    def _is_a_place(cls, to: str | None) -> str | None:
         """Refuse what is no place, or holds credentials, before anything is done."""
-        from deepsalt.push.place import kind_of
-
-        if uri is not None:
-            kind_of(uri)
-        return uri
-
-    @model_validator(mode="after")
-    def _keeps_somewhere(self) -> "Push":
-        if self.keep is not None and self.uri is None:
-            raise UsageError("versions are kept where a mosaic is pushed to; give that place, too")
-        return self
+        return to if to in (None, NOWHERE) else place_of(to)
 
 
 class MosaicConfig(_Closed):
@@ -189,7 +197,8 @@ class MosaicConfig(_Closed):
         None, description="scene products to add; none means every complete one of the store"
     )
     checks: Checks = Checks()
-    push: Push = Push()
+    hold: bool = Field(False, description="let the version wait until a person publishes it")
+    export: Export = Export()
     compute: Compute = Compute()
 
 
@@ -197,7 +206,7 @@ class RunConfig(_Closed):
     """A whole run: scenes of a catalogue to a mosaic."""
 
     selection: Selection
-    out: LocalFolder = Field(description="folder of the store")
+    out: StorePlace = Field(description="store: a folder, or s3://, gs:// or az:// and a prefix")
     scene: SceneConfig = SceneConfig()
     mosaic: MosaicConfig = MosaicConfig()
     retry_quarantined: bool = Field(False, description="try scenes again that could never work")

@@ -19,7 +19,6 @@ from deepsalt.errors import RunError
 from flows.config import MosaicConfig, RunConfig, Selection
 from flows.plan import make_plan
 from flows.progress import Progress, bars
-from flows.publication import QUICKLOOK
 from flows.show import duration, plan_lines, run_lines, share
 from flows.stage2 import MosaicResult
 from flows.start import start_run
@@ -68,7 +67,7 @@ def run_demo(out: Path, *, seed: int, by_prefect: bool) -> int:
         catalogue = _simulated_catalogue(out / "input", seed, progress)
     config = RunConfig(
         selection=Selection(catalogue=str(catalogue)),
-        out=out,
+        out=str(out),
         mosaic=MosaicConfig(),
     )
 
@@ -143,7 +142,7 @@ def _write(folder: Path, scene: _Scene, landscape: "Landscape", seed: int) -> Pa
 def _score(out: Path, landscape: "Landscape") -> dict[str, float]:
     """Compare the mosaic with the truth at randomly drawn estimated cells."""
     from deepsalt.grid import to_lonlat
-    from deepsalt.store import open_mosaic
+    from deepsalt.reading import open_mosaic
     from deepsalt.train.metrics import interval_scores, scale_scores
 
     mosaic = open_mosaic(out).isel(period=0)
@@ -208,7 +207,7 @@ def _next_lines(out: Path, seconds: float) -> list[str]:
     """Return what an analyst would type next."""
     return [
         "",
-        f"done in {duration(seconds)}; look at {out / QUICKLOOK}, and in Python:",
+        f"done in {duration(seconds)}; look at {out / 'quicklook.png'}, and in Python:",
         f"  import deepsalt; mosaic = deepsalt.open_mosaic({str(out)!r})",
         "  mosaic.salinity.isel(period=0).coarsen(y=8, x=8).mean().plot(robust=True)",
     ]

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from deepsalt.errors import StoreError
 from flows import stage2
-from flows.config import MosaicConfig, local_folder
+from flows.config import MosaicConfig, place_of
 from flows.retries import may_pass
 
 _TWICE_MORE: dict[str, Any] = {
@@ -26,31 +26,31 @@ def make_mosaic(out: str, config: MosaicConfig) -> stage2.MosaicResult:
     return stage2.build_mosaic(out, config)
 
 
-@task(name="push", **_TWICE_MORE)
+@task(name="export", **_TWICE_MORE)
 def carry_on(out: str, result: stage2.MosaicResult, config: MosaicConfig) -> stage2.MosaicResult:
-    """Carry on what was published; see `flows.stage2.carry_on`."""
-    carried = stage2.carry_on(out, result, config.push)
-    if carried.push_failed:
-        raise StoreError(carried.push_failed)
+    """Write what was published as plain Zarr; see `flows.stage2.carry_on`."""
+    carried = stage2.carry_on(out, result, config.export)
+    if carried.export_failed:
+        raise StoreError(carried.export_failed)
     return carried
 
 
 @flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
 def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]:
-    """Composite the complete scene products of a store, publish the mosaic and carry it on.
+    """Composite the complete scene products of a store, publish the mosaic and export it.
 
     Parameters
     ----------
     out
-        Folder of the store.
+        The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
-        Grid and period, and where the mosaic is carried to; without it nowhere, and the grid of the
-        store, else EPSG:6933 at 30 m.
+        Grid and period, and where the mosaic is exported to; without it the grid of the store,
+        else EPSG:6933 at 30 m.
 
     Returns
     -------
     dict
         The fields of `flows.stage2.MosaicResult`.
     """
-    config, out = config or MosaicConfig(), str(local_folder(out))
+    config, out = config or MosaicConfig(), place_of(out)
     return asdict(carry_on(out, make_mosaic(out, config), config))

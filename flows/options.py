@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Checks, Push, Scratch, Selection, local_folder
+from flows.config import Checks, Export, Scratch, Selection, local_folder, place_of
 
 
 def local(path: Path | None) -> Path | None:
@@ -15,6 +15,22 @@ def local(path: Path | None) -> Path | None:
     return path and local_folder(path)
 
 
+def _store(place: str) -> str:
+    """Return a store's place as everybody here writes it."""
+    return place_of(place)
+
+
+_PLACES = "a folder, or s3://bucket/prefix, gs://bucket/prefix, az://container/prefix"
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        callback=_store,
+        metavar="STORE",
+        help=f"Store, made when it does not exist: {_PLACES}.",
+    ),
+]
+Store = Annotated[str, typer.Argument(callback=_store, metavar="STORE", help=f"Store: {_PLACES}.")]
 Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
 ]
@@ -105,22 +121,28 @@ ScratchGb = Annotated[
         "--scratch-gb", help="Size of the scratch space, GB; two scenes are in it at a time."
     ),
 ]
-PushTo = Annotated[
-    str | None,
+Hold = Annotated[
+    bool,
     typer.Option(
-        "--push",
-        metavar="URI",
-        help="Carry the published mosaic there as `deepsalt mosaic push` does: file:///..., "
-        "s3://..., icechunk+file:///... or icechunk+s3://...",
+        "--hold", help="Let the version wait until `deepsalt mosaic publish` lets readers see it."
     ),
 ]
-PushKeep = Annotated[
+ExportTo = Annotated[
+    str | None,
+    typer.Option(
+        "--export",
+        metavar="URI|none",
+        help="Write the published mosaic there as plain Zarr, as `deepsalt mosaic export` does. "
+        "Without: STORE/mosaic.zarr of a store in a folder, while the mosaic is under 2 GB.",
+        show_default=False,
+    ),
+]
+ExportKeep = Annotated[
     int | None,
     typer.Option(
-        "--push-keep",
+        "--export-keep",
         min=1,
-        help="Versions that stay there, this one included; readers of older ones lose them. "
-        "All without.",
+        help="Exported versions that stay in a bucket, this one included. All without.",
         show_default=False,
     ),
 ]
@@ -223,16 +245,16 @@ def scratch_of(folder: Path | None, limit_gb: float) -> Scratch:
         raise UsageError(explain(error)) from None
 
 
-def push_of(uri: str | None, keep: int | None) -> Push:
-    """Return where these options carry the mosaic to.
+def export_of(to: str | None, keep: int | None) -> Export:
+    """Return where these options export the mosaic to.
 
     Raises
     ------
     UsageError
-        No place for mosaics, credentials in it, or versions kept nowhere.
+        No place for a mosaic, or credentials in it.
     """
     try:
-        return Push(uri=uri, keep=keep)
+        return Export(to=to, keep=keep)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 
@@ -248,8 +270,8 @@ OPTIONS_OF_FIELDS = {
     "max_salinity_ds_m": "--max-salinity",
     "resolution_m": "--resolution",
     "folder": "--scratch",
-    "keep": "--push-keep",
-    "uri": "--push",
+    "keep": "--export-keep",
+    "to": "--export",
 }
 """Options whose names are not those of the configuration's fields, which carry units."""
 

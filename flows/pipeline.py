@@ -5,23 +5,23 @@ callables, so that the command (directly) and the Prefect flows (one flow run pe
 do the same work in the same order.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepsalt.errors import FormatError, GridError, ReadError
-from deepsalt.types import Acquisition, ModelRef
+from deepsalt.types import Acquisition
 from flows.compute import computing, threads_per_worker
 from flows.config import MosaicConfig, RunConfig, SceneConfig
 from flows.fetching import fetching
 from flows.progress import Progress, Silent
-from flows.selection import Found, Scene, find_scenes
-from flows.stage1 import Finish, SceneResult, map_scene, withdrawn
+from flows.selection import Scene, find_scenes
+from flows.stage1 import Finish, SceneResult, map_scene
 from flows.stage2 import MosaicResult, build_mosaic, carry_on
-from flows.stores import open_store, period_of
+from flows.stores import find_store, open_store, period_of
 
 if TYPE_CHECKING:
     from deepsalt.store import Store
@@ -41,9 +41,9 @@ class RunResult:
 
     @property
     def failure(self) -> str | None:
-        """Why the run failed as a whole: nothing mapped, or nothing pushed; None otherwise."""
+        """Why the run failed as a whole: nothing mapped, or nothing exported; None otherwise."""
         if self.mosaic is not None:
-            return self.mosaic.push_failed or None
+            return self.mosaic.export_failed or None
         if not self.wanted:
             return None
         first = self.wanted[0]
@@ -51,7 +51,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """Exit code: 0 all done, 1 nothing could be mapped or pushed, 3 some scenes are left out.
+        """Exit code: 0 all done, 1 nothing could be mapped or exported, 3 some scenes are left out.
 
         Withdrawn scenes are left out on purpose and change nothing.
         """
@@ -94,6 +94,8 @@ def run(
         The store cannot be written, or is of another grid or model.
     """
     from deepsalt.model.load import model_ref
+    from deepsalt.products import complete_names, product_name
+    from flows.publication import link_items
 
     shown = progress or Silent()
     build = build or partial(build_mosaic, progress=shown)
@@ -102,15 +104,18 @@ def run(
     config = config.model_copy(update={"scene": scene_config})
     layout = period_of(config.mosaic.datetime).layout
     ref = model_ref(config.scene.model)
-    _refuse_too_large(found, config, ref)
-    _refuse_place(config)
+    there = find_store(config.out)
+    names = {each.key: product_name(each, ref) for each in found.acquisitions}
+    present = complete_names(there, names.values()) if there else set()
+    todo = [each for each in found.acquisitions if names[each.key] not in present]
+    _refuse_too_large(todo, config)
     store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
     shown.start("scenes", len(found.scenes))
     results = [
         SceneResult(scene=name, status="quarantined", reason=reason)
         for name, reason in found.refused.items()
     ]
-    barred = {} if config.retry_quarantined else store.quarantined()
+    left_out = _left_out(store, found.acquisitions, retry=config.retry_quarantined)
     # Opened once, not for each scene. One product at most waits to be written while the next scene
     # is mapped; whatever ends the run, it is written first.
     with (
@@ -118,21 +123,23 @@ def run(
         fetching(config.scene) as fetcher,
         ThreadPoolExecutor(1, "write") as pen,
     ):
-        fetcher.expect(_to_read(found.scenes, store, ref, barred))
+        fetcher.expect([each for each in todo if each.key not in left_out])
         mapping = partial(map_scene, progress=shown)
         begin = mapping if process is None else partial(_at_once, process)
         writing: Future[SceneResult] | None = None
         for scene in found.scenes:
-            finish = _attempt(scene, store, config, begin, barred.get(scene.acquisition.key))
+            known = left_out.get(scene.acquisition.key)
+            finish = partial(replace, known) if known else _attempt(scene, store, config, begin)
             results += _written(writing, shown)
             writing = pen.submit(finish)
         results += _written(writing, shown)
     done = tuple(each.product for each in results if each.product)
     if not done:
         return RunResult(tuple(results), None)
+    link_items(store, {key for each in results for key in each.items})
     mosaic = config.mosaic.model_copy(update={"products": done})
-    out = str(config.out)
-    return RunResult(tuple(results), carry_on(out, build(out, mosaic), mosaic.push, shown))
+    built = build(config.out, mosaic)
+    return RunResult(tuple(results), carry_on(config.out, built, mosaic.export, shown))
 
 
 def _written(writing: "Future[SceneResult] | None", shown: Progress) -> list[SceneResult]:
@@ -151,64 +158,57 @@ def _at_once(
     return lambda: result
 
 
-def _refuse_too_large(found: Found, config: RunConfig, ref: ModelRef) -> None:
+def _refuse_too_large(todo: Iterable[Acquisition], config: RunConfig) -> None:
     """Refuse scenes still to map that do not fit a worker, before the first is mapped."""
-    from deepsalt.products import complete_names, product_name
     from flows.memory import refuse_too_large, worker_memory
 
-    there = complete_names(config.out / "scenes")
-    todo = (each for each in found.acquisitions if product_name(each, ref) not in there)
     compute = config.scene.compute
     needed = worker_memory(todo, threads_per_worker(compute), compute.device)
     refuse_too_large(needed, compute)
 
 
-def _refuse_place(config: RunConfig) -> None:
-    """Refuse a place to push to that could not be written, before the first scene is mapped."""
-    if config.mosaic.push.uri is not None:
-        from deepsalt.push import refuse_place
+def _left_out(
+    store: "Store", acquisitions: Iterable[Acquisition], *, retry: bool
+) -> dict[str, SceneResult]:
+    """Return what became of scenes that are not tried: withdrawn, or known to be of no use."""
+    from deepsalt.store import quarantined, tombstones
 
-        refuse_place(config.out, config.mosaic.push.uri)
-
-
-def _to_read(
-    scenes: Iterable[Scene], store: "Store", ref: ModelRef, barred: Container[str]
-) -> list[Acquisition]:
-    """Return the scenes whose pixels a run will read, in its order."""
-    from deepsalt.products import complete_names, product_name
-
-    there = complete_names(store.scenes)
-    return [
-        scene.acquisition
-        for scene in scenes
-        if scene.acquisition.key not in barred
-        and product_name(scene.acquisition, ref) not in there
-        and withdrawn(store, scene.acquisition) is None
-    ]
+    found = list(acquisitions)
+    barred = {} if retry else quarantined(store, [each.key for each in found])
+    results = {
+        key: SceneResult(scene=key, status="quarantined", reason=reason)
+        for key, reason in barred.items()
+    }
+    records = tombstones(store)
+    for each in found:
+        record = records.get((each.collection, each.acquisition_id))
+        if record is not None and record.covers(each.version):
+            results[each.key] = SceneResult(each.key, "withdrawn", reason=str(record))
+    return results
 
 
-def _attempt(
-    scene: Scene, store: "Store", config: RunConfig, begin: Begin, barred: str | None
-) -> Finish:
-    """Map a scene unless it is barred; when it can never work, quarantine it with the reason."""
-    if gone := withdrawn(store, scene.acquisition):
-        return lambda: gone
-    key = scene.acquisition.key
-    if barred is not None:
-        return partial(SceneResult, scene=key, status="quarantined", reason=barred)
+def _attempt(scene: Scene, store: "Store", config: RunConfig, begin: Begin) -> Finish:
+    """Map a scene; when it can never work, quarantine it with the reason."""
+    from deepsalt.store import quarantine, release
+
+    acquisition = scene.acquisition
+    key = acquisition.key
     try:
-        store.grid.tiles_over(scene.acquisition.grid)  # refused here, or the mosaic would fail
-        finish = begin(scene.item, str(config.out), config.scene)
+        # Refused here, or the product could not be put into the mosaic.
+        store.frame.refuse_beyond(f"scene {key}", store.grid.tiles_over(acquisition.grid))
+        finish = begin(scene.item, config.out, config.scene)
     except (FormatError, GridError, ReadError) as error:
-        if isinstance(error, ReadError) and not is_there(scene.acquisition):
+        if isinstance(error, ReadError) and not is_there(acquisition):
             # A server or a disk may be away for a moment; the next run tries again.
             return partial(SceneResult, scene=key, status="failed", reason=str(error))
-        store.quarantine(key, str(error))
+        quarantine(store, key, str(error))
         return partial(SceneResult, scene=key, status="quarantined", reason=str(error))
+    if not config.retry_quarantined:
+        return finish
 
     def written() -> SceneResult:
         result = finish()
-        store.release(key)
+        release(store, key)
         return result
 
     return written

@@ -12,7 +12,7 @@ from flows.config import RunConfig
 from flows.memory import refuse_too_large, worker_memory
 from flows.progress import Progress
 from flows.selection import find_scenes
-from flows.stores import grid_of, period_of
+from flows.stores import find_store, grid_of, period_of
 
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
@@ -93,11 +93,13 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         A grid, model or store that does not fit.
     """
     found = find_scenes(config.selection, progress)
-    grid = grid_of(config.mosaic.grid, config.out)
+    store = find_store(config.out)
+    grid = grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
     acquisitions, tiles, torn = _tiles_over(grid, found.acquisitions)
-    there = complete_names(config.out / "scenes")
-    todo = [each for each in acquisitions if product_name(each, ref) not in there]
+    names = {each.key: product_name(each, ref) for each in acquisitions}
+    there = complete_names(store, names.values()) if store else set()
+    todo = [each for each in acquisitions if names[each.key] not in there]
     extent = grid.extent_grid(Extent.of(tiles))
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute

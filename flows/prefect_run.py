@@ -13,7 +13,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from flows import pipeline
-from flows.config import MosaicConfig, Push, RunConfig, SceneConfig
+from flows.config import NOWHERE, Export, MosaicConfig, RunConfig, SceneConfig
 from flows.mosaic import build_mosaic
 from flows.progress import Progress
 from flows.scene import process_scene
@@ -26,8 +26,9 @@ def _process(item: dict[str, Any], out: str, config: SceneConfig) -> SceneResult
 
 
 def _build(out: str, config: MosaicConfig) -> MosaicResult:
-    # The run carries the mosaic on by itself, and says what became of it.
-    return MosaicResult(**build_mosaic(out, config.model_copy(update={"push": Push()})))
+    # The run exports the mosaic by itself, and says what became of it.
+    nowhere = config.model_copy(update={"export": Export(to=NOWHERE)})
+    return MosaicResult(**build_mosaic(out, nowhere))
 
 
 def run_flows(config: RunConfig, progress: Progress) -> pipeline.RunResult:

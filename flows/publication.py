@@ -1,58 +1,79 @@
-"""What a store says about itself: STAC Items of sources, products, model and mosaic, quicklook.
+"""What a store says about itself: STAC Items of sources, products, model and versions, a quicklook.
 
-Everything lies below the store with relative links, so a store can be moved as a whole. Items of
-sources are made anew from the `Acquisition`, without credentials that a signed URL may carry.
+Everything is linked relatively, so a store can be moved as a whole. Items of sources are made anew
+from the `Acquisition`, without credentials that a signed URL may carry. An Item is written by who
+made the thing, before it counts; links to it are made once for many.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING
 
 from catalog.hrefs import without_credentials
 from catalog.items import to_item
 from catalog.models import mlm_item
-from catalog.publish import Provenance, Source, mosaic_item, product_item
-from catalog.store_catalog import rebuild_catalog, write_item, write_source
+from catalog.publish import MODELS, MOSAICS, PRODUCTS, Provenance, Source, mosaic_item, product_item
+from catalog.store_catalog import href_of, key_of, publish_items, remove_items, write_item
 from deepsalt import __version__
-from deepsalt.errors import StoreError
+from deepsalt.errors import DeepsaltError
+from deepsalt.grid import Extent, footprint
 from deepsalt.layers import MOSAIC_LAYERS, SCENE_LAYERS
-from deepsalt.objects.disk import storing
-from deepsalt.products import ALGORITHM_VERSION, ProductMarker, read_marker
-from deepsalt.store.files import write_bytes
-from deepsalt.types import Acquisition, ModelRef, Report
+from deepsalt.products import (
+    ALGORITHM_VERSION,
+    LABEL_ATTRS,
+    ProductMarker,
+    prefix_of,
+    read_markers,
+)
+from deepsalt.types import Acquisition, ModelRef
 
 if TYPE_CHECKING:
     import pystac
 
-    from deepsalt.store import Period, Store, Version
-    from deepsalt.store.versions import Layout
+    from deepsalt.store import Store
+    from deepsalt.versions import Done, Filled, Mosaic, Version
 
-QUICKLOOK = "quicklook.png"
+logger = logging.getLogger(__name__)
+
 _SOFTWARE = {"deepsalt": __version__}
+_VERSION = "mosaic-"  # what the ids of their Items begin with
 
 
-def publish_product(
+def items_of(marker: ProductMarker) -> tuple[str, str]:
+    """Return the keys of the Items of a product and of its source."""
+    return (
+        key_of(PRODUCTS, marker.start, marker.name),
+        key_of(marker.collection, marker.start, marker.scene_id),
+    )
+
+
+def write_items(
     store: "Store", marker: ProductMarker, acquisition: Acquisition, ref: ModelRef
-) -> None:
+) -> tuple[str, ...]:
     """Write the Items of a scene product, its source and its model; those there already stay.
+
+    Returns
+    -------
+    tuple of str
+        Their keys, for `link_items`.
 
     Raises
     ------
     StoreError
         The store cannot be written.
     """
-    source = _publish_source(store, acquisition)
+    source = _write_source(store, acquisition)
+    model = _write_model(store, ref)
     item = product_item(
         marker.name,
         SCENE_LAYERS,
-        _provenance(marker, _publish_model(store, ref), (source,)),
-        href=f"../scenes/{marker.name}.zarr",
+        _provenance(marker, model, (source,)),
+        href=href_of(prefix_of(marker.name)),
         footprint=marker.footprint,
         start=marker.start,
         end=marker.end,
@@ -60,33 +81,122 @@ def publish_product(
         report=marker.report,
         scene_key=marker.scene_key,
     )
-    write_item(store.items, item)
+    keys = (write_item(store.objects, item), _key(source), _key(model))
+    return keys
 
 
-def _publish_source(store: "Store", acquisition: Acquisition) -> Source:
+def link_items(store: "Store", keys: Iterable[str]) -> None:
+    """Let the catalogue link Items that were written, and no product that was withdrawn.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    from deepsalt.mosaic import withdrawn_names
+    from deepsalt.versions import find_repository
+
+    mosaic = find_repository(store.objects)
+    head = mosaic.head() if mosaic else None
+    published = _item_id(head) if head else ""
+    withdrawn = withdrawn_names(store)
+
+    def is_left_out(name: str) -> bool:
+        return name in withdrawn or (name.startswith(_VERSION) and name != published)
+
+    publish_items(store.objects, set(keys), leave_out=is_left_out)
+
+
+def publish_version(
+    store: "Store", mosaic: "Mosaic", version: "Version", done: "Iterable[Done]" = ()
+) -> None:
+    """Draw a version that readers see, write its Item, and let the catalogue link it.
+
+    Readers have the version already: what fails here is warned of, and made up for next time.
+
+    Parameters
+    ----------
+    store, mosaic, version
+        The version.
+    done
+        Tiles that were composed for it.
+    """
+    from deepsalt.mosaic import draw_version
+    from deepsalt.versions import filled_periods
+
+    try:
+        periods = filled_periods(mosaic, version)
+        before = mosaic.before(version)
+        keys = version_keys(mosaic, [version, *([before] if before else [])])
+        if periods:
+            write_item(store.objects, _version_item(store, mosaic, version, periods))
+        link_items(store, keys.values())
+        draw_version(store, mosaic, version, done)
+    except DeepsaltError as error:
+        logger.warning(
+            "version %s is published, its picture or catalogue is not: %s; `deepsalt mosaic build` "
+            "tries again",
+            version.short,
+            error,
+        )
+
+
+def remove_versions(store: "Store", keys: Iterable[str]) -> None:
+    """Remove the Items of versions that can be opened no more.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    remove_items(store.objects, keys)
+
+
+def version_keys(mosaic: "Mosaic", versions: "Iterable[Version]") -> dict[str, str]:
+    """Return the key of the Item of each version that has one, by its id."""
+    found = {version.id: _version_key(mosaic, version) for version in versions}
+    return {version: key for version, key in found.items() if key is not None}
+
+
+def _write_source(store: "Store", acquisition: Acquisition) -> Source:
     assets = tuple(
         replace(asset, href=without_credentials(asset.href)) if "://" in asset.href else asset
         for asset in acquisition.assets
     )
     item = to_item(replace(acquisition, assets=assets))
-    return Source(item.id, write_source(store.items, item))
+    return Source(item.id, href_of(write_item(store.objects, item)))
 
 
-def _publish_model(store: "Store", ref: ModelRef) -> Source:
-    folder = store.path / "models" / ref.digest[:12]
-    with storing(folder):
-        for file in filter(Path.is_file, Path(ref.path).iterdir()):
-            if not (folder / file.name).exists():
-                write_bytes(folder / file.name, file.read_bytes())
-    card = folder / "card.json"
+@lru_cache(maxsize=64)
+def _write_model(store: "Store", ref: ModelRef) -> Source:
+    """Write a model and its Item, once for this process."""
+    prefix = _model_prefix(ref.digest)
+    for file in sorted(filter(Path.is_file, Path(ref.path).iterdir())):
+        store.objects.create(f"{prefix}/{file.name}", file.read_bytes())
+    # Its date is that of the first copy in the store, so that all have the same Item.
+    there = {entry.key: entry.modified for entry in store.objects.list(prefix)}
     item = mlm_item(
-        json.loads(card.read_bytes()),
+        json.loads(store.objects.read(f"{prefix}/card.json")),
         digest=ref.digest,
-        weights_href=f"../models/{folder.name}/model.safetensors",
-        card_href=f"../models/{folder.name}/card.json",
-        created=datetime.fromtimestamp(int(card.stat().st_mtime), UTC),
+        weights_href=href_of(f"{prefix}/model.safetensors"),
+        card_href=href_of(f"{prefix}/card.json"),
+        created=there[f"{prefix}/card.json"].replace(microsecond=0),
     )
-    return Source(item.id, write_item(store.items, item).name)
+    return Source(item.id, href_of(write_item(store.objects, item)))
+
+
+def _model_prefix(digest: str) -> str:
+    return f"models/{digest[:12]}"
+
+
+def _model_of(store: "Store") -> Source | None:
+    """Return the Item of the store's model; None before its first scene."""
+    ending = f"-{store.model[:12]}.json"
+    for entry in store.objects.list(f"collections/{MODELS}"):
+        if entry.key.endswith(ending):
+            name = entry.key.rpartition("/")[2]
+            return Source(name.removesuffix(".json"), href_of(entry.key))
+    return None
 
 
 def _provenance(marker: ProductMarker, model: Source, sources: tuple[Source, ...]) -> Provenance:
@@ -102,123 +212,71 @@ def _provenance(marker: ProductMarker, model: Source, sources: tuple[Source, ...
     )
 
 
-@contextmanager
-def drawing(layout: "Layout") -> "Iterator[Future[bytes]]":
-    """Draw the quicklook of a version beside the block; given up when the block is left."""
-    left = Event()
-    with ThreadPoolExecutor(1) as beside:
-        try:
-            yield beside.submit(draw_quicklook, layout, left.is_set)
-        finally:
-            left.set()
-
-
-def draw_quicklook(layout: "Layout", given_up: Callable[[], bool] = lambda: False) -> bytes:
-    """Draw the last period of a version, published or not, as a PNG."""
-    from deepsalt.plot import quicklook
-    from deepsalt.plot.version import picture_of_version
-    from deepsalt.store.arrays import open_group
-
-    mosaic = open_group(layout.group, chunked=False)
-    picture = picture_of_version(layout, layout.periods[-1], given_up)
-    return quicklook(mosaic, simulated=bool(mosaic.attrs["simulated"]), picture=picture)
-
-
-def publish_mosaic(store: "Store", version: "Version", quicklook: bytes) -> None:
-    """Write the Items of a published version, its quicklook, and the store's catalogue.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be written.
-    """
-    from deepsalt.mosaic import withdrawn_products
-
-    current = set()
-    for period, names in version.periods:
-        if not names:  # all its scenes were withdrawn
-            continue
-        item_id = f"mosaic-{version.id}-{period.slug}"
-        markers = [read_marker(store.scenes / f"{name}.zarr") for name in names]
-        write_item(store.items, _mosaic_item(store, version, period, markers, item_id))
-        current.add(item_id)
-    write_bytes(store.path / QUICKLOOK, quicklook)
-    older = {path.stem for path in store.items.glob("mosaic-*.json")} - current
-    rebuild_catalog(store.path, leave_out=older | withdrawn_products(store))
-
-
-def remove_old_mosaics(store: "Store") -> None:
-    """Remove the Items of mosaics whose versions are not kept any more.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be written.
-    """
-    for path in store.items.glob("mosaic-*.json"):
-        version = path.stem.split("-")[1]
-        # Looked up one by one: another build may publish a version meanwhile.
-        if not (store.versions / f"{version}.zarr").is_dir():
-            with storing(path):
-                path.unlink()
-
-
-def _mosaic_item(
-    store: "Store",
-    version: "Version",
-    period: "Period",
-    markers: list[ProductMarker],
-    item_id: str,
+def _version_item(
+    store: "Store", mosaic: "Mosaic", version: "Version", periods: "list[Filled]"
 ) -> "pystac.Item":
-    layout = version.layout
-    reports = (each.report for each in layout.tile_manifests(period.id))
-    start, end = _span(period, markers)
-    model = _model_source(store, markers[0].model_digest)
-    sources = tuple(Source(each.name, f"{each.name}.json") for each in markers)
-    newest = max(markers, key=lambda marker: marker.created)
-    simulated = any(marker.simulated for marker in markers)
+    from deepsalt.mosaic import QUICKLOOK
+    from deepsalt.versions import layers_of, periods_of
+
+    grid = store.grid.extent_grid(Extent.of([tile for each in periods for tile in each.tiles]))
+    slots = {slot: period.id for period, slot in periods_of(store.objects).items()}
+    model = _model_of(store)
+    attrs = layers_of(mosaic, version)["salinity"].attrs
+    added = read_markers(store, version.added)
+    before = mosaic.before(version)
+    key = _version_key(mosaic, before) if before else None
     return mosaic_item(
-        item_id,
+        _item_id(version),
         MOSAIC_LAYERS,
-        replace(_provenance(newest, model, sources), simulated=simulated, created=version.created),
-        href=f"../versions/{version.id}.zarr",
-        quicklook_href=f"../{QUICKLOOK}",
-        bbox=bounds(markers),
-        start=start,
-        end=end,
-        grid=layout.grid.extent_grid(layout.extent),
-        report=sum(reports, start=Report()),
-        version=version.id,
-        period=period.id,
+        Provenance(
+            created=version.created,
+            software={"deepsalt": version.software},
+            algorithm=ALGORITHM_VERSION,
+            model=model or Source(store.model[:12], href_of(_model_prefix(store.model))),
+            model_digest=store.model,
+            sources=tuple(Source(m.name, href_of(items_of(m)[0])) for m in added.values()),
+            simulated=version.simulated > 0,
+            label={name: str(attrs[name]) for name in LABEL_ATTRS if name in attrs},
+        ),
+        href=href_of("mosaic"),
+        snapshot_id=version.id,
+        quicklook_href=href_of(QUICKLOOK),
+        bbox=bounds(footprint(grid)),
+        start=_midnight(periods[0].days[0]),
+        end=datetime.combine(periods[-1].days[1], time.max, UTC),
+        grid=grid,
+        report=version.totals,
+        version=version.short,
+        periods=[slots[each.slot] for each in periods],
+        predecessor=Source(_item_id(before), href_of(key)) if before and key else None,
     )
 
 
-def _span(
-    period: "Period", markers: list[ProductMarker]
-) -> tuple[datetime | None, datetime | None]:
-    if period.start is not None and period.end is not None:
-        return _midnight(period.start), datetime.combine(period.end, time.max, UTC)
-    starts = [marker.start for marker in markers if marker.start is not None]
-    ends = [marker.end or marker.start for marker in markers if marker.start is not None]
-    return (min(starts), max(end for end in ends if end is not None)) if starts else (None, None)
+def _item_id(version: "Version") -> str:
+    return f"{_VERSION}{version.short}"
 
 
-def _model_source(store: "Store", digest: str) -> Source:
-    for path in store.items.glob(f"*-{digest[:12]}.json"):
-        return Source(path.stem, path.name)
-    raise StoreError(
-        f"store {store.path} has no STAC Item of model {digest[:12]}; run one of its scenes again"
-    )
+def _version_key(mosaic: "Mosaic", version: "Version") -> str | None:
+    """Return where the Item of a version lies; None of one without data, which has none."""
+    from deepsalt.versions import filled_periods
+
+    periods = filled_periods(mosaic, version)
+    if not periods:
+        return None
+    return key_of(MOSAICS, _midnight(periods[0].days[0]), _item_id(version))
+
+
+def _key(source: Source) -> str:
+    return source.href.removeprefix(href_of(""))
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, UTC)
 
 
-def bounds(markers: list[ProductMarker]) -> tuple[float, float, float, float]:
-    """Return west, south, east and north of all footprints, degrees; west > east over 180."""
-    longitudes = [lon for marker in markers for lon, _ in marker.footprint]
-    latitudes = [lat for marker in markers for _, lat in marker.footprint]
+def bounds(corners: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """Return west, south, east and north of points, degrees; west > east over 180."""
+    longitudes, latitudes = zip(*corners, strict=True)
     west, east = min(longitudes), max(longitudes)
     if east - west > 180.0:
         west = min(lon for lon in longitudes if lon > 0)

@@ -7,7 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import stage1
-from flows.config import SceneConfig, local_folder
+from flows.config import SceneConfig, place_of
 from flows.retries import may_pass
 
 
@@ -36,7 +36,7 @@ def process_scene(
     item
         STAC Item of the scene.
     out
-        Folder of the store.
+        The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
         What shapes the product; the shipped model on local threads without it.
 
@@ -45,4 +45,4 @@ def process_scene(
     dict
         The fields of `flows.stage1.SceneResult`.
     """
-    return asdict(make_product(item, str(local_folder(out)), config or SceneConfig()))
+    return asdict(make_product(item, place_of(out), config or SceneConfig()))

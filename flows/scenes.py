@@ -29,7 +29,7 @@ def map_scenes(config: RunConfig) -> dict[str, Any]:
     Raises
     ------
     RunError
-        No scene could be mapped, or the mosaic could not be carried on.
+        No scene could be mapped, or the mosaic could not be exported.
     """
     result = pipeline.run(config)
     if result.failure:

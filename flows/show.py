@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deepsalt.export import Exported
     from deepsalt.model.card import ModelCard
-    from deepsalt.store import Prunable, Publication, Version
+    from deepsalt.mosaic import Pruning
     from deepsalt.validate import Finding
-    from flows.changes import Repaired
+    from deepsalt.versions import Version
     from flows.pipeline import RunResult
     from flows.plan import Plan
     from flows.stage1 import SceneResult
@@ -81,21 +83,35 @@ def scene_line(scene: "SceneResult") -> str:
 
 
 def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
-    """Return one line on a mosaic, and one on where it was carried to."""
+    """Return one line on a mosaic, and one on where it was exported to."""
+    changed = f"{_signed(mosaic.added, mosaic.removed)} scenes, " if mosaic.composed else ""
     lines = [
-        f"mosaic       version {mosaic.version}: {mosaic.products} scenes, {mosaic.tiles} tiles, "
+        f"mosaic       version {mosaic.version}: {changed}{mosaic.tiles} tiles, "
         f"{mosaic.composed} composed"
     ]
-    if mosaic.push_failed:
+    if mosaic.held:
         lines.append(
-            f"not pushed   {mosaic.push_failed}; the mosaic is published in the store, "
-            f"`deepsalt mosaic push STORE {mosaic.pushed_to}` tries again"
+            f"held         readers do not see it; `deepsalt mosaic publish STORE {mosaic.version}` "
+            "lets them, `deepsalt mosaic drop` gives it up"
         )
-    elif mosaic.pushed_to:
-        sent = f"{mosaic.sent_bytes / 1e6:.1f} MB sent" if mosaic.sent_bytes else "nothing to send"
-        removed = f", {mosaic.removed_there} old versions removed" if mosaic.removed_there else ""
-        lines.append(f"pushed       to {mosaic.pushed_to}: {sent}{removed}")
+    if mosaic.export_failed:
+        lines.append(
+            f"not exported {mosaic.export_failed}; the mosaic is published in the store, "
+            f"`deepsalt mosaic export STORE {mosaic.exported_to}` tries again"
+        )
+    elif mosaic.exported_to:
+        sent = f"{size(mosaic.exported_bytes)} written" if mosaic.exported_bytes else "no change"
+        lines.append(f"exported     to {mosaic.exported_to}: {sent}")
+    elif mosaic.not_exported:
+        lines.append(
+            f"no export    {mosaic.not_exported}: `deepsalt mosaic export STORE TARGET`, or "
+            "--export URI on each run; `deepsalt.open_mosaic` needs none"
+        )
     return lines
+
+
+def _signed(added: int, removed: int) -> str:
+    return f"+{added} -{removed}"
 
 
 def run_lines(result: "RunResult") -> list[str]:
@@ -131,55 +147,97 @@ def no_estimate(scenes: "Sequence[SceneResult]") -> str | None:
     )
 
 
-def publication_facts(
-    publication: "Publication", version: "Version | None", *, current: bool
-) -> dict[str, object]:
-    """Return a publication and its version (None when it is not kept) as plain JSON values."""
-    periods = version and {period.id: list(names) for period, names in version.periods}
+def version_facts(version: "Version", state: str) -> dict[str, object]:
+    """Return a version as plain JSON values."""
     return {
-        "id": publication.version,
-        "created": version and version.created.isoformat(),
-        "published": publication.published.isoformat(),
-        "why": publication.why,
-        "current": current,
-        "kept": version is not None,
-        "added": list(publication.added),
-        "removed": list(publication.removed),
-        "periods": periods,
+        "id": version.short,
+        "state": state,
+        "created": version.created.isoformat(),
+        "why": version.why,
+        "parent": version.parent,
+        "added": list(version.added),
+        "removed": list(version.removed),
+        "added_count": version.added_count,
+        "removed_count": version.removed_count,
+        "tiles_composed": version.tiles,
+        "pixels": version.totals.pixels,
+        "estimated": version.totals.estimated,
+        "by_flag": dict(version.totals.by_flag),
+        "simulated": version.simulated > 0,
+        "software": version.software,
+        **version.facts,
     }
 
 
-def publication_lines(
-    publication: "Publication", version: "Version | None", *, current: bool
-) -> list[str]:
-    """Return what `history` prints on a publication; few changes are named."""
-    added, removed = publication.added, publication.removed
-    scenes = f"{len(version.products)} scenes" if version else "not kept"
+_STATES = {"published": "*", "earlier": " ", "held": "?", "left": "-"}
+
+
+def version_lines(version: "Version", state: str) -> list[str]:
+    """Return what `history` prints on a version; few changes are named."""
     line = (
-        f"{'*' if current else ' '} {publication.version}  "
-        f"{publication.published:%Y-%m-%d %H:%M:%S} UTC  {scenes:<12}  "
-        f"+{len(added)} -{len(removed)}  {publication.why}"
-    ).rstrip()
-    named = [*(f"+ {name}" for name in added), *(f"- {name}" for name in removed)]
-    if len(named) > _NAMED:
-        named = [*named[:_NAMED], f"and {len(named) - _NAMED} more; all with --json"]
-    return [line, *(f"    {name}" for name in named)]
+        f"{_STATES[state]} {version.short}  {version.created:%Y-%m-%d %H:%M:%S} UTC  "
+        f"{version.tiles:>5} tiles  {_signed(version.added_count, version.removed_count):<9}  "
+        f"{version.why}" + (f" ({state})" if state in ("held", "left") else "")
+    )
+    named = [*(f"+ {name}" for name in version.added), *(f"- {name}" for name in version.removed)]
+    more = version.added_count + version.removed_count - min(len(named), _NAMED)
+    return [
+        line.rstrip(),
+        *(f"    {name}" for name in named[:_NAMED]),
+        *([f"    and {more} more; --json names up to 1,000"] if more else []),
+    ]
 
 
 _NAMED = 6
-"""Products named per publication."""
+"""Products named per version."""
 
 
-def prune_lines(prunable: "Prunable", *, done: bool) -> list[str]:
+def prune_lines(found: "Pruning") -> list[str]:
     """Return what `prune` removed, or would remove."""
+    done = found.freed_bytes is not None
     removed = "removed" if done else "to remove"
-    lines = [f"{removed:<11}  version {version}" for version in prunable.versions]
-    lines += [f"{removed:<11}  {name}, left by an unfinished build" for name in prunable.leftovers]
-    lines.append(f"{'kept':<11}  {len(prunable.kept)} versions: {', '.join(prunable.kept)}")
-    lines.append(f"{'freed' if done else 'would free':<11}  {size(prunable.freed_bytes)}")
-    if not done and len(lines) > 2:
+    lines = [
+        f"{removed:<11}  version {version.short} of {version.created:%Y-%m-%d %H:%M} UTC"
+        for version in found.versions.gone
+    ]
+    lines += [f"{removed:<11}  product {name}, which nothing names" for name in found.products]
+    lines += [f"{removed:<11}  build {name}, which died" for name in found.builds]
+    kept = ", ".join(version.short for version in found.versions.kept)
+    lines.append(f"{'kept':<11}  {len(found.versions.kept)} versions: {kept}")
+    if found.freed_bytes is not None:
+        lines.append(f"{'freed':<11}  {size(found.freed_bytes)}; the rest once it is 7 days old")
+    elif len(lines) > 1:
         lines.append("nothing was removed; add --yes to remove it")
     return lines
+
+
+def prune_facts(found: "Pruning") -> dict[str, object]:
+    """Return what `prune` removed, or would remove, as plain JSON values."""
+    return {
+        "versions": [version.short for version in found.versions.gone],
+        "kept": [version.short for version in found.versions.kept],
+        "products": list(found.products),
+        "builds": list(found.builds),
+        "freed_bytes": found.freed_bytes,
+        "removed": found.freed_bytes is not None,
+    }
+
+
+def export_facts(done: "Exported") -> dict[str, object]:
+    """Return what an export did as plain JSON values."""
+    return {**asdict(done), "target": str(done.target)}
+
+
+def export_lines(done: "Exported") -> list[str]:
+    """Return what an export did, and how to open it."""
+    what = "all of it" if done.is_full else f"{done.shards} shards changed"
+    why = ", as data lie beyond what was covered" if done.grown else ""
+    older = f", {done.removed} older versions removed" if done.removed else ""
+    return [
+        f"{'exported':<11}  version {done.version} to {done.target}: {what}{why}, "
+        f"{size(done.bytes)} written{older}",
+        f"{'next':<11}  xarray.open_zarr({done.group!r})",
+    ]
 
 
 def check_line(findings: Sequence["Finding"]) -> str:
@@ -209,14 +267,3 @@ def card_lines(card: "ModelCard") -> list[str]:
         what = f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}"
         lines.append(f"{what}  {spread:<18}{held}")
     return lines
-
-
-def repair_lines(done: "Repaired") -> list[str]:
-    """Return what `mosaic repair` prints."""
-    lines = [
-        f"{'repaired':<11}  version {version}: {', '.join(tiles)}"
-        for version, tiles in done.repaired.items()
-    ]
-    for version, reasons in done.failed.items():
-        lines += [f"{'damaged':<11}  version {version}: {t}: {why}" for t, why in reasons.items()]
-    return lines or [f"{'sound':<11}  {done.tiles} tiles are as they were written"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from deepsalt.types import Acquisition, ModelRef, Report
+from deepsalt.types import Acquisition, ModelRef
 from flows.compute import computing
 from flows.config import SceneConfig
 from flows.fetching import fetching
@@ -15,6 +15,7 @@ from flows.stores import open_store
 if TYPE_CHECKING:
     import xarray as xr
 
+    from deepsalt.products import ProductMarker
     from deepsalt.store import Store
 
 
@@ -35,6 +36,8 @@ class SceneResult:
         Pixels of the scene, and those with an estimate.
     by_flag
         Pixels per `QualityFlag` bit, lower case.
+    items
+        Keys of the STAC Items of the product and of what it was made of.
     reason
         Why a scene is withdrawn, quarantined or failed.
     """
@@ -45,6 +48,7 @@ class SceneResult:
     pixels: int = 0
     estimated: int = 0
     by_flag: dict[str, int] = field(default_factory=dict)
+    items: tuple[str, ...] = ()
     reason: str | None = None
 
 
@@ -60,9 +64,14 @@ def process_scene(
 ) -> SceneResult:
     """Map one scene on its own grid into the store; at once when that was done before.
 
-    Parameters and errors are those of `map_scene`.
+    The store's catalogue links it. Parameters and errors are those of `map_scene`.
     """
-    return map_scene(item, out, config, progress)()
+    from deepsalt.store import Store
+    from flows.publication import link_items
+
+    result = map_scene(item, out, config, progress)()
+    link_items(Store.open(out), result.items)
+    return result
 
 
 def map_scene(
@@ -78,7 +87,7 @@ def map_scene(
     item
         STAC Item of the scene.
     out
-        Folder of the store; made when it does not exist.
+        The store; made when it does not exist.
     config
         Model, and what computes.
     progress
@@ -99,16 +108,16 @@ def map_scene(
     from deepsalt.cube.quality import mark_valid
     from deepsalt.model.load import model_ref
     from deepsalt.predict import predict_cube
-    from deepsalt.products import check_layers, is_complete, product_name
+    from deepsalt.products import check_layers, find_marker, product_name
 
     acquisition = parse_item(item)
     ref = model_ref(config.model)
     store = open_store(out, ref, config.grid)
     if gone := withdrawn(store, acquisition):
         return lambda: gone
-    name = product_name(acquisition, ref)
-    if is_complete(store.scenes / f"{name}.zarr"):
-        return partial(_finish, store, acquisition, ref, None)
+    if marker := find_marker(store, product_name(acquisition, ref)):
+        done = _result(acquisition, "present", marker, ())
+        return lambda: done
     with (
         fetching(config) as files,
         files.local(acquisition) as here,
@@ -125,26 +134,17 @@ def map_scene(
 
 
 def _finish(
-    store: "Store", acquisition: Acquisition, ref: ModelRef, layers: "xr.Dataset | None"
+    store: "Store", acquisition: Acquisition, ref: ModelRef, layers: "xr.Dataset"
 ) -> SceneResult:
-    """Write a product, unless it is there, and its Items."""
-    from deepsalt.products import product_key, product_name, read_marker, write_product
-    from flows.publication import publish_product
+    """Write a product and its Items, and let it count."""
+    from deepsalt.products import mark_done, write_product
+    from flows.publication import write_items
 
-    name = product_name(acquisition, ref)
-    if layers is not None:
-        write_product(
-            layers,
-            store.scenes,
-            name=name,
-            key=product_key(acquisition, ref),
-            acquisition=acquisition,
-            ref=ref,
-            attrs={"simulated": acquisition.simulated},
-        )
-    marker = read_marker(store.scenes / f"{name}.zarr")
-    publish_product(store, marker, acquisition, ref)
-    return _result(acquisition, "written" if layers is not None else "present", name, marker.report)
+    marker = write_product(
+        layers, store, acquisition, ref, attrs={"simulated": acquisition.simulated}
+    )
+    items = write_items(store, marker, acquisition, ref)
+    return _result(acquisition, "written", mark_done(store, marker), items)
 
 
 def withdrawn(store: "Store", acquisition: Acquisition) -> SceneResult | None:
@@ -157,12 +157,17 @@ def withdrawn(store: "Store", acquisition: Acquisition) -> SceneResult | None:
     return SceneResult(scene=acquisition.key, status="withdrawn", reason=str(record))
 
 
-def _result(acquisition: Acquisition, status: str, name: str, report: Report) -> SceneResult:
+def _result(
+    acquisition: Acquisition, status: str, marker: "ProductMarker", items: tuple[str, ...]
+) -> SceneResult:
+    from flows.publication import items_of
+
     return SceneResult(
         scene=acquisition.key,
         status=status,
-        product=name,
-        pixels=report.pixels,
-        estimated=report.estimated,
-        by_flag=dict(report.by_flag),
+        product=marker.name,
+        pixels=marker.report.pixels,
+        estimated=marker.report.estimated,
+        by_flag=dict(marker.report.by_flag),
+        items=items or items_of(marker),
     )

@@ -1,22 +1,23 @@
 """Stage 2: the scene products of a store to a mosaic that readers see."""
 
-from collections.abc import Callable
-from concurrent.futures import as_completed
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from deepsalt.errors import DeepsaltError
-from deepsalt.together import submitted
+from deepsalt.errors import DeepsaltError, UsageError
 from flows.compute import computing
-from flows.config import Checks, MosaicConfig, Push
+from flows.config import NOWHERE, Checks, Export, MosaicConfig
 from flows.progress import Progress, Silent
 from flows.stores import period_of, refuse_other_grid
 
 if TYPE_CHECKING:
-    from deepsalt.mosaic import PeriodSets
     from deepsalt.store import Store
     from deepsalt.validate import Limits
+    from deepsalt.versions import Built, Mosaic, Place, Version
+
+EXPORTED_BELOW_BYTES = 2 * 10**9
+"""Size up to which a mosaic is exported into its folder without being asked."""
+_EXPORT = "mosaic.zarr"
 
 
 @dataclass(frozen=True)
@@ -26,33 +27,38 @@ class MosaicResult:
     Parameters
     ----------
     version
-        Id of the published version.
-    products
-        Scene products in it.
+        Id of the version that readers see, or of the one that waits for a person.
+    held
+        Whether it waits.
     tiles, composed
-        Tiles of the mosaic, and those that had to be composed anew.
+        Tiles of the mosaic, and those that had to be composed.
+    added, removed
+        Scene products that tiles gained and lost.
     pixels, estimated
         Cells of the mosaic's tiles, and those with an estimate.
     by_flag
         Cells per `QualityFlag` bit, lower case.
-    pushed_to, sent_bytes, removed_there
-        Where it was carried to, what had to be sent, and how many older versions were removed
-        there; empty when nowhere.
-    push_failed
+    exported_to, exported_bytes
+        Where it was written to as plain Zarr, and what had to be written; empty when nowhere.
+    export_failed
         Why that failed; empty when it did not.
+    not_exported
+        Why nobody tried; empty when it was exported, or not wanted.
     """
 
     version: str
-    products: int
+    held: bool
     tiles: int
     composed: int
+    added: int = 0
+    removed: int = 0
     pixels: int = 0
     estimated: int = 0
     by_flag: dict[str, int] = field(default_factory=dict)
-    pushed_to: str = ""
-    sent_bytes: int = 0
-    removed_there: int = 0
-    push_failed: str = ""
+    exported_to: str = ""
+    exported_bytes: int = 0
+    export_failed: str = ""
+    not_exported: str = ""
 
 
 def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
@@ -61,7 +67,7 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
     Parameters
     ----------
     out
-        Folder of the store.
+        The store.
     config
         Grid and period.
     progress
@@ -74,65 +80,34 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
     StoreError
         A store that cannot be written, or has another grid.
     """
-    from deepsalt.mosaic import all_sets, united_sets
+    from deepsalt.mosaic import all_places, places_of
     from deepsalt.store import Store
 
     store = Store.open(out)
     refuse_other_grid(store, config.grid)
-    sets, why = partial(all_sets, store), "mosaic build"
     if config.products is not None:
-        sets = partial(united_sets, store, period_of(config.datetime), config.products)
-        why = "run"
-    return compose(store, sets, config, why, progress)
-
-
-def carry_on(
-    out: str, result: MosaicResult, to: Push, progress: Progress | None = None
-) -> MosaicResult:
-    """Carry on what a store has published, also when nothing was added to it.
-
-    What fails is said in the result: the mosaic is published and stays.
-
-    Parameters
-    ----------
-    out
-        Folder of the store.
-    result
-        What became of the mosaic.
-    to
-        Where it is carried to.
-    progress
-        Told about objects.
-    """
-    if to.uri is None:
-        return result
-    from deepsalt.push import push
-    from deepsalt.store import Store
-
-    try:
-        pushed = push(Store.open(out), to.uri, progress, keep=to.keep)
-    except DeepsaltError as error:
-        return replace(result, pushed_to=to.uri, push_failed=str(error))
-    return replace(
-        result, pushed_to=to.uri, sent_bytes=pushed.sent_bytes, removed_there=pushed.removed
-    )
+        places, why = places_of(store, config.products, period_of(config.datetime)), "run"
+    else:
+        period = None if config.datetime is None else period_of(config.datetime)
+        places, why = all_places(store, period), "mosaic build"
+    return compose(store, places, config, why, progress)
 
 
 def compose(
     store: "Store",
-    sets: "Callable[[], PeriodSets]",
+    places: "Iterable[Place]",
     config: MosaicConfig,
     why: str,
     progress: Progress | None = None,
 ) -> MosaicResult:
-    """Compose the tiles that changed and publish the version that these sets make.
+    """Compose those tiles that are not as they should be, and publish them.
 
     Parameters
     ----------
     store
         The store.
-    sets
-        Asked for the products of each period when nobody else can publish.
+    places
+        Tiles that may have changed, by period.
     config
         What computes, and from where on a version is wrong.
     why
@@ -145,37 +120,90 @@ def compose(
     UsageError
         There is nothing to mosaic.
     StoreError
-        Another build is going on, or the store cannot be read or written.
+        The store cannot be read or written, or what was composed is wrong.
     """
-    from deepsalt.mosaic import begin_build, compose_tile
-    from flows.publication import drawing, publish_mosaic
+    from deepsalt.mosaic import Builder
+    from deepsalt.versions import open_repository
+    from flows.publication import publish_version
 
-    shown = progress or Silent()
-    with begin_build(store, sets, why=why) as build, computing(config.compute) as executor:
-        shown.start("tiles", len(build.tasks))
-        with submitted(executor, compose_tile, build.tasks) as tiles:
-            for done in as_completed(tiles):
-                done.result()
-                shown.advance("tiles")
-        with drawing(build.layout) as quicklook:
-            version = build.publish(
-                limits_of(config.checks),
-                executor=executor,
-                listener=shown,
-                before=quicklook.result,
-            )
-        report = build.report()
-        build.lease.check()
-        publish_mosaic(store, version, quicklook.result())
+    with computing(config.compute) as executor:
+        builder = Builder(store, executor, limits_of(config.checks), progress or Silent())
+        built = builder(places, why=why, hold=config.hold)
+    mosaic = open_repository(store.objects)
+    version = built.versions[-1] if built.versions else mosaic.head()
+    if version is None:
+        raise UsageError(f"store {store} has no scene products in the period; run scenes")
+    if not (config.hold and built.versions):
+        publish_version(store, mosaic, version, built.tiles)
+    return _result(store, version, built)
+
+
+def _result(store: "Store", version: "Version", built: "Built") -> MosaicResult:
+    totals = version.totals
     return MosaicResult(
-        version=version.id,
-        products=len(version.products),
-        tiles=len(build.tiles),
-        composed=len(build.tasks),
-        pixels=report.pixels,
-        estimated=report.estimated,
-        by_flag=dict(report.by_flag),
+        version=version.short,
+        held=built.held and bool(built.versions),
+        tiles=totals.pixels // store.grid.tile_px**2,
+        composed=built.composed,
+        added=sum(each.added_count for each in built.versions),
+        removed=sum(each.removed_count for each in built.versions),
+        pixels=totals.pixels,
+        estimated=totals.estimated,
+        by_flag=dict(totals.by_flag),
     )
+
+
+def carry_on(
+    out: str, result: MosaicResult, to: Export, progress: Progress | None = None
+) -> MosaicResult:
+    """Write what readers of a store see as plain Zarr, also when nothing was added to it.
+
+    What fails is said in the result: the mosaic is published and stays.
+
+    Parameters
+    ----------
+    out
+        The store.
+    result
+        What became of the mosaic.
+    to
+        Where it is written to.
+    progress
+        Told about shards.
+    """
+    if to.to == NOWHERE or result.held:
+        return result
+    from deepsalt.export import export_mosaic
+    from deepsalt.store import Store
+    from deepsalt.versions import open_repository
+
+    store = Store.open(out)
+    mosaic = open_repository(store.objects)
+    target = to.to
+    if target is None:
+        if hint := _why_not(store, mosaic):
+            return replace(result, not_exported=hint)
+        target = str(store.objects.path / _EXPORT)
+    try:
+        done = export_mosaic(mosaic, target, keep=to.keep, listener=progress or Silent())
+    except DeepsaltError as error:
+        return replace(result, exported_to=target, export_failed=str(error))
+    return replace(result, exported_to=target, exported_bytes=done.bytes)
+
+
+def _why_not(store: "Store", mosaic: "Mosaic") -> str:
+    """Return why a mosaic is not exported without being asked; empty if it is."""
+    if not store.objects.is_local:
+        return "plain Zarr of a store in a bucket is made when asked for"
+    head = mosaic.head()
+    pixels = head.totals.pixels - dict(head.totals.by_flag).get("outside", 0) if head else 0
+    if pixels * _BYTES_PER_PIXEL > EXPORTED_BELOW_BYTES:
+        return "plain Zarr of a mosaic above 2 GB is made when asked for"
+    return ""
+
+
+_BYTES_PER_PIXEL = 12
+"""Of 28 bytes in seven layers what the codecs leave on real scenes."""
 
 
 def limits_of(checks: Checks) -> "Limits":

@@ -3,9 +3,8 @@
 import re
 from calendar import monthrange
 from datetime import UTC, datetime
-from pathlib import Path
 
-from deepsalt.errors import StoreMismatchError
+from deepsalt.errors import StoreMismatchError, StoreMissingError
 from deepsalt.grid import MosaicGrid
 from deepsalt.grid.tiles import DEFAULT_CRS, DEFAULT_RESOLUTION_M
 from deepsalt.store import Period, Store
@@ -51,7 +50,21 @@ def _utc(moment: str) -> str:
     return (parsed.astimezone(UTC) if parsed.tzinfo else parsed).date().isoformat()
 
 
-def grid_of(grid: Grid, out: Path | str) -> MosaicGrid:
+def find_store(out: str) -> Store | None:
+    """Return the store at a place; None where there is none.
+
+    Raises
+    ------
+    StoreError
+        The place cannot be read, or the store is damaged.
+    """
+    try:
+        return Store.open(out)
+    except StoreMissingError:
+        return None
+
+
+def grid_of(grid: Grid, store: Store | None) -> MosaicGrid:
     """Return the grid of the store, or the one asked for when there is no store yet.
 
     Raises
@@ -61,8 +74,7 @@ def grid_of(grid: Grid, out: Path | str) -> MosaicGrid:
     StoreMismatchError
         The store has another grid than the one asked for.
     """
-    if (Path(out) / "records" / "store.json").exists():
-        store = Store.open(out)
+    if store is not None:
         refuse_other_grid(store, grid)
         return store.grid
     return MosaicGrid.from_options(
@@ -83,14 +95,12 @@ def refuse_other_grid(store: Store, grid: Grid) -> None:
     )
     if (asked.crs, asked.resolution_m) != (store.grid.crs, store.grid.resolution_m):
         raise StoreMismatchError(
-            f"store {store.path} has a grid of {store.grid.crs} at {store.grid.resolution_m:g} m, "
+            f"store {store} has a grid of {store.grid.crs} at {store.grid.resolution_m:g} m, "
             f"this run asks for {asked.crs} at {asked.resolution_m:g} m; give another --out"
         )
 
 
-def open_store(
-    out: Path | str, ref: ModelRef, grid: Grid, *, period_layout: str | None = None
-) -> Store:
+def open_store(out: str, ref: ModelRef, grid: Grid, *, period_layout: str | None = None) -> Store:
     """Open the store of a run; make it when it does not exist.
 
     Raises
@@ -98,9 +108,9 @@ def open_store(
     StoreMismatchError
         The store exists with another grid, model or period layout.
     StoreError
-        The folder cannot be written.
+        The place cannot be written.
     """
-    wanted = grid_of(grid, out)
-    if period_layout is None and (Path(out) / "records" / "store.json").exists():
-        period_layout = Store.open(out).period_layout
-    return Store.create(out, grid=wanted, model=ref.digest, period_layout=period_layout or "all")
+    found = find_store(out)
+    wanted = grid_of(grid, found)
+    layout = period_layout or (found.period_layout if found else "all")
+    return Store.create(out, grid=wanted, model=ref.digest, period_layout=layout)

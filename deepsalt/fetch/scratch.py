@@ -7,6 +7,7 @@ killed process leaves behind is recognised and removed by the next one.
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,6 @@ from threading import Lock
 
 from deepsalt.errors import ReadError, StoreError
 from deepsalt.objects.disk import storing
-from deepsalt.store.files import is_dead, process_mark
 
 _PREFIX = "deepsalt-scratch~"
 _GB = 1e9
@@ -117,3 +117,22 @@ def _remove(folder: Path) -> None:
             if path.is_file() and not path.is_symlink():
                 os.truncate(path, 0)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def process_mark() -> str:
+    """Return host and process id of this process, safe in a file name."""
+    return f"{socket.gethostname().replace('.', '-')}.{os.getpid()}"
+
+
+def is_dead(mark: str) -> bool:
+    """Whether a `process_mark` names a process of this host that has ended."""
+    host, _, pid = mark.rpartition(".")
+    if host != socket.gethostname().replace(".", "-") or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

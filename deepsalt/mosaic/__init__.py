@@ -9,11 +9,13 @@ whole. Only tiles whose set of products changed are composed. Open `build.py` fi
 `build.py`     the tiles that differ are composed and published together
 `scenes.py`    scenes that an operator takes out and in again
 `picture.py`   the quicklook of a version
+`prune.py`     old versions, and products that nobody names
 =============  =====================================================================
 """
 
 from deepsalt.mosaic.build import Builder, all_places, places_of
 from deepsalt.mosaic.picture import QUICKLOOK, draw_version
+from deepsalt.mosaic.prune import Pruning, prune, to_prune
 from deepsalt.mosaic.scenes import (
     Changed,
     readmit,
@@ -27,12 +29,15 @@ __all__ = [
     "QUICKLOOK",
     "Builder",
     "Changed",
+    "Pruning",
     "Wanted",
     "all_places",
     "draw_version",
     "places_of",
+    "prune",
     "readmit",
     "refuse_withdrawn",
+    "to_prune",
     "withdraw",
     "withdrawn_names",
 ]

@@ -21,11 +21,14 @@ from deepsalt.products.done import (
     products_over,
     read_marker,
     read_markers,
+    remove_product,
+    unfinished,
     unmark,
     versions_of,
 )
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
+    LABEL_ATTRS,
     ProductMarker,
     newest_versions,
     prefix_of,
@@ -37,6 +40,7 @@ from deepsalt.products.write import check_layers, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "LABEL_ATTRS",
     "ProductMarker",
     "check_layers",
     "complete_names",
@@ -53,6 +57,8 @@ __all__ = [
     "products_over",
     "read_marker",
     "read_markers",
+    "remove_product",
+    "unfinished",
     "unmark",
     "verify_product",
     "versions_of",

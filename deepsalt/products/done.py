@@ -14,12 +14,13 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from itertools import islice
 
 from deepsalt.errors import MissingObjectError, StoreError
 from deepsalt.grid import Tile
-from deepsalt.products.marker import ProductMarker
+from deepsalt.products.marker import ProductMarker, prefix_of
 from deepsalt.store import Store
 from deepsalt.store.documents import decode, encode, record_name
 
@@ -94,6 +95,40 @@ def unmark(store: Store, name: str) -> None:
         The store cannot be written.
     """
     store.objects.delete([_key(name)])
+
+
+def remove_product(store: Store, name: str) -> None:
+    """Remove a product, complete or not, and what the records have of it.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read or written.
+    """
+    marker = find_marker(store, name)
+    unmark(store, name)
+    keys = [entry.key for entry in store.objects.list(prefix_of(name))]
+    if marker is not None:
+        acquired = f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}/{name}"
+        keys += [acquired, *(f"{_INDEX}/{tile}/{name}" for tile in marker.tiles)]
+    store.objects.delete(keys)
+
+
+def unfinished(store: Store, before: datetime) -> list[str]:
+    """Return the names of products that nobody finished and that were begun before a moment.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    begun = {name.removesuffix(".zarr") for name in store.objects.folders("scenes")}
+    found = []
+    for name in sorted(begun - complete_names(store)):
+        last = max((entry.modified for entry in store.objects.list(prefix_of(name))), default=None)
+        if last is not None and last < before:
+            found.append(name)
+    return found
 
 
 def find_marker(store: Store, name: str) -> ProductMarker | None:

@@ -7,7 +7,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 """
 
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
-from deepsalt.versions.change import held, publish, roll_back
+from deepsalt.versions.change import held, publish, roll_back, states
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
 from deepsalt.versions.compare import Piece, changed_pieces, encoded
 from deepsalt.versions.read import (
@@ -19,14 +19,22 @@ from deepsalt.versions.read import (
     products_of,
 )
 from deepsalt.versions.records import live_builds, periods_of
-from deepsalt.versions.repository import Mosaic, Version, create_mosaic, open_repository
-from deepsalt.versions.retention import Pruned, drop, prune
+from deepsalt.versions.repository import (
+    Mosaic,
+    Version,
+    create_mosaic,
+    find_repository,
+    open_repository,
+)
+from deepsalt.versions.retention import MARGIN, Expiring, Pruned, drop, expiring, prune
 
 __all__ = [
+    "MARGIN",
     "Build",
     "Built",
     "Days",
     "Done",
+    "Expiring",
     "Filled",
     "Job",
     "Mosaic",
@@ -38,7 +46,9 @@ __all__ = [
     "create_mosaic",
     "drop",
     "encoded",
+    "expiring",
     "filled_periods",
+    "find_repository",
     "held",
     "layers_of",
     "live_builds",
@@ -50,6 +60,7 @@ __all__ = [
     "prune",
     "publish",
     "roll_back",
+    "states",
     "tile_digest",
     "write_tile",
 ]

@@ -4,6 +4,8 @@ Both move the branch only from where they saw it, so that nothing that somebody 
 lost from sight. What readers leave by a roll-back keeps a tag and can be returned to.
 """
 
+from collections.abc import Callable
+
 from icechunk import IcechunkError
 
 from deepsalt.errors import OvertakenError, UsageError
@@ -25,6 +27,26 @@ def held(mosaic: Mosaic) -> tuple[Version, ...]:
     published = {version.id for version in mosaic.history()}
     found = [each for each in mosaic.tagged(HELD).values() if each.id not in published]
     return tuple(sorted(found, key=lambda version: version.created))
+
+
+def states(mosaic: Mosaic) -> list[tuple[Version, str]]:
+    """Return all versions that can be opened, the oldest first, and what each is.
+
+    ``published``, ``earlier`` (led to it), ``held``, or ``left`` by a roll-back.
+
+    Raises
+    ------
+    StoreError
+        No access.
+    """
+    history = list(mosaic.history())
+    found = {version.id: (version, "earlier") for version in history}
+    if history:
+        found[history[0].id] = history[0], "published"
+    for prefix, state in ((HELD, "held"), (LEFT, "left")):
+        for version in mosaic.tagged(prefix).values():
+            found.setdefault(version.id, (version, state))
+    return sorted(found.values(), key=lambda each: each[0].created)
 
 
 def publish(mosaic: Mosaic, id: str) -> Version:
@@ -62,7 +84,9 @@ def publish(mosaic: Mosaic, id: str) -> Version:
     return version
 
 
-def roll_back(mosaic: Mosaic, id: str | None = None) -> Version:
+def roll_back(
+    mosaic: Mosaic, id: str | None = None, *, check: Callable[[Version], None] = lambda _: None
+) -> Version:
     """Publish an earlier version again, or one that was left by a roll-back.
 
     Parameters
@@ -71,6 +95,8 @@ def roll_back(mosaic: Mosaic, id: str | None = None) -> Version:
         The mosaic.
     id
         Id of the version, or its beginning; the one before the published one by default.
+    check
+        Asked whether that version may be published; what it raises changes nothing.
 
     Raises
     ------
@@ -92,6 +118,7 @@ def roll_back(mosaic: Mosaic, id: str | None = None) -> Version:
             raise UsageError(f"version {version.short} is the published one already")
         if version in held(mosaic):
             raise UsageError(f"version {version.short} is held back; publish it instead")
+        check(version)
         head = versions[0]
         with mosaic.reaching("write"):
             # Before the branch moves, so that no moment is without a name for it.

@@ -65,5 +65,5 @@ def encoded(mosaic: Mosaic, version: Version) -> Store:
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        session = mosaic.session_at(version)
+        session = mosaic.session_at(version.id)
         return Reading(session.store, mosaic.objects, version.short)

@@ -6,6 +6,7 @@ A Dataset reads one version for good; versions that are published later do not m
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -79,7 +80,7 @@ def open_mosaic(
     """
     with mosaic.reaching():
         found = _choose(mosaic, version, at)
-        session = mosaic.session_at(found)
+        session = mosaic.session_at(found.id)
         store = Reading(session.store, mosaic.objects, found.short)
         cells = filled(session)
         if not cells.size:
@@ -153,6 +154,11 @@ def filled_periods(mosaic: Mosaic, version: Version) -> list[Filled]:
     StoreError
         The version is gone, or no access.
     """
+    return list(_filled_periods(mosaic, version.id))
+
+
+@lru_cache(maxsize=8)
+def _filled_periods(mosaic: Mosaic, version: str) -> tuple[Filled, ...]:
     with mosaic.reaching():
         session = mosaic.session_at(version)
         cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
@@ -163,7 +169,7 @@ def filled_periods(mosaic: Mosaic, version: Version) -> list[Filled]:
         group = zarr.open_group(session.store, mode="r", zarr_format=3)
         days = {slot: _days(group, slot) for slot in tiles}
     found = [Filled(slot, (days[slot][0], days[slot][1]), tiles[slot]) for slot in tiles]
-    return sorted(found, key=lambda each: each.days)
+    return tuple(sorted(found, key=lambda each: each.days))
 
 
 def _days(group: zarr.Group, slot: int) -> list[date]:
@@ -180,7 +186,7 @@ def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        session = mosaic.session_at(version)
+        session = mosaic.session_at(version.id)
         store = Reading(session.store, mosaic.objects, version.short)
         group = zarr.open_group(store, mode="r", zarr_format=3)
         return {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
@@ -195,7 +201,7 @@ def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, t
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        session = mosaic.session_at(version)
+        session = mosaic.session_at(version.id)
         cells = [(slot, row, column) for slot, row, column in filled(session).tolist()]
         for cell, names in zip(cells, read_products(session.store, cells), strict=True):
             yield cell[0], mosaic.frame.tile(*cell[1:]), names
@@ -210,7 +216,7 @@ def products_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list
         The version is gone, or no access.
     """
     with mosaic.reaching():
-        return read_products(mosaic.session_at(version).store, cells)
+        return read_products(mosaic.session_at(version.id).store, cells)
 
 
 def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | None) -> xr.Dataset:

@@ -29,7 +29,7 @@ from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissin
 from deepsalt.grid import Frame
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import Verb
-from deepsalt.types import Report
+from deepsalt.types import QualityFlag, Report
 from deepsalt.versions.arrays import counts_of, create_arrays, frame_of, report_of
 from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
 
@@ -115,11 +115,17 @@ class Version:
             added_count=facts["added_count"],
             removed_count=facts["removed_count"],
             tiles=facts["tiles"],
-            totals=Report(totals["pixels"], totals["estimated"], tuple(totals["flags"].items())),
+            totals=Report(totals["pixels"], totals["estimated"], _in_order(totals["flags"])),
             simulated=totals["simulated"],
             software=facts["software"],
             facts=facts["facts"],
         )
+
+
+def _in_order(flags: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return counts by flag in the order of their bits; Icechunk keeps none."""
+    names = [str(flag.name).lower() for flag in QualityFlag]
+    return tuple((name, flags[name]) for name in names if name in flags)
 
 
 def metadata(
@@ -202,6 +208,24 @@ class Mosaic:
         """Return the version that a snapshot is; None for the empty arrays."""
         return Version.of(self.repository.lookup_snapshot(snapshot))
 
+    def before(self, version: Version) -> Version | None:
+        """Return the version that one was made from; None for the first, or where it was pruned.
+
+        Raises
+        ------
+        StoreError
+            No access.
+        """
+        if version.parent is None:
+            return None
+        with self.reaching():
+            try:
+                return self.version_at(version.parent)
+            except IcechunkError as error:
+                if is_missing(error):
+                    return None
+                raise
+
     def history(self) -> Iterator[Version]:
         """Yield the versions that led to the published one, which comes first.
 
@@ -244,8 +268,8 @@ class Mosaic:
             )
         return found[0]
 
-    def session_at(self, version: Version) -> Session:
-        """Return a session that reads a version.
+    def session_at(self, version: str) -> Session:
+        """Return a session that reads a version, given by its whole id.
 
         Raises
         ------
@@ -253,10 +277,10 @@ class Mosaic:
             It expired and was collected meanwhile.
         """
         try:
-            return self.repository.readonly_session(snapshot_id=version.id)
+            return self.repository.readonly_session(snapshot_id=version)
         except IcechunkError as error:
             if is_missing(error):
-                raise expired(self.objects, version.short) from error
+                raise expired(self.objects, version[:SHORT]) from error
             raise
 
 
@@ -360,3 +384,17 @@ def open_repository(objects: Objects) -> Mosaic:
             raise StoreMissingError(f"{objects} has no mosaic; `deepsalt run` makes one")
         attrs = dict(zarr.open_group(session.store, mode="r", zarr_format=3).attrs)
     return Mosaic(objects, frame_of(attrs))
+
+
+def find_repository(objects: Objects) -> Mosaic | None:
+    """Open the repository of a mosaic; None where there is none.
+
+    Raises
+    ------
+    StoreError
+        No access, or another kind of repository.
+    """
+    try:
+        return open_repository(objects)
+    except StoreMissingError:
+        return None

@@ -5,7 +5,7 @@ commit that follows, without a word. So nothing is collected that is younger tha
 anything of a build that has a record; and a build without one does not commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -79,8 +79,6 @@ def prune(
     StoreError
         No access.
     """
-    if keep < 1:
-        raise UsageError(f"{keep} versions cannot be kept; the published one always is")
     if margin < LEAST_MARGIN:
         raise UsageError(
             f"a margin of {margin} could delete what builds are writing; give a day or more"
@@ -89,21 +87,60 @@ def prune(
     with mosaic.exclusively(), mosaic.reaching("delete"):
         dead, began = _bury(mosaic.objects, now)
         cut = min(now - margin, began)
-        versions = list(mosaic.history())
-        kept = _kept(versions, keep, began)
-        gone = 0
-        if kept:
-            # What is exactly as old stays.
-            oldest = kept[-1].created
-            published = {version.id for version in versions}
-            for tag, version in mosaic.tagged(LEFT).items():
-                if version.created < oldest and version.id not in published:
-                    mosaic.repository.delete_tag(tag)
-                    gone += 1
-            mosaic.repository.expire_snapshots(oldest)
-            gone += len(versions) - len(kept)
+        found = _expiring(mosaic, keep, began)
+        for tag, version in mosaic.tagged(LEFT).items():
+            if version in found.gone:
+                mosaic.repository.delete_tag(tag)
+        if found.kept:
+            mosaic.repository.expire_snapshots(found.kept[-1].created)  # as old as this stays
         summary = mosaic.repository.garbage_collect(cut)
-    return Pruned(gone, summary.bytes_deleted, len(kept), dead)
+    return Pruned(len(found.gone), summary.bytes_deleted, len(found.kept), dead)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """What a prune would do to versions.
+
+    Parameters
+    ----------
+    gone
+        Versions that could be opened no more.
+    kept
+        Versions that led to the published one and stay, the newest first.
+    """
+
+    gone: tuple[Version, ...]
+    kept: tuple[Version, ...]
+
+
+def expiring(mosaic: Mosaic, *, keep: int, now: datetime | None = None) -> Expiring:
+    """Return which versions `prune` would forget; nothing is changed.
+
+    Raises
+    ------
+    UsageError
+        Not even one version kept.
+    StoreError
+        No access.
+    """
+    moment = now or datetime.now(UTC)
+    alive = [b for b in live_builds(mosaic.objects) if b.seen >= moment - DEAD_AFTER]
+    return _expiring(mosaic, keep, _began(alive))
+
+
+def _expiring(mosaic: Mosaic, keep: int, began: datetime) -> Expiring:
+    if keep < 1:
+        raise UsageError(f"{keep} versions cannot be kept; the published one always is")
+    versions = list(mosaic.history())
+    kept = _kept(versions, keep, began)
+    if not kept:
+        return Expiring((), ())
+    left = [
+        version
+        for version in mosaic.tagged(LEFT).values()
+        if version.created < kept[-1].created and version not in versions
+    ]
+    return Expiring((*versions[len(kept) :], *left), tuple(kept))
 
 
 def drop(mosaic: Mosaic, id: str) -> Version:
@@ -141,5 +178,9 @@ def _bury(objects: Objects, now: datetime) -> tuple[tuple[str, ...], datetime]:
     # Looked at again: a build that gave a sign meanwhile still lives.
     alive = live_builds(objects)
     names = {build.id for build in alive}
-    began = min((build.started - _CLOCKS_DIFFER for build in alive), default=_FOREVER)
-    return tuple(build.id for build in dead if build.id not in names), began
+    return tuple(build.id for build in dead if build.id not in names), _began(alive)
+
+
+def _began(alive: Iterable[LiveBuild]) -> datetime:
+    """Return when the oldest living build began, by any clock."""
+    return min((build.started - _CLOCKS_DIFFER for build in alive), default=_FOREVER)

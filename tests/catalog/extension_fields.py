@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 BASE = "https://stac-extensions.github.io"
-OURS = {"deepsalt", "enmap"}  # no extension defines these
+WITHOUT_EXTENSION = {"deepsalt", "enmap", "icechunk"}
 DECLARED_AS = {
     "classification": f"{BASE}/classification/v2.0.0/schema.json",
     "eo": f"{BASE}/eo/v2.0.0/schema.json",
@@ -25,7 +25,7 @@ def assert_extensions(document: dict[str, Any]) -> None:
     schema of `mlm` wants the fields of a model from every Item that declares it.
     """
     body = {key: value for key, value in document.items() if key != "links"}
-    prefixes = {name.partition(":")[0] for name in _names(body) if ":" in name} - OURS
+    prefixes = {name.partition(":")[0] for name in _names(body) if ":" in name} - WITHOUT_EXTENSION
     if "version" in document.get("properties", {}):
         prefixes.add("version")
     declared = document.get("stac_extensions", [])

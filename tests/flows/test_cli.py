@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from deepsalt.errors import DeepsaltError
-from flows.config import Checks, Compute, Grid, Push, Scratch, Selection
+from flows.config import Checks, Compute, Export, Grid, Scratch, Selection
 from flows.options import OPTIONS_OF_FIELDS
 from tests.flows.conftest import Scenes, deepsalt
 from tests.synth_generic import cube
@@ -82,7 +82,7 @@ def test_bad_options_get_one_sentence_and_write_nothing(
 
 def test_each_field_of_an_option_has_an_option() -> None:
     given = deepsalt("run", "--help").output
-    models = (Selection, Compute, Grid, Scratch, Checks, Push)
+    models = (Selection, Compute, Grid, Scratch, Checks, Export)
     for field in (name for model in models for name in model.model_fields):
         assert OPTIONS_OF_FIELDS.get(field, f"--{field.replace('_', '-')}") in given, field
 
@@ -90,14 +90,8 @@ def test_each_field_of_an_option_has_an_option() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("run", "--catalogue", "catalogue", "--out"),
-        ("plan", "--catalogue", "catalogue", "--out"),
-        ("scene", "item.json", "--out"),
         ("demo", "--out"),
         ("ingest", "product", "--to"),
-        ("check",),
-        ("mosaic", "build"),
-        ("mosaic", "history"),
         ("train", "--lab", "table.csv", "--out"),
         ("predict-table", "table.csv", "--out"),
         ("benchmark", "--quick", "--out"),
@@ -113,6 +107,37 @@ def test_a_url_where_a_folder_is_written_is_refused(
     assert error.exit_code == 2
     assert "'s3://bucket/store' is a URL" in str(error)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("ftp://host/store", "ftp:// is no place for a store"),
+        ("s3://user:secret@bucket/store", "takes no credentials"),
+        ("s3://", "names no bucket"),
+        ("s3:/bucket/store", "has // behind s3:"),
+        ("memory://", "names no bucket"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--catalogue", "catalogue", "--out"),
+        ("plan", "--catalogue", "catalogue", "--out"),
+        ("scene", "item.json", "--out"),
+        ("check",),
+        ("mosaic", "build"),
+        ("mosaic", "history"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_what_is_no_place_for_a_store_is_refused(
+    command: tuple[str, ...], place: str, words: str
+) -> None:
+    error = refused(*command, place)
+    assert error.exit_code == 2
+    assert words in str(error)
+    assert "secret" not in str(error)
 
 
 def test_the_process_ends_with_the_exit_code_and_one_line(catalogue: Path, tmp_path: Path) -> None:
@@ -229,8 +254,8 @@ def test_plan_leaves_out_what_is_complete(catalogue: Path, mapped: Path) -> None
 
 def test_history_lists_the_published_version(mapped: Path) -> None:
     versions = json.loads(deepsalt("mosaic", "history", mapped, "--json").stdout)
-    assert [version["current"] for version in versions] == [True]
-    assert [len(names) for names in versions[0]["periods"].values()] == [3]
+    assert [version["state"] for version in versions] == ["published"]
+    assert len(versions[0]["added"]) == 3
 
 
 def test_a_mapped_store_passes_its_check(mapped: Path) -> None:
@@ -252,20 +277,19 @@ def test_check_fails_beyond_a_limit(mapped: Path, option: tuple[str, float], che
 
 
 def test_warnings_alone_leave_check_at_0(store: Path) -> None:
-    (store / "versions" / "abc.building").mkdir()
+    (store / "scenes" / "half.zarr").mkdir()
+    (store / "scenes" / "half.zarr" / "zarr.json").write_text("{}")
     result = deepsalt("check", store, "--quick")
     assert result.exit_code == 0
     assert "0 errors, 1 warnings; nothing is broken" in result.output
 
 
 def test_check_fails_on_a_damaged_shard(store: Path) -> None:
-    shard = max(
-        (store / "mosaic.zarr" / "salinity" / "c").rglob("*"), key=lambda p: p.stat().st_size
-    )
+    shard = max((store / "mosaic" / "chunks").rglob("*"), key=lambda p: p.stat().st_size)
     shard.write_bytes(shard.read_bytes()[:-10])
     result = deepsalt("check", store)
     assert result.exit_code == 1
-    assert "salinity" in result.output
+    assert "tile " in result.output
 
 
 def test_weights_that_disagree_with_their_card_are_refused(catalogue: Path, tmp_path: Path) -> None:
@@ -317,7 +341,7 @@ def test_a_stop_is_one_clean_line(number: signal.Signals, catalogue: Path, tmp_p
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
-    while not (store / "records" / "store.json").exists():
+    while not (store / "store.json").exists():
         assert time.monotonic() < deadline
         time.sleep(0.005)
     run.send_signal(number)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from catalog.local import add_items
 from deepsalt.errors import DeepsaltError
 from deepsalt.model.load import model_ref
 from deepsalt.products import read_marker
-from deepsalt.store import Store, current_version
+from deepsalt.store import Store
 from deepsalt.types import Acquisition, Asset
-from flows.publication import publish_product
+from flows.publication import write_items
 from tests.flows.conftest import deepsalt
 from tests.flows.test_pipeline import arrays, assert_same
 from tests.store.builders import GRID, acquisition, add_product, scene_grid
+from tests.store.builders import published as published_names
 
 A, B, C = "test/a/1", "test/b/1", "test/c/1"
 
@@ -34,8 +34,8 @@ class Small:
         ref = model_ref()
         store = Store.create(self.path, grid=GRID, model=ref.digest)
         made = scene(name, column)
-        product = add_product(store.scenes, made, seed=ord(name), ref=ref)
-        publish_product(store, read_marker(store.scenes / f"{product}.zarr"), made, ref)
+        product = add_product(store, made, seed=ord(name), ref=ref)
+        write_items(store, read_marker(store, product), made, ref)
         add_items(self.catalogue, [to_item(made)])
 
     def run(self) -> dict[str, Any]:
@@ -67,6 +67,11 @@ def assert_sound(store: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def scenes_in(small: Small) -> set[str]:
+    """Names of the scenes that readers see."""
+    return {name.split("_")[1] for name in published_names(Store.open(small.path))}
+
+
 def assert_bits(store: Path, expected: dict[str, Any]) -> None:
     found = arrays(store)
     assert {n: v.tobytes() for n, v in found.items()} == {
@@ -93,137 +98,50 @@ def small(published: Small, tmp_path: Path) -> Small:
     return Small(tmp_path / "small")
 
 
-@pytest.mark.parametrize("verb", ["build", "history", "withdraw", "rollback", "repair", "prune"])
+VERBS = (
+    "build",
+    "history",
+    "withdraw",
+    "rollback",
+    "publish",
+    "drop",
+    "export",
+    "repair",
+    "prune",
+)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_each_verb_gives_an_example(verb: str) -> None:
     assert "Example" in deepsalt("mosaic", verb, "--help").output
 
 
 def test_a_withdrawal_publishes_a_version_without_the_scene(small: Small) -> None:
     out = answer("mosaic", "withdraw", small.path, B)
-    assert (out["scenes"], out["mosaic"]["products"]) == ([B], 2)
+    assert (out["scenes"], out["mosaic"]["removed"]) == ([B], 1)
+    assert scenes_in(small) == {"a", "c"}
     assert_sound(small.path)
 
 
 def test_a_later_run_leaves_a_withdrawn_scene_out_and_says_why(small: Small) -> None:
     answer("mosaic", "withdraw", small.path, B, "--reason", "clouds seen as salt")
     outcome = small.run()
+    assert scenes_in(small) == {"a", "c"}
     (left_out,) = [each for each in outcome["scenes"] if each["status"] == "withdrawn"]
     assert (left_out["scene"], left_out["product"]) == (B, "")
     assert "clouds seen as salt" in left_out["reason"]
-    assert outcome["mosaic"]["products"] == 2
 
 
 def test_a_later_build_leaves_a_withdrawn_scene_out(small: Small) -> None:
     answer("mosaic", "withdraw", small.path, B)
-    assert answer("mosaic", "build", small.path)["products"] == 2
-
-
-@pytest.mark.parametrize("pictured", [True, False])
-def test_a_published_tile_that_is_damaged_does_not_keep_new_scenes_from_readers(
-    pictured: bool, small: Small, caplog: pytest.LogCaptureFixture
-) -> None:
-    shards = (small.path / "mosaic.zarr").resolve().glob("salinity/c/**/*")
-    path = next(path for path in shards if path.is_file())
-    path.write_bytes(path.read_bytes()[:-9] + b"not a tail")
-    if not pictured:
-        for picture in small.path.glob("records/versions/*/tiles/**/*.picture"):
-            picture.unlink()
-    small.add("d", 300)
-    assert small.run()["mosaic"]["products"] == 4
-    assert ("it is drawn as not measured, run `deepsalt check`" in caplog.text) is not pictured
-    assert deepsalt("check", small.path).exit_code == 1
-
-
-def unwritten(shard: Path) -> Path:
-    """Return where a shard without data of the same store would lie."""
-    version = current_version(Store.open(shard.parents[6]))
-    assert version is not None
-    paths = {
-        name: path
-        for each in version.layout.tile_manifests()
-        for name, path in version.layout.shard_paths(each.period, each.tile).items()
-    }
-    path = next(path for path in paths.values() if not path.exists())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def first_shard(store: Path) -> Path:
-    shards = (store / "mosaic.zarr").resolve().glob("salinity/c/**/*")
-    return next(path for path in sorted(shards) if path.is_file())
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        Path.unlink,
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[:-9] + b"not a tail"),
-        lambda path: unwritten(path).write_bytes(b"nobody's"),
-    ],
-    ids=["lost", "emptied", "damaged", "not needed"],
-)
-def test_a_repair_makes_what_is_damaged_again(small: Small, harm: Callable[[Path], object]) -> None:
-    before = arrays(small.path)
-    assert answer("mosaic", "repair", small.path)["repaired"] == {}
-    harm(first_shard(small.path))
-    assert deepsalt("check", small.path).exit_code == 1
-    told = answer("mosaic", "repair", small.path)
-    assert told["repaired"]
-    assert_sound(small.path)
-    assert_bits(small.path, before)
-    assert not list(small.path.glob("versions/*.repair"))
-
-
-def test_a_repair_mends_the_versions_that_share_the_damage(small: Small) -> None:
-    small.add("d", 300)
-    small.run()
-    older = answer("mosaic", "history", small.path)[-2]["id"]
-    path = first_shard(small.path)
-    assert path.stat().st_nlink == 2
-    path.write_bytes(b"damaged in both")
-    assert len(answer("mosaic", "repair", small.path)["repaired"]) == 2
-    answer("mosaic", "rollback", small.path, older)
-    assert_sound(small.path)
-
-
-def test_what_cannot_be_repaired_is_named_and_the_rest_is_mended(small: Small) -> None:
-    small.add("d", 300)
-    small.run()
-    version = current_version(Store.open(small.path))
-    assert version is not None
-    tiles = [tile for tile in version.layout.tile_manifests() if any(d for _, d in tile.shards)]
-    for tile in tiles:
-        next(
-            path
-            for path in version.layout.shard_paths(tile.period, tile.tile).values()
-            if path.exists()
-        ).unlink()
-    (small.path / "scenes" / f"{tiles[0].products[0]}.zarr" / "complete.json").unlink()
-    result = deepsalt("mosaic", "repair", small.path, "--json")
-    told = json.loads(result.stdout)
-    assert result.exit_code == 3
-    assert "complete.json" in told["failed"][version.id][f"all {tiles[0].tile.id}"]
-    assert f"all {tiles[-1].tile.id}" in told["repaired"][version.id]
-    assert not list(small.path.glob("versions/*.repair"))
-    shown = deepsalt("mosaic", "repair", small.path)
-    assert f"damaged      version {version.id}: all {tiles[0].tile.id}: " in shown.stdout
-
-
-def test_a_tile_of_another_algorithm_is_not_repaired_by_this_one(
-    small: Small, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first_shard(small.path).unlink()
-    monkeypatch.setattr("deepsalt.mosaic.tile.ALGORITHM_VERSION", 99)
-    result = deepsalt("mosaic", "repair", small.path)
-    assert result.exit_code == 3
-    assert "another version of deepsalt" in result.stdout
+    answer("mosaic", "build", small.path)
+    assert scenes_in(small) == {"a", "c"}
 
 
 def test_undoing_a_withdrawal_ends_in_the_same_bits(small: Small) -> None:
     before = arrays(small.path)
     answer("mosaic", "withdraw", small.path, B)
-    assert answer("mosaic", "withdraw", small.path, B, "--undo")["mosaic"]["products"] == 3
+    assert answer("mosaic", "withdraw", small.path, B, "--undo")["mosaic"]["added"] == 1
     assert_bits(small.path, before)
     assert_sound(small.path)
 
@@ -232,8 +150,8 @@ def test_undoing_a_withdrawal_ends_in_the_same_bits(small: Small) -> None:
 def test_a_mosaic_without_a_withdrawn_scene_is_that_of_a_run_without_it(
     catalogue: Path, store: Path, tmp_path: Path
 ) -> None:
-    (scene,) = store.glob("scenes/prisma*.zarr")
-    answer("mosaic", "withdraw", store, scene.stem)
+    (marker,) = store.glob("records/done/prisma*.json")
+    answer("mosaic", "withdraw", store, marker.stem)
     args = ("--catalogue", catalogue, "--collection", "enmap-l2a", "--out", tmp_path / "clean")
     assert deepsalt("run", *args).exit_code == 0
     assert_same(store, tmp_path / "clean")
@@ -241,14 +159,15 @@ def test_a_mosaic_without_a_withdrawn_scene_is_that_of_a_run_without_it(
 
 def test_a_withdrawn_scene_is_not_mapped_by_itself_either(small: Small) -> None:
     answer("mosaic", "withdraw", small.path, B)
-    (item,) = small.path.glob("items/sources/*-b-*.json")
+    (item,) = small.path.glob("collections/test/*/*-b-*.json")
     assert answer("scene", item, "--out", small.path)["status"] == "withdrawn"
 
 
 def test_the_catalogue_does_not_link_a_withdrawn_scene(small: Small) -> None:
     answer("mosaic", "withdraw", small.path, B)
-    linked = "".join(path.read_text() for path in small.path.glob("collections/*/collection.json"))
-    assert ("items/enmap_a_1" in linked, "items/enmap_b_1" in linked) == (True, False)
+    months = small.path.glob("collections/deepsalt-scene-products/*/catalog.json")
+    linked = "".join(path.read_text() for path in months)
+    assert ("./enmap_a_1" in linked, "./enmap_b_1" in linked) == (True, False)
 
 
 def test_a_run_of_withdrawn_scenes_alone_has_nothing_to_do(small: Small, tmp_path: Path) -> None:
@@ -271,43 +190,68 @@ def test_a_reason_for_undoing_is_refused(small: Small) -> None:
 
 
 def test_a_rollback_moves_mosaic_and_catalogue(small: Small) -> None:
-    (newer,) = small.path.glob("collections/*mosaic*/collection.json")
+    (newer,) = small.path.glob("collections/deepsalt-mosaics/*/catalog.json")
     before = newer.read_text()
     published = answer("mosaic", "rollback", small.path)
-    assert published["products"] == 2
+    assert scenes_in(small) == {"a", "b"}
     assert published["version"] in newer.read_text()
     assert published["version"] not in before
-    assert_sound(small.path)
 
 
 def test_the_history_says_what_was_published_and_why(small: Small) -> None:
     answer("mosaic", "rollback", small.path)
+    answer("mosaic", "withdraw", small.path, A, "--reason", "bad geolocation")
     events = answer("mosaic", "history", small.path)
-    facts = [(e["why"], e["current"], len(e["added"]), len(e["removed"])) for e in events]
+    facts = [(e["why"], e["state"], len(e["added"]), len(e["removed"])) for e in events]
     assert facts == [
-        ("run", False, 2, 0),
-        ("run", False, 1, 0),
-        ("rollback", True, 0, 1),
+        ("run", "earlier", 2, 0),
+        ("run", "left", 1, 0),
+        ("withdrawn: bad geolocation", "published", 0, 1),
     ]
 
 
 def test_the_history_marks_the_published_version_and_names_few_products(small: Small) -> None:
     answer("mosaic", "rollback", small.path)
     lines = deepsalt("mosaic", "history", small.path).stdout.splitlines()
-    assert [line[0] for line in lines if not line.startswith("    ")] == [" ", " ", "*"]
-    assert lines[-1].startswith("    - enmap_c_1")
+    assert [line[0] for line in lines if not line.startswith("    ")] == ["*", "-"]
+    assert lines[-1].startswith("    + enmap_c_1")
 
 
 def test_a_run_after_a_rollback_adds_what_it_selects(small: Small) -> None:
     answer("mosaic", "rollback", small.path)
-    assert small.run()["mosaic"]["products"] == 3
+    small.run()
+    assert scenes_in(small) == {"a", "b", "c"}
+
+
+def test_a_rollback_to_a_version_with_a_withdrawn_scene_is_refused(small: Small) -> None:
+    answer("mosaic", "withdraw", small.path, B, "--reason", "clouds")
+    error = refused("mosaic", "rollback", small.path)
+    assert error.exit_code == 2
+    assert f"holds scene {B}, withdrawn on 20" in str(error)
+
+
+def test_a_version_that_is_held_waits_until_it_is_published(small: Small) -> None:
+    small.add("d", 300)
+    held = answer("mosaic", "build", small.path, "--hold")
+    assert held["held"] is True
+    assert scenes_in(small) == {"a", "b", "c"}
+    assert answer("mosaic", "publish", small.path, held["version"])["version"] == held["version"]
+    assert scenes_in(small) == {"a", "b", "c", "d"}
+    assert_sound(small.path)
+
+
+def test_a_version_that_is_held_can_be_given_up(small: Small) -> None:
+    small.add("d", 300)
+    held = answer("mosaic", "build", small.path, "--hold")
+    answer("mosaic", "drop", small.path, held["version"])
+    assert refused("mosaic", "publish", small.path, held["version"]).exit_code == 2
 
 
 def test_a_first_version_cannot_be_rolled_back(small: Small) -> None:
     answer("mosaic", "rollback", small.path)
     error = refused("mosaic", "rollback", small.path)
     assert error.exit_code == 2
-    assert "is the first" in str(error)
+    assert "no version before the published one" in str(error)
 
 
 def test_pruning_shows_what_would_go(small: Small) -> None:
@@ -315,15 +259,16 @@ def test_pruning_shows_what_would_go(small: Small) -> None:
     shown = deepsalt("mosaic", "prune", small.path, "--keep", 1).stdout
     assert f"to remove    version {old}" in shown
     assert "add --yes" in shown
-    assert (small.path / "versions" / f"{old}.zarr").exists()
+    assert len(answer("mosaic", "history", small.path)) == 2
 
 
-def test_pruning_removes_every_trace_of_a_version_but_its_history(small: Small) -> None:
+def test_a_pruned_version_can_be_opened_no_more_and_the_rest_is_sound(small: Small) -> None:
     old = answer("mosaic", "history", small.path)[0]["id"]
     done = answer("mosaic", "prune", small.path, "--keep", 1, "--yes")
     assert (done["versions"], done["removed"]) == ([old], True)
-    assert not list(small.path.glob(f"**/*{old}*"))
-    assert [each["kept"] for each in answer("mosaic", "history", small.path)] == [False, True]
+    assert len(answer("mosaic", "history", small.path)) == 1
+    error = refused("mosaic", "rollback", small.path, old)
+    assert "it may have been pruned" in str(error)
     assert_sound(small.path)
 
 
@@ -349,13 +294,11 @@ def test_a_folder_without_a_store_is_bad_input(args: tuple[str, ...], tmp_path: 
 def test_a_build_beyond_its_limits_is_refused(
     store: Path, option: str, value: float, cause: str
 ) -> None:
-    (store / "mosaic.zarr").unlink()
-    shutil.rmtree(store / "versions")
-    shutil.rmtree(store / "records" / "versions")
+    shutil.rmtree(store / "mosaic")
     result = deepsalt("mosaic", "build", store, option, value)
-    assert "is not published" in str(result.exception)
+    assert "nothing is published" in str(result.exception)
     assert cause in str(result.exception)
-    assert not (store / "mosaic.zarr").exists()
+    assert deepsalt("mosaic", "history", store).stdout == "nothing was published yet\n"
 
 
 def test_a_limit_that_is_no_share_is_bad_usage(store: Path) -> None:

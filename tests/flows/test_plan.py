@@ -59,7 +59,7 @@ def test_memory_is_predicted_within_a_fifth_of_what_was_measured(
 
 def config(catalogue: Path, out: Path, **compute: Any) -> RunConfig:
     scene = {"compute": Compute(**compute)}
-    return RunConfig(selection=Selection(catalogue=str(catalogue)), out=out, scene=scene)
+    return RunConfig(selection=Selection(catalogue=str(catalogue)), out=str(out), scene=scene)
 
 
 def test_a_plan_over_a_continent_opens_no_file_and_counts_all(

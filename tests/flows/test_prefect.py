@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from catalog.items import to_item
+from deepsalt.reading import open_mosaic
 from deepsalt.scenes.base import read_acquisition
-from deepsalt.store import open_mosaic
 from tests.flows.conftest import Scenes, remote_items
 from tests.flows.test_pipeline import assert_same
 from tests.range_server import SOUND, Fault, file_server
@@ -59,7 +59,7 @@ def test_a_run_through_prefect_fetches_one_scene_ahead(
 
     def note(number: int, path: str) -> Fault:
         """Write down how many products there are when a scene is first asked for."""
-        written.setdefault(path.split("/")[1], len(list(store.glob("scenes/*.zarr"))))
+        written.setdefault(path.split("/")[1], len(list(store.glob("records/done/*.json"))))
         return SOUND
 
     with (
