@@ -32,9 +32,9 @@ class Exported:
     target
         Where it went.
     group
-        URI of the Zarr group.
+        Path or URI of the Zarr group, as other readers take it.
     version
-        Id of the version that the group holds.
+        Id of the version that the group holds, as it is shown.
     objects, bytes
         Objects that were sent, and their size.
     shards
@@ -138,8 +138,8 @@ def _content(mosaic: Mosaic, id: str | None) -> Content:
 def _exported(target: Objects, place: Objects, content: Content, brought: Brought) -> Exported:
     return Exported(
         target=target,
-        group=place.uri,
-        version=content.version.id,
+        group=str(place),
+        version=content.version.short,
         objects=brought.counts.objects,
         bytes=brought.counts.bytes,
         shards=brought.counts.shards,

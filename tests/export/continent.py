@@ -1,14 +1,6 @@
-"""A mosaic of 200,000 shards that are references alone, and what opening it takes.
+"""A mosaic of 200,000 shards that are references alone."""
 
-`python -m tests.export.continent FOLDER` opens the store there in a process of its own and prints
-how long it took and the most memory it had.
-"""
-
-import json
 import os
-import resource
-import sys
-import time
 from pathlib import Path
 
 import zarr
@@ -67,28 +59,3 @@ async def put(store: IcechunkStore, frame: Frame) -> None:
                     await store.set(f"{layer.name}/c/0/{y}/{x}", buffer.from_bytes(data))
         digest = (index + 1).to_bytes(8, "little")
         await store.set(f"tile_digest/c/0/{row}/{column}", buffer.from_bytes(digest))
-
-
-def opened(folder: str) -> dict[str, float]:
-    from deepsalt import open_mosaic
-
-    started = time.perf_counter()
-    ds = open_mosaic(folder)
-    cold_s = time.perf_counter() - started
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    started = time.perf_counter()
-    open_mosaic(folder)
-    warm_s = time.perf_counter() - started
-    part = ds.salinity.isel(period=0, y=slice(0, 4096), x=slice(0, 8192))
-    graph = part.__dask_optimize__(part.__dask_graph__(), part.__dask_keys__())
-    return {
-        "cold_s": round(cold_s, 2),
-        "warm_s": round(warm_s, 2),
-        "peak_mb": round(peak_mb),
-        "chunks": ds.salinity.data.npartitions,
-        "graph_of_32_chunks": len(dict(graph)),
-    }
-
-
-if __name__ == "__main__":
-    print(json.dumps(opened(sys.argv[1])))

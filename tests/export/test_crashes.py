@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepsalt.errors import StoreError, StoreMissingError
+from deepsalt.errors import OvertakenError, StoreError, StoreMissingError
 from deepsalt.export import export_mosaic, open_export
 from deepsalt.export.record import read_state
 from deepsalt.objects import Objects
@@ -225,3 +225,38 @@ def test_whatever_happened_before_an_export_ends_as_a_first_one_would(
             follow(world, in_memory(suffix), mortal, plan)
 
     check()
+
+
+class Rival:
+    """Exports another version to the same target, when the first export is under way."""
+
+    def __init__(self, world: World, target: Objects, version: str) -> None:
+        self.world, self.target, self.version = world, target, version
+
+    def start(self, stage: str, total: int) -> None:
+        export_mosaic(self.world.mosaic, self.target, version=self.version)
+
+    def advance(self, stage: str, units: int = 1) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        (".zarr", "another export into .* began meanwhile and goes on with it"),
+        ("", "another export to .* ended meanwhile, and what it made stays"),
+    ],
+    ids=["fixed path", "series"],
+)
+def test_an_export_that_another_one_overtook_says_so(suffix: str, message: str) -> None:
+    world, target = World.at(), in_memory(suffix)
+    first = world.publish((YEARS[0], tile(0), ["a"]))
+    second = world.publish((YEARS[0], tile(0), ["b"]))
+    with pytest.raises(OvertakenError, match=message):
+        export_mosaic(
+            world.mosaic, target, version=first.id, listener=Rival(world, target, second.id)
+        )
+    export_mosaic(world.mosaic, target, version=first.id)
+    xr.testing.assert_identical(
+        open_export(target).load(), open_mosaic(world.mosaic, version=first.id).load()
+    )

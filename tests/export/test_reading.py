@@ -187,7 +187,7 @@ def cropped(ds: xr.Dataset) -> np.ndarray:
 def test_a_continent_of_200_000_shards_opens_in_300_megabytes(tmp_path: Path) -> None:
     continent.make(tmp_path / "store")
     run = subprocess.run(
-        [sys.executable, "-m", "tests.export.continent", str(tmp_path / "store")],
+        [sys.executable, "-m", "tests.export.opening", str(tmp_path / "store")],
         capture_output=True,
         text=True,
         check=True,
