@@ -156,7 +156,9 @@ def _export_to_series(
     group = f"{VERSIONS}/{content.version.short}{'' if sharded else '-chunks'}.zarr"
     place = target.below(group)
     seed = None if before is None or before[1] == group else Seed(target, before[1], group)
-    brought = bring(place, content, is_sharded=sharded, seed=seed, listener=listener)
+    brought = bring(
+        place, content, is_sharded=sharded, is_shared=True, seed=seed, listener=listener
+    )
     if before is None or before[1] != group:
         _point(target, group, before)
     removed = 0 if keep is None else _prune(target, group, keep)

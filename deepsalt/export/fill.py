@@ -5,10 +5,9 @@ is, the group says of no version while it is, and both say of the new one at the
 """
 
 import logging
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -17,13 +16,13 @@ from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from deepsalt.errors import MissingObjectError, UsageError
+from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
-from deepsalt.export.record import State, Writer, keys_below, read_state
+from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
 from deepsalt.export.shard import chunks_of
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.objects import Objects
+from deepsalt.objects import Objects, trim
 from deepsalt.store.documents import decode
 from deepsalt.together import submitted
 from deepsalt.versions import Filled, Mosaic, Piece, Version, changed_pieces
@@ -154,10 +153,26 @@ def bring(
     content: Content,
     *,
     is_sharded: bool,
+    is_shared: bool = False,
     seed: Seed | None = None,
     listener: Listener | None = None,
 ) -> Brought:
     """Bring a group to a version.
+
+    Parameters
+    ----------
+    place
+        The group.
+    content
+        What is exported.
+    is_sharded
+        Whether a shard is an object; otherwise each chunk is.
+    is_shared
+        Whether the group is this version's for good, so that whoever writes it writes the same.
+    seed
+        Another group to copy from what did not change.
+    listener
+        Told about tiles.
 
     Raises
     ------
@@ -168,41 +183,59 @@ def bring(
     StoreError
         A shard is damaged, the version was pruned meanwhile, or the place cannot be written.
     """
-    state, root = read_state(place), _read(place, ROOT)
+    number, state = read_state(place)
+    root = _read(place, ROOT)
     _refuse_other(place, state, content)
     if state is not None and state.is_whole and root is None:
         state = None  # somebody began to remove it
     if _is_there(state, root, content, is_sharded):
         return Brought(Counts())
-    before = read_state(seed.root.below(seed.group)) if seed is not None else None
+    _, before = read_state(seed.root.below(seed.group)) if seed is not None else (0, None)
     twins = _Twins.of(seed, before, content, is_sharded) if seed and before else None
     plan = _plan(state, content, is_sharded, twins.layout if twins else None)
-    grown = plan.grown or _is_outgrown(before, content, is_sharded)
-    tiles, version = pieces_of(content.filled), content.version
-    whole = State(content.model, plan.layout, version.id, tiles)
-    writer = Writer(place, secrets.token_hex(8))
-    objects = documents(content.source, plan.layout, content.filled, content.attrs)
-    if plan.is_full:
-        if grown:
-            logger.warning(
-                "%s does not cover what version %s has; all of it is exported anew",
-                place,
-                version.short,
-            )
-        writer.note(State(content.model, plan.layout))
-        if root is not None:
-            place.write(ROOT, emptied(objects[ROOT]))
-        _clear(place)
-        writer.note(State(content.model, plan.layout, version.id, tiles, is_partial=True))
-        place.write(ROOT, emptied(objects[ROOT]))
-    elif state is not None:
-        writer.note(_under_way(state, whole, plan))
-        if root is not None:
-            place.write(ROOT, emptied(root))
-    resumed = keys_below(place, ARRAYS) if plan.missing and not plan.is_full else set()
     if twins is not None and twins.layout.extent != plan.reach.extent:
         twins = None
-    carrier = _Carrier(place, content, plan.reach, resumed, twins)
+    grown = plan.grown or _is_outgrown(before, content, is_sharded)
+    if grown and plan.is_full:
+        logger.warning(
+            "%s does not cover what version %s has; all of it is exported anew",
+            place,
+            content.version.short,
+        )
+    writer = Writer(place, number, is_shared)
+    try:
+        counts = _bring(writer, content, state, plan, twins, listener)
+    except OvertakenError:
+        if not is_shared:
+            writer.disown([*plan.again, *plan.missing])
+            _say_of_none(place)
+        raise
+    return Brought(counts, plan.is_full and twins is None, grown)
+
+
+def _bring(
+    writer: Writer,
+    content: Content,
+    state: State | None,
+    plan: _Plan,
+    twins: "_Twins | None",
+    listener: Listener | None,
+) -> Counts:
+    place, tiles, id = writer.place, pieces_of(content.filled), content.version.id
+    objects = documents(content.source, plan.layout, content.filled, content.attrs)
+    whole = State(content.model, plan.layout, id, tiles)
+    if state is None or plan.is_full:
+        writer.note(State(content.model, plan.layout))
+        _say_of_none(place)
+        _clear(place)
+        writer.note(replace(whole, is_partial=True))
+        place.write(ROOT, emptied(objects[ROOT]))
+        there = set[str]()
+    else:
+        writer.note(_under_way(state, whole, plan))
+        _say_of_none(place)
+        there = keys_below(place, ARRAYS) if plan.missing else set()
+    carrier = _Carrier(writer, content, plan.reach, there, twins)
     counts = _carry(carrier, plan, listener)
     for key, data in objects.items():
         if key != ROOT:
@@ -210,9 +243,15 @@ def bring(
     writer.check()
     place.write(ROOT, objects[ROOT])
     writer.note(whole)
-    size = sum(map(len, objects.values()))
-    is_full = plan.is_full and twins is None
-    return Brought(counts + Counts(len(objects), size), is_full, grown)
+    trim(place, RECORD)
+    return counts + Counts(len(objects), sum(map(len, objects.values())))
+
+
+def _say_of_none(place: Objects) -> None:
+    """Let a group say that it is of no version, if it says of one."""
+    root = _read(place, ROOT)
+    if root is not None and decode(root, f"{place}/{ROOT}").get("attributes", {}).get(VERSION):
+        place.write(ROOT, emptied(root))
 
 
 def _is_there(state: State | None, root: bytes | None, content: Content, is_sharded: bool) -> bool:
@@ -346,8 +385,8 @@ class _Carrier:
 
     Parameters
     ----------
-    place
-        The group.
+    writer
+        Of the group's record.
     content
         What is exported.
     layout
@@ -358,7 +397,7 @@ class _Carrier:
         What can be copied from another group.
     """
 
-    place: Objects
+    writer: Writer
     content: Content
     layout: Layout
     there: Collection[str]
@@ -366,6 +405,7 @@ class _Carrier:
 
     def __call__(self, again: Collection[Piece], piece: Piece) -> Counts:
         """Carry a tile over; where it is to be written again, what it has not is removed."""
+        self.writer.check()
         if (copied := self._copied(again, piece)) is not None:
             return Counts(copied=copied)
         frame, counts, gone = self.content.mosaic.frame, Counts(), list[str]()
@@ -380,11 +420,11 @@ class _Carrier:
                 else:
                     found = {key: data for key, data in found.items() if key not in self.there}
                 for key, data in found.items():
-                    self.place.write(key, data)
+                    self.writer.place.write(key, data)
                 if found or piece in again:
                     size = sum(map(len, found.values()))
                     counts += Counts(len(found), size, 1)
-        self.place.delete(gone)
+        self.writer.place.delete(gone)
         return counts
 
     def _copied(self, again: Collection[Piece], piece: Piece) -> int | None:

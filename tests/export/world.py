@@ -87,7 +87,7 @@ Found = dict[tuple[str, int, int, int], bytes]
 
 def shards_in(group: Objects) -> Found:
     """Stored objects of layers by layer, slot and place on the grid, wherever the arrays begin."""
-    state = read_state(group)
+    _, state = read_state(group)
     assert state is not None
     e, found = state.layout.extent, {}
     n = GRID.tile_shards * (1 if state.layout.is_sharded else GRID.shard_px // GRID.chunk_px)
