@@ -14,7 +14,7 @@ from deepsalt.export import export_mosaic, open_export
 from deepsalt.export.record import read_state
 from deepsalt.objects import Objects
 from deepsalt.versions import open_mosaic, prune, roll_back
-from tests.export.victims import STAGES, killed
+from tests.export.victims import SHARDS, STAGES, killed
 from tests.export.world import (
     YEARS,
     World,
@@ -158,6 +158,24 @@ def test_a_series_shows_the_version_before_until_the_next_is_whole(mortal: Morta
     xr.testing.assert_identical(open_export(target).load(), open_mosaic(world.mosaic).load())
 
 
+@pytest.mark.parametrize("left", [0, 2, 5, 12, 30])
+def test_after_a_killed_export_and_a_roll_back_the_version_before_is_whole(
+    left: int, mortal: Mortal
+) -> None:
+    world, target = World.at(), in_memory(".zarr")
+    world.publish((YEARS[0], tile(0), ["a"]), (YEARS[0], tile(1), ["a"]))
+    export_mosaic(world.mosaic, target)
+    before = objects_in(target)
+    world.publish((YEARS[0], tile(0), ["b"]))
+    mortal.left = left
+    with pytest.raises(Killed):
+        export_mosaic(world.mosaic, target)
+    mortal.left = -1
+    roll_back(world.mosaic)
+    export_mosaic(world.mosaic, target)
+    assert objects_in(target) == before
+
+
 steps = st.one_of(
     st.tuples(
         st.just("publish"),
@@ -227,19 +245,6 @@ def test_whatever_happened_before_an_export_ends_as_a_first_one_would(
     check()
 
 
-class Rival:
-    """Exports another version to the same target, when the first export is under way."""
-
-    def __init__(self, world: World, target: Objects, version: str) -> None:
-        self.world, self.target, self.version = world, target, version
-
-    def start(self, stage: str, total: int) -> None:
-        export_mosaic(self.world.mosaic, self.target, version=self.version)
-
-    def advance(self, stage: str, units: int = 1) -> None:
-        pass
-
-
 @pytest.mark.parametrize(
     ("suffix", "message"),
     [
@@ -248,14 +253,25 @@ class Rival:
     ],
     ids=["fixed path", "series"],
 )
-def test_an_export_that_another_one_overtook_says_so(suffix: str, message: str) -> None:
+def test_an_export_that_another_one_overtook_says_so(
+    suffix: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, target = World.at(), in_memory(suffix)
     first = world.publish((YEARS[0], tile(0), ["a"]))
     second = world.publish((YEARS[0], tile(0), ["b"]))
+    write, has_rival = Objects.write, False
+
+    def overtaken(objects: Objects, key: str, data: bytes) -> None:
+        """Let another one export the other version right before a shard is written."""
+        nonlocal has_rival
+        if not has_rival and key.startswith(SHARDS):
+            has_rival = True
+            export_mosaic(world.mosaic, target, version=second.id)
+        write(objects, key, data)
+
+    monkeypatch.setattr(Objects, "write", overtaken)
     with pytest.raises(OvertakenError, match=message):
-        export_mosaic(
-            world.mosaic, target, version=first.id, listener=Rival(world, target, second.id)
-        )
+        export_mosaic(world.mosaic, target, version=first.id)
     # What the record says is still true of what is there.
     for version in (second, first):
         export_mosaic(world.mosaic, target, version=version.id)
