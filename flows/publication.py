@@ -107,6 +107,20 @@ def link_items(store: "Store", keys: Iterable[str]) -> None:
     publish_items(store.objects, set(keys), leave_out=is_left_out)
 
 
+def link_scene(out: str, keys: Iterable[str]) -> None:
+    """Let the catalogue of the store at a place link the Items of one scene.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    from deepsalt.store import Store
+
+    if keys := tuple(keys):
+        link_items(Store.open(out), keys)
+
+
 def publish_version(
     store: "Store", mosaic: "Mosaic", version: "Version", done: "Iterable[Done]" = ()
 ) -> None:

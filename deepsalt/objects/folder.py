@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deepsalt.errors import MissingObjectError, StoreError, StoreUnfitError
+from deepsalt.inputs import read_regular
 from deepsalt.objects.disk import sync, sync_tree, unstorable
 from deepsalt.objects.entry import Entry
 
@@ -35,7 +36,7 @@ class Folder:
         path = self.root / key
         with _touching(path):
             try:
-                return path.read_bytes()
+                return read_regular(path)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise MissingObjectError(f"{path} is not there") from None
 

@@ -53,6 +53,8 @@ HELD = "held-"
 Place = tuple[Period, Tile]
 """A tile of a period."""
 Days = tuple[date, date]
+_NOT_KNOWN: Days = (EPOCH, EPOCH)
+"""Days of a period without limits before any are known; nothing is as old that we map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +222,7 @@ class Build:
             if job.digest != before and _key(job) not in settled:
                 jobs.append(job)
         if mosaic.objects.place.kind == "memory":
-            return [
-                (ForkSession(mosaic.repository.writable_session(MAIN)._session), j) for j in jobs
-            ]
+            return [(_session_in_memory(mosaic), job) for job in jobs]
         fork = _packed(session.fork()) if jobs else b""
         return [(fork, job) for job in jobs]
 
@@ -232,32 +232,40 @@ class Build:
         """Commit what nobody else did meanwhile; the version and what is in it."""
         mosaic = self.mosaic
         while True:
-            with mosaic.reaching("write"), mosaic.exclusively():
+            with mosaic.exclusively():
                 alive.check()
-                session = mosaic.repository.writable_session(MAIN)
-                heads = read_digests(session.store, [each.job.cell for each in done])
+                with mosaic.reaching():
+                    session = mosaic.repository.writable_session(MAIN)
+                    heads = read_digests(session.store, [each.job.cell for each in done])
                 kept = [
                     each for each, head in zip(done, heads, strict=True) if each.job.before == head
                 ]
                 if not kept:
                     return None, []
+                # Its errors are its own, those of files included.
                 self.judge(kept)
-                before = _Contents.of(session, kept)
-                for each in kept:
-                    session.merge(_unpacked(each.fork))
-                self._check_composed(session, kept)
-                facts = self._facts(session, kept, before)
-                filled = {each.job.slot for each in kept}
-                _write_periods(session, {s: self._days(p) for p, s in slots.items() if s in filled})
-                try:
-                    if hold:
-                        id = session.flush(self.why, metadata=facts)
-                        mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
-                    else:
-                        id = session.commit(self.why, metadata=facts)
-                except ConflictError:
-                    continue
-                return mosaic.version_at(id), kept
+                with mosaic.reaching("write"):
+                    try:
+                        return self._publish(session, kept, slots, hold=hold), kept
+                    except ConflictError:
+                        continue
+
+    def _publish(
+        self, session: Session, kept: Sequence[Done], slots: Mapping[Period, int], *, hold: bool
+    ) -> Version | None:
+        """Commit tiles in a session, or hold them back."""
+        before = _Contents.of(session, kept)
+        for each in kept:
+            session.merge(_unpacked(each.fork))
+        self._check_composed(session, kept)
+        facts = self._facts(session, kept, before)
+        filled = {each.job.slot for each in kept}
+        _write_periods(session, {s: self._days(p) for p, s in slots.items() if s in filled})
+        if not hold:
+            return self.mosaic.version_at(session.commit(self.why, metadata=facts))
+        id = session.flush(self.why, metadata=facts)
+        self.mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
+        return self.mosaic.version_at(id)
 
     def _days(self, period: Period) -> tuple[Days | None, bool]:
         """Return first and last day of a period, and whether these are its limits."""
@@ -360,10 +368,10 @@ def _write_periods(session: Session, days: Mapping[int, tuple[Days | None, bool]
     first, bounds = cast(Array, group["period"]), cast(Array, group["period_bounds"])
     for slot, (span, is_limit) in days.items():
         known = np.asarray(bounds[slot])
-        wanted = np.array([(day - EPOCH).days for day in span or (EPOCH, EPOCH)], np.int32)
-        if not is_limit and known[0] != NO_DAY:
-            if span is None:
-                continue
+        if span is None and known[0] != NO_DAY:
+            continue
+        wanted = np.array([(day - EPOCH).days for day in span or _NOT_KNOWN], np.int32)
+        if not is_limit and known[0] not in (NO_DAY, 0):
             wanted = np.array([min(wanted[0], known[0]), max(wanted[1], known[1])], np.int32)
         if not np.array_equal(known, wanted):
             first[slot], bounds[slot] = wanted[0], wanted
