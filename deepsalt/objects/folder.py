@@ -69,6 +69,10 @@ class Folder:
             sync(path.parent)
         return True
 
+    def copy(self, source: str, key: str) -> None:
+        """Write a file with the bytes of another one."""
+        self.write(key, self.read(source))
+
     def list(self, prefix: str, offset: str | None) -> Iterator[Entry]:
         """Yield the files below a prefix, in no order; links are followed."""
         start = self.root / prefix if prefix else self.root
