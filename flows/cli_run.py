@@ -274,8 +274,8 @@ def check(
 
     Exit code 0: no error, though there may be warnings; 1: errors; 2: no such store.
     """
+    from deepsalt.check import check_store
     from deepsalt.store import Store as OpenStore
-    from deepsalt.validate import check_store
     from flows.progress import bars
     from flows.show import check_line
     from flows.stage2 import limits_of

@@ -144,7 +144,8 @@ def publish_version(
         keys = version_keys(mosaic, [version, *([before] if before else [])])
         if periods:
             write_item(store.objects, _version_item(store, mosaic, version, periods))
-        link_items(store, keys.values())
+        added = read_markers(store, version.added).values()
+        link_items(store, {*keys.values(), *(key for each in added for key in items_of(each))})
         draw_version(store, mosaic, version, done)
     except DeepsaltError as error:
         logger.warning(

@@ -159,7 +159,9 @@ class Build:
     why: str = "mosaic build"
     facts: Callable[[Version | None, Sequence[Done]], Mapping[str, Any]] = lambda _, __: {}
 
-    def __call__(self, places: Iterable[Place], *, hold: bool = False) -> Built:
+    def __call__(
+        self, places: Iterable[Place], *, hold: bool = False, again: Collection[Place] = ()
+    ) -> Built:
         """Compose what is not as it should be among some tiles, and publish it.
 
         In the end the published version has of these tiles what is wanted then, unless somebody
@@ -171,6 +173,9 @@ class Build:
             Tiles that may have changed.
         hold
             Whether the version is held back under a tag instead of published.
+        again
+            Those among the tiles that are composed in any case, because what is stored of them is
+            damaged.
 
         Raises
         ------
@@ -185,12 +190,13 @@ class Build:
         # What was committed once is not composed again: of two versions of deepsalt that disagree,
         # each would undo the other's work for ever.
         settled: set[tuple[int, Tile, int]] = set()
+        forced = {*again}
         composed = 0
         with building(mosaic.objects) as alive:
             self._warn_of_other_machines()
             slots = slots_of(mosaic.objects, [period for period, _ in asked])
             compose = partial(_compose, self.compose, mosaic.objects)
-            while not (hold and versions) and (work := self._begin(asked, slots, settled)):
+            while not (hold and versions) and (work := self._begin(asked, slots, settled, forced)):
                 done = list(self.run(compose, work))
                 composed += len(done)
                 version, committed = self._commit(done, slots, alive, hold=hold)
@@ -205,8 +211,9 @@ class Build:
         places: Sequence[Place],
         slots: Mapping[Period, int],
         settled: Collection[tuple[int, Tile, int]],
+        forced: Collection[Place],
     ) -> list[Work]:
-        """Return what to compose: tiles whose digest in the published version is not as wanted."""
+        """Return what to compose: tiles whose digest is not as wanted, and those asked for anew."""
         mosaic, frame = self.mosaic, self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in places]
         with mosaic.reaching():
@@ -219,7 +226,7 @@ class Build:
             products = tuple(sorted(wanted.get(place, ())))
             simulated = any(map(self.simulated, products))
             job = Job(frame, slots[place[0]], place[1], products, before, simulated=simulated)
-            if job.digest != before and _key(job) not in settled:
+            if (job.digest != before or place in forced) and _key(job) not in settled:
                 jobs.append(job)
         if mosaic.objects.place.kind == "memory":
             return [(_session_in_memory(mosaic), job) for job in jobs]
@@ -326,9 +333,15 @@ class _Contents:
     @classmethod
     def of(cls, session: Session, tiles: Sequence[Done]) -> "_Contents":
         """Read it from a session."""
-        cells = [each.job.cell for each in tiles]
-        counts = read_counts(session.store, cells)
-        return cls(tuple(read_products(session.store, cells)), counts.sum(axis=0))
+        counts = read_counts(session.store, [each.job.cell for each in tiles])
+        # Of a tile that is mended it is known by its digest, and may be what is damaged.
+        unknown = [each for each in tiles if each.job.before != each.job.digest]
+        read = iter(read_products(session.store, [each.job.cell for each in unknown]))
+        products = (
+            next(read) if each.job.before != each.job.digest else each.job.products
+            for each in tiles
+        )
+        return cls(tuple(products), counts.sum(axis=0))
 
 
 def _key(job: Job) -> tuple[int, Tile, int]:
