@@ -1,8 +1,8 @@
 """What a late scene costs in a store that has many: `python -m tests.benchmarks.late`.
 
-One tiny scene is mapped by a run, beside 100, 1,000 or 10,000 products that are there already: in a
-folder in memory (/dev/shm, where there is one), and in a bucket whose server answers 10 ms late. CPU
-and wall time and the requests of the run are what to look at: they shall not grow with the store.
+One tiny scene is mapped by a run, beside 100, 1,000 or 10,000 products that are there: in a folder
+in memory (/dev/shm, where there is one), and in a bucket whose server answers 10 ms late. CPU and
+wall time and the requests of the run are what to look at: they shall not grow with the store.
 Products and tiles that are there are SIMULATED: copies of one product, put down at other places.
 """
 
