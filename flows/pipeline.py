@@ -136,9 +136,12 @@ def run(
     done = tuple(each.product for each in results if each.product)
     if not done:
         return RunResult(tuple(results), None)
-    link_items(store, {key for each in results for key in each.items})
     mosaic = config.mosaic.model_copy(update={"products": done})
-    built = build(config.out, mosaic)
+    # Links wait for a server, tiles for the processor: beside each other.
+    with ThreadPoolExecutor(1, "link") as beside:
+        linked = beside.submit(link_items, store, {key for each in results for key in each.items})
+        built = build(config.out, mosaic)
+        linked.result()
     return RunResult(tuple(results), carry_on(config.out, built, mosaic.export, shown))
 
 

@@ -8,6 +8,7 @@ made the thing, before it counts; links to it are made once for many.
 import json
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
@@ -136,17 +137,12 @@ def publish_version(
         Tiles that were composed for it.
     """
     from deepsalt.mosaic import draw_version
-    from deepsalt.versions import filled_periods
 
     try:
-        periods = filled_periods(mosaic, version)
-        before = mosaic.before(version)
-        keys = version_keys(mosaic, [version, *([before] if before else [])])
-        if periods:
-            write_item(store.objects, _version_item(store, mosaic, version, periods))
-        added = read_markers(store, version.added).values()
-        link_items(store, {*keys.values(), *(key for each in added for key in items_of(each))})
-        draw_version(store, mosaic, version, done)
+        with ThreadPoolExecutor(1, "draw") as beside:
+            drawn = beside.submit(draw_version, store, mosaic, version, done)
+            _publish_item(store, mosaic, version)
+            drawn.result()
     except DeepsaltError as error:
         logger.warning(
             "version %s is published, its picture or catalogue is not: %s; `deepsalt mosaic build` "
@@ -154,6 +150,18 @@ def publish_version(
             version.short,
             error,
         )
+
+
+def _publish_item(store: "Store", mosaic: "Mosaic", version: "Version") -> None:
+    """Write the Item of a version and link it, with those of the products that it added."""
+    from deepsalt.versions import filled_periods
+
+    before = mosaic.before(version)
+    keys = version_keys(mosaic, [version, *([before] if before else [])])
+    if periods := filled_periods(mosaic, version):
+        write_item(store.objects, _version_item(store, mosaic, version, periods))
+    added = read_markers(store, version.added).values()
+    link_items(store, {*keys.values(), *(key for each in added for key in items_of(each))})
 
 
 def remove_versions(store: "Store", keys: Iterable[str]) -> None:

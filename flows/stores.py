@@ -112,5 +112,9 @@ def open_store(out: str, ref: ModelRef, grid: Grid, *, period_layout: str | None
     """
     found = find_store(out)
     wanted = grid_of(grid, found)
-    layout = period_layout or (found.period_layout if found else "all")
-    return Store.create(out, grid=wanted, model=ref.digest, period_layout=layout)
+    if found is None:
+        return Store.create(
+            out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
+        )
+    found.refuse_other(wanted, ref.digest, period_layout or found.period_layout)
+    return found

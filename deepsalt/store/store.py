@@ -121,7 +121,7 @@ class Store:
             if objects.create(RECORD, encode(wanted._describe())):
                 return wanted
             found = cls.open(objects)
-        found._refuse_other(wanted)
+        found.refuse_other(grid, model, period_layout)
         return found
 
     @classmethod
@@ -196,13 +196,21 @@ class Store:
             "periods": self.period_layout,
         }
 
-    def _refuse_other(self, wanted: Self) -> None:
-        found, asked = self._describe(), wanted._describe()
-        for key in ("grid", "model", "periods"):
-            if found[key] != asked[key]:
+    def refuse_other(self, grid: MosaicGrid, model: str, period_layout: str) -> None:
+        """Refuse a store that is not of the kind that a run needs.
+
+        Raises
+        ------
+        StoreMismatchError
+            It has another grid, model or period layout.
+        """
+        asked = {"grid": grid.to_dict(), "model": model, "periods": period_layout}
+        found = self._describe()
+        for key, value in asked.items():
+            if found[key] != value:
                 raise StoreMismatchError(
                     f"store {self} has {key} {_short(found[key])}, this run has "
-                    f"{_short(asked[key])}; give another --out or the same {key}"
+                    f"{_short(value)}; give another --out or the same {key}"
                 )
 
     def _refuse_foreign_place(self) -> None:
