@@ -95,7 +95,7 @@ def run(
     """
     from deepsalt.model.load import model_ref
     from deepsalt.products import complete_names, product_name
-    from flows.publication import link_items
+    from flows.publication import link_items, model_keys
 
     shown = progress or Silent()
     build = build or partial(build_mosaic, progress=shown)
@@ -136,7 +136,7 @@ def run(
     done = tuple(each.product for each in results if each.product)
     if not done:
         return RunResult(tuple(results), None)
-    link_items(store, {key for each in results for key in each.items})
+    link_items(store, {key for each in results for key in each.items} | model_keys(store))
     mosaic = config.mosaic.model_copy(update={"products": done})
     built = build(config.out, mosaic)
     return RunResult(tuple(results), carry_on(config.out, built, mosaic.export, shown))

@@ -189,6 +189,21 @@ def _model_prefix(digest: str) -> str:
     return f"models/{digest[:12]}"
 
 
+def model_keys(store: "Store") -> set[str]:
+    """Return the key of the Item of the store's model; none before its first scene.
+
+    Who writes products links it with them; a run that was killed in between did not, and no product
+    that it left says which it is.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    model = _model_of(store)
+    return set() if model is None else {_key(model)}
+
+
 def _model_of(store: "Store") -> Source | None:
     """Return the Item of the store's model; None before its first scene."""
     ending = f"-{store.model[:12]}.json"

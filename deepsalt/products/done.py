@@ -68,9 +68,12 @@ def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, li
     """Add a product to its acquisition; return the tiles of each of its products, by name."""
     prefix = f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}"
     store.objects.create(f"{prefix}/{marker.name}", json.dumps(tiles).encode())
-    members = {}
+    # Its own entry needs no listing, which may lag: the product would be marked and over no tile.
+    members = {marker.name: tiles}
     for entry in store.objects.list(prefix):
-        members[entry.key.rpartition("/")[2]] = json.loads(store.objects.read(entry.key))
+        name = entry.key.rpartition("/")[2]
+        if name not in members:
+            members[name] = json.loads(store.objects.read(entry.key))
     return members
 
 

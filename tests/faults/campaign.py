@@ -230,7 +230,9 @@ def main() -> None:
     ):
         print(f"an undisturbed run takes {world.seconds:.1f} s; in a bucket it makes "
               f"{world.requests} requests; {len(world.wanted)} things are compared")  # fmt: skip
-        print(f"{'fault':<40}{'trials':>7}{'survived':>9}{'lost':>6}{'wrong':>6}{'s':>6}", flush=True)
+        print(
+            f"{'fault':<40}{'trials':>7}{'survived':>9}{'lost':>6}{'wrong':>6}{'s':>6}", flush=True
+        )
         trials = Path(folder, "trials")
         trials.mkdir()
         for fault in chosen:

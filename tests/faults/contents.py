@@ -92,9 +92,10 @@ def _linked(objects: Objects, secrets: Sequence[str]) -> Iterator[str]:
             yield f"{key} with a secret"
         for link in decode(text.encode(), key)["links"]:
             if link["rel"] == "child":
-                left.append(posixpath.normpath(posixpath.join(posixpath.dirname(key), link["href"])))
+                left.append(
+                    posixpath.normpath(posixpath.join(posixpath.dirname(key), link["href"]))
+                )
             elif link["rel"] == "item":
                 item = posixpath.normpath(posixpath.join(posixpath.dirname(key), link["href"]))
                 objects.read(item)
                 yield f"linked {MOSAICS if MOSAICS in item else item}"
-

@@ -1,8 +1,7 @@
 """The faults: each disturbs a store, mends what it broke, and says what was odd on the way."""
 
-from tests.faults import kills, machine, providers, servers
+from tests.faults import kills, machine, providers, servers, stages
 from tests.faults.fault import Fault
-from tests.faults import stages
 
 FAULTS: tuple[Fault, ...] = (
     *(

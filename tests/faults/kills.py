@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.stages import COLLECTION, EXPORT, Strike, in_a_month, watch
-from tests.faults.world import GRACE_S, Ended, Trial
-
-PARTIAL = 3
+from tests.faults.world import FAILED, GRACE_S, PARTIAL, Ended, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def _kill_child(trial: Trial, *, max_memory: bool) -> str:
     if children:
         chosen = max(children, key=_memory) if max_memory else trial.rng.choice(children)
         _signal(chosen, signal.SIGKILL)
-    return trial.wait(pid).fault(0, 1, PARTIAL)
+    return trial.wait(pid).fault(0, FAILED, PARTIAL)
 
 
 def terminate(trial: Trial) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.faults.kills import PARTIAL, kill_driver
-from tests.faults.world import Place, Trial
+from tests.faults.kills import kill_driver
+from tests.faults.world import FAILED, PARTIAL, Place, Trial
 
 
 def full_disk(trial: Trial) -> str:
     """Run into a file system that fills up, then give it room."""
     with _Mounted(trial) as mounted:
         mounted.resize(f"size={trial.rng.randrange(100, 1500)}k")
-        wrong = trial.run().fault(0, 1, says="disk is full")
+        wrong = trial.run().fault(0, FAILED, says="disk is full")
         mounted.resize("size=256m")
         trial.run()
     return wrong
@@ -26,7 +26,7 @@ def read_only(trial: Trial) -> str:
     with _Mounted(trial) as mounted:
         trial.run("--limit", str(trial.rng.randrange(1, len(trial.world.scenes))))
         mounted.resize("", read_only=True)
-        wrong = trial.run().fault(1, says="read-only")
+        wrong = trial.run().fault(FAILED, says="read-only")
         mounted.resize("", read_only=False)
         trial.run()
     return wrong
@@ -73,7 +73,7 @@ def corrupt_product(trial: Trial) -> str:
     shards = [path for path in sorted(product.glob("salinity*/c/**/*")) if path.is_file()]
     chosen = trial.rng.choice(shards)
     chosen.write_bytes(_flipped(chosen.read_bytes(), trial.rng, 1))
-    return trial.run().fault(1, says="damaged")
+    return trial.run().fault(FAILED, says="damaged")
 
 
 def clock_jump(trial: Trial) -> str:

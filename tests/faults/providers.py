@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.faults.kills import PARTIAL
-from tests.faults.world import Ended, Trial, World, forked
+from tests.faults.world import FAILED, PARTIAL, Ended, Trial, World, forked
 from tests.range_server import SOUND, Fault, file_server
 from tests.stac_server import serving
 
@@ -91,7 +90,7 @@ def _stops(trial: Trial, plan: Plan, *, final: bool = False) -> str:
     with _served(trial, plan) as (api, refused):
         ended = _run(trial, api)
         asked = len(refused.read_bytes())
-    if wrong := ended.fault(0, 1, PARTIAL):
+    if wrong := ended.fault(0, FAILED, PARTIAL):
         return wrong
     if final and asked > sum(_files(scene) for scene in trial.world.scenes):
         return f"asked {asked} times for what is refused"

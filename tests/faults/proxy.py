@@ -180,9 +180,7 @@ def _parse(head: bytes) -> tuple[str, dict[str, str]]:
     return first, {name.strip().lower(): text.strip() for name, _, text in pairs}
 
 
-async def _read_body(
-    reader: asyncio.StreamReader, headers: dict[str, str]
-) -> tuple[bytes, bytes]:
+async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str]) -> tuple[bytes, bytes]:
     """Return a body as it was sent, and without the frames of chunks."""
     if headers.get("transfer-encoding", "").lower() != "chunked":
         body = await reader.readexactly(int(headers.get("content-length", "0")))

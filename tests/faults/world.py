@@ -20,6 +20,8 @@ from tests.s3 import secret_of
 GRACE_S = 10.0
 """What a scheduler waits between SIGTERM and SIGKILL."""
 
+FAILED, BAD_INPUT, PARTIAL = 1, 2, 3
+"""Exit codes."""
 USER = "campaign"
 _LIMIT_S = 180.0  # a run that takes longer hangs
 _SECRETS = (secret_of(USER), "AWS4-HMAC", "X-Amz-Signature", "open-sesame")
@@ -140,7 +142,7 @@ class Ended:
         """
         if self.code not in allowed:
             return f"exit code {self.code}: {self.said.strip()[-400:]}"
-        if self.code != 1:
+        if self.code not in (FAILED, BAD_INPUT):
             return "a traceback was shown" if "Traceback" in self.said else ""
         lines = [line for line in self.said.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("deepsalt: ")]
