@@ -1,7 +1,8 @@
 """Work side by side: coroutines, and calls on an executor."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -34,4 +35,24 @@ def submitted(
         yield calls
     finally:
         for call in calls:
+            call.cancel()
+
+
+def in_order(
+    executor: Executor, function: Callable[[A], T], arguments: Iterable[A], *, ahead: int = 64
+) -> Generator[T, None, None]:
+    """Yield the results of calls in the order of their arguments, at most so many calls ahead.
+
+    Unlike `Executor.map` it neither takes all arguments at once nor keeps all results.
+    """
+    waiting = deque[Future[T]]()
+    try:
+        for argument in arguments:
+            waiting.append(executor.submit(function, argument))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for call in waiting:
             call.cancel()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from deepsalt.mosaic import (
+    Builder,
     Changed,
     Pruning,
     prune,
@@ -12,6 +13,7 @@ from deepsalt.mosaic import (
     to_prune,
     withdraw,
 )
+from deepsalt.mosaic.repair import Repaired, repair_mosaic
 from deepsalt.store import Period, Store
 from deepsalt.versions import (
     MARGIN,
@@ -22,8 +24,9 @@ from deepsalt.versions import (
     publish,
     roll_back,
 )
+from flows.compute import computing
 from flows.config import Compute, MosaicConfig
-from flows.progress import Progress
+from flows.progress import Progress, Silent
 from flows.publication import items_of, link_items, publish_version, remove_versions, version_keys
 from flows.stage2 import MosaicResult, compose
 
@@ -165,6 +168,34 @@ def publish_held(out: str, version: str) -> Version:
     found = publish(mosaic, version)
     publish_version(store, mosaic, found)
     return found
+
+
+def repair_store(
+    out: str, *, compute: Compute | None = None, progress: Progress | None = None
+) -> Repaired:
+    """Make what is damaged in a store again, as far as its products give it.
+
+    Parameters
+    ----------
+    out
+        The store.
+    compute
+        What reads and composes tiles; threads of this process without it.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read or written.
+    """
+    store = Store.open(out)
+    with computing(compute or Compute()) as executor:
+        done = repair_mosaic(Builder(store, executor, listener=progress or Silent()))
+    if done.built is not None and done.built.versions:
+        mosaic = open_repository(store.objects)
+        publish_version(store, mosaic, done.built.versions[-1], done.built.tiles)
+    return done
 
 
 def prune_store(out: str, *, keep: int, remove: bool, margin: timedelta = MARGIN) -> Pruning:

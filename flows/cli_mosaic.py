@@ -239,24 +239,21 @@ def mosaic_repair(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Make tiles again whose files are damaged or lost, of all versions that are kept.
+    """Make again what a disk has damaged: tiles of the published version, from their products.
 
-    Every shard is compared with its checksum. What takes its place is composed from the scene
-    products, and is what the version always held. Tiles that cannot be made again are named with
-    the reason (exit code 3).
+    Every product is compared with its checksums and every tile read. A damaged product counts no
+    more, so that the next run maps its scene. What cannot be made again is named with the reason
+    (exit code 3).
     """
     from flows.changes import repair_store
     from flows.progress import bars
-    from flows.show import repair_lines
+    from flows.show import repair_facts, repair_lines
 
     with bars() as progress:
         done = repair_store(store, compute=compute_of(workers, scheduler), progress=progress)
-    if as_json:
-        typer.echo(json.dumps(asdict(done)))
-    else:
-        typer.echo("\n".join(repair_lines(done)))
-    if done.exit_code:
-        raise typer.Exit(done.exit_code)
+    typer.echo(json.dumps(repair_facts(done)) if as_json else "\n".join(repair_lines(done)))
+    if not done.is_whole:
+        raise typer.Exit(3)
 
 
 @mosaic_app.command("prune", epilog="Example: `deepsalt mosaic prune store --keep 5 --yes`")

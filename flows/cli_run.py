@@ -237,6 +237,7 @@ def scene(
     """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
     from deepsalt.access import reach_of
     from flows.progress import bars
+    from flows.publication import link_scene
     from flows.selection import load_item
     from flows.show import scene_line
     from flows.stage1 import process_scene
@@ -251,6 +252,7 @@ def scene(
     found = load_item(item, scale=scale, nodata=nodata)
     with bars() as progress:
         result = process_scene(found, out, config, progress)
+    link_scene(out, result.items)
     typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
 
 
@@ -272,8 +274,8 @@ def check(
 
     Exit code 0: no error, though there may be warnings; 1: errors; 2: no such store.
     """
+    from deepsalt.check import check_store
     from deepsalt.store import Store as OpenStore
-    from deepsalt.validate import check_store
     from flows.progress import bars
     from flows.show import check_line
     from flows.stage2 import limits_of

@@ -22,7 +22,7 @@ from flows.stage2 import MosaicResult
 
 
 def _process(item: dict[str, Any], out: str, config: SceneConfig) -> SceneResult:
-    return SceneResult(**process_scene(item, out, config))
+    return SceneResult(**process_scene(item, out, config, linked=False))
 
 
 def _build(out: str, config: MosaicConfig) -> MosaicResult:

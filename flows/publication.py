@@ -107,6 +107,20 @@ def link_items(store: "Store", keys: Iterable[str]) -> None:
     publish_items(store.objects, set(keys), leave_out=is_left_out)
 
 
+def link_scene(out: str, keys: Iterable[str]) -> None:
+    """Let the catalogue of the store at a place link the Items of one scene.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    from deepsalt.store import Store
+
+    if keys := tuple(keys):
+        link_items(Store.open(out), keys)
+
+
 def publish_version(
     store: "Store", mosaic: "Mosaic", version: "Version", done: "Iterable[Done]" = ()
 ) -> None:
@@ -130,7 +144,8 @@ def publish_version(
         keys = version_keys(mosaic, [version, *([before] if before else [])])
         if periods:
             write_item(store.objects, _version_item(store, mosaic, version, periods))
-        link_items(store, keys.values())
+        added = read_markers(store, version.added).values()
+        link_items(store, {*keys.values(), *(key for each in added for key in items_of(each))})
         draw_version(store, mosaic, version, done)
     except DeepsaltError as error:
         logger.warning(
@@ -173,14 +188,16 @@ def _write_model(store: "Store", ref: ModelRef) -> Source:
     prefix = _model_prefix(ref.digest)
     for file in sorted(filter(Path.is_file, Path(ref.path).iterdir())):
         store.objects.create(f"{prefix}/{file.name}", file.read_bytes())
-    # Its date is that of the first copy in the store, so that all have the same Item.
+    # Its date is that of the first copy in the store, so that all have the same Item; a copy that
+    # is not listed yet was made right now.
     there = {entry.key: entry.modified for entry in store.objects.list(prefix)}
+    created = there.get(f"{prefix}/card.json", datetime.now(UTC))
     item = mlm_item(
         json.loads(store.objects.read(f"{prefix}/card.json")),
         digest=ref.digest,
         weights_href=href_of(f"{prefix}/model.safetensors"),
         card_href=href_of(f"{prefix}/card.json"),
-        created=there[f"{prefix}/card.json"].replace(microsecond=0),
+        created=created.replace(microsecond=0),
     )
     return Source(item.id, href_of(write_item(store.objects, item)))
 

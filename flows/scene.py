@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import stage1
 from flows.config import SceneConfig, place_of
+from flows.publication import link_scene
 from flows.retries import may_pass
 
 
@@ -25,9 +26,22 @@ def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> stage1.
     return stage1.process_scene(item, out, config)
 
 
+@task(
+    name="link",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def link(out: str, keys: tuple[str, ...]) -> None:
+    """Let the store's catalogue link the scene; see `flows.publication.link_scene`."""
+    link_scene(out, keys)
+
+
 @flow(name="process-scene", flow_run_name="scene-{item[id]}", persist_result=False)
 def process_scene(
-    item: dict[str, Any], out: str, config: SceneConfig | None = None
+    item: dict[str, Any], out: str, config: SceneConfig | None = None, *, linked: bool = True
 ) -> dict[str, Any]:
     """Map the salinity of one scene on its own grid into a store.
 
@@ -39,10 +53,15 @@ def process_scene(
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
         What shapes the product; the shipped model on local threads without it.
+    linked
+        Whether the store's catalogue is to link the scene; a run over many does so at its end.
 
     Returns
     -------
     dict
         The fields of `flows.stage1.SceneResult`.
     """
-    return asdict(make_product(item, place_of(out), config or SceneConfig()))
+    result = make_product(item, place_of(out), config or SceneConfig())
+    if linked:
+        link(place_of(out), result.items)
+    return asdict(result)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from deepsalt.export import Exported
     from deepsalt.model.card import ModelCard
     from deepsalt.mosaic import Pruning
+    from deepsalt.mosaic.repair import Repaired
     from deepsalt.validate import Finding
     from deepsalt.versions import Version
     from flows.pipeline import RunResult
@@ -267,3 +268,27 @@ def card_lines(card: "ModelCard") -> list[str]:
         what = f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}"
         lines.append(f"{what}  {spread:<18}{held}")
     return lines
+
+
+def repair_facts(done: "Repaired") -> dict[str, object]:
+    """Return what `mosaic repair` did as plain JSON values."""
+    versions = done.built.versions if done.built else ()
+    return {
+        "tiles": done.tiles,
+        "again": [f"{tile.id} of {period.id}" for period, tile in done.again],
+        "products": list(done.products),
+        "version": versions[-1].short if versions else None,
+        "findings": [asdict(finding) for finding in done.findings],
+        "whole": done.is_whole,
+    }
+
+
+def repair_lines(done: "Repaired") -> list[str]:
+    """Return what `mosaic repair` prints."""
+    lines = [
+        f"{finding.severity:<11}  {finding.where}: {finding.message}" for finding in done.findings
+    ]
+    if done.built and done.built.versions:
+        version = done.built.versions[-1].short
+        lines.append(f"{'repaired':<11}  version {version}: {len(done.again)} tiles composed again")
+    return lines or [f"{'sound':<11}  {done.tiles} tiles are as they were written"]

@@ -64,14 +64,9 @@ def process_scene(
 ) -> SceneResult:
     """Map one scene on its own grid into the store; at once when that was done before.
 
-    The store's catalogue links it. Parameters and errors are those of `map_scene`.
+    Its Items are written and not linked yet. Parameters and errors are those of `map_scene`.
     """
-    from deepsalt.store import Store
-    from flows.publication import link_items
-
-    result = map_scene(item, out, config, progress)()
-    link_items(Store.open(out), result.items)
-    return result
+    return map_scene(item, out, config, progress)()
 
 
 def map_scene(

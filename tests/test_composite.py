@@ -2,7 +2,6 @@
 
 import weakref
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,12 @@ from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import read_marker
+from deepsalt.store import Store
 from deepsalt.types import PixelGrid, QualityFlag
-from tests.store.builders import acquisition, add_product, layers, scene_grid
+from tests.store.builders import acquisition, add_product, layers, make_store, scene_grid
+
+Scenes = tuple[Store, list[str]]
+"""A store and names of products in it."""
 
 PIXEL = scene_grid(height=1, width=1)
 CLOUD, OUTSIDE, WATER = int(QualityFlag.CLOUD), int(QualityFlag.OUTSIDE), int(QualityFlag.WATER)
@@ -32,22 +35,21 @@ def pixel(salinity: float, *, spread: float = 0.5, quality_flags: int = 0) -> xr
     return ds
 
 
-def combine(
-    folder: Path, *scenes: xr.Dataset, days: list[int | None] | None = None
-) -> dict[str, float]:
+def combine(*scenes: xr.Dataset, days: list[int | None] | None = None) -> dict[str, float]:
     days = days or [1] * len(scenes)
-    paths = []
-    for index, (ds, day) in enumerate(zip(scenes, days, strict=True)):
-        acq = acquisition(f"s{index}", day=day, grid=PIXEL)
-        paths.append(folder / f"{add_product(folder, acq, ds)}.zarr")
-    found = composite(paths, PIXEL)
+    store = make_store()
+    names = [
+        add_product(store, acquisition(f"s{index}", day=day, grid=PIXEL), ds)
+        for index, (ds, day) in enumerate(zip(scenes, days, strict=True))
+    ]
+    found = composite(store, names, PIXEL)
     return {layer.name: found[layer.name].values[0, 0] for layer in MOSAIC_LAYERS}
 
 
-def test_a_single_scene_passes_unchanged(tmp_path: Path) -> None:
+def test_a_single_scene_passes_unchanged() -> None:
     acq, ds = acquisition(), layers(scene_grid(), seed=4)
-    path = tmp_path / f"{add_product(tmp_path, acq, ds)}.zarr"
-    found = composite([path], acq.grid)
+    store = make_store()
+    found = composite(store, [add_product(store, acq, ds)], acq.grid)
     for name in ("salinity", "salinity_lower", "salinity_upper"):
         np.testing.assert_allclose(found[name].values, ds[name].values, rtol=1e-6)
     estimated = np.isfinite(ds.salinity.values)
@@ -56,61 +58,58 @@ def test_a_single_scene_passes_unchanged(tmp_path: Path) -> None:
     )
 
 
-def test_values_are_averaged_where_errors_are_comparable(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(1.0), pixel(7.0))
+def test_values_are_averaged_where_errors_are_comparable() -> None:
+    found = combine(pixel(1.0), pixel(7.0))
     assert found["salinity"] == pytest.approx(np.expm1((np.log1p(1) + np.log1p(7)) / 2), rel=1e-6)
 
 
-def test_a_scene_weighs_by_the_inverse_square_of_its_interval(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(1.5, spread=0.2), pixel(7.0, spread=0.4))
+def test_a_scene_weighs_by_the_inverse_square_of_its_interval() -> None:
+    found = combine(pixel(1.5, spread=0.2), pixel(7.0, spread=0.4))
     expected = np.expm1((4 * np.log1p(1.5) + np.log1p(7)) / 5)
     assert found["salinity"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_interval_does_not_shrink_with_the_count(tmp_path: Path) -> None:
-    one, many = combine(tmp_path / "1", pixel(4.0)), combine(tmp_path / "4", *[pixel(4.0)] * 4)
+def test_the_interval_does_not_shrink_with_the_count() -> None:
+    one, many = combine(pixel(4.0)), combine(*[pixel(4.0)] * 4)
     assert many["salinity_lower"] == pytest.approx(one["salinity_lower"], rel=1e-6)
     assert many["salinity_upper"] == pytest.approx(one["salinity_upper"], rel=1e-6)
 
 
-def test_an_interval_of_no_width_does_not_silence_the_others(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(2.0, spread=0.0), pixel(8.0, spread=0.02))
+def test_an_interval_of_no_width_does_not_silence_the_others() -> None:
+    found = combine(pixel(2.0, spread=0.0), pixel(8.0, spread=0.02))
     assert 2.0 < found["salinity"] < 8.0
 
 
 @pytest.mark.parametrize("bad", [0.2, 9.0, 30.0, 250.0])
-def test_a_bad_scene_of_three_moves_the_result_by_less_than_its_share(
-    tmp_path: Path, bad: float
-) -> None:
+def test_a_bad_scene_of_three_moves_the_result_by_less_than_its_share(bad: float) -> None:
     good = np.log1p([3.5, 4.5])
-    found = combine(tmp_path, pixel(3.5), pixel(4.5), pixel(bad))
+    found = combine(pixel(3.5), pixel(4.5), pixel(bad))
     share = abs(np.log1p(bad) - good.mean()) / 3
     assert abs(np.log1p(found["salinity"]) - good.mean()) < 0.4 * share
 
 
-def test_the_worse_a_scene_the_less_it_counts(tmp_path: Path) -> None:
+def test_the_worse_a_scene_the_less_it_counts() -> None:
     """Moves of the mean end where a scene can no longer be believed."""
     far, further = (
-        combine(tmp_path / str(bad), pixel(3.5), pixel(4.5), pixel(bad))["salinity"]
-        for bad in (15.0, 250.0)
+        combine(pixel(3.5), pixel(4.5), pixel(bad))["salinity"] for bad in (15.0, 250.0)
     )
     assert 4.0 < further < far < 4.5
 
 
-def test_three_scenes_that_agree_are_averaged(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(4.0), pixel(4.02), pixel(4.04))
+def test_three_scenes_that_agree_are_averaged() -> None:
+    found = combine(pixel(4.0), pixel(4.02), pixel(4.04))
     assert found["salinity"] == pytest.approx(4.02, rel=1e-3)
 
 
-def test_a_scene_between_two_others_counts_most(tmp_path: Path) -> None:
+def test_a_scene_between_two_others_counts_most() -> None:
     """Three that differ alike end near their median: nobody knows which side is wrong."""
     z = np.log1p([1.0, 3.0, 15.0])
-    found = combine(tmp_path, pixel(1.0), pixel(3.0), pixel(15.0))
+    found = combine(pixel(1.0), pixel(3.0), pixel(15.0))
     assert abs(np.log1p(found["salinity"]) - z[1]) < 0.5 * abs(z.mean() - z[1]) + 1e-6
 
 
-def test_disagreement_shows_a_scene_that_salinity_doubts(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(3.0), pixel(3.0), pixel(30.0))
+def test_disagreement_shows_a_scene_that_salinity_doubts() -> None:
+    found = combine(pixel(3.0), pixel(3.0), pixel(30.0))
     assert found["disagreement"] == pytest.approx(np.std([3.0, 3.0, 30.0]), rel=1e-4)
     assert found["observations"] == 3
 
@@ -120,10 +119,8 @@ def test_disagreement_shows_a_scene_that_salinity_doubts(tmp_path: Path) -> None
     [([3.0], np.nan), ([3.0, 3.0], 0.0), ([200.0, 200.0, 200.0], 0.0), ([2.0, 6.0], 2.0)],
     ids=["one scene", "equal", "equal and large", "apart"],
 )
-def test_disagreement_is_the_spread_between_scenes(
-    tmp_path: Path, values: list[float], expected: float
-) -> None:
-    found = combine(tmp_path, *[pixel(value, spread=0.3) for value in values])
+def test_disagreement_is_the_spread_between_scenes(values: list[float], expected: float) -> None:
+    found = combine(*[pixel(value, spread=0.3) for value in values])
     assert found["disagreement"] == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
@@ -132,15 +129,13 @@ def test_disagreement_is_the_spread_between_scenes(
     [([3, 9, 5], 19852 + 0), ([None, 4], 19847), ([None, None], DATE_FILL)],
     ids=["newest", "one unknown", "all unknown"],
 )
-def test_last_observed_is_the_newest_known_day(
-    tmp_path: Path, days: list[int | None], expected: int
-) -> None:
-    found = combine(tmp_path, *[pixel(3.0)] * len(days), days=days)
+def test_last_observed_is_the_newest_known_day(days: list[int | None], expected: int) -> None:
+    found = combine(*[pixel(3.0)] * len(days), days=days)
     assert found["last_observed"] == expected
 
 
-def test_only_contributors_date_and_count(tmp_path: Path) -> None:
-    found = combine(tmp_path, pixel(3.0), pixel(3.0, quality_flags=CLOUD), days=[1, 9])
+def test_only_contributors_date_and_count() -> None:
+    found = combine(pixel(3.0), pixel(3.0, quality_flags=CLOUD), days=[1, 9])
     assert (found["observations"], found["last_observed"]) == (1, 19844)
 
 
@@ -168,25 +163,25 @@ def test_only_contributors_date_and_count(tmp_path: Path) -> None:
         "advice of contributors adds up",
     ],
 )
-def test_quality_flags_says_why(tmp_path: Path, bases: list[int], expected: int) -> None:
-    found = combine(tmp_path, *[pixel(3.0, quality_flags=quality_flags) for quality_flags in bases])
+def test_quality_flags_says_why(bases: list[int], expected: int) -> None:
+    found = combine(*[pixel(3.0, quality_flags=quality_flags) for quality_flags in bases])
     assert found["quality_flags"] == expected
     assert np.isfinite(found["salinity"]) == (expected & (CLOUD | WATER | OUTSIDE) == 0)
 
 
-def test_a_missing_estimate_without_a_reason_counts_as_defective(tmp_path: Path) -> None:
-    assert combine(tmp_path, pixel(np.nan))["quality_flags"] == int(QualityFlag.DEFECTIVE)
+def test_a_missing_estimate_without_a_reason_counts_as_defective() -> None:
+    assert combine(pixel(np.nan))["quality_flags"] == int(QualityFlag.DEFECTIVE)
 
 
 def test_without_products_everything_is_outside() -> None:
-    found = composite([], scene_grid(height=3, width=4))
+    found = composite(make_store(), [], scene_grid(height=3, width=4))
     for layer in MOSAIC_LAYERS:
         np.testing.assert_array_equal(found[layer.name].values, layer.fill)
 
 
 @pytest.fixture(scope="module")
-def overlapping(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("scenes")
+def overlapping() -> Scenes:
+    store = make_store()
     grids = [
         scene_grid(),
         scene_grid(row=10, column=15),
@@ -194,18 +189,24 @@ def overlapping(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         PixelGrid("EPSG:32632", (30.0, 0.0, 708015.0, 0.0, -30.0, 5800815.0), 45, 45),
         scene_grid(row=-20, column=5, height=30, width=30),
     ]
-    return [
-        folder / f"{add_product(folder, acquisition(f's{i}', day=i + 1, grid=g), seed=i)}.zarr"
+    return store, [
+        add_product(store, acquisition(f"s{i}", day=i + 1, grid=g), seed=i)
         for i, g in enumerate(grids)
     ]
 
 
-def whole(paths: list[Path], grid: MosaicGrid, *, block_px: int = 1024) -> dict[str, np.ndarray]:
+def picked(scenes: Scenes, numbers: list[int]) -> Scenes:
+    store, names = scenes
+    return store, [names[number] for number in numbers]
+
+
+def whole(scenes: Scenes, grid: MosaicGrid, *, block_px: int = 1024) -> dict[str, np.ndarray]:
     """Measured pixels of a mosaic, sorted, with their row and column counted from the anchor."""
-    tiles = {tile for path in paths for tile in grid.tiles_over(read_marker(path).grid)}
+    store, names = scenes
+    tiles = {tile for name in names for tile in grid.tiles_over(read_marker(store, name).grid)}
     parts: dict[str, list[np.ndarray]] = {}
     for tile in tiles:
-        ds = composite(paths, grid.tile_grid(tile), block_px=block_px)
+        ds = composite(store, names, grid.tile_grid(tile), block_px=block_px)
         seen = ds.quality_flags.values != OUTSIDE
         rows, columns = np.nonzero(seen)
         parts.setdefault("row", []).append(rows + tile.iy * grid.tile_px)
@@ -223,11 +224,11 @@ def whole(paths: list[Path], grid: MosaicGrid, *, block_px: int = 1024) -> dict[
     ids=["one tile", "tiles cut scenes", "blocks cut tiles"],
 )
 def test_neither_order_nor_tile_size_nor_blocks_change_a_bit(
-    overlapping: list[Path], order: list[int], shard_px: int, tile_shards: int, block_px: int
+    overlapping: Scenes, order: list[int], shard_px: int, tile_shards: int, block_px: int
 ) -> None:
     reference = whole(overlapping, MosaicGrid(chunk_px=8, shard_px=128, tile_shards=1))
     grid = MosaicGrid(chunk_px=8, shard_px=shard_px, tile_shards=tile_shards)
-    found = whole([overlapping[i] for i in order], grid, block_px=block_px)
+    found = whole(picked(overlapping, order), grid, block_px=block_px)
     for name, values in reference.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
@@ -235,11 +236,9 @@ def test_neither_order_nor_tile_size_nor_blocks_change_a_bit(
 @pytest.mark.parametrize(
     ("chosen", "depth"), [([0, 2], 2), ([0, 1, 2, 3], 3)], ids=["two zones", "three deep"]
 )
-def test_scenes_overlap_in_the_fixture(
-    overlapping: list[Path], chosen: list[int], depth: int
-) -> None:
+def test_scenes_overlap_in_the_fixture(overlapping: Scenes, chosen: list[int], depth: int) -> None:
     """Otherwise the property above would say less than it seems to."""
-    found = whole([overlapping[i] for i in chosen], MosaicGrid(chunk_px=8, shard_px=128))
+    found = whole(picked(overlapping, chosen), MosaicGrid(chunk_px=8, shard_px=128))
     assert found["observations"].max() >= depth
 
 
@@ -262,38 +261,38 @@ def spied_views(monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int, ...]],
 
 @pytest.mark.parametrize(("cell_m", "edge_px"), [(30, 20), (60, 10)])
 def test_many_and_finer_scenes_make_blocks_smaller_and_change_no_bit(
-    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch, cell_m: int, edge_px: int
+    overlapping: Scenes, monkeypatch: pytest.MonkeyPatch, cell_m: int, edge_px: int
 ) -> None:
     fine = scene_grid(row=-10, column=-10, height=80, width=80)
     a, b, c, d, e, f = fine.transform
     scale = cell_m // 30
     grid = replace(fine, transform=(a * scale, b, c, d, e * scale, f))
-    reference = composite(overlapping, grid)
-    per_pixel = len(overlapping) * (LOOK_BYTES + PLACE_BYTES + SCENE_BYTES)
+    reference = composite(*overlapping, grid)
+    per_pixel = len(overlapping[1]) * (LOOK_BYTES + PLACE_BYTES + SCENE_BYTES)
     monkeypatch.setattr("deepsalt.composite.STACK_BYTES", 25 * 25 * per_pixel)
     monkeypatch.setattr("deepsalt.composite.MIN_BLOCK_PX", 8)
     shapes, _ = spied_views(monkeypatch)
-    xr.testing.assert_identical(composite(overlapping, grid, block_px=80), reference)
+    xr.testing.assert_identical(composite(*overlapping, grid, block_px=80), reference)
     assert np.max(shapes) == edge_px
 
 
 def test_what_scenes_say_is_held_for_one_block_at_a_time(
-    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch
+    overlapping: Scenes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, alive = spied_views(monkeypatch)
-    composite(overlapping, scene_grid(height=80, width=80), block_px=20)
+    composite(*overlapping, scene_grid(height=80, width=80), block_px=20)
     assert len(alive) > max(alive) > 1
-    assert max(alive) <= len(overlapping)
+    assert max(alive) <= len(overlapping[1])
 
 
 @pytest.mark.parametrize("edge_px", [7, 16, 50])
 def test_the_parts_that_a_block_is_summed_in_change_no_bit(
-    overlapping: list[Path], monkeypatch: pytest.MonkeyPatch, edge_px: int
+    overlapping: Scenes, monkeypatch: pytest.MonkeyPatch, edge_px: int
 ) -> None:
     grid = scene_grid(row=-10, column=-10, height=80, width=80)
-    reference = composite(overlapping, grid)
+    reference = composite(*overlapping, grid)
     monkeypatch.setattr("deepsalt.composite.PART_PX", edge_px)
-    xr.testing.assert_identical(composite(overlapping, grid), reference)
+    xr.testing.assert_identical(composite(*overlapping, grid), reference)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -327,15 +326,11 @@ def test_a_feather_is_some_hundred_metres_wide(pixel_m: float, radius: int) -> N
 
 @settings(max_examples=5)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_an_interval_holds_its_estimate_and_scenes_hold_their_mean(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int
-) -> None:
-    folder, grid = tmp_path_factory.mktemp("p"), scene_grid(height=30, width=30)
+def test_an_interval_holds_its_estimate_and_scenes_hold_their_mean(seed: int, count: int) -> None:
+    store, grid = make_store(), scene_grid(height=30, width=30)
     scenes = [layers(grid, seed=seed + i, spread=0.1 + i) for i in range(count)]
-    names = [
-        add_product(folder, acquisition(f"s{i}", grid=grid), ds) for i, ds in enumerate(scenes)
-    ]
-    found = composite([folder / f"{name}.zarr" for name in names], grid)
+    names = [add_product(store, acquisition(f"s{i}", grid=grid), ds) for i, ds in enumerate(scenes)]
+    found = composite(store, names, grid)
     salinity = found.salinity.values
     every = np.stack([ds.salinity.values for ds in scenes])
     estimated = np.isfinite(every).any(axis=0)

@@ -16,10 +16,11 @@ from deepsalt.errors import DeepsaltError, FormatError
 from deepsalt.inputs import MAX_DEPTH, open_regular, parse_json, read_regular, require_regular
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE
 from deepsalt.model.load import model_ref
+from deepsalt.objects import Objects
 from deepsalt.scenes.geotiff import open_raster
 from deepsalt.scenes.prisma_file import Product
 from deepsalt.spectral.table import read_table
-from deepsalt.store.files import read_json, write_json
+from deepsalt.store.documents import encode, read_document
 from deepsalt.types import Asset
 from tests.catalog.scenes import acquisition
 
@@ -100,7 +101,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "checksum": lambda path: with_checksums(acquisition(assets=(Asset("image", str(path)),))),
     "STAC document": read_stac,
     "area": read_area,
-    "record of a store": read_json,
+    "record of a store": lambda path: read_document(Objects.of(path.parent), path.name),
     "model card": _model,
     "weights": _weights,
     "table": _table,
@@ -177,5 +178,6 @@ def test_a_stac_document_larger_than_any_is_not_read(tmp_path: Path) -> None:
 
 
 def test_what_a_store_writes_it_reads(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"deep": [[[1]]]})
-    assert read_json(tmp_path / "a.json") == {"deep": [[[1]]]}
+    objects = Objects.of(tmp_path)
+    objects.write("a.json", encode({"deep": [[[1]]]}))
+    assert read_document(objects, "a.json") == {"deep": [[[1]]]}

@@ -1,190 +1,293 @@
-"""Quicklooks of versions, put together from their tiles' pictures."""
+"""Quicklooks of versions, painted tile by tile over the picture before."""
 
-import shutil
 from collections.abc import Callable
-from concurrent.futures import CancelledError
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from deepsalt.plot import version as module
-from deepsalt.plot.picture import OUTSIDE, Picture, Votes, classify
-from deepsalt.plot.version import FAR_CELL_PX, cell_px, picture_of_version
-from deepsalt.store import Period, Store, Version
-from deepsalt.store.arrays import open_group
-from flows.publication import draw_quicklook
-from tests.store.builders import add_small, build, make_store
+from deepsalt.errors import StoreError
+from deepsalt.mosaic import QUICKLOOK, draw_version, withdraw
+from deepsalt.mosaic import picture as module
+from deepsalt.plot import overview as overviews
+from deepsalt.plot.overview import Overview, TileView, cell_px
+from deepsalt.plot.picture import OUTSIDE, Picture, classify, picture_of
+from deepsalt.store import Period, Store
+from deepsalt.versions import Built, Version, open_mosaic, open_repository, roll_back
+from tests.store.builders import GRID, add_small, build, make_store
 
-PERIOD = Period.all()
-FAR_PX = 16_384
-"""So far from the first scene that cells of `FAR_CELL_PX` are drawn."""
+RECORD = "records/overviews/0000"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return make_store(tmp_path / "store")
+def store() -> Store:
+    return make_store()
 
 
-def build_far(store: Store, *columns: int) -> Version:
-    columns = (0, FAR_PX, *columns)
-    names = [add_small(store, chr(97 + i), column=column) for i, column in enumerate(columns)]
-    return build(store, {PERIOD: names})
+class Drawn:
+    """What was drawn last, and which tiles were read from pixels for it; no canvas is painted."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.read: list[object] = []
+        self.picture: Picture | None = None
+        read = module._read
+
+        def drawing(ds: xr.Dataset, *, simulated: bool, picture: Picture) -> bytes:
+            self.picture = picture
+            return picture.kinds.tobytes() + picture.counts.tobytes()
+
+        def reading(*args: object) -> TileView:
+            self.read.append(args[3])
+            return read(*args)  # type: ignore[arg-type] # passed on
+
+        patch.setattr(module, "quicklook", drawing)
+        patch.setattr(module, "_read", reading)
+
+    def of(self, store: Store, version: Version, built: Built | None = None) -> Picture:
+        self.read = []
+        mosaic = open_repository(store.objects)
+        draw_version(store, mosaic, version, built.tiles if built else ())
+        assert self.picture is not None
+        return self.picture
 
 
-def kept(version: Version) -> list[Path]:
-    return sorted(version.layout.manifests.rglob("*.picture"))
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    return Drawn(monkeypatch)
 
 
-def build_near(store: Store) -> Version:
-    return build(store, {PERIOD: [add_small(store, "a"), add_small(store, "b", column=60)]})
+def built(store: Store, *columns: int) -> Built:
+    """Add scenes at columns, named after them, and build."""
+    for column in columns:
+        add_small(store, chr(97 + column // 10), column=column)
+    return build(store)
 
 
-def test_a_small_version_is_drawn_pixel_by_pixel(store: Store) -> None:
-    version = build_near(store)
-    assert cell_px(version.layout) == 1
-    assert len(kept(version)) == len(version.layout.tile_manifests())
-    picture, kinds = picture_of_version(version.layout, PERIOD.id), measured(version)
-    assert abs(picture.grid.transform[0]) == 30.0
-    np.testing.assert_array_equal(picture.kinds[picture.kinds != OUTSIDE], kinds[kinds != OUTSIDE])
-    assert picture.counts[:OUTSIDE].sum() == (kinds != OUTSIDE).sum() > 0
+def from_pixels(drawn: Drawn, store: Store, version: Version) -> Picture:
+    """Draw anew, with nothing known."""
+    store.objects.delete([RECORD])
+    found = drawn.of(store, version)
+    assert drawn.read
+    return found
 
 
-def measured(version: Version) -> np.ndarray:
-    ds = open_group(version.layout.group).isel(period=0)
-    return classify(ds["salinity"].values, ds["quality_flags"].values)
+def assert_same(found: Picture, expected: Picture) -> None:
+    np.testing.assert_array_equal(found.kinds, expected.kinds)
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    assert found.grid == expected.grid
 
 
-def test_a_large_version_is_put_together_from_its_tiles(store: Store) -> None:
-    version = build_far(store)
-    assert cell_px(version.layout) == FAR_CELL_PX
-    assert len(kept(version)) == len(version.layout.tile_manifests())
-    kinds = measured(version)
-    votes = Votes(kinds.shape, FAR_CELL_PX)
-    votes.add(kinds, (0, 0))
-    cells = votes.winners()
-    picture = picture_of_version(version.layout, PERIOD.id)
-    assert picture.counts.sum() == version.layout.grid.tile_px**2 * len(kept(version))
-    np.testing.assert_array_equal(
-        picture.counts[:OUTSIDE], np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)[:OUTSIDE]
-    )
-    # 2056 cells from scene to scene are more than a picture has: two by two are joined.
-    assert abs(picture.grid.transform[0]) == 30.0 * FAR_CELL_PX * 2
-    assert_shows(version, picture, cells)
+def test_a_picture_shows_the_pixels_that_were_measured(store: Store, drawn: Drawn) -> None:
+    made = built(store, 0, 60)
+    found = drawn.of(store, made.versions[-1], made)
+    ds = open_mosaic(open_repository(store.objects), chunks=None).isel(period=0)
+    expected = picture_of(ds)
+    np.testing.assert_array_equal(found.kinds, expected.kinds)
+    assert found.grid == expected.grid
+    kinds = classify(ds["salinity"].values, ds["quality_flags"].values)
+    seen = np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)[:OUTSIDE]
+    np.testing.assert_array_equal(found.counts[:OUTSIDE], seen)
+    assert seen.sum() > 0
 
 
-def assert_shows(version: Version, picture: Picture, cells: np.ndarray) -> None:
-    """Compare a picture with all cells of a version, joined two by two from its corner on."""
-    whole = version.layout.grid.extent_grid(version.layout.extent).transform
-    column = round((picture.grid.transform[2] - whole[2]) / (30.0 * FAR_CELL_PX))
-    row = round((whole[5] - picture.grid.transform[5]) / (30.0 * FAR_CELL_PX))
-    height, width = (2 * size for size in picture.kinds.shape)
-    seen = cells[row : row + height, column : column + width]
-    joined = Votes(seen.shape, 2)
-    joined.add(seen, (0, 0))
-    np.testing.assert_array_equal(picture.kinds, joined.winners())
-    assert (seen != OUTSIDE).sum() == (cells != OUTSIDE).sum() > 0
-
-
-def test_tiles_that_did_not_change_keep_their_pictures(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+def test_the_picture_of_a_build_is_drawn_without_reading_a_pixel(
+    store: Store, drawn: Drawn
 ) -> None:
-    before = build_far(store)
-    made: list[str] = []
-    monkeypatch.setattr(module, "_from_pixels", lambda _, manifest: made.append(manifest.tile.id))
-    after = build_far(store, FAR_PX // 2)
-    picture_of_version(after.layout, PERIOD.id)
-    old, new = ({path.name: path.stat().st_ino for path in kept(of)} for of in (before, after))
-    assert old.items() < new.items()
-    assert not made
+    made = built(store, 0, 60)
+    found = drawn.of(store, made.versions[-1], made)
+    assert drawn.read == []
+    assert_same(found, from_pixels(drawn, store, made.versions[-1]))
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+def test_a_later_build_is_painted_over_the_picture_before(store: Store, drawn: Drawn) -> None:
+    first = built(store, 0, 60)
+    before = drawn.of(store, first.versions[-1], first)
+    second = built(store, 70)
+    assert 0 < second.composed < first.composed + second.composed
+    found = drawn.of(store, second.versions[-1], second)
+    assert drawn.read == []
+    assert not np.array_equal(found.counts, before.counts)
+    assert_same(found, from_pixels(drawn, store, second.versions[-1]))
+
+
+def test_a_version_whose_builder_drew_nothing_is_read_where_it_changed(
+    store: Store, drawn: Drawn
+) -> None:
+    first = built(store, 0, 60)
+    drawn.of(store, first.versions[-1], first)
+    second = built(store, 150)
+    found = drawn.of(store, second.versions[-1])
+    assert {*drawn.read} == {each.job.tile for each in second.tiles}
+    assert_same(found, from_pixels(drawn, store, second.versions[-1]))
+
+
+def test_after_a_roll_back_the_earlier_version_is_drawn(store: Store, drawn: Drawn) -> None:
+    first = built(store, 0, 150)
+    before = drawn.of(store, first.versions[-1], first)
+    second = built(store, 10)
+    drawn.of(store, second.versions[-1], second)
+    back = roll_back(open_repository(store.objects))
+    found = drawn.of(store, back)
+    assert {*drawn.read} == {each.job.tile for each in second.tiles}
+    assert_same(found, before)
+
+
+def test_an_emptied_tile_is_drawn_no_more(store: Store, drawn: Drawn) -> None:
+    first = built(store, 0)
+    alone = drawn.of(store, first.versions[-1], first)
+    second = built(store, 150)
+    drawn.of(store, second.versions[-1], second)
+    withdraw(store, ["test/p/1"])
+    third = build(store)
+    assert_same(drawn.of(store, third.versions[-1], third), alone)
+    assert drawn.read == []
+
+
+def test_a_mosaic_of_nothing_has_no_picture(store: Store) -> None:
+    made = built(store, 0)
+    mosaic = open_repository(store.objects)
+    draw_version(store, mosaic, made.versions[-1], made.tiles)
+    assert store.objects.read(QUICKLOOK).startswith(b"\x89PNG")
+    withdraw(store, ["test/a/1"])
+    emptied = build(store)
+    draw_version(store, mosaic, emptied.versions[-1], emptied.tiles)
+    assert QUICKLOOK not in [entry.key for entry in store.objects.list()]
+
+
+def flip(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
 @pytest.mark.parametrize(
     "harm",
     [
-        Path.unlink,
         flip,
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"x" * 99),
+        lambda data: b"",
+        lambda data: bytes(4),
+        lambda data: data[:-1],
+        lambda data: data[:3],
+        lambda data: b"x" * 99,
     ],
-    ids=["missing", "flipped", "empty", "garbage"],
+    ids=["flipped", "empty", "zeros", "cut", "cut to less than a checksum", "garbage"],
 )
-@pytest.mark.parametrize("made", [build_near, build_far], ids=["small", "large"])
-def test_a_picture_that_is_damaged_is_made_again(
-    store: Store, made: Callable[[Store], Version], harm: Callable[[Path], object]
+def test_a_damaged_record_is_made_again_from_pixels(
+    store: Store, drawn: Drawn, harm: Callable[[bytes], bytes]
 ) -> None:
-    version = made(store)
-    path = kept(version)[0]
-    expected, content = picture_of_version(version.layout, PERIOD.id), path.read_bytes()
-    harm(path)
-    found = picture_of_version(version.layout, PERIOD.id)
-    np.testing.assert_array_equal(found.kinds, expected.kinds)
-    np.testing.assert_array_equal(found.counts, expected.counts)
-    assert path.read_bytes() == content
+    made = built(store, 0, 60)
+    expected = drawn.of(store, made.versions[-1], made)
+    content = store.objects.read(RECORD)
+    store.objects.write(RECORD, harm(content))
+    assert_same(drawn.of(store, made.versions[-1]), expected)
+    assert {*drawn.read} == {each.job.tile for each in made.tiles}
+    grid = store.grid
+    one, two = (Overview.unpack(data, grid) for data in (store.objects.read(RECORD), content))
+    assert one is not None
+    assert two is not None
+    assert one.views.keys() == two.views.keys()
 
 
-def test_a_picture_of_other_shards_is_made_again(store: Store) -> None:
-    version = build_far(store)
-    first, second = kept(version)
-    right = first.read_bytes()
-    shutil.copy(second, first)
-    picture_of_version(version.layout, PERIOD.id)
-    assert first.read_bytes() == right
+def test_a_record_of_another_grid_is_not_used(store: Store, drawn: Drawn) -> None:
+    made = built(store, 0)
+    drawn.of(store, made.versions[-1], made)
+    other = type(GRID)(GRID.crs, anchor=GRID.anchor, chunk_px=16, shard_px=32, tile_shards=1)
+    assert Overview.unpack(store.objects.read(RECORD), other) is None
 
 
-@pytest.mark.parametrize("columns", [(), (FAR_PX,)], ids=["small", "large"])
-def test_a_tile_that_cannot_be_read_is_drawn_as_not_measured(
-    store: Store, columns: tuple[int, ...], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("known", [True, False], ids=["painted over", "from pixels"])
+def test_cells_grow_with_the_number_of_tiles(
+    store: Store, drawn: Drawn, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    names = [add_small(store, chr(97 + i), column=c) for i, c in enumerate((0, 60, *columns))]
-    version = build(store, {PERIOD: names})
-    whole = picture_of_version(version.layout, PERIOD.id)
-    for path in kept(version):
-        path.unlink()
-    flip(next(path for path in version.layout.group.glob("salinity/c/**/*") if path.is_file()))
-    found = picture_of_version(version.layout, PERIOD.id)
-    assert 0 < found.counts[:OUTSIDE].sum() < whole.counts[:OUTSIDE].sum()
-    assert "drawn as not measured" in caplog.text
+    monkeypatch.setattr(overviews, "MOST_CELLS", GRID.tile_px**2 * 2)
+    first = built(store, 0)
+    fine = drawn.of(store, first.versions[-1], first)
+    second = built(store, 150, 300)
+    if not known:
+        store.objects.delete([RECORD])
+    coarse = drawn.of(store, second.versions[-1], second if known else None)
+    edges = [abs(picture.grid.transform[0]) for picture in (fine, coarse)]
+    assert edges == [30.0, 60.0]
+    ds = open_mosaic(open_repository(store.objects), chunks=None).isel(period=0)
+    kinds = classify(ds["salinity"].values, ds["quality_flags"].values)
+    seen = np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)[:OUTSIDE]
+    np.testing.assert_array_equal(coarse.counts[:OUTSIDE], seen)
+    assert_same(coarse, from_pixels(drawn, store, second.versions[-1]))
 
 
-def test_an_empty_period_of_a_large_version_can_be_drawn(store: Store) -> None:
-    early, late = Period.from_id("2024-05-01/2024-05-31"), Period.from_id("2024-06-01/2024-06-30")
-    monthly = make_store(store.path.with_name("monthly"), layout=early.layout)
-    names = [add_small(monthly, "a"), add_small(monthly, "b", column=FAR_PX)]
-    version = build(monthly, {early: names, late: []})
-    picture = picture_of_version(version.layout, late.id)
-    assert picture.counts.shape == (OUTSIDE + 1,)
-    assert draw_quicklook(version.layout).startswith(b"\x89PNG")
-
-
-def test_a_drawing_that_is_given_up_reads_nothing_more(store: Store) -> None:
-    version = build_far(store)
-    asked: list[bool] = []
-
-    def given_up() -> bool:
-        asked.append(True)
-        return len(asked) > 1
-
-    with pytest.raises(CancelledError):
-        picture_of_version(version.layout, PERIOD.id, given_up)
-    assert len(asked) == 2
-
-
-@pytest.mark.parametrize("harm", [Path.unlink, flip], ids=["lost", "flipped"])
-def test_no_lasting_picture_is_made_of_damaged_shards(
-    store: Store, harm: Callable[[Path], object]
+@pytest.mark.parametrize(("tiles", "size"), [(1, 1), (2, 1), (3, 2), (8, 2), (9, 4), (10**9, 64)])
+def test_cells_are_as_small_as_their_number_allows(
+    monkeypatch: pytest.MonkeyPatch, tiles: int, size: int
 ) -> None:
-    version = build_far(store)
-    manifest = version.layout.tile_manifests()[0]
-    picture = version.layout.picture_path(manifest.period, manifest.tile)
-    picture.unlink()
-    shards = version.layout.shard_paths(manifest.period, manifest.tile)
-    harm(next(path for name, path in shards.items() if "quality_flags" in name and path.exists()))
-    picture_of_version(version.layout, PERIOD.id)
-    assert not picture.exists()
+    monkeypatch.setattr(overviews, "MOST_CELLS", GRID.tile_px**2 * 2)
+    assert cell_px(GRID, tiles) == size
+
+
+def test_who_draws_late_draws_what_is_published(store: Store, drawn: Drawn) -> None:
+    first, second = built(store, 0), built(store, 60)
+    expected = drawn.of(store, second.versions[-1], second)
+    png = store.objects.read(QUICKLOOK)
+    assert_same(drawn.of(store, first.versions[-1], first), expected)
+    assert store.objects.read(QUICKLOOK) == png
+
+
+def test_who_is_overtaken_while_drawing_draws_again(
+    store: Store, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = built(store, 0)
+    write, others = type(store.objects).write, list[Built]()
+
+    def overtaken(self: object, key: str, data: bytes) -> None:
+        if key == QUICKLOOK and not others:
+            others.append(built(store, 60))
+        write(self, key, data)  # type: ignore[arg-type] # passed on
+
+    monkeypatch.setattr(type(store.objects), "write", overtaken)
+    found = drawn.of(store, first.versions[-1], first)
+    monkeypatch.undo()
+    assert_same(found, Drawn(monkeypatch).of(store, others[0].versions[-1]))
+
+
+def test_after_two_builders_the_picture_is_that_of_the_published_version(
+    store: Store, drawn: Drawn
+) -> None:
+    add_small(store, "a")
+    add_small(store, "b", column=60)
+
+    def run(_: int) -> None:
+        made = build(store)
+        if made.versions:
+            mosaic = open_repository(store.objects)
+            draw_version(store, mosaic, made.versions[-1], made.tiles)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, range(2)))
+    png = store.objects.read(QUICKLOOK)
+    head = open_repository(store.objects).head()
+    assert head is not None
+    from_pixels(drawn, store, head)
+    assert store.objects.read(QUICKLOOK) == png
+
+
+def test_the_last_period_is_drawn(drawn: Drawn) -> None:
+    store = make_store(layout="dated")
+    add_small(store, "a")
+    early, late = (Period(date(2024, 5, day), date(2024, 5, day + 1)) for day in (1, 10))
+    made = build(store, early)
+    found = drawn.of(store, made.versions[-1], made)
+    assert found.counts[:OUTSIDE].sum() > 0
+    build(store, late)
+    head = open_repository(store.objects).head()
+    assert head is not None
+    assert_same(drawn.of(store, head), found)
+
+
+def test_a_tile_that_cannot_be_read_is_named(tmp_path: object, drawn: Drawn) -> None:
+    store = make_store(f"{tmp_path}/store")
+    made = built(store, 0)
+    for path in (store.objects.path / "mosaic" / "chunks").iterdir():
+        path.write_bytes(flip(path.read_bytes()))
+    tile = made.tiles[0].job.tile.id
+    with pytest.raises(StoreError, match=f"tile {tile} cannot be read"):
+        drawn.of(store, made.versions[-1])

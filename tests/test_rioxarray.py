@@ -14,8 +14,8 @@ from shapely.geometry import Polygon, mapping
 
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import open_product
-from deepsalt.store import Period, open_mosaic
-from tests.store.builders import add_small, build, make_store
+from deepsalt.versions import open_mosaic, open_repository
+from tests.store.builders import REF, add_small, build, make_store
 
 # rioxarray multiplies transforms in a way that affine is going to retire.
 LAYERS = {layer.name: layer for layer in MOSAIC_LAYERS}
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.Dataset]:
-    store = make_store(tmp_path_factory.mktemp("rio") / "store")
+def opened() -> dict[str, xr.Dataset]:
+    store = make_store()
     names = [add_small(store, "a"), add_small(store, "b", column=30)]
-    build(store, {Period.all(): names})
+    build(store)
     return {
-        "mosaic": open_mosaic(store).isel(period=0),
-        "product": open_product(store.scenes / f"{names[0]}.zarr"),
+        "mosaic": open_mosaic(open_repository(store.objects)).isel(period=0),
+        "product": open_product(store.objects, names[0]),
     }
 
 
@@ -135,6 +135,13 @@ def test_days_become_dates_as_their_comment_says(opened: dict[str, xr.Dataset]) 
 def test_groups_say_their_time_axis_grid_and_history(opened: dict[str, xr.Dataset]) -> None:
     mosaic = opened["mosaic"]
     assert {"standard_name": "time", "axis": "T"}.items() <= mosaic.period.attrs.items()
+    assert " deepsalt " in mosaic.attrs["history"]
     for ds in opened.values():
         assert ds.spatial_ref.attrs["long_name"]
-        assert " deepsalt " in ds.attrs["history"]
+
+
+def test_a_product_says_which_scene_and_model_it_is_of(opened: dict[str, xr.Dataset]) -> None:
+    attrs = opened["product"].attrs
+    assert attrs["scene_key"] == "test/a/1"
+    assert attrs["model_digest"] == REF.digest
+    assert "history" not in attrs  # whoever writes it writes the same bytes

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.composite import composite
+from deepsalt.grid import MosaicGrid
 from deepsalt.model.load import model_ref
 from deepsalt.predict import predict_spectra
 from deepsalt.simulate.atmosphere import AtmosphereConfig, draw_sky, look_through
@@ -18,7 +18,7 @@ from deepsalt.simulate.scene import Scene, Weather
 from deepsalt.simulate.specimens import GRID_NM
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import PixelGrid, QualityFlag
-from tests.store.builders import acquisition, add_product, layers
+from tests.store.builders import acquisition, add_product, layers, make_store
 
 WIDTH, HEIGHT, STEP = 130, 60, 45
 CORNER = (582015.0, 4600035.0)  # zone 41, in the desert that the demo shows
@@ -80,15 +80,12 @@ class Pair:
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    folder, land = tmp_path_factory.mktemp("pair"), Landscape(7, 60.0, 41.5)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    store, land = make_store(grid=MosaicGrid()), Landscape(7, 60.0, 41.5)
     grids = [grid_at(0), grid_at(STEP)]
     looks = [look(land, grid, 2 * request.param + i) for i, grid in enumerate(grids)]
-    paths = [
-        folder / f"{add_product(folder, acquisition(f's{i}', grid=grids[i]), looks[i])}.zarr"
-        for i in range(2)
-    ]
-    return Pair(*looks, composite(paths, grid_at(0, STEP + WIDTH)))
+    names = [add_product(store, acquisition(f"s{i}", grid=grids[i]), looks[i]) for i in range(2)]
+    return Pair(*looks, composite(store, names, grid_at(0, STEP + WIDTH)))
 
 
 def test_a_border_steps_by_far_less_than_its_scenes_disagree(pair: Pair) -> None:
@@ -107,30 +104,31 @@ def flat(grid: PixelGrid, salinity: float, *, cloud: slice | None = None) -> xr.
     return ds
 
 
-def largest_step(folder: Path, scenes: list[tuple[PixelGrid, xr.Dataset]]) -> float:
+def largest_step(scenes: list[tuple[PixelGrid, xr.Dataset]]) -> float:
     """Return the largest difference of neighbours in the mosaic, log1p(dS/m).
 
     Away from the edges that all scenes share: there all weights fade alike.
     """
-    paths = [
-        folder / f"{add_product(folder, acquisition(f's{i}', grid=grid), ds)}.zarr"
+    store = make_store(grid=MosaicGrid())
+    names = [
+        add_product(store, acquisition(f"s{i}", grid=grid), ds)
         for i, (grid, ds) in enumerate(scenes)
     ]
-    z = np.log1p(composite(paths, grid_at(0)).salinity.values)[20:40, 20:110]
+    z = np.log1p(composite(store, names, grid_at(0)).salinity.values)[20:40, 20:110]
     return float(max(np.abs(np.diff(z, axis=axis)).max() for axis in (0, 1)))
 
 
-def test_the_edge_of_a_cloud_leaves_no_step(tmp_path: Path) -> None:
+def test_the_edge_of_a_cloud_leaves_no_step() -> None:
     grid = grid_at(0)
     scenes = [(grid, flat(grid, 2.0)), (grid, flat(grid, 6.0, cloud=slice(25, 35)))]
     plain = (np.log1p(6.0) - np.log1p(2.0)) / 2
-    assert largest_step(tmp_path, scenes) < 0.15 * plain
+    assert largest_step(scenes) < 0.15 * plain
 
 
 @pytest.mark.parametrize("third", [4.5, 40.0], ids=["a good third scene", "a bad third scene"])
-def test_nothing_jumps_where_a_third_scene_begins(tmp_path: Path, third: float) -> None:
+def test_nothing_jumps_where_a_third_scene_begins(third: float) -> None:
     """There the rule changes from that of two scenes to that of three."""
     whole, part = grid_at(0), grid_at(60, 70)
     scenes = [(whole, flat(whole, 2.0)), (whole, flat(whole, 3.0)), (part, flat(part, third))]
     plain = abs(np.log1p(third) - np.log1p([2.0, 3.0]).mean()) / 3
-    assert largest_step(tmp_path, scenes) < 0.15 * plain
+    assert largest_step(scenes) < 0.15 * plain

@@ -1,179 +1,219 @@
-"""Versions that a check finds an error in are not published, and the next build mends them."""
+"""Versions that a check finds an error in are not published, and the next build goes on."""
 
-import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-import zarr
 
 from deepsalt.errors import StoreError
 from deepsalt.layers import DATE_FILL
-from deepsalt.mosaic import Build, begin_build, compose_tile
-from deepsalt.products import is_complete
-from deepsalt.store import Period, Store, Version, current_version, open_mosaic
-from deepsalt.store.files import sha256_of
-from deepsalt.store.versions import TileManifest
+from deepsalt.mosaic import Builder, all_places, tile
+from deepsalt.products import complete_names
+from deepsalt.store import Store
 from deepsalt.types import QualityFlag
 from deepsalt.validate import Limits
-from flows.publication import drawing
+from deepsalt.versions import live_builds, open_mosaic, open_repository
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
-from tests.store.scenarios import read
-from tests.test_validate import flip, truncate, write_item
+from tests.test_validate import flip, head, keys, lose, truncate
 
-Harm = Callable[[Build], object]
 GRIDS = (scene_grid(), scene_grid(row=20, column=30))
+ENDS = ("salinity_lower", "salinity_upper")
+Change = Callable[[xr.Dataset], object]
+
+
+def make(where: Path | None = None) -> Store:
+    """Return a store whose mosaic holds the first of its two products."""
+    store = make_store(where)
+    add_product(store, acquisition("s0", grid=GRIDS[0]), seed=0)
+    build(store)
+    add_product(store, acquisition("s1", grid=GRIDS[1]), seed=1)
+    return store
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store whose mosaic holds the first of its two products."""
-    store = make_store(tmp_path_factory.mktemp("published") / "store")
-    names = [
-        add_product(store.scenes, acquisition(f"s{i}", grid=grid), seed=i)
-        for i, grid in enumerate(GRIDS)
-    ]
-    for name in names:
-        write_item(store, name, f"../scenes/{name}.zarr")
-    build(store, {Period.all(): names[:1]})
-    return store.path
+def store() -> Store:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("unfit") / "store").objects.path
 
 
 @pytest.fixture
-def store(published: Path, tmp_path: Path) -> Store:
-    shutil.copytree(published, tmp_path / "store", symlinks=True)
+def folder(made: Path, tmp_path: Path) -> Store:
+    shutil.copytree(made, tmp_path / "store")
     return Store.open(tmp_path / "store")
 
 
-def sets(store: Store) -> dict[Period, list[str]]:
-    return {Period.all(): [path.stem for path in sorted(store.scenes.glob("*.zarr"))]}
+@pytest.fixture(scope="module")
+def clean() -> xr.Dataset:
+    """Return the mosaic of both products, built in one go."""
+    store = make_store()
+    for i, grid in enumerate(GRIDS):
+        add_product(store, acquisition(f"s{i}", grid=grid), seed=i)
+    build(store)
+    return read(store)
 
 
-def build_harmed(store: Store, harm: Harm) -> Version:
-    with begin_build(store, sets(store)) as plan:
-        for task in plan.tasks:
-            compose_tile(task)
-        harm(plan)
-        return plan.publish()
+def read(store: Store) -> xr.Dataset:
+    """Return what readers see, without what differs by version."""
+    ds = open_mosaic(open_repository(store.objects)).load()
+    return ds.assign_attrs(version_id="", history="")
 
 
-def shard(plan: Build, layer: str) -> Path:
-    """Return a shard with data of the first tile that was composed."""
-    task = plan.tasks[0]
-    files = plan.layout.shard_paths(task.period, task.tile)
-    found = [path for name, path in files.items() if name.startswith(layer) and path.exists()]
-    return found[0]
+def build_one_by_one(store: Store, limits: Limits | None = None, tiles: int | None = None) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        Builder(store, pool, limits or Limits())(all_places(store)[:tiles], why="test")
 
 
-def array(plan: Build, layer: str) -> "zarr.Array[Any]":
-    found = zarr.open_group(plan.layout.group, mode="r+")[layer]
-    assert isinstance(found, zarr.Array)
-    return found
+def refusal(store: Store, limits: Limits | None = None, tiles: int | None = 1) -> str:
+    """Return why a build of the first tiles publishes nothing; that it does not is looked at."""
+    before = head(store)
+    with pytest.raises(StoreError) as error:
+        build_one_by_one(store, limits, tiles)
+    assert head(store) == before
+    assert live_builds(store.objects) == []
+    return str(error.value)
 
 
-def sign(plan: Build) -> None:
-    """Sign all shards anew: the damage is what the build computed, not what the disk did."""
-    for manifest in plan.layout.tile_manifests():
-        files = plan.layout.shard_paths(manifest.period, manifest.tile)
-        shards = {name: sha256_of(files[name]) if files[name].exists() else None for name in files}
-        signed = TileManifest(
-            manifest.period,
-            manifest.tile,
-            manifest.digest,
-            manifest.products,
-            tuple(sorted(shards.items())),
-            manifest.report,
-        )
-        signed.write(plan.layout.manifest_path(manifest.period, manifest.tile))
+# What a broken model or composer could give.
 
 
-def swap_ends(plan: Build) -> None:
-    lower, upper = (array(plan, f"salinity_{end}") for end in ("lower", "upper"))
-    kept = lower[...]
-    lower[...] = upper[...]
-    upper[...] = kept
-    sign(plan)
+def estimated(ds: xr.Dataset) -> Any:
+    return np.isfinite(ds["salinity"].values)
 
 
-def flood(plan: Build) -> None:
-    for name in ("salinity", "salinity_lower", "salinity_upper", "disagreement"):
-        array(plan, name)[...] = np.nan
-    array(plan, "observations")[...] = 0
-    array(plan, "last_observed")[...] = DATE_FILL
-    quality_flags = array(plan, "quality_flags")
-    outside = (quality_flags[...] & np.uint16(QualityFlag.OUTSIDE)) != 0
-    quality_flags[...] = np.where(outside, quality_flags[...], np.uint16(QualityFlag.DEFECTIVE))
-    sign(plan)
+def put(name: str, value: float, *, everywhere: bool = True) -> Change:
+    """Change a layer where there is an estimate, or at one such pixel."""
+
+    def change(ds: xr.Dataset) -> None:
+        where = estimated(ds)
+        if not everywhere:
+            first = np.flatnonzero(where)[:1]
+            where = np.zeros_like(where)
+            where.flat[first] = True
+        ds[name].values[where] = value
+
+    return change
 
 
-def exceed(plan: Build) -> None:
-    upper = array(plan, "salinity_upper")
-    values = upper[...]
-    upper[...] = np.where(np.isfinite(values), np.float32(1e6), values)
-    sign(plan)
+def swap_ends(ds: xr.Dataset) -> None:
+    lower, upper = (ds[name].values.copy() for name in ENDS)
+    ds[ENDS[0]].values[:], ds[ENDS[1]].values[:] = upper, lower
 
 
-def misplace(plan: Build) -> None:
-    root = plan.layout.group / "zarr.json"
-    root.write_text(root.read_text().replace("EPSG:32633", "EPSG:32634"))
+def flood(reason: QualityFlag | None) -> Change:
+    """Take all estimates away."""
+
+    def change(ds: xr.Dataset) -> None:
+        where = estimated(ds)
+        for name in ("salinity", *ENDS, "disagreement"):
+            ds[name].values[:] = np.nan
+        ds["observations"].values[:] = 0
+        ds["last_observed"].values[:] = DATE_FILL
+        if reason is not None:
+            ds["quality_flags"].values[where] = np.uint16(reason)
+
+    return change
 
 
-def forget(plan: Build) -> None:
-    root = plan.layout.group / "zarr.json"
-    document = json.loads(root.read_text())
-    del document["consolidated_metadata"]["metadata"]["quality_flags"]
-    root.write_text(json.dumps(document))
-
-
-def item(plan: Build) -> Path:
-    """Return the Item of the product that is new."""
-    version = current_version(plan.store)
-    assert version is not None
-    return next(p for p in plan.store.items.glob("*.json") if p.stem not in version.products)
-
-
-# Damage, place and cause that the refusal names.
-DAMAGE: dict[str, tuple[Harm, str, str]] = {
-    "shard lost": (lambda p: shard(p, "quality_flags").unlink(), "tile", "not done"),
-    "shard truncated": (lambda p: truncate(shard(p, "salinity")), "tile", "other checksum"),
-    "bit flipped": (lambda p: flip(shard(p, "salinity")), "tile", "other checksum"),
-    "ends swapped": (swap_ends, "tile", "outside their interval"),
-    "flooded": (flood, "tile", "no estimate without a reason"),
-    "impossible": (exceed, "tile", "are above 300"),
-    "another CRS": (misplace, "versions/", "proj:code is 'EPSG:32634'"),
-    "layer forgotten": (forget, "versions/", "layer quality_flags is missing"),
-    "layer's metadata lost": (
-        lambda p: (p.layout.group / "quality_flags" / "zarr.json").unlink(),
-        "versions/",
-        "layer quality_flags has no metadata",
+VALUES: dict[str, tuple[Change, str]] = {
+    "ends swapped": (swap_ends, "outside their interval"),
+    "impossible": (put("salinity_upper", 1e6), "are above 300 dS/m"),
+    "one pixel impossible": (
+        put("salinity_upper", 1e6, everywhere=False),
+        " pixels are above 300 dS/m",
     ),
-}
-ITEMS: dict[str, tuple[Harm, str, str]] = {
-    "item lost": (lambda p: item(p).unlink(), "items/", "no STAC Item"),
-    "link broken": (
-        lambda p: write_item(p.store, item(p).stem, "../scenes/gone.zarr"),
-        "items/",
-        "leads to ../scenes/gone.zarr",
-    ),
-    "item garbled": (lambda p: item(p).write_text("{"), "items/", "not a readable"),
+    "negative": (put("salinity_lower", -0.5), "have negative salinity"),
+    "half an interval": (put("salinity_lower", np.nan), "without an interval"),
+    "rejected": (put("quality_flags", int(QualityFlag.WATER)), "quality_flags rejects them"),
+    "unknown bit": (put("quality_flags", 1 << 15), "unknown bits"),
+    "unseen": (put("observations", 0), "no observation"),
+    "no spread": (put("observations", 9), "disagree without two observations"),
+    "without a reason": (flood(None), "no reason in quality_flags"),
+    "with a bad reason": (flood(QualityFlag.DEFECTIVE), "without a reason in clouds"),
 }
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, *ITEMS])
-def test_an_unfit_version_is_refused_and_readers_keep_the_old_one(
-    store: Store, damage: str
+@pytest.fixture
+def composing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
+    """Let what is composed be changed before it is written."""
+    sound = tile.composite_measured
+
+    def harm(change: Change) -> None:
+        def composite(*args: Any, **options: Any) -> xr.Dataset | None:
+            ds = sound(*args, **options)
+            if ds is not None and estimated(ds).any():
+                change(ds)
+            return ds
+
+        monkeypatch.setattr(tile, "composite_measured", composite)
+
+    return harm
+
+
+@pytest.mark.parametrize("damage", VALUES)
+def test_values_that_cannot_be_are_not_published(
+    store: Store, composing: Callable[[Change], None], damage: str
 ) -> None:
-    harm, place, cause = (DAMAGE | ITEMS)[damage]
-    before = open_mosaic(store).load()
-    with pytest.raises(StoreError) as refusal:
-        build_harmed(store, harm)
-    assert place in str(refusal.value)
-    assert cause in str(refusal.value)
-    xr.testing.assert_identical(open_mosaic(store).load(), before)
+    change, cause = VALUES[damage]
+    composing(change)
+    said = refusal(store)
+    assert said.startswith("nothing is published: tile x15")
+    assert cause in said
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda ds: ds.update({"salinity": ds["salinity"].astype("float64")}), "is float64"),
+        (lambda ds: ds.__delitem__("salinity_upper"), "'salinity_upper'"),
+    ],
+    ids=["another type", "layer forgotten"],
+)
+def test_layers_of_another_kind_are_not_written(
+    store: Store, composing: Callable[[Change], None], change: Change, cause: str
+) -> None:
+    before = head(store)
+    composing(change)
+    with pytest.raises((StoreError, KeyError), match=cause):
+        build_one_by_one(store)
+    assert head(store) == before
+
+
+def writing(monkeypatch: pytest.MonkeyPatch, store: Store, harm: Callable[[str], object]) -> None:
+    """Let a chunk object of each tile be harmed as soon as it is written."""
+    sound = tile.write_tile
+
+    def write(*args: Any) -> Any:
+        before = set(keys(store, "mosaic/chunks"))
+        report = sound(*args)
+        harm(next(key for key in keys(store, "mosaic/chunks") if key not in before))
+        return report
+
+    monkeypatch.setattr(tile, "write_tile", write)
+
+
+@pytest.mark.parametrize(
+    ("harm", "cause"),
+    [(flip, "checksum do not match"), (truncate, "cannot be read"), (lose, "not")],
+    ids=["bit flipped", "truncated", "lost"],
+)
+def test_a_tile_that_cannot_be_read_again_is_not_published(
+    folder: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Store, str], object],
+    cause: str,
+) -> None:
+    writing(monkeypatch, folder, lambda key: harm(folder, key))
+    assert cause in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -181,88 +221,82 @@ def test_an_unfit_version_is_refused_and_readers_keep_the_old_one(
     [
         (Limits(max_salinity_ds_m=0.5), "above 0.5 dS/m"),
         (Limits(max_missing=0.001), "have no estimate, more than 0.1%"),
+        (Limits(max_defective=0.0), "clouds"),
         (Limits(max_age_days=30), "30 days are allowed"),
     ],
+    ids=["salinity", "missing", "defective", "age"],
 )
 def test_a_version_beyond_the_limits_of_its_run_is_refused(
-    store: Store, limits: Limits, cause: str
+    store: Store, composing: Callable[[Change], None], limits: Limits, cause: str
 ) -> None:
-    before = current_version(store)
-    with begin_build(store, sets(store)) as plan:
-        for task in plan.tasks:
-            compose_tile(task)
-        with pytest.raises(StoreError, match=f"is not published.*{cause}"):
-            plan.publish(limits)
-    assert current_version(store) == before
+    if limits.max_defective == 0:
+        composing(flood(QualityFlag.DEFECTIVE))
+    said = refusal(store, limits)
+    assert said.startswith("nothing is published")
+    assert cause in said
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_the_next_build_mends_what_was_refused(store: Store, tmp_path: Path, damage: str) -> None:
-    with pytest.raises(StoreError):
-        build_harmed(store, DAMAGE[damage][0])
-    mended = build(store, sets(store))
-    clean = make_store(tmp_path / "clean")
-    for i, grid in enumerate(GRIDS):
-        add_product(clean.scenes, acquisition(f"s{i}", grid=grid), seed=i)
-    build(clean, sets(clean))
-    assert mended.is_current
-    xr.testing.assert_identical(read(store), read(clean))
+def test_a_version_within_its_age_is_published() -> None:
+    store = make()
+    day = datetime.now(UTC).date() - datetime(2024, 5, 1, tzinfo=UTC).date()
+    build_one_by_one(store, Limits(max_age_days=day / timedelta(days=1)))
+    assert open_mosaic(open_repository(store.objects)).attrs["newest"] == "2024-05-01"
 
 
-def test_tiles_taken_over_are_not_read_again(store: Store) -> None:
-    """The cost of publishing follows what changed, so only their presence is looked at."""
-    version = current_version(store)
-    assert version is not None
-    far = add_product(store.scenes, acquisition("far", grid=scene_grid(row=500)), seed=5)
-    write_item(store, far, f"../scenes/{far}.zarr")
-    files = version.layout.shard_paths("all", version.layout.tile_manifests()[0].tile)
-    taken = next(path for path in files.values() if path.exists())
-    flip(taken)
-    grown = build(store, {Period.all(): [*version.products, far]})
-    assert far in grown.products
+def test_several_errors_are_counted(store: Store, composing: Callable[[Change], None]) -> None:
+    composing(swap_ends)
+    assert refusal(store, tiles=None).endswith("(3 more)")
 
 
-def test_a_product_with_a_flipped_bit_is_refused_and_made_anew_by_the_next_run(
-    store: Store, tmp_path: Path
+def test_readers_keep_what_they_had(store: Store, composing: Callable[[Change], None]) -> None:
+    before = read(store)
+    composing(swap_ends)
+    refusal(store)
+    xr.testing.assert_identical(read(store), before)
+
+
+def test_the_next_build_goes_on_after_a_refusal(
+    composing: Callable[[Change], None], clean: xr.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(store.path, tmp_path / "sound", symlinks=True)
-    sound = Store.open(tmp_path / "sound")
-    build(sound, sets(sound))
-    (product,) = sorted(store.scenes.glob("*s1*.zarr"))
-    flip(next(path for path in sorted(product.glob("salinity/c/**/*")) if path.is_file()))
-    with pytest.raises(StoreError, match=r"is damaged .* run its scene again"):
-        build(store, sets(store))
-    assert not is_complete(product)
-    add_product(store.scenes, acquisition("s1", grid=GRIDS[1]), seed=1)
-    build(store, sets(store))
-    expected = open_mosaic(sound).salinity.values
-    np.testing.assert_array_equal(open_mosaic(store).salinity.values, expected)
+    store = make()
+    with monkeypatch.context():
+        composing(swap_ends)
+        refusal(store)
+    monkeypatch.undo()
+    build_one_by_one(store)
+    xr.testing.assert_identical(read(store), clean)
 
 
-def test_nothing_moves_when_what_comes_before_fails(store: Store) -> None:
-    before = current_version(store)
-    assert before is not None
-
-    def fail() -> None:
-        raise StoreError("the picture cannot be drawn")
-
-    with begin_build(store, sets(store)) as plan:
-        for task in plan.tasks:
-            compose_tile(task)
-        with pytest.raises(StoreError, match="drawn"):
-            plan.publish(before=fail)
-    after = current_version(store)
-    assert after is not None
-    assert after.id == before.id != plan.version
-    with begin_build(store, sets(store)) as plan:
-        assert not plan.tasks
-        assert plan.publish().id == plan.version
+def test_a_tile_refused_for_what_a_disk_did_is_written_anew(
+    folder: Store, monkeypatch: pytest.MonkeyPatch, clean: xr.Dataset
+) -> None:
+    with monkeypatch.context() as patch:
+        writing(patch, folder, lambda key: flip(folder, key))
+        refusal(folder)
+    build_one_by_one(folder)
+    xr.testing.assert_identical(read(folder), clean)
 
 
-def test_what_has_begun_to_be_drawn_is_given_up_when_a_version_is_refused(store: Store) -> None:
-    with begin_build(store, sets(store)) as plan:
-        for task in plan.tasks:
-            compose_tile(task)
-        with pytest.raises(StoreError, match="refused"), drawing(plan.layout) as quicklook:
-            raise StoreError("refused")
-    assert quicklook.done()
+@pytest.mark.parametrize("harm", [flip, truncate, lose], ids=["flipped", "truncated", "lost"])
+def test_a_damaged_product_is_refused_and_made_anew_by_the_next_run(
+    clean: xr.Dataset, harm: Callable[[Store, str], object]
+) -> None:
+    store = make()
+    (name,) = (each for each in complete_names(store) if "s1" in each)
+    harm(store, keys(store, f"scenes/{name}.zarr/salinity/c")[0])
+    said = refusal(store)
+    assert f"product {name}" in said
+    assert said.endswith("run its scene again")
+    assert name not in complete_names(store)
+    add_product(store, acquisition("s1", grid=GRIDS[1]), seed=1)
+    build_one_by_one(store)
+    xr.testing.assert_identical(read(store), clean)
+
+
+def test_tiles_that_did_not_change_are_not_read_again(folder: Store) -> None:
+    """The cost of publishing follows what changed."""
+    flip(folder, keys(folder, "mosaic/chunks")[0])
+    add_product(folder, acquisition("far", grid=scene_grid(row=500)), seed=5)
+    before = head(folder)
+    build_one_by_one(folder)
+    assert head(folder).parent == before.id

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
-from deepsalt.export.fill import Content, Listener, bring, delete_all
+from deepsalt.export.fill import Brought, Content, Listener, Seed, bring, delete_all
 from deepsalt.export.group import ROOT
 from deepsalt.export.target import (
     LOCK,
@@ -32,13 +32,15 @@ class Exported:
     target
         Where it went.
     group
-        URI of the Zarr group.
+        Path or URI of the Zarr group, as other readers take it.
     version
-        Id of the version that the group holds.
+        Id of the version that the group holds, as it is shown.
     objects, bytes
-        Objects that were written, and their size.
+        Objects that were sent, and their size.
     shards
-        Shards of the mosaic that were written or removed.
+        Shards of the mosaic that were sent or removed.
+    copied
+        Objects that were copied from the version exported before, inside a bucket.
     is_full
         Whether everything was written anew.
     grown
@@ -53,6 +55,7 @@ class Exported:
     objects: int
     bytes: int
     shards: int
+    copied: int
     is_full: bool
     grown: bool
     removed: int = 0
@@ -113,7 +116,8 @@ def export_mosaic(
         content = _content(mosaic, version)
         if found.is_series:
             return _export_to_series(found.objects, content, sharded, keep, listener)
-        return _exported(found.objects, found.objects, content, sharded, listener)
+        brought = bring(found.objects, content, is_sharded=sharded, listener=listener)
+        return _exported(found.objects, found.objects, content, brought)
 
 
 def _content(mosaic: Mosaic, id: str | None) -> Content:
@@ -131,17 +135,15 @@ def _content(mosaic: Mosaic, id: str | None) -> Content:
     return Content(mosaic, version, encoded(mosaic, version), filled, attrs)
 
 
-def _exported(
-    target: Objects, place: Objects, content: Content, sharded: bool, listener: Listener | None
-) -> Exported:
-    brought = bring(place, content, is_sharded=sharded, listener=listener)
+def _exported(target: Objects, place: Objects, content: Content, brought: Brought) -> Exported:
     return Exported(
         target=target,
-        group=place.uri,
-        version=content.version.id,
+        group=str(place),
+        version=content.version.short,
         objects=brought.counts.objects,
         bytes=brought.counts.bytes,
         shards=brought.counts.shards,
+        copied=brought.counts.copied,
         is_full=brought.is_full,
         grown=brought.grown,
     )
@@ -152,11 +154,15 @@ def _export_to_series(
 ) -> Exported:
     before = read_pointer(target)
     group = f"{VERSIONS}/{content.version.short}{'' if sharded else '-chunks'}.zarr"
-    exported = _exported(target, target.below(group), content, sharded, listener)
+    place = target.below(group)
+    seed = None if before is None or before[1] == group else Seed(target, before[1], group)
+    brought = bring(
+        place, content, is_sharded=sharded, is_shared=True, seed=seed, listener=listener
+    )
     if before is None or before[1] != group:
         _point(target, group, before)
     removed = 0 if keep is None else _prune(target, group, keep)
-    return replace(exported, removed=removed)
+    return replace(_exported(target, place, content, brought), removed=removed)
 
 
 def _point(target: Objects, group: str, before: tuple[int, str] | None) -> None:

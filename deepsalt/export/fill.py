@@ -5,10 +5,9 @@ is, the group says of no version while it is, and both say of the new one at the
 """
 
 import logging
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -17,13 +16,13 @@ from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from deepsalt.errors import MissingObjectError, UsageError
+from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
-from deepsalt.export.record import State, Writer, keys_below, read_state
+from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
 from deepsalt.export.shard import chunks_of
 from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.objects import Objects
+from deepsalt.objects import Objects, trim
 from deepsalt.store.documents import decode
 from deepsalt.together import submitted
 from deepsalt.versions import Filled, Mosaic, Piece, Version, changed_pieces
@@ -78,19 +77,44 @@ class Counts:
     Parameters
     ----------
     objects, bytes
-        Objects that were written, and their size.
+        Objects that were sent, and their size.
     shards
-        Shards of the mosaic that were written or removed.
+        Shards of the mosaic that were sent or removed.
+    copied
+        Objects that were copied from the version before, inside the bucket.
     """
 
     objects: int = 0
     bytes: int = 0
     shards: int = 0
+    copied: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
-            self.objects + other.objects, self.bytes + other.bytes, self.shards + other.shards
+            self.objects + other.objects,
+            self.bytes + other.bytes,
+            self.shards + other.shards,
+            self.copied + other.copied,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """Another group of the same target, from which what did not change can be copied.
+
+    Parameters
+    ----------
+    root
+        The target.
+    group
+        Key of that group.
+    new
+        Key of the group to fill.
+    """
+
+    root: Objects
+    group: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +149,30 @@ class _Plan:
 
 
 def bring(
-    place: Objects, content: Content, *, is_sharded: bool, listener: Listener | None
+    place: Objects,
+    content: Content,
+    *,
+    is_sharded: bool,
+    is_shared: bool = False,
+    seed: Seed | None = None,
+    listener: Listener | None = None,
 ) -> Brought:
     """Bring a group to a version.
+
+    Parameters
+    ----------
+    place
+        The group.
+    content
+        What is exported.
+    is_sharded
+        Whether a shard is an object; otherwise each chunk is.
+    is_shared
+        Whether the group is this version's for good, so that whoever writes it writes the same.
+    seed
+        Another group to copy from what did not change.
+    listener
+        Told about tiles.
 
     Raises
     ------
@@ -138,36 +183,59 @@ def bring(
     StoreError
         A shard is damaged, the version was pruned meanwhile, or the place cannot be written.
     """
-    state, root = read_state(place), _read(place, ROOT)
+    number, state = read_state(place)
+    root = _read(place, ROOT)
     _refuse_other(place, state, content)
     if state is not None and state.is_whole and root is None:
         state = None  # somebody began to remove it
     if _is_there(state, root, content, is_sharded):
         return Brought(Counts())
-    plan = _plan(state, content, is_sharded)
-    tiles, version = pieces_of(content.filled), content.version
-    whole = State(content.model, plan.layout, version.id, tiles)
-    writer = Writer(place, secrets.token_hex(8))
+    _, before = read_state(seed.root.below(seed.group)) if seed is not None else (0, None)
+    twins = _Twins.of(seed, before, content, is_sharded) if seed and before else None
+    plan = _plan(state, content, is_sharded, twins.layout if twins else None)
+    if twins is not None and twins.layout.extent != plan.reach.extent:
+        twins = None
+    grown = plan.grown or _is_outgrown(before, content, is_sharded)
+    if grown and plan.is_full:
+        logger.warning(
+            "%s does not cover what version %s has; all of it is exported anew",
+            place,
+            content.version.short,
+        )
+    writer = Writer(place, number, is_shared)
+    try:
+        counts = _bring(writer, content, state, plan, twins, listener)
+    except OvertakenError:
+        if not is_shared:
+            writer.disown([*plan.again, *plan.missing])
+            _say_of_none(place)
+        raise
+    return Brought(counts, plan.is_full and twins is None, grown)
+
+
+def _bring(
+    writer: Writer,
+    content: Content,
+    state: State | None,
+    plan: _Plan,
+    twins: "_Twins | None",
+    listener: Listener | None,
+) -> Counts:
+    place, tiles, id = writer.place, pieces_of(content.filled), content.version.id
     objects = documents(content.source, plan.layout, content.filled, content.attrs)
-    if plan.is_full:
-        if plan.grown:
-            logger.warning(
-                "%s does not cover what version %s has; all of it is exported anew",
-                place,
-                version.short,
-            )
+    whole = State(content.model, plan.layout, id, tiles)
+    if state is None or plan.is_full:
         writer.note(State(content.model, plan.layout))
-        if root is not None:
-            place.write(ROOT, emptied(objects[ROOT]))
+        _say_of_none(place)
         _clear(place)
-        writer.note(State(content.model, plan.layout, version.id, tiles, is_partial=True))
+        writer.note(replace(whole, is_partial=True))
         place.write(ROOT, emptied(objects[ROOT]))
-    elif state is not None:
+        there = set[str]()
+    else:
         writer.note(_under_way(state, whole, plan))
-        if root is not None:
-            place.write(ROOT, emptied(root))
-    resumed = keys_below(place, ARRAYS) if plan.missing and not plan.is_full else set()
-    carrier = _Carrier(place, content, plan.reach, resumed)
+        _say_of_none(place)
+        there = keys_below(place, ARRAYS) if plan.missing else set()
+    carrier = _Carrier(writer, content, plan.reach, there, twins)
     counts = _carry(carrier, plan, listener)
     for key, data in objects.items():
         if key != ROOT:
@@ -175,8 +243,15 @@ def bring(
     writer.check()
     place.write(ROOT, objects[ROOT])
     writer.note(whole)
-    size = sum(map(len, objects.values()))
-    return Brought(counts + Counts(len(objects), size), plan.is_full, plan.grown)
+    trim(place, RECORD)
+    return counts + Counts(len(objects), sum(map(len, objects.values())))
+
+
+def _say_of_none(place: Objects) -> None:
+    """Let a group say that it is of no version, if it says of one."""
+    root = _read(place, ROOT)
+    if root is not None and decode(root, f"{place}/{ROOT}").get("attributes", {}).get(VERSION):
+        place.write(ROOT, emptied(root))
 
 
 def _is_there(state: State | None, root: bytes | None, content: Content, is_sharded: bool) -> bool:
@@ -191,22 +266,89 @@ def _is_there(state: State | None, root: bytes | None, content: Content, is_shar
     )
 
 
-def _plan(state: State | None, content: Content, is_sharded: bool) -> _Plan:
+def _plan(state: State | None, content: Content, is_sharded: bool, other: Layout | None) -> _Plan:
+    """Return what to do in a group of this state; `other` is the layout that a new one takes."""
     tiles, grown = pieces_of(content.filled), False
     if state is not None and state.version is not None and state.layout.is_sharded == is_sharded:
         layout = state.layout.holding(content.filled)
         if layout is not None:
             reach = layout.longer(state.layout)
-            changed = changed_pieces(content.mosaic, state.version, content.version)
-            if changed is None:
-                both = {*state.tiles, *tiles}
-                changed = {each for each in both if state.tiles.get(each) != tiles.get(each)}
-            again = {each for each in changed | state.dirty if _is_within(reach, each)}
+            again = {
+                each for each in _changed(state, content) | state.dirty if _is_within(reach, each)
+            }
             missing = {*tiles} - again if state.is_partial else set()
             return _Plan(layout, reach, again, missing)
         grown = True
-    layout = Layout.of(content.mosaic.frame, content.filled, is_sharded=is_sharded)
+    layout = other or Layout.of(content.mosaic.frame, content.filled, is_sharded=is_sharded)
     return _Plan(layout, layout, (), {*tiles}, is_full=True, grown=grown)
+
+
+def _is_outgrown(state: State | None, content: Content, is_sharded: bool) -> bool:
+    """Return whether a group does not cover what a version has."""
+    if state is None or state.layout.is_sharded != is_sharded:
+        return False
+    return state.layout.holding(content.filled) is None
+
+
+def _changed(state: State, content: Content) -> set[Piece]:
+    """Return the tiles that differ between what a group holds and what is exported.
+
+    Icechunk knows it of versions that led to each other. After a roll-back, or when the older one
+    has expired, digests tell: a tile is a function of its products.
+    """
+    found = changed_pieces(content.mosaic, state.version or "", content.version)
+    if found is not None:
+        return found
+    tiles = pieces_of(content.filled)
+    both = {*state.tiles, *tiles}
+    return {each for each in both if state.tiles.get(each) != tiles.get(each)}
+
+
+@dataclass(frozen=True)
+class _Twins:
+    """What another group of the target has as it is to be here.
+
+    Parameters
+    ----------
+    seed
+        That group.
+    layout
+        The layout that both can have.
+    pieces
+        Tiles that are the same.
+    keys
+        All its shards.
+    """
+
+    seed: Seed
+    layout: Layout
+    pieces: Collection[Piece]
+    keys: Collection[str]
+
+    @classmethod
+    def of(cls, seed: Seed, state: State, content: Content, is_sharded: bool) -> "_Twins | None":
+        """Return it; None where shards lie otherwise there."""
+        if not state.is_whole or state.layout.is_sharded != is_sharded:
+            return None
+        if state.layout.grid != content.mosaic.frame.grid or state.model != content.model:
+            return None
+        layout = state.layout.holding(content.filled)
+        if layout is None:
+            return None
+        same = {*pieces_of(content.filled)} - _changed(state, content)
+        place = seed.root.below(seed.group)
+        keys = keys_below(place, (f"{layer.name}/c" for layer in MOSAIC_LAYERS))
+        return cls(seed, layout, same, keys)
+
+    def copy(self, keys: Iterable[str]) -> int | None:
+        """Copy those of some keys that are there; None where one was removed meanwhile."""
+        there = [key for key in keys if key in self.keys]
+        try:
+            for key in there:
+                self.seed.root.copy(f"{self.seed.group}/{key}", f"{self.seed.new}/{key}")
+        except MissingObjectError:
+            return None
+        return len(there)
 
 
 def _is_within(layout: Layout, piece: Piece) -> bool:
@@ -243,23 +385,29 @@ class _Carrier:
 
     Parameters
     ----------
-    place
-        The group.
+    writer
+        Of the group's record.
     content
         What is exported.
     layout
         Where shards lie in the group.
     there
         Keys that need not be written, of tiles that are not to be written again.
+    twins
+        What can be copied from another group.
     """
 
-    place: Objects
+    writer: Writer
     content: Content
     layout: Layout
     there: Collection[str]
+    twins: _Twins | None
 
     def __call__(self, again: Collection[Piece], piece: Piece) -> Counts:
         """Carry a tile over; where it is to be written again, what it has not is removed."""
+        self.writer.check()
+        if (copied := self._copied(again, piece)) is not None:
+            return Counts(copied=copied)
         frame, counts, gone = self.content.mosaic.frame, Counts(), list[str]()
         slot, row, column = frame.cell(*piece)
         n = frame.grid.tile_shards
@@ -272,12 +420,24 @@ class _Carrier:
                 else:
                     found = {key: data for key, data in found.items() if key not in self.there}
                 for key, data in found.items():
-                    self.place.write(key, data)
+                    self.writer.place.write(key, data)
                 if found or piece in again:
                     size = sum(map(len, found.values()))
                     counts += Counts(len(found), size, 1)
-        self.place.delete(gone)
+        self.writer.place.delete(gone)
         return counts
+
+    def _copied(self, again: Collection[Piece], piece: Piece) -> int | None:
+        """Copy a tile from another group; None where that cannot be done."""
+        if self.twins is None or piece in again or piece not in self.twins.pieces:
+            return None
+        return self.twins.copy(
+            key
+            for _, index in self.layout.shards(piece)
+            for layer in MOSAIC_LAYERS
+            for key in self._keys(layer.name, index)
+            if key not in self.there
+        )
 
     def _objects(
         self, layer: str, index: tuple[int, int, int], source: str

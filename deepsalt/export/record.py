@@ -7,7 +7,7 @@ changed it says what will be, so that whoever comes after a crash knows what to 
 import base64
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -56,7 +56,7 @@ class State:
         """Whether the target holds one version and nothing else."""
         return self.version is not None and not self.dirty and not self.is_partial
 
-    def encoded(self, writer: str) -> bytes:
+    def encoded(self) -> bytes:
         """Return the state as an object of the series."""
         return encode(
             {
@@ -66,7 +66,6 @@ class State:
                 "tiles": _packed(self.tiles),
                 "dirty": _packed(dict.fromkeys(self.dirty, 0)),
                 "partial": self.is_partial,
-                "writer": writer,
             }
         )
 
@@ -95,8 +94,8 @@ class State:
             ) from error
 
 
-def read_state(place: Objects) -> State | None:
-    """Return what a group holds; None where nothing was ever exported.
+def read_state(place: Objects) -> tuple[int, State | None]:
+    """Return the number of the last word on a group, and what it says; 0 and None before any.
 
     Raises
     ------
@@ -104,24 +103,32 @@ def read_state(place: Objects) -> State | None:
         The record is damaged, or the place cannot be read.
     """
     found = latest(place, RECORD)
-    return None if found is None else State.decoded(found[1], f"{place}/{RECORD}")
+    if found is None:
+        return 0, None
+    return found[0], State.decoded(found[1], f"{place}/{RECORD}")
 
 
 @dataclass
 class Writer:
     """Keeps the record of one export, and notices when another one began.
 
+    Two exports that write different versions over each other would leave a mixture that says it is
+    one of them. Who notices the other marks what it wrote, which the other notices in its turn: so
+    neither ends, and the next one knows what to do again. In a folder a lock is held besides.
+
     Parameters
     ----------
     place
         The group.
-    name
-        Random name of this writer.
+    number
+        Of the last word in the series that it knows; 0 where there is none.
+    is_shared
+        Whether others may fill the group at the same time, as all write the same bytes.
     """
 
     place: Objects
-    name: str
-    has_begun: bool = False
+    number: int
+    is_shared: bool
 
     def note(self, state: State) -> None:
         """Say what the target holds from now on.
@@ -134,13 +141,12 @@ class Writer:
             The place cannot be written.
         """
 
-        def make(_: int, before: bytes | None) -> bytes:
-            if self.has_begun:
-                self._refuse_overtaken(before)
-            return state.encoded(self.name)
+        def make(number: int, _: bytes | None) -> bytes:
+            if number != self.number + 1 and not (self.is_shared and state.is_whole):
+                raise self._overtaken()
+            return state.encoded()
 
-        append(self.place, RECORD, make)
-        self.has_begun = True
+        self.number, _ = append(self.place, RECORD, make)
 
     def check(self) -> None:
         """Refuse to go on when another export into the same group began since.
@@ -152,15 +158,33 @@ class Writer:
         StoreError
             The place cannot be read.
         """
-        found = latest(self.place, RECORD)
-        self._refuse_overtaken(found and found[1])
+        if self.is_shared:
+            return
+        last = max((e.key for e in self.place.list(RECORD) if e.key.endswith(".json")), default="")
+        if not last.endswith(f"/{self.number:010d}.json"):
+            raise self._overtaken()
 
-    def _refuse_overtaken(self, data: bytes | None) -> None:
-        if data is None or decode(data, f"{self.place}/{RECORD}").get("writer") != self.name:
-            raise OvertakenError(
-                f"another export into {self.place} began meanwhile and goes on with it; look at "
-                "what it made, and export again if need be"
-            )
+    def disown(self, pieces: Iterable[Piece]) -> None:
+        """Say of tiles that they may be of another version than the record says.
+
+        Raises
+        ------
+        StoreError
+            The place cannot be written.
+        """
+        mine = frozenset(pieces)
+
+        def make(_: int, before: bytes | None) -> bytes:
+            state = State.decoded(before or b"", f"{self.place}/{RECORD}")
+            return replace(state, dirty=state.dirty | mine).encoded()
+
+        append(self.place, RECORD, make)
+
+    def _overtaken(self) -> OvertakenError:
+        return OvertakenError(
+            f"another export into {self.place} went on at the same time, so this one is not "
+            "finished; let one end, and export again"
+        )
 
 
 def _packed(tiles: Mapping[Piece, int]) -> str:

@@ -72,8 +72,8 @@ class Target:
     @classmethod
     def new(cls, objects: Objects) -> "Target":
         """Return what an empty place becomes."""
-        name = objects.place.prefix.rpartition("/")[2]
-        return cls(objects, is_series=not objects.is_local and not name.endswith(_GROUP))
+        is_group = objects.place.uri.endswith(_GROUP)
+        return cls(objects, is_series=not objects.is_local and not is_group)
 
 
 def check_target(store: Objects, where: Where) -> Target:

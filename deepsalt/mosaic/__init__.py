@@ -8,6 +8,7 @@ whole. Only tiles whose set of products changed are composed. Open `build.py` fi
 `tile.py`      a tile is composed, written and checked, on any worker
 `build.py`     the tiles that differ are composed and published together
 `scenes.py`    scenes that an operator takes out and in again
+`repair.py`    what is damaged is made again
 `picture.py`   the quicklook of a version
 `prune.py`     old versions, and products that nobody names
 =============  =====================================================================
@@ -16,6 +17,7 @@ whole. Only tiles whose set of products changed are composed. Open `build.py` fi
 from deepsalt.mosaic.build import Builder, all_places, places_of
 from deepsalt.mosaic.picture import QUICKLOOK, draw_version
 from deepsalt.mosaic.prune import Pruning, prune, to_prune
+from deepsalt.mosaic.repair import Repaired, repair_mosaic
 from deepsalt.mosaic.scenes import (
     Changed,
     readmit,
@@ -30,6 +32,7 @@ __all__ = [
     "Builder",
     "Changed",
     "Pruning",
+    "Repaired",
     "Wanted",
     "all_places",
     "draw_version",
@@ -37,6 +40,7 @@ __all__ = [
     "prune",
     "readmit",
     "refuse_withdrawn",
+    "repair_mosaic",
     "to_prune",
     "withdraw",
     "withdrawn_names",

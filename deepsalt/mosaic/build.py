@@ -52,7 +52,14 @@ class Builder:
     limits: Limits = field(default_factory=Limits)
     listener: Listener = field(default_factory=Nobody)
 
-    def __call__(self, places: Iterable[Place], *, why: str, hold: bool = False) -> Built:
+    def __call__(
+        self,
+        places: Iterable[Place],
+        *,
+        why: str,
+        hold: bool = False,
+        again: Collection[Place] = (),
+    ) -> Built:
         """Compose the tiles that are not as they should be, check them, and publish them.
 
         Parameters
@@ -63,6 +70,8 @@ class Builder:
             What the history says about the version.
         hold
             Whether the version waits for a person.
+        again
+            Those among the tiles that are composed also if they are as they should be.
 
         Raises
         ------
@@ -98,7 +107,7 @@ class Builder:
             why=why,
             facts=lambda parent, done: _facts(parent, done, wanted),
         )
-        return build(asked, hold=hold)
+        return build(asked, hold=hold, again=again)
 
     def _run(self, work: Callable[[Any], Done], items: Sequence[Any]) -> Iterable[Done]:
         self.listener.start("tiles", len(items))
@@ -150,12 +159,12 @@ def mosaic_of(store: Store, wanted: Wanted, places: Sequence[Place]) -> Mosaic:
 
 
 def places_of(store: Store, names: Collection[str], period: Period) -> list[Place]:
-    """Return the tiles that products change, in one period.
+    """Return the tiles that products change, in one period; those of incomplete products are none.
 
     Raises
     ------
     StoreError
-        A product is not complete, or the store cannot be read.
+        The store cannot be read.
     """
     wanted = Wanted(store)
     markers = wanted.read(names)

@@ -16,7 +16,10 @@ QUICKLOOK = "quicklook.png"
 
 
 def draw_version(store: Store, mosaic: Mosaic, version: Version, done: Iterable[Done] = ()) -> None:
-    """Draw the last period of a version into the store.
+    """Draw the last period of a published version into the store.
+
+    If another one is published by then, that one is drawn over it: of several who draw at once,
+    whoever is last looks last.
 
     Parameters
     ----------
@@ -31,6 +34,13 @@ def draw_version(store: Store, mosaic: Mosaic, version: Version, done: Iterable[
     StoreError
         The version is gone, or the store cannot be read or written.
     """
+    _draw(store, mosaic, version, done)
+    while (head := mosaic.head()) is not None and head.id != version.id:
+        version = head
+        _draw(store, mosaic, version, ())
+
+
+def _draw(store: Store, mosaic: Mosaic, version: Version, done: Iterable[Done]) -> None:
     periods = filled_periods(mosaic, version)
     if not periods:
         store.objects.delete([QUICKLOOK])

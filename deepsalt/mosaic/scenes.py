@@ -135,7 +135,9 @@ def withdrawn_names(store: Store) -> set[str]:
 def _named(store: Store, scene: str) -> ProductMarker:
     """Return the newest complete product of a scene, given by its key or a product's name."""
     place = _place_of(scene)
-    names = [scene] if place is None else versions_of(store, place)
+    names = [] if "/" in scene else [scene]  # no product is called so
+    if place is not None:
+        names = versions_of(store, place)
     found = [
         marker
         for marker in read_markers(store, names).values()

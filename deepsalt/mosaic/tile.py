@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import zarr
 from numpy.typing import NDArray
 
 from deepsalt.composite import composite_measured
@@ -13,6 +12,7 @@ from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
 from deepsalt.store import Store
+from deepsalt.store.arrays import open_layers
 from deepsalt.types import Report
 from deepsalt.validate import Finding, Limits, check_pixels
 from deepsalt.versions import Job, write_tile
@@ -99,8 +99,7 @@ class Composer:
             yield shard, layers
 
     def _errors(self, store: "IcechunkStore", job: Job, written: list[Region]) -> Iterator[Finding]:
-        group = zarr.open_group(store, mode="r", zarr_format=3)
-        arrays: Any = {layer.name: group[layer.name] for layer in MOSAIC_LAYERS}
+        arrays = open_layers(store, MOSAIC_LAYERS, f"tile {job.tile.id}")
         findings = check_pixels(
             arrays,
             job.slot,

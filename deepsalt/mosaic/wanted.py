@@ -36,10 +36,13 @@ class Wanted:
         The store.
     markers
         What was read of products already; they never change.
+    used
+        Names of the products that tiles should be made of, as far as was asked.
     """
 
     store: Store
     markers: dict[str, ProductMarker] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
     def __call__(self, places: Sequence[Place]) -> dict[Place, list[str]]:
         """Return the names of the products that tiles should be made of now, sorted.
@@ -54,16 +57,19 @@ class Wanted:
         over = self._over({tile for _, tile in places})
         self.read({name for names in over.values() for name in names})
         withdrawn = tombstones(self.store)
-        return {
+        found = {
             (period, tile): [
                 marker.name
                 for marker in chosen(
                     (self.markers[n] for n in over[tile] if n in self.markers), withdrawn
                 )
-                if period.holds(marker.day)
+                # The newest version need not lie where an older one did.
+                if period.holds(marker.day) and tile.id in marker.own
             ]
             for period, tile in places
         }
+        self.used.update(name for names in found.values() for name in names)
+        return found
 
     def _over(self, tiles: Collection[Tile]) -> dict[Tile, list[str]]:
         """Return the complete products over tiles."""
@@ -83,14 +89,20 @@ class Wanted:
         Raises
         ------
         StoreMismatchError
-            A product is of another model.
+            A product is of another model, or of another kind of salinity than the others.
         StoreError
             The store cannot be read.
         """
         if unread := set(names) - self.markers.keys():
             self.markers.update(read_markers(self.store, unread))
         found = [self.markers[name] for name in names if name in self.markers]
+        first = next(iter(self.markers.values()), None)
         for marker in found:
+            if first is not None and marker.label != first.label:
+                raise StoreMismatchError(
+                    f"products {first.name} and {marker.name} are of {_said(first)} and "
+                    f"{_said(marker)}; different quantities cannot share a mosaic"
+                )
             if marker.model_digest != self.store.model:
                 raise StoreMismatchError(
                     f"product {marker.name} is of model {marker.model_digest[:12]}, the store of "
@@ -99,14 +111,18 @@ class Wanted:
         return found
 
     def days(self, period: Period) -> Days | None:
-        """Return first and last day of the products that were looked at and lie in a period."""
-        days = [marker.day for marker in self.markers.values() if period.holds(marker.day)]
+        """Return first and last day of the products that are used and lie in a period."""
+        days = [day for name in self.used if period.holds(day := self.markers[name].day)]
         known = [day for day in days if day is not None]
         return (min(known), max(known)) if known else None
 
     def is_simulated(self, name: str) -> bool:
         """Return whether a product that was looked at was simulated."""
         return self.markers[name].simulated
+
+
+def _said(marker: ProductMarker) -> str:
+    return ", ".join(f"{name} {value}" for name, value in marker.label.items()) or "no named kind"
 
 
 def chosen(

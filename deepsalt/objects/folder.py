@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deepsalt.errors import MissingObjectError, StoreError, StoreUnfitError
+from deepsalt.inputs import read_regular
 from deepsalt.objects.disk import sync, sync_tree, unstorable
 from deepsalt.objects.entry import Entry
 
@@ -35,7 +36,7 @@ class Folder:
         path = self.root / key
         with _touching(path):
             try:
-                return path.read_bytes()
+                return read_regular(path)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise MissingObjectError(f"{path} is not there") from None
 
@@ -67,6 +68,10 @@ class Folder:
                 ) from error
             sync(path.parent)
         return True
+
+    def copy(self, source: str, key: str) -> None:
+        """Write a file with the bytes of another one."""
+        self.write(key, self.read(source))
 
     def list(self, prefix: str, offset: str | None) -> Iterator[Entry]:
         """Yield the files below a prefix, in no order; links are followed."""

@@ -123,6 +123,20 @@ class Objects:
         """
         return self._at(key).create(key, data)
 
+    def copy(self, source: str, key: str) -> None:
+        """Write an object with the bytes of another one, over what is there.
+
+        In a bucket they do not leave the server.
+
+        Raises
+        ------
+        MissingObjectError
+            There is no such other one.
+        StoreError
+            The store does not let us.
+        """
+        self._at(source, key).copy(source, key)
+
     def list(self, prefix: str = "", *, offset: str | None = None) -> Iterator[Entry]:
         """Yield the objects below a prefix, a page at a time.
 

@@ -147,7 +147,8 @@ class Overview:
     @classmethod
     def unpack(cls, packed: bytes, grid: MosaicGrid) -> Self | None:
         """Return what `pack` made bytes of; None where they are damaged or of another grid."""
-        if zlib.crc32(packed[4:]) != int.from_bytes(packed[:4], "little"):
+        # Of nothing the checksum is 0, and so is nothing read as a number.
+        if len(packed) <= 4 or zlib.crc32(packed[4:]) != int.from_bytes(packed[:4], "little"):
             return None
         content = np.frombuffer(zlib.decompress(packed[4:]), np.uint8)
         count, cell, edge = (int(number) for number in content[:24].view(np.int64))

@@ -14,8 +14,13 @@ in which order a product comes to count.
 """
 
 from deepsalt.products.done import (
+    acquisition_entries,
+    acquisition_entry,
+    acquisition_key,
     complete_names,
     find_marker,
+    index_entries,
+    index_key,
     indexed,
     mark_done,
     products_over,
@@ -35,18 +40,24 @@ from deepsalt.products.marker import (
     product_key,
     product_name,
 )
-from deepsalt.products.read import damaged, open_product, product_layers, verify_product
+from deepsalt.products.read import damaged, lacking, open_product, product_layers, verify_product
 from deepsalt.products.write import check_layers, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
     "LABEL_ATTRS",
     "ProductMarker",
+    "acquisition_entries",
+    "acquisition_entry",
+    "acquisition_key",
     "check_layers",
     "complete_names",
     "damaged",
     "find_marker",
+    "index_entries",
+    "index_key",
     "indexed",
+    "lacking",
     "mark_done",
     "newest_versions",
     "open_product",

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from deepsalt.errors import MissingObjectError, StoreError
+from deepsalt.errors import GridError, MissingObjectError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.products.marker import ProductMarker, prefix_of
 from deepsalt.store import Store
@@ -52,13 +52,14 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
     """
     tiles = store.grid.tiles_over(marker.grid)
     store.frame.refuse_beyond(f"scene {marker.scene_key}", tiles)
-    members = _join(store, marker, sorted(tile.id for tile in tiles))
+    own = sorted(tile.id for tile in tiles)
+    members = _join(store, marker, own)
     over = sorted({tile for ids in members.values() for tile in ids})
-    entries = [f"{_INDEX}/{tile}/{name}" for tile in over for name in members]
+    entries = [index_key(tile, name) for tile in over for name in members]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(lambda key: store.objects.create(key, b""), entries):
             pass
-    marked = replace(marker, tiles=tuple(over))
+    marked = replace(marker, tiles=tuple(over), own=tuple(own))
     if store.objects.create(_key(marker.name), encode(marked.to_dict())):
         return marked
     return read_marker(store, marker.name)
@@ -66,15 +67,23 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
 
 def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, list[str]]:
     """Add a product to its acquisition; return the tiles of each of its products, by name."""
-    prefix = f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}"
-    store.objects.create(f"{prefix}/{marker.name}", json.dumps(tiles).encode())
+    key = acquisition_key(marker)
+    store.objects.create(key, acquisition_entry(tiles))
     # Its own entry needs no listing, which may lag: the product would be marked and over no tile.
     members = {marker.name: tiles}
-    for entry in store.objects.list(prefix):
+    for entry in store.objects.list(key.rpartition("/")[0]):
         name = entry.key.rpartition("/")[2]
         if name not in members:
-            members[name] = json.loads(store.objects.read(entry.key))
+            members[name] = _tiles_in(store, entry.key)
     return members
+
+
+def _tiles_in(store: Store, key: str) -> list[str]:
+    try:
+        found = json.loads(store.objects.read(key))
+        return [Tile.from_id(id).id for id in found]
+    except (ValueError, TypeError, GridError) as error:
+        raise StoreError(f"{store}/{key} is damaged ({error}); restore or remove it") from error
 
 
 def versions_of(store: Store, place: tuple[str, str]) -> list[str]:
@@ -204,7 +213,7 @@ def complete_names(store: Store, among: Collection[str] | None = None) -> set[st
         return set(listed)
     if len(among) > 1:
         found = set(islice(listed, len(among) * _PAGE))
-        if next(listed, None) is None:
+        if len(found) < len(among) * _PAGE:
             return found & set(among)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         there = pool.map(partial(_is_there, store), among)
@@ -252,10 +261,52 @@ def indexed(store: Store) -> dict[Tile, list[str]]:
         The store cannot be read.
     """
     found: dict[Tile, list[str]] = {}
-    for entry in store.objects.list(_INDEX):
-        tile, _, name = entry.key.removeprefix(f"{_INDEX}/").partition("/")
+    for tile, name in index_entries(store):
         found.setdefault(Tile.from_id(tile), []).append(name)
     return found
+
+
+def index_entries(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the entries of the index: id of a tile, name of a product over it, complete or not.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    return _pairs(store, _INDEX)
+
+
+def acquisition_entries(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the entries of acquisitions: a name for each, name of a product of it.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    return _pairs(store, _ACQUISITIONS)
+
+
+def _pairs(store: Store, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in store.objects.list(prefix):
+        first, _, second = entry.key.removeprefix(f"{prefix}/").partition("/")
+        yield first, second
+
+
+def index_key(tile: str, name: str) -> str:
+    """Return where the entry of a product for a tile lies."""
+    return f"{_INDEX}/{tile}/{name}"
+
+
+def acquisition_key(marker: ProductMarker) -> str:
+    """Return where the entry of a product for its acquisition lies."""
+    return f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}/{marker.name}"
+
+
+def acquisition_entry(tiles: Iterable[str]) -> bytes:
+    """Return what the entry of a product for its acquisition says: the tiles under it."""
+    return json.dumps(sorted(tiles)).encode()
 
 
 def _key(name: str) -> str:

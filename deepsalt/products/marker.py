@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from deepsalt.grid import Tile
 from deepsalt.store.documents import digest_of
-from deepsalt.types import Acquisition, ModelRef, PixelGrid, Report, version_order
+from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
 ALGORITHM_VERSION = 2
 """Raised by hand when the same input gives other results; part of every product's name."""
@@ -51,6 +51,8 @@ class ProductMarker:
     tiles
         Ids of the tiles of the mosaic that it changes: those that it lies over, and those that
         other provider versions of the acquisition lie over.
+    own
+        Ids of those that it lies over.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ProductMarker:
     attrs: Mapping[str, Any]
     files: tuple[tuple[str, str, int], ...]
     tiles: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def place(self) -> tuple[str, str]:
@@ -112,6 +115,7 @@ class ProductMarker:
             "report": _report_from(document["report"]),
             "files": tuple((path, digest, size) for path, digest, size in document["files"]),
             "tiles": tuple(document["tiles"]),
+            "own": tuple(document["own"]),
         }
         return cls(**{**document, **times, **parsed})
 
@@ -164,5 +168,7 @@ def _report_to(report: Report) -> dict[str, Any]:
 
 
 def _report_from(document: dict[str, Any]) -> Report:
-    counts = tuple((str(name), int(n)) for name, n in document["by_flag"].items())
+    # In the order of their bits, as they were counted: JSON has them by name.
+    names = sorted(document["by_flag"], key=lambda name: QualityFlag[name.upper()])
+    counts = tuple((name, int(document["by_flag"][name])) for name in names)
     return Report(int(document["pixels"]), int(document["estimated"]), counts)

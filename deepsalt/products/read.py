@@ -4,8 +4,12 @@ from functools import lru_cache
 from hashlib import sha256
 
 import xarray as xr
+from zarr.abc.store import ByteRequest
+from zarr.abc.store import Store as ZarrStore
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
 
-from deepsalt.errors import MissingObjectError, StoreError
+from deepsalt.errors import MissingObjectError, StoreAccessError, StoreError
 from deepsalt.layers import SCENE_LAYERS
 from deepsalt.products.done import read_marker, unmark
 from deepsalt.products.marker import ProductMarker, prefix_of
@@ -33,12 +37,13 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     StoreMissingError
         There is no such store.
     StoreError
-        The product is not complete, or the store cannot be read.
+        The product is not complete or damaged, or the store cannot be read. Reading the layers
+        raises it as well, for an object that is lost by then.
     """
     found = store if isinstance(store, Store) else Store.open(store)
-    read_marker(found, name)
-    group = found.objects.zarr_store(prefix_of(name), read_only=True)
-    ds: xr.Dataset = xr.open_zarr(group, chunks={}, consolidated=True)
+    marker = read_marker(found, name)
+    refuse_incomplete(found, marker)
+    ds: xr.Dataset = xr.open_zarr(_Whole.of(found, marker), chunks={}, consolidated=True)
     return ds
 
 
@@ -49,7 +54,8 @@ def product_layers(
     """Return what a complete product is and its `SCENE_LAYERS` (y, x), without Dask.
 
     Kept for the process: the next tile over a product finds it open. All its objects are there and
-    of the size that they had; a bit that changed in them is noticed when it is read.
+    of the size that they had, and the document that says how they are read is as it was written;
+    a bit that changed in the others is noticed when it is read.
 
     Parameters
     ----------
@@ -65,8 +71,46 @@ def product_layers(
     """
     marker = read_marker(store, name)
     refuse_incomplete(store, marker)
-    group = store.objects.zarr_store(prefix_of(name), read_only=True)
-    return marker, open_layers(group, SCENE_LAYERS, f"product {name} of {store}")
+    refuse_changed(store, marker)
+    return marker, open_layers(_Whole.of(store, marker), SCENE_LAYERS, f"product {name} of {store}")
+
+
+class _Whole(WrapperStore[ZarrStore]):
+    """Refuses to be without an object that its marker names: Zarr would read it as never measured.
+
+    Parameters
+    ----------
+    inner
+        The product's objects.
+    store, name
+        The product.
+    keys
+        Its objects, as the marker names them.
+    """
+
+    def __init__(
+        self, inner: ZarrStore, store: Store, name: str, keys: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(inner)
+        self._of, self._name, self._keys = store, name, keys
+
+    @classmethod
+    def of(cls, store: Store, marker: ProductMarker) -> "_Whole":
+        """Return the Zarr store of a complete product."""
+        inner = store.objects.zarr_store(prefix_of(marker.name), read_only=True)
+        return cls(inner, store, marker.name, frozenset(key for key, _, _ in marker.files))
+
+    def _with_store(self, store: ZarrStore) -> "_Whole":
+        return _Whole(store, self._of, self._name, self._keys)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return a value, see zarr."""
+        found = await self._store.get(key, prototype, byte_range)
+        if found is None and key in self._keys:
+            raise damaged(self._of, self._name, f"{key} is missing")
+        return found
 
 
 def refuse_incomplete(store: Store, marker: ProductMarker) -> None:
@@ -77,41 +121,74 @@ def refuse_incomplete(store: Store, marker: ProductMarker) -> None:
     StoreError
         Names the first object that is missing or of another size; the product counts no more.
     """
+    if found := lacking(store, marker):
+        raise damaged(store, marker.name, found)
+
+
+def lacking(store: Store, marker: ProductMarker) -> str:
+    """Return which object of a product is missing or of another size, by a listing alone.
+
+    Returns
+    -------
+    The first of them and what is wrong with it; empty when they are all there.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
     prefix = prefix_of(marker.name)
     there = {e.key.removeprefix(f"{prefix}/"): e.size for e in store.objects.list(prefix)}
     for key, _, size in marker.files:
         if there.get(key) != size:
             found = "is missing" if key not in there else f"has {there[key]} bytes of {size}"
-            raise damaged(store, marker.name, f"{key} {found}")
+            return f"{key} {found}"
+    return ""
+
+
+def refuse_changed(store: Store, marker: ProductMarker) -> None:
+    """Refuse a product whose group has another document than was written: it has no checksum.
+
+    Raises
+    ------
+    StoreError
+        It has; the product counts no more.
+    """
+    written = {key: digest for key, digest, _ in marker.files}
+    data = store.objects.read(f"{prefix_of(marker.name)}/{_DOCUMENT}")
+    if sha256(data).hexdigest() != written[_DOCUMENT]:
+        raise damaged(store, marker.name, f"{_DOCUMENT} has another checksum")
 
 
 def damaged(store: Store, name: str, found: str) -> StoreError:
     """Return the error of a damaged product, which counts no more: the next run maps it anew."""
-    unmark(store, name)
-    return StoreError(
-        f"product {name} of {store} is damaged ({found}) and counts as unfinished now; run its "
-        "scene again"
-    )
+    try:
+        unmark(store, name)
+    except StoreAccessError:  # of who may only read
+        follows = "; tell who keeps the store to run `deepsalt mosaic repair`"
+    else:
+        follows = " and counts as unfinished now; run its scene again"
+    return StoreError(f"product {name} of {store} is damaged ({found}){follows}")
 
 
 def verify_product(store: Store, marker: ProductMarker) -> None:
-    """Compare every object of a product with its checksum.
+    """Compare every object of a product with its checksum; nothing is changed.
 
     Raises
     ------
     StoreError
         Names the first object that is missing or damaged.
     """
-    for key, digest, _ in marker.files:
+    for key, digest, size in marker.files:
         where = f"{prefix_of(marker.name)}/{key}"
         try:
             data = store.objects.read(where)
         except MissingObjectError:
-            raise StoreError(f"{store}/{where} is missing; {_ADVICE}") from None
+            raise StoreError(f"{store}/{where} is missing") from None
         if sha256(data).hexdigest() != digest:
-            raise StoreError(
-                f"{store}/{where} is damaged (another checksum than when it was written); {_ADVICE}"
-            )
+            same = len(data) == size
+            found = "another checksum" if same else f"{len(data)} bytes of {size}"
+            raise StoreError(f"{store}/{where} is damaged ({found})")
 
 
-_ADVICE = "remove the product's marker and run its scene again"
+_DOCUMENT = "zarr.json"

@@ -110,7 +110,14 @@ class Store:
         wanted = cls(objects, Frame.of(grid), model, period_layout)
         found = cls._find(objects)
         if found is None:
-            wanted._refuse_foreign_place()
+            try:
+                wanted._refuse_foreign_place()
+            except StoreMismatchError:
+                # What is there may be of another creator, who was faster.
+                found = cls._find(objects)
+                if found is None:
+                    raise
+        if found is None:
             if objects.create(RECORD, encode(wanted._describe())):
                 return wanted
             found = cls.open(objects)

@@ -10,6 +10,7 @@ from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back, states
 from deepsalt.versions.commit import Build, Built, Days, Done, Place
 from deepsalt.versions.compare import Piece, changed_pieces, encoded
+from deepsalt.versions.look import Stored, digests_at
 from deepsalt.versions.read import (
     Filled,
     filled_periods,
@@ -41,9 +42,11 @@ __all__ = [
     "Piece",
     "Place",
     "Pruned",
+    "Stored",
     "Version",
     "changed_pieces",
     "create_mosaic",
+    "digests_at",
     "drop",
     "encoded",
     "expiring",

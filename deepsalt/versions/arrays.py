@@ -225,7 +225,17 @@ def write_tile(
     n, size = job.frame.grid.tile_shards, job.frame.grid.shard_px
     _, row, column = job.cell
     left = {(dy, dx) for dy in range(n) for dx in range(n)}
-    empty = {layer.name: left.copy() for layer in MOSAIC_LAYERS}
+    # First, because Zarr reads a shard that is there before it writes over it: for nothing, and it
+    # may be damaged.
+    gone = [
+        f"{layer.name}/c/{job.slot}/{row * n + dy}/{column * n + dx}"
+        for layer in MOSAIC_LAYERS
+        for dy, dx in left
+    ]
+    if not job.products:
+        cell = "/".join(map(str, job.cell))
+        gone += [f"tile_products/c/{cell}", f"tile_counts/c/{cell}/0", f"tile_digest/c/{cell}"]
+    sync(_delete(store, gone))
     counts = np.zeros(_COUNTS, np.uint32)
     for (dy, dx), layers in shards:
         left.remove((dy, dx))
@@ -240,14 +250,7 @@ def write_tile(
                 )
             if not _is_empty(values, layer.fill):
                 arrays[layer.name][job.slot, y : y + size, x : x + size] = values
-                empty[layer.name].discard((dy, dx))
         counts += _count(layers)
-    gone = [
-        f"{name}/c/{job.slot}/{row * n + dy}/{column * n + dx}"
-        for name, places in empty.items()
-        for dy, dx in places
-    ]
-    cell = "/".join(map(str, job.cell))
     if job.products:
         counts[0], counts[2] = (n * size) ** 2, job.simulated
         counts[_FLAGS_FROM] += np.uint32(len(left) * size * size)  # of shards nobody saw
@@ -256,8 +259,6 @@ def write_tile(
         cast(Array, group["tile_digest"])[job.cell] = np.uint64(job.digest)
     else:
         counts[:] = 0
-        gone += [f"tile_products/c/{cell}", f"tile_counts/c/{cell}/0", f"tile_digest/c/{cell}"]
-    sync(_delete(store, gone))
     return report_of(counts)
 
 

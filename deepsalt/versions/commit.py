@@ -53,6 +53,8 @@ HELD = "held-"
 Place = tuple[Period, Tile]
 """A tile of a period."""
 Days = tuple[date, date]
+_NOT_KNOWN: Days = (EPOCH, EPOCH)
+"""Days of a period without limits before any are known; nothing is as old that we map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,9 @@ class Build:
     why: str = "mosaic build"
     facts: Callable[[Version | None, Sequence[Done]], Mapping[str, Any]] = lambda _, __: {}
 
-    def __call__(self, places: Iterable[Place], *, hold: bool = False) -> Built:
+    def __call__(
+        self, places: Iterable[Place], *, hold: bool = False, again: Collection[Place] = ()
+    ) -> Built:
         """Compose what is not as it should be among some tiles, and publish it.
 
         In the end the published version has of these tiles what is wanted then, unless somebody
@@ -169,6 +173,9 @@ class Build:
             Tiles that may have changed.
         hold
             Whether the version is held back under a tag instead of published.
+        again
+            Those among the tiles that are composed in any case, because what is stored of them is
+            damaged.
 
         Raises
         ------
@@ -183,12 +190,13 @@ class Build:
         # What was committed once is not composed again: of two versions of deepsalt that disagree,
         # each would undo the other's work for ever.
         settled: set[tuple[int, Tile, int]] = set()
+        forced = {*again}
         composed = 0
         with building(mosaic.objects) as alive:
             self._warn_of_other_machines()
             slots = slots_of(mosaic.objects, [period for period, _ in asked])
             compose = partial(_compose, self.compose, mosaic.objects)
-            while not (hold and versions) and (work := self._begin(asked, slots, settled)):
+            while not (hold and versions) and (work := self._begin(asked, slots, settled, forced)):
                 done = list(self.run(compose, work))
                 composed += len(done)
                 version, committed = self._commit(done, slots, alive, hold=hold)
@@ -203,8 +211,9 @@ class Build:
         places: Sequence[Place],
         slots: Mapping[Period, int],
         settled: Collection[tuple[int, Tile, int]],
+        forced: Collection[Place],
     ) -> list[Work]:
-        """Return what to compose: tiles whose digest in the published version is not as wanted."""
+        """Return what to compose: tiles whose digest is not as wanted, and those asked for anew."""
         mosaic, frame = self.mosaic, self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in places]
         with mosaic.reaching():
@@ -217,12 +226,10 @@ class Build:
             products = tuple(sorted(wanted.get(place, ())))
             simulated = any(map(self.simulated, products))
             job = Job(frame, slots[place[0]], place[1], products, before, simulated=simulated)
-            if job.digest != before and _key(job) not in settled:
+            if (job.digest != before or place in forced) and _key(job) not in settled:
                 jobs.append(job)
         if mosaic.objects.place.kind == "memory":
-            return [
-                (ForkSession(mosaic.repository.writable_session(MAIN)._session), j) for j in jobs
-            ]
+            return [(_session_in_memory(mosaic), job) for job in jobs]
         fork = _packed(session.fork()) if jobs else b""
         return [(fork, job) for job in jobs]
 
@@ -232,32 +239,40 @@ class Build:
         """Commit what nobody else did meanwhile; the version and what is in it."""
         mosaic = self.mosaic
         while True:
-            with mosaic.reaching("write"), mosaic.exclusively():
+            with mosaic.exclusively():
                 alive.check()
-                session = mosaic.repository.writable_session(MAIN)
-                heads = read_digests(session.store, [each.job.cell for each in done])
+                with mosaic.reaching():
+                    session = mosaic.repository.writable_session(MAIN)
+                    heads = read_digests(session.store, [each.job.cell for each in done])
                 kept = [
                     each for each, head in zip(done, heads, strict=True) if each.job.before == head
                 ]
                 if not kept:
                     return None, []
+                # Its errors are its own, those of files included.
                 self.judge(kept)
-                before = _Contents.of(session, kept)
-                for each in kept:
-                    session.merge(_unpacked(each.fork))
-                self._check_composed(session, kept)
-                facts = self._facts(session, kept, before)
-                filled = {each.job.slot for each in kept}
-                _write_periods(session, {s: self._days(p) for p, s in slots.items() if s in filled})
-                try:
-                    if hold:
-                        id = session.flush(self.why, metadata=facts)
-                        mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
-                    else:
-                        id = session.commit(self.why, metadata=facts)
-                except ConflictError:
-                    continue
-                return mosaic.version_at(id), kept
+                with mosaic.reaching("write"):
+                    try:
+                        return self._publish(session, kept, slots, hold=hold), kept
+                    except ConflictError:
+                        continue
+
+    def _publish(
+        self, session: Session, kept: Sequence[Done], slots: Mapping[Period, int], *, hold: bool
+    ) -> Version | None:
+        """Commit tiles in a session, or hold them back."""
+        before = _Contents.of(session, kept)
+        for each in kept:
+            session.merge(_unpacked(each.fork))
+        self._check_composed(session, kept)
+        facts = self._facts(session, kept, before)
+        filled = {each.job.slot for each in kept}
+        _write_periods(session, {s: self._days(p) for p, s in slots.items() if s in filled})
+        if not hold:
+            return self.mosaic.version_at(session.commit(self.why, metadata=facts))
+        id = session.flush(self.why, metadata=facts)
+        self.mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
+        return self.mosaic.version_at(id)
 
     def _days(self, period: Period) -> tuple[Days | None, bool]:
         """Return first and last day of a period, and whether these are its limits."""
@@ -318,9 +333,15 @@ class _Contents:
     @classmethod
     def of(cls, session: Session, tiles: Sequence[Done]) -> "_Contents":
         """Read it from a session."""
-        cells = [each.job.cell for each in tiles]
-        counts = read_counts(session.store, cells)
-        return cls(tuple(read_products(session.store, cells)), counts.sum(axis=0))
+        counts = read_counts(session.store, [each.job.cell for each in tiles])
+        # Of a tile that is mended it is known by its digest, and may be what is damaged.
+        unknown = [each for each in tiles if each.job.before != each.job.digest]
+        read = iter(read_products(session.store, [each.job.cell for each in unknown]))
+        products = (
+            next(read) if each.job.before != each.job.digest else each.job.products
+            for each in tiles
+        )
+        return cls(tuple(products), counts.sum(axis=0))
 
 
 def _key(job: Job) -> tuple[int, Tile, int]:
@@ -360,10 +381,10 @@ def _write_periods(session: Session, days: Mapping[int, tuple[Days | None, bool]
     first, bounds = cast(Array, group["period"]), cast(Array, group["period_bounds"])
     for slot, (span, is_limit) in days.items():
         known = np.asarray(bounds[slot])
-        wanted = np.array([(day - EPOCH).days for day in span or (EPOCH, EPOCH)], np.int32)
-        if not is_limit and known[0] != NO_DAY:
-            if span is None:
-                continue
+        if span is None and known[0] != NO_DAY:
+            continue
+        wanted = np.array([(day - EPOCH).days for day in span or _NOT_KNOWN], np.int32)
+        if not is_limit and known[0] not in (NO_DAY, 0):
             wanted = np.array([min(wanted[0], known[0]), max(wanted[1], known[1])], np.int32)
         if not np.array_equal(known, wanted):
             first[slot], bounds[slot] = wanted[0], wanted

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from deepsalt.errors import DeepsaltError, MissingObjectError, StoreError
+from deepsalt.errors import DeepsaltError, MissingObjectError, StoreError, UsageError
 from deepsalt.objects import Entry, Objects
 from deepsalt.store.periods import Period, check_periods
 from deepsalt.versions.arrays import PERIODS
@@ -41,9 +41,18 @@ def periods_of(objects: Objects) -> dict[Period, int]:
     """
     keys = [entry.key for entry in objects.list(_PERIODS)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        ids = [data.decode() for data in pool.map(objects.read, keys)]
-    slots = [int(key.rpartition("/")[2]) for key in keys]
-    return {Period.from_id(id): slot for id, slot in zip(ids, slots, strict=True)}
+        contents = zip(keys, pool.map(objects.read, keys), strict=True)
+        return dict(_period(objects, *each) for each in contents)
+
+
+def _period(objects: Objects, key: str, content: bytes) -> tuple[Period, int]:
+    """Return the period that an object gives a slot, and the slot."""
+    try:
+        return Period.from_id(content.decode()), int(key.rpartition("/")[2])
+    except (UsageError, ValueError) as error:
+        raise StoreError(
+            f"{objects}/{key} is no record of a period ({error}); restore or remove it"
+        ) from error
 
 
 def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
@@ -101,20 +110,33 @@ class LiveBuild:
 
 
 def live_builds(objects: Objects) -> list[LiveBuild]:
-    """Return the builds that have a record, oldest first."""
+    """Return the builds that have a record, oldest first.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read, or a record is none.
+    """
     found: dict[str, list[Entry]] = {}
     for entry in objects.list(_BUILDS):
         found.setdefault(entry.key.removeprefix(f"{_BUILDS}/").split("/")[0], []).append(entry)
-    return [
-        LiveBuild(
+    return [_live_build(objects, build, entries) for build, entries in sorted(found.items())]
+
+
+def _live_build(objects: Objects, build: str, entries: list[Entry]) -> LiveBuild:
+    try:
+        started, host, _ = build.split("-")
+        return LiveBuild(
             id=build,
-            started=datetime.strptime(build.split("-")[0], _STARTED).replace(tzinfo=UTC),
-            host=build.split("-")[1],
+            started=datetime.strptime(started, _STARTED).replace(tzinfo=UTC),
+            host=host,
             seen=max(entry.modified for entry in entries),
             keys=tuple(entry.key for entry in entries),
         )
-        for build, entries in sorted(found.items())
-    ]
+    except ValueError as error:
+        raise StoreError(
+            f"{objects}/{_BUILDS}/{build} is no record of a build ({error}); remove it"
+        ) from error
 
 
 class Alive:

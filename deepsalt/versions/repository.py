@@ -4,6 +4,7 @@ What a version is made of and what it holds stands in the metadata of its commit
 """
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ NAMED = 1000
 
 _SPLIT = 32  # shards along y and x whose references lie in one manifest
 _MOST_MANIFESTS = 600  # of an array
+_CREATED_WITHIN_S = 10.0
 _FACTS = "deepsalt"  # key of a commit's metadata
 
 
@@ -324,6 +326,7 @@ def create_mosaic(
             # Somebody else may be faster; any other failure shows when it is opened.
             with suppress(IcechunkError):
                 Repository.create(storage, config=_config(frame))
+            _wait_for(storage)
         repository = Repository.open(storage)
         session = repository.writable_session(MAIN)
         if _is_bare(repository, session):
@@ -338,6 +341,13 @@ def create_mosaic(
             f"{frame.grid}; give another store"
         )
     return mosaic
+
+
+def _wait_for(storage: icechunk.Storage) -> None:
+    """Wait for who was faster in creating a repository and has not come to its end."""
+    until = time.monotonic() + _CREATED_WITHIN_S
+    while not Repository.exists(storage) and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def _is_bare(repository: Repository, session: Session) -> bool:

@@ -123,7 +123,7 @@ CASES = {"plan": plan_case, "run": run_case}
 
 
 def _config(catalogue: Path, out: Path) -> RunConfig:
-    return RunConfig(selection=Selection(catalogue=str(catalogue)), out=out)
+    return RunConfig(selection=Selection(catalogue=str(catalogue)), out=str(out))
 
 
 def measure(name: str, number: int, folder: Path) -> Row:

@@ -27,15 +27,17 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from deepsalt.grid import MosaicGrid, Tile
+from deepsalt.grid import Frame, MosaicGrid, Tile
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.types import Report
 from deepsalt.versions import Build, Job, Mosaic, create_mosaic, open_mosaic, open_repository
-from deepsalt.versions.arrays import PERIODS
+from deepsalt.versions.arrays import _COUNTS, PERIODS
+from deepsalt.versions.records import slots_of
 from deepsalt.versions.repository import MAIN
+from deepsalt.versions.storage import PREFIX
 from tests.benchmarks.measure import peak_rss_mb
-from tests.versions.world import MemoryRecords
 
 SIZES = (10, 1000, 10_000)
 ACROSS = 100  # tiles of a row of the continent
@@ -69,7 +71,7 @@ async def put_tiles(store: IcechunkStore, jobs: Iterable[Job]) -> None:
                     await store.set(f"{layer.name}/c/{slot}/{y}/{x}", buffer.from_bytes(data))
         cell = f"{slot}/{row}/{column}"
         digest = job.digest.to_bytes(8, "little")
-        counts = np.full(18, 4_194_304, "<u4").tobytes()
+        counts = np.full(_COUNTS, 4_194_304, "<u4").tobytes()
         await store.set(f"tile_digest/c/{cell}", buffer.from_bytes(digest))
         await store.set(f"tile_counts/c/{cell}/0", buffer.from_bytes(counts))
         names = "\n".join(job.products).encode()
@@ -110,18 +112,16 @@ def written(folder: Path) -> int:
 def commit_row(
     folder: Path, mosaic: Mosaic, tiles: int, periods: int, repeats: int = 5
 ) -> dict[str, Any]:
-    records = MemoryRecords()
-    for slot in range(periods):
-        records.create(f"records/periods/{slot:04d}", period(slot).id.encode())
+    slots_of(mosaic.objects, map(period, range(periods)))
     times, sizes = [], []
     for repeat in range(repeats):
         where = (period(0), tile(tiles // 2 + repeat))
         wanted = [*names(where[1]), f"new-{repeat}-{tiles}"]
-        before = written(folder)
+        before = written(folder / PREFIX)
         started = time.perf_counter()
-        Build(mosaic, records, lambda period, tile, wanted=wanted: wanted, compose)([where])  # type: ignore[misc]
+        Build(mosaic, lambda _, found={where: wanted}: found, compose)([where])  # type: ignore[misc]
         times.append(time.perf_counter() - started)
-        sizes.append(written(folder) - before)
+        sizes.append(written(folder / PREFIX) - before)
     return {
         "tiles": tiles,
         "periods": periods,
@@ -145,14 +145,14 @@ def open_row(place: str) -> dict[str, Any]:
 def opened(place: str) -> dict[str, Any]:
     base = peak_rss_mb()
     started = time.perf_counter()
-    ds = open_mosaic(place)
+    ds = open_mosaic(open_repository(Objects.of(place)))
     cold = time.perf_counter() - started
     peak = peak_rss_mb()
     started = time.perf_counter()
-    ds = open_mosaic(place)
+    ds = open_mosaic(open_repository(Objects.of(place)))
     warm = time.perf_counter() - started
     started = time.perf_counter()
-    bare = open_mosaic(place, chunks=None)
+    bare = open_mosaic(open_repository(Objects.of(place)), chunks=None)
     without = time.perf_counter() - started
     started = time.perf_counter()
     part = ds.salinity.isel(period=0, y=slice(0, 6 * 2048), x=slice(0, 12 * 2048))
@@ -218,12 +218,12 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def measure(folder: Path, sizes: Iterable[int], periods: int) -> tuple[list[Any], list[Any]]:
-    mosaic = create_mosaic(str(folder), MosaicGrid.from_options("EPSG:6933"))
+    mosaic = create_mosaic(Objects.of(folder), Frame.of(MosaicGrid.from_options("EPSG:6933")))
     commits, openings, done = [], [], 0
     for size in sizes:
         fill(mosaic, range(done, size), range(periods))
         done = size
-        mosaic = open_repository(str(folder))
+        mosaic = open_repository(Objects.of(folder))
         commits.append(commit_row(folder, mosaic, size, periods))
         shards = size * periods * 4 * len(MOSAIC_LAYERS)
         openings.append({"shards": shards, **open_row(str(folder))})
@@ -244,7 +244,7 @@ def main() -> None:
         show(crc_rows())
     else:
         with tempfile.TemporaryDirectory() as folder:
-            commits, openings = measure(Path(folder) / "mosaic", asked.sizes, asked.periods)
+            commits, openings = measure(Path(folder), asked.sizes, asked.periods)
         show(commits)
         print()
         show(openings)

@@ -90,7 +90,7 @@ def mosaic(added: int = 3, **changes: Any) -> pystac.Item:
         "grid": GRID,
         "report": REPORT,
         "version": "v1",
-        "period": "2024-06-01/2024-08-31",
+        "periods": ["2024-06-01/2024-08-31"],
     }
     products = "../../deepsalt-scene-products/2024-06"
     sources = tuple(Source(f"p{n}", f"{products}/p{n}.json") for n in range(added))

@@ -15,6 +15,7 @@ from deepsalt import open_mosaic
 from deepsalt.export.target import group_at
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
+from deepsalt.store import Store, quarantined
 from deepsalt.store.documents import decode
 from deepsalt.versions import (
     Mosaic,
@@ -29,7 +30,7 @@ _SCENES = (83.9, 40.8, 84.2, 40.95)  # what is decoded besides; west, south, eas
 _BY_BYTES = (
     "scenes", "records/index", "records/acquisitions", "records/periods", "models",
 )  # fmt: skip
-_BY_NAME = ("records/done", "records/quarantine", "records/tombstones")
+_BY_NAME = ("records/done", "records/tombstones")
 
 
 def contents_of(store: str, export: str, secrets: Sequence[str]) -> dict[str, str]:
@@ -40,6 +41,7 @@ def contents_of(store: str, export: str, secrets: Sequence[str]) -> dict[str, st
     with ThreadPoolExecutor(16) as pool:
         for key, data in zip(keys, pool.map(objects.read, keys), strict=True):
             found[key] = sha256(data).hexdigest()
+    found |= {f"quarantined {scene}": why for scene, why in quarantined(Store.open(store)).items()}
     found |= dict.fromkeys(_linked(objects, secrets), "")
     mosaic = open_repository(objects)
     head = mosaic.head()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import icechunk
 import numpy as np
 import odc.stac
 import pyarrow.parquet as pq
@@ -18,10 +19,9 @@ import xarray as xr
 import zarr
 from odc.loader._zarr import XrMemReaderDriver
 
-import deepsalt
 from catalog.items import to_item
 from catalog.local import add_items
-from deepsalt.layers import MOSAIC_LAYERS, SCENE_LAYERS
+from deepsalt.layers import SCENE_LAYERS
 from tests.catalog.core_schema import assert_valid
 from tests.catalog.extension_fields import assert_extensions
 from tests.catalog.scenes import acquisition
@@ -83,17 +83,17 @@ def features(root: Path) -> list[Document]:
 def item_of(store: Path, kind: str) -> pystac.Item:
     """The Item of one product, of the mosaic, or of one EnMAP scene."""
     pattern = {
-        "product": "items/enmap_*.json",
-        "mosaic": "items/mosaic-*.json",
-        "source": "items/sources/ENMAP*.json",
+        "product": "collections/deepsalt-scene-products/*/enmap_*.json",
+        "mosaic": "collections/deepsalt-mosaics/*/mosaic-*.json",
+        "source": "collections/enmap-l2a/*/ENMAP*.json",
     }[kind]
     return pystac.Item.from_file(str(sorted(store.glob(pattern))[0]))
 
 
 def test_walking_the_catalogue_meets_every_item(mapped: Path) -> None:
-    there = {path.resolve() for path in mapped.glob("items/**/*.json")}
+    there = {path.resolve() for path in mapped.glob("collections/*/*/*.json")}
+    assert len(there) > 8
     assert there <= documents(mapped).keys()
-    assert {path.parent.name for path in there} == {"items", "sources"}
 
 
 def test_every_document_follows_the_core_schema(root: Path) -> None:
@@ -106,15 +106,19 @@ def test_every_document_declares_the_extensions_that_it_uses(root: Path) -> None
         assert_extensions(document)
 
 
-def test_the_collection_of_every_item_exists_and_lists_it(root: Path) -> None:
+def test_the_collection_of_every_item_exists_and_its_parent_lists_it(root: Path) -> None:
     everything = documents(root)
+
+    def linked(path: Path, rel: str) -> set[Path]:
+        links = everything[path]["links"]
+        return {(path.parent / each["href"]).resolve() for each in links if each["rel"] == rel}
+
     for path, document in everything.items():
         if document["type"] == "Feature":
-            (href,) = [link["href"] for link in document["links"] if link["rel"] == "collection"]
-            place = (path.parent / href).resolve()
-            assert everything[place]["id"] == document["collection"]
-            listed = [link["href"] for link in everything[place]["links"] if link["rel"] == "item"]
-            assert path in {(place.parent / href).resolve() for href in listed}
+            (collection,), (parent,) = linked(path, "collection"), linked(path, "parent")
+            assert everything[collection]["id"] == document["collection"]
+            assert path in linked(parent, "item")
+            assert parent == collection or parent in linked(collection, "child")
 
 
 def through_stac_geoparquet(items: list[Document], path: Path) -> list[Document]:
@@ -156,18 +160,13 @@ def test_items_come_back_from_geoparquet(root: Path, tmp_path: Path, convert: An
             assert essence(back[item["id"]][field]) == essence(item[field]), (item["id"], field)
 
 
-@pytest.mark.parametrize(
-    ("kind", "layers"),
-    [("product", SCENE_LAYERS), ("mosaic", MOSAIC_LAYERS)],
-    ids=["product", "mosaic"],
-)
-def test_odc_stac_makes_the_grid_of_an_item_lazily(mapped: Path, kind: str, layers: Any) -> None:
-    item = item_of(mapped, kind)
-    named = [layer.name for layer in layers]
+def test_odc_stac_makes_the_grid_of_a_product_lazily(mapped: Path) -> None:
+    item = item_of(mapped, "product")
+    named = [layer.name for layer in SCENE_LAYERS]
     (parsed,) = odc.stac.parse_items([item])
     lazy = odc.stac.load([item], bands=named, chunks={})
     assert {str(name): lazy[name].dtype.name for name in lazy.data_vars} == {
-        layer.name: layer.dtype for layer in layers
+        layer.name: layer.dtype for layer in SCENE_LAYERS
     }
     # What the assets lead to is the array of that name.
     for name in named:
@@ -180,19 +179,14 @@ def test_odc_stac_makes_the_grid_of_an_item_lazily(mapped: Path, kind: str, laye
 
 
 def stored(item: pystac.Item) -> xr.Dataset:
-    """The Zarr group of an Item, as stored; of a mosaic its period."""
-    href = item.assets[next(iter(item.assets))].get_absolute_href()
-    ds = xr.open_zarr(href, decode_coords="all", decode_times=False, chunks=None)
-    ds = ds.drop_vars("period_bounds", errors="ignore")
-    return ds.isel(period=0, drop=True) if "period" in ds.dims else ds
+    """The Zarr group of a product's Item, as stored."""
+    href = item.assets["product"].get_absolute_href()
+    return xr.open_zarr(href, decode_coords="all", decode_times=False, chunks=None)
 
 
 @pytest.mark.parametrize("chunks", [None, {}], ids=["eager", "lazy"])
-@pytest.mark.parametrize("kind", ["product", "mosaic"])
-def test_odc_stac_loads_the_pixels_through_its_driver_for_xarray(
-    mapped: Path, kind: str, chunks: Any
-) -> None:
-    item = item_of(mapped, kind)
+def test_odc_stac_loads_the_pixels_through_its_driver_for_xarray(mapped: Path, chunks: Any) -> None:
+    item = item_of(mapped, "product")
     expected = stored(item)
     loaded = odc.stac.load([item], driver=XrMemReaderDriver(expected), chunks=chunks)
     assert set(loaded.data_vars) == set(expected.data_vars)
@@ -200,13 +194,11 @@ def test_odc_stac_loads_the_pixels_through_its_driver_for_xarray(
         np.testing.assert_array_equal(loaded[name].isel(time=0).values, layer.values)
 
 
-def test_odc_stac_loads_of_the_mosaic_what_open_mosaic_gives(mapped: Path) -> None:
-    item = item_of(mapped, "mosaic")
-    mosaic = deepsalt.open_mosaic(mapped).isel(period=0, drop=True).drop_vars("period_bounds")
-    names = ["salinity", "quality_flags"]
-    loaded = odc.stac.load([item], bands=names, driver=XrMemReaderDriver(mosaic[names]))
-    for name in names:
-        np.testing.assert_array_equal(loaded[name].isel(time=0).values, mosaic[name].values)
+def test_the_item_of_the_mosaic_leads_to_the_snapshot_that_readers_see(mapped: Path) -> None:
+    asset = item_of(mapped, "mosaic").assets["mosaic"]
+    storage = icechunk.local_filesystem_storage(str(asset.get_absolute_href()))
+    repository = icechunk.Repository.open(storage)
+    assert asset.extra_fields["icechunk:snapshot_id"] == repository.lookup_branch("main")
 
 
 def test_odc_stac_loads_the_pixels_of_a_source_scene(mapped: Path) -> None:

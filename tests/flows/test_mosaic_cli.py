@@ -272,6 +272,26 @@ def test_a_pruned_version_can_be_opened_no_more_and_the_rest_is_sound(small: Sma
     assert_sound(small.path)
 
 
+def test_a_repair_makes_what_is_damaged_again(small: Small) -> None:
+    before = arrays(small.path)
+    assert answer("mosaic", "repair", small.path)["again"] == []
+    chunk = max((small.path / "mosaic" / "chunks").iterdir(), key=lambda p: p.stat().st_size)
+    chunk.write_bytes(chunk.read_bytes()[:-9] + b"not a tail")
+    assert deepsalt("check", small.path).exit_code == 1
+    assert answer("mosaic", "repair", small.path)["again"]
+    assert_sound(small.path)
+    assert_bits(small.path, before)
+
+
+def test_a_repair_names_a_damaged_product_and_the_next_run_maps_it(small: Small) -> None:
+    (shard,) = small.path.glob("scenes/enmap_a*/salinity/c/0/0")
+    shard.write_bytes(shard.read_bytes()[:-9] + b"not a tail")
+    result = deepsalt("mosaic", "repair", small.path)
+    assert result.exit_code == 3
+    assert "run its scene again" in result.stdout
+    assert not list(small.path.glob("records/done/enmap_a*"))
+
+
 def test_at_least_one_version_is_kept(tmp_path: Path) -> None:
     assert deepsalt("mosaic", "prune", tmp_path, "--keep", 0).exit_code == 2
 

@@ -13,6 +13,7 @@ import rasterio
 import xarray as xr
 from pyproj import Transformer
 
+from deepsalt.reading import open_mosaic
 from tests.flows.conftest import deepsalt
 from tests.shared import shared_data
 
@@ -78,7 +79,7 @@ def stores(tiles: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[
 @pytest.fixture(scope="module")
 def on_pixels(stores: dict[str, Path], pixels: Pixels) -> xr.Dataset:
     """The UTM mosaic at exactly the tiles' pixel centres; a shifted grid would find none."""
-    mosaic = xr.open_zarr(stores["utm"] / "mosaic.zarr").isel(period=0)
+    mosaic = open_mosaic(stores["utm"]).isel(period=0)
     at = {"x": xr.DataArray(pixels.x, dims="n"), "y": xr.DataArray(pixels.y, dims="n")}
     return mosaic.drop_vars("spatial_ref").sel(at).compute()
 
@@ -99,7 +100,7 @@ def test_pixels_without_data_are_outside_and_no_others(
 
 
 def test_beyond_the_tiles_everything_is_outside(stores: dict[str, Path], pixels: Pixels) -> None:
-    mosaic = xr.open_zarr(stores["utm"] / "mosaic.zarr").isel(period=0)
+    mosaic = open_mosaic(stores["utm"]).isel(period=0)
     inside = int(((mosaic.quality_flags & OUTSIDE) == 0).sum())
     assert inside == int(pixels.measured.sum())
 
@@ -131,7 +132,7 @@ def test_estimates_are_those_of_soils_that_nobody_salted(on_pixels: xr.Dataset) 
 def test_the_equal_area_mosaic_holds_the_nearest_pixel_of_each_cell(
     stores: dict[str, Path], on_pixels: xr.Dataset, pixels: Pixels
 ) -> None:
-    mosaic = xr.open_zarr(stores["equal-area"] / "mosaic.zarr").isel(period=0)
+    mosaic = open_mosaic(stores["equal-area"]).isel(period=0)
     row, column = np.nonzero((mosaic.quality_flags.values & OUTSIDE) == 0)
     to_utm = Transformer.from_crs("EPSG:6933", "EPSG:32633", always_xy=True)
     x, y = to_utm.transform(mosaic.x.values[column], mosaic.y.values[row])

@@ -19,6 +19,7 @@ Fault = tuple[int, str] | Literal["drop", "lose", "stall"]
 
 _ROLE = b"""{"AccessKeyId": "role", "SecretAccessKey": "open-sesame", "Token": "token",
 "Expiration": "2100-01-01T00:00:00Z"}"""
+_PAGE = 1000
 _KEY = re.compile(r"Credential=([^/]+)/")
 
 
@@ -131,12 +132,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _listing(self, query: dict[str, list[str]]) -> bytes:
         prefix = query.get("prefix", [""])[0]
-        after = query.get("start-after", [""])[0]
+        after = query.get("continuation-token", query.get("start-after", [""]))[0]
+        found = [key for key in sorted(self.seen.objects) if key.startswith(prefix) and key > after]
+        page = [] if "delimiter" in query else found[:_PAGE]
         rows = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(data)}</Size>"
+            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.seen.objects[key][0])}</Size>"
             "<LastModified>2026-11-29T06:00:00.000Z</LastModified><ETag>e</ETag></Contents>"
-            for key, (data, _) in sorted(self.seen.objects.items())
-            if key.startswith(prefix) and key > after and "delimiter" not in query
+            for key in page
         )
         folders = {
             prefix + key[len(prefix) :].split("/")[0]
@@ -149,6 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for each in sorted(folders)
             )
         end = "<IsTruncated>false</IsTruncated>"
+        if page and len(page) < len(found):
+            token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
+            end = f"<IsTruncated>true</IsTruncated>{token}"
         return f"<ListBucketResult>{rows}{end}</ListBucketResult>".encode()
 
     def _fail(self, status: int, code: str) -> None:

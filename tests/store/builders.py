@@ -126,7 +126,7 @@ def build(store: Store, period: Period | None = None, *, why: str = "test") -> B
 def add_small(store: Store, name: str, *, column: int = 0, version: str = "1") -> str:
     """Write the product of a scene of 20 x 20 pixels; its name is that of the acquisition."""
     grid = scene_grid(column=column, height=20, width=20)
-    return add_product(store, acquisition(name, grid=grid, version=version), seed=ord(name))
+    return add_product(store, acquisition(name, grid=grid, version=version), seed=ord(name[0]))
 
 
 def published(store: Store) -> tuple[str, ...]:

@@ -1,230 +1,327 @@
 """Every scene counts exactly once, whatever happens in whatever order.
 
-A store lives through arrivals, duplicates, reprocessing, withdrawals, rollbacks, pruning and
-kills; what it ends in equals, bit for bit, what one clean run over the final set makes.
+A store lives through arrivals, duplicates, reprocessing to other footprints, withdrawals,
+roll-backs, pruning, kills and builders that overtake each other. After each act the tiles that were
+asked for are made of what the records say, and no other tile changed; in the end the mosaic equals,
+bit for bit, what one clean run over the final set makes, on these and on other tiles.
 """
 
-import shutil
-import tempfile
-from collections.abc import Callable
-from contextlib import nullcontext
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from deepsalt.errors import UsageError
-from deepsalt.grid import MosaicGrid
-from deepsalt.mosaic import readmit, readmitted_sets, united_sets, withdraw
-from deepsalt.mosaic.sets import published_sets
-from deepsalt.store import (
-    Store,
-    complete_versions,
-    current_version,
+from deepsalt.errors import StoreMissingError, UsageError
+from deepsalt.grid import MosaicGrid, Tile
+from deepsalt.mosaic import (
+    Builder,
+    all_places,
+    places_of,
     prune,
-    read_version,
-    tombstone,
-    tombstones,
+    readmit,
+    refuse_withdrawn,
+    withdraw,
 )
-from tests.store.builders import build, make_store, roll_back
+from deepsalt.store import Store, tombstone, tombstones
+from deepsalt.versions import Mosaic, Place, open_repository, roll_back
+from tests.store.builders import make_store
 from tests.store.crash import killed_at
 from tests.store.scenarios import (
     ALL,
     GRIDS,
     REF,
-    ROOT,
     SCENES,
     Scene,
+    Tiles,
     assert_clean,
     chosen,
-    published_scenes,
     scene,
-    scenes_of,
+    tiles_of,
+    tiles_under,
     write,
+    written,
 )
 
 
-def arrive(store: Store, *scenes: Scene) -> None:
-    """Do what a run does with scenes: map those that are not withdrawn, add them."""
-    wanted = []
-    for each in scenes:
-        acq, _ = scene(*each)
-        record = tombstone(store, (acq.collection, acq.acquisition_id))
-        if record is None or not record.covers(acq.version):
-            wanted.append(each)
-    names = write(store, wanted)
-    if names:
-        build(store, united_sets(store, ALL, names))
+class InTurn(Executor):
+    """Does each call when it is submitted; others may do something after the first."""
 
+    def __init__(self, meanwhile: Callable[[], object] | None = None) -> None:
+        self.meanwhile = meanwhile
 
-def withdraw_one(store: Store, each: Scene) -> None:
-    withdraw(store, [scene(*each)[0].key])
-    if current_version(store) is not None:
-        build(store, published_sets(store))
-
-
-def readmit_one(store: Store, each: Scene) -> None:
-    back = readmit(store, [scene(*each)[0].key])
-    if current_version(store) is not None:
-        build(store, readmitted_sets(store, back))
-
-
-def refusing(act: Callable[[], None], refusal: Callable[[], str]) -> Callable[[], None]:
-    """Return the act with what it is refused for then: what was killed is repeated later."""
-
-    def done() -> None:
-        with pytest.raises(UsageError, match=why) if (why := refusal()) else nullcontext():
+    def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        found: Future[Any] = Future()
+        found.set_result(call(*args, **more))
+        act, self.meanwhile = self.meanwhile, None
+        if act is not None:
             act()
+        return found
 
-    return done
+
+def build(store: Store, places: Iterable[Place], executor: Executor | None = None) -> set[Tile]:
+    """Bring tiles to what they should be; return them."""
+    asked = [*places]
+    if asked:
+        Builder(store, executor or InTurn())(asked, why="test")
+    return {tile for _, tile in asked}
 
 
-Kill = tuple[int, bool]
-"""Step on the file system that does not happen any more, and whether its file is left torn."""
-KILLS = st.none() | st.tuples(st.integers(1, 450), st.booleans())
+def arrive(store: Store, each: Scene, executor: Executor | None = None) -> set[Tile]:
+    """Do what a run does with a scene: map it if it is not withdrawn, and build its tiles."""
+    acq, _ = scene(*each)
+    record = tombstone(store, (acq.collection, acq.acquisition_id))
+    if record is not None and record.covers(acq.version):
+        return set()
+    return build(store, places_of(store, write(store, [each]), ALL), executor)
+
+
+def withdraw_one(store: Store, each: Scene) -> set[Tile]:
+    return follow(store, withdraw(store, [scene(*each)[0].key]).tiles)
+
+
+def readmit_one(store: Store, each: Scene) -> set[Tile]:
+    return follow(store, readmit(store, [scene(*each)[0].key]).tiles)
+
+
+def follow(store: Store, tiles: set[Tile]) -> set[Tile]:
+    return build(store, [(ALL, tile) for tile in tiles]) if mosaic_of(store) else set()
+
+
+def mosaic_of(store: Store) -> Mosaic | None:
+    try:
+        return open_repository(store.objects)
+    except StoreMissingError:
+        return None
+
+
+Act = Callable[[], set[Tile]]
+"""Does something and returns the tiles that it brought to what they should be."""
+KILLS = st.none() | st.integers(1, 60)
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """A store and what it should hold: what was published, what is withdrawn, what was killed."""
+    """A store and what each tile of its published version should be made of."""
+
+    def place(self) -> str:
+        return f"memory://{secrets.token_hex(8)}"
 
     @initialize(grid=st.sampled_from(GRIDS))
     def start(self, grid: MosaicGrid) -> None:
-        self.folder = Path(tempfile.mkdtemp(dir=ROOT))
-        self.store = make_store(self.folder / "store", grid, ref=REF)
-        self.members: frozenset[Scene] = frozenset()
-        self.killed: list[Callable[[], None]] = []
+        self.store = make_store(self.place(), grid, ref=REF)
+        self.tiles: Tiles = {}
+        self.killed: list[Act] = []
+        # What each version was made of when it was published: a version never changes.
+        self.versions: dict[str, Tiles] = {}
 
     def withdrawn(self) -> dict[str, int]:
         records = tombstones(self.store).values()
         return {r.acquisition_id: int(r.version) for r in records if r.lifted is None}
 
-    def written(self) -> frozenset[Scene]:
-        found = self.store.scenes.glob("*.zarr/complete.json")
-        return scenes_of([path.parent.stem for path in found])
+    def members(self) -> frozenset[Scene]:
+        """The scenes that should count by now, if all tiles followed."""
+        return chosen(written(self.store), self.withdrawn())
 
-    def attempt(
-        self,
-        act: Callable[[], None],
-        after: Callable[[], frozenset[Scene]],
-        kill: Kill | None,
-    ) -> None:
-        """Do an act, perhaps killed at a step, and see that the mosaic is the old or the new."""
-        before, finished = self.members, False
-        step, torn = kill or (10**9, False)
-        with killed_at(self.store.path, step, torn=torn):
-            act()
-            finished = True
-        # Asked when it is done, from the set before: the records tell what is withdrawn by now.
-        expected = after()
-        self.members = published_scenes(self.store)
-        if finished:
-            assert self.members == expected
+    def wanted(self, tile: Tile) -> frozenset[Scene]:
+        return frozenset(e for e in self.members() if tile in tiles_under(self.store.grid, e))
+
+    def expected(self, built: Iterable[Tile]) -> Tiles:
+        found = self.tiles | {tile: self.wanted(tile) for tile in built}
+        return {tile: members for tile, members in found.items() if members}
+
+    def attempt(self, act: Act, kill: int | None = None) -> None:
+        """Do an act, perhaps killed at a step, and see what the tiles are made of then."""
+        built: set[Tile] | None = None
+        with killed_at(kill):
+            built = act()
+        found = tiles_of(self.store)
+        if built is not None:
+            assert found == self.expected(built)
         else:
-            self.killed.append(partial(self.attempt, act, after, None))
-            assert self.members in {before, expected}
+            self.killed.append(act)
+            for tile in found.keys() | self.tiles.keys():
+                possible = (self.tiles.get(tile, frozenset()), self.wanted(tile))
+                assert found.get(tile, frozenset()) in possible
+        self.keep(found)
+
+    def keep(self, found: Tiles) -> None:
+        self.tiles = found
+        mosaic = mosaic_of(self.store)
+        if mosaic is None:
+            return
+        head = mosaic.head()
+        if head is not None:
+            self.versions[head.id] = found
+        # Of what a roll-back leaves, the newest has a name.
+        named = {v.id for v in (*mosaic.history(), *mosaic.tagged("").values())}
+        self.versions = {id: tiles for id, tiles in self.versions.items() if id in named}
 
     @rule(each=st.sampled_from(SCENES), kill=KILLS)
-    def arrives(self, each: Scene, kill: Kill | None) -> None:
+    def arrives(self, each: Scene, kill: int | None) -> None:
         """Arrive, again or in another version, before or after that one."""
+        self.attempt(partial(arrive, self.store, each), kill)
 
-        def after() -> frozenset[Scene]:
-            gone = each[1] <= self.withdrawn().get(each[0], 0)
-            return self.members if gone else chosen({*self.members, each}, self.withdrawn())
+    @rule(each=st.sampled_from(SCENES))
+    def arrives_and_waits(self, each: Scene) -> None:
+        """Be mapped by a run that never came to its own build."""
+        write(self.store, [each])
 
-        self.attempt(partial(arrive, self.store, each), after, kill)
-
-    @precondition(lambda self: self.members)
+    @precondition(lambda self: written(self.store))
     @rule(data=st.data(), kill=KILLS)
-    def is_withdrawn(self, data: st.DataObject, kill: Kill | None) -> None:
-        each = data.draw(st.sampled_from(sorted(self.written())))
-
-        def refusal() -> str:
-            gone = self.withdrawn()
-            gone[each[0]] = max(each[1], gone.get(each[0], 0))
-            return "would be empty" if self.members and not chosen(self.members, gone) else ""
-
-        def after() -> frozenset[Scene]:
-            return self.members if refusal() else chosen(self.members, self.withdrawn())
-
-        self.attempt(refusing(partial(withdraw_one, self.store, each), refusal), after, kill)
+    def is_withdrawn(self, data: st.DataObject, kill: int | None) -> None:
+        each = data.draw(st.sampled_from(sorted(written(self.store))))
+        self.attempt(partial(withdraw_one, self.store, each), kill)
 
     @precondition(lambda self: self.withdrawn())
     @rule(data=st.data(), kill=KILLS)
-    def is_readmitted(self, data: st.DataObject, kill: Kill | None) -> None:
+    def is_readmitted(self, data: st.DataObject, kill: int | None) -> None:
         each = data.draw(st.sampled_from(sorted(self.withdrawn().items())))
 
-        def refusal() -> str:
+        def act() -> set[Tile]:
             records = tombstones(self.store).values()
-            known = {(record.acquisition_id, int(record.version)) for record in records}
-            return "" if each in known else "is not withdrawn"
+            if each in {(record.acquisition_id, int(record.version)) for record in records}:
+                return readmit_one(self.store, each)
+            with pytest.raises(UsageError, match="is not withdrawn"):
+                readmit_one(self.store, each)
+            return set()
 
-        def after() -> frozenset[Scene]:
-            if refusal():
-                return self.members
-            back = {other for other in self.written() if other[0] == each[0]}
-            return chosen({*self.members, *back}, self.withdrawn())
+        self.attempt(act, kill)
 
-        self.attempt(refusing(partial(readmit_one, self.store, each), refusal), after, kill)
+    @rule(first=st.sampled_from(SCENES), second=st.sampled_from(SCENES))
+    def is_overtaken(self, first: Scene, second: Scene) -> None:
+        """Build while another one arrives, and be built, between the first tile and the commit."""
+        built: set[Tile] = set()
+        other = InTurn(lambda: built.update(arrive(self.store, second)))
+        self.attempt(lambda: arrive(self.store, first, other) | built)
 
-    @precondition(lambda self: len(complete_versions(self.store)) > 1 and self.members)
+    @precondition(lambda self: written(self.store))
+    @rule(data=st.data(), first=st.sampled_from(SCENES), lifted=st.booleans())
+    def records_change_during_a_build(
+        self, data: st.DataObject, first: Scene, lifted: bool
+    ) -> None:
+        """Build while somebody withdraws a scene, and has not come to the build that follows."""
+        each = data.draw(st.sampled_from(sorted(written(self.store))))
+        key = scene(*each)[0].key
+
+        def change() -> None:
+            withdraw(self.store, [key])
+            if lifted and self.withdrawn()[each[0]] == each[1]:
+                readmit(self.store, [key])
+
+        self.attempt(lambda: arrive(self.store, first, InTurn(change)))
+
+    @rule(scenes=st.lists(st.sampled_from(SCENES), min_size=2, max_size=3))
+    def builders_run_at_once(self, scenes: list[Scene]) -> None:
+        """Map and build in threads, all at the same time."""
+        ready = Barrier(len(scenes))
+
+        def run(each: Scene) -> set[Tile]:
+            ready.wait()
+            return arrive(self.store, each)
+
+        def act() -> set[Tile]:
+            with ThreadPoolExecutor(len(scenes)) as pool:
+                return set().union(*pool.map(run, scenes))
+
+        self.attempt(act)
+
+    @rule(kill=KILLS)
+    def everything_is_built(self, kill: int | None) -> None:
+        self.attempt(self.build_all, kill)
+
+    def build_all(self) -> set[Tile]:
+        places = all_places(self.store)
+        if not self.members() and mosaic_of(self.store) is None:
+            with pytest.raises(UsageError, match="no scene products"):
+                Builder(self.store, InTurn())(places, why="test")
+            return set()
+        return build(self.store, places)
+
+    @precondition(lambda self: len(self.versions) > 1)
     @rule(data=st.data(), kill=KILLS)
-    def is_rolled_back(self, data: st.DataObject, kill: Kill | None) -> None:
-        versions = [version.id for version in complete_versions(self.store)]
-        target = data.draw(st.sampled_from(versions))
-        held = scenes_of(read_version(self.store, target).products)
+    def is_rolled_back(self, data: st.DataObject, kill: int | None) -> None:
+        """Go back to a version, or forward to one that was left, unless it holds what may not."""
+        target = data.draw(st.sampled_from(sorted(self.versions)))
+        mosaic = open_repository(self.store.objects)
+        head = mosaic.head()
+        assert head is not None
+        if target == head.id:
+            return
+        gone = {(n, v) for n, v in SCENES if v <= self.withdrawn().get(n, 0)}
+        held = set().union(*self.versions[target].values())
+        version = mosaic.find(target)
+        if held & gone & written(self.store):
+            with pytest.raises(UsageError, match="take that back"):
+                refuse_withdrawn(self.store, mosaic, version)
+            return
+        refuse_withdrawn(self.store, mosaic, version)
+        with killed_at(kill):
+            roll_back(mosaic, target)
+        found = tiles_of(self.store)
+        possible = [self.versions[target]] + ([self.tiles] if kill else [])
+        assert found in possible
+        self.keep(found)
 
-        def refusal() -> str:
-            if target not in {version.id for version in complete_versions(self.store)}:
-                return "does not keep"
-            return "withdrawn" if held != chosen(held, self.withdrawn()) else ""
-
-        act = refusing(partial(roll_back, self.store, target), refusal)
-        self.attempt(act, lambda: self.members if refusal() else held, kill)
-
+    @precondition(lambda self: self.versions)
     @rule(keep=st.integers(1, 3), kill=KILLS)
-    def is_pruned(self, keep: int, kill: Kill | None) -> None:
-        def act() -> None:
-            prune(self.store, keep=keep)
-
-        self.attempt(act, lambda: self.members, kill)
+    def is_pruned(self, keep: int, kill: int | None) -> None:
+        """Forget versions, and products that count no more and that no kept version names."""
+        later = datetime.now(UTC) + timedelta(days=60)
+        mosaic, members = open_repository(self.store.objects), self.members()
+        with killed_at(kill):
+            prune(self.store, mosaic, keep=keep, now=later)
+        assert self.members() == members
+        assert tiles_of(self.store) == self.tiles
+        self.keep(self.tiles)
 
     @precondition(lambda self: self.killed)
     @rule()
     def is_resumed(self) -> None:
         """Repeat what was killed."""
-        self.killed.pop(0)()
+        self.attempt(self.killed.pop(0))
 
     @invariant()
-    def the_published_set_is_the_expected_one(self) -> None:
-        assert published_scenes(self.store) == self.members
+    def a_version_that_is_kept_is_made_of_what_it_was(self) -> None:
+        for id, tiles in self.versions.items():
+            assert tiles_of(self.store, id) == tiles
 
     def teardown(self) -> None:
-        try:
-            while self.killed:
-                self.is_resumed()
-            if self.members:
-                assert_clean(self.store, self.members, self.folder)
-        finally:
-            shutil.rmtree(self.folder)
+        while self.killed:
+            self.is_resumed()
+        if mosaic_of(self.store) is None and not self.members():
+            return
+        self.attempt(self.build_all)
+        assert_clean(self.store, self.members())
+
+
+# Threads do not run alike twice, so that what fails cannot be made smaller.
+HURRIED = settings(
+    deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
 
 
 class TestAnyOrder(AnyOrder.TestCase):
-    settings = settings(
-        max_examples=5,
-        stateful_step_count=10,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    settings = settings(HURRIED, max_examples=5, stateful_step_count=10)
 
 
 @pytest.mark.slow
 class TestAnyOrderDeeply(AnyOrder.TestCase):
-    settings = settings(
-        max_examples=60,
-        stateful_step_count=25,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    settings = settings(HURRIED, max_examples=300, stateful_step_count=15)
+
+
+class AnyOrderInABucket(AnyOrder):
+    def place(self) -> str:
+        return f"s3://salt/{secrets.token_hex(8)}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bucket")
+class TestAnyOrderInABucket(AnyOrderInABucket.TestCase):
+    settings = settings(HURRIED, max_examples=30, stateful_step_count=12)

@@ -1,30 +1,21 @@
-"""Withdrawn scenes, rollbacks, and the journal of publications."""
+"""Scenes that an operator withdraws and takes back, and late scenes: the mosaic follows."""
 
-import shutil
 from datetime import date
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-from deepsalt.errors import StoreError, UsageError
+from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.mosaic import (
-    all_sets,
-    begin_build,
-    compose_tile,
+    places_of,
     readmit,
-    readmitted_sets,
-    united_sets,
+    refuse_withdrawn,
     withdraw,
-    withdrawn_products,
+    withdrawn_names,
 )
-from deepsalt.mosaic.sets import published_sets
-from deepsalt.store import (
-    Period,
-    Store,
-    history,
-    open_mosaic,
-    tombstones,
-)
+from deepsalt.products import unmark
+from deepsalt.store import Period, Store, tombstones
+from deepsalt.versions import Version, filled_periods, open_mosaic, open_repository, roll_back
 from tests.store.builders import (
     acquisition,
     add_product,
@@ -32,87 +23,118 @@ from tests.store.builders import (
     build,
     make_store,
     published,
-    roll_back,
     scene_grid,
 )
+from tests.store.test_any_order import build as build_places
 
 ALL = Period.all()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return make_store(tmp_path / "store")
+def store() -> Store:
+    return make_store()
 
 
 def key(name: str, version: str = "1") -> str:
     return acquisition(name, version=version).key
 
 
-def follow(store: Store) -> None:
-    """Build what the published version becomes under the tombstones there are."""
-    build(store, published_sets(store))
-
-
 @pytest.fixture
 def two(store: Store) -> tuple[Store, str, str]:
-    """A store with scenes a, then a and b published."""
-    a, b = add_small(store, "a"), add_small(store, "b", column=90)
-    build(store, {ALL: [a]})
-    build(store, {ALL: [a, b]})
+    """A store with scenes a, then a and b published, side by side."""
+    a = add_small(store, "a")
+    build(store)
+    b = add_small(store, "b", column=90)
+    build(store)
     return store, a, b
+
+
+def head(store: Store) -> Version:
+    found = open_repository(store.objects).head()
+    assert found is not None
+    return found
 
 
 def test_a_withdrawn_scene_is_left_out_of_every_build(two: tuple[Store, str, str]) -> None:
     store, a, b = two
-    assert withdraw(store, [key("b")]) == (key("b"),)
-    for sets in (united_sets(store, ALL, [b]), all_sets(store)):
-        build(store, sets)
-        assert published(store) == (a,)
+    assert withdraw(store, [key("b")]).scenes == (key("b"),)
+    build_places(store, places_of(store, [b], ALL))
+    assert published(store) == (a,)
+    build(store)
+    assert published(store) == (a,)
+
+
+def test_a_scene_that_is_withdrawn_and_mapped_again_stays_out(
+    two: tuple[Store, str, str],
+) -> None:
+    store, a, b = two
+    withdraw(store, [key("b")])
+    unmark(store, b)
+    add_small(store, "b", column=90)
+    build(store)
+    assert published(store) == (a,)
 
 
 def test_a_product_name_withdraws_its_scene(two: tuple[Store, str, str]) -> None:
     store, _, b = two
-    assert withdraw(store, [b]) == (key("b"),)
-    assert withdrawn_products(store) == {b}
+    assert withdraw(store, [b]).scenes == (key("b"),)
+    assert withdrawn_names(store) == {b}
 
 
 def test_a_withdrawal_composes_only_the_tiles_under_the_scene(store: Store) -> None:
-    a, b = add_small(store, "a"), add_small(store, "b", column=10)
-    far = add_small(store, "c", column=150)
-    build(store, {ALL: [a, b, far]})
+    for name, column in (("a", 0), ("b", 10), ("c", 150)):
+        add_small(store, name, column=column)
+    build(store)
+    touched = {*store.grid.tiles_over(scene_grid(column=10, height=20, width=20))}
+    changed = withdraw(store, [key("b")])
+    assert changed.tiles == touched
+    made = build(store)
+    assert {each.job.tile for each in made.tiles} == touched
+
+
+def test_tiles_of_a_withdrawn_scene_alone_are_emptied(two: tuple[Store, str, str]) -> None:
+    store, a, b = two
     withdraw(store, [key("b")])
-    touched = set(store.grid.tiles_over(scene_grid(column=10, height=20, width=20)))
-    with begin_build(store, published_sets(store)) as plan:
-        assert {task.tile for task in plan.tasks} == touched < {tile for _, tile in plan.tiles}
+    version = build(store).versions[-1]
+    assert (version.added, version.removed) == ((), (b,))
+    (period,) = filled_periods(open_repository(store.objects), version)
+    assert {*period.tiles} == {*store.grid.tiles_over(scene_grid(height=20, width=20))}
+    assert published(store) == (a,)
 
 
 def test_older_versions_are_withdrawn_with_a_scene_and_a_newer_one_counts(store: Store) -> None:
-    other, old, new = (
-        add_small(store, "a"),
-        add_small(store, "b"),
-        add_small(store, "b", version="2"),
-    )
-    build(store, {ALL: [other, old, new]})
+    other = add_small(store, "a")
+    for version in ("1", "2"):
+        add_small(store, "b", version=version)
     withdraw(store, [key("b", "2")])
-    build(store, all_sets(store))
+    build(store)
     assert published(store) == (other,)
     newest = add_small(store, "b", version="10")
-    build(store, united_sets(store, ALL, [newest]))
+    build(store)
     assert published(store) == tuple(sorted((other, newest)))
 
 
 def test_withdrawing_an_older_version_leaves_the_newer_one(store: Store) -> None:
-    names = [add_small(store, "b"), add_small(store, "b", version="2")]
-    build(store, {ALL: names})
+    names = [add_small(store, "b", version=version) for version in ("1", "2")]
     withdraw(store, [key("b", "1")])
-    build(store, all_sets(store))
+    build(store)
     assert published(store) == (names[1],)
+
+
+def test_all_versions_of_a_scene_follow_wherever_they_lie(store: Store) -> None:
+    add_small(store, "a", column=500)
+    for version, column in (("1", 0), ("2", 100)):
+        add_small(store, "b", version=version, column=column)
+    build(store)
+    changed = withdraw(store, [key("b", "2")])
+    grids = [scene_grid(column=column, height=20, width=20) for column in (0, 100)]
+    assert changed.tiles == {tile for grid in grids for tile in store.grid.tiles_over(grid)}
 
 
 def test_a_record_of_a_withdrawal_says_why(two: tuple[Store, str, str]) -> None:
     store, _, _ = two
     withdraw(store, [key("b")], reason="bad geolocation")
-    (record,) = tombstones(Store.open(store.path)).values()
+    (record,) = tombstones(Store.open(store.objects)).values()
     assert (record.scene, record.reason) == (key("b"), "bad geolocation")
 
 
@@ -131,36 +153,63 @@ def test_an_unknown_scene_is_refused_and_nothing_is_recorded(two: tuple[Store, s
     assert tombstones(store) == {}
 
 
-def test_withdrawing_all_scenes_is_refused_and_nothing_is_recorded(
+@pytest.mark.parametrize("scene", ["", "/", "b", "test/b", "test//1", "test/b/1/", "a b"])
+def test_what_names_no_scene_is_refused(two: tuple[Store, str, str], scene: str) -> None:
+    store, _, _ = two
+    for act in (withdraw, readmit):
+        with pytest.raises(UsageError, match=r"has no scene|is not withdrawn"):
+            act(store, [scene])
+    assert tombstones(store) == {}
+
+
+def test_a_mosaic_whose_scenes_are_all_withdrawn_is_empty_until_one_comes_back(
     two: tuple[Store, str, str],
 ) -> None:
-    store, _, _ = two
-    with pytest.raises(UsageError, match="would be empty"):
-        withdraw(store, [key("a"), key("b")])
-    assert tombstones(store) == {}
+    store, a, _ = two
+    withdraw(store, [key("a"), key("b")])
+    build(store)
+    assert head(store).totals.pixels == 0
+    with pytest.raises(StoreMissingError, match="is empty"):
+        open_mosaic(open_repository(store.objects))
+    readmit(store, [key("a")])
+    build(store)
+    assert published(store) == (a,)
 
 
 def test_a_scene_can_be_withdrawn_before_the_first_mosaic(store: Store) -> None:
     a, _ = add_small(store, "a"), add_small(store, "b")
     withdraw(store, [key("b")])
-    build(store, all_sets(store))
+    build(store)
     assert published(store) == (a,)
 
 
-def test_a_withdrawal_taken_back_brings_the_scene_back(two: tuple[Store, str, str]) -> None:
+def test_a_mosaic_of_nothing_but_withdrawn_scenes_is_not_begun(store: Store) -> None:
+    add_small(store, "a")
+    withdraw(store, [key("a")])
+    with pytest.raises(UsageError, match=r"no scene products to mosaic .* that are not withdrawn"):
+        build(store)
+
+
+def test_a_withdrawal_taken_back_brings_back_the_same_bits(two: tuple[Store, str, str]) -> None:
     store, a, b = two
+    before = open_mosaic(open_repository(store.objects), chunks=None).salinity.values
     withdraw(store, [key("b")])
-    follow(store)
-    build(store, readmitted_sets(store, readmit(store, [key("b")])))
+    build(store)
+    readmit(store, [key("b")])
+    build(store)
     assert published(store) == tuple(sorted((a, b)))
+    after = open_mosaic(open_repository(store.objects), chunks=None).salinity.values
+    np.testing.assert_array_equal(after, before)
 
 
 def test_taking_back_twice_ends_in_the_same_state(two: tuple[Store, str, str]) -> None:
     store, _, b = two
     withdraw(store, [key("b")])
-    follow(store)
-    readmit(store, [key("b")])  # and killed before the build
-    build(store, readmitted_sets(store, readmit(store, [b])))
+    build(store)
+    first = readmit(store, [key("b")])  # and killed before the build
+    again = readmit(store, [b])
+    assert again == first
+    build_places(store, [(ALL, tile) for tile in again.tiles])
     assert b in published(store)
 
 
@@ -172,156 +221,115 @@ def test_a_scene_that_was_never_withdrawn_cannot_be_taken_back(two: tuple[Store,
     assert [record.lifted for record in tombstones(store).values()] == [None]
 
 
-def test_a_period_whose_scenes_are_all_withdrawn_stays_and_is_empty(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "dated", layout="dated")
-    spring = Period(date(2024, 5, 1), date(2024, 5, 31))
-    summer = Period(date(2024, 6, 1), date(2024, 6, 30))
+def test_a_period_whose_scenes_are_all_withdrawn_is_not_shown() -> None:
+    store = make_store(layout="dated")
     grid = scene_grid(height=20, width=20)
-    names = [add_product(store.scenes, acquisition(n, grid=grid)) for n in "ab"]
-    build(store, {spring: names[:1], summer: names[1:]})
+    spring = Period(date(2024, 5, 1), date(2024, 5, 5))
+    summer = Period(date(2024, 5, 6), date(2024, 5, 31))
+    for name, day in (("a", 1), ("b", 9)):
+        add_product(store, acquisition(name, day=day, grid=grid))
+    for period in (spring, summer):
+        build(store, period)
+    assert open_mosaic(open_repository(store.objects)).sizes["period"] == 2
     withdraw(store, [key("b")])
-    follow(store)
-    assert open_mosaic(store).observations.max(("y", "x")).values.tolist() == [1, 0]
+    build(store)
+    found = open_mosaic(open_repository(store.objects))
+    assert [str(day)[:10] for day in found.period.values] == ["2024-05-01"]
 
 
-def test_a_damaged_tombstone_is_named(two: tuple[Store, str, str]) -> None:
-    store, _, _ = two
+def test_days_of_a_withdrawn_scene_do_not_widen_the_unlimited_period(store: Store) -> None:
+    grid = scene_grid(height=20, width=20)
+    for name, day in (("a", 3), ("b", 9)):
+        add_product(store, acquisition(name, day=day, grid=grid))
     withdraw(store, [key("b")])
-    (path,) = (store.records / "tombstones").iterdir()
-    path.write_text("{}")
-    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
-        tombstones(store)
+    build(store)
+    bounds = open_mosaic(open_repository(store.objects)).period_bounds.values[0]
+    assert [str(day)[:10] for day in bounds] == ["2024-05-03", "2024-05-03"]
 
 
-def test_a_rollback_publishes_the_version_before(two: tuple[Store, str, str]) -> None:
-    store, a, _ = two
-    roll_back(store)
-    assert published(store) == (a,)
-    assert [each.why for each in history(store)][-1] == "rollback"
-
-
-def test_rollbacks_go_further_back_each_time(two: tuple[Store, str, str]) -> None:
-    store, a, b = two
-    build(store, {ALL: [a, b, add_small(store, "c")]})
-    roll_back(store)
-    roll_back(store)
-    assert published(store) == (a,)
-
-
-def test_there_is_nothing_before_the_first_version(two: tuple[Store, str, str]) -> None:
+def test_a_version_with_a_scene_withdrawn_since_is_refused(two: tuple[Store, str, str]) -> None:
     store, _, _ = two
-    roll_back(store)
-    with pytest.raises(UsageError, match="is the first"):
-        roll_back(store)
+    mosaic, before = open_repository(store.objects), head(store)
+    withdraw(store, [key("b")], reason="clouds")
+    build(store)
+    with pytest.raises(
+        UsageError,
+        match=rf"{before.short} holds scene test/b/1, withdrawn on .*: clouds; take that back "
+        rf"first: `deepsalt mosaic withdraw --undo STORE test/b/1`",
+    ):
+        refuse_withdrawn(store, mosaic, before)
 
 
-def test_a_rollback_to_a_named_version_can_go_forward(two: tuple[Store, str, str]) -> None:
-    store, a, b = two
-    last = history(store)[-1].version
-    roll_back(store)
-    roll_back(store, last)
-    assert published(store) == tuple(sorted((a, b)))
-
-
-def test_a_version_that_is_not_there_is_refused(two: tuple[Store, str, str]) -> None:
-    store, _, _ = two
-    with pytest.raises(UsageError, match="does not keep version nonsense; it keeps"):
-        roll_back(store, "nonsense")
-
-
-def test_a_store_without_a_mosaic_has_nothing_to_roll_back(store: Store) -> None:
-    with pytest.raises(UsageError, match="no published mosaic"):
-        roll_back(store)
-
-
-def test_a_version_with_a_withdrawn_scene_is_not_published_again(
+def test_a_version_without_the_withdrawn_scene_is_not_refused(
     two: tuple[Store, str, str],
 ) -> None:
-    store, a, _ = two
-    withdraw(store, [key("b")], reason="clouds")
-    follow(store)
-    with pytest.raises(UsageError, match=r"test/b/1, withdrawn on .*: clouds; take that back"):
-        roll_back(store)
-    assert published(store) == (a,)
+    store, _, _ = two
+    mosaic = open_repository(store.objects)
+    first = [*mosaic.history()][-1]
+    withdraw(store, [key("b")])
+    refuse_withdrawn(store, mosaic, first)
+    assert first.added_count == 1
+
+
+def test_a_withdrawal_that_was_taken_back_refuses_no_version(two: tuple[Store, str, str]) -> None:
+    store, _, b = two
+    withdraw(store, [key("b")])
+    readmit(store, [key("b")])
+    refuse_withdrawn(store, open_repository(store.objects), head(store))
+    assert b in published(store)
 
 
 def test_a_run_after_a_rollback_starts_from_the_version_rolled_back_to(
     two: tuple[Store, str, str],
 ) -> None:
     store, a, _ = two
-    roll_back(store)
+    roll_back(open_repository(store.objects))
     c = add_small(store, "c")
-    build(store, united_sets(store, ALL, [c]))
+    build_places(store, places_of(store, [c], ALL))
     assert published(store) == tuple(sorted((a, c)))
 
 
-def test_the_history_says_what_each_publication_changed_and_why(
+def test_the_history_says_what_each_version_changed_and_why(
     two: tuple[Store, str, str],
 ) -> None:
     store, a, b = two
     withdraw(store, [key("b")])
-    with begin_build(store, published_sets(store), why="withdrawn: clouds") as plan:
-        plan.publish()
-    found = [(each.added, each.removed, each.why) for each in history(store)]
+    build(store, why="withdrawn: clouds")
+    found = [(v.added, v.removed, v.why) for v in open_repository(store.objects).history()]
     assert found == [
-        ((a,), (), "mosaic build"),
-        ((b,), (), "mosaic build"),
         ((), (b,), "withdrawn: clouds"),
+        ((b,), (), "test"),
+        ((a,), (), "test"),
     ]
 
 
-def test_publishing_what_is_published_is_no_event(two: tuple[Store, str, str]) -> None:
-    store, a, b = two
-    before = history(store)
-    build(store, {ALL: [a, b]})
-    assert history(store) == before
+def test_building_what_is_published_makes_no_version(two: tuple[Store, str, str]) -> None:
+    store, _, _ = two
+    assert build(store).versions == ()
 
 
-def test_a_publication_that_was_interrupted_is_no_event(two: tuple[Store, str, str]) -> None:
-    store, a, b = two
-    before = store.mosaic.readlink()
-    build(store, {ALL: [a, b, add_small(store, "c")]})
-    store.mosaic.unlink()
-    store.mosaic.symlink_to(before)
-    assert len(history(store)) == 2
-    next_one = build(store, {ALL: [a, b, add_small(store, "d")]})
-    numbers = sorted(path.name for path in (store.records / "history").glob("*.json"))
-    assert numbers == ["000001.json", "000002.json", "000003.json"]
-    assert history(store)[-1].version == next_one.id
+def test_a_late_scene_touches_only_its_tiles(two: tuple[Store, str, str]) -> None:
+    store, _, _ = two
+    before = tiles(store)
+    late = add_small(store, "c", column=5)
+    build_places(store, places_of(store, [late], ALL))
+    under = {*store.grid.tiles_over(scene_grid(column=5, height=20, width=20))}
+    after = tiles(store)
+    assert {tile for tile in before | after if before.get(tile) != after.get(tile)} == under
+    assert head(store).added == (late,)
 
 
-def test_a_store_without_a_journal_has_the_history_of_its_versions(
+def test_a_damaged_product_that_was_mapped_again_touches_no_other_tile(
     two: tuple[Store, str, str],
 ) -> None:
-    store, a, _ = two
-    ids = [each.version for each in history(store)]
-    shutil.rmtree(store.records / "history")
-    assert [each.version for each in history(store)] == ids
-    roll_back(store)
-    assert published(store) == (a,)
-    assert [each.version for each in history(store)] == [*ids, ids[0]]
+    store, _, b = two
+    before = tiles(store)
+    unmark(store, b)
+    add_small(store, "b", column=90)
+    assert build(store).versions == ()
+    assert tiles(store) == before
 
 
-def test_a_damaged_journal_entry_is_named(two: tuple[Store, str, str]) -> None:
-    store, _, _ = two
-    path = store.records / "history" / "000001.json"
-    path.write_text("{}")
-    with pytest.raises(StoreError, match=r"000001.json is damaged"):
-        history(store)
-
-
-def test_products_published_meanwhile_are_not_lost(two: tuple[Store, str, str]) -> None:
-    store, a, b = two
-    c, d = add_small(store, "c"), add_small(store, "d")
-
-    def sets() -> dict[Period, tuple[str, ...]]:
-        with pytest.raises(StoreError, match="is building"), store.locked():
-            pass
-        return united_sets(store, ALL, [d])
-
-    build(store, united_sets(store, ALL, [c]))
-    with begin_build(store, sets) as plan:
-        for task in plan.tasks:
-            compose_tile(task)
-        plan.publish()
-    assert published(store) == tuple(sorted((a, b, c, d)))
+def tiles(store: Store) -> dict[object, int]:
+    (period,) = filled_periods(open_repository(store.objects), head(store))
+    return dict(period.tiles)

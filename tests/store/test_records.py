@@ -1,30 +1,83 @@
-"""Stores, their records and lock, periods, and atomic files."""
+"""Stores, what they are, their records, and periods."""
 
 import json
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from deepsalt.errors import StoreError, StoreMismatchError, UsageError
-from deepsalt.grid import MosaicGrid
+from deepsalt.errors import (
+    StoreAccessError,
+    StoreError,
+    StoreMismatchError,
+    StoreMissingError,
+    UsageError,
+)
+from deepsalt.grid import Frame, MosaicGrid
+from deepsalt.objects import Objects
 from deepsalt.objects.disk import storing
-from deepsalt.store import Period, Store, check_periods
-from deepsalt.store.files import read_json, write_json
-from tests.store.builders import GRID, REF, make_store
+from deepsalt.store import (
+    Period,
+    Store,
+    bury,
+    check_periods,
+    lift,
+    quarantine,
+    quarantined,
+    release,
+    tombstone,
+    tombstones,
+)
+from tests.store.builders import GRID, REF, add_small, in_memory, make_store, published
+from tests.store.builders import build as build_all
 
 Y2023 = Period(date(2023, 1, 1), date(2023, 12, 31))
 Y2024 = Period(date(2024, 1, 1), date(2024, 12, 31))
+SCENE = "enmap/../a b/1"
 
 
-def test_a_store_opens_as_it_was_made(tmp_path: Path) -> None:
-    assert make_store(tmp_path / "s") == Store.open(tmp_path / "s")
+@pytest.fixture(params=["memory", "folder"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    return in_memory() if request.param == "memory" else Objects.of(tmp_path / "store")
 
 
-def test_making_a_store_again_opens_it(tmp_path: Path) -> None:
-    assert make_store(tmp_path / "s") == make_store(tmp_path / "s")
+@pytest.fixture
+def store() -> Store:
+    return make_store()
+
+
+def test_a_store_opens_as_it_was_made(place: Objects) -> None:
+    assert make_store(place) == Store.open(place)
+
+
+def test_making_a_store_again_opens_it(place: Objects) -> None:
+    assert make_store(place) == make_store(place)
+
+
+def test_a_store_exists_from_its_creation_on(place: Objects) -> None:
+    before = Store.exists(place)
+    make_store(place)
+    assert (before, Store.exists(place)) == (False, True)
+
+
+def test_a_store_fixes_what_its_mosaic_may_cover(store: Store) -> None:
+    document = json.loads(store.objects.read("store.json"))
+    extent = Frame.of(GRID).extent
+    assert document["schema"] == 1
+    assert document["extent"] == [extent.ix0, extent.iy0, extent.ix1, extent.iy1]
+
+
+def test_looking_for_a_store_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissingError, match=r"is not a deepsalt store \(no store.json\)"):
+        Store.open(tmp_path / "store")
+    assert not Store.exists(tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -37,90 +90,291 @@ def test_making_a_store_again_opens_it(tmp_path: Path) -> None:
     ids=["grid", "model", "periods"],
 )
 def test_a_store_refuses_runs_of_another_kind(
-    tmp_path: Path, grid: MosaicGrid, model: str, periods: str, named: str
+    store: Store, grid: MosaicGrid, model: str, periods: str, named: str
 ) -> None:
-    make_store(tmp_path / "s")
     with pytest.raises(StoreMismatchError, match=named) as caught:
-        Store.create(tmp_path / "s", grid=grid, model=model, period_layout=periods)
+        Store.create(store.objects, grid=grid, model=model, period_layout=periods)
     assert caught.value.exit_code == 2
 
 
-def test_a_store_of_a_later_layout_is_refused(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s")
-    record = store.records / "store.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"layout": 99}))
-    with pytest.raises(StoreError, match="layout 99"):
-        Store.open(store.path)
+def test_a_store_of_a_later_schema_is_refused(store: Store) -> None:
+    document = json.loads(store.objects.read("store.json"))
+    store.objects.write("store.json", json.dumps(document | {"schema": 99}).encode())
+    with pytest.raises(StoreError, match="store schema 99, this deepsalt reads 1"):
+        Store.open(store.objects)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"layout": 1}', '{"layout": 1, "grid": 5}'])
-def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
-    store = make_store(tmp_path / "s")
-    (store.records / "store.json").write_text(content)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "grid": 5}', b"\xff\xfe"],
+    ids=["empty", "cut", "list", "bare", "no grid", "no text"],
+)
+def test_a_damaged_record_is_named(store: Store, content: bytes) -> None:
+    store.objects.write("store.json", content)
     with pytest.raises(StoreError, match=r"store\.json"):
-        Store.open(store.path)
+        Store.open(store.objects)
 
 
-def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="not a deepsalt store"):
-        Store.open(tmp_path)
+def test_a_store_that_lost_its_record_is_not_taken_over(store: Store) -> None:
+    add_small(store, "a")
+    store.objects.delete(["store.json"])
+    with pytest.raises(StoreMismatchError, match=r"restore store\.json if it was one"):
+        make_store(store.objects)
 
 
-def test_a_store_that_lost_its_record_is_not_taken_over(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s")
-    (store.scenes / "product.zarr").mkdir()
-    (store.records / "store.json").unlink()
-    with pytest.raises(StoreMismatchError, match=r"restore records/store.json"):
-        make_store(store.path)
+def test_a_store_whose_making_was_cut_short_is_made(place: Objects) -> None:
+    store = make_store(place)
+    store.objects.delete(["store.json"])
+    assert make_store(place) == store
 
 
-def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s")
-    (store.records / "store.json").unlink()
-    assert make_store(store.path) == store
+@pytest.mark.parametrize(
+    "key", ["catalog.json", "quicklook.png", "mosaic/repo", "mosaic.zarr/zarr.json", "scenes/a/b"]
+)
+def test_a_place_with_what_a_store_would_write_over_is_refused(place: Objects, key: str) -> None:
+    place.write(key, b"somebody's")
+    with pytest.raises(StoreMismatchError, match=key.split("/")[0]):
+        make_store(place)
+    assert [entry.key for entry in place.list()] == [key]
+    assert place.read(key) == b"somebody's"
 
 
-@pytest.mark.parametrize("name", ["catalog.json", "quicklook.png"])
-def test_a_folder_with_files_a_store_would_write_over_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("somebody's")
-    with pytest.raises(StoreMismatchError, match=name):
-        make_store(tmp_path)
-    assert (tmp_path / name).read_text() == "somebody's"
+def test_a_place_with_other_objects_becomes_a_store(place: Objects) -> None:
+    place.write("notes.txt", b"mine")
+    make_store(place)
+    assert place.read("notes.txt") == b"mine"
+
+
+@pytest.mark.parametrize("below", ["inner", "a/b/c"])
+def test_a_store_inside_another_is_refused(place: Objects, below: str) -> None:
+    outer = make_store(place)
+    with pytest.raises(StoreMismatchError, match=f"lies inside the store {outer}"):
+        make_store(place.below(below))
+    assert [entry.key for entry in place.list()] == ["store.json"]
+
+
+def test_a_store_beside_another_is_made(place: Objects) -> None:
+    one, two = make_store(place.below("one")), make_store(place.below("one-more"))
+    assert one.objects != two.objects
+
+
+def test_who_may_not_look_outside_makes_a_store_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place, read = in_memory().below("mine"), Objects.read
+
+    def guarded(self: Objects, key: str) -> bytes:
+        if self != place:
+            raise StoreAccessError("access denied")
+        return read(self, key)
+
+    monkeypatch.setattr(Objects, "read", guarded)
+    assert make_store(place) == Store.open(place)
 
 
 def test_a_store_below_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="is a file"):
+    with pytest.raises(StoreError, match="file"):
         make_store(tmp_path / "file" / "store")
 
 
-def test_quarantine_keeps_the_reason_until_release(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s")
-    store.quarantine("enmap/../a b/1", "no METADATA.XML")
-    assert store.quarantined() == {"enmap/../a b/1": "no METADATA.XML"}
-    store.release("enmap/../a b/1")
-    assert store.quarantined() == {}
+@pytest.mark.parametrize("where", ["ftp://host/x", "s3://", "s3://a:b@bucket/x", "memory://"])
+def test_what_is_no_place_is_refused(where: str) -> None:
+    with pytest.raises(UsageError):
+        make_store(where)
 
 
-def test_a_second_build_is_refused(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s")
-    with (
-        store.locked(),
-        pytest.raises(StoreError, match="is building in this store"),
-        store.locked(),
-    ):
-        pass
+def test_of_creators_at_once_all_have_the_same_store(place: Objects) -> None:
+    ready = Barrier(8)
+
+    def create(_: int) -> Store:
+        ready.wait()
+        return make_store(place)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(create, range(8))) == {Store.open(place)}
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s")
+def test_of_creators_of_two_kinds_at_once_one_kind_is_refused(place: Objects) -> None:
+    ready = Barrier(8)
+
+    def create(number: int) -> str | None:
+        ready.wait()
+        try:
+            return make_store(place, layout=("all", "dated")[number % 2]).period_layout
+        except StoreMismatchError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(create, range(8))]
+    made = Store.open(place).period_layout
+    assert sorted(map(str, found)) == sorted([made] * 4 + ["None"] * 4)
+
+
+def test_a_creator_who_finds_what_a_faster_one_wrote_opens_its_store(
+    place: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Store._refuse_foreign_place
+
+    def late(self: Store) -> None:
+        monkeypatch.undo()
+        add_small(make_store(place), "a")
+        look(self)
+
+    monkeypatch.setattr(Store, "_refuse_foreign_place", late)
+    assert make_store(place) == Store.open(place)
+
+
+def test_a_store_travels_to_another_process(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
     code = (
-        "import os, sys; from deepsalt.store import Store; "
-        "lock = Store.open(sys.argv[1]).locked(); lock.__enter__(); os._exit(9)"
+        "import pickle, sys; store = pickle.loads(sys.stdin.buffer.read()); "
+        "from deepsalt.store import quarantine; quarantine(store, 'a/b/1', 'seen elsewhere')"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(store.path)], check=False, timeout=60)
-    with store.locked():
-        assert done.returncode == 9
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(store), check=True, timeout=60)
+    assert quarantined(store) == {"a/b/1": "seen elsewhere"}
+
+
+def test_a_folder_that_was_moved_is_the_same_store(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    name = add_small(store, "a")
+    build_all(store)
+    (tmp_path / "store").rename(tmp_path / "moved")
+    assert published(Store.open(tmp_path / "moved")) == (name,)
+
+
+def test_quarantine_keeps_the_reason_until_release(store: Store) -> None:
+    quarantine(store, SCENE, "no METADATA.XML")
+    assert quarantined(store) == {SCENE: "no METADATA.XML"}
+    release(store, SCENE)
+    assert quarantined(store) == {}
+
+
+def test_a_scene_can_be_quarantined_again_for_another_reason(store: Store) -> None:
+    for reason in ("first", "second"):
+        quarantine(store, SCENE, reason)
+        release(store, SCENE)
+    quarantine(store, SCENE, "third")
+    quarantine(store, SCENE, "fourth")
+    assert quarantined(store) == {SCENE: "fourth"}
+
+
+def test_quarantine_is_asked_for_scenes(store: Store) -> None:
+    quarantine(store, "a/a/1", "torn")
+    quarantine(store, "a/b/1", "empty")
+    assert quarantined(store, ["a/b/1", "a/c/1"]) == {"a/b/1": "empty"}
+
+
+def test_scenes_whose_names_read_alike_are_told_apart(store: Store) -> None:
+    quarantine(store, "a/b c/1", "torn")
+    assert quarantined(store, ["a/b?c/1"]) == {}
+
+
+def test_releasing_what_was_never_quarantined_writes_nothing(store: Store) -> None:
+    release(store, SCENE)
+    assert [entry.key for entry in store.objects.list()] == ["store.json"]
+
+
+PLACE = ("test", "a")
+
+
+def test_a_tombstone_is_found_by_its_acquisition(store: Store) -> None:
+    record = bury(store, PLACE, "2", "bad geolocation")
+    assert tombstone(store, PLACE) == record == tombstones(store)[PLACE]
+    assert (record.scene, record.reason) == ("test/a/2", "bad geolocation")
+    assert tombstone(store, ("test", "b")) is None
+
+
+@pytest.mark.parametrize(("version", "covered"), [("1", True), ("2", True), ("10", False)])
+def test_a_tombstone_covers_a_version_and_those_before(
+    store: Store, version: str, covered: bool
+) -> None:
+    assert bury(store, PLACE, "2", "").covers(version) is covered
+
+
+def test_a_lifted_tombstone_covers_nothing_and_stays_as_a_record(store: Store) -> None:
+    bury(store, PLACE, "2", "")
+    lifted = lift(store, PLACE)
+    assert lifted.lifted is not None
+    assert not lifted.covers("1")
+    assert tombstones(store) == {PLACE: lifted}
+
+
+def test_each_word_about_an_acquisition_is_a_record_of_its_own(store: Store) -> None:
+    words: list[Callable[[], object]] = [
+        lambda: bury(store, PLACE, "2", "first"),
+        lambda: lift(store, PLACE),
+        lambda: bury(store, PLACE, "2", "second"),
+    ]
+    kept: dict[str, bytes] = {}
+    for count, word in enumerate(words, start=1):
+        word()
+        found = {e.key: store.objects.read(e.key) for e in store.objects.list("records")}
+        assert len(found) == count
+        assert kept.items() <= found.items()
+        kept = found
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_what_is_withdrawn_already_is_not_recorded_again(store: Store, version: str) -> None:
+    first = bury(store, PLACE, "2", "first")
+    assert bury(store, PLACE, version, "second") == first
+    assert len([*store.objects.list("records")]) == 1
+
+
+def test_a_newer_version_extends_a_withdrawal(store: Store) -> None:
+    bury(store, PLACE, "2", "first")
+    assert bury(store, PLACE, "10", "second").covers("10")
+
+
+def test_lifting_twice_keeps_the_first_record(store: Store) -> None:
+    bury(store, PLACE, "2", "")
+    assert lift(store, PLACE) == lift(store, PLACE)
+    assert len([*store.objects.list("records")]) == 2
+
+
+def test_what_was_never_withdrawn_cannot_be_lifted(store: Store) -> None:
+    with pytest.raises(StoreError, match="test/a was never withdrawn"):
+        lift(store, PLACE)
+    assert [entry.key for entry in store.objects.list()] == ["store.json"]
+
+
+def test_of_writers_at_once_the_newest_withdrawn_version_wins(store: Store) -> None:
+    ready = Barrier(8)
+
+    def withdraw(number: int) -> None:
+        ready.wait()
+        bury(store, PLACE, str(number + 1), "")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(withdraw, range(8)))
+    record = tombstone(store, PLACE)
+    assert record is not None
+    assert record.version == "8"
+
+
+def test_of_quarantines_and_releases_at_once_the_last_word_counts(store: Store) -> None:
+    ready = Barrier(8)
+
+    def say(number: int) -> None:
+        ready.wait()
+        quarantine(store, SCENE, f"reason {number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(say, range(8)))
+    entries = sorted(store.objects.list("records"), key=lambda entry: entry.key)
+    assert len(entries) == 8
+    last = json.loads(store.objects.read(entries[-1].key))
+    assert quarantined(store) == {SCENE: last["reason"]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"version": "1"}'])
+def test_a_damaged_tombstone_is_named(store: Store, content: bytes) -> None:
+    bury(store, PLACE, "2", "")
+    (entry,) = store.objects.list("records/tombstones")
+    store.objects.write(entry.key, content)
+    with pytest.raises(StoreError, match=entry.key.rpartition("/")[0]):
+        tombstones(store)
 
 
 @pytest.mark.parametrize(
@@ -130,22 +384,6 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 def test_operating_system_errors_become_a_sentence(number: int, message: str) -> None:
     with pytest.raises(StoreError, match=f"some/file.*{message}"), storing(Path("some/file")):
         raise OSError(number, "Input/output error" if number == 5 else "?")
-
-
-def test_json_is_replaced_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"old": 1})
-
-    def full(_: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("deepsalt.store.files.sync", full)
-    with pytest.raises(StoreError, match="disk is full"):
-        write_json(path, {"new": 2})
-    assert read_json(path) == {"old": 1}
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("period", [Period.all(), Y2024], ids=lambda p: p.id)

@@ -1,16 +1,32 @@
+"""Empty places of each kind, and an environment in which one user is known to one server."""
+
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.push.seaweed import serving_s3
+from tests.s3 import secret_of, serving_s3
+
+USER = "keeper-of-salt"
+RIGHTS = {USER: ("Admin", "Read", "Write", "List", "Tagging")}
 
 
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving_s3(tmp_path_factory.mktemp("s3"), "salt") as url:
+    with serving_s3(tmp_path_factory.mktemp("s3"), "salt", RIGHTS) as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [*os.environ]:
+        if name.startswith(("AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -32,12 +48,11 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def place_of(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if kind == "folder":
-        return str(tmp_path / "mosaic")
+        return str(tmp_path / "store")
     if kind == "memory":
         return f"memory://{secrets.token_hex(8)}"
     environment = request.getfixturevalue("monkeypatch")
     environment.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("endpoint"))
-    environment.setenv("AWS_REGION", "us-east-1")
-    environment.setenv("AWS_ACCESS_KEY_ID", "any-id")
-    environment.setenv("AWS_SECRET_ACCESS_KEY", "any-secret")
+    environment.setenv("AWS_ACCESS_KEY_ID", USER)
+    environment.setenv("AWS_SECRET_ACCESS_KEY", secret_of(USER))
     return f"s3://salt/{secrets.token_hex(8)}"

@@ -1,6 +1,5 @@
 """Any order of arrivals, withdrawals, builds, crashes and prunes ends as one clean build."""
 
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -9,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
-from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.versions import Mosaic, held, open_mosaic, prune, publish, roll_back
+from deepsalt.versions import Mosaic, held, prune, publish, roll_back
 from deepsalt.versions.commit import Done, Work
 from tests.versions.world import (
-    MemoryRecords,
     build_of,
+    names_of,
     new,
+    pixels_of,
     place_of,
     product,
     put,
@@ -41,14 +40,11 @@ class CrashError(Exception):
 
 
 def contents(mosaic: Mosaic, version: str | None = None) -> dict[str, np.ndarray] | None:
-    """All layers of all tiles and where they lie; None for an empty mosaic."""
+    """What a version holds; None for an empty mosaic."""
     try:
-        ds = open_mosaic(mosaic, version=version, chunks=None)
+        return pixels_of(mosaic, version)
     except StoreMissingError:
         return None
-    return {"x": ds.x.values, "y": ds.y.values} | {
-        layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS
-    }
 
 
 def assert_same(found: dict[str, np.ndarray] | None, wanted: dict[str, np.ndarray] | None) -> None:
@@ -60,8 +56,7 @@ def assert_same(found: dict[str, np.ndarray] | None, wanted: dict[str, np.ndarra
 class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.records = MemoryRecords()
-        self.mosaic = new(f"memory://{secrets.token_hex(8)}")
+        self.mosaic = new()
         # What each version held when it was made: a version never changes.
         self.made: dict[str, dict[str, np.ndarray] | None] = {}
 
@@ -70,33 +65,39 @@ class AnyOrder(RuleBasedStateMachine):
         if head is not None:
             self.made.setdefault(head.id, contents(self.mosaic))
 
+    def check_versions(self) -> None:
+        """Every version that is kept is what it was."""
+        for version in self.mosaic.history():
+            if version.id in self.made:
+                assert_same(contents(self.mosaic, version.id), self.made[version.id])
+
     @rule(name=st.sampled_from(NAMES))
     def arrives(self, name: str) -> None:
-        put(self.records, name)
+        put(self.mosaic, name)
 
     @rule(name=st.sampled_from(NAMES))
     def is_withdrawn(self, name: str) -> None:
-        withdraw(self.records, name)
+        withdraw(self.mosaic, name)
 
     @rule()
     def everything_is_built(self) -> None:
-        build_of(self.mosaic, self.records)(PLACES)
+        build_of(self.mosaic)(PLACES)
         self.note()
 
     @rule(index=st.integers(0, len(PLACES) - 1))
     def a_tile_is_built(self, index: int) -> None:
-        build_of(self.mosaic, self.records)(PLACES[index : index + 1])
+        build_of(self.mosaic)(PLACES[index : index + 1])
         self.note()
 
     @rule(name=st.sampled_from(NAMES))
     def a_build_is_overtaken_by_the_same_build(self, name: str) -> None:
         def run(work: type, items: Sequence[Work]) -> list[Done]:
             done = [work(item) for item in items]
-            put(self.records, name)
-            build_of(self.mosaic, self.records)(PLACES)
+            put(self.mosaic, name)
+            build_of(self.mosaic)(PLACES)
             return done
 
-        build_of(self.mosaic, self.records, run=run)(PLACES)
+        build_of(self.mosaic, run=run)(PLACES)
         self.note()
 
     @rule(after=st.integers(0, 2))
@@ -108,12 +109,12 @@ class AnyOrder(RuleBasedStateMachine):
             return done
 
         with suppress(CrashError):
-            build_of(self.mosaic, self.records, run=run)(PLACES)
+            build_of(self.mosaic, run=run)(PLACES)
         self.note()
 
     @rule()
     def a_build_is_held(self) -> None:
-        build_of(self.mosaic, self.records)(PLACES, hold=True)
+        build_of(self.mosaic)(PLACES, hold=True)
 
     @precondition(lambda self: held(self.mosaic))
     @rule()
@@ -135,18 +136,15 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(keep=st.integers(1, 3))
     def it_is_pruned(self, keep: int) -> None:
         later = datetime.now(UTC) + timedelta(days=30)
-        prune(self.mosaic, self.records, keep=keep, now=later)
-
-    @invariant()
-    def every_version_that_is_kept_is_what_it_was(self) -> None:
-        for version in self.mosaic.history():
-            if version.id in self.made:
-                assert_same(contents(self.mosaic, version.id), self.made[version.id])
+        prune(self.mosaic, keep=keep, now=later)
+        self.check_versions()
 
     def teardown(self) -> None:
-        build_of(self.mosaic, self.records)(PLACES)
-        clean = new(f"memory://{secrets.token_hex(8)}")
-        build_of(clean, self.records)(PLACES)
+        self.check_versions()
+        build_of(self.mosaic)(PLACES)
+        clean = new()
+        put(clean, *names_of(self.mosaic))
+        build_of(clean)(PLACES)
         assert_same(contents(self.mosaic), contents(clean))
         one, other = self.mosaic.head(), clean.head()
         if one is not None and other is not None:
@@ -157,8 +155,8 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrderTest = AnyOrder.TestCase
 AnyOrderTest.settings = settings(
-    max_examples=15,
-    stateful_step_count=15,
+    max_examples=8,
+    stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -170,8 +168,8 @@ class LongOrder(AnyOrder):
 
 LongOrderTest = pytest.mark.slow(LongOrder.TestCase)
 LongOrderTest.settings = settings(
-    max_examples=300,
-    stateful_step_count=30,
+    max_examples=30,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

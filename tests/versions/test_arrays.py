@@ -1,15 +1,19 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
+from zarr.core.sync import sync
 
 from deepsalt.errors import GridError, StoreError
-from deepsalt.grid import MosaicGrid, Tile, to_lonlat
-from deepsalt.layers import LAYERS, MOSAIC_LAYERS
-from deepsalt.versions import Frame, Job, tile_digest, write_tile
-from deepsalt.versions.arrays import frame_of, read_digests, read_products, read_report
+from deepsalt.grid import Frame, MosaicGrid, Tile, to_lonlat, transform
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects import Objects
+from deepsalt.versions import Job, create_mosaic, tile_digest, write_tile
+from deepsalt.versions.arrays import frame_of, read_counts, read_digests, read_products, report_of
 from deepsalt.versions.repository import MAIN, Mosaic
-from tests.versions.world import GRID, PX, new, tile
+from tests.versions.world import GRID, PX, new, somewhere, tile
 
 NO_AREA = (
     'PROJCRS["mine",BASEGEOGCRS["WGS 84",DATUM["World Geodetic System 1984",'
@@ -22,9 +26,7 @@ NO_AREA = (
 
 @pytest.fixture
 def mosaic() -> Mosaic:
-    import secrets
-
-    return new(f"memory://{secrets.token_hex(8)}")
+    return new()
 
 
 def shard(value: float, flags: int = 0) -> dict[str, NDArray[np.generic]]:
@@ -52,8 +54,6 @@ def job_of(mosaic: Mosaic, *products: str, before: int = 0) -> Job:
 def test_the_extent_holds_the_area_of_use_and_500_km_more(
     crs: str, lonlat: tuple[float, float]
 ) -> None:
-    from deepsalt.grid import transform
-
     frame = Frame.of(MosaicGrid.from_options(crs))
     west, south, east, north = frame.pixels.bounds
     (x,), (y,) = transform("EPSG:4326", crs, np.array([lonlat[0]]), np.array([lonlat[1]]))
@@ -109,8 +109,8 @@ def test_a_tile_is_written_with_its_digest_products_and_counts(mosaic: Mosaic) -
     job = job_of(mosaic, "p1", "p2")
     report = write_tile(store, job, [((0, 1), shard(2.5)), ((1, 0), shard(np.nan, flags=2 | 16))])
     assert read_digests(store, [job.cell]) == [job.digest]
-    assert read_products(store, job.cell) == ("p1", "p2")
-    assert read_report(store, job.cell) == report
+    assert read_products(store, [job.cell]) == [("p1", "p2")]
+    assert report_of(read_counts(store, [job.cell])[0]) == report
     assert (report.pixels, report.estimated) == (4 * PX**2, PX**2)
     assert dict(report.by_flag) == {"outside": 2 * PX**2, "cloud": PX**2, "haze": PX**2}
 
@@ -145,8 +145,6 @@ def test_an_emptied_tile_leaves_nothing(mosaic: Mosaic) -> None:
     async def chunks(name: str) -> list[tuple[int, ...]]:
         return [chunk async for chunk in store.session.chunk_coordinates(f"/{name}")]
 
-    from zarr.core.sync import sync
-
     assert [name for name in names if sync(chunks(name))] == []
 
 
@@ -169,5 +167,26 @@ def test_a_shard_that_does_not_fit_is_refused(
 
 def test_unwritten_cells_read_as_the_fill_of_their_layer(mosaic: Mosaic) -> None:
     group = zarr.open_group(mosaic.repository.readonly_session(MAIN).store, mode="r")
-    for name, layer in LAYERS.items():
-        np.testing.assert_equal(group[name][5, 0, 0], np.dtype(layer.dtype).type(layer.fill))
+    for layer in MOSAIC_LAYERS:
+        np.testing.assert_equal(group[layer.name][5, 0, 0], np.dtype(layer.dtype).type(layer.fill))
+
+
+def test_what_tiles_of_a_world_are_is_read_without_counting_its_chunks() -> None:
+    mosaic = create_mosaic(Objects.of(somewhere()), Frame.of(MosaicGrid.from_options("EPSG:6933")))
+    store = mosaic.repository.writable_session(MAIN).store
+    jobs = [Job(mosaic.frame, 1000, Tile(ix, 3), ("p",), 0) for ix in (-200, 200)]
+    for job in jobs:
+        write_tile(store, job, ())
+    cells = [job.cell for job in jobs]
+    tracemalloc.start()
+    assert read_products(store, cells) == [("p",), ("p",)]
+    assert read_counts(store, cells)[:, 0].tolist() == [2048**2, 2048**2]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+def test_of_no_tiles_there_is_nothing_to_read(mosaic: Mosaic) -> None:
+    store = mosaic.repository.readonly_session(MAIN).store
+    assert (read_products(store, []), read_digests(store, [])) == ([], [])
+    assert read_counts(store, []).shape[0] == 0

@@ -1,19 +1,18 @@
 """A process that is killed (SIGKILL) leaves the old version or the new one, never a broken one."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deepsalt.layers import MOSAIC_LAYERS
-from deepsalt.versions import Mosaic, open_mosaic, open_repository, prune
+from deepsalt.objects import Objects
+from deepsalt.versions import open_mosaic, open_repository, prune
+from deepsalt.versions.storage import PREFIX
+from tests.versions import victims
+from tests.versions.apart import CONTEXT, start
 from tests.versions.world import (
-    FolderRecords,
     age,
     build_of,
     check,
@@ -21,144 +20,140 @@ from tests.versions.world import (
     expected,
     names_of,
     new,
+    pixels_of,
     place_of,
     product,
     put,
     sums,
 )
 
-OLD = [product(x, 1 + x, shard=x) for x in range(4)]
-ADDED = [product(x, 10 + x, shard=3 - x) for x in range(4)]
-PLACES = [place_of(name) for name in OLD]
+TILES = 4
+PLACES = [place_of(product(x, 0)) for x in range(TILES)]
+STAGES = {"chunk": 9, "tile": 3, "merge": 2, "commit": 1}
+"""For the how manieth time the process comes there; a tile has five chunks a shard."""
 
-BUILD = """
-import sys, time
-import icechunk
-from tests.versions.world import *
-from deepsalt.versions import open_repository
-stage, place, folder = sys.argv[1:]
-records = FolderRecords(Path(folder))
-mosaic = open_repository(place)
-def said(what):
-    print(what, flush=True)
-def run(work, items):
-    done = []
-    for item in items:
-        done.append(work(item))
-        if len(done) == 2:
-            said("writing")
-    said("merge")
-    if stage == "merge":
-        time.sleep(60)
-    return done
-commit = icechunk.Session.commit
-def committing(session, *args, **options):
-    said("commit")
-    id = commit(session, *args, **options)
-    said("committed")
-    return id
-icechunk.Session.commit = committing
-build_of(mosaic, records, run=run)([place_of(name) for name in names_of(records)])
-"""
-
-PRUNE = """
-import sys
-from datetime import UTC, datetime, timedelta
-from tests.versions.world import *
-from deepsalt.versions import open_repository, prune
-stage, place, folder = sys.argv[1:]
-mosaic = open_repository(place)
-print("prune", flush=True)
-prune(mosaic, FolderRecords(Path(folder)), keep=1)
-"""
+slow = pytest.mark.slow
 
 
-def kill_at(script: str, stage: str, after_s: float, place: str, folder: Path) -> None:
-    """Run a script and kill it some time after it said that it reached a stage."""
-    command = [sys.executable, "-c", script, stage, place, str(folder)]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
-        assert process.stdout is not None
-        said = iter(process.stdout.readline, "")
-        assert any(line.strip() == stage for line in said), f"it never came to {stage}"
-        time.sleep(after_s)
-        os.kill(process.pid, signal.SIGKILL)
+def struck(
+    work: Callable[..., None], where: str | Path, stage: str, nth: int, after_s: float | None
+) -> float | None:
+    """Run a victim; how long the stage took, None if it did not see its end."""
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = start(work, theirs, str(where), stage, nth, after_s)
+    theirs.close()
+    process.join(2 * victims.LONG_S)
+    assert process.exitcode == (0 if after_s is None else -signal.SIGKILL), "see its traceback"
+    try:
+        return float(ours.recv())
+    except EOFError:
+        return None
 
 
-def pixels(mosaic: Mosaic) -> dict[str, np.ndarray]:
-    ds = open_mosaic(mosaic, chunks=None)
-    return {layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS}
+def moments(took: float, hits: int) -> Iterator[float]:
+    """Moments of a stage at which to kill, from its very beginning to well before its end.
+
+    In mixed order, and more than are needed, since no two runs take as long.
+    """
+    for number in range(4 * hits):
+        yield 0.8 * took * (number * 7 % 10) / 10
 
 
-@pytest.fixture
-def world(shared_place: str, tmp_path: Path) -> tuple[str, FolderRecords]:
-    records = FolderRecords(tmp_path / "records")
-    put(records, *OLD)
-    build_of(new(shared_place), records)(PLACES)
-    put(records, *ADDED)
-    return shared_place, records
-
-
-@pytest.mark.parametrize(
-    ("stage", "delays"),
-    [
-        ("writing", (0.0, 0.01)),
-        ("merge", (0.0,)),
-        ("commit", (0.0, 0.005, 0.02)),
-        pytest.param("commit", tuple(0.002 * n for n in range(25)), marks=pytest.mark.slow),
-    ],
-    ids=["writing", "merge", "commit", "commit-many"],
-)
-def test_a_killed_build_leaves_the_old_version_or_the_new(
-    world: tuple[str, FolderRecords], tmp_path: Path, stage: str, delays: tuple[float, ...]
+def test_a_build_that_is_killed_while_it_commits_leaves_the_old_version_or_the_new(
+    tmp_path: Path,
 ) -> None:
-    place, records = world
-    outcomes = []
-    for number, delay in enumerate(delays):
-        before = open_repository(place).head()
-        names = names_of(records)
-        old = sums(open_mosaic(place, chunks=None), names)
-        kill_at(BUILD, stage, delay, place, records.folder)
-        mosaic = open_repository(place)
-        found = sums(open_mosaic(mosaic, chunks=None), names)
-        outcomes.append("old" if mosaic.head() == before else "new")
-        assert found == (old if mosaic.head() == before else expected(names, names))
+    kill_builds(str(tmp_path), "commit", hits=1)
+
+
+@slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_however_often_builds_are_killed_they_leave_the_old_version_or_the_new(
+    tmp_path: Path, stage: str
+) -> None:
+    kill_builds(str(tmp_path / "store"), stage, hits=10)
+
+
+@slow
+@pytest.mark.parametrize("stage", ["chunk", "commit"])
+def test_in_a_bucket_builds_that_are_killed_leave_the_old_version_or_the_new(
+    bucket: str, stage: str
+) -> None:
+    kill_builds(bucket, stage, hits=10)
+
+
+def kill_builds(where: str, stage: str, hits: int) -> None:
+    """Kill builds in a stage, look at what is left, and build again."""
+    mosaic = new(where)
+    put(mosaic, *(product(x, 1 + x, shard=x) for x in range(TILES)))
+    build_of(mosaic)(PLACES)
+    put(mosaic, *(product(x, 10 + x, shard=3 - x) for x in range(TILES)))
+    took = struck(victims.build, where, stage, STAGES[stage], None)
+    assert took is not None
+    outcomes: list[str] = []
+    for number, after_s in enumerate(moments(took, hits)):
+        put(mosaic, *(product(x, 100 + number) for x in range(TILES)))
+        before, names = mosaic.head(), names_of(mosaic)
+        old = sums(open_mosaic(mosaic, chunks=None), names)
+        late = struck(victims.build, where, stage, STAGES[stage], after_s)
+        # As somebody who comes anew.
+        mosaic = open_repository(Objects.of(where))
+        is_old = mosaic.head() == before
+        outcomes.append("late" if late is not None else "old" if is_old else "new")
+        assert sums(open_mosaic(mosaic, chunks=None), names) == (
+            old if is_old else expected(names, names)
+        )
         # Nobody has to clear anything away, and the next build ends as one that was not disturbed.
-        build_of(mosaic, records)(PLACES)
+        build_of(mosaic)(PLACES)
         check(mosaic, names)
-        put(records, *(product(x, 100 + number) for x in range(4)))
-    names = names_of(records)
-    build_of(mosaic, records)(PLACES)
-    clean = new(tmp_path / "clean")
-    build_of(clean, records)(PLACES)
-    for name, values in pixels(clean).items():
-        np.testing.assert_array_equal(pixels(mosaic)[name], values)
-    print(f"killed at {stage}: {outcomes.count('old')} old, {outcomes.count('new')} new")
+        if len(outcomes) - outcomes.count("late") == hits:
+            break
+    clean = new()
+    put(clean, *names_of(mosaic))
+    build_of(clean)(PLACES)
+    found = pixels_of(mosaic)
+    for name, values in pixels_of(clean).items():
+        np.testing.assert_array_equal(found[name], values)
+    counts = {outcome: outcomes.count(outcome) for outcome in ("old", "new", "late")}
+    print(f"killed at {stage}, which takes {took * 1000:.1f} ms: {counts}")
+    assert counts["old"] + counts["new"] == hits
 
 
-@pytest.mark.parametrize(
-    "delays",
-    [(0.0, 0.01), pytest.param(tuple(0.002 * n for n in range(20)), marks=pytest.mark.slow)],
-    ids=["few", "many"],
-)
-def test_a_killed_collection_leaves_every_kept_version_readable(
-    tmp_path: Path, delays: tuple[float, ...]
-) -> None:
-    source, records = tmp_path / "source", FolderRecords(tmp_path / "records")
+@pytest.mark.parametrize("hits", [1, pytest.param(10, marks=slow)])
+def test_a_killed_collection_leaves_every_kept_version_readable(tmp_path: Path, hits: int) -> None:
+    source = tmp_path / "source"
     mosaic = new(source)
     for number in range(6):
-        put(records, *(product(x, 10 + number, shard=number % 4) for x in range(4)))
-        build_of(mosaic, records)(PLACES)
-    age(source, days=30)
-    for number, delay in enumerate(delays):
+        put(mosaic, *(product(x, 10 + number, shard=number % 4) for x in range(TILES)))
+        build_of(mosaic)(PLACES)
+    names = names_of(mosaic)
+    head = mosaic.head()
+    assert head is not None
+    age(source / PREFIX, hours=30 * 24)
+    took = struck(victims.collect, copy(source, tmp_path / "spared"), "collection", 1, None)
+    assert took is not None
+    hit = 0
+    for number, after_s in enumerate(moments(took, hits)):
         folder = copy(source, tmp_path / f"copy{number}")
-        kill_at(PRUNE, "prune", delay, str(folder), records.folder)
-        pruned = open_repository(str(folder))
-        head = pruned.head()
-        assert head is not None
-        names = names_of(records)
+        hit += struck(victims.collect, folder, "collection", 1, after_s) is None
+        pruned = open_repository(Objects.of(folder))
         check(pruned, names)
         # And the next one finishes it.
-        prune(pruned, records, keep=1)
+        prune(pruned, keep=1)
         check(pruned, names)
         assert [version.id for version in pruned.history()] == [head.id]
+        assert files_of(folder) == files_of(tmp_path / "spared")
+        if hit == hits:
+            break
+    print(f"killed {hit} times in a collection of {took * 1000:.1f} ms")
+    assert hit == hits
+
+
+def files_of(store: Path) -> set[str]:
+    """Chunks and manifests that are there."""
+    folder = store / PREFIX
+    return {
+        str(path.relative_to(folder))
+        for kind in ("chunks", "manifests")
+        for path in (folder / kind).rglob("*")
+        if path.is_file()
+    }

@@ -13,19 +13,19 @@ from deepsalt.georef import grid_of
 from deepsalt.grid import to_lonlat
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.versions import Build, Mosaic, open_mosaic
-from deepsalt.versions.read import _Reading
+from deepsalt.versions.read import Reading
 from tests.versions.world import (
     BEFORE,
     GRID,
     PX,
     YEAR,
-    MemoryRecords,
     build_of,
     compose,
     new,
     place_of,
     product,
     put,
+    somewhere,
     tile,
 )
 
@@ -33,15 +33,15 @@ NAMES = [product(2, 3), product(4, 5, y=1, shard=3)]
 
 
 def made(place: str | Path) -> Mosaic:
-    mosaic, records = new(place), MemoryRecords()
-    put(records, *NAMES)
-    build_of(mosaic, records)([place_of(name) for name in NAMES])
+    mosaic = new(place)
+    put(mosaic, *NAMES)
+    build_of(mosaic)([place_of(name) for name in NAMES])
     return mosaic
 
 
 @pytest.fixture(scope="module")
 def mosaic() -> Mosaic:
-    return made("memory://reading")
+    return made(somewhere())
 
 
 @pytest.fixture(scope="module")
@@ -106,30 +106,33 @@ def test_without_chunks_no_dask_array_is_made(mosaic: Mosaic) -> None:
     assert float(ds.salinity[0, 0, 0]) == 3.0
 
 
+READING = """
+import sys
+from deepsalt.objects import Objects
+from deepsalt.versions import open_mosaic, open_repository
+ds = open_mosaic(open_repository(Objects.of(sys.argv[1])), chunks=None)
+print(float(ds.salinity[0, 0, 0]))
+print(sorted({"distributed", "torch", "prefect", "rasterio"} & set(sys.modules)))
+"""
+
+
 def test_reading_loads_no_scheduler_network_or_orchestration(tmp_path: Path) -> None:
-    made(tmp_path / "mosaic")
-    code = (
-        "import sys; from deepsalt.versions import open_mosaic; "
-        f"ds = open_mosaic({str(tmp_path / 'mosaic')!r}, chunks=None); "
-        "print(float(ds.salinity[0, 0, 0])); "
-        "print(sorted({'distributed', 'torch', 'prefect', 'rasterio'} & set(sys.modules)))"
-    )
+    made(tmp_path)
+    command = [sys.executable, "-c", READING, str(tmp_path)]
     root = Path(__file__).parents[2]
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
-    )
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert run.stdout.split("\n")[:2] == ["3.0", "[]"]
 
 
 def test_opening_reads_no_pixel(mosaic: Mosaic, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    original = _Reading.get
+    original = Reading.get
 
     async def get(self, key, prototype, byte_range=None):  # type: ignore[no-untyped-def]
         read.append(key)
         return await original(self, key, prototype, byte_range)
 
-    monkeypatch.setattr(_Reading, "get", get)
+    monkeypatch.setattr(Reading, "get", get)
     ds = open_mosaic(mosaic)
     names = [layer.name for layer in MOSAIC_LAYERS]
     chunks = [key for key in read if key.partition("/c/")[0] in names and "/c/" in key]
@@ -187,13 +190,13 @@ def test_a_box_around_the_world_takes_everything(mosaic: Mosaic, ds: xr.Dataset)
 
 
 def test_the_version_of_a_moment_is_the_last_one_before(tmp_path: Path) -> None:
-    mosaic, records = new(tmp_path / "mosaic"), MemoryRecords()
-    put(records, product(0, 3))
-    build_of(mosaic, records)([(YEAR, tile(0))])
+    mosaic = new(tmp_path / "mosaic")
+    put(mosaic, product(0, 3))
+    build_of(mosaic)([(YEAR, tile(0))])
     first = mosaic.head()
     assert first is not None
-    put(records, product(0, 4))
-    build_of(mosaic, records)([(YEAR, tile(0))])
+    put(mosaic, product(0, 4))
+    build_of(mosaic)([(YEAR, tile(0))])
     then = open_mosaic(mosaic, at=first.created)
     assert then.attrs["version_id"] == first.short
     assert float(open_mosaic(mosaic, at=datetime.now(UTC)).salinity[0, 0, 0]) == 7.0
@@ -208,19 +211,20 @@ def test_a_version_and_a_moment_are_one_too_many(mosaic: Mosaic) -> None:
 
 def test_nothing_published_is_said() -> None:
     with pytest.raises(StoreMissingError, match="no published mosaic"):
-        open_mosaic(new("memory://unpublished"))
+        open_mosaic(new())
 
 
 def test_periods_with_gaps_between_their_slots_are_read_in_order() -> None:
-    mosaic, records = new("memory://gaps"), MemoryRecords()
+    mosaic = new()
     wanted = {(YEAR, tile(0)): [product(0, 1)], (BEFORE, tile(1)): [product(1, 2)]}
-    Build(mosaic, records, lambda p, t: wanted.get((p, t), []), compose)(wanted)
+    build = Build(mosaic, lambda places: wanted, compose)
+    build([*wanted])
     ds = open_mosaic(mosaic)
     assert ds.period.dt.year.values.tolist() == [2023, 2024]
     assert ds.salinity[:, 0, 0].values.tolist()[1] == 1.0
     assert ds.salinity[:, 0, 2 * PX].values.tolist()[0] == 2.0
     wanted[BEFORE, tile(1)] = []
-    Build(mosaic, records, lambda p, t: wanted.get((p, t), []), compose)(wanted)
+    build([*wanted])
     assert open_mosaic(mosaic).period.dt.year.values.tolist() == [2024]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepsalt.errors import StoreError, UsageError, VersionMissingError
+from deepsalt.objects import Objects
 from deepsalt.versions import (
     Mosaic,
     held,
@@ -14,12 +15,13 @@ from deepsalt.versions import (
     prune,
     publish,
     records,
+    retention,
     roll_back,
 )
 from deepsalt.versions.commit import Done, Work
 from deepsalt.versions.records import Alive
+from deepsalt.versions.storage import PREFIX
 from tests.versions.world import (
-    MemoryRecords,
     age,
     build_of,
     check,
@@ -27,42 +29,47 @@ from tests.versions.world import (
     place_of,
     product,
     put,
+    somewhere,
 )
 
 LONG_AGO = timedelta(days=30)
+_BEFORE_LONG = 29 * 24.0  # hours
 NAMES = [product(0, 2**n, shard=n % 4) for n in range(8)]
 PLACES = [place_of(NAMES[0])]
 
 
 class World:
-    def __init__(self, place: Path | str) -> None:
+    def __init__(self, place: Path | str | None = None) -> None:
         self.mosaic: Mosaic = new(place)
-        self.records = MemoryRecords()
         self.published = 0
 
     def publish(self, versions: int = 1) -> None:
         for _ in range(versions):
-            put(self.records, NAMES[self.published])
+            put(self.mosaic, NAMES[self.published])
             self.published += 1
-            build_of(self.mosaic, self.records)(PLACES)
+            build_of(self.mosaic)(PLACES)
 
     def check(self) -> None:
         check(self.mosaic, NAMES[: self.published])
 
     def prune(self, keep: int, now: datetime | None = None) -> int:
-        return prune(self.mosaic, self.records, keep=keep, now=now).versions
+        return prune(self.mosaic, keep=keep, now=now).versions
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path / "mosaic")
+    return World(tmp_path)
 
 
 @pytest.fixture
 def long_build(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds that begin in the test began long ago, as their objects did."""
     began = datetime.now(UTC) - LONG_AGO
-    monkeypatch.setattr(records, "Alive", lambda records: Alive(records, now=began))
+    monkeypatch.setattr(records, "Alive", lambda objects: Alive(objects, now=began))
+
+
+def repository_of(world: World) -> Path:
+    return world.mosaic.objects.path / PREFIX
 
 
 def later() -> datetime:
@@ -81,8 +88,8 @@ def test_the_last_versions_stay_and_can_be_opened(place: str) -> None:
     world.check()
 
 
-def test_a_pruned_version_is_missed_in_a_sentence(place: str) -> None:
-    world = World(place)
+def test_a_pruned_version_is_missed_in_a_sentence() -> None:
+    world = World()
     world.publish(3)
     first = list(world.mosaic.history())[-1]
     world.prune(1, later())
@@ -90,38 +97,42 @@ def test_a_pruned_version_is_missed_in_a_sentence(place: str) -> None:
         open_mosaic(world.mosaic, version=first.short)
 
 
-@pytest.mark.parametrize("arrived", [False, True], ids=["here", "pickled"])
-def test_who_still_reads_a_pruned_version_is_told_so(place: str, arrived: bool) -> None:
+def test_who_still_reads_a_pruned_version_is_told_so(place: str) -> None:
     world = World(place)
     world.publish(2)
     ds = open_mosaic(world.mosaic, chunks=None)
-    if arrived:
-        if place.startswith("memory"):
-            pytest.skip("memory is not seen elsewhere")
-        ds = pickle.loads(pickle.dumps(ds))
-    world.publish(2)
+    world.publish(1)
     world.prune(1, later())
     with pytest.raises(VersionMissingError, match="was pruned while it was read"):
         ds.salinity.load()
 
 
-def test_what_is_deleted_is_what_no_kept_version_needs(world: World, tmp_path: Path) -> None:
-    world.publish(8)
+def test_who_reads_a_pruned_version_elsewhere_is_told_so(world: World) -> None:
+    world.publish(2)
+    sent = pickle.dumps(open_mosaic(world.mosaic, chunks=None))
+    world.publish(1)
+    world.prune(1, later())
+    with pytest.raises(VersionMissingError, match="was pruned while it was read"):
+        pickle.loads(sent).salinity.load()
+
+
+def test_what_is_deleted_is_what_no_kept_version_needs(world: World) -> None:
+    world.publish(5)
 
     def files() -> int:
-        return sum(path.is_file() for path in (tmp_path / "mosaic" / "chunks").rglob("*"))
+        return sum(path.is_file() for path in (repository_of(world) / "chunks").rglob("*"))
 
     many = files()
-    assert world.prune(1) == 7  # all objects are young
+    assert world.prune(1) == 4  # all objects are young
     assert files() == many
-    age(tmp_path / "mosaic", days=30)
+    age(repository_of(world), hours=30 * 24)
     world.prune(1)
     assert files() < many
     world.check()
 
 
-def test_what_was_rolled_back_stays_as_long_as_its_contemporaries(place: str) -> None:
-    world = World(place)
+def test_what_was_rolled_back_stays_as_long_as_its_contemporaries() -> None:
+    world = World()
     world.publish(2)
     left = world.mosaic.head()
     assert left is not None
@@ -135,11 +146,11 @@ def test_what_was_rolled_back_stays_as_long_as_its_contemporaries(place: str) ->
     world.check()
 
 
-def test_a_held_version_stays_until_it_is_published(place: str) -> None:
-    world = World(place)
+def test_a_held_version_stays_until_it_is_published() -> None:
+    world = World()
     world.publish(2)
-    put(world.records, NAMES[2])
-    (version,) = build_of(world.mosaic, world.records)(PLACES, hold=True).versions
+    put(world.mosaic, NAMES[2])
+    (version,) = build_of(world.mosaic)(PLACES, hold=True).versions
     world.prune(1, later())
     assert held(world.mosaic) == (version,)
     publish(world.mosaic, version.short)
@@ -151,13 +162,13 @@ def aged_while_composing(world: World, between: Callable[[], object]) -> None:
 
     def run(work: Callable[[Work], Done], items: Sequence[Work]) -> list[Done]:
         done = [work(item) for item in items]
-        age(Path(world.mosaic.place), days=LONG_AGO.days - 1)
+        age(repository_of(world), hours=_BEFORE_LONG)
         between()
         return done
 
-    put(world.records, NAMES[world.published])
+    put(world.mosaic, NAMES[world.published])
     world.published += 1
-    build_of(world.mosaic, world.records, run=run)(PLACES)
+    build_of(world.mosaic, run=run)(PLACES)
 
 
 @pytest.mark.usefixtures("long_build")
@@ -168,9 +179,12 @@ def test_a_prune_beside_a_living_build_deletes_nothing_of_it(world: World) -> No
 
 
 @pytest.mark.usefixtures("long_build")
-def test_without_the_records_of_builds_a_prune_breaks_what_they_commit(world: World) -> None:
+def test_a_prune_that_did_not_know_of_builds_would_break_what_they_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.publish(2)
-    aged_while_composing(world, lambda: prune(world.mosaic, MemoryRecords(), keep=1))
+    monkeypatch.setattr(retention, "live_builds", lambda objects: [])
+    aged_while_composing(world, lambda: world.prune(1))
     with pytest.raises(StoreError):
         world.check()
 
@@ -183,17 +197,17 @@ def test_what_a_living_build_began_with_stays(world: World) -> None:
         if not over:
             over.append(True)
             for _ in range(3):
-                put(world.records, product(1, 1 + len(over)))
+                put(world.mosaic, product(1, 1 + len(over)))
                 over.append(True)
-                build_of(world.mosaic, world.records)([place_of(product(1, 0))])
-            age(Path(world.mosaic.place), days=LONG_AGO.days - 1)
+                build_of(world.mosaic)([place_of(product(1, 0))])
+            age(repository_of(world), hours=_BEFORE_LONG)
             world.prune(1)
         forks = [pickle.loads(pickle.dumps(item)) for item in items]  # opened only now
         return [work(fork) for fork in forks]
 
     over: list[bool] = []
-    put(world.records, NAMES[2])
-    build_of(world.mosaic, world.records, run=run)(PLACES)
+    put(world.mosaic, NAMES[2])
+    build_of(world.mosaic, run=run)(PLACES)
     check(world.mosaic, [*NAMES[:3], *(product(1, n) for n in (2, 3, 4))])
 
 
@@ -202,43 +216,40 @@ def test_a_build_that_was_taken_for_dead_does_not_commit(world: World) -> None:
     head = world.mosaic.head()
 
     def bury() -> None:
-        silent = datetime.now(UTC) - timedelta(hours=7)
-        for key, (data, _) in world.records.objects.items():
-            world.records.objects[key] = data, silent
-        assert prune(world.mosaic, world.records, keep=1).builds
+        age(world.mosaic.objects.path / "records/builds", hours=7)
+        assert prune(world.mosaic, keep=1).builds
 
     with pytest.raises(StoreError, match="was taken for dead by a prune"):
         aged_while_composing(world, bury)
     assert world.mosaic.head() == head
-    assert live_builds(world.records) == []
+    assert live_builds(world.mosaic.objects) == []
 
 
-def test_a_build_that_gives_signs_of_life_is_not_taken_for_dead() -> None:
-    kept = MemoryRecords()
-    alive = Alive(kept, now=datetime.now(UTC) - LONG_AGO)
-    for key, (data, _) in kept.objects.items():
-        kept.objects[key] = data, datetime.now(UTC) - timedelta(hours=7)
+def test_a_build_that_gives_signs_of_life_is_not_taken_for_dead(tmp_path: Path) -> None:
+    objects = Objects.of(tmp_path)
+    alive = Alive(objects, now=datetime.now(UTC) - LONG_AGO)
+    age(tmp_path, hours=7)
     alive.beat()
     alive.check()
-    (found,) = live_builds(kept)
+    (found,) = live_builds(objects)
     assert datetime.now(UTC) - found.seen < timedelta(minutes=1)
     assert len(found.keys) == 1
 
 
 def test_a_sign_of_life_after_the_burial_does_not_revive_a_build() -> None:
-    kept = MemoryRecords()
-    alive = Alive(kept)
-    kept.delete(list(kept.objects))
+    objects = Objects.of(somewhere())
+    alive = Alive(objects)
+    objects.delete([entry.key for entry in objects.list()])
     with pytest.raises(StoreError, match="taken for dead"):
         alive.beat()
-    assert kept.objects == {}
+    assert [*objects.list()] == []
     with pytest.raises(StoreError, match="taken for dead"):
         alive.check()
 
 
 def test_a_build_that_ends_leaves_no_record(world: World) -> None:
     world.publish()
-    assert live_builds(world.records) == []
+    assert live_builds(world.mosaic.objects) == []
 
 
 @pytest.mark.parametrize(
@@ -250,9 +261,9 @@ def test_a_build_that_ends_leaves_no_record(world: World) -> None:
     ids=["none", "margin"],
 )
 def test_a_prune_that_would_harm_is_refused(options: dict, said: str) -> None:  # type: ignore[type-arg]
-    world = World("memory://harm")
+    world = World()
     with pytest.raises(UsageError, match=said):
-        prune(world.mosaic, world.records, **options)
+        prune(world.mosaic, **options)
 
 
 def test_a_mosaic_without_versions_can_be_pruned(world: World) -> None:

@@ -2,23 +2,24 @@
 
 A product is named ``<x>,<y>-<shard>-<value>``: tile, which of its four shards, what it adds there.
 So a tile is a function of its products, and two products of one tile may write different shards.
+Which products there are stands in the store itself, an object each.
 """
 
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from icechunk import IcechunkStore
 
-from deepsalt.grid import MosaicGrid, Tile
+from deepsalt.grid import Frame, MosaicGrid, Tile
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.types import Report
 from deepsalt.versions import Build, Job, Mosaic, create_mosaic, open_mosaic, write_tile
@@ -31,81 +32,9 @@ GRID = MosaicGrid("EPSG:32633", 250.0, (0.0, 0.0), chunk_px=8, shard_px=32, tile
 PX = GRID.shard_px
 ORIGIN = Tile(30, -300)  # in the middle of the zone
 
-Sets = Mapping[Place, Iterable[str]]
+Wanted = Callable[[Sequence[Place]], Mapping[Place, Collection[str]]]
 
-
-@dataclass(frozen=True)
-class Entry:
-    key: str
-    modified: datetime
-
-
-class MemoryRecords:
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, datetime]] = {}
-
-    def read(self, key: str) -> bytes:
-        return self.objects[key][0]
-
-    def write(self, key: str, data: bytes) -> None:
-        self.objects[key] = data, datetime.now(UTC)
-
-    def create(self, key: str, data: bytes) -> bool:
-        entry = data, datetime.now(UTC)
-        return self.objects.setdefault(key, entry) is entry
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        for key, (_, modified) in sorted(self.objects.items()):
-            if key.startswith(f"{prefix}/"):
-                yield Entry(key, modified)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        for key in list(keys):
-            self.objects.pop(key, None)
-
-
-@dataclass(frozen=True)
-class FolderRecords:
-    """For drivers in several processes."""
-
-    folder: Path
-
-    def read(self, key: str) -> bytes:
-        return (self.folder / key).read_bytes()
-
-    def write(self, key: str, data: bytes) -> None:
-        path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-    def create(self, key: str, data: bytes) -> bool:
-        path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        new.write_bytes(data)
-        try:
-            os.link(new, path)
-        except FileExistsError:
-            return False
-        finally:
-            new.unlink()
-        return True
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        for path in sorted((self.folder / prefix).rglob("[!.]*")):
-            try:
-                if path.is_file():
-                    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                    yield Entry(path.relative_to(self.folder).as_posix(), modified)
-            except FileNotFoundError:
-                continue
-
-    def delete(self, keys: Iterable[str]) -> None:
-        for key in list(keys):
-            (self.folder / key).unlink(missing_ok=True)
-
-
-Records = MemoryRecords | FolderRecords
+_PRODUCTS = "records/products"
 
 
 def tile(x: int, y: int = 0) -> Tile:
@@ -130,48 +59,71 @@ def values_of(products: Iterable[str]) -> dict[int, int]:
     return sums
 
 
-def compose(store: IcechunkStore, job: Job) -> Report:
+def shards_of(job: Job) -> Iterator[tuple[tuple[int, int], dict[str, np.ndarray]]]:
+    """The shards of a tile, one after the other."""
     size = job.frame.grid.shard_px
-
-    def shards() -> Iterator[tuple[tuple[int, int], dict[str, np.ndarray]]]:
-        for shard, value in values_of(job.products).items():
-            layers = {x.name: np.full((size, size), x.fill, x.dtype) for x in MOSAIC_LAYERS}
-            for name in ("salinity", "salinity_lower", "salinity_upper"):
-                layers[name][:] = value
-            layers["quality_flags"][:] = 0
-            layers["observations"][:] = len(job.products)
-            yield divmod(shard, 2), layers
-
-    return write_tile(store, job, shards())
+    for shard, value in values_of(job.products).items():
+        layers = {x.name: np.full((size, size), x.fill, x.dtype) for x in MOSAIC_LAYERS}
+        for name in ("salinity", "salinity_lower", "salinity_upper"):
+            layers[name][:] = value
+        layers["quality_flags"][:] = 0
+        layers["observations"][:] = len(job.products)
+        yield divmod(shard, 2), layers
 
 
-def put(records: Records, *products: str) -> None:
+def compose(store: IcechunkStore, job: Job) -> Report:
+    return write_tile(store, job, shards_of(job))
+
+
+def put(mosaic: Mosaic, *products: str) -> None:
     for name in products:
-        records.create(f"records/products/{name}", b"")
+        mosaic.objects.create(f"{_PRODUCTS}/{name}", b"")
 
 
-def withdraw(records: Records, *products: str) -> None:
-    records.delete([f"records/products/{name}" for name in products])
+def withdraw(mosaic: Mosaic, *products: str) -> None:
+    mosaic.objects.delete([f"{_PRODUCTS}/{name}" for name in products])
 
 
-def names_of(records: Records) -> list[str]:
+def names_of(mosaic: Mosaic) -> list[str]:
     """The products that are there."""
-    return sorted(entry.key.rsplit("/", 1)[1] for entry in records.list("records/products"))
+    return sorted(entry.key.rsplit("/", 1)[1] for entry in mosaic.objects.list(_PRODUCTS))
 
 
-def wanted_of(records: Records) -> Callable[[Period, Tile], set[str]]:
-    def wanted(period: Period, tile: Tile) -> set[str]:
-        return {name for name in names_of(records) if place_of(name) == (period, tile)}
+def by_place(products: Iterable[str]) -> dict[Place, set[str]]:
+    found: dict[Place, set[str]] = {}
+    for name in products:
+        found.setdefault(place_of(name), set()).add(name)
+    return found
+
+
+def wanted_of(mosaic: Mosaic) -> Wanted:
+    """What the products that are there make of the tiles asked for."""
+
+    def wanted(places: Sequence[Place]) -> Mapping[Place, Collection[str]]:
+        found = by_place(names_of(mosaic))
+        return {place: found[place] for place in places if place in found}
 
     return wanted
 
 
-def build_of(mosaic: Mosaic, records: Records, run: Run = in_turn, why: str = "test") -> Build:
-    return Build(mosaic, records, wanted_of(records), compose, run=run, why=why)
+def always(*products: str) -> Wanted:
+    """Want the same of every tile."""
+    return lambda places: dict.fromkeys(places, products)
 
 
-def new(place: str | Path) -> Mosaic:
-    return create_mosaic(str(place), GRID, attrs={"title": "Surface soil salinity"})
+def build_of(mosaic: Mosaic, run: Run = in_turn, why: str = "test") -> Build:
+    return Build(mosaic, wanted_of(mosaic), compose, run=run, why=why)
+
+
+def somewhere() -> str:
+    """An empty place in memory."""
+    return f"memory://{secrets.token_hex(8)}"
+
+
+def new(where: str | Path | None = None) -> Mosaic:
+    """An empty mosaic, in memory where nothing else is said."""
+    objects = Objects.of(where or somewhere())
+    return create_mosaic(objects, Frame.of(GRID), attrs={"title": "Surface soil salinity"})
 
 
 def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[Place, int], float]:
@@ -195,11 +147,9 @@ def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[Place, int], flo
 
 
 def expected(products: Iterable[str], among: Iterable[str]) -> dict[tuple[Place, int], float]:
-    by_place: dict[Place, list[str]] = {}
-    for name in products:
-        by_place.setdefault(place_of(name), []).append(name)
+    there = by_place(products)
     return {
-        (where, shard): float(values_of(by_place.get(where, [])).get(shard, 0))
+        (where, shard): float(values_of(there.get(where, [])).get(shard, 0))
         for where in {place_of(name) for name in among}
         for shard in range(4)
     }
@@ -210,18 +160,27 @@ def check(mosaic: Mosaic, products: Sequence[str], among: Iterable[str] = ()) ->
     everything = [*products, *among]
     ds = open_mosaic(mosaic, chunks=None)
     assert sums(ds, everything) == expected(products, everything)
-    totals = mosaic.head().totals
+    head = mosaic.head()
+    assert head is not None
     tiles = {place_of(name) for name in products}
-    assert totals.pixels == len(tiles) * GRID.tile_px**2
+    assert head.totals.pixels == len(tiles) * GRID.tile_px**2
     shards = {(place_of(name), name.split("-")[1]) for name in products}
-    assert totals.estimated == len(shards) * PX**2
+    assert head.totals.estimated == len(shards) * PX**2
 
 
-def age(folder: Path, days: float) -> None:
-    """Make all objects of a repository older."""
+def pixels_of(mosaic: Mosaic, version: str | None = None) -> dict[str, np.ndarray]:
+    """All layers of all tiles, and where they lie."""
+    ds = open_mosaic(mosaic, version=version, chunks=None)
+    return {"x": ds.x.values, "y": ds.y.values} | {
+        layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS
+    }
+
+
+def age(folder: Path, hours: float) -> None:
+    """Make all files of a folder older."""
     for path in folder.rglob("*"):
         if path.is_file():
-            moment = path.stat().st_mtime - days * 86400
+            moment = path.stat().st_mtime - hours * 3600
             os.utime(path, (moment, moment))
 
 

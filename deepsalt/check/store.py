@@ -1,0 +1,106 @@
+"""Checking a store as a whole, on demand."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from deepsalt.check.catalogue import Catalogue
+from deepsalt.check.mosaic import MosaicCheck, Published, check_builds
+from deepsalt.check.products import ProductCheck, Products
+from deepsalt.errors import (
+    DeepsaltError,
+    StoreAccessError,
+    StoreAwayError,
+    StoreMissingError,
+    VersionMissingError,
+)
+from deepsalt.store import Store, Where, quarantined, tombstones
+from deepsalt.validate import ANEW, Finding, Limits, Listener, Nobody, by_severity, effective
+from deepsalt.versions import open_repository, periods_of
+
+
+def check_store(
+    store: Store | Where,
+    limits: Limits | None = None,
+    *,
+    quick: bool = False,
+    listener: Listener | None = None,
+    repair_index: bool = False,
+) -> list[Finding]:
+    """Check a store from its records to its pixels.
+
+    Parameters
+    ----------
+    store
+        The store, or its path or URI.
+    limits
+        From where on a mosaic is wrong. Default: those of `Limits`.
+    quick
+        Leave out what reads every byte: checksums and pixels.
+    listener
+        Told about ``products`` and about ``checks`` of tiles.
+    repair_index
+        Make entries of the index again that are missing; nothing else is ever written.
+
+    Returns
+    -------
+    list of Finding
+        Errors first; of a sound store there are only infos.
+    """
+    try:
+        found = store if isinstance(store, Store) else Store.open(store)
+    except DeepsaltError as error:
+        return [Finding("error", "records", str(store), str(error))]
+    findings = _check(found, limits or Limits(), quick, listener or Nobody(), repair_index)
+    return by_severity(dict.fromkeys(findings))
+
+
+def _check(
+    store: Store, limits: Limits, quick: bool, heard: Listener, repair_index: bool
+) -> Iterator[Finding]:
+    read: dict[str, Any] = {}
+    for where, what in (
+        ("records/tombstones", tombstones),
+        ("records/quarantine", quarantined),
+        ("records/periods", lambda store: periods_of(store.objects)),
+    ):
+        yield from _said(where, partial(_record, store, read, where, what))
+    yield from _said("records/builds", lambda: check_builds(store))
+    products, published = Products(), Published()
+    withdrawn = read.get("records/tombstones", {})
+    check = ProductCheck(store, withdrawn, quick, repair_index, heard)
+    yield from _said("scenes", lambda: check(products))
+    yield from _said("mosaic", lambda: _mosaic(store, limits, quick, heard, published), ANEW)
+    catalogue = Catalogue(store)
+    yield from _said("catalog.json", lambda: catalogue(products, published))
+
+
+def _record(
+    store: Store, read: dict[str, Any], where: str, what: Callable[[Store], Any]
+) -> Iterable[Finding]:
+    read[where] = what(store)
+    return ()
+
+
+def _mosaic(
+    store: Store, limits: Limits, quick: bool, heard: Listener, published: Published
+) -> Iterator[Finding]:
+    try:
+        mosaic = open_repository(store.objects)
+    except StoreMissingError:
+        found = "no mosaic is published yet"
+        yield Finding("warning", "records", "mosaic", found, "run `deepsalt mosaic build`")
+        return
+    yield from MosaicCheck(store, mosaic, effective(limits, store), quick, heard)(published)
+
+
+def _said(
+    where: str, check: Callable[[], Iterable[Finding]], advice: str = ""
+) -> Iterator[Finding]:
+    """Yield what a check finds, and the error that ends it as one more."""
+    try:
+        yield from check()
+    except (StoreAwayError, StoreAccessError, VersionMissingError) as error:
+        yield Finding("error", "records", where, str(error))
+    except DeepsaltError as error:
+        yield Finding("error", "records", where, str(error), advice)

@@ -1,0 +1,200 @@
+"""Repair: what is damaged in a store is made again, as far as scenes and records give it.
+
+A tile is a function of its products, so a tile of the published version that cannot be read any
+more is composed again and published. Kept older versions are made of objects that nothing writes
+again. A damaged product is taken out of the records, so that the next run maps its scene.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
+from deepsalt.grid import Cell
+from deepsalt.mosaic.build import Builder
+from deepsalt.mosaic.wanted import Wanted
+from deepsalt.products import complete_names, find_marker, prefix_of, unmark, verify_product
+from deepsalt.store import Store
+from deepsalt.together import in_order
+from deepsalt.validate import Finding, Listener, check_tiles, effective
+from deepsalt.versions import (
+    Built,
+    Mosaic,
+    Place,
+    Version,
+    digests_at,
+    find_repository,
+    periods_of,
+)
+
+WHY = "repaired"
+"""What the history says of a version that holds what another one held."""
+
+_READERS = 4
+"""Products read at a time."""
+_THEN = "run its scene again"
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did.
+
+    Parameters
+    ----------
+    tiles
+        Tiles of the published version that were looked at.
+    again
+        Tiles that were composed again.
+    products
+        Names of products that were damaged and count no more.
+    built
+        The version that was published; None if no tile had to be composed.
+    findings
+        What was done and what is left to do.
+    """
+
+    tiles: int
+    again: tuple[Place, ...]
+    products: tuple[str, ...]
+    built: Built | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the published version and all products are as they were written."""
+        errors = any(finding.severity == "error" for finding in self.findings)
+        return not errors and not self.products
+
+
+def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
+    """Look for what is damaged in a store, and make again what can be made again.
+
+    Every product is compared with its checksums, every tile of the published version is read.
+
+    Parameters
+    ----------
+    builder
+        What composes tiles, where, and who is told.
+    why
+        What the history says.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read or written, or the mosaic is damaged beyond its tiles.
+    """
+    store, heard = builder.store, builder.listener
+    broken = dict(_broken(store, heard))
+    mosaic = find_repository(store.objects)
+    head = mosaic.head() if mosaic else None
+    found = _Found(0, (), (), ())
+    if mosaic is not None and head is not None:
+        found = _look(builder, mosaic, head, broken)
+    findings = [*found.findings, *_break(store, broken)]
+    built = None
+    if mosaic is not None and head is not None and found.again:
+        older = list(_older(mosaic, head, found.cells))
+        try:
+            built = builder(found.again, why=why, again=found.again)
+        except (StoreAwayError, StoreAccessError):
+            raise
+        except StoreError as error:
+            findings.append(Finding("error", "checksums", "mosaic", str(error)))
+        else:
+            findings += older
+    again = found.again if built else ()
+    return Repaired(found.tiles, again, tuple(broken), built, tuple(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is damaged of a mosaic: how many tiles there are, which can be made again, and why."""
+
+    tiles: int
+    again: tuple[Place, ...]
+    cells: tuple[Cell, ...]
+    findings: tuple[Finding, ...]
+
+
+def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[str]) -> _Found:
+    store = builder.store
+    limits = effective(builder.limits, store)
+    periods = {slot: period for period, slot in periods_of(store.objects).items()}
+    tiles, findings = 0, list[Finding]()
+    damage: dict[Place, Finding] = {}
+    for seen in check_tiles(
+        mosaic, head, limits, executor=builder.executor, listener=builder.listener
+    ):
+        tiles += 1
+        for each in seen.findings:
+            if each.check == "checksums" and seen.slot in periods:
+                damage.setdefault((periods[seen.slot], seen.tile), each)
+            elif each.check in ("checksums", "records"):
+                findings.append(each)
+    wanted = Wanted(store)(list(damage)) if damage else {}
+    again = []
+    for place, each in damage.items():
+        if waiting := sorted(set(wanted[place]) & set(broken)):
+            advice = f"{_THEN} and repair again"
+            text = f"{each.found}, and so is product {waiting[0]} that it is made of"
+            findings.append(Finding("error", "checksums", each.where, text, advice))
+        else:
+            again.append(place)
+            text = f"{each.found}; it was composed again"
+            findings.append(Finding("info", "checksums", each.where, text))
+    slots = {period: slot for slot, period in periods.items()}
+    cells = tuple(mosaic.frame.cell(slots[period], tile) for period, tile in again)
+    return _Found(tiles, tuple(again), cells, tuple(findings))
+
+
+def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Finding]:
+    """Tell of kept versions that have the damaged tiles as the published one has."""
+    now = digests_at(mosaic, head, cells)
+    kept = {each.id: each for each in (*mosaic.history(), *mosaic.tagged("").values())}
+    found = [
+        each.short
+        for each in kept.values()
+        if any(a == b for a, b in zip(digests_at(mosaic, each, cells), now, strict=True))
+    ]
+    if found:
+        named = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+        yield Finding(
+            "warning",
+            "checksums",
+            "mosaic",
+            f"{len(found)} kept older versions have these tiles too, and what is stored of a "
+            f"version cannot be mended in place ({named})",
+            "remove them with `deepsalt mosaic prune --keep 1`",
+        )
+
+
+def _broken(store: Store, heard: Listener) -> Iterator[tuple[str, str]]:
+    """Yield the products that are not as they were written, and what is wrong."""
+    names = sorted(complete_names(store))
+    heard.start("products", len(names))
+    with ThreadPoolExecutor(_READERS) as pool:
+        looked = in_order(pool, partial(_damage_of, store), names)
+        for name, found in zip(names, looked, strict=True):
+            if found:
+                yield name, found
+            heard.advance("products")
+
+
+def _damage_of(store: Store, name: str) -> str:
+    try:
+        if (marker := find_marker(store, name)) is not None:
+            verify_product(store, marker)
+    except (StoreAwayError, StoreAccessError):
+        raise
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def _break(store: Store, broken: Mapping[str, str]) -> Iterator[Finding]:
+    """Let damaged products count no more."""
+    for name, found in broken.items():
+        unmark(store, name)
+        text = f"{found}, so the product counts no more"
+        yield Finding("warning", "products", prefix_of(name), text, _THEN)

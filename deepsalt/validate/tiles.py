@@ -1,0 +1,133 @@
+"""The tiles of a version, read whole: what each holds, and whether it still can be read."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError, VersionMissingError
+from deepsalt.grid import Tile
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.together import in_order
+from deepsalt.validate.findings import Finding, Limits, Listener, Nobody
+from deepsalt.validate.pixels import check_pixels
+from deepsalt.versions import Filled, Mosaic, Stored, Version, filled_periods
+
+_BATCH = 8
+"""Tiles per call: a version is opened once for each."""
+
+REPAIR = "run `deepsalt mosaic repair`"
+ANEW = (
+    "remove what lies under mosaic/ and run `deepsalt mosaic build`: it makes the mosaic from the "
+    "scenes, without its older versions"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a check saw of a tile.
+
+    Parameters
+    ----------
+    slot
+        Of its period.
+    tile
+        The tile.
+    findings
+        What was found.
+    """
+
+    slot: int
+    tile: Tile
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something of the tile is lost or not as it was written."""
+        return any(each.check == "checksums" for each in self.findings)
+
+
+def check_tiles(
+    mosaic: Mosaic,
+    version: Version,
+    limits: Limits,
+    *,
+    executor: Executor,
+    listener: Listener | None = None,
+) -> Iterator[Seen]:
+    """Read every tile of a version and check its values and checksums.
+
+    Parameters
+    ----------
+    mosaic, version
+        What is checked.
+    limits
+        From where on values are wrong.
+    executor
+        What reads the tiles.
+    listener
+        Told about them, as ``checks``.
+
+    Raises
+    ------
+    VersionMissingError
+        The version was pruned meanwhile.
+    StoreError
+        No access, or it is not known which tiles there are.
+    """
+    periods = filled_periods(mosaic, version)
+    places = [
+        (filled.slot, tile, _name(tile, filled if len(periods) > 1 else None))
+        for filled in periods
+        for tile in sorted(filled.tiles)
+    ]
+    heard = listener or Nobody()
+    heard.start("checks", len(places))
+    look = partial(_look, mosaic, version, limits)
+    batches = (places[first : first + _BATCH] for first in range(0, len(places), _BATCH))
+    for seen in in_order(executor, look, batches):
+        yield from seen
+        heard.advance("checks", len(seen))
+
+
+def _name(tile: Tile, filled: Filled | None) -> str:
+    return f"tile {tile.id}" + (f" of {filled.days[0]}/{filled.days[1]}" if filled else "")
+
+
+def _look(
+    mosaic: Mosaic, version: Version, limits: Limits, places: Sequence[tuple[int, Tile, str]]
+) -> list[Seen]:
+    stored = Stored.of(mosaic, version)
+    return [
+        Seen(slot, tile, tuple(_check_tile(stored, version, limits, (slot, tile, where))))
+        for slot, tile, where in places
+    ]
+
+
+def _check_tile(
+    stored: Stored, version: Version, limits: Limits, place: tuple[int, Tile, str]
+) -> Iterator[Finding]:
+    slot, tile, where = place
+    frame = stored.mosaic.frame
+    cell = frame.cell(slot, tile)
+    arrays = {layer.name: stored.arrays[layer.name] for layer in MOSAIC_LAYERS}
+    try:
+        regions = stored.regions(cell)
+    except (StoreAwayError, StoreAccessError):
+        raise
+    except StoreError as error:
+        found = f"it is not known any more which shards the tile has ({error})"
+        yield Finding("error", "records", where, found, ANEW)
+        return
+    try:
+        stored.made_of(cell)
+        pixels = frame.grid.tile_px**2
+        yield from check_pixels(arrays, slot, regions, limits, where=where, pixels=pixels)
+    except VersionMissingError:
+        # Said of an object that is not there; the version, too, may have been pruned.
+        stored.mosaic.find(version.id)
+        yield Finding("error", "checksums", where, "an object of the tile is lost", REPAIR)
+    except (StoreAwayError, StoreAccessError):
+        raise
+    except StoreError as error:
+        yield Finding("error", "checksums", where, str(error), REPAIR)

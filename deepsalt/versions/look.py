@@ -1,0 +1,113 @@
+"""A version as it is stored, for who checks or mends it: attributes, arrays, tiles one by one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import zarr
+from icechunk import IcechunkStore
+from zarr.core.sync import sync
+
+from deepsalt.errors import StoreError
+from deepsalt.grid import Cell, Region
+from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.store.arrays import Array
+from deepsalt.versions.arrays import read_digests, read_products
+from deepsalt.versions.read import Reading
+from deepsalt.versions.repository import Mosaic, Version
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a version holds.
+
+    Parameters
+    ----------
+    mosaic
+        The mosaic.
+    attrs
+        Attributes of its group.
+    arrays
+        Its arrays by name, over the whole frame, layers and others.
+    store
+        What they are read from.
+    """
+
+    mosaic: Mosaic
+    attrs: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+    store: IcechunkStore
+
+    @classmethod
+    def of(cls, mosaic: Mosaic, version: Version) -> "Stored":
+        """Open a version.
+
+        Raises
+        ------
+        StoreError
+            The version is gone or damaged, or no access.
+        """
+        with mosaic.reaching():
+            store = mosaic.session_at(version.id).store
+            group = zarr.open_group(
+                Reading(store, mosaic.objects, version.short), mode="r", zarr_format=3
+            )
+            return cls(mosaic, dict(group.attrs), dict(group.arrays()), store)
+
+    def regions(self, cell: Cell) -> list[Region]:
+        """Return the shards of a tile that any layer has, as pixels of the arrays.
+
+        Raises
+        ------
+        StoreError
+            It is not known any more which there are.
+        """
+        slot, row, column = cell
+        n, edge = self.mosaic.frame.grid.tile_shards, self.mosaic.frame.grid.shard_px
+        shards = [(row * n + y, column * n + x) for y in range(n) for x in range(n)]
+
+        async def is_there(y: int, x: int) -> bool:
+            # Each layer is asked: it has references of its own, which may be lost.
+            names = [f"{layer.name}/c/{slot}/{y}/{x}" for layer in MOSAIC_LAYERS]
+            return any([await self.store.exists(name) for name in names])
+
+        async def find() -> list[tuple[int, int]]:
+            for key in (
+                f"period/c/{slot}",
+                f"period_bounds/c/{slot}/0",
+                f"tile_digest/c/{slot}/{row}/{column}",
+                f"tile_products/c/{slot}/{row}/{column}",
+                f"tile_counts/c/{slot}/{row}/{column}/0",
+            ):
+                await self.store.exists(key)
+            return [shard for shard in shards if await is_there(*shard)]
+
+        with self.mosaic.reaching():
+            found = sync(find())
+        return [Region((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found]
+
+    def made_of(self, cell: Cell) -> tuple[str, ...]:
+        """Return the names of the products that a tile says it is made of, sorted.
+
+        Raises
+        ------
+        StoreError
+            They are lost or damaged.
+        """
+        try:
+            with self.mosaic.reaching():
+                return read_products(self.store, [cell])[0]
+        except (ValueError, RuntimeError) as error:  # what cannot be decoded
+            raise StoreError(f"what the tile is made of cannot be read ({error})") from error
+
+
+def digests_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list[int]:
+    """Return the digests of tiles of a version, 0 for empty ones.
+
+    Raises
+    ------
+    StoreError
+        The version is gone or damaged, or no access.
+    """
+    with mosaic.reaching():
+        return read_digests(mosaic.session_at(version.id).store, cells)
