@@ -146,12 +146,13 @@ class Ended:
             return "a traceback was shown" if "Traceback" in self.said else ""
         lines = [line for line in self.said.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("deepsalt: ")]
-        exports = [line for line in lines if "export" in line and says in line]
+        # Of a run that mapped nothing, or whose mosaic is there and its export is not.
+        reasons = [line for line in lines if re.match("(failed|quarantined|not exported) ", line)]
         if "Traceback" in self.said or "panicked" in self.said:
             return f"a traceback was shown: {self.said.strip()[-400:]}"
-        if len(errors) != 1 and not exports:
+        if len(errors) != 1 and not reasons:
             return f"not one sentence: {lines[-3:]}"
-        if says and says not in "\n".join(errors + exports):
+        if says and says not in "\n".join(errors + reasons):
             return f"it does not say {says!r}: {errors}"
         return ""
 
