@@ -144,7 +144,9 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
         )
     if status == 404:
         return MissingObjectError(f"{what} is not there")
-    if verb == "create" and (status in (405, 501) or code in _UNKNOWN_HEADER):
+    is_unknown = verb == "create" and (status in (405, 501) or code in _UNKNOWN_HEADER)
+    # What Icechunk does not create only if absent it replaces only if unchanged.
+    if is_unknown or (verb == "write" and code == "NotImplemented"):
         return StoreUnfitError(
             f"{bucket} cannot hold a store: its server does not create objects only if absent"
             f"{because}, so two writers could not be told apart; take another server"
