@@ -156,7 +156,7 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
             f"the server of {bucket} shows a certificate that is not trusted; set SSL_CERT_FILE "
             "to the authority's"
         )
-    ill = code in _ILL or status == 429 or (status or 0) >= 500
+    ill = code in _ILL or status == 429 or (status or 0) >= 500 or is_untold(text)
     if ill or (status is None and _is_silence(text)):
         how = "answers with errors" if ill else "does not answer"
         if "dns error" in text:
@@ -174,6 +174,11 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
 def is_without_bucket(text: str) -> bool:
     """Whether it is the bucket that is not there."""
     return _code_of(text) in _NO_BUCKET
+
+
+def is_untold(text: str) -> bool:
+    """Whether Icechunk says that a server refused and not how."""
+    return text.partition("\n")[0].endswith("object store service error")
 
 
 def is_in_progress(text: str) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 
@@ -31,7 +31,6 @@ from tests.faults.world import USER, Place, Trial, World, contents, differences,
 from tests.s3 import serving_s3
 
 _BUCKET = "faults"
-_CAN_CHECK = find_spec("deepsalt.check") is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,6 @@ def _code(code: int) -> str:
 
 def _checked(trial: Trial) -> str:
     """Return what `deepsalt check` finds; "" where it finds nothing."""
-    if not _CAN_CHECK:
-        return ""
     return trial.wait(trial.command("check", trial.place.uri)).fault(0)
 
 
@@ -209,51 +206,76 @@ def table(outcomes: Sequence[Outcome], *, seed: int, seconds: float) -> str:
     return "\n".join([*lines, *(["", "What was odd:", "", *remarks] if remarks else []), ""])
 
 
+def try_all(
+    faults: Sequence[Fault], folder: Path, *, trials: int | None, seed: int, until: float
+) -> Iterator[Outcome]:
+    """Try faults one after the other, in a world of their own; none begins after a moment."""
+    with made_world(folder, bucket=any(f.where == "bucket" for f in faults)) as world:
+        print(f"an undisturbed run takes {world.seconds:.1f} s; in a bucket it makes "
+              f"{world.requests} requests; {len(world.wanted)} things are compared")  # fmt: skip
+        (folder / "trials").mkdir()
+        for fault in faults:
+            if time.monotonic() > until:
+                print(f"{fault.name:<40} not begun: the time is over")
+                continue
+            count = trials or fault.trials
+            yield try_fault(fault, world, folder / "trials", trials=count, seed=seed)
+
+
+def in_parts(jobs: int, arguments: Sequence[str], folder: Path) -> list[Outcome]:
+    """Run parts of the campaign at once, each in a process with a world of its own."""
+    outs = [folder / f"{part}.json" for part in range(jobs)]
+    module = [sys.executable, "-m", "tests.faults.campaign", *arguments]
+    parts = [
+        subprocess.Popen([*module, "--jobs=1", f"--part={part + 1}/{jobs}", f"--out={out}"])
+        for part, out in enumerate(outs)
+    ]
+    for each in parts:
+        each.wait()
+    found = [json.loads(out.read_text()) for out in outs]
+    lines = [line for row in zip_longest(*found) for line in row if line]
+    return [Outcome(**{**line, "remarks": tuple(line["remarks"])}) for line in lines]
+
+
 def main() -> None:
     """Run the campaign, print its table, and exit with 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="of the moments and the damage")
     parser.add_argument("--minutes", type=float, default=60.0, help="no fault begins after them")
     parser.add_argument("--trials", type=int, help="of each fault, instead of its own number")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the faults")
     parser.add_argument("--part", default="1/1", help="every nth fault: 1/2 and 2/2 are all")
-    parser.add_argument("--only", help="faults whose name holds this text")
+    parser.add_argument("--only", default="", help="faults whose name holds this text")
     parser.add_argument("--out", type=Path, default=Path("build/faults.json"))
     parser.add_argument("--table", type=Path, help="where the table is written to")
     args = parser.parse_args()
     part, parts = map(int, args.part.split("/"))
-    chosen = [fault for fault in FAULTS[part - 1 :: parts] if (args.only or "") in fault.name]
-    began = time.monotonic()
-    outcomes = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        made_world(Path(folder), bucket=any(f.where == "bucket" for f in chosen)) as world,
-    ):
-        print(f"an undisturbed run takes {world.seconds:.1f} s; in a bucket it makes "
-              f"{world.requests} requests; {len(world.wanted)} things are compared")  # fmt: skip
-        print(
-            f"{'fault':<40}{'trials':>7}{'survived':>9}{'lost':>6}{'wrong':>6}{'s':>6}", flush=True
-        )
-        trials = Path(folder, "trials")
-        trials.mkdir()
-        for fault in chosen:
-            if time.monotonic() - began > 60.0 * args.minutes:
-                print(f"{fault.name:<40} not begun: the time is over")
-                continue
-            count = args.trials or fault.trials
-            done = try_fault(fault, world, trials, trials=count, seed=args.seed)
-            outcomes.append(done)
-            print(
-                f"{f'{done.fault} ({done.where})':<40}{done.trials:>7}{done.survived:>9}"
-                f"{done.lost:>6}{done.wrong:>6}{done.seconds:>6.1f}  {done.codes}",
-                *(f"  {remark}" for remark in done.remarks),
-                sep="\n",
-                flush=True,
-            )
+    chosen = [fault for fault in FAULTS[part - 1 :: parts] if args.only in fault.name]
+    began, outcomes = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder:
+        if args.jobs > 1:
+            shared = ("seed", "minutes", "trials", "only")
+            given = [f"--{name}={value}" for name in shared if (value := getattr(args, name))]
+            outcomes = in_parts(args.jobs, given, Path(folder))
+        else:
+            until = began + 60.0 * args.minutes
+            for done in try_all(
+                chosen, Path(folder), trials=args.trials, seed=args.seed, until=until
+            ):
+                outcomes.append(done)
+                print(
+                    f"{f'{done.fault} ({done.where})':<44}{done.survived:>3} of {done.trials:<3}"
+                    f"lost {done.lost}, wrong {done.wrong}, {done.seconds:.1f} s, {done.codes}",
+                    *(f"  {remark}" for remark in done.remarks),
+                    sep="\n",
+                    flush=True,
+                )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps([asdict(each) for each in outcomes], indent=1) + "\n")
     if args.table:
         args.table.write_text(table(outcomes, seed=args.seed, seconds=time.monotonic() - began))
     whole = len(outcomes) == len(chosen) and all(o.survived == o.trials for o in outcomes)
+    print(f"{sum(o.trials for o in outcomes)} trials, {time.monotonic() - began:.0f} s")
     sys.exit(0 if whole else 1)
 
 

@@ -134,22 +134,28 @@ def away_at_commit(trial: Trial) -> str:
 
 
 def unconditional(trial: Trial) -> str:
-    """Refuse writes that are only to be done if nothing is there, at once or from then on."""
+    """Refuse writes that are only to be done if nothing is there, at once or from then on.
+
+    Whether Icechunk is told why, or that the server answers with errors, depends on the request.
+    """
     first = trial.rng.choice([0, _any_request(trial) // 2])
 
     async def rule(request: Request, forward: Forward) -> Answer | None:
         refused = request.is_conditional and request.number >= first
         return refusal(501, "NotImplemented") if refused else await forward()
 
-    return _disturbed(trial, rule, BAD_INPUT, says="only if absent")
+    return _disturbed(trial, rule, FAILED, BAD_INPUT, says="server")
 
 
 def expired(trial: Trial) -> str:
-    """Answer from some request on as if the credentials had expired."""
-    first = _any_request(trial)
+    """Answer from some request on, or from a commit on, as if the credentials had expired."""
+    first = _any_request(trial) if trial.rng.random() < 0.7 else float("inf")
+    commits, is_over = [0], [False]
 
     async def rule(request: Request, forward: Forward) -> Answer | None:
-        return refusal(400, "ExpiredToken") if request.number >= first else await forward()
+        commits[0] += request.writes and request.key.endswith(_HEAD)
+        is_over[0] |= request.number >= first or (first == float("inf") and commits[0] == 3)
+        return refusal(400, "ExpiredToken") if is_over[0] else await forward()
 
     return _disturbed(trial, rule, FAILED, BAD_INPUT, says="expired")
 
