@@ -168,11 +168,16 @@ def _with_requests(world: World, work: Path) -> World:
     return replace(world, requests=requests)
 
 
-def table(outcomes: Sequence[Outcome], *, seed: int, seconds: float) -> str:
-    """Return what a campaign found, for `docs/faults.md`."""
-    commit = subprocess.run(
+def commit_here() -> str:
+    """Return which commit is tried."""
+    told = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True
-    ).stdout.strip()
+    )
+    return told.stdout.strip()
+
+
+def table(outcomes: Sequence[Outcome], *, commit: str, seed: int, seconds: float) -> str:
+    """Return what a campaign found, for `docs/faults.md`."""
     trials, survived = (sum(getattr(o, name) for o in outcomes) for name in ("trials", "survived"))
     lines = [
         "# Faults",
@@ -187,7 +192,8 @@ def table(outcomes: Sequence[Outcome], *, seed: int, seconds: float) -> str:
         "scene products, their index and markers, what each tile is made of, all layers of mosaic "
         "and export, and the Items that the catalogue links. *Lost* counts what was missing or "
         "there twice, *wrong* what had other values. Faults of a bucket come from an HTTP proxy in "
-        "front of the server, which both clients (obstore and Icechunk) go through. Not tried: "
+        "front of the server, which both clients (obstore and Icechunk) go through. Exit codes are "
+        "those of all commands before the last run. Not tried: "
         "servers of Google and Azure, power cuts, bits that flip in memory or on their way.",
         "",
         "`make faults` makes this table anew.",
@@ -251,7 +257,7 @@ def main() -> None:
     args = parser.parse_args()
     part, parts = map(int, args.part.split("/"))
     chosen = [fault for fault in FAULTS[part - 1 :: parts] if args.only in fault.name]
-    began, outcomes = time.monotonic(), []
+    commit, began, outcomes = commit_here(), time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         if args.jobs > 1:
             shared = ("seed", "minutes", "trials", "only")
@@ -273,7 +279,8 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps([asdict(each) for each in outcomes], indent=1) + "\n")
     if args.table:
-        args.table.write_text(table(outcomes, seed=args.seed, seconds=time.monotonic() - began))
+        took = time.monotonic() - began
+        args.table.write_text(table(outcomes, commit=commit, seed=args.seed, seconds=took))
     whole = len(outcomes) == len(chosen) and all(o.survived == o.trials for o in outcomes)
     print(f"{sum(o.trials for o in outcomes)} trials, {time.monotonic() - began:.0f} s")
     sys.exit(0 if whole else 1)
