@@ -7,7 +7,7 @@ SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
 # Two processes of one thread each: more threads than cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test test-slow test-all lint format bench bench-quick benchmark-quick faults clean
+.PHONY: help install demo test test-slow test-all lint format test-campaign bench bench-quick benchmark-quick faults clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -37,6 +37,11 @@ test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, fa
 
 test-all: test test-slow ## quick and slow
 
+CAMPAIGNS := tests/store/test_any_order.py tests/versions/test_any_order.py tests/export/test_crashes.py
+test-campaign: $(STAMP) ## the tests of chance with hundreds of examples each (hours)
+	@echo "==> tests of chance, at length"
+	@DEEPSALT_CAMPAIGN=1 $(PYTEST) -n 2 -m slow $(CAMPAIGNS)
+
 lint: $(STAMP) ## ruff and mypy
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
@@ -51,6 +56,7 @@ format: $(STAMP) ## rewrite files the way lint wants them
 bench: $(STAMP) ## speed and memory side by side, into build/bench.json
 	@echo "==> benchmarks"
 	@$(BIN)/python -m tests.benchmarks.run --out build/bench.json
+	@$(BIN)/python -m tests.benchmarks.late --out build/late.json
 
 bench-quick: $(STAMP) ## the same on a small scene, in a minute or two
 	@echo "==> benchmarks, quick"

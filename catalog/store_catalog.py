@@ -79,7 +79,8 @@ def item_key(item: pystac.Item) -> str:
     """
     if not item.collection_id:
         raise FormatError(f"item {item.id} has no collection; set one before a store can list it")
-    unknown = item.properties.get("deepsalt:date_unknown")
+    # A model is no observation: its date is that of a file, on whichever machine was first.
+    unknown = item.collection_id == MODELS or item.properties.get("deepsalt:date_unknown")
     when = None if unknown else item.datetime or item.common_metadata.start_datetime
     return key_of(item.collection_id, when, item.id)
 

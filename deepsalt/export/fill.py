@@ -204,7 +204,7 @@ def bring(
         )
     writer = Writer(place, number, is_shared)
     try:
-        counts = _bring(writer, content, state, plan, twins, listener)
+        counts = _bring(writer, content, state, plan, twins=twins, listener=listener)
     except OvertakenError:
         if not is_shared:
             writer.disown([*plan.again, *plan.missing])
@@ -218,6 +218,7 @@ def _bring(
     content: Content,
     state: State | None,
     plan: _Plan,
+    *,
     twins: "_Twins | None",
     listener: Listener | None,
 ) -> Counts:

@@ -55,14 +55,11 @@ class Wanted:
             The store cannot be read.
         """
         over = self._over({tile for _, tile in places})
-        self.read({name for names in over.values() for name in names})
         withdrawn = tombstones(self.store)
         found = {
             (period, tile): [
                 marker.name
-                for marker in chosen(
-                    (self.markers[n] for n in over[tile] if n in self.markers), withdrawn
-                )
+                for marker in chosen((self.markers[name] for name in over[tile]), withdrawn)
                 # The newest version need not lie where an older one did.
                 if period.holds(marker.day) and tile.id in marker.own
             ]
@@ -78,9 +75,12 @@ class Wanted:
             over = {tile: found.get(tile, []) for tile in tiles}
         else:
             over = products_over(self.store, tiles)
-        # Complete now: what was damaged meanwhile does not count, though its marker was read.
-        names = sorted({name for each in over.values() for name in each})
-        there = complete_names(self.store, names)
+        names = {name for each in over.values() for name in each}
+        before = names & self.markers.keys()
+        self.read(names)
+        # What was read before may have been found damaged since; then it counts no more.
+        gone = before - complete_names(self.store, before) if before else set()
+        there = self.markers.keys() - gone
         return {tile: [name for name in each if name in there] for tile, each in over.items()}
 
     def read(self, names: Collection[str]) -> list[ProductMarker]:

@@ -37,8 +37,12 @@ class Folder:
         with _touching(path):
             try:
                 return read_regular(path)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            except (FileNotFoundError, NotADirectoryError):
                 raise MissingObjectError(f"{path} is not there") from None
+            except OSError:
+                if path.is_dir():
+                    raise MissingObjectError(f"{path} is not there") from None
+                raise
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file; readers see the old bytes or the new, and the new are on disk."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from catalog.items import to_item
 from deepsalt.model.load import model_ref
-from deepsalt.products import open_product, product_key, product_name, read_marker, write_product
+from deepsalt.products import mark_done, open_product, write_product
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import MosaicConfig, SceneConfig
-from flows.publication import publish_product
+from flows.publication import write_items
 from flows.stage1 import process_scene
 from flows.stage2 import build_mosaic
 from tests.benchmarks.rows import DEPTH, Run
@@ -32,10 +32,9 @@ def three_deep(acquisition: Acquisition, out: Path) -> None:
     ref = model_ref()
     done = process_scene(to_item(acquisition).to_dict(), str(out), SceneConfig())
     store = Store.open(out)
-    layers = open_product(store.scenes / f"{done.product}.zarr").load()
+    layers = open_product(store, done.product).load()
     for number in range(1, DEPTH):
         other = replace(acquisition, acquisition_id=f"{acquisition.acquisition_id}-{number}")
-        name = product_name(other, ref)
-        key = product_key(other, ref)
-        write_product(layers, store.scenes, name=name, key=key, acquisition=other, ref=ref)
-        publish_product(store, read_marker(store.scenes / f"{name}.zarr"), other, ref)
+        marker = write_product(layers, store, other, ref)
+        write_items(store, marker, other, ref)
+        mark_done(store, marker)

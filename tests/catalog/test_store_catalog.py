@@ -67,7 +67,7 @@ def store(objects: Objects) -> Objects:
         (product("p1", start=None), f"collections/{PRODUCTS}/undated/p1.json"),
         (mosaic(), f"collections/{MOSAICS}/2024-06/mosaic-v1.json"),
         (mosaic(start=None, end=None), f"collections/{MOSAICS}/undated/mosaic-v1.json"),
-        (model(), f"collections/{MODELS}/2024-06/crust-1-abcdefabcdef.json"),
+        (model(), f"collections/{MODELS}/undated/crust-1-abcdefabcdef.json"),
         (source("s1", start=None, end=None), "collections/enmap-l2a/undated/s1.json"),
         (source("s1", collection="a b"), "collections/a_b-c8687a08aa5d/2024-06/s1.json"),
         (source("catalog"), "collections/enmap-l2a/2024-06/catalog-652f55016243.json"),

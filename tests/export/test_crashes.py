@@ -14,6 +14,7 @@ from deepsalt.export import export_mosaic, open_export
 from deepsalt.export.record import read_state
 from deepsalt.objects import Objects
 from deepsalt.versions import open_mosaic, prune, roll_back
+from tests.campaign import examples
 from tests.export.victims import SHARDS, STAGES, killed
 from tests.export.world import (
     YEARS,
@@ -230,11 +231,13 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ""], ids=["fixed path", "series"])
-@pytest.mark.parametrize("examples", [10, pytest.param(300, marks=slow)], ids=["few", "many"])
+@pytest.mark.parametrize(
+    "number", [10, pytest.param(examples(40, 300), marks=slow)], ids=["few", "many"]
+)
 def test_whatever_happened_before_an_export_ends_as_a_first_one_would(
-    suffix: str, examples: int
+    suffix: str, number: int
 ) -> None:
-    @settings(max_examples=examples, derandomize=examples < 50)
+    @settings(max_examples=number, derandomize=number < 50)
     @given(st.lists(steps, min_size=2, max_size=8))
     def check(plan: list[tuple]) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -32,6 +32,7 @@ from deepsalt.mosaic import (
 )
 from deepsalt.store import Store, tombstone, tombstones
 from deepsalt.versions import Mosaic, Place, open_repository, roll_back
+from tests.campaign import examples
 from tests.store.builders import make_store
 from tests.store.crash import killed_at
 from tests.store.scenarios import (
@@ -313,7 +314,7 @@ class TestAnyOrder(AnyOrder.TestCase):
 
 @pytest.mark.slow
 class TestAnyOrderDeeply(AnyOrder.TestCase):
-    settings = settings(HURRIED, max_examples=300, stateful_step_count=15)
+    settings = settings(HURRIED, max_examples=examples(25, 300), stateful_step_count=15)
 
 
 class AnyOrderInABucket(AnyOrder):
@@ -324,4 +325,4 @@ class AnyOrderInABucket(AnyOrder):
 @pytest.mark.slow
 @pytest.mark.usefixtures("bucket")
 class TestAnyOrderInABucket(AnyOrderInABucket.TestCase):
-    settings = settings(HURRIED, max_examples=30, stateful_step_count=12)
+    settings = settings(HURRIED, max_examples=examples(3, 300), stateful_step_count=12)

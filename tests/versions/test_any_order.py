@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
 from deepsalt.versions import Mosaic, held, prune, publish, roll_back
 from deepsalt.versions.commit import Done, Work
+from tests.campaign import examples
 from tests.versions.world import (
     build_of,
     names_of,
@@ -168,7 +169,7 @@ class LongOrder(AnyOrder):
 
 LongOrderTest = pytest.mark.slow(LongOrder.TestCase)
 LongOrderTest.settings = settings(
-    max_examples=30,
+    max_examples=examples(15, 300),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
