@@ -541,4 +541,4 @@ def test_writing_a_product_asks_for_its_objects_and_a_few_records() -> None:
         add_product(store, ACQUISITION)
     tiles = len(store.grid.tiles_over(ACQUISITION.grid))
     assert asked["write"] == len(read_marker(store, NAME).files)
-    assert (asked["create"], asked["list"], asked["read"]) == (tiles + 2, 1, 1)
+    assert (asked["create"], asked["list"], asked["read"]) == (tiles + 2, 1, 0)
