@@ -107,11 +107,18 @@ def _local_cluster(compute: Compute, stack: ExitStack) -> "LocalCluster":
         for name, value in allocator_environment().items()
     }
     with dask.config.set(memory), _deaf_to_interrupts():
-        cluster = LocalCluster(
-            n_workers=compute.workers,
-            threads_per_worker=threads_per_worker(compute),
-            memory_limit=compute.memory or "auto",
-            dashboard_address=None,
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=compute.workers,
+                threads_per_worker=threads_per_worker(compute),
+                memory_limit=compute.memory or "auto",
+                dashboard_address=None,
+            )
+        except RuntimeError as error:
+            # One that was killed while it started, as the system does where memory is short.
+            raise RunError(
+                f"a worker process ended while it started ({str(error).rstrip('.')}); see whether "
+                "memory is short, take fewer --workers, and run again"
+            ) from error
     stack.enter_context(cluster)
     return cluster

@@ -95,7 +95,7 @@ def run(
     """
     from deepsalt.model.load import model_ref
     from deepsalt.products import complete_names, product_name
-    from flows.publication import link_items
+    from flows.publication import link_items, model_keys
 
     shown = progress or Silent()
     build = build or partial(build_mosaic, progress=shown)
@@ -138,8 +138,9 @@ def run(
         return RunResult(tuple(results), None)
     mosaic = config.mosaic.model_copy(update={"products": done})
     # Links wait for a server, tiles for the processor: beside each other.
+    items = {key for each in results for key in each.items} | model_keys(store)
     with ThreadPoolExecutor(1, "link") as beside:
-        linked = beside.submit(link_items, store, {key for each in results for key in each.items})
+        linked = beside.submit(link_items, store, items)
         built = build(config.out, mosaic)
         linked.result()
     return RunResult(tuple(results), carry_on(config.out, built, mosaic.export, shown))

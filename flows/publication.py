@@ -196,20 +196,37 @@ def _write_model(store: "Store", ref: ModelRef) -> Source:
     prefix = _model_prefix(ref.digest)
     for file in sorted(filter(Path.is_file, Path(ref.path).iterdir())):
         store.objects.create(f"{prefix}/{file.name}", file.read_bytes())
-    # Its date is that of the first copy in the store, so that all have the same Item.
+    # Its date is that of the first copy in the store, so that all have the same Item; a copy that
+    # is not listed yet was made right now.
     there = {entry.key: entry.modified for entry in store.objects.list(prefix)}
+    created = there.get(f"{prefix}/card.json", datetime.now(UTC))
     item = mlm_item(
         json.loads(store.objects.read(f"{prefix}/card.json")),
         digest=ref.digest,
         weights_href=href_of(f"{prefix}/model.safetensors"),
         card_href=href_of(f"{prefix}/card.json"),
-        created=there[f"{prefix}/card.json"].replace(microsecond=0),
+        created=created.replace(microsecond=0),
     )
     return Source(item.id, href_of(write_item(store.objects, item)))
 
 
 def _model_prefix(digest: str) -> str:
     return f"models/{digest[:12]}"
+
+
+def model_keys(store: "Store") -> set[str]:
+    """Return the key of the Item of the store's model; none before its first scene.
+
+    Who writes products links it with them; a run that was killed in between did not, and no product
+    that it left says which it is.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    model = _model_of(store)
+    return set() if model is None else {_key(model)}
 
 
 def _model_of(store: "Store") -> Source | None:

@@ -144,7 +144,9 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
         )
     if status == 404:
         return MissingObjectError(f"{what} is not there")
-    if verb == "create" and (status in (405, 501) or code in _UNKNOWN_HEADER):
+    is_unknown = verb == "create" and (status in (405, 501) or code in _UNKNOWN_HEADER)
+    # What Icechunk does not create only if absent it replaces only if unchanged.
+    if is_unknown or (verb == "write" and code == "NotImplemented"):
         return StoreUnfitError(
             f"{bucket} cannot hold a store: its server does not create objects only if absent"
             f"{because}, so two writers could not be told apart; take another server"
@@ -154,7 +156,7 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
             f"the server of {bucket} shows a certificate that is not trusted; set SSL_CERT_FILE "
             "to the authority's"
         )
-    ill = code in _ILL or status == 429 or (status or 0) >= 500
+    ill = code in _ILL or status == 429 or (status or 0) >= 500 or is_untold(text)
     if ill or (status is None and _is_silence(text)):
         how = "answers with errors" if ill else "does not answer"
         if "dns error" in text:
@@ -172,6 +174,11 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
 def is_without_bucket(text: str) -> bool:
     """Whether it is the bucket that is not there."""
     return _code_of(text) in _NO_BUCKET
+
+
+def is_untold(text: str) -> bool:
+    """Whether Icechunk says that a server refused and not how."""
+    return text.partition("\n")[0].endswith("object store service error")
 
 
 def is_in_progress(text: str) -> bool:

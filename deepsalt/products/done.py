@@ -69,9 +69,12 @@ def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, li
     """Add a product to its acquisition; return the tiles of each of its products, by name."""
     key = acquisition_key(marker)
     store.objects.create(key, acquisition_entry(tiles))
-    members = {}
+    # Its own entry needs no listing, which may lag: the product would be marked and over no tile.
+    members = {marker.name: tiles}
     for entry in store.objects.list(key.rpartition("/")[0]):
-        members[entry.key.rpartition("/")[2]] = _tiles_in(store, entry.key)
+        name = entry.key.rpartition("/")[2]
+        if name not in members:
+            members[name] = _tiles_in(store, entry.key)
     return members
 
 

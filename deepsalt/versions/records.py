@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from deepsalt.errors import DeepsaltError, StoreError, UsageError
+from deepsalt.errors import DeepsaltError, MissingObjectError, StoreError, UsageError
 from deepsalt.objects import Entry, Objects
 from deepsalt.store.periods import Period, check_periods
 from deepsalt.versions.arrays import PERIODS
@@ -169,13 +169,16 @@ class Alive:
             self._check(self._key(self._number))
 
     def _check(self, key: str) -> None:
-        listed = {entry.key for entry in self._objects.list(f"{_BUILDS}/{self.id}")}
-        if key not in listed:
-            self._objects.delete(listed)
+        try:
+            self._objects.read(key)  # not listed: a listing may lag behind
+        except MissingObjectError:
+            self._objects.delete(
+                [entry.key for entry in self._objects.list(f"{_BUILDS}/{self.id}")]
+            )
             raise StoreError(
                 f"build {self.id} was taken for dead by a prune, which may have deleted what it "
                 "wrote, so nothing of it is published; build again"
-            )
+            ) from None
 
     def beat(self) -> None:
         """Give a sign of life.

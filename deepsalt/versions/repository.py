@@ -323,10 +323,11 @@ def create_mosaic(
     with reaching(objects, "write"), exclusively(objects):
         storage = open_storage(objects)
         if not Repository.exists(storage):
-            # Somebody else may be faster; any other failure shows when it is opened.
-            with suppress(IcechunkError):
+            try:
                 Repository.create(storage, config=_config(frame))
-            _wait_for(storage)
+            except IcechunkError:
+                if not _comes(storage):
+                    raise
         repository = Repository.open(storage)
         session = repository.writable_session(MAIN)
         if _is_bare(repository, session):
@@ -343,11 +344,12 @@ def create_mosaic(
     return mosaic
 
 
-def _wait_for(storage: icechunk.Storage) -> None:
-    """Wait for who was faster in creating a repository and has not come to its end."""
+def _comes(storage: icechunk.Storage) -> bool:
+    """Wait for who was faster in creating a repository, if anybody was; return whether it comes."""
     until = time.monotonic() + _CREATED_WITHIN_S
-    while not Repository.exists(storage) and time.monotonic() < until:
+    while not (comes := Repository.exists(storage)) and time.monotonic() < until:
         time.sleep(0.02)
+    return comes
 
 
 def _is_bare(repository: Repository, session: Session) -> bool:

@@ -11,7 +11,7 @@ from icechunk import IcechunkError, Storage
 from deepsalt.errors import StoreError
 from deepsalt.objects import Objects, icechunk_storage
 from deepsalt.objects.disk import storing
-from deepsalt.objects.sentences import Verb, sentence
+from deepsalt.objects.sentences import Verb, is_untold, sentence
 
 PREFIX = "mosaic"
 """Where the repository lies in a store."""
@@ -76,6 +76,8 @@ def reaching(objects: Objects, verb: Verb = "read") -> Iterator[None]:
     try:
         yield
     except (IcechunkError, OSError) as error:
+        if is_untold(str(error)):
+            open_storage(objects)  # asks the server itself, and says what it answers
         raise sentence(str(error), objects.place, verb, PREFIX) from None
 
 

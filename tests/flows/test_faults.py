@@ -90,3 +90,19 @@ def test_two_runs_into_one_store_end_in_one_sound_mosaic(
     runs = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [run.wait(timeout=120) for run in runs] == [0, 0]
     assert_same(store, mapped)
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_one_sentence(
+    catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    def killed(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.")  # what it says then
+
+    monkeypatch.setattr(distributed, "LocalCluster", killed)
+    result = deepsalt(
+        "run", "--catalogue", catalogue, "--out", tmp_path / "store", "--workers", "1"
+    )
+    assert "ended while it started (Nanny failed to start); see" in str(result.exception)
+    assert getattr(result.exception, "exit_code", None) == 1

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pystac
 import pytest
 import xarray as xr
 
+from catalog.publish import MODELS, MOSAICS, PRODUCTS
 from deepsalt.cube import load
 from deepsalt.errors import StoreError
 from deepsalt.products import ProductMarker, write
@@ -23,6 +25,7 @@ from deepsalt.simulate.enmap import write_enmap
 from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.types import REJECTING, Acquisition
+from flows import publication
 from tests.flows.conftest import WEST_DAY, Scenes, deepsalt
 
 
@@ -163,6 +166,25 @@ def test_a_killed_scene_is_resumed_to_the_same_arrays(
     assert not (store / "mosaic.zarr").exists()
     assert deepsalt("run", "--catalogue", catalogue, "--out", store).exit_code == 0
     assert_same(store, mapped)
+
+
+def test_what_a_killed_run_did_not_link_the_next_one_links(
+    catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, run = tmp_path / "store", ("run", "--catalogue", catalogue, "--limit", "1", "--out")
+
+    def kill(*_: object, **__: object) -> None:
+        raise StoreError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publication, "publish_items", kill)
+        assert isinstance(deepsalt(*run, store).exception, StoreError)
+    assert deepsalt(*run, store).exit_code == 0
+    linked = {
+        item.collection_id
+        for item in pystac.Catalog.from_file(store / "catalog.json").get_items(recursive=True)
+    }
+    assert linked == {"enmap-l2a", MODELS, PRODUCTS, MOSAICS}
 
 
 def test_a_scene_with_a_flipped_bit_is_quarantined_and_the_rest_is_mapped(

@@ -19,6 +19,7 @@ from deepsalt.errors import (
     StoreUnfitError,
 )
 from deepsalt.objects import Objects, connect
+from deepsalt.objects.sentences import sentence
 from tests.objects.conftest import RIGHTS, become
 from tests.objects.loopback import Fault, Loopback
 from tests.s3 import secret_of
@@ -90,6 +91,15 @@ def test_a_server_without_conditional_writes_is_named_unfit(
     loopback.always = fault
     error = failing("create", s3, StoreUnfitError, "only if absent")
     assert error.exit_code == 2
+
+
+def test_a_server_of_which_icechunk_only_says_that_it_failed_answers_with_errors(
+    s3: Objects,
+) -> None:
+    text = "  x session error: error writing object to object store service error\n  | context:"
+    error = sentence(text, s3.place, "write", "mosaic")
+    assert isinstance(error, StoreAwayError)
+    assert "s3://salt/store/mosaic answers with errors" in str(error)
 
 
 @every_verb

@@ -10,7 +10,7 @@ import zarr
 from deepsalt.errors import StoreAwayError, StoreError, StoreMismatchError, StoreMissingError
 from deepsalt.grid import Frame, MosaicGrid
 from deepsalt.objects import Objects
-from deepsalt.versions import create_mosaic, open_repository
+from deepsalt.versions import create_mosaic, open_repository, repository
 from deepsalt.versions.repository import _config
 from deepsalt.versions.storage import PREFIX, open_storage
 from tests.versions.world import GRID, build_of, new, place_of, product, put, somewhere
@@ -42,10 +42,20 @@ def test_a_mosaic_whose_making_was_cut_short_is_made_whole(place: str) -> None:
     assert new(place).head() is None
 
 
+def test_a_repository_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise icechunk.IcechunkError("no such luck")
+
+    monkeypatch.setattr(repository, "_CREATED_WITHIN_S", 0.1)  # nobody else makes it meanwhile
+    monkeypatch.setattr(repository.Repository, "create", refused)
+    with pytest.raises(StoreError, match="no such luck"):
+        create_mosaic(Objects.of(somewhere()), Frame.of(GRID))
+
+
 def test_a_repository_of_somebody_else_is_refused() -> None:
     objects = Objects.of(somewhere())
-    repository = icechunk.Repository.create(open_storage(objects))
-    session = repository.writable_session("main")
+    other = icechunk.Repository.create(open_storage(objects))
+    session = other.writable_session("main")
     zarr.create_group(session.store)
     session.commit("other")
     with pytest.raises(StoreError, match="holds no mosaic of deepsalt"):

@@ -236,6 +236,15 @@ def test_a_build_that_gives_signs_of_life_is_not_taken_for_dead(tmp_path: Path) 
     assert len(found.keys) == 1
 
 
+def test_a_build_lives_though_its_record_is_not_listed_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alive = Alive(Objects.of(somewhere()))
+    monkeypatch.setattr(Objects, "list", lambda objects, prefix="", offset=None: iter(()))
+    alive.check()
+    alive.beat()
+
+
 def test_a_sign_of_life_after_the_burial_does_not_revive_a_build() -> None:
     objects = Objects.of(somewhere())
     alive = Alive(objects)

@@ -1,0 +1,40 @@
+"""What a run imports, all of it, for processes that are forked from one that has it."""
+
+# ruff: noqa: F401
+import distributed
+import h5py
+import icechunk
+import jsonschema
+import matplotlib.figure
+import numcodecs.blosc
+import obstore
+import PIL.Image
+import pystac.validation
+import pystac_client
+import rasterio.warp
+import safetensors.torch
+import stackstac
+import torch
+
+import catalog.local
+import catalog.remote
+import catalog.search
+import deepsalt.cube.load
+import deepsalt.export
+import deepsalt.fetch
+import deepsalt.model.load
+import deepsalt.mosaic
+import deepsalt.predict
+import deepsalt.reading
+import deepsalt.scenes.enmap
+import deepsalt.scenes.prisma
+import flows.changes
+import flows.cli
+import flows.memory
+import flows.pipeline
+import flows.publication
+import flows.show
+import flows.start
+
+# Made before processes are forked: each would make its own and, killed, leave it behind.
+numcodecs.blosc.get_mutex()
