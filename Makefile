@@ -56,7 +56,6 @@ format: $(STAMP) ## rewrite files the way lint wants them
 bench: $(STAMP) ## speed and memory side by side, into build/bench.json
 	@echo "==> benchmarks"
 	@$(BIN)/python -m tests.benchmarks.run --out build/bench.json
-	@$(BIN)/python -m tests.benchmarks.late --out build/late.json
 
 bench-quick: $(STAMP) ## the same on a small scene, in a minute or two
 	@echo "==> benchmarks, quick"

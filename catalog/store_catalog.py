@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import pystac
 
@@ -36,8 +36,19 @@ from deepsalt.objects import Objects, append, latest, trim
 
 logger = logging.getLogger(__name__)
 
-LeaveOut = Callable[[str], bool] | Collection[str]
-"""Names of Items that are not linked, or whether one is not; a name ends its key, without .json."""
+Left = Callable[[str], bool]
+"""Whether an Item is not linked, by the name that ends its key, without .json."""
+
+
+class Looking(Protocol):
+    """Who finds out which Items are not linked, each time a month is listed."""
+
+    def look(self) -> Left:
+        """Return what holds now."""
+
+
+LeaveOut = Looking | Left | Collection[str]
+"""Which Items are not linked."""
 
 _ORDER = (MOSAICS, PRODUCTS, MODELS)
 _SERIES = "records/catalogue"
@@ -138,8 +149,7 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
         with the same keys changes nothing; those that were removed meanwhile are passed over.
     leave_out
         Which Items of the touched months are not linked: all that are withdrawn, also those that
-        were before. It is asked whenever a month is listed; where others may withdraw at the same
-        time it looks each time anew.
+        were before. Where others may withdraw at the same time it is one who looks at each listing.
 
     Raises
     ------
@@ -165,9 +175,10 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
     over a newer one; the next publication in that month or collection, or the same one repeated,
     puts it right.
     """
-    left = _asked(leave_out)
+    look = _asked(leave_out)
     places = sorted({_Place.of(key) for key in keys})
-    _link_months(objects, places, left)
+    _link_months(objects, places, look)
+    left = look()
     for collection in sorted({place.collection for place in places}):
         there = [place for place in places if place.collection == collection]
         if _grow(objects, collection, [place for place in there if not left(place.name)]):
@@ -198,14 +209,19 @@ def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut =
     UsageError
         A key where no Item lies.
     """
-    left = _asked(leave_out)
+    look = _asked(leave_out)
     places = sorted({_Place.of(key) for key in keys})
     gone = {place.name for place in places}
+
+    def without_gone() -> Left:
+        left = look()
+        return lambda name: name in gone or left(name)
+
     # Readers follow no link to what is not there; a publisher that listed them before links them
     # once more, hence again when they are gone.
-    _link_months(objects, places, lambda name: name in gone or left(name))
+    _link_months(objects, places, without_gone)
     objects.delete(place.key for place in places)
-    _link_months(objects, places, left)
+    _link_months(objects, places, look)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -278,8 +294,14 @@ class _Record:
         )
 
 
-def _asked(leave_out: LeaveOut) -> Callable[[str], bool]:
-    return leave_out if callable(leave_out) else frozenset(leave_out).__contains__
+def _asked(leave_out: LeaveOut) -> Callable[[], Left]:
+    """Return what tells, at a listing, which Items are not linked."""
+    if callable(leave_out):
+        return lambda: leave_out
+    if isinstance(leave_out, Collection):
+        names = frozenset(leave_out)
+        return lambda: names.__contains__
+    return leave_out.look
 
 
 def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
@@ -298,12 +320,13 @@ def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
     )
 
 
-def _link_months(objects: Objects, places: list[_Place], left: Callable[[str], bool]) -> None:
+def _link_months(objects: Objects, places: list[_Place], look: Callable[[], Left]) -> None:
     for collection, month in sorted({(place.collection, place.month) for place in places}):
         folder = f"collections/{collection}/{month}"
 
         def render(folder: str = folder) -> bytes:
-            return _month(folder, (name for name in _names(objects, folder) if not left(name)))
+            names, left = [*_names(objects, folder)], look()
+            return _month(folder, (name for name in names if not left(name)))
 
         _keep(objects, f"{folder}/catalog.json", render)
 

@@ -14,6 +14,7 @@ from deepsalt.mosaic import (
     withdraw,
 )
 from deepsalt.mosaic.repair import Repaired, repair_mosaic
+from deepsalt.products import read_markers
 from deepsalt.store import Period, Store
 from deepsalt.versions import (
     MARGIN,
@@ -25,10 +26,10 @@ from deepsalt.versions import (
     roll_back,
 )
 from flows.compute import computing
-from flows.config import Compute, MosaicConfig
+from flows.config import Compute, Export, MosaicConfig
 from flows.progress import Progress, Silent
-from flows.publication import items_of, link_items, publish_version, remove_versions, version_keys
-from flows.stage2 import MosaicResult, compose
+from flows.publication import items_of, link_items, publish_version, unlink_items, version_keys
+from flows.stage2 import MosaicResult, carry_on, compose, follow
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _follow(
     periods = [*periods_of(store.objects)] or [Period.all()]
     places = [(period, tile) for period in periods for tile in changed.tiles]
     config = MosaicConfig(compute=compute or Compute())
-    result = compose(store, places, config, why, progress)
+    result = carry_on(str(store), compose(store, places, config, why, progress), Export(), progress)
     link_items(store, (key for marker in changed.products for key in items_of(marker)))
     return ChangeResult(changed.scenes, result)
 
@@ -143,6 +144,7 @@ def return_to(out: str, version: str | None = None) -> Version:
     found = roll_back(mosaic, version, check=lambda each: refuse_withdrawn(store, mosaic, each))
     link_items(store, version_keys(mosaic, [left] if left else []).values())
     publish_version(store, mosaic, found)
+    follow(store, mosaic)
     return found
 
 
@@ -167,6 +169,7 @@ def publish_held(out: str, version: str) -> Version:
     mosaic = open_repository(store.objects)
     found = publish(mosaic, version)
     publish_version(store, mosaic, found)
+    follow(store, mosaic)
     return found
 
 
@@ -195,6 +198,7 @@ def repair_store(
     if done.built is not None and done.built.versions:
         mosaic = open_repository(store.objects)
         publish_version(store, mosaic, done.built.versions[-1], done.built.tiles)
+        follow(store, mosaic)
     return done
 
 
@@ -225,6 +229,8 @@ def prune_store(out: str, *, keep: int, remove: bool, margin: timedelta = MARGIN
     if not remove:
         return found
     keys = version_keys(mosaic, found.versions.gone)
+    markers = read_markers(store, found.products)
     pruned = prune(store, mosaic, keep=keep, margin=margin)
-    remove_versions(store, keys.values())
+    gone = [items_of(markers[name])[0] for name in pruned.products if name in markers]
+    unlink_items(store, [*keys.values(), *gone])
     return pruned

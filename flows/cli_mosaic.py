@@ -212,13 +212,21 @@ def mosaic_export(
             "--unsharded", help="A chunk per object, for GDAL before 3.13 and QGIS; many objects."
         ),
     ] = False,
-    keep: ExportKeep = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions that stay in a bucket, this one included. All without.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the published mosaic as plain Zarr v3, for readers without deepsalt.
 
-    Only shards that changed since the last export are written. In a folder they change in place:
-    the attribute `version_id` is empty while that lasts. In a bucket each version has its prefix.
+    Only shards that changed since the last export are written. In a folder, and in a bucket where
+    TARGET ends in .zarr, they change in place: the attribute `version_id` is empty while that
+    lasts. Elsewhere in a bucket each version has its prefix, and `open_mosaic` finds the last.
     """
     from deepsalt.export import export_mosaic
     from deepsalt.store import Store as OpenStore

@@ -20,7 +20,7 @@ from flows.fetching import fetching
 from flows.progress import Progress, Silent
 from flows.selection import Scene, find_scenes
 from flows.stage1 import Finish, SceneResult, map_scene
-from flows.stage2 import MosaicResult, build_mosaic, carry_on
+from flows.stage2 import MosaicResult, build_mosaic, carry_on, refuse_export
 from flows.stores import find_store, open_store, period_of
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def run(
     present = complete_names(there, names.values()) if there else set()
     todo = [each for each in found.acquisitions if names[each.key] not in present]
     _refuse_too_large(todo, config)
+    refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
     shown.start("scenes", len(found.scenes))
     results = [
@@ -183,7 +184,7 @@ def _left_out(
         key: SceneResult(scene=key, status="quarantined", reason=reason)
         for key, reason in barred.items()
     }
-    records = tombstones(store)
+    records = tombstones(store, [(each.collection, each.acquisition_id) for each in found])
     for each in found:
         record = records.get((each.collection, each.acquisition_id))
         if record is not None and record.covers(each.version):

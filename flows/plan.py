@@ -12,6 +12,7 @@ from flows.config import RunConfig
 from flows.memory import refuse_too_large, worker_memory
 from flows.progress import Progress
 from flows.selection import find_scenes
+from flows.stage2 import refuse_export
 from flows.stores import find_store, grid_of, period_of
 
 _PIXELS_PER_THREAD_S = 100_000
@@ -94,6 +95,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     """
     found = find_scenes(config.selection, progress)
     store = find_store(config.out)
+    refuse_export(config.out, config.mosaic.export)
     grid = grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
     acquisitions, tiles, torn = _tiles_over(grid, found.acquisitions)

@@ -7,9 +7,9 @@ made the thing, before it counts; links to it are made once for many.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from pathlib import Path
@@ -86,6 +86,28 @@ def write_items(
     return keys
 
 
+@dataclass(frozen=True)
+class _LeftOut:
+    """Items that the catalogue of a store does not link: withdrawn products, other versions."""
+
+    store: "Store"
+
+    def look(self) -> Callable[[str], bool]:
+        """Return which these are now."""
+        from deepsalt.mosaic import withdrawn_names
+        from deepsalt.versions import find_repository
+
+        withdrawn = withdrawn_names(self.store)
+        mosaic = find_repository(self.store.objects)
+        head = mosaic.head() if mosaic else None
+        published = _item_id(head) if head else ""
+
+        def is_left_out(name: str) -> bool:
+            return name in withdrawn or (name.startswith(_VERSION) and name != published)
+
+        return is_left_out
+
+
 def link_items(store: "Store", keys: Iterable[str]) -> None:
     """Let the catalogue link Items that were written, and no product that was withdrawn.
 
@@ -94,18 +116,7 @@ def link_items(store: "Store", keys: Iterable[str]) -> None:
     StoreError
         The store cannot be written.
     """
-    from deepsalt.mosaic import withdrawn_names
-    from deepsalt.versions import find_repository
-
-    mosaic = find_repository(store.objects)
-    head = mosaic.head() if mosaic else None
-    published = _item_id(head) if head else ""
-    withdrawn = withdrawn_names(store)
-
-    def is_left_out(name: str) -> bool:
-        return name in withdrawn or (name.startswith(_VERSION) and name != published)
-
-    publish_items(store.objects, set(keys), leave_out=is_left_out)
+    publish_items(store.objects, set(keys), leave_out=_LeftOut(store))
 
 
 def link_scene(out: str, keys: Iterable[str]) -> None:
@@ -164,15 +175,15 @@ def _publish_item(store: "Store", mosaic: "Mosaic", version: "Version") -> None:
     link_items(store, {*keys.values(), *(key for each in added for key in items_of(each))})
 
 
-def remove_versions(store: "Store", keys: Iterable[str]) -> None:
-    """Remove the Items of versions that can be opened no more.
+def unlink_items(store: "Store", keys: Iterable[str]) -> None:
+    """Remove Items of versions that can be opened no more, and of products that are gone.
 
     Raises
     ------
     StoreError
         The store cannot be written.
     """
-    remove_items(store.objects, keys)
+    remove_items(store.objects, keys, leave_out=_LeftOut(store))
 
 
 def version_keys(mosaic: "Mosaic", versions: "Iterable[Version]") -> dict[str, str]:

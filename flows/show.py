@@ -97,8 +97,8 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
         )
     if mosaic.export_failed:
         lines.append(
-            f"not exported {mosaic.export_failed}; the mosaic is published in the store, "
-            f"`deepsalt mosaic export STORE {mosaic.exported_to}` tries again"
+            f"not exported {mosaic.export_failed}; the mosaic is published in the store, and the "
+            "next run or `deepsalt mosaic export` tries again"
         )
     elif mosaic.exported_to:
         sent = f"{size(mosaic.exported_bytes)} written" if mosaic.exported_bytes else "no change"
@@ -204,7 +204,8 @@ def prune_lines(found: "Pruning") -> list[str]:
     lines += [f"{removed:<11}  product {name}, which nothing names" for name in found.products]
     lines += [f"{removed:<11}  build {name}, which died" for name in found.builds]
     kept = ", ".join(version.short for version in found.versions.kept)
-    lines.append(f"{'kept':<11}  {len(found.versions.kept)} versions: {kept}")
+    count = len(found.versions.kept)
+    lines.append(f"{'kept':<11}  {count} version{'s' if count != 1 else ''}: {kept}")
     if found.freed_bytes is not None:
         lines.append(f"{'freed':<11}  {size(found.freed_bytes)}; the rest once it is 7 days old")
     elif len(lines) > 1:

@@ -1,5 +1,6 @@
 """Stage 2: the scene products of a store to a mosaic that readers see."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 EXPORTED_BELOW_BYTES = 2 * 10**9
 """Size up to which a mosaic is exported into its folder without being asked."""
+_BYTES_PER_PIXEL = 12
+"""Of 28 bytes in seven layers what the codecs leave on real scenes."""
 _EXPORT = "mosaic.zarr"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
 
     store = Store.open(out)
     refuse_other_grid(store, config.grid)
+    refuse_export(out, config.export)
     if config.products is not None:
         places, why = places_of(store, config.products, period_of(config.datetime)), "run"
     else:
@@ -179,9 +185,12 @@ def carry_on(
 
     store = Store.open(out)
     mosaic = open_repository(store.objects)
-    target = to.to
+    head, target = mosaic.head(), to.to
+    if head is None or not head.totals.pixels:
+        _remove_own(store)
+        return replace(result, not_exported="the mosaic is empty")
     if target is None:
-        if hint := _why_not(store, mosaic):
+        if hint := _why_not(store, head):
             return replace(result, not_exported=hint)
         target = str(store.objects.path / _EXPORT)
     try:
@@ -191,19 +200,69 @@ def carry_on(
     return replace(result, exported_to=target, exported_bytes=done.bytes)
 
 
-def _why_not(store: "Store", mosaic: "Mosaic") -> str:
+def follow(store: "Store", mosaic: "Mosaic") -> None:
+    """Bring the export in a store's own folder to what readers see now, where there is one.
+
+    What fails is warned of: the version is published.
+    """
+    from deepsalt.export import export_mosaic
+
+    if not _has_own(store):
+        return
+    head = mosaic.head()
+    try:
+        if head is None or not head.totals.pixels:
+            _remove_own(store)
+        else:
+            export_mosaic(mosaic, str(store.objects.path / _EXPORT))
+    except DeepsaltError as error:
+        logger.warning("%s/%s shows an older version: %s", store, _EXPORT, error)
+
+
+def refuse_export(out: str, to: Export) -> None:
+    """Refuse a place to export to that could not be one, before anything is done.
+
+    Raises
+    ------
+    UsageError
+        It could not, or versions are to be kept where none are.
+    StoreError
+        The place cannot be read.
+    """
+    if to.to in (None, NOWHERE):
+        if to.keep is not None:
+            raise UsageError("--export-keep keeps versions at the place of --export; give it, too")
+        return
+    from deepsalt.export import check_target
+    from deepsalt.objects import Objects
+
+    target = check_target(Objects.of(out), to.to)
+    if to.keep is not None and not target.is_series:
+        raise UsageError(
+            f"{target.objects} is one Zarr group that changes in place and keeps no older versions"
+            "; leave --export-keep out, or give a prefix of a bucket that does not end in .zarr"
+        )
+
+
+def _has_own(store: "Store") -> bool:
+    return store.objects.is_local and next(store.objects.list(_EXPORT), None) is not None
+
+
+def _remove_own(store: "Store") -> None:
+    """Remove the export in a store's own folder: it would show scenes that are withdrawn."""
+    if store.objects.is_local:
+        store.objects.delete([entry.key for entry in store.objects.list(_EXPORT)])
+
+
+def _why_not(store: "Store", head: "Version") -> str:
     """Return why a mosaic is not exported without being asked; empty if it is."""
     if not store.objects.is_local:
         return "plain Zarr of a store in a bucket is made when asked for"
-    head = mosaic.head()
-    pixels = head.totals.pixels - dict(head.totals.by_flag).get("outside", 0) if head else 0
-    if pixels * _BYTES_PER_PIXEL > EXPORTED_BELOW_BYTES:
+    pixels = head.totals.pixels - dict(head.totals.by_flag).get("outside", 0)
+    # One that is there is kept up to date, whatever its size.
+    if pixels * _BYTES_PER_PIXEL > EXPORTED_BELOW_BYTES and not _has_own(store):
         return "plain Zarr of a mosaic above 2 GB is made when asked for"
     return ""
-
-
-_BYTES_PER_PIXEL = 12
-"""Of 28 bytes in seven layers what the codecs leave on real scenes."""
 
 
 def limits_of(checks: Checks) -> "Limits":

@@ -235,7 +235,9 @@ def check_builds(store: Store) -> Iterator[Finding]:
         where = f"records/builds/{build.id}"
         if now - build.seen > DEAD_AFTER:
             found = f"a build on {build.host} is silent since {build.seen:%Y-%m-%d %H:%M}"
-            advice = f"if it is dead, {_BUILD}; `deepsalt mosaic prune` forgets it"
+            advice = (
+                f"if it is dead, {_BUILD}; `deepsalt mosaic prune STORE --keep N --yes` forgets it"
+            )
             yield Finding("warning", "leftovers", where, found, advice)
         else:
             found = f"a build on {build.host} is going on since {build.started:%Y-%m-%d %H:%M}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
 from deepsalt.export.fill import Brought, Content, Listener, Seed, bring, delete_all
 from deepsalt.export.group import ROOT
+from deepsalt.export.record import RECORD
 from deepsalt.export.target import (
     LOCK,
     POINTER,
@@ -16,7 +17,7 @@ from deepsalt.export.target import (
     group_of,
     read_pointer,
 )
-from deepsalt.objects import Objects, append, history, trim
+from deepsalt.objects import Objects, append, history, latest, trim
 from deepsalt.store import Where
 from deepsalt.store.documents import encode
 from deepsalt.versions import Mosaic, encoded, filled_periods, open_mosaic
@@ -189,8 +190,8 @@ def _prune(target: Objects, group: str, keep: int) -> int:
     removed = 0
     for name in target.folders(VERSIONS):
         old = f"{VERSIONS}/{name}"
-        if old in kept:
-            continue
+        if old in kept or latest(target, f"{old}/{RECORD}") is None:
+            continue  # or a folder of somebody else
         entries = [*target.list(old)]
         # What is newer may be what another export is writing.
         if old in pointers or all(entry.modified <= since for entry in entries):

@@ -63,9 +63,10 @@ class Target:
         StoreError
             The place cannot be read.
         """
-        if next(objects.list(POINTER), None) or _has_versions(objects):
+        # Others may have folders of these names: what counts is a record that is one of ours.
+        if latest(objects, POINTER) is not None or _has_versions(objects):
             return cls(objects, is_series=True)
-        if any(entry.key != LOCK for entry in objects.list(RECORD)):
+        if latest(objects, RECORD) is not None:
             return cls(objects, is_series=False)
         return None
 

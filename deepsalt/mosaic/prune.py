@@ -4,9 +4,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from deepsalt.mosaic.wanted import chosen
-from deepsalt.products import complete_names, read_markers, remove_product, unfinished
+from deepsalt.products import (
+    ProductMarker,
+    complete_names,
+    read_markers,
+    remove_product,
+    unfinished,
+)
 from deepsalt.store import Store, tombstones
-from deepsalt.versions import MARGIN, Expiring, Mosaic, Version, expiring, held, products_of
+from deepsalt.versions import MARGIN, Expiring, Mosaic, Version, expiring, products_of, states
 from deepsalt.versions import prune as prune_versions
 
 PRODUCTS_AFTER = timedelta(days=30)
@@ -56,20 +62,31 @@ def to_prune(store: Store, mosaic: Mosaic, *, keep: int, now: datetime | None = 
     """
     moment = now or datetime.now(UTC)
     versions = expiring(mosaic, keep=keep, now=moment)
-    staying = [*versions.kept, *held(mosaic)]
+    # Held ones and those that a roll-back left may be published yet.
+    staying = [version for version, _ in states(mosaic) if version not in versions.gone]
     return Pruning(versions, _unneeded(store, mosaic, staying, moment - PRODUCTS_AFTER))
 
 
 def _unneeded(
     store: Store, mosaic: Mosaic, staying: list[Version], before: datetime
 ) -> tuple[str, ...]:
-    """Return the products that nobody names and that were written before a moment."""
+    """Return the products that nobody has needed since a moment."""
     markers = read_markers(store, complete_names(store))
-    named = {marker.name for marker in chosen(markers.values(), tombstones(store))}
+    withdrawn = tombstones(store)
+    chosen_ones = {marker.place: marker for marker in chosen(markers.values(), withdrawn)}
+    named = {marker.name for marker in chosen_ones.values()}
     for version in staying:
         named |= {name for _, _, names in products_of(mosaic, version) for name in names}
-    old = {name for name, marker in markers.items() if marker.created < before}
-    return tuple(sorted((old - named) | set(unfinished(store, before))))
+
+    def is_old(marker: ProductMarker) -> bool:
+        newer, record = chosen_ones.get(marker.place), withdrawn.get(marker.place)
+        since = [marker.created]
+        since += [newer.created] if newer else []
+        since += [record.lifted or record.withdrawn] if record else []
+        return max(since) < before
+
+    old = {name for name, marker in markers.items() if name not in named and is_old(marker)}
+    return tuple(sorted(old | set(unfinished(store, before))))
 
 
 def prune(
@@ -102,6 +119,9 @@ def prune(
     """
     found = to_prune(store, mosaic, keep=keep, now=now)
     done = prune_versions(mosaic, keep=keep, margin=margin, now=now)
-    for name in found.products:
+    # That took a while: what became complete, or was taken in again, stays.
+    still = {*to_prune(store, mosaic, keep=keep, now=now).products}
+    products = tuple(name for name in found.products if name in still)
+    for name in products:
         remove_product(store, name)
-    return replace(found, builds=done.builds, freed_bytes=done.bytes)
+    return replace(found, products=products, builds=done.builds, freed_bytes=done.bytes)

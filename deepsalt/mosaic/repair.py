@@ -165,7 +165,7 @@ def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Fin
             "mosaic",
             f"{len(found)} kept older versions have these tiles too, and what is stored of a "
             f"version cannot be mended in place ({named})",
-            "remove them with `deepsalt mosaic prune --keep 1`",
+            "remove them with `deepsalt mosaic prune STORE --keep 1 --yes`",
         )
 
 

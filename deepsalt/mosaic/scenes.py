@@ -6,7 +6,9 @@ ends in the same state.
 """
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from deepsalt.errors import UsageError
 from deepsalt.grid import Tile
@@ -127,7 +129,7 @@ def withdrawn_names(store: Store) -> set[str]:
     StoreError
         The store cannot be read.
     """
-    withdrawn = tombstones(store)
+    withdrawn = {place: each for place, each in tombstones(store).items() if each.lifted is None}
     markers = _acquired(store, withdrawn)
     return {marker.name for marker in markers if is_withdrawn(marker, withdrawn)}
 
@@ -161,10 +163,13 @@ def _place_of(scene: str) -> Place | None:
 
 
 def _acquired(store: Store, places: Iterable[Place]) -> tuple[ProductMarker, ...]:
-    names = [name for place in sorted(set(places)) for name in versions_of(store, place)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(partial(versions_of, store), sorted(set(places)))
+        names = [name for versions in found for name in versions]
     return tuple(read_markers(store, names).values())
 
 
+_AT_ONCE = 16  # requests under way
 _SHOWN = 3
 
 

@@ -55,7 +55,8 @@ class Wanted:
             The store cannot be read.
         """
         over = self._over({tile for _, tile in places})
-        withdrawn = tombstones(self.store)
+        places_of_tiles = {self.markers[name].place for names in over.values() for name in names}
+        withdrawn = tombstones(self.store, places_of_tiles)
         found = {
             (period, tile): [
                 marker.name

@@ -167,7 +167,9 @@ class Store:
             document = read_document(objects, RECORD)
         except MissingObjectError:
             return None
-        if document.get("schema") != SCHEMA:
+        if not isinstance(document.get("schema"), int):
+            raise StoreError(f"{objects}/{RECORD} is no record of a store; give another place")
+        if document["schema"] != SCHEMA:
             raise StoreError(
                 f"{objects} has store schema {document.get('schema')}, this deepsalt reads "
                 f"{SCHEMA}; use the version that wrote it"

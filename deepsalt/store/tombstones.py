@@ -5,7 +5,8 @@ so that neither the order in which versions arrive nor a late older one matters;
 counts again. A withdrawal that was taken back stays as a record, marked as lifted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,6 +21,7 @@ Place = tuple[str, str]
 
 _PREFIX = "records/tombstones"
 _TIMES = ("withdrawn", "lifted")
+_AT_ONCE = 16  # requests under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +133,32 @@ def tombstone(store: Store, place: Place) -> Tombstone | None:
     return None if found is None else _parse(found[1], f"{store}/{_prefix(place)}")
 
 
-def tombstones(store: Store) -> dict[Place, Tombstone]:
-    """Return all records, lifted ones too, by acquisition.
+def tombstones(store: Store, among: Iterable[Place] | None = None) -> dict[Place, Tombstone]:
+    """Return records, lifted ones too, by acquisition.
+
+    Parameters
+    ----------
+    store
+        The store.
+    among
+        Only of these acquisitions, which alone are read; of all without.
 
     Raises
     ------
     StoreError
         A record cannot be read.
     """
-    found = {}
-    for name, number in sorted(heads(store.objects, _PREFIX).items()):
+    known = heads(store.objects, _PREFIX)
+    if among is not None:
+        names = {record_name("/".join(place)) for place in among}
+        known = {name: number for name, number in known.items() if name in names}
+
+    def read(name: str) -> Tombstone:
         prefix = f"{_PREFIX}/{name}"
-        each = _parse(read_number(store.objects, prefix, number), f"{store}/{prefix}")
-        found[each.place] = each
-    return found
+        return _parse(read_number(store.objects, prefix, known[name]), f"{store}/{prefix}")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return {each.place: each for each in pool.map(read, sorted(known))}
 
 
 def _prefix(place: Place) -> str:

@@ -14,10 +14,11 @@ look at the digests.
 
 import logging
 import pickle
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -27,7 +28,7 @@ from icechunk import ConflictError, IcechunkError, IcechunkStore, Session
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
-from deepsalt.errors import StoreError
+from deepsalt.errors import StoreAccessError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence
@@ -46,6 +47,10 @@ from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
 from deepsalt.versions.storage import PREFIX
 
 logger = logging.getLogger(__name__)
+
+_OUT_OF_TIME = "invalid snapshot timestamp ordering"
+"""What Icechunk says of a commit that seems older than what it follows."""
+_CLOCK_WAIT_S = 60.0
 
 HELD = "held-"
 """Beginning of the tags of versions that are held back."""
@@ -256,6 +261,10 @@ class Build:
                         return self._publish(session, kept, slots, hold=hold), kept
                     except ConflictError:
                         continue
+                    except IcechunkError as error:
+                        if _OUT_OF_TIME not in str(error):
+                            raise
+                        _wait_for(session, mosaic)
 
     def _publish(
         self, session: Session, kept: Sequence[Done], slots: Mapping[Period, int], *, hold: bool
@@ -342,6 +351,24 @@ class _Contents:
             for each in tiles
         )
         return cls(tuple(products), counts.sum(axis=0))
+
+
+def _wait_for(session: Session, mosaic: Mosaic) -> None:
+    """Wait until this machine's clock is past the time of the version that is committed upon.
+
+    Raises
+    ------
+    StoreAccessError
+        The clock is far behind.
+    """
+    written = mosaic.repository.lookup_snapshot(session.snapshot_id).written_at
+    behind_s = (written - datetime.now(UTC)).total_seconds()
+    if behind_s > _CLOCK_WAIT_S:
+        raise StoreAccessError(
+            f"this machine's clock is {behind_s:.0f} s behind that of who published last in "
+            f"{mosaic.objects}; set it and build again"
+        )
+    time.sleep(max(behind_s, 0) + 0.1)
 
 
 def _key(job: Job) -> tuple[int, Tile, int]:

@@ -78,6 +78,7 @@ def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
                     f"period {period.id} has no room: all {PERIODS} of this mosaic are taken; use "
                     "another store"
                 )
+            check_periods({*known, period})  # with those that others added meanwhile
             objects.create(f"{_PERIODS}/{slot:04d}", period.id.encode())
             known = periods_of(objects)
             check_periods(known)
@@ -226,7 +227,10 @@ def building(objects: Objects) -> Iterator[Alive]:
     finally:
         over.set()
         thread.join()
-        alive.end()
+        try:
+            alive.end()
+        except StoreError as error:
+            logger.warning("the record of build %s is left to a prune: %s", alive.id, error)
 
 
 def host_name() -> str:

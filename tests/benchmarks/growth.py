@@ -1,10 +1,10 @@
 """How cost grows with the number of scenes: `python -m tests.benchmarks.growth`.
 
-Two cases, each in a process of its own so that its peak memory is its own. `plan`: a catalogue of
-a continent whose Items have no files behind them. `run`: both stages over tiny scenes from a reader
-without I/O into a store in memory (/dev/shm, where there is one), so that what is measured is our
-overhead and the scheduler's. A cost per scene that does not grow, and tasks and memory that do not
-depend on the number of scenes, are what to look for. Milliseconds per scene are CPU time.
+Two cases and those of `late`, each in a process of its own so that its peak memory is its own. `plan`:
+a catalogue of a continent whose Items have no files behind them. `run`: both stages over tiny scenes
+from a reader without I/O into a store in memory (/dev/shm, where there is one), so that what is
+measured is our overhead and the scheduler's. A cost per scene that does not grow, and tasks and memory
+that do not depend on the number of scenes, are what to look for. Milliseconds per scene are CPU time.
 """
 
 import argparse
@@ -183,6 +183,8 @@ def _line(row: Row) -> str:
 
 
 def main() -> None:
+    from tests.benchmarks import late  # which takes its scenes from here
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--one", nargs=3, metavar=("CASE", "SCENES", "FOLDER"), help="run one here")
     parser.add_argument("--quick", action="store_true", help="few scenes")
@@ -194,6 +196,7 @@ def main() -> None:
         return
     print("".join(f"{name:>13}" for name in _COLUMNS))
     rows = compare(QUICK if args.quick else SIZES)
+    rows += late.compare(late.QUICK if args.quick else late.SIZES, repeats=3)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
 
