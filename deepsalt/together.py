@@ -28,7 +28,7 @@ def submitted(
     """Submit a call per argument; what has not begun when the block is left never does.
 
     An executor alone would do everything that was ever submitted before an error or Ctrl-C ends it.
-    On Dask, too, those that have begun go on, but nobody waits for them, nor commits what they write.
+    On Dask, too, those that have begun go on, but nobody waits for them or commits their work.
     """
     calls = [executor.submit(function, argument) for argument in arguments]
     try:

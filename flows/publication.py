@@ -7,11 +7,12 @@ made the thing, before it counts; links to it are made once for many.
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 _SOFTWARE = {"deepsalt": __version__}
 _VERSION = "mosaic-"  # what the ids of their Items begin with
+_PRODUCT = re.compile(r"-[0-9a-f]{12}$")  # how products' names end
 
 
 def items_of(marker: ProductMarker) -> tuple[str, str]:
@@ -86,26 +88,33 @@ def write_items(
     return keys
 
 
-@dataclass(frozen=True)
 class _LeftOut:
     """Items that the catalogue of a store does not link: withdrawn products, other versions."""
 
-    store: "Store"
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._mosaic: Mosaic | None = None
 
     def look(self) -> Callable[[str], bool]:
-        """Return which these are now."""
+        """Return which these are now; asked only where there are such Items at all."""
         from deepsalt.mosaic import withdrawn_names
-        from deepsalt.versions import find_repository
 
-        withdrawn = withdrawn_names(self.store)
-        mosaic = find_repository(self.store.objects)
-        head = mosaic.head() if mosaic else None
-        published = _item_id(head) if head else ""
+        withdrawn = cache(lambda: withdrawn_names(self._store))
+        published = cache(self._published)
 
         def is_left_out(name: str) -> bool:
-            return name in withdrawn or (name.startswith(_VERSION) and name != published)
+            if name.startswith(_VERSION):
+                return name != published()
+            return bool(_PRODUCT.search(name)) and name in withdrawn()
 
         return is_left_out
+
+    def _published(self) -> str:
+        from deepsalt.versions import find_repository
+
+        self._mosaic = self._mosaic or find_repository(self._store.objects)
+        head = self._mosaic.head() if self._mosaic else None
+        return _item_id(head) if head else ""
 
 
 def link_items(store: "Store", keys: Iterable[str]) -> None:

@@ -1,10 +1,11 @@
 """How cost grows with the number of scenes: `python -m tests.benchmarks.growth`.
 
-Two cases and those of `late`, each in a process of its own so that its peak memory is its own. `plan`:
-a catalogue of a continent whose Items have no files behind them. `run`: both stages over tiny scenes
-from a reader without I/O into a store in memory (/dev/shm, where there is one), so that what is
-measured is our overhead and the scheduler's. A cost per scene that does not grow, and tasks and memory
-that do not depend on the number of scenes, are what to look for. Milliseconds per scene are CPU time.
+Two cases and those of `late`, each in a process of its own so that its peak memory is its own.
+`plan`: a catalogue of a continent whose Items have no files behind them. `run`: both stages over
+tiny scenes from a reader without I/O into a store in memory (/dev/shm, where there is one), so that
+what is measured is our overhead and the scheduler's. A cost per scene that does not grow, and tasks
+and memory that do not depend on the number of scenes, are what to look for. Milliseconds per scene
+are CPU time.
 """
 
 import argparse

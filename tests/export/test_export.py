@@ -509,3 +509,22 @@ def test_an_export_without_its_record_opens(world: World, tmp_path: Path) -> Non
     xr.testing.assert_identical(
         open_export(tmp_path / "x").load(), open_version(world.mosaic).load()
     )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("export/report.txt", "salinity/mine.csv"),
+        ("published/paper.pdf", "versions/2023/maps.tif"),
+    ],
+    ids=["a folder called export", "folders called published and versions"],
+)
+def test_folders_of_others_with_names_of_ours_are_no_export(
+    world: World, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    target = Objects.of(tmp_path / "theirs")
+    for name in names:
+        target.write(name, b"theirs")
+    with pytest.raises(UsageError, match="which is no export of deepsalt"):
+        export_mosaic(world.mosaic, target)
+    assert {entry.key for entry in target.list()} == set(names)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 from catalog.items import to_item
 from catalog.local import add_items
 from deepsalt.errors import DeepsaltError
+from deepsalt.export import open_export
 from deepsalt.model.load import model_ref
+from deepsalt.mosaic import to_prune
 from deepsalt.products import read_marker
 from deepsalt.store import Store
 from deepsalt.types import Acquisition, Asset
+from deepsalt.versions import open_repository
 from flows.publication import write_items
 from tests.flows.conftest import deepsalt
 from tests.flows.test_pipeline import arrays, assert_same
@@ -290,6 +294,65 @@ def test_a_repair_names_a_damaged_product_and_the_next_run_maps_it(small: Small)
     assert result.exit_code == 3
     assert "run its scene again" in result.stdout
     assert not list(small.path.glob("records/done/enmap_a*"))
+
+
+def version_shown(store: Path) -> str:
+    return str(open_export(store / "mosaic.zarr").attrs["version_id"])
+
+
+def test_the_export_in_a_store_follows_what_readers_see(small: Small) -> None:
+    first, second = (each["id"] for each in answer("mosaic", "history", small.path))
+    assert version_shown(small.path) == second
+    answer("mosaic", "rollback", small.path)
+    assert version_shown(small.path) == first
+    withdrawn = answer("mosaic", "withdraw", small.path, B)["mosaic"]["version"]
+    assert version_shown(small.path) == withdrawn
+
+
+def test_a_mosaic_without_scenes_has_no_export_and_is_no_failure(small: Small) -> None:
+    answer("mosaic", "withdraw", small.path, A, B, C)
+    assert not (small.path / "mosaic.zarr").exists()
+    assert answer("mosaic", "build", small.path)["not_exported"] == "the mosaic is empty"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--export", "STORE"), "belongs to the store itself"),
+        (("--export", "ELSEWHERE", "--export-keep", "2"), "keeps no older versions"),
+        (("--export-keep", "2"), "give it, too"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_an_export_that_cannot_be_is_refused_before_anything_is_done(
+    small: Small, tmp_path: Path, verb: str, options: tuple[str, ...], words: str
+) -> None:
+    places = {"STORE": small.path, "ELSEWHERE": tmp_path / "elsewhere"}
+    given = [places.get(option, option) for option in options]
+    error = refused(verb, "--catalogue", small.catalogue, "--out", small.path, *given)
+    assert error.exit_code == 2
+    assert words in str(error)
+
+
+def test_a_prune_spares_what_was_withdrawn_today_however_old(
+    small: Small,
+) -> None:
+    answer("mosaic", "withdraw", small.path, B)
+    store = Store.open(small.path)
+    mosaic = open_repository(store.objects)
+    after = datetime.now(UTC) + timedelta(days=29)
+    assert to_prune(store, mosaic, keep=1, now=after).products == ()
+    month_later = to_prune(store, mosaic, keep=1, now=after + timedelta(days=2)).products
+    assert [name.split("_")[1] for name in month_later] == ["b"]
+
+
+def test_a_prune_spares_products_of_versions_that_a_roll_back_left(small: Small) -> None:
+    store = Store.open(small.path)
+    mosaic = open_repository(store.objects)
+    answer("mosaic", "rollback", small.path)
+    answer("mosaic", "withdraw", small.path, C)
+    after = datetime.now(UTC) + timedelta(days=60)
+    assert to_prune(store, mosaic, keep=9, now=after).products == ()
 
 
 def test_at_least_one_version_is_kept(tmp_path: Path) -> None:

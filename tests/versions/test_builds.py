@@ -3,28 +3,37 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from icechunk import IcechunkError, IcechunkStore
 
-from deepsalt.errors import DeepsaltError, GridError, StoreError
+from deepsalt.errors import (
+    DeepsaltError,
+    GridError,
+    StoreAccessError,
+    StoreError,
+    StoreMismatchError,
+)
 from deepsalt.grid import Tile
+from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.types import Report
 from deepsalt.versions import (
     Build,
     Job,
     Mosaic,
+    commit,
     held,
     live_builds,
     open_mosaic,
+    periods_of,
     products_of,
     write_tile,
 )
 from deepsalt.versions.commit import Done, Place, Work
-from deepsalt.versions.records import Alive
+from deepsalt.versions.records import Alive, slots_of
 from tests.versions.world import (
     BEFORE,
     PX,
@@ -411,3 +420,48 @@ def test_a_tile_that_cannot_be_written_is_named() -> None:
     mosaic = new()
     with pytest.raises(StoreError, match=r"tile x30_y-300 could not be written: the bucket"):
         Build(mosaic, always(A), away)([place_of(A)])
+
+
+def test_a_period_that_overlaps_one_that_came_meanwhile_takes_no_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mosaic = new()
+    create, spring = Objects.create, Period(date(2024, 3, 1), date(2024, 5, 31))
+
+    def overtaken(objects: Objects, key: str, data: bytes) -> bool:
+        if key == "records/periods/0000":
+            monkeypatch.setattr(Objects, "create", create)
+            create(objects, key, YEAR.id.encode())
+        return create(objects, key, data)
+
+    monkeypatch.setattr(Objects, "create", overtaken)
+    with pytest.raises(StoreMismatchError, match="overlap"):
+        slots_of(mosaic.objects, [spring])
+    assert periods_of(mosaic.objects) == {YEAR: 0}
+
+
+@pytest.mark.parametrize("behind_s", [0.2, 3600.0], ids=["a little", "an hour"])
+def test_a_clock_that_is_behind_waits_a_little_or_says_so(
+    behind_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mosaic, refusals = new(), iter([True])
+    put(mosaic, A)
+    publish_version = Build._publish
+
+    def refused(self, session, *args, **options):  # type: ignore[no-untyped-def]
+        if next(refusals, False):
+            raise IcechunkError("session error: invalid snapshot timestamp ordering")
+        return publish_version(self, session, *args, **options)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - timedelta(seconds=behind_s)
+
+    monkeypatch.setattr(Build, "_publish", refused)
+    monkeypatch.setattr(commit, "datetime", Clock)
+    if behind_s < 60:
+        assert build_of(mosaic)([place_of(A)]).versions
+    else:
+        with pytest.raises(StoreAccessError, match="this machine's clock is"):
+            build_of(mosaic)([place_of(A)])
