@@ -6,13 +6,11 @@ versions of the conventions are pinned here: https://github.com/zarr-conventions
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt import __version__
 from deepsalt.errors import FormatError
 from deepsalt.grid import cf_grid_mapping, parse_crs
 from deepsalt.types import PixelGrid
@@ -63,12 +61,6 @@ def grid_mapping_attrs(grid: PixelGrid) -> dict[str, Any]:
         "spatial_ref": mapping["crs_wkt"],
         "GeoTransform": " ".join(repr(float(value)) for value in (c, a, b, f, d, e)),
     }
-
-
-def history_attr(done: str) -> dict[str, str]:
-    """Return the CF attribute `history` of a group that is being made: when, by what, and how."""
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"history": f"{moment} deepsalt {__version__}: {done}"}
 
 
 def axis_attrs(axis: str) -> dict[str, str]:

@@ -61,11 +61,6 @@ class Period:
         return ALL_ID if self.start is None and self.end is None else f"{self.start}/{self.end}"
 
     @property
-    def slug(self) -> str:
-        """`id` as a file name."""
-        return self.id.replace("/", "_")
-
-    @property
     def layout(self) -> str:
         """Period layout of the stores that can hold it: ``all`` or ``dated``."""
         return ALL_ID if self.start is None else "dated"

@@ -6,6 +6,7 @@
     ├── store.json                             schema, grid, extent, model, period layout
     ├── scenes/<product>.zarr/                 scene products, plain Zarr
     ├── mosaic/                                Icechunk repository: a version is a commit
+    ├── mosaic.lock                            held around commits, in folders
     ├── mosaic.zarr/                           an export of the published version, where asked for
     ├── catalog.json, collections/             STAC catalogue
     ├── models/<digest>/                       weights and card of the model
@@ -17,10 +18,12 @@
         ├── tombstones/<acquisition>/<n>.json  withdrawn acquisitions
         ├── quarantine/<scene>/<n>.json        scenes that can never work, and why
         ├── periods/<slot>                     which period has which place in the mosaic
-        └── builds/<build>/<n>                 builds that are alive
+        ├── builds/<build>/<n>                 builds that are alive
+        ├── catalogue/<collection>/<n>.json    what a collection of the catalogue knows of its Items
+        └── overviews/<slot>                   what tiles look like; may be lost
 
-Everything is an object that is created once, or a numbered series of which the highest counts; so
-any number of machines may work in a store, and a bucket serves as well as a folder.
+Records are objects that are created once, or numbered series of which the highest counts; so any
+number of machines may work in a store, and a bucket serves as well as a folder.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,17 @@ def check_pixels(
     wrong: Counter[tuple[str, str]] = Counter()
     seen = _Seen(pixels)
     try:
-        for region in regions:
-            place = (slot, slice(*region.y), slice(*region.x))
-            part = {name: np.asarray(array[place]) for name, array in arrays.items()}
-            for check, found, amiss in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
-                wrong[check, found] += int(np.count_nonzero(amiss))
-            seen.add(part)
+        # A server is waited for once for all layers of a shard.
+        with ThreadPoolExecutor(len(arrays)) as pool:
+            for region in regions:
+                place = (slot, slice(*region.y), slice(*region.x))
+                reads = {
+                    name: pool.submit(array.__getitem__, place) for name, array in arrays.items()
+                }
+                part = {name: np.asarray(read.result()) for name, read in reads.items()}
+                for check, found, amiss in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
+                    wrong[check, found] += int(np.count_nonzero(amiss))
+                seen.add(part)
     except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
         found = f"the pixels cannot be read ({error})"
         yield Finding("error", "checksums", where, found, "run `deepsalt mosaic repair`")

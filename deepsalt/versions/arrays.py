@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, cast
@@ -25,7 +26,7 @@ from zarr.core.sync import sync
 from deepsalt.errors import StoreError
 from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.grid import Cell, Extent, Frame, MosaicGrid, Tile
-from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
+from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, Layer
 from deepsalt.products import ALGORITHM_VERSION
 from deepsalt.store.arrays import Array, create_layer
 from deepsalt.types import QualityFlag, Report
@@ -237,20 +238,20 @@ def write_tile(
         gone += [f"tile_products/c/{cell}", f"tile_counts/c/{cell}/0", f"tile_digest/c/{cell}"]
     sync(_delete(store, gone))
     counts = np.zeros(_COUNTS, np.uint32)
-    for (dy, dx), layers in shards:
-        left.remove((dy, dx))
-        y, x = (row * n + dy) * size, (column * n + dx) * size
-        for layer in MOSAIC_LAYERS:
-            values = layers.get(layer.name)
-            if values is None or values.shape != (size, size) or values.dtype != layer.dtype:
-                found = "missing" if values is None else f"{values.dtype} {values.shape}"
-                raise StoreError(
-                    f"layer {layer.name} of tile {job.tile.id} is {found}; a shard of it is "
-                    f"{layer.dtype} {(size, size)}"
-                )
-            if not _is_empty(values, layer.fill):
-                arrays[layer.name][job.slot, y : y + size, x : x + size] = values
-        counts += _count(layers)
+    # A server is waited for once for all layers of a shard.
+    with ThreadPoolExecutor(len(MOSAIC_LAYERS)) as pool:
+        for (dy, dx), layers in shards:
+            left.remove((dy, dx))
+            y, x = (row * n + dy) * size, (column * n + dx) * size
+            part = (job.slot, slice(y, y + size), slice(x, x + size))
+            filled = [layer for layer in MOSAIC_LAYERS if not _is_unseen(job, layer, layers)]
+            writes = [
+                pool.submit(arrays[layer.name].__setitem__, part, layers[layer.name])
+                for layer in filled
+            ]
+            for each in writes:
+                each.result()
+            counts += _count(layers)
     if job.products:
         counts[0], counts[2] = (n * size) ** 2, job.simulated
         counts[_FLAGS_FROM] += np.uint32(len(left) * size * size)  # of shards nobody saw
@@ -262,7 +263,16 @@ def write_tile(
     return report_of(counts)
 
 
-def _is_empty(values: NDArray[Any], fill: float | int) -> bool:
+def _is_unseen(job: Job, layer: Layer, layers: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether a layer of a shard holds nothing; refuse what cannot be one."""
+    values, size = layers.get(layer.name), job.frame.grid.shard_px
+    if values is None or values.shape != (size, size) or values.dtype != layer.dtype:
+        found = "missing" if values is None else f"{values.dtype} {values.shape}"
+        raise StoreError(
+            f"layer {layer.name} of tile {job.tile.id} is {found}; a shard of it is "
+            f"{layer.dtype} {(size, size)}"
+        )
+    fill = layer.fill
     return bool((np.isnan(values) if fill != fill else values == fill).all())
 
 
