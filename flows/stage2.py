@@ -134,7 +134,7 @@ def compose(
 
     with computing(config.compute) as executor:
         builder = Builder(store, executor, limits_of(config.checks), progress or Silent())
-        built = builder(places, why=why, hold=config.hold)
+        built = builder(places, why=why, hold=config.hold, known=config.products or ())
     mosaic = open_repository(store.objects)
     version = built.versions[-1] if built.versions else mosaic.head()
     if version is None:

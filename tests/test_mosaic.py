@@ -476,3 +476,13 @@ def test_a_folder_has_the_same_mosaic_as_memory(store: Store, tmp_path: object) 
     assert_same(folder, store)
     record = json.loads((folder.objects.path / "store.json").read_text())
     assert record["schema"] == 1
+
+
+def test_a_product_that_a_listing_does_not_show_yet_is_composed_all_the_same() -> None:
+    store = make_store()
+    name = add_small(store, "a")
+    places = places_of(store, [name], Period.all())
+    store.objects.delete([entry.key for entry in store.objects.list("records/index")])
+    with ThreadPoolExecutor(1) as pool:
+        Builder(store, pool)(places, why="run", known=[name])
+    assert published(store) == (name,)

@@ -59,6 +59,7 @@ class Builder:
         why: str,
         hold: bool = False,
         again: Collection[Place] = (),
+        known: Collection[str] = (),
     ) -> Built:
         """Compose the tiles that are not as they should be, check them, and publish them.
 
@@ -72,6 +73,8 @@ class Builder:
             Whether the version waits for a person.
         again
             Those among the tiles that are composed also if they are as they should be.
+        known
+            Products that just became complete, which a listing may not show yet.
 
         Raises
         ------
@@ -90,6 +93,7 @@ class Builder:
                     f"{period.id}; give another --out"
                 )
         wanted = Wanted(store)
+        wanted.read(known)
         mosaic = mosaic_of(store, wanted, asked)
         head = mosaic.head()
         tiles = (head.totals.pixels // store.grid.tile_px**2 if head else 0) + len(asked)

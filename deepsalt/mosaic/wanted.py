@@ -76,11 +76,17 @@ class Wanted:
             over = {tile: found.get(tile, []) for tile in tiles}
         else:
             over = products_over(self.store, tiles)
+        # What was read already counts also where a listing of the index lags behind.
+        for name, marker in self.markers.items():
+            for tile in marker.over:
+                if tile in over and name not in over[tile]:
+                    over[tile].append(name)
         names = {name for each in over.values() for name in each}
         before = names & self.markers.keys()
         self.read(names)
-        # What was read before may have been found damaged since; then it counts no more.
-        gone = before - complete_names(self.store, before) if before else set()
+        # But it may have been found damaged since; then it counts no more.
+        missed = before - complete_names(self.store, before) if before else set()
+        gone = missed - read_markers(self.store, missed).keys() if missed else set()
         there = self.markers.keys() - gone
         return {tile: [name for name in each if name in there] for tile, each in over.items()}
 
