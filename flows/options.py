@@ -16,8 +16,11 @@ def local(path: Path | None) -> Path | None:
 
 
 def _store(place: str) -> str:
-    """Return a store's place as everybody here writes it."""
-    return place_of(place)
+    """Return a store's place as everybody here writes it; refuse one that ends with the command."""
+    found = place_of(place)
+    if found.startswith("memory:"):
+        raise UsageError(f"{found} is gone when this command ends; give {_PLACES}")
+    return found
 
 
 _PLACES = "a folder, or s3://bucket/prefix, gs://bucket/prefix, az://container/prefix"

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
-from deepsalt.export.fill import Brought, Content, Listener, Seed, bring, delete_all
+from deepsalt.export.carry import Content, Seed
+from deepsalt.export.fill import Brought, Listener, bring, delete_all
 from deepsalt.export.group import ROOT
 from deepsalt.export.record import RECORD
 from deepsalt.export.target import (

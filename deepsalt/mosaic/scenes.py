@@ -59,11 +59,14 @@ def withdraw(store: Store, scenes: Sequence[str], *, reason: str = "") -> Change
     StoreError
         The store cannot be read or written.
     """
-    found = [_named(store, scene) for scene in scenes]
+    # What was withdrawn before stays so, also when its products were pruned since.
+    before = {scene: place for scene in scenes if (place := _withdrawn_place(store, scene))}
+    found = [_named(store, scene) for scene in scenes if scene not in before]
     for marker in found:
         bury(store, marker.place, marker.version, reason)
-    keys = sorted({marker.scene_key for marker in found})
-    return Changed(tuple(keys), _acquired(store, {marker.place for marker in found}))
+    keys = {*before, *(marker.scene_key for marker in found)}
+    places = {*before.values(), *(marker.place for marker in found)}
+    return Changed(tuple(sorted(keys)), _acquired(store, places))
 
 
 def readmit(store: Store, scenes: Sequence[str]) -> Changed:
@@ -148,6 +151,14 @@ def _named(store: Store, scene: str) -> ProductMarker:
     if not found:
         raise UsageError(f"store {store} has no scene {scene}; {_some('it has', _keys(store))}")
     return max(found, key=lambda marker: marker.created)
+
+
+def _withdrawn_place(store: Store, scene: str) -> Place | None:
+    """Return the acquisition of a scene key that is withdrawn; None of any other."""
+    place = _place_of(scene)
+    record = tombstone(store, place) if place else None
+    version = scene.rpartition("/")[2]
+    return place if record is not None and record.covers(version) else None
 
 
 def _keys(store: Store) -> Iterable[str]:

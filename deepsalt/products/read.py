@@ -126,7 +126,7 @@ def refuse_incomplete(store: Store, marker: ProductMarker) -> None:
 
 
 def lacking(store: Store, marker: ProductMarker) -> str:
-    """Return which object of a product is missing or of another size, by a listing alone.
+    """Return which object of a product is missing or of another size, by a listing if it is whole.
 
     Returns
     -------
@@ -140,10 +140,18 @@ def lacking(store: Store, marker: ProductMarker) -> str:
     prefix = prefix_of(marker.name)
     there = {e.key.removeprefix(f"{prefix}/"): e.size for e in store.objects.list(prefix)}
     for key, _, size in marker.files:
-        if there.get(key) != size:
-            found = "is missing" if key not in there else f"has {there[key]} bytes of {size}"
+        if there.get(key) != size and (found := _amiss(store, f"{prefix}/{key}", size)):
             return f"{key} {found}"
     return ""
+
+
+def _amiss(store: Store, key: str, size: int) -> str:
+    """Return what is wrong with an object that a listing does not show as it should be."""
+    try:
+        found = len(store.objects.read(key))  # a listing may lag behind
+    except MissingObjectError:
+        return "is missing"
+    return f"has {found} bytes of {size}" if found != size else ""
 
 
 def refuse_changed(store: Store, marker: ProductMarker) -> None:

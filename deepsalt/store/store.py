@@ -147,6 +147,11 @@ class Store:
         """
         objects = Objects.of(where)
         found = cls._find(objects)
+        if found is None and _is_there(objects, f"records/{RECORD}"):
+            raise StoreMissingError(
+                f"{objects} is a store of an older deepsalt, which this one does not read; map its "
+                "scenes again into another place"
+            )
         if found is None:
             raise StoreMissingError(
                 f"{objects} is not a deepsalt store (no {RECORD}); `deepsalt run` makes one"

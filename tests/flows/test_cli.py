@@ -117,6 +117,7 @@ def test_a_url_where_a_folder_is_written_is_refused(
         ("s3://", "names no bucket"),
         ("s3:/bucket/store", "has // behind s3:"),
         ("memory://", "names no bucket"),
+        ("memory://here", "is gone when this command ends"),
     ],
 )
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,21 @@ def test_a_prune_spares_what_was_withdrawn_today_however_old(
     assert to_prune(store, mosaic, keep=1, now=after).products == ()
     month_later = to_prune(store, mosaic, keep=1, now=after + timedelta(days=2)).products
     assert [name.split("_")[1] for name in month_later] == ["b"]
+
+
+def test_the_catalogue_does_not_link_a_product_that_was_pruned(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer("mosaic", "withdraw", small.path, B)
+    # The room's function has the name of its module.
+    module = import_module("deepsalt.mosaic.prune")
+    monkeypatch.setattr(module, "PRODUCTS_AFTER", timedelta(days=-1))
+    (gone,) = answer("mosaic", "prune", small.path, "--keep", 1, "--yes")["products"]
+    small.add("d", 300)
+    small.run()
+    months = [*small.path.glob("collections/deepsalt-scene-products/*/catalog.json")]
+    assert not [month for month in months if gone in month.read_text()]
+    assert_sound(small.path)
 
 
 def test_a_prune_spares_products_of_versions_that_a_roll_back_left(small: Small) -> None:

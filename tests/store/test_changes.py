@@ -1,6 +1,6 @@
 """Scenes that an operator withdraws and takes back, and late scenes: the mosaic follows."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.mosaic import (
     places_of,
+    prune,
     readmit,
     refuse_withdrawn,
     withdraw,
@@ -144,6 +145,19 @@ def test_withdrawing_twice_keeps_the_first_record(two: tuple[Store, str, str]) -
     before = tombstones(store)
     withdraw(store, [key("b")], reason="second")
     assert tombstones(store) == before
+
+
+def test_a_withdrawal_is_repeated_also_when_the_product_was_pruned_since(
+    two: tuple[Store, str, str],
+) -> None:
+    store, a, _ = two
+    withdraw(store, [key("b")], reason="clouds")
+    build(store)
+    later = datetime.now(UTC) + timedelta(days=60)
+    prune(store, open_repository(store.objects), keep=1, now=later)
+    again = withdraw(store, [key("b")])
+    assert (again.scenes, again.products) == ((key("b"),), ())
+    assert published(store) == (a,)
 
 
 def test_an_unknown_scene_is_refused_and_nothing_is_recorded(two: tuple[Store, str, str]) -> None:

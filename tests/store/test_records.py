@@ -428,3 +428,9 @@ def test_periods_that_do_not_go_together_are_refused(periods: list[Period], mess
 
 def test_periods_side_by_side_go_together() -> None:
     check_periods([Y2024, Y2023])
+
+
+def test_a_store_of_an_older_deepsalt_is_told_so(tmp_path: Path) -> None:
+    Objects.of(tmp_path).write("records/store.json", b"{}")
+    with pytest.raises(StoreMissingError, match="is a store of an older deepsalt"):
+        Store.open(tmp_path)

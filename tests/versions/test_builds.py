@@ -465,3 +465,17 @@ def test_a_clock_that_is_behind_waits_a_little_or_says_so(
     else:
         with pytest.raises(StoreAccessError, match="this machine's clock is"):
             build_of(mosaic)([place_of(A)])
+
+
+def test_a_build_that_published_does_not_fail_over_its_record(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mosaic = new()
+    put(mosaic, A)
+
+    def away(_: Alive) -> None:
+        raise StoreError("the server does not answer")
+
+    monkeypatch.setattr(Alive, "end", away)
+    assert build_of(mosaic)([place_of(A)]).versions
+    assert "is left to a prune" in caplog.text
