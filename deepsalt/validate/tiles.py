@@ -41,11 +41,6 @@ class Seen:
     tile: Tile
     findings: tuple[Finding, ...]
 
-    @property
-    def is_damaged(self) -> bool:
-        """Whether something of the tile is lost or not as it was written."""
-        return any(each.check == "checksums" for each in self.findings)
-
 
 def check_tiles(
     mosaic: Mosaic,
