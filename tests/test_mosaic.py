@@ -419,7 +419,7 @@ def test_a_listener_is_told_about_every_tile(store: Store) -> None:
 
     add(store, "a")
     listener, places = Listening(), all_places(store)
-    Builder(store, InTurn(), listener=listener)(places, why="test")
+    Builder(store, InTurn(), progress=listener)(places, why="test")
     assert listener.told == [("tiles", len(places)), *[("tiles", 1)] * len(places)]
 
 

@@ -588,7 +588,7 @@ def test_a_check_says_how_far_it_is(store: Store) -> None:
             self.done[stage] += units
 
     heard = Heard()
-    check_store(store, listener=heard)
+    check_store(store, progress=heard)
     assert heard.done == heard.total == {"products": 2, "checks": 2}
 
 

@@ -15,8 +15,9 @@ from deepsalt.grid import Tile
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.mosaic import Wanted
 from deepsalt.products import index_entries
+from deepsalt.progress import Progress
 from deepsalt.store import Period, Store
-from deepsalt.validate import ANEW, Finding, Limits, Listener, check_age, check_tiles
+from deepsalt.validate import ANEW, Finding, Limits, check_age, check_tiles
 from deepsalt.versions import (
     Mosaic,
     Stored,
@@ -75,7 +76,7 @@ class MosaicCheck:
     mosaic: Mosaic
     limits: Limits
     quick: bool
-    heard: Listener
+    heard: Progress
 
     def __call__(self, published: Published) -> Iterator[Finding]:
         """Yield what is found; `published` is filled meanwhile.
@@ -104,7 +105,7 @@ class MosaicCheck:
             return
         with ThreadPoolExecutor(min(cpu_count() or 1, _MAX_THREADS)) as pool:
             for seen in check_tiles(
-                self.mosaic, version, self.limits, executor=pool, listener=self.heard
+                self.mosaic, version, self.limits, executor=pool, progress=self.heard
             ):
                 yield from seen.findings
 

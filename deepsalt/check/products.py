@@ -26,10 +26,11 @@ from deepsalt.products import (
     prefix_of,
     verify_product,
 )
+from deepsalt.progress import Progress
 from deepsalt.store import Store, Tombstone
 from deepsalt.store.tombstones import Place as Acquired
 from deepsalt.together import in_order
-from deepsalt.validate import REPAIR, Finding, Listener
+from deepsalt.validate import REPAIR, Finding
 
 _REQUESTS = 16
 """Products looked at at a time where only requests are made."""
@@ -79,7 +80,7 @@ class ProductCheck:
     withdrawn: Mapping[Acquired, Tombstone]
     quick: bool
     repair_index: bool
-    heard: Listener
+    heard: Progress
 
     def __call__(self, products: Products) -> Iterator[Finding]:
         """Yield what is found; `products` is filled meanwhile.

@@ -14,8 +14,9 @@ from deepsalt.errors import (
     StoreMissingError,
     VersionMissingError,
 )
+from deepsalt.progress import Progress, Silent
 from deepsalt.store import Store, Where, quarantined, tombstones
-from deepsalt.validate import ANEW, Finding, Limits, Listener, Nobody, by_severity, effective
+from deepsalt.validate import ANEW, Finding, Limits, by_severity, effective
 from deepsalt.versions import open_repository, periods_of
 
 
@@ -24,7 +25,7 @@ def check_store(
     limits: Limits | None = None,
     *,
     quick: bool = False,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
     repair_index: bool = False,
 ) -> list[Finding]:
     """Check a store from its records to its pixels.
@@ -37,7 +38,7 @@ def check_store(
         From where on a mosaic is wrong. Default: those of `Limits`.
     quick
         Leave out what reads every byte: checksums and pixels.
-    listener
+    progress
         Told about ``products`` and about ``checks`` of tiles.
     repair_index
         Make entries of the index again that are missing; nothing else is ever written.
@@ -51,12 +52,12 @@ def check_store(
         found = store if isinstance(store, Store) else Store.open(store)
     except DeepsaltError as error:
         return [Finding("error", "records", str(store), str(error))]
-    findings = _check(found, limits or Limits(), quick, listener or Nobody(), repair_index)
+    findings = _check(found, limits or Limits(), quick, progress or Silent(), repair_index)
     return by_severity(dict.fromkeys(findings))
 
 
 def _check(
-    store: Store, limits: Limits, quick: bool, heard: Listener, repair_index: bool
+    store: Store, limits: Limits, quick: bool, heard: Progress, repair_index: bool
 ) -> Iterator[Finding]:
     read: dict[str, Any] = {}
     for where, what in (
@@ -83,7 +84,7 @@ def _record(
 
 
 def _mosaic(
-    store: Store, limits: Limits, quick: bool, heard: Listener, published: Published
+    store: Store, limits: Limits, quick: bool, heard: Progress, published: Published
 ) -> Iterator[Finding]:
     try:
         mosaic = open_repository(store.objects)

@@ -17,14 +17,12 @@ the versions differ. Open `export.py` first, then `fill.py`, which holds what ha
 """
 
 from deepsalt.export.export import Exported, export_mosaic
-from deepsalt.export.fill import Listener
 from deepsalt.export.read import open_export
 from deepsalt.export.target import MOSAIC_ZARR, Target, check_target
 
 __all__ = [
     "MOSAIC_ZARR",
     "Exported",
-    "Listener",
     "Target",
     "check_target",
     "export_mosaic",

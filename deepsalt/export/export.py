@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
 from deepsalt.export.carry import Content, Seed
-from deepsalt.export.fill import Brought, Listener, bring, delete_all
+from deepsalt.export.fill import Brought, bring, delete_all
 from deepsalt.export.group import ROOT
 from deepsalt.export.record import RECORD
 from deepsalt.export.target import (
@@ -19,6 +19,7 @@ from deepsalt.export.target import (
     read_pointer,
 )
 from deepsalt.objects import Objects, append, history, latest, trim
+from deepsalt.progress import Progress
 from deepsalt.store import Where
 from deepsalt.store.documents import encode
 from deepsalt.versions import Mosaic, encoded, filled_periods, open_mosaic
@@ -70,7 +71,7 @@ def export_mosaic(
     version: str | None = None,
     sharded: bool = True,
     keep: int | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Export a version of a mosaic as plain Zarr.
 
@@ -90,7 +91,7 @@ def export_mosaic(
     keep
         In a bucket, how many versions stay, this one among them; readers that opened an older one
         lose it. All stay without.
-    listener
+    progress
         Told about tiles.
 
     Raises
@@ -117,8 +118,8 @@ def export_mosaic(
     with _alone(found):
         content = _content(mosaic, version)
         if found.is_series:
-            return _export_to_series(found.objects, content, sharded, keep, listener)
-        brought = bring(found.objects, content, is_sharded=sharded, listener=listener)
+            return _export_to_series(found.objects, content, sharded, keep, progress)
+        brought = bring(found.objects, content, is_sharded=sharded, progress=progress)
         return _exported(found.objects, found.objects, content, brought)
 
 
@@ -152,14 +153,14 @@ def _exported(target: Objects, place: Objects, content: Content, brought: Brough
 
 
 def _export_to_series(
-    target: Objects, content: Content, sharded: bool, keep: int | None, listener: Listener | None
+    target: Objects, content: Content, sharded: bool, keep: int | None, progress: Progress | None
 ) -> Exported:
     before = read_pointer(target)
     group = f"{VERSIONS}/{content.version.short}{'' if sharded else '-chunks'}.zarr"
     place = target.below(group)
     seed = None if before is None or before[1] == group else Seed(target, before[1], group)
     brought = bring(
-        place, content, is_sharded=sharded, is_shared=True, seed=seed, listener=listener
+        place, content, is_sharded=sharded, is_shared=True, seed=seed, progress=progress
     )
     if before is None or before[1] != group:
         _point(target, group, before)

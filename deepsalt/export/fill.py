@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Protocol
 
 from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.carry import Carrier, Content, Counts, Seed, Twins, changed_tiles
@@ -18,6 +17,7 @@ from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
 from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
 from deepsalt.objects import Objects, trim
+from deepsalt.progress import Progress
 from deepsalt.store.documents import decode
 from deepsalt.together import submitted
 from deepsalt.versions import Piece
@@ -25,16 +25,6 @@ from deepsalt.versions import Piece
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 16  # tiles under way, a shard of each in memory
-
-
-class Listener(Protocol):
-    """Told how an export goes on."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Announce how many tiles there are."""
-
-    def advance(self, stage: str, units: int = 1) -> None:
-        """Say that so many are dealt with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,7 @@ def bring(
     is_sharded: bool,
     is_shared: bool = False,
     seed: Seed | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Brought:
     """Bring a group to a version.
 
@@ -91,7 +81,7 @@ def bring(
         Whether the group is this version's for good, so that whoever writes it writes the same.
     seed
         Another group to copy from what did not change.
-    listener
+    progress
         Told about tiles.
 
     Raises
@@ -124,7 +114,7 @@ def bring(
         )
     writer = Writer(place, number, is_shared)
     try:
-        counts = _bring(writer, content, state, plan, twins=twins, listener=listener)
+        counts = _bring(writer, content, state, plan, twins=twins, progress=progress)
     except OvertakenError:
         if not is_shared:
             writer.disown([*plan.again, *plan.missing])
@@ -140,7 +130,7 @@ def _bring(
     plan: _Plan,
     *,
     twins: "Twins | None",
-    listener: Listener | None,
+    progress: Progress | None,
 ) -> Counts:
     place, tiles, id = writer.place, pieces_of(content.filled), content.version.id
     objects = documents(content.source, plan.layout, content.filled, content.attrs)
@@ -157,7 +147,7 @@ def _bring(
         _say_of_none(place)
         there = keys_below(place, ARRAYS) if plan.missing else set()
     carrier = Carrier(writer, content, plan.reach, there, twins)
-    counts = _carry(carrier, plan, listener)
+    counts = _carry(carrier, plan, progress)
     for key, data in objects.items():
         if key != ROOT:
             place.write(key, data)
@@ -228,16 +218,16 @@ def _under_way(state: State, whole: State, plan: _Plan) -> State:
     return State(whole.model, plan.reach, state.version, state.tiles, dirty)
 
 
-def _carry(carrier: "Carrier", plan: _Plan, listener: Listener | None) -> Counts:
+def _carry(carrier: "Carrier", plan: _Plan, progress: Progress | None) -> Counts:
     pieces = [*sorted(plan.again), *sorted(plan.missing)]
-    if listener is not None:
-        listener.start("export", len(pieces))
+    if progress is not None:
+        progress.start("export", len(pieces))
     work, counts = partial(carrier, {*plan.again}), Counts()
     with ThreadPoolExecutor(_AT_ONCE) as pool, submitted(pool, work, pieces) as calls:
         for call in as_completed(calls):
             counts += call.result()
-            if listener is not None:
-                listener.advance("export")
+            if progress is not None:
+                progress.advance("export")
     return counts
 
 

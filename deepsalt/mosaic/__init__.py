@@ -14,7 +14,7 @@ whole. Only tiles whose set of products changed are composed. Open `build.py` fi
 =============  =====================================================================
 """
 
-from deepsalt.mosaic.build import Builder, all_places, places_of
+from deepsalt.mosaic.build import Builder, MosaicReport, all_places, build_mosaic, places_of
 from deepsalt.mosaic.picture import QUICKLOOK, draw_version
 from deepsalt.mosaic.prune import Pruning, prune, to_prune
 from deepsalt.mosaic.repair import Repaired, repair_mosaic
@@ -31,10 +31,12 @@ __all__ = [
     "QUICKLOOK",
     "Builder",
     "Changed",
+    "MosaicReport",
     "Pruning",
     "Repaired",
     "Wanted",
     "all_places",
+    "build_mosaic",
     "draw_version",
     "places_of",
     "prune",

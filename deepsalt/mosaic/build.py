@@ -3,25 +3,30 @@
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Self
 
+from deepsalt.context import Context
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError, UsageError
 from deepsalt.mosaic.tile import Composer
 from deepsalt.mosaic.wanted import Wanted, newest_day
 from deepsalt.plot.overview import cell_px
 from deepsalt.products import indexed
+from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
 from deepsalt.together import submitted
-from deepsalt.validate import Finding, Limits, Listener, Nobody, check_age, effective
+from deepsalt.validate import Finding, Limits, check_age, effective
 from deepsalt.versions import (
+    Alive,
     Build,
     Built,
     Done,
     Mosaic,
     Place,
     Version,
+    building,
     create_mosaic,
     filled_periods,
     open_repository,
@@ -31,9 +36,12 @@ from deepsalt.versions import (
 _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Builder:
     """Brings tiles of a store's mosaic to what they should be, and publishes them.
+
+    A context manager where tiles are composed `ahead`: what they wrote is kept from being collected
+    until the block ends.
 
     Parameters
     ----------
@@ -43,14 +51,64 @@ class Builder:
         What composes tiles, a call per tile.
     limits
         From where on what was composed is wrong, so that nothing is published.
-    listener
+    progress
         Told about tiles.
     """
 
     store: Store
     executor: Executor
     limits: Limits = field(default_factory=Limits)
-    listener: Listener = field(default_factory=Nobody)
+    progress: Progress = field(default_factory=Silent)
+    _ready: list[Done] = field(default_factory=list, init=False)
+    _wanted: Wanted = field(init=False)
+    _compose: Composer | None = field(default=None, init=False)
+    _alive: Alive | None = field(default=None, init=False)
+    _open: ExitStack = field(default_factory=ExitStack, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing looked up."""
+        self._wanted = Wanted(self.store)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def ahead(self, places: Iterable[Place], *, known: Collection[str], tiles: int) -> int:
+        """Compose tiles of which nothing more is expected, for the call that publishes them.
+
+        Parameters
+        ----------
+        places
+            The tiles, by period.
+        known
+            Products over them that just became complete.
+        tiles
+            How many tiles there will be in all.
+
+        Returns
+        -------
+        int
+            How many were composed.
+
+        Raises
+        ------
+        StoreMismatchError
+            Periods overlap, or a product is of another model.
+        StoreError
+            A product is damaged, or the store cannot be written.
+        """
+        asked = self._asked(places)
+        self._wanted.read(known)
+        if not any(self._wanted(asked).values()):
+            return 0  # what is left of them is for the call that publishes
+        build = self._build(asked, tiles, why="")
+        if self._alive is None:
+            self._alive = self._open.enter_context(building(self.store.objects))
+        done = build.ahead(asked)
+        self._ready += done
+        return len(done)
 
     def __call__(
         self,
@@ -85,25 +143,34 @@ class Builder:
         StoreError
             A product is damaged, a check finds an error, or the store cannot be written.
         """
-        store, asked = self.store, sorted(set(places))
+        asked = self._asked(places)
+        self._wanted.read(known)
+        build = self._build(asked, len(asked), why=why)
+        return build(asked, hold=hold, again=again, ready=self._ready)
+
+    def _asked(self, places: Iterable[Place]) -> list[Place]:
+        asked = sorted(set(places))
         for period in {period for period, _ in asked}:
-            if period.layout != store.period_layout:
+            if period.layout != self.store.period_layout:
                 raise StoreMismatchError(
-                    f"store {store} holds {store.period_layout!r} periods, this run has "
+                    f"store {self.store} holds {self.store.period_layout!r} periods, this run has "
                     f"{period.id}; give another --out"
                 )
-        wanted = Wanted(store)
-        wanted.read(known)
+        return asked
+
+    def _build(self, asked: Sequence[Place], tiles: int, *, why: str) -> Build:
+        store, wanted = self.store, self._wanted
         mosaic = mosaic_of(store, wanted, asked)
         head = mosaic.head()
-        tiles = (head.totals.pixels // store.grid.tile_px**2 if head else 0) + len(asked)
-        composer = Composer(
-            store, effective(self.limits, store), cell_px(store.grid, tiles), secrets.token_hex(8)
-        )
-        build = Build(
+        if self._compose is None:
+            tiles += head.totals.pixels // store.grid.tile_px**2 if head else 0
+            cell = cell_px(store.grid, tiles)
+            limits = effective(self.limits, store)
+            self._compose = Composer(store, limits, cell, secrets.token_hex(8))
+        return Build(
             mosaic,
             wanted,
-            composer,
+            self._compose,
             run=self._run,
             judge=lambda done: self._judge(done, head, wanted),
             days=wanted.days,
@@ -111,17 +178,19 @@ class Builder:
             why=why,
             facts=lambda parent, done: _facts(parent, done, wanted),
         )
-        return build(asked, hold=hold, again=again)
 
     def _run(self, work: Callable[[Any], Done], items: Sequence[Any]) -> Iterable[Done]:
-        self.listener.start("tiles", len(items))
+        if items:
+            self.progress.start("tiles", len(items))
         with submitted(self.executor, work, items) as calls:
             for call in as_completed(calls):
                 yield call.result()
-                self.listener.advance("tiles")
+                self.progress.advance("tiles")
 
     def _judge(self, done: Sequence[Done], head: Version | None, wanted: Wanted) -> None:
-        """Refuse to publish tiles in which a check found an error."""
+        """Refuse to publish tiles in which a check found an error, or that may be collected."""
+        if self._alive is not None:
+            self._alive.check()
         aged = check_age(_newest(head, wanted), self.limits.max_age_days)
         errors: list[Finding] = [each for each in aged if each.severity == "error"]
         errors += [error for each in done for error in each.note.errors]
@@ -129,6 +198,107 @@ class Builder:
             first, more = errors[0], len(errors) - 1
             rest = f" ({more} more)" if more else ""
             raise StoreError(f"nothing is published: {first.where}: {first.message}{rest}")
+
+
+@dataclass(frozen=True, slots=True)
+class MosaicReport:
+    """What became of a mosaic.
+
+    Parameters
+    ----------
+    version
+        Id of the version that readers see, or of the one that waits for a person.
+    held
+        Whether it waits.
+    tiles, composed
+        Tiles of the mosaic, and those that had to be composed.
+    added, removed
+        Scene products that tiles gained and lost.
+    pixels, estimated
+        Cells of the mosaic's tiles, and those with an estimate.
+    by_flag
+        Cells per `QualityFlag` bit, lower case.
+    built
+        The versions that were committed, and the tiles in them.
+    """
+
+    version: Version
+    held: bool
+    tiles: int
+    composed: int
+    added: int
+    removed: int
+    pixels: int
+    estimated: int
+    by_flag: dict[str, int]
+    built: Built = field(repr=False)
+
+
+def build_mosaic(
+    store: Store,
+    context: Context,
+    *,
+    places: Iterable[Place] | None = None,
+    why: str = "mosaic build",
+    hold: bool = False,
+    known: Collection[str] = (),
+    builder: Builder | None = None,
+) -> MosaicReport:
+    """Composite the complete scene products of a store and publish the mosaic.
+
+    A tile follows from the products over it alone, so only those that changed are composed, and
+    nothing is counted twice, whoever builds how often.
+
+    Parameters
+    ----------
+    store
+        The store.
+    context
+        What composes, from where on a tile is wrong, and who is told.
+    places
+        Tiles that may have changed, by period. Default: all that have data or should have.
+    why
+        What the history says about the version.
+    hold
+        Whether the version waits for a person, `deepsalt.versions.publish`.
+    known
+        Products that just became complete, which a listing may not show yet.
+    builder
+        One that has composed tiles ahead. Default: a new one.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to mosaic.
+    StoreMismatchError
+        Periods overlap, or a product is of another model.
+    StoreError
+        The store cannot be read or written, or what was composed is wrong.
+
+    Examples
+    --------
+    >>> with Context.here() as context:  # doctest: +SKIP
+    ...     build_mosaic(Store.open("store"), context)
+    """
+    builder = builder or Builder(store, context.engine, context.limits, context.progress)
+    asked = all_places(store) if places is None else places
+    built = builder(asked, why=why, hold=hold, known=known)
+    version = built.versions[-1] if built.versions else open_repository(store.objects).head()
+    if version is None:
+        raise UsageError(f"store {store} has no scene products in the period; run scenes")
+    totals = version.totals
+    return MosaicReport(
+        version=version,
+        held=built.held and bool(built.versions),
+        tiles=totals.pixels // store.grid.tile_px**2,
+        composed=built.composed,
+        added=sum(each.added_count for each in built.versions),
+        removed=sum(each.removed_count for each in built.versions),
+        pixels=totals.pixels,
+        estimated=totals.estimated,
+        by_flag=dict(totals.by_flag),
+        built=built,
+    )
 
 
 def mosaic_of(store: Store, wanted: Wanted, places: Sequence[Place]) -> Mosaic:

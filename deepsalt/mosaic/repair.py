@@ -15,9 +15,10 @@ from deepsalt.grid import Cell
 from deepsalt.mosaic.build import Builder
 from deepsalt.mosaic.wanted import Wanted
 from deepsalt.products import complete_names, find_marker, prefix_of, unmark, verify_product
+from deepsalt.progress import Progress
 from deepsalt.store import Store
 from deepsalt.together import in_order
-from deepsalt.validate import Finding, Listener, check_tiles, effective
+from deepsalt.validate import Finding, check_tiles, effective
 from deepsalt.versions import (
     Built,
     Mosaic,
@@ -84,7 +85,7 @@ def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
     StoreError
         The store cannot be read or written, or the mosaic is damaged beyond its tiles.
     """
-    store, heard = builder.store, builder.listener
+    store, heard = builder.store, builder.progress
     broken = dict(_broken(store, heard))
     mosaic = find_repository(store.objects)
     head = mosaic.head() if mosaic else None
@@ -124,7 +125,7 @@ def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[st
     tiles, findings = 0, list[Finding]()
     damage: dict[Place, Finding] = {}
     for seen in check_tiles(
-        mosaic, head, limits, executor=builder.executor, listener=builder.listener
+        mosaic, head, limits, executor=builder.executor, progress=builder.progress
     ):
         tiles += 1
         for each in seen.findings:
@@ -169,7 +170,7 @@ def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Fin
         )
 
 
-def _broken(store: Store, heard: Listener) -> Iterator[tuple[str, str]]:
+def _broken(store: Store, heard: Progress) -> Iterator[tuple[str, str]]:
     """Yield the products that are not as they were written, and what is wrong."""
     names = sorted(complete_names(store))
     heard.start("products", len(names))

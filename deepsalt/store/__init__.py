@@ -8,12 +8,14 @@ In goes a path or URI, out comes a `Store`, whose `objects` everybody else names
 `periods.py`       spans of days that scenes are sorted into
 `tombstones.py`    scenes that an operator took out
 `quarantine.py`    scenes that can never work
+`platforms.py`     what computed its products
 `arrays.py`        Zarr arrays of layers, with coordinates
 `documents.py`     JSON documents as bytes
 =================  =====================================================================
 """
 
 from deepsalt.store.periods import Period, check_periods
+from deepsalt.store.platforms import keep_to_platform
 from deepsalt.store.quarantine import quarantine, quarantined, release
 from deepsalt.store.store import Store, Where
 from deepsalt.store.tombstones import Tombstone, bury, lift, tombstone, tombstones
@@ -25,6 +27,7 @@ __all__ = [
     "Where",
     "bury",
     "check_periods",
+    "keep_to_platform",
     "lift",
     "quarantine",
     "quarantined",

@@ -17,6 +17,7 @@
         ├── index/<tile>/<product>             which products lie over a tile
         ├── tombstones/<acquisition>/<n>.json  withdrawn acquisitions
         ├── quarantine/<scene>/<n>.json        scenes that can never work, and why
+        ├── platforms/<platform>               what computed products, such as x86_64 AVX2
         ├── periods/<slot>                     which period has which place in the mosaic
         ├── builds/<build>/<n>                 builds that are alive
         ├── catalogue/<collection>/<n>.json    what a collection of the catalogue knows of its Items
@@ -222,6 +223,20 @@ class Store:
                     f"store {self} has {key} {_short(found[key])}, this run has "
                     f"{_short(value)}; give another --out or the same {key}"
                 )
+
+    def refuse_other_model(self, digest: str) -> None:
+        """Refuse a model whose products the store does not hold.
+
+        Raises
+        ------
+        StoreMismatchError
+            The store is of another model.
+        """
+        if digest != self.model:
+            raise StoreMismatchError(
+                f"store {self} holds products of model {_short(self.model)}, not of "
+                f"{_short(digest)}; give another store or the same model"
+            )
 
     def _refuse_foreign_place(self) -> None:
         """Refuse a place with what a store would write over, and one inside another store."""

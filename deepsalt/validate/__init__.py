@@ -8,8 +8,6 @@ from deepsalt.validate.findings import (
     MAX_SALINITY_DS_M,
     Finding,
     Limits,
-    Listener,
-    Nobody,
     Severity,
     by_severity,
 )
@@ -23,8 +21,6 @@ __all__ = [
     "REPAIR",
     "Finding",
     "Limits",
-    "Listener",
-    "Nobody",
     "Seen",
     "Severity",
     "by_severity",

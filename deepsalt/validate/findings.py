@@ -1,8 +1,8 @@
-"""What a check finds, what it allows, and who is told how far it is."""
+"""What a check finds, and what it allows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 Severity = Literal["error", "warning", "info"]
 
@@ -71,23 +71,3 @@ class Limits:
     max_defective: float = 0.5
     max_salinity_ds_m: float | None = None
     max_age_days: float | None = None
-
-
-class Listener(Protocol):
-    """Who is told how far a check is."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Announce a stage and how many units it has."""
-
-    def advance(self, stage: str, units: int = 1) -> None:
-        """Say that so many units of a stage are done."""
-
-
-class Nobody:
-    """Nobody listens."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Ignore it."""
-
-    def advance(self, stage: str, units: int = 1) -> None:
-        """Ignore it."""

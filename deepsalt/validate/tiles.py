@@ -8,8 +8,9 @@ from functools import partial
 from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError, VersionMissingError
 from deepsalt.grid import Tile
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.progress import Progress, Silent
 from deepsalt.together import in_order
-from deepsalt.validate.findings import Finding, Limits, Listener, Nobody
+from deepsalt.validate.findings import Finding, Limits
 from deepsalt.validate.pixels import check_pixels
 from deepsalt.versions import Filled, Mosaic, Stored, Version, filled_periods
 
@@ -48,7 +49,7 @@ def check_tiles(
     limits: Limits,
     *,
     executor: Executor,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Seen]:
     """Read every tile of a version and check its values and checksums.
 
@@ -60,7 +61,7 @@ def check_tiles(
         From where on values are wrong.
     executor
         What reads the tiles.
-    listener
+    progress
         Told about them, as ``checks``.
 
     Raises
@@ -76,7 +77,7 @@ def check_tiles(
         for filled in periods
         for tile in sorted(filled.tiles)
     ]
-    heard = listener or Nobody()
+    heard = progress or Silent()
     heard.start("checks", len(places))
     look = partial(_look, mosaic, version, limits)
     batches = (places[first : first + _BATCH] for first in range(0, len(places), _BATCH))

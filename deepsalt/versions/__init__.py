@@ -19,7 +19,7 @@ from deepsalt.versions.read import (
     products_at,
     products_of,
 )
-from deepsalt.versions.records import live_builds, periods_of
+from deepsalt.versions.records import Alive, building, live_builds, periods_of
 from deepsalt.versions.repository import (
     Mosaic,
     Version,
@@ -31,6 +31,7 @@ from deepsalt.versions.retention import MARGIN, Expiring, Pruned, drop, expiring
 
 __all__ = [
     "MARGIN",
+    "Alive",
     "Build",
     "Built",
     "Days",
@@ -44,6 +45,7 @@ __all__ = [
     "Pruned",
     "Stored",
     "Version",
+    "building",
     "changed_pieces",
     "create_mosaic",
     "digests_at",

@@ -164,8 +164,35 @@ class Build:
     why: str = "mosaic build"
     facts: Callable[[Version | None, Sequence[Done]], Mapping[str, Any]] = lambda _, __: {}
 
+    def ahead(self, places: Iterable[Place]) -> list[Done]:
+        """Compose what is not as it should be among some tiles, for a later call to commit.
+
+        Parameters
+        ----------
+        places
+            Tiles of which nothing more is expected.
+
+        Raises
+        ------
+        GridError
+            A tile lies beyond the mosaic.
+        StoreError
+            No access.
+        """
+        asked = sorted(set(places))
+        slots = slots_of(self.mosaic.objects, [period for period, _ in asked])
+        return list(self._run(self._begin(asked, slots, (), ())))
+
+    def _run(self, work: Sequence[Work]) -> Iterable[Done]:
+        return self.run(partial(_compose, self.compose, self.mosaic.objects), work)
+
     def __call__(
-        self, places: Iterable[Place], *, hold: bool = False, again: Collection[Place] = ()
+        self,
+        places: Iterable[Place],
+        *,
+        hold: bool = False,
+        again: Collection[Place] = (),
+        ready: Iterable[Done] = (),
     ) -> Built:
         """Compose what is not as it should be among some tiles, and publish it.
 
@@ -181,6 +208,8 @@ class Build:
         again
             Those among the tiles that are composed in any case, because what is stored of them is
             damaged.
+        ready
+            Tiles that were composed ahead; those that are still as wanted are not composed again.
 
         Raises
         ------
@@ -197,12 +226,14 @@ class Build:
         settled: set[tuple[int, Tile, int]] = set()
         forced = {*again}
         composed = 0
+        there = {_state(each.job): each for each in ready}
         with building(mosaic.objects) as alive:
             self._warn_of_other_machines()
             slots = slots_of(mosaic.objects, [period for period, _ in asked])
-            compose = partial(_compose, self.compose, mosaic.objects)
             while not (hold and versions) and (work := self._begin(asked, slots, settled, forced)):
-                done = list(self.run(compose, work))
+                known = [there.pop(_state(job), None) for _, job in work]
+                todo = [each for each, done in zip(work, known, strict=True) if done is None]
+                done = [*filter(None, known), *self._run(todo)]
                 composed += len(done)
                 version, committed = self._commit(done, slots, alive, hold=hold)
                 if version is not None:
@@ -373,6 +404,10 @@ def _wait_for(session: Session, mosaic: Mosaic) -> None:
 
 def _key(job: Job) -> tuple[int, Tile, int]:
     return job.slot, job.tile, job.digest
+
+
+def _state(job: Job) -> tuple[int, Tile, int, int]:
+    return job.slot, job.tile, job.digest, job.before
 
 
 def _compose(compose: Compose, objects: Objects, work: Work) -> Done:

@@ -278,7 +278,7 @@ class Counting:
 
 def test_a_listener_is_told_of_each_tile(world: World) -> None:
     listener = Counting()
-    export_mosaic(world.mosaic, in_memory(".zarr"), listener=listener)
+    export_mosaic(world.mosaic, in_memory(".zarr"), progress=listener)
     assert (listener.stages, listener.done) == ([("export", 3)], 3)
 
 

@@ -1,0 +1,157 @@
+"""Stage 1: a scene to a product on the scene's own grid, from its files to the store.
+
+The way of a scene: its files are brought here, opened as a lazy cube, masked and predicted chunk by
+chunk, written into the store, and marked as complete.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deepsalt.checksums import verified
+from deepsalt.context import Context
+from deepsalt.cube.load import open_scene
+from deepsalt.cube.quality import mark_valid
+from deepsalt.model.platform import platform
+from deepsalt.predict import predict_cube
+from deepsalt.products import (
+    ProductMarker,
+    check_layers,
+    find_marker,
+    mark_done,
+    product_name,
+    write_product,
+)
+from deepsalt.progress import Progress
+from deepsalt.store import Store, tombstone
+from deepsalt.types import Acquisition
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from dask.array import Array
+
+
+@dataclass(frozen=True, slots=True)
+class SceneReport:
+    """What became of one scene.
+
+    Parameters
+    ----------
+    scene
+        Scene key.
+    status
+        ``written``, ``present`` (was complete before), ``withdrawn`` (an operator took it out),
+        ``quarantined`` (can never work) or ``failed`` (may work another time).
+    product
+        Name of the scene product; empty when there is none.
+    pixels, estimated
+        Pixels of the scene, and those with an estimate.
+    by_flag
+        Pixels per `QualityFlag` bit, lower case, those that occur.
+    reason
+        Why a scene is withdrawn, quarantined or failed.
+    """
+
+    scene: str
+    status: str
+    product: str = ""
+    pixels: int = 0
+    estimated: int = 0
+    by_flag: dict[str, int] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def map_scene(
+    acquisition: Acquisition,
+    store: Store,
+    context: Context,
+    *,
+    announce: Callable[[ProductMarker], None] | None = None,
+) -> SceneReport:
+    """Map the salinity of one scene on its own grid into a store; at once when it is there.
+
+    Safe to repeat and to do twice at a time: a product's bytes depend on the scene, the model and
+    the algorithm alone.
+
+    Parameters
+    ----------
+    acquisition
+        The scene.
+    store
+        The store.
+    context
+        What it is mapped with.
+    announce
+        Called when the product is written, before it counts: what it writes, such as a catalogue's
+        Item, is there for whoever finds the product.
+
+    Raises
+    ------
+    GridError
+        The scene lies beyond what the mosaic can hold.
+    FormatError
+        The scene cannot be used.
+    ReadError
+        Its files cannot be fetched or read.
+    StoreError
+        The store cannot be written, or is of another model.
+
+    Examples
+    --------
+    >>> with Context.here() as context:  # doctest: +SKIP
+    ...     map_scene(read_acquisition("ENMAP01-____L2A-DT..."), Store.open("store"), context)
+    """
+    if record := tombstone(store, (acquisition.collection, acquisition.acquisition_id)):
+        if record.covers(acquisition.version):
+            return SceneReport(acquisition.key, "withdrawn", reason=str(record))
+    if marker := find_marker(store, product_name(acquisition, context.model)):
+        return _report(acquisition, "present", marker)
+    store.refuse_other_model(context.model.digest)
+    # Refused here, or the product could not be put into the mosaic.
+    store.frame.refuse_beyond(f"scene {acquisition.key}", store.grid.tiles_over(acquisition.grid))
+    with ExitStack() as written:
+        with context.fetcher.local(acquisition) as here, context.maps:
+            layers = _layers(here, context)
+            # Whoever is mapped waits for the one that is written: never are there more than two.
+            written.enter_context(context.writes)
+        attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
+        marker = write_product(layers, store, acquisition, context.model, attrs=attrs)
+        del layers
+        if announce is not None:
+            announce(marker)
+        return _report(acquisition, "written", mark_done(store, marker))
+
+
+def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
+    """Return the layers of a scene whose files lie here, in memory."""
+    with verified(here):
+        layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
+        check_layers(layers, here)
+        with _told(context.progress, here.acquisition_id, layers["quality_flags"].data):
+            # By name: inside a task of a cluster Dask would take the cluster itself.
+            computed = layers.compute(scheduler="threads", pool=context.pool)
+    return computed
+
+
+@contextmanager
+def _told(progress: Progress, stage: str, layer: "Array") -> Iterator[None]:
+    """Advance a stage with each chunk of a layer."""
+    from dask.callbacks import Callback
+
+    progress.start(stage, math.prod(layer.numblocks))
+
+    def count(key: object, *_: object) -> None:
+        if isinstance(key, tuple) and key[0] == layer.name:
+            progress.advance(stage)
+
+    with Callback(posttask=count):
+        yield
+
+
+def _report(acquisition: Acquisition, status: str, marker: ProductMarker) -> SceneReport:
+    found = marker.report
+    return SceneReport(
+        acquisition.key, status, marker.name, found.pixels, found.estimated, dict(found.by_flag)
+    )

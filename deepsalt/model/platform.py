@@ -1,0 +1,27 @@
+"""What computes the bits of a prediction: an instruction set, and a device.
+
+The rounding of a float32 matrix product depends on both. Between machines of one instruction set
+and one kind of device bits are equal; between others salinity differs by less than
+`TOLERANCE_DS_M` relative to one plus itself.
+"""
+
+import platform as machine
+
+TOLERANCE_DS_M = 1e-3
+"""Of salinity and its interval, times 1 + salinity in dS/m; `tests/model/test_device.py` holds it
+between the CPU's own instruction sets."""
+
+
+def platform(device: str) -> str:
+    """Return what predictions of this process are computed by, such as ``x86_64 AVX2``.
+
+    Parameters
+    ----------
+    device
+        ``cpu`` or ``cuda``; the CPU where there is no such device.
+    """
+    import torch
+
+    if device == "cuda" and torch.cuda.is_available():
+        return f"cuda {torch.cuda.get_device_name()}"
+    return f"{machine.machine()} {torch.backends.cpu.get_cpu_capability()}"

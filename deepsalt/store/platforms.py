@@ -1,0 +1,39 @@
+"""What computed the products of a store: instruction sets and devices, whose bits differ."""
+
+from deepsalt.errors import StoreMismatchError
+from deepsalt.store.documents import record_name
+from deepsalt.store.store import Store
+
+_PREFIX = "records/platforms"
+
+
+def keep_to_platform(store: Store, platform: str, *, mixed: bool = False) -> None:
+    """Note what is about to compute products of a store; refuse a second kind.
+
+    Parameters
+    ----------
+    store
+        The store.
+    platform
+        Instruction set or device, as `deepsalt.model.platform.platform` says it.
+    mixed
+        Whether the store may hold products of several.
+
+    Raises
+    ------
+    StoreMismatchError
+        Products of another platform are there.
+    StoreError
+        The store cannot be read or written.
+    """
+    own = f"{_PREFIX}/{record_name(platform)}"
+    store.objects.create(own, platform.encode())
+    others = [entry.key for entry in store.objects.list(_PREFIX) if entry.key != own]
+    if others and not mixed:
+        there = store.objects.read(others[0]).decode(errors="replace")
+        store.objects.delete([own])
+        raise StoreMismatchError(
+            f"store {store} holds products computed on {there}, this run would compute on "
+            f"{platform}, with other roundings; take the same machines, another store, or "
+            "--allow-mixed"
+        )
