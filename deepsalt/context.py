@@ -6,7 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from deepsalt.access import Reach
 from deepsalt.fetch import Fetcher, ScratchSpace
@@ -44,6 +44,8 @@ class Context:
         Told about chunks and tiles.
     maps, writes
         Held by the scene that is mapped, and by the one that is written.
+    stopped
+        Set to give up the scene that is mapped, with a `StoppedError`.
     """
 
     model: ModelRef
@@ -55,6 +57,7 @@ class Context:
     progress: Progress = field(default_factory=Silent)
     maps: Lock = field(default_factory=Lock)
     writes: Lock = field(default_factory=Lock)
+    stopped: Event = field(default_factory=Event)
 
     @classmethod
     @contextmanager

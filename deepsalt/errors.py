@@ -62,6 +62,10 @@ class RunError(DeepsaltError):
     """The work itself failed."""
 
 
+class StoppedError(RunError):
+    """Work that was given up because it was asked to."""
+
+
 class StoreError(RunError):
     """A store that cannot be read or written."""
 

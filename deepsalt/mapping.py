@@ -14,6 +14,7 @@ from deepsalt.checksums import verified
 from deepsalt.context import Context
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
+from deepsalt.errors import StoppedError
 from deepsalt.model.platform import platform
 from deepsalt.predict import predict_cube
 from deepsalt.products import (
@@ -24,7 +25,6 @@ from deepsalt.products import (
     product_name,
     write_product,
 )
-from deepsalt.progress import Progress
 from deepsalt.store import Store, tombstone
 from deepsalt.types import Acquisition
 
@@ -97,15 +97,17 @@ def map_scene(
         Its files cannot be fetched or read.
     StoreError
         The store cannot be written, or is of another model.
+    StoppedError
+        `Context.stopped` was set.
 
     Examples
     --------
     >>> with Context.here() as context:  # doctest: +SKIP
     ...     map_scene(read_acquisition("ENMAP01-____L2A-DT..."), Store.open("store"), context)
     """
-    if record := tombstone(store, (acquisition.collection, acquisition.acquisition_id)):
-        if record.covers(acquisition.version):
-            return SceneReport(acquisition.key, "withdrawn", reason=str(record))
+    record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
+    if record is not None and record.covers(acquisition.version):
+        return SceneReport(acquisition.key, "withdrawn", reason=str(record))
     if marker := find_marker(store, product_name(acquisition, context.model)):
         return _report(acquisition, "present", marker)
     store.refuse_other_model(context.model.digest)
@@ -129,22 +131,24 @@ def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
     with verified(here):
         layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
         check_layers(layers, here)
-        with _told(context.progress, here.acquisition_id, layers["quality_flags"].data):
+        with _chunks(context, here.acquisition_id, layers["quality_flags"].data):
             # By name: inside a task of a cluster Dask would take the cluster itself.
             computed = layers.compute(scheduler="threads", pool=context.pool)
     return computed
 
 
 @contextmanager
-def _told(progress: Progress, stage: str, layer: "Array") -> Iterator[None]:
-    """Advance a stage with each chunk of a layer."""
+def _chunks(context: Context, stage: str, layer: "Array") -> Iterator[None]:
+    """Advance a stage with each chunk of a layer, and end with the first one after a stop."""
     from dask.callbacks import Callback
 
-    progress.start(stage, math.prod(layer.numblocks))
+    context.progress.start(stage, math.prod(layer.numblocks))
 
     def count(key: object, *_: object) -> None:
+        if context.stopped.is_set():
+            raise StoppedError(f"scene {stage} is given up; the next run maps it")
         if isinstance(key, tuple) and key[0] == layer.name:
-            progress.advance(stage)
+            context.progress.advance(stage)
 
     with Callback(posttask=count):
         yield

@@ -1,0 +1,182 @@
+"""The engine of many machines: a station on each worker of a Dask cluster.
+
+A scene is one task, placed by us: the scheduler knows neither which archive a worker asks nor how
+many scenes one holds. Dask's own scheduling places tiles, which are small and alike.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from distributed import Client, Worker, WorkerPlugin, get_worker, secede
+
+from deepsalt.errors import RunError
+from flows.engines.engine import Call, Event, Joined, Left
+from flows.engines.station import Station, Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_WORKERS_WAIT_S = 30.0
+"""Time for the first worker to come."""
+_LEAVING = "leaving"
+
+
+class Cluster:
+    """Workers of a Dask cluster; see `flows.engines.engine.Engine`.
+
+    Parameters
+    ----------
+    client
+        Of the scheduler.
+    name
+        Of the run, which its stations are known by.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+        self.label = f"the Dask scheduler at {client.scheduler.address}"
+        self.executor: Executor = client.get_executor(pure=False)
+
+    def is_alive(self) -> bool:
+        """Whether the scheduler answers."""
+        return bool(self._client.status == "running")
+
+    def call(
+        self,
+        worker: str,
+        method: Callable[Concatenate[Station, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Call[T]:
+        """Call a method of a worker's station."""
+        call: Call[T] = self._client.submit(
+            _at_station,
+            self._name,
+            method,
+            args,
+            kwargs,
+            key=f"{self._name}-{secrets.token_hex(6)}",
+            workers=[worker],
+            allow_other_workers=False,
+            pure=False,
+            priority=1,
+        )
+        return call
+
+
+@contextmanager
+def cluster_of(
+    client: Client, task: Task, threads: int | None, events: "SimpleQueue[Event | Any]"
+) -> Iterator[Cluster]:
+    """Put a station on each worker, also on those that come, until the block ends.
+
+    Parameters
+    ----------
+    client
+        Of the scheduler.
+    task
+        What the stations are for.
+    threads
+        Threads that share the chunks of a scene. Default: those of the worker.
+    events
+        Is told who comes and goes.
+
+    Raises
+    ------
+    RunError
+        No worker comes.
+    """
+    name = f"deepsalt-{secrets.token_hex(4)}"
+    watch = _Watch(name, events)
+    client.subscribe_topic("all", watch.of_cluster)
+    client.subscribe_topic(name, watch.of_stations)
+    try:
+        try:
+            client.wait_for_workers(1, timeout=_WORKERS_WAIT_S)
+        except TimeoutError:
+            raise RunError(
+                f"the Dask scheduler at {client.scheduler.address} has no workers; start some with "
+                f"`dask worker {client.scheduler.address}`"
+            ) from None
+        client.register_plugin(AtWork(name, task, threads), name=name)
+        for worker in client.scheduler_info(n_workers=-1)["workers"]:
+            watch.joined(worker)
+        yield Cluster(client, name)
+    finally:
+        watch.over = True
+        if client.status == "running":
+            client.unsubscribe_topic("all")
+            client.unsubscribe_topic(name)
+            client.unregister_worker_plugin(name)
+
+
+class AtWork(WorkerPlugin):  # type: ignore[misc]  # distributed is not typed
+    """Keeps a station on a worker for as long as a run lasts."""
+
+    def __init__(self, name: str, task: Task, threads: int | None) -> None:
+        self.name = name
+        self._task = task
+        self._threads = threads
+        self.station: Station | None = None
+
+    def setup(self, worker: Worker) -> None:
+        """Make the station of a worker that was there, or that came."""
+        limit = worker.memory_manager.memory_limit
+        threads = self._threads or worker.state.nthreads
+        self.station = Station(self._task, threads=threads, memory_bytes=limit)
+
+    async def teardown(self, worker: Worker) -> None:
+        """Give up what the worker does: the run is over, or the worker was asked to go."""
+        if worker.status.name == "closing":
+            worker.log_event(self.name, {_LEAVING: worker.address})
+        if self.station is not None:
+            await asyncio.to_thread(self.station.stop)
+
+
+def _at_station(name: str, method: Callable[..., T], args: Any, kwargs: Any) -> T:
+    """Run on a worker: call a method of its station."""
+    # A worker of one thread may fetch a scene while it maps another; the station keeps order.
+    secede()
+    station: Station = get_worker().plugins[name].station
+    return method(station, *args, **kwargs)
+
+
+class _Watch:
+    """Turns what Dask tells into events."""
+
+    def __init__(self, name: str, events: "SimpleQueue[Event | Any]") -> None:
+        self._name = name
+        self._events = events
+        self._there: set[str] = set()
+        self._leaving: set[str] = set()
+        self.over = False
+
+    def joined(self, worker: str) -> None:
+        if worker not in self._there:
+            self._there.add(worker)
+            self._events.put(Joined(worker))
+
+    def of_cluster(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        action = message.get("action") if isinstance(message, dict) else None
+        if action == "add-worker":
+            self.joined(message["worker"])
+        elif action == "remove-worker" and message["worker"] in self._there:
+            worker = message["worker"]
+            self._there.discard(worker)
+            self._events.put(Left(worker, asked=worker in self._leaving))
+
+    def of_stations(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, dict) and _LEAVING in message:
+            self._leaving.add(str(message[_LEAVING]))
+

@@ -1,0 +1,129 @@
+"""The seam between a run and what computes it."""
+
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from deepsalt.errors import RunError
+from flows.engines.station import Identity, Station
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Call(Protocol[T]):
+    """A call that is under way, as `concurrent.futures.Future` has it."""
+
+    def result(self) -> T:
+        """Return what it returned, or raise what it raised."""
+
+    def cancel(self) -> Any:
+        """Let it not begin; what has begun goes on, and nobody hears of it."""
+
+    def add_done_callback(self, heard: Callable[[Any], None], /) -> None:
+        """Call back when it is over, from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A worker is there.
+
+    Parameters
+    ----------
+    worker
+        Its name.
+    """
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A worker is gone, and with it what it had begun.
+
+    Parameters
+    ----------
+    worker
+        Its name.
+    asked
+        Whether it was asked to go, as spot nodes are, rather than died.
+    """
+
+    worker: str
+    asked: bool
+
+
+Event = Joined | Left
+
+
+class Engine(Protocol):
+    """Workers, each with a `Station`."""
+
+    label: str
+    """What it is called in sentences."""
+
+    @property
+    def executor(self) -> Executor:
+        """What composes tiles."""
+
+    def is_alive(self) -> bool:
+        """Whether it can still be called."""
+
+    def call(
+        self,
+        worker: str,
+        method: Callable[Concatenate[Station, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Call[T]:
+        """Call a method of a worker's station; it begins at once, whatever else the worker does."""
+
+
+def refuse_strangers(
+    found: Collection[tuple[str, Identity]], own: Identity, *, memory_bytes: int
+) -> None:
+    """Refuse workers that would give other results than this process or than each other.
+
+    Parameters
+    ----------
+    found
+        Workers and what they say of themselves.
+    own
+        What this process is.
+    memory_bytes
+        Peak memory of a worker, as predicted.
+
+    Raises
+    ------
+    RunError
+        One of them is of another version, model, algorithm or kind of machine, or too small.
+    """
+    first = next(iter(found), None)
+    for worker, identity in found:
+        if why := unlike(identity, own):
+            raise RunError(f"worker {worker} {why}; start workers from the same installation")
+        if first is not None and identity.platform != first[1].platform:
+            raise RunError(
+                f"worker {worker} computes on {identity.platform}, worker {first[0]} on "
+                f"{first[1].platform}, which round otherwise; give workers of one kind, or "
+                "--device cpu where only some have the device"
+            )
+        there = identity.memory_bytes
+        if there is not None and there < memory_bytes:
+            raise RunError(
+                f"worker {worker} has {there / 1e9:.1f} GB of memory and a scene would need about "
+                f"{memory_bytes / 1e9:.1f} GB; give workers more memory or fewer threads"
+            )
+
+
+def unlike(identity: Identity, own: Identity) -> str:
+    """Return in what a worker differs from this process; empty where it computes the same."""
+    for what, theirs, ours in (
+        ("deepsalt", identity.version, own.version),
+        ("algorithm", str(identity.algorithm), str(own.algorithm)),
+        ("model", identity.model[:12], own.model[:12]),
+    ):
+        if theirs != ours:
+            return f"has {what} {theirs}, this run {ours}"
+    return ""

@@ -1,0 +1,186 @@
+"""The engine that a configuration asks for: threads, processes started here, or a Dask cluster."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.resource_tracker import ensure_running
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from deepsalt.context import Context
+from deepsalt.errors import RunError
+from deepsalt.progress import Progress
+from deepsalt.validate import Limits
+from flows.config import Compute
+from flows.engines.allocator import allocator_environment, keep_freed_memory
+from flows.engines.engine import Engine, Event
+from flows.engines.station import Task
+from flows.engines.threads import threads_here
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_S = 30
+
+
+def threads_per_worker(compute: Compute) -> int:
+    """Return how many chunks one worker computes at a time, as far as this machine knows."""
+    cores = os.cpu_count() or 1
+    return compute.threads or max(1, cores // (compute.workers or 1))
+
+
+@contextmanager
+def engine_of(
+    compute: Compute, task: Task, events: "SimpleQueue[Event | Any]", progress: Progress
+) -> Iterator[Engine]:
+    """Start or reach the workers of a configuration, each with a station, until the block ends.
+
+    Parameters
+    ----------
+    compute
+        Which workers.
+    task
+        What their stations are for.
+    events
+        Is told who comes and goes.
+    progress
+        Told about the chunks of scenes that this process maps.
+
+    Raises
+    ------
+    RunError
+        No scheduler answers, or it has no workers.
+    """
+    if compute.scheduler is None and compute.workers is None:
+        with threads_here(task, threads_per_worker(compute), events, progress) as here:
+            yield here
+        return
+    from flows.engines.cluster import cluster_of
+
+    with (
+        client_of(compute) as client,
+        cluster_of(client, task, compute.threads, events) as cluster,
+    ):
+        yield cluster
+
+
+@contextmanager
+def composing(compute: Compute, limits: Limits, progress: Progress) -> Iterator[Context]:
+    """Compose tiles on the workers of a configuration, until the block ends.
+
+    Parameters
+    ----------
+    compute
+        Which workers.
+    limits
+        From where on a mosaic is wrong.
+    progress
+        Told about tiles.
+
+    Raises
+    ------
+    RunError
+        No scheduler answers.
+    """
+    keep_freed_memory()
+    threads = threads_per_worker(compute)
+    with Context.here(threads=threads, limits=limits, progress=progress) as context:
+        if compute.scheduler is None and compute.workers is None:
+            yield context
+            return
+        with client_of(compute) as client, client.get_executor(pure=False) as executor:
+            yield replace(context, engine=executor)
+
+
+@contextmanager
+def client_of(compute: Compute) -> Iterator["Client"]:
+    """Connect to a scheduler, or to one started here with its workers, until the block ends.
+
+    Raises
+    ------
+    RunError
+        No scheduler answers, or it wants certificates that this process does not have.
+    """
+    from distributed import Client
+
+    # It sets its own level when it is loaded: what its scheduler does is told with --debug only.
+    logging.getLogger("distributed").setLevel(logging.getLogger().level)
+    if compute.scheduler is None:
+        with _local_cluster(compute) as cluster, Client(cluster) as client:
+            yield client
+        return
+    _warn_of_plain(compute.scheduler)
+    try:
+        client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S)
+    except (OSError, TypeError, ValueError) as error:
+        # TypeError: tls:// without certificates; ValueError: no address.
+        raise RunError(
+            f"no Dask scheduler answers at {compute.scheduler} ({error}); "
+            "start one with `dask scheduler`, or leave out --scheduler to compute on this machine"
+        ) from error
+    with client:
+        yield client
+
+
+def _warn_of_plain(address: str) -> None:
+    """Warn of a scheduler that everybody on the way to it can give orders."""
+    parts = urlsplit(address)
+    if parts.scheme in ("tls", "wss", "inproc") or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        return
+    logger.warning(
+        "%s is reached without encryption, and whoever reaches it can run anything on its workers; "
+        "give it certificates (distributed.comm.tls in Dask's configuration) and a tls:// address, "
+        "or keep it in a network of its own",
+        address,
+    )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start in the block, or from its threads later, not hear Ctrl-C.
+
+    A terminal sends it to all of them, and each would tell of it at length; this process ends them.
+    Here it waits until the block ends.
+    """
+    ensure_running()  # as part of the first start it would let them hear again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _local_cluster(compute: Compute) -> Iterator["LocalCluster"]:
+    import dask
+    from distributed import LocalCluster, Security
+
+    memory = {
+        f"distributed.nanny.pre-spawn-environ.{name}": value
+        for name, value in allocator_environment().items()
+    }
+    security = Security.temporary() if compute.tls else None
+    with dask.config.set(memory), _deaf_to_interrupts():
+        try:
+            cluster = LocalCluster(
+                n_workers=compute.workers,
+                threads_per_worker=threads_per_worker(compute),
+                memory_limit=compute.memory or "auto",
+                dashboard_address=None,
+                security=security,
+                protocol="tls://" if security else "tcp://",
+            )
+        except RuntimeError as error:
+            # One that was killed while it started, as the system does where memory is short.
+            raise RunError(
+                f"a worker process ended while it started ({str(error).rstrip('.')}); see whether "
+                "memory is short, take fewer --workers, and run again"
+            ) from error
+    with cluster:
+        yield cluster

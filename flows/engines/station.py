@@ -1,0 +1,201 @@
+"""A worker's end of a run: it brings, maps and writes scenes, one of each at a time.
+
+Nothing but reports leaves it: pixels go from the archive to this process and from here to the
+store.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepsalt import __version__
+from flows.config import Access, Scratch
+
+if TYPE_CHECKING:
+    from deepsalt.context import Context
+    from deepsalt.fetch import Share
+    from deepsalt.mapping import SceneReport
+    from deepsalt.progress import Progress
+    from deepsalt.store import Store
+    from deepsalt.types import Acquisition
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a worker is, as far as results and limits depend on it.
+
+    Parameters
+    ----------
+    version, model, algorithm
+        Of deepsalt; digest of the model; `ALGORITHM_VERSION`.
+    platform
+        Instruction set or device that predicts.
+    memory_bytes
+        Memory that it may take; None when nobody says.
+    scratch_bytes
+        Room for files of remote scenes.
+    host, process
+        Where it runs.
+    """
+
+    version: str
+    model: str
+    algorithm: int
+    platform: str
+    memory_bytes: int | None
+    scratch_bytes: int
+    host: str
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a run asks of each of its workers.
+
+    Parameters
+    ----------
+    out
+        The store.
+    model
+        Folder of the model, the same on each worker; None is the shipped one.
+    device
+        ``cpu`` or ``cuda``.
+    scratch
+        Where files of remote scenes lie on a worker.
+    access
+        Whom scenes may send us to.
+    retry_quarantined
+        Whether scenes that work now are let out of quarantine.
+    """
+
+    out: str
+    model: Path | None
+    device: str
+    scratch: Scratch
+    access: Access
+    retry_quarantined: bool = False
+
+
+class Station:
+    """Works on scenes in this process; made once, and asked from any thread.
+
+    Parameters
+    ----------
+    task
+        What for.
+    threads
+        Threads that share the chunks of a scene.
+    memory_bytes
+        Memory that it may take; None when nobody says.
+    progress
+        Told about chunks. Default: nobody.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        threads: int,
+        memory_bytes: int | None = None,
+        progress: "Progress | None" = None,
+    ) -> None:
+        self._task = task
+        self._threads = threads
+        self._memory_bytes = memory_bytes
+        self._progress = progress
+        self._open = ExitStack()
+
+    @cached_property
+    def context(self) -> "Context":
+        """What scenes are mapped with."""
+        from deepsalt.context import Context
+
+        task, scratch = self._task, self._task.scratch
+        return self._open.enter_context(
+            Context.here(
+                task.model,
+                threads=self._threads,
+                device=task.device,
+                scratch=scratch.folder,
+                scratch_bytes=round(scratch.limit_gb * 1e9),
+                reach=task.access.reach,
+                progress=self._progress,
+            )
+        )
+
+    @cached_property
+    def _store(self) -> "Store":
+        from deepsalt.store import Store
+
+        return Store.open(self._task.out)
+
+    def introduce(self) -> Identity:
+        """Return what this worker is; opens the model and the store.
+
+        Raises
+        ------
+        ModelError
+            The model is not there, or is damaged.
+        StoreError
+            The store cannot be read from here.
+        """
+        from deepsalt.model.platform import platform
+        from deepsalt.products import ALGORITHM_VERSION
+
+        scratch = self._task.scratch
+        folder = scratch.folder or Path(tempfile.gettempdir())
+        while not folder.exists():
+            folder = folder.parent
+        room = min(shutil.disk_usage(folder).free, round(scratch.limit_gb * 1e9))
+        _ = self._store
+        return Identity(
+            version=__version__,
+            model=self.context.model.digest,
+            algorithm=ALGORITHM_VERSION,
+            platform=platform(self._task.device),
+            memory_bytes=self._memory_bytes,
+            scratch_bytes=room,
+            host=socket.gethostname(),
+            process=os.getpid(),
+        )
+
+    def bring(self, acquisition: "Acquisition", shares: "Mapping[str, Share]") -> int:
+        """Fetch the files of a remote scene to this worker's scratch; return their bytes.
+
+        Raises
+        ------
+        ReadError
+            They cannot be fetched, or are not what the catalogue says.
+        StoreError
+            The scratch folder cannot be written.
+        """
+        return self.context.fetcher.bring(acquisition, shares)
+
+    def process(self, acquisition: "Acquisition") -> "SceneReport":
+        """Map a scene into the store, with its Items; see `flows.run.scene.process_scene`."""
+        from flows.run.scene import process_scene
+
+        return process_scene(
+            acquisition,
+            self._store,
+            self.context,
+            retry_quarantined=self._task.retry_quarantined,
+        )
+
+    def stop(self) -> None:
+        """Give up what is fetched and mapped; what is being written is written."""
+        if "context" in self.__dict__:
+            self.context.stopped.set()
+            self.context.fetcher.close()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.stop()
+        self._open.close()

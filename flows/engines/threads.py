@@ -1,0 +1,72 @@
+"""The engine of one machine without worker processes: threads of this one."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from deepsalt.progress import Progress
+from flows.engines.allocator import keep_freed_memory
+from flows.engines.engine import Event, Joined
+from flows.engines.station import Station, Task
+
+HERE = "this process"
+_SCENES = 4
+"""Scenes under way at a time: one is brought, one mapped, one written, and one waits its turn."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """One worker, which is this process; see `flows.engines.engine.Engine`.
+
+    Parameters
+    ----------
+    station
+        Its station.
+    calls
+        Threads in which its methods run.
+    """
+
+    def __init__(self, station: Station, calls: ThreadPoolExecutor) -> None:
+        self._station = station
+        self._calls = calls
+        self.label = HERE
+
+    def is_alive(self) -> bool:
+        """Whether it can still be called; this process can."""
+        return True
+
+    @property
+    def executor(self) -> Executor:
+        """What composes tiles: the threads that map scenes."""
+        return self._station.context.pool
+
+    def call(
+        self,
+        worker: str,
+        method: Callable[Concatenate[Station, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Future[T]:
+        """Call a method of the station."""
+        return self._calls.submit(method, self._station, *args, **kwargs)
+
+
+@contextmanager
+def threads_here(
+    task: Task, threads: int, events: "SimpleQueue[Event | Any]", progress: Progress
+) -> Iterator[Threads]:
+    """Compute with threads of this process until the block ends; what is mapped then is written."""
+    keep_freed_memory()
+    station = Station(task, threads=threads, progress=progress)
+    calls = ThreadPoolExecutor(_SCENES, "scene")
+    events.put(Joined(HERE))
+    try:
+        yield Threads(station, calls)
+    finally:
+        station.stop()
+        calls.shutdown(cancel_futures=True)
+        station.close()

@@ -1,0 +1,371 @@
+"""Which worker gets which scene, what became of it, and what is done again.
+
+The driver holds reports and a bounded number of submissions: at most two scenes for each worker,
+so that one is brought or written while another is mapped. A scene of an archive begins with a
+permit for its hosts, which comes back when its files are there, or with the worker that is lost.
+"""
+
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from deepsalt.errors import DeepsaltError, ReadError, RunError
+from deepsalt.fetch import hosts_of
+from deepsalt.mapping import SceneReport
+from deepsalt.progress import Progress
+from deepsalt.types import Acquisition
+from flows.engines.engine import Call, Engine, Joined, Left, refuse_strangers, unlike
+from flows.engines.station import Identity, Station
+from flows.permits import Permit, Permits
+
+logger = logging.getLogger(__name__)
+
+SCENES_PER_WORKER = 2
+_LOSSES_IN_COMPANY = 2
+"""Losses of a scene's worker after which it runs alone, so that its own death can be told."""
+_TICK_S = 1.0
+_NOBODY_S = 300.0
+"""Time without any worker after which a run gives up."""
+
+
+@dataclass(eq=False, slots=True)
+class _Flight:
+    """A scene on a worker, or the question who a worker is."""
+
+    worker: str
+    scene: int | None
+    acquisition: Acquisition | None
+    began_s: float
+    alone: bool = False
+    permit: Permit | None = None
+    call: Call[Any] | None = None
+    after: Callable[[Any], None] = field(default=lambda _: None)
+
+
+@dataclass(slots=True)
+class Waste:
+    """Work that was done twice, because workers were lost.
+
+    Parameters
+    ----------
+    scenes
+        Scenes that were begun again.
+    seconds
+        Time that workers had spent on them before.
+    """
+
+    scenes: int = 0
+    seconds: float = 0.0
+
+
+class Driver:
+    """Has scenes worked on by the workers of an engine.
+
+    Parameters
+    ----------
+    engine
+        The workers.
+    events
+        Where the engine tells who comes and goes.
+    permits
+        How many scenes may be brought from each host at a time.
+    own
+        What this process is; workers that differ are refused.
+    memory_bytes
+        Peak memory of a worker, as predicted.
+    progress
+        Told about scenes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        events: "SimpleQueue[Any]",
+        permits: Permits,
+        *,
+        own: Identity,
+        memory_bytes: int,
+        progress: Progress,
+    ) -> None:
+        self._engine = engine
+        self._events = events
+        self._permits = permits
+        self._own = own
+        self._memory_bytes = memory_bytes
+        self._progress = progress
+        self._workers: dict[str, Identity] = {}
+        self._flights: dict[str, list[_Flight]] = defaultdict(list)
+        self._losses: dict[int, int] = {}
+        self._again: deque[int] = deque()
+        self._alone: deque[int] = deque()
+        self._waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
+        self._alone_since_s = time.monotonic()
+        self.waste = Waste()
+
+    def meet(self) -> str:
+        """Wait for the first workers and let each say what it is; return their platform.
+
+        Raises
+        ------
+        RunError
+            One differs from this process or from the others, or has too little memory.
+        DeepsaltError
+            One cannot open the model or the store.
+        """
+        asked = 0
+        met: list[tuple[str, Identity]] = []
+        while not met or asked > len(met) or not self._events.empty():
+            event = self._next_event()
+            if isinstance(event, Joined):
+                asked += 1
+                self._call(_Flight(event.worker, None, None, time.monotonic()), Station.introduce)
+            elif isinstance(event, Left):
+                asked -= len(self._flights.pop(event.worker, []))
+                met = [each for each in met if each[0] != event.worker]
+            elif isinstance(event, _Flight) and self._ends(event):
+                met.append((event.worker, self._result(event)))
+        refuse_strangers(met, self._own, memory_bytes=self._memory_bytes)
+        self._workers = dict(met)
+        self._permits.resize(len(self._workers))
+        return met[0][1].platform
+
+    def work(
+        self,
+        scenes: Sequence[Acquisition],
+        order: Iterable[int],
+        heard: Callable[[int, SceneReport], None],
+        quarantine: Callable[[Acquisition, str], None],
+    ) -> None:
+        """Have scenes mapped, in this order as far as it can be; returns when all are.
+
+        Parameters
+        ----------
+        scenes
+            All scenes.
+        order
+            Indices of those to map.
+        heard
+            Told what became of each.
+        quarantine
+            Told which scene can never work, and why: its worker died of it.
+
+        Raises
+        ------
+        RunError
+            The engine went away, or no worker was left for minutes.
+        StoreError
+            The store cannot be written.
+        """
+        rest = iter(order)
+        try:
+            self._assign(scenes, rest)
+            while self._has_work():
+                event = self._next_event()
+                if isinstance(event, Joined):
+                    self._greet(event.worker)
+                elif isinstance(event, Left):
+                    self._lose(event, heard, quarantine)
+                elif isinstance(event, _Flight) and self._ends(event):
+                    self._land(event, heard)
+                self._assign(scenes, rest)
+        finally:
+            for flight in self._all():
+                if flight.call is not None:
+                    flight.call.cancel()
+
+    def _all(self) -> Iterator[_Flight]:
+        return (flight for flights in self._flights.values() for flight in flights)
+
+    def _has_work(self) -> bool:
+        waiting = self._again or self._alone or any(self._waiting.values())
+        return bool(waiting) or any(flight.scene is not None for flight in self._all())
+
+    def _next_event(self) -> Any:
+        while True:
+            if not self._engine.is_alive():
+                raise RunError(
+                    f"{self._engine.label} went away; what is complete is kept, so start it and "
+                    "run again"
+                )
+            try:
+                return self._events.get(timeout=_TICK_S)
+            except Empty:
+                self._refuse_to_wait()
+
+    def _refuse_to_wait(self) -> None:
+        if self._workers or any(self._flights.values()):
+            return
+        if time.monotonic() - self._alone_since_s > _NOBODY_S:
+            raise RunError(
+                f"{self._engine.label} had no worker for {_NOBODY_S / 60:.0f} minutes; what is "
+                "complete is kept, so start workers and run again"
+            )
+
+    def _call(self, flight: _Flight, method: Callable[..., Any], *args: Any) -> None:
+        flight.call = self._engine.call(flight.worker, method, *args)
+        self._flights[flight.worker].append(flight)
+        flight.call.add_done_callback(lambda _: self._events.put(flight))
+
+    def _ends(self, flight: _Flight) -> bool:
+        """Take a flight off the list; False of one that was given up before."""
+        if flight not in self._flights[flight.worker]:
+            return False
+        self._flights[flight.worker].remove(flight)
+        if flight.permit is not None:
+            self._permits.give_back(flight.permit)
+        return True
+
+    def _result(self, flight: _Flight) -> Any:
+        from concurrent.futures import CancelledError
+
+        if flight.call is None:
+            raise RuntimeError("a flight without a call has no result")
+        try:
+            return flight.call.result()
+        except CancelledError:
+            raise RunError(
+                f"{self._engine.label} went away; what is complete is kept, so start it and run "
+                "again"
+            ) from None
+
+    def _greet(self, worker: str) -> None:
+        flight = _Flight(worker, None, None, time.monotonic())
+        self._call(flight, Station.introduce)
+
+    def _welcome(self, flight: _Flight) -> None:
+        """Let a worker that came later take part, unless it differs from the others."""
+        try:
+            identity: Identity = self._result(flight)
+        except DeepsaltError as error:
+            self._progress.note(f"worker {flight.worker} is left out: {error}")
+            return
+        first = next(iter(self._workers.values()), None)
+        why = unlike(identity, self._own)
+        if not why and first is not None and first.platform != identity.platform:
+            why = f"computes on {identity.platform}, the others on {first.platform}"
+        if why:
+            self._progress.note(f"worker {flight.worker} is left out: it {why}")
+            return
+        self._workers[flight.worker] = identity
+        self._permits.resize(len(self._workers))
+
+    def _land(self, flight: _Flight, heard: Callable[[int, SceneReport], None]) -> None:
+        """Deal with what a worker has done."""
+        if flight.scene is None or flight.acquisition is None:
+            self._welcome(flight)
+            return
+        if flight.permit is not None:
+            flight.permit = None
+            try:
+                self._result(flight)
+            except ReadError as error:
+                key = flight.acquisition.key
+                heard(flight.scene, SceneReport(key, "failed", reason=str(error)))
+                return
+            self._call(flight, Station.process, flight.acquisition)
+            return
+        heard(flight.scene, self._result(flight))
+
+    def _lose(
+        self,
+        left: Left,
+        heard: Callable[[int, SceneReport], None],
+        quarantine: Callable[[Acquisition, str], None],
+    ) -> None:
+        """Give the scenes of a worker that is gone to others."""
+        self._workers.pop(left.worker, None)
+        self._permits.resize(max(1, len(self._workers)))
+        if not self._workers:
+            self._alone_since_s = time.monotonic()
+            self._progress.note("no worker is left; the run goes on when one comes")
+        for flight in self._flights.pop(left.worker, []):
+            if flight.permit is not None:
+                self._permits.give_back(flight.permit)
+            if flight.call is not None:
+                flight.call.cancel()
+            if flight.scene is None or flight.acquisition is None:
+                continue
+            self.waste.scenes += 1
+            self.waste.seconds += time.monotonic() - flight.began_s
+            if left.asked:
+                self._again.append(flight.scene)
+                continue
+            if flight.alone:
+                reason = (
+                    f"the process that maps scene {flight.acquisition.scene_id} dies of it, also "
+                    "alone on its worker; give workers more memory, and --retry-quarantined"
+                )
+                quarantine(flight.acquisition, reason)
+                heard(
+                    flight.scene,
+                    SceneReport(flight.acquisition.key, "quarantined", reason=reason),
+                )
+                continue
+            lost = self._losses.get(flight.scene, 0) + 1
+            self._losses[flight.scene] = lost
+            (self._alone if lost >= _LOSSES_IN_COMPANY else self._again).append(flight.scene)
+
+    def _assign(self, scenes: Sequence[Acquisition], rest: Iterator[int]) -> None:
+        """Give workers scenes: each one before any gets a second."""
+        emptied = self._worker_for_one_alone()
+        for most in range(1, SCENES_PER_WORKER + 1):
+            for worker in self._workers:
+                flights = self._flights[worker]
+                if worker == emptied:
+                    if not flights:
+                        self._start(worker, scenes, self._alone.popleft(), alone=True)
+                        emptied = None
+                elif len(flights) < most and self._takes_another(flights):
+                    self._start_next(worker, scenes, rest)
+
+    def _worker_for_one_alone(self) -> str | None:
+        """Return the worker that gets nothing new until a scene can run on it alone."""
+        if not self._alone or not self._workers or any(flight.alone for flight in self._all()):
+            return None
+        return min(self._workers, key=lambda worker: len(self._flights[worker]))
+
+    def _takes_another(self, flights: Sequence[_Flight]) -> bool:
+        return not any(flight.alone or flight.permit is not None for flight in flights)
+
+    def _start_next(self, worker: str, scenes: Sequence[Acquisition], rest: Iterator[int]) -> None:
+        for hosts, waiting in self._waiting.items():
+            if waiting and (permit := self._permits.take(hosts)) is not None:
+                self._start(worker, scenes, waiting.popleft(), permit=permit)
+                return
+        # Scenes of one archive that is busy do not keep others waiting, within reason.
+        while sum(map(len, self._waiting.values())) <= 2 * SCENES_PER_WORKER * len(self._workers):
+            scene = self._again.popleft() if self._again else next(rest, None)
+            if scene is None:
+                return
+            hosts = hosts_of(scenes[scene])
+            permit = self._permits.take(hosts) if hosts else None
+            if hosts and permit is None:
+                self._waiting[hosts].append(scene)
+                continue
+            self._start(worker, scenes, scene, permit=permit)
+            return
+
+    def _start(
+        self,
+        worker: str,
+        scenes: Sequence[Acquisition],
+        scene: int,
+        *,
+        permit: Permit | None = None,
+        alone: bool = False,
+    ) -> None:
+        acquisition = scenes[scene]
+        if alone and (hosts := hosts_of(acquisition)):
+            permit = self._permits.take(hosts)
+            if permit is None:
+                self._alone.appendleft(scene)
+                return
+        flight = _Flight(worker, scene, acquisition, time.monotonic(), alone, permit)
+        if permit is None:
+            self._call(flight, Station.process, acquisition)
+        else:
+            self._call(flight, Station.bring, acquisition, permit.shares)
