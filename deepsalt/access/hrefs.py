@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore
 
 _CONNECT_TIMEOUT = timedelta(seconds=10)
-_WEB = ("http", "https")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_WEB = tuple(DEFAULT_PORTS)
 _CLOUDS = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_TIMEOUT = timedelta(days=1)  # large objects on slow links; who reads bounds the silence instead
@@ -26,6 +27,28 @@ def is_remote(href: str) -> bool:
 def is_web(href: str) -> bool:
     """Return whether this is a URL of a web server."""
     return href.partition("://")[0].lower() in _WEB and "://" in href
+
+
+def is_bucket(href: str) -> bool:
+    """Return whether this is a URL of an object store."""
+    return href.partition("://")[0].lower() in _CLOUDS and "://" in href
+
+
+def host_of(href: str) -> str:
+    """Return the server that a URL names, the same for all ways to write it, without its user.
+
+    ``host`` or ``host:port`` of a web server, lower case, ``[address]:port`` of IPv6; of an object
+    store its scheme and bucket, or Azure's account where the URL names it: ``s3://bucket``.
+
+    A server may redirect to another one. Who counts connections counts those of the server that the
+    href names: where it leads is known only after asking, and is its operator's choice.
+    """
+    scheme, _, rest = href.partition("://")
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].lower()
+    scheme = scheme.lower()
+    if scheme not in _WEB:
+        return f"{_CLOUDS.get(scheme, scheme)}://{place}"
+    return place.removesuffix(f":{DEFAULT_PORTS[scheme]}")
 
 
 def without_secrets(text: str) -> str:

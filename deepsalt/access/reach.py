@@ -27,14 +27,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from deepsalt.access.hrefs import is_web
+from deepsalt.access.hrefs import DEFAULT_PORTS, is_web
 from deepsalt.errors import UsageError
 
 Address = IPv4Address | IPv6Address
 
 PUBLIC = "public"
 LOOPBACK = "loopback"
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _OWN = {
     LOOPBACK: ("127.0.0.0/8", "::1/128"),

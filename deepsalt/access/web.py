@@ -21,9 +21,8 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpcore
 
-from deepsalt.access.hrefs import is_web, without_secrets
+from deepsalt.access.hrefs import DEFAULT_PORTS, is_web, without_secrets
 from deepsalt.access.reach import (
-    DEFAULT_PORTS,
     OWN,
     PUBLIC,
     Address,

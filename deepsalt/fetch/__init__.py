@@ -1,7 +1,8 @@
-"""Remote scenes brought here whole: parallel ranges, a bounded scratch space, one scene ahead."""
+"""Remote scenes brought here whole: parallel ranges, within shares of servers, a bounded space."""
 
 from deepsalt.fetch.patience import Patience
-from deepsalt.fetch.scenes import Fetcher
+from deepsalt.fetch.scenes import Fetcher, hosts_of
 from deepsalt.fetch.scratch import ScratchSpace
+from deepsalt.fetch.share import Share
 
-__all__ = ["Fetcher", "Patience", "ScratchSpace"]
+__all__ = ["Fetcher", "Patience", "ScratchSpace", "Share", "hosts_of"]

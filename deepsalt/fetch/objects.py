@@ -1,28 +1,23 @@
 """One object to one file: ranges in parallel, each resumed where it broke off."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deepsalt.access import Reach, without_secrets
+from deepsalt.access import Reach, host_of, without_secrets
 from deepsalt.access.web import Web, WebError
 from deepsalt.checksums import fits
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, Temper
+from deepsalt.fetch.share import Lane, Share
 from deepsalt.fetch.sources import Part, Range, RangesRefusedError, Source, StatusError, source_of
 from deepsalt.objects.disk import storing
 from deepsalt.together import together
 from deepsalt.types import Asset
-
-CONNECTIONS = 10
-"""Ranges of a scene on their way at a time."""
-
-PART_BYTES = 8 * 2**20
-"""Bytes of one range; a request costs a round trip, so not much less."""
 
 STEP_BYTES = 256 * 2**10
 """Bytes handed on at a time; what `Patience.silence_s` is about."""
@@ -56,7 +51,8 @@ class Remote:
 class Session:
     """Requests for one scene: a few at a time, with one budget of failures.
 
-    An async context manager: at its end the connections are closed.
+    An async context manager: at its end the connections are closed. What is asked for again, after
+    a failure or for its checksum, is part of the share as anything else.
 
     Parameters
     ----------
@@ -64,13 +60,20 @@ class Session:
         With the servers.
     reach
         Whom we talk to on the word of the scene's Item.
+    shares
+        What may be used of a server, by the name that `host_of` gives it; of others the default.
     """
 
-    def __init__(self, patience: Patience, reach: Reach) -> None:
+    def __init__(
+        self, patience: Patience, reach: Reach, shares: Mapping[str, Share] | None = None
+    ) -> None:
         self._patience = patience
         self._temper = Temper(patience)
-        self._gate = asyncio.Semaphore(CONNECTIONS)
+        self._lanes = {host: Lane(share) for host, share in (shares or {}).items()}
         self._web = Web(reach)
+
+    def _lane(self, href: str) -> Lane:
+        return self._lanes.setdefault(host_of(href), Lane(Share()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,7 +123,7 @@ class Session:
         while True:
             try:
                 async with (
-                    self._gate,
+                    self._lane(href).turn(),
                     asyncio.timeout(self._patience.silence_s),
                     source.get(wanted) as part,
                 ):
@@ -155,18 +158,23 @@ class Session:
     async def _download(self, remote: Remote, target: Path) -> None:
         with storing(target):
             target.touch()
-        step = PART_BYTES if remote.ranges else remote.size_bytes
+        part_bytes = self._lane(remote.asset.href).part_bytes
+        step = part_bytes if remote.ranges else remote.size_bytes
         starts = range(0, remote.size_bytes, max(step, 1))
         ends = [min(start + step, remote.size_bytes) for start in starts]
         await together(self._part(remote, target, *part) for part in zip(starts, ends, strict=True))
 
     async def _part(self, remote: Remote, target: Path, start: int, end: int) -> None:
         """Write bytes `start` to `end` of an object to their place in a file."""
-        failures = 0
+        failures, lane = 0, self._lane(remote.asset.href)
         while start < end:
             begin = start
+            wanted_bytes = end - start if remote.ranges else 0
             try:
-                async with self._gate, aclosing(self._stream(remote, start, end)) as stream:
+                async with (
+                    lane.turn(wanted_bytes),
+                    aclosing(self._stream(remote, start, end)) as stream,
+                ):
                     async for data in stream:
                         with storing(target):
                             _write(target, start, data)
@@ -192,6 +200,8 @@ class Session:
                     data = await _step(part.chunks)
                 if not data:
                     return
+                if not remote.ranges:  # asked for as a whole, so paid for as it comes
+                    await self._lane(remote.asset.href).wait(len(data))
                 if kept := data[skip : skip + left]:
                     left -= len(kept)
                     yield kept

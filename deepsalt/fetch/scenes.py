@@ -1,21 +1,24 @@
-"""The files of a scene brought here, and those of the next scene while one is worked on."""
+"""The files of scenes brought here, kept until they are worked on."""
 
 import asyncio
 import re
-from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from deepsalt.access import Reach
+from deepsalt.access import Reach, host_of
+from deepsalt.errors import ReadError
 from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
+from deepsalt.fetch.share import Share
+from deepsalt.scenes.base import refuse_remote
 from deepsalt.together import together
 from deepsalt.types import Acquisition, Asset
 
@@ -36,15 +39,19 @@ class _Fetched:
 
 
 class Fetcher:
-    """Brings remote scenes to local files, one scene ahead of the work.
+    """Brings remote scenes to local files.
 
-    A context manager: at its end, Ctrl-C included, a fetch on its way is given up and the scratch
-    space is removed. Asked by one thread; fetches in one of its own.
+    A context manager: at its end, Ctrl-C included, fetches on their way are given up and the
+    scratch space is removed. Several threads may ask; scenes come side by side, in one of its own.
+
+    Who waits for room in the scratch space holds none of it. What `bring` keeps does, until `local`
+    or `drop` is called for it: who brings more than fits and never asks for it waits for ever.
 
     Parameters
     ----------
     scratch
-        Where the files lie for as long as they are needed; bounded to nothing, none is fetched.
+        Where the files lie for as long as they are needed; bounded to nothing, remote scenes are
+        refused.
     patience
         With the servers.
     reach
@@ -57,22 +64,45 @@ class Fetcher:
         self._scratch = scratch
         self._patience = patience or Patience()
         self._reach = reach
-        self._expected: deque[Acquisition] = deque()
-        self._tasks: dict[Acquisition, asyncio.Task[_Fetched]] = {}  # touched by the loop only
-        self._turn = asyncio.Lock()  # scenes come one after the other, each over many connections
+        self._kept: dict[Acquisition, asyncio.Task[_Fetched]] = {}  # touched by the loop only
+        self._turn = asyncio.Lock()  # for room: a large scene would wait behind small ones for ever
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="fetch", daemon=True)
+        self._lock = Lock()
+        self._closed = False
 
-    def expect(self, acquisitions: Iterable[Acquisition]) -> None:
-        """Say which scenes will be asked for, in this order."""
-        self._expected.extend(each for each in acquisitions if self._fetches(each))
+    def bring(self, acquisition: Acquisition, shares: Mapping[str, Share] | None = None) -> int:
+        """Fetch a scene's files and keep them until `local` asks for them.
 
-    def _fetches(self, acquisition: Acquisition) -> bool:
-        return self._scratch.limit_bytes > 0 and bool(_remote_assets(acquisition))
+        Parameters
+        ----------
+        acquisition
+            The scene.
+        shares
+            What may be used of each of `hosts_of` it; of others as much as one scene uses.
+
+        Returns
+        -------
+        int
+            Bytes fetched: none of a local scene, and of one that is here or on its way.
+
+        Raises
+        ------
+        ReadError
+            A file is gone, refused, not what the catalogue says, the scene is larger than the
+            space, or the fetch was given up by `drop` or `close`.
+        AwayError
+            A server did not answer well for longer than we wait.
+        StoreError
+            The scratch folder cannot be written.
+        """
+        if not _remote_assets(acquisition):
+            return 0
+        return self._run(self._bring(acquisition, shares or {}), acquisition)
 
     @contextmanager
     def local(self, acquisition: Acquisition) -> Iterator[Acquisition]:
-        """Wait for a scene's files and start on those of the next; they are there for the block.
+        """Wait for a scene's files, fetched now unless `bring` did; they are there for the block.
 
         Yields
         ------
@@ -81,92 +111,104 @@ class Fetcher:
 
         Raises
         ------
-        ReadError
-            A file is gone, refused, not what the catalogue says, or the scene is larger than the
-            space.
-        AwayError
-            A server did not answer well for longer than we wait.
-        StoreError
-            The scratch folder cannot be written.
+        ReadError, AwayError, StoreError
+            As of `bring`.
         """
-        if not self._fetches(acquisition):
+        if not _remote_assets(acquisition):
             yield acquisition
             return
-        if not self._thread.is_alive():
-            self._thread.start()
-        fetched = self._run(self._serve(acquisition, self._passed_over(acquisition)))
+        fetched = self._run(self._take(acquisition), acquisition)
         try:
             yield fetched.acquisition
         finally:
             self._scratch.give_back(fetched.folder, fetched.size_bytes)
 
-    def _passed_over(self, acquisition: Acquisition) -> list[Acquisition]:
-        """Return what was expected before this scene and will not be asked for any more."""
-        passed: list[Acquisition] = []
-        if acquisition not in self._expected:  # asked for again
-            return passed
-        while self._expected and (first := self._expected.popleft()) != acquisition:
-            passed.append(first)
-        return passed
+    def drop(self, acquisition: Acquisition) -> None:
+        """Remove what `bring` keeps of a scene, or is fetching; nothing when it keeps nothing."""
+        if self._thread.is_alive():
+            self._run(self._drop(acquisition), acquisition)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _serve(self, acquisition: Acquisition, passed: list[Acquisition]) -> _Fetched:
-        for each in passed:
-            await self._abandon(each)
-        wanted = self._task(acquisition)
-        if self._expected:
-            self._task(self._expected[0])
+    def _run(self, work: Coroutine[Any, Any, T], acquisition: Acquisition) -> T:
+        given_up = f"the fetch of scene {acquisition.scene_id} was given up; run again to fetch it"
+        with self._lock:
+            if self._closed:
+                work.close()
+                raise ReadError(given_up)
+            if not self._thread.is_alive():
+                self._thread.start()
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return await wanted
+            return future.result()
+        except CancelledError:
+            raise ReadError(given_up) from None
         finally:
-            del self._tasks[acquisition]
+            future.cancel()  # who waited was interrupted, and nobody waits for it any more
 
-    def _task(self, acquisition: Acquisition) -> "asyncio.Task[_Fetched]":
-        if acquisition not in self._tasks:
-            self._tasks[acquisition] = self._loop.create_task(self._fetch(acquisition))
-        return self._tasks[acquisition]
+    async def _bring(self, acquisition: Acquisition, shares: Mapping[str, Share]) -> int:
+        known = self._kept.get(acquisition)
+        if known is not None:
+            await asyncio.shield(known)  # another's; it goes on when this one is interrupted
+            return 0
+        task = self._loop.create_task(self._fetch(acquisition, shares))
+        self._kept[acquisition] = task
+        try:
+            return (await task).size_bytes
+        finally:
+            failed = task.cancelled() or task.exception() is not None
+            if failed and self._kept.get(acquisition) is task:
+                del self._kept[acquisition]
 
-    async def _abandon(self, acquisition: Acquisition) -> None:
-        task = self._tasks.pop(acquisition, None)
+    async def _take(self, acquisition: Acquisition) -> _Fetched:
+        known = self._kept.pop(acquisition, None)
+        return await (self._fetch(acquisition, {}) if known is None else known)
+
+    async def _drop(self, acquisition: Acquisition) -> None:
+        task = self._kept.pop(acquisition, None)
         if task is not None:
             task.cancel()
             (fetched,) = await asyncio.gather(task, return_exceptions=True)
             if isinstance(fetched, _Fetched):
                 self._scratch.give_back(fetched.folder, fetched.size_bytes)
 
-    async def _fetch(self, acquisition: Acquisition) -> _Fetched:
-        async with self._turn:
-            assets = _remote_assets(acquisition)
-            async with Session(self._patience, self._reach) as session:
-                found = await together(session.describe(asset) for asset in assets)
-                size_bytes = sum(remote.size_bytes for remote in found)
-                folder = await self._room(size_bytes, acquisition.scene_id)
-                with ExitStack() as given_up:
-                    given_up.callback(self._scratch.give_back, folder, size_bytes)
-                    paths = [_new_path(folder, asset) for asset in assets]
-                    places = zip(found, paths, strict=True)
-                    await together(session.download(*each) for each in places)
-                    given_up.pop_all()
+    async def _fetch(self, acquisition: Acquisition, shares: Mapping[str, Share]) -> _Fetched:
+        assets = _remote_assets(acquisition)
+        if not self._scratch.limit_bytes:
+            refuse_remote(assets[0].href)
+        async with Session(self._patience, self._reach, shares) as session:
+            found = await together(session.describe(asset) for asset in assets)
+            size_bytes = sum(remote.size_bytes for remote in found)
+            folder = await self._room(size_bytes, acquisition.scene_id)
+            with ExitStack() as given_up:
+                given_up.callback(self._scratch.give_back, folder, size_bytes)
+                paths = [_new_path(folder, asset) for asset in assets]
+                places = zip(found, paths, strict=True)
+                await together(session.download(*each) for each in places)
+                given_up.pop_all()
         return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
 
     async def _room(self, size_bytes: int, what: str) -> Path:
-        while (folder := self._scratch.take(size_bytes, f"scene {what}")) is None:
-            await asyncio.sleep(_ROOM_EVERY_S)
+        async with self._turn:
+            while (folder := self._scratch.take(size_bytes, f"scene {what}")) is None:
+                await asyncio.sleep(_ROOM_EVERY_S)
         return folder
 
     def close(self) -> None:
-        """Give up what is on its way and remove what is there."""
-        if self._thread.is_alive():
-            self._run(self._stop())
+        """Give up what is on its way and remove what is there; who waits is told so."""
+        with self._lock:
+            self._closed = True
+            running = self._thread.is_alive()
+        if running:
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._loop.close()
         self._scratch.close()
 
     async def _stop(self) -> None:
-        await asyncio.gather(*(self._abandon(each) for each in list(self._tasks)))
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         await self._loop.shutdown_default_executor()
 
     def __enter__(self) -> Self:
@@ -185,6 +227,15 @@ def _remote_assets(acquisition: Acquisition) -> list[Asset]:
     return [
         asset for asset in acquisition.assets if "://" in asset.href and asset.name not in _NOT_READ
     ]
+
+
+def hosts_of(acquisition: Acquisition) -> tuple[str, ...]:
+    """Return the servers that a scene's files are fetched from, sorted, as `host_of` names them.
+
+    Empty for a scene on this machine. Those that they redirect to are not among them: they are
+    known only after asking.
+    """
+    return tuple(sorted({host_of(asset.href) for asset in _remote_assets(acquisition)}))
 
 
 def _new_path(folder: Path, asset: Asset) -> Path:

@@ -60,7 +60,7 @@ class ScratchSpace:
         if needed_bytes > self.limit_bytes:
             raise ReadError(
                 f"{what} has {needed_bytes / _GB:.3g} GB and the scratch space may hold at most "
-                f"{self.limit_bytes / _GB:.3g}; raise --scratch-gb, or give 0 to read by windows"
+                f"{self.limit_bytes / _GB:.3g}; raise --scratch-gb"
             )
         with self._lock:
             if self._used + needed_bytes > self.limit_bytes:

@@ -138,8 +138,8 @@ def refuse_remote(href: str) -> None:
     """
     if is_remote(href):
         raise ReadError(
-            f"{without_secrets(href)} lies on a server, whose files are fetched whole; with "
-            "--scheduler give --scratch a folder that all workers share"
+            f"{without_secrets(href)} lies on a server, whose files are fetched whole and read "
+            "from the scratch space; give it a folder with --scratch"
         )
 
 

@@ -121,10 +121,9 @@ def run(
     # is mapped; whatever ends the run, it is written first.
     with (
         computing(config.scene.compute),
-        fetching(config.scene) as fetcher,
+        fetching(config.scene),
         ThreadPoolExecutor(1, "write") as pen,
     ):
-        fetcher.expect([each for each in todo if each.key not in left_out])
         mapping = partial(map_scene, progress=shown)
         begin = mapping if process is None else partial(_at_once, process)
         writing: Future[SceneResult] | None = None

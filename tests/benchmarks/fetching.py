@@ -104,10 +104,16 @@ def seconds(work: Callable[[], None]) -> float:
 
 def fetched(scenes: list[Acquisition], work: Callable[[Acquisition], None]) -> None:
     """Fetch scenes and work on each, the next one coming meanwhile."""
-    here = Reach(networks=frozenset({"loopback"}))
-    with Fetcher(ScratchSpace(None, LIMIT_BYTES), reach=here) as fetcher:
-        fetcher.expect(scenes)
-        for scene in scenes:
+    reach = Reach(networks=frozenset({"loopback"}))
+    with (
+        Fetcher(ScratchSpace(None, LIMIT_BYTES), reach=reach) as fetcher,
+        ThreadPoolExecutor(1) as ahead,
+    ):
+        coming = ahead.submit(fetcher.bring, scenes[0])
+        for number, scene in enumerate(scenes):
+            coming.result()
+            if scenes[number + 1 :]:
+                coming = ahead.submit(fetcher.bring, scenes[number + 1])
             with fetcher.local(scene) as here:
                 work(here)
 

@@ -11,8 +11,9 @@ import pytest
 
 from deepsalt.access import Reach
 from deepsalt.errors import AwayError, ReadError, StoreError
-from deepsalt.fetch.objects import PART_BYTES, STEP_BYTES, Session
+from deepsalt.fetch.objects import STEP_BYTES, Session
 from deepsalt.fetch.patience import Patience
+from deepsalt.fetch.share import PART_BYTES
 from deepsalt.types import Asset
 from tests.range_server import SOUND, Fault, file_server
 

@@ -1,23 +1,26 @@
-"""Scenes on a server, brought here whole and one ahead of the work."""
+"""Scenes on a server, brought here whole and kept until they are asked for."""
 
 import dataclasses
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 import pytest
 
 from deepsalt.access import Reach
 from deepsalt.errors import AwayError, ReadError
-from deepsalt.fetch import Fetcher, Patience, ScratchSpace
+from deepsalt.fetch import Fetcher, Patience, ScratchSpace, hosts_of
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.simulate.enmap import write_enmap
 from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.prisma import write_prisma
-from deepsalt.types import Acquisition
+from deepsalt.types import Acquisition, Asset
 from tests.range_server import SOUND, Fault, Served, file_server
 
 CENTER = (84.0, 40.87)
@@ -126,30 +129,83 @@ def test_a_local_scene_is_handed_on_as_it_is(enmap: Acquisition, scratch: Path) 
     assert not scratch.exists()
 
 
-def test_without_space_a_scene_stays_on_its_server(
+def test_without_space_a_scene_is_refused_and_its_server_not_asked(
     root: Path, enmap: Acquisition, scratch: Path
 ) -> None:
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, 0), reach=HERE) as fetcher:
-        there = remote(enmap, root, server)
-        with fetcher.local(there) as here:
-            assert here == there
-    assert all(asked.endswith("bytes=0-0") for asked in server.asked)  # looked at, no more
+    with (
+        file_server(root) as server,
+        Fetcher(ScratchSpace(scratch, 0), reach=HERE) as fetcher,
+        pytest.raises(ReadError, match="lies on a server"),
+    ):
+        fetcher.bring(remote(enmap, root, server))
+    assert not server.asked
 
 
-def test_the_next_scene_comes_while_one_is_worked_on_and_no_further_one(
+def test_what_was_brought_is_not_fetched_again(
     root: Path, enmap: Acquisition, scratch: Path
 ) -> None:
     with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
-        scenes = [remote(enmap, root, server, number) for number in range(3)]
-        fetcher.expect(scenes)
-        with fetcher.local(scenes[0]):
-            complete = size_of(enmap) * 2
-            assert eventually(lambda: stored(scratch) == complete)
-            before = len(asked_for(server, 1))
-        with fetcher.local(scenes[1]) as here:
+        there = remote(enmap, root, server)
+        assert fetcher.bring(there) == size_of(enmap) == stored(scratch)
+        before = len(server.asked)
+        assert fetcher.bring(there) == 0
+        with fetcher.local(there) as here:
             pixels(here)
-        assert len(asked_for(server, 1)) == before
-    assert len(asked_for(server, 0)) == before
+        assert len(server.asked) == before
+        assert not stored(scratch)
+
+
+def test_a_local_scene_need_not_be_brought(enmap: Acquisition, scratch: Path) -> None:
+    with Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
+        assert fetcher.bring(enmap) == 0
+        assert hosts_of(enmap) == ()
+    assert not scratch.exists()
+
+
+def test_scenes_of_several_threads_come_side_by_side(
+    root: Path, enmap: Acquisition, scratch: Path
+) -> None:
+    together = Barrier(2, timeout=20)
+
+    def faults(number: int, path: str) -> Fault:
+        if enmap.asset("image").href.endswith(path.split("?")[0]):
+            with suppress(BrokenBarrierError):  # later ranges find it broken
+                together.wait()
+        return SOUND
+
+    with (
+        file_server(root, faults=faults) as server,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        scenes = [remote(enmap, root, server, number) for number in range(2)]
+        assert list(threads.map(fetcher.bring, scenes)) == [size_of(enmap)] * 2
+        assert not together.broken
+
+
+def test_what_is_dropped_leaves_its_room(root: Path, enmap: Acquisition, scratch: Path) -> None:
+    limit = int(size_of(enmap) * 1.5)
+    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher:
+        scenes = [remote(enmap, root, server, number) for number in range(2)]
+        fetcher.bring(scenes[0])
+        fetcher.drop(scenes[0])
+        fetcher.drop(scenes[1])  # nothing is kept of it
+        assert not stored(scratch)
+        assert fetcher.bring(scenes[1]) == size_of(enmap)
+
+
+def test_a_fetch_that_failed_is_tried_again(root: Path, enmap: Acquisition, scratch: Path) -> None:
+    def faults(number: int, path: str) -> Fault:
+        return Fault(status=404) if number == 0 else SOUND
+
+    with (
+        file_server(root, faults=faults) as server,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
+    ):
+        there = remote(enmap, root, server)
+        with pytest.raises(ReadError, match="gone"):
+            fetcher.bring(there)
+        assert fetcher.bring(there) == size_of(enmap)
 
 
 def stored(folder: Path) -> int:
@@ -158,17 +214,21 @@ def stored(folder: Path) -> int:
 
 def test_the_next_scene_waits_for_room(root: Path, enmap: Acquisition, scratch: Path) -> None:
     limit = int(size_of(enmap) * 1.5)
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher:
+    with (
+        file_server(root) as server,
+        Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher,
+        ThreadPoolExecutor(1) as threads,
+    ):
         scenes = [remote(enmap, root, server, number) for number in range(2)]
-        fetcher.expect(scenes)
+        fetcher.bring(scenes[0])
+        waiting = threads.submit(fetcher.bring, scenes[1])
         with fetcher.local(scenes[0]):
             sizes = len(enmap.assets) - 1
             assert eventually(lambda: len(asked_for(server, 1)) == sizes)  # only how large it is
             time.sleep(0.3)
             assert len(asked_for(server, 1)) == sizes
             assert stored(scratch) == size_of(enmap)
-        with fetcher.local(scenes[1]) as here:
-            pixels(here)
+        assert waiting.result() == size_of(enmap)
 
 
 def test_a_scene_larger_than_the_space_is_refused(
@@ -182,42 +242,6 @@ def test_a_scene_larger_than_the_space_is_refused(
     ):
         pass
     assert not list(scratch.glob("*"))
-
-
-def test_a_scene_that_is_passed_over_gives_its_room_to_the_next(
-    root: Path, enmap: Acquisition, scratch: Path
-) -> None:
-    limit = int(size_of(enmap) * 2.5)
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher:
-        scenes = [remote(enmap, root, server, number) for number in range(4)]
-        fetcher.expect(scenes)
-        with fetcher.local(scenes[0]):
-            assert eventually(lambda: stored(scratch) == 2 * size_of(enmap))
-        with fetcher.local(scenes[2]) as here:
-            pixels(here)
-            assert eventually(lambda: stored(scratch) == 2 * size_of(enmap))
-        assert stored(scratch) == size_of(enmap)
-
-
-def test_what_stops_the_next_scene_is_said_at_its_turn(
-    root: Path, enmap: Acquisition, scratch: Path
-) -> None:
-    def faults(number: int, path: str) -> Fault:
-        return Fault(status=404) if "scene=1&" in path else SOUND
-
-    with (
-        file_server(root, faults=faults) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
-    ):
-        scenes = [remote(enmap, root, server, number) for number in range(3)]
-        fetcher.expect(scenes)
-        with fetcher.local(scenes[0]) as here:
-            assert eventually(lambda: bool(asked_for(server, 1)))
-            pixels(here)
-        with pytest.raises(ReadError, match="gone"), fetcher.local(scenes[1]):
-            pass
-        with fetcher.local(scenes[2]) as here:
-            pixels(here)
 
 
 def test_a_scene_that_breaks_off_leaves_its_room(
@@ -235,16 +259,34 @@ def test_a_scene_that_breaks_off_leaves_its_room(
         assert not stored(scratch)
 
 
-def test_the_end_gives_up_a_fetch_on_its_way(root: Path, enmap: Acquisition, scratch: Path) -> None:
-    def faults(number: int, path: str) -> Fault:
-        return Fault(silent_s=600) if "scene=1&" in path else SOUND
-
-    with file_server(root, faults=faults) as server:
-        with Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=HERE) as fetcher:
-            scenes = [remote(enmap, root, server, number) for number in range(2)]
-            fetcher.expect(scenes)
-            with fetcher.local(scenes[0]):
-                assert eventually(lambda: bool(asked_for(server, 1)))
+def test_the_end_gives_up_a_fetch_on_its_way_and_says_so(
+    root: Path, enmap: Acquisition, scratch: Path
+) -> None:
+    with file_server(root, faults=lambda number, path: Fault(silent_s=600)) as server:
+        with (
+            ThreadPoolExecutor(2) as threads,
+            Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=HERE) as fetcher,
+        ):
+            there = remote(enmap, root, server)
+            waiting = [threads.submit(fetcher.bring, there) for _ in range(2)]
+            assert eventually(lambda: bool(server.asked))
+            fetcher.close()
+            for each in waiting:
+                with pytest.raises(ReadError, match="was given up"):
+                    each.result()
+            with pytest.raises(ReadError, match="was given up"):
+                fetcher.bring(there)
         # Here long before the server answers.
         assert server.open_now
-    assert not list(scratch.iterdir())
+    assert not scratch.exists() or not list(scratch.iterdir())
+
+
+def test_a_scenes_hosts_are_those_of_the_files_that_are_fetched(enmap: Acquisition) -> None:
+    hrefs = {
+        "image": "HTTPS://user:key@Files.Example.org:443/a.tif?token=x",
+        "metadata": "https://metadata.example.org/m.xml",
+        "quality_classes": "http://files.example.org:8080/q.tif",
+        "quality_cloud": "s3://Bucket/cloud.tif",
+    }
+    there = dataclasses.replace(enmap, assets=tuple(Asset(*each) for each in hrefs.items()))
+    assert hosts_of(there) == ("files.example.org", "files.example.org:8080", "s3://bucket")

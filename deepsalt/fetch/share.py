@@ -1,0 +1,108 @@
+"""What one fetch may use of a server, and how it keeps to it.
+
+Who lends shares counts on two things. All connections of a fetch to a server together stay within
+its share from the first request on, whatever fails and is asked for again. And a share may be lent
+to somebody else at the moment when a fetch ends: the bytes of both within any `WINDOW_S` are still
+no more than the share allows.
+
+Bytes are asked for when their time has come: ranges that take one second at the share's rate, each
+when the time for its bytes is over. What a server has sent then never runs ahead of the rate,
+wherever the bytes lie in between: in its buffers, a proxy's or ours. Only ranges on their way can
+pile up, a second's worth at most where a server stalls; the rate kept is as much lower than the
+share's as makes up for them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+CONNECTIONS = 10
+"""Ranges of a scene on their way at a time, where no share says otherwise."""
+
+PART_BYTES = 8 * 2**20
+"""Bytes of one range; a request costs a round trip, so not much less without need."""
+
+WINDOW_S = 10.0
+"""A share's rate holds over any such time, seconds."""
+
+_AHEAD_S = 1.0
+"""What ranges on their way hold together, seconds at the share's rate. More is a lower rate, less
+cannot use it up where answers take long to begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one fetch may use of a server.
+
+    Parameters
+    ----------
+    connections
+        Connections at a time, 1 or more.
+    bytes_per_s
+        Bytes per second, more than 0; None means as fast as they come.
+    """
+
+    connections: int = CONNECTIONS
+    bytes_per_s: float | None = None
+
+
+class Pace:
+    """The moments at which a share's bytes may be asked for.
+
+    Parameters
+    ----------
+    share
+        The share.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self.part_bytes = PART_BYTES
+        self._rate: float | None = None
+        self._until = float("-inf")
+        if share.bytes_per_s is not None:
+            fair = int(share.bytes_per_s * _AHEAD_S / share.connections)
+            self.part_bytes = max(1, min(PART_BYTES, fair))
+            ahead_bytes = self.part_bytes * share.connections
+            # The half is of rates below some bytes per second, where a part of one byte is large.
+            self._rate = max(share.bytes_per_s - ahead_bytes / WINDOW_S, share.bytes_per_s / 2)
+
+    def due(self, size_bytes: int, now_s: float) -> float:
+        """Return from when on so many bytes may be asked for, and count them as asked for then."""
+        if self._rate is None:
+            return now_s
+        self._until = max(self._until, now_s) + size_bytes / self._rate
+        return self._until
+
+
+class Lane:
+    """The way to one server: as many connections and bytes at a time as its share allows.
+
+    Parameters
+    ----------
+    share
+        The share.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self._gate = asyncio.Semaphore(share.connections)
+        self._pace = Pace(share)
+
+    @property
+    def part_bytes(self) -> int:
+        """Most bytes to ask for at a time."""
+        return self._pace.part_bytes
+
+    @asynccontextmanager
+    async def turn(self, size_bytes: int = 0) -> AsyncIterator[None]:
+        """Wait until so many bytes may be asked for; the block has one connection."""
+        async with self._gate:
+            await self.wait(size_bytes)
+            yield
+
+    async def wait(self, size_bytes: int) -> None:
+        """Wait until so many bytes may be asked for, or until those that came are paid for."""
+        now_s = asyncio.get_running_loop().time()
+        due_s = self._pace.due(size_bytes, now_s)
+        if due_s > now_s:
+            await asyncio.sleep(due_s - now_s)

@@ -1,0 +1,91 @@
+"""Permits for hosts: the driver lends each fetch of a worker its share of what a host allows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from deepsalt.access import HostLimit
+from deepsalt.fetch.share import CONNECTIONS, Share
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permit:
+    """Leave to fetch one scene; each is one of its own.
+
+    Parameters
+    ----------
+    shares
+        What the fetch may use, by host.
+    """
+
+    shares: Mapping[str, Share]
+
+
+class Permits:
+    """Lends hosts to fetches so that all together never use more than the hosts allow.
+
+    Of a host with C connections and B bytes per second, at most P = min(C, slots) fetches have
+    permits at a time, each with about C / P connections and exactly B / P bytes per second. Nobody
+    can use what is not lent: a permit of a fetch that ended, or whose worker was lost, has to be
+    given back.
+
+    Not safe for threads: one driver asks.
+
+    Parameters
+    ----------
+    limit
+        What a host allows all workers together.
+    slots
+        Fetches that may be under way at a time.
+    """
+
+    def __init__(self, limit: Callable[[str], HostLimit], slots: int) -> None:
+        self._limit = limit
+        self._slots = max(1, slots)
+        self._lent: dict[str, set[Permit]] = {}
+
+    def resize(self, slots: int) -> None:
+        """Divide hosts among so many fetches from now on; what is lent stays as it is."""
+        self._slots = max(1, slots)
+
+    def take(self, hosts: Sequence[str]) -> Permit | None:
+        """Return a permit for all of a scene's hosts; None when one of them has none left now.
+
+        A scene of several hosts holds none of them while it waits, so those who ask for one of them
+        may pass it: ask for it first.
+        """
+        shares: dict[str, Share] = {}
+        for host in hosts:
+            share = self._share(host)
+            if share is None:
+                return None
+            shares[host] = share
+        permit = Permit(shares)
+        for host in shares:
+            self._lent.setdefault(host, set()).add(permit)
+        return permit
+
+    def give_back(self, permit: Permit) -> None:
+        """Take a permit back; once more changes nothing."""
+        for host in permit.shares:
+            lent = self._lent.get(host, set())
+            lent.discard(permit)
+            if not lent:
+                self._lent.pop(host, None)
+
+    def _share(self, host: str) -> Share | None:
+        """Return the next share of a host; None when none is left."""
+        limit = self._limit(host)
+        lent = [permit.shares[host] for permit in self._lent.get(host, ())]
+        most = self._slots if limit.connections is None else min(limit.connections, self._slots)
+        if len(lent) >= most:
+            return None
+        connections, rate = CONNECTIONS, None
+        if limit.connections is not None:
+            left = limit.connections - sum(share.connections for share in lent)
+            connections = -(-left // (most - len(lent)))  # those who come first have the remainder
+        if limit.bytes_per_s is not None:
+            rate = limit.bytes_per_s / most
+            left_bytes_per_s = limit.bytes_per_s - sum(share.bytes_per_s or 0.0 for share in lent)
+            if left_bytes_per_s < rate * (1 - 1e-9):  # lent when hosts were divided among fewer
+                return None
+        return Share(connections, rate) if connections else None
