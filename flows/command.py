@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from flows.stopping import UntilStopped
+from flows.cli.stopping import UntilStopped
 
 INTERRUPTED = 130
 
@@ -11,7 +11,7 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Run the command; Ctrl-C and SIGTERM become one line and an exit code."""
     with UntilStopped():
-        from flows.cli import main as run
+        from flows.cli.app import main as run
 
         run()
     sys.stderr.write("deepsalt: stopped; the same command again goes on where it stopped\n")

@@ -29,11 +29,10 @@ import deepsalt.reading
 import deepsalt.scenes.enmap
 import deepsalt.scenes.prisma
 import flows.changes
-import flows.cli
+import flows.cli.app
 import flows.memory
 import flows.pipeline
 import flows.publication
-import flows.show
 import flows.start
 
 # Made before processes are forked: each would make its own and, killed, leave it behind.

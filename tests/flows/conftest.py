@@ -17,7 +17,7 @@ from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.prisma import write_prisma
 from deepsalt.simulate.scene import Weather
-from flows.cli import app
+from flows.cli.app import app
 
 CENTER = (84.054, 40.873)  # near a UTM zone border, on a corner of four tiles of the default grid
 WEST_DAY, EAST_DAY = datetime(2024, 4, 18, 5, 20, tzinfo=UTC), datetime(2024, 5, 15, tzinfo=UTC)

@@ -3,14 +3,10 @@
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from flows import cli_benchmark
+from flows.cli.benchmark import app
 from tests.train.soils import soil_frame, soil_table
-
-APP = typer.Typer()
-cli_benchmark.add_to(APP)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +25,7 @@ def done(tmp_path_factory):
         "--out",
         str(folder / "out"),
     ]
-    result = CliRunner().invoke(APP, arguments)
+    result = CliRunner().invoke(app, arguments)
     return folder / "out", result, arguments
 
 
@@ -56,12 +52,12 @@ def test_a_second_run_computes_no_cell_again_and_says_the_same(done):
     out, _, arguments = done
     before = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     scores = json.loads((out / "benchmark.json").read_text())["scores"]
-    assert CliRunner().invoke(APP, arguments).exit_code == 0
+    assert CliRunner().invoke(app, arguments).exit_code == 0
     after = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     assert before == after
     assert json.loads((out / "benchmark.json").read_text())["scores"] == scores
 
 
 def test_unknown_parts_are_refused_before_anything_is_read(tmp_path):
-    result = CliRunner().invoke(APP, ["--part", "reel", "--lab", "x.csv", "--out", str(tmp_path)])
+    result = CliRunner().invoke(app, ["--part", "reel", "--lab", "x.csv", "--out", str(tmp_path)])
     assert "real, simulated or both" in str(result.exception)

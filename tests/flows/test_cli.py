@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from deepsalt.errors import DeepsaltError
+from flows.cli.options import OPTIONS_OF_FIELDS
 from flows.config import Checks, Compute, Export, Grid, Scratch, Selection
-from flows.options import OPTIONS_OF_FIELDS
 from tests.flows.conftest import Scenes, deepsalt
 from tests.synth_generic import cube
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from flows.cli.run import no_estimate, run_lines
+from flows.cli.scene import scene_line
 from flows.pipeline import RunResult
-from flows.show import no_estimate, run_lines, scene_line
 from flows.stage1 import SceneResult
 
 

@@ -19,7 +19,7 @@ os.write(1, b"imported, ")
 """
 _COMMAND = """
 import time
-from flows.stopping import Stopped, stop_cleanly
+from flows.cli.stopping import Stopped, stop_cleanly
 stop_cleanly()
 try:
     import half_imported

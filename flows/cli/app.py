@@ -1,8 +1,4 @@
-"""The `deepsalt` command: parse, call, print.
-
-Verbs live in `cli_*.py`, one file per group. Each imports what it needs when it is called, so that
-the command starts quickly and Prefect is loaded only when asked for.
-"""
+"""The `deepsalt` command: its verbs, the options before a verb, and how an error ends it."""
 
 import logging
 import os
@@ -13,8 +9,20 @@ import typer
 
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
-from flows import cli_benchmark, cli_catalogue, cli_model, cli_mosaic, cli_run
 from flows.allocator import keep_freed_memory
+from flows.cli import (
+    benchmark,
+    check,
+    demo,
+    ingest,
+    plan,
+    predict_table,
+    run,
+    scene,
+    search,
+    train,
+)
+from flows.cli.mosaic import app as mosaic
 
 app = typer.Typer(
     name="deepsalt",
@@ -24,11 +32,10 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 partial (some scenes are "
     "quarantined, the rest is complete). Start with `deepsalt demo`.",
 )
-cli_catalogue.add_to(app)
-cli_run.add_to(app)
-cli_mosaic.add_to(app)
-cli_model.add_to(app)
-cli_benchmark.add_to(app)
+# In the order of the help.
+for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark):
+    app.add_typer(verb.app)
+app.add_typer(mosaic.app, name="mosaic")
 
 
 def _show_version(asked: bool) -> None:

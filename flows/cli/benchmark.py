@@ -1,4 +1,4 @@
-"""Verb `benchmark`."""
+"""The verb `benchmark`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,13 +6,9 @@ from typing import Annotated
 
 import typer
 
-from flows.options import local
+from flows.cli.options import local
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add this verb to the command."""
-    app.command(epilog="Example: `deepsalt benchmark --quick --out bench`")(benchmark)
-
+app = typer.Typer()
 
 Out = Annotated[
     Path,
@@ -40,6 +36,7 @@ Folds = Annotated[
 ]
 
 
+@app.command(epilog="Example: `deepsalt benchmark --quick --out bench`")
 def benchmark(
     out: Out,
     lab: Lab = None,

@@ -1,4 +1,4 @@
-"""Verbs that fill and search catalogues: `ingest`, `search`."""
+"""The verb `ingest`."""
 
 import json
 from pathlib import Path
@@ -7,34 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepsalt.errors import DeepsaltError, UsageError
-from flows.config import Selection
-from flows.options import (
-    AllowHost,
-    Area,
-    Bbox,
-    Catalogue,
-    Collections,
-    Datetime,
-    Json,
-    Limit,
-    MaxCloud,
-    MaxQuality,
-    local,
-    selection_of,
-)
+from flows.cli.options import Json, local
 
 if TYPE_CHECKING:
     import pystac
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add these verbs to the command."""
-    app.command(epilog="Example: `deepsalt ingest scenes/* --to catalogue`")(ingest)
-    app.command(
-        epilog="Example: `deepsalt search --catalogue catalogue --bbox 59,43,61,45 --max-cloud 20`"
-    )(search)
+app = typer.Typer()
 
 
+@app.command(epilog="Example: `deepsalt ingest scenes/* --to catalogue`")
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Product folders or files.")],
     to: Annotated[
@@ -98,51 +79,3 @@ def ingest(
         raise UsageError(f"none of the {len(refused)} products can be used; see what is refused")
     if refused:
         raise typer.Exit(3)
-
-
-def search(
-    catalogue: Catalogue,
-    collection: Collections = None,
-    bbox: Bbox = None,
-    area: Area = None,
-    datetime: Datetime = None,
-    max_cloud: MaxCloud = None,
-    max_quality: MaxQuality = 1,
-    limit: Limit = None,
-    allow_host: AllowHost = None,
-    as_json: Json = False,
-) -> None:
-    """List the scenes that a run with the same filters would use."""
-    selection = selection_of(
-        catalogue,
-        collection=collection,
-        bbox=bbox,
-        area=area,
-        datetime=datetime,
-        max_cloud=max_cloud,
-        max_quality=max_quality,
-        limit=limit,
-        allow_host=allow_host,
-    )
-    _show(selection, as_json)
-
-
-def _show(selection: Selection, as_json: bool) -> None:
-    from catalog.fields import finite
-    from flows.progress import bars
-    from flows.selection import find_items
-    from flows.show import plain
-
-    with bars() as progress:
-        items = find_items(selection, progress)
-    if as_json:
-        typer.echo(json.dumps([item.to_dict() for item in items]))
-        return
-    for item in items:
-        cloud = finite(item.properties.get("eo:cloud_cover"))
-        when = item.datetime.strftime("%Y-%m-%d %H:%M") if item.datetime else "undated"
-        typer.echo(
-            f"{when:16}  cloud {'?' if cloud is None else format(cloud, '.0f'):>3} %  "
-            f"{plain(item.collection_id or '')}  {plain(item.id)}"
-        )
-    typer.echo(f"{len(items)} scenes", err=True)

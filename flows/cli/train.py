@@ -1,4 +1,4 @@
-"""Verbs around the model: `train`, `predict-table`."""
+"""The verb `train`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,44 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from flows.options import Json, Model, local
+from flows.cli.options import local
 
 if TYPE_CHECKING:
+    from deepsalt.model.card import ModelCard
     from deepsalt.train.data.tables import TableSpec
     from flows.progress import Progress
 
-_TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these verbs to the command."""
-    app.command(
-        cls=ManyTables,
-        epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv@enmap "
-        "--group region --out my-model`",
-    )(train)
-    app.command(
-        "predict-table",
-        epilog="Example: `deepsalt predict-table spectra.csv --sensor lab --out salinity.csv`",
-    )(predict_table)
-
-
-class ManyTables(TyperCommand):
-    """A command whose table options take several tables: `--lab A B` is `--lab A --lab B`."""
-
-    # typer's stubs name a copy of click's Context that it does not export.
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option in front of each further table."""
-        spread: list[str] = []
-        current = None
-        for arg in args:
-            if arg.startswith("-"):
-                current = arg if arg in _TABLE_OPTIONS else None
-            elif current and spread[-1] != current:
-                spread.append(current)
-            spread.append(arg)
-        return super().parse_args(ctx, spread)
-
+app = typer.Typer()
 
 LabTables = Annotated[
     list[str] | None,
@@ -111,7 +81,31 @@ Evaluate = Annotated[
     bool, typer.Option("--evaluate/--no-evaluate", help="Score on held-out groups and regions.")
 ]
 
+_TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")
 
+
+class ManyTables(TyperCommand):
+    """A command whose table options take several tables: `--lab A B` is `--lab A --lab B`."""
+
+    # typer's stubs name a copy of click's Context that it does not export.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option in front of each further table."""
+        spread: list[str] = []
+        current = None
+        for arg in args:
+            if arg.startswith("-"):
+                current = arg if arg in _TABLE_OPTIONS else None
+            elif current and spread[-1] != current:
+                spread.append(current)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+@app.command(
+    cls=ManyTables,
+    epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv@enmap "
+    "--group region --out my-model`",
+)
 def train(
     out: ModelOut,
     lab: LabTables = None,
@@ -144,7 +138,6 @@ def train(
     from deepsalt.train.loop import train as train_model
     from flows.model_item import write_model_item
     from flows.progress import bars
-    from flows.show import card_lines
 
     facts = {"region": region, "ec": ec, "ec_method": ec_method, "suspect": suspect}
     facts |= {"licence": licence, "attribution": attribution}
@@ -165,7 +158,7 @@ def train(
     with bars() as progress:
         card = train_model(run, _percent(progress))
     write_model_item(out, card)
-    typer.echo("\n".join(card_lines(card)))
+    typer.echo("\n".join(_card_lines(card)))
     typer.echo(f"model, card and report are in {out}")
 
 
@@ -196,32 +189,19 @@ def _percent(progress: "Progress") -> Callable[[str, float], None]:
     return tell
 
 
-def predict_table(
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet with columns r<centre in nm>.")],
-    out: Annotated[
-        Path, typer.Option("--out", callback=local, help="Table to write, CSV or Parquet.")
-    ],
-    sensor: Annotated[
-        str,
-        typer.Option(help="enmap, prisma, emit, lab, or a CSV with column, center_nm, fwhm_nm."),
-    ] = "lab",
-    model: Model = None,
-    as_json: Json = False,
-) -> None:
-    """Predict salinity for a table of reflectance spectra.
-
-    Keeps all other columns and adds salinity, salinity_lower and salinity_upper in dS/m,
-    quality_flags, and domain_score: how unlike soils and salt crusts a spectrum is. Above 1 it is
-    flagged out of domain.
-    """
-    import json
-    from dataclasses import asdict
-
-    from deepsalt.model.load import model_ref
-    from deepsalt.predict_table import predict_table as predict
-
-    report = predict(table, out, sensor=sensor, ref=model_ref(model))
-    if as_json:
-        typer.echo(json.dumps({**asdict(report), "by_flag": dict(report.by_flag)}))
-    else:
-        typer.echo(f"{report.estimated} of {report.pixels} spectra estimated; {out}")
+def _card_lines(card: "ModelCard") -> list[str]:
+    """Return the scores of a trained model as a table, by split and with baselines."""
+    lines = [
+        f"model {card.name}: {card.ec_method}",
+        f"{'method':<18}{'spectra':<42}{'left out':<16}{'n':>6}  R2 of log1p (sd)  interval holds",
+    ]
+    for score in card.scores:
+        metrics = score.metrics
+        # Where all labels are alike there is no R2.
+        known = [metrics.get(name) for name in ("r2_log1p", "r2_log1p_fold_sd")]
+        r2, sd = ("-" if value is None else f"{value:.2f}" for value in known)
+        spread = f"{r2} ({sd})"
+        held = f"{metrics['coverage']:.0%}" if "coverage" in metrics else "-"
+        what = f"{score.method:<18}{score.spectra:<42}{score.split:<16}{score.n:>6}"
+        lines.append(f"{what}  {spread:<18}{held}")
+    return lines

@@ -7,7 +7,16 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
-from flows.config import Checks, Export, Scratch, Selection, local_folder, place_of
+from flows.config import (
+    Checks,
+    Compute,
+    Export,
+    Grid,
+    Scratch,
+    Selection,
+    local_folder,
+    place_of,
+)
 
 
 def local(path: Path | None) -> Path | None:
@@ -74,24 +83,6 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Local worker processes; threads in this process without it."),
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Chunks a worker computes at a time; its share of the cores without."),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        help="Memory of one worker, such as `4GB`; its share of the machine's without. A run that "
-        "needs more is refused."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        metavar="cpu|cuda",
-        help="What workers predict on; their CPU, with a warning, where there is no such device.",
-    ),
-]
 MaxMissing = Annotated[
     float,
     typer.Option(help="Measured pixels of a tile without an estimate, percent, at most."),
@@ -148,9 +139,6 @@ ExportKeep = Annotated[
         help="Exported versions that stay in a bucket, this one included. All without.",
         show_default=False,
     ),
-]
-RetryQuarantined = Annotated[
-    bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")
 ]
 ByPrefect = Annotated[
     bool, typer.Option("--prefect", help="Run through the Prefect flows instead of directly.")
@@ -258,6 +246,51 @@ def export_of(to: str | None, keep: int | None) -> Export:
     """
     try:
         return Export(to=to, keep=keep)
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def compute_of(
+    workers: int | None,
+    scheduler: str | None,
+    *,
+    threads: int | None = None,
+    memory: str | None = None,
+    device: str = "cpu",
+) -> Compute:
+    """Return the computing that these options describe.
+
+    Raises
+    ------
+    UsageError
+        Workers and a scheduler are given, or a memory that is no size.
+    """
+    if workers is not None and scheduler is not None:
+        raise UsageError("--workers and --scheduler exclude each other; give one of them")
+    try:
+        return Compute.model_validate(
+            {
+                "workers": workers,
+                "threads": threads,
+                "memory": memory,
+                "scheduler": scheduler,
+                "device": device,
+            }
+        )
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def grid_of(crs: str | None, resolution_m: float | None) -> Grid:
+    """Return the grid that these options describe.
+
+    Raises
+    ------
+    UsageError
+        A cell size that is not positive.
+    """
+    try:
+        return Grid(crs=crs, resolution_m=resolution_m)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 

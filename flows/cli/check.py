@@ -1,0 +1,73 @@
+"""The verb `check`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import (
+    Json,
+    MaxAge,
+    MaxDefective,
+    MaxMissing,
+    MaxSalinity,
+    Store,
+    checks_of,
+)
+
+if TYPE_CHECKING:
+    from deepsalt.validate import Finding
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `deepsalt check store`")
+def check(
+    store: Store,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out checksums and pixels, which read every byte.")
+    ] = False,
+    repair_index: Annotated[
+        bool, typer.Option("--repair-index", help="Make missing entries of the index again.")
+    ] = False,
+    max_missing: MaxMissing = 100.0,
+    max_defective: MaxDefective = 50.0,
+    max_salinity: MaxSalinity = None,
+    max_age: MaxAge = None,
+    as_json: Json = False,
+) -> None:
+    """Check a store: products, checksums, missing and impossible values, age, CRS, links.
+
+    Exit code 0: no error, though there may be warnings; 1: errors; 2: no such store.
+    """
+    from deepsalt.check import check_store
+    from deepsalt.store import Store as OpenStore
+    from flows.progress import bars
+    from flows.stage2 import limits_of
+
+    opened = OpenStore.open(store)  # a place that is no store is bad input rather than a finding
+    limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
+    with bars() as progress:
+        findings = check_store(
+            opened, limits, quick=quick, repair_index=repair_index, listener=progress
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity:<8} {finding.where}: {finding.message}")
+        typer.echo(_closing_line(findings))
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _closing_line(findings: Sequence["Finding"]) -> str:
+    errors, warnings = (
+        sum(finding.severity == severity for finding in findings)
+        for severity in ("error", "warning")
+    )
+    if not errors and not warnings:
+        return "clean: no errors, no warnings"
+    return f"{errors} errors, {warnings} warnings" + ("" if errors else "; nothing is broken")

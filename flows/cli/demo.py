@@ -1,0 +1,105 @@
+"""The verb `demo`: simulate, map by the real path, and score against the truth."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepsalt.errors import RunError
+from flows.cli.options import ByPrefect, local
+from flows.cli.plan import plan_lines
+from flows.cli.run import run_lines
+from flows.cli.text import duration, share
+from flows.config import RunConfig, Selection
+
+if TYPE_CHECKING:
+    from flows.stage2 import MosaicResult
+
+app = typer.Typer()
+
+SKILL_FLOOR = 0.2
+"""R2 of log1p(EC) that the demo must reach. Predicting the mean of the truth scores 0."""
+
+
+@app.command(epilog="Example: `deepsalt demo --out demo-output`")
+def demo(
+    out: Annotated[
+        Path,
+        typer.Option("--out", callback=local, help="Folder for scenes, catalogue and store."),
+    ] = Path("demo-output"),
+    seed: Annotated[int, typer.Option(help="Seed of the simulated landscape and scenes.")] = 7,
+    prefect: ByPrefect = False,
+) -> None:
+    """Simulate three EnMAP scenes and one PRISMA scene and map their salinity, offline.
+
+    Everything downstream of the simulator is the real path. A second call goes on from what is
+    complete.
+    """
+    from flows.demo import score, simulated_catalogue
+    from flows.plan import make_plan
+    from flows.progress import bars
+    from flows.start import start_run
+
+    begin, out = time.monotonic(), out.absolute()
+    typer.echo(f"deepsalt demo: SIMULATED scenes, mapped into {out}")
+    with bars() as progress:
+        catalogue = simulated_catalogue(out / "input", seed, progress)
+    config = RunConfig(selection=Selection(catalogue=str(catalogue)), out=str(out))
+
+    typer.echo("\n".join(["", "plan", *plan_lines(make_plan(config)), ""]))
+    with bars() as progress:
+        result = start_run(config, by_prefect=prefect, progress=progress)
+    typer.echo("\n".join(["", "run", *run_lines(result), ""]))
+    if result.exit_code or result.mosaic is None:
+        raise typer.Exit(result.exit_code)
+    scores = score(out, seed)
+    typer.echo("\n".join(_table(result.mosaic, scores)))
+    typer.echo("\n".join(_next_lines(out, time.monotonic() - begin)))
+    if scores["r2_log1p"] < SKILL_FLOOR:
+        raise RunError(
+            f"the map has no skill: R2 {scores['r2_log1p']:.2f} of log1p(EC) on simulated ground, "
+            f"expected {SKILL_FLOOR} or more; the model or the path is broken"
+        )
+
+
+def _table(mosaic: "MosaicResult", scores: dict[str, float]) -> list[str]:
+    """Return the closing table: cells by reason, and scores labelled as simulation."""
+    seen = mosaic.pixels - mosaic.by_flag.get("outside", 0)
+    rows = [
+        ("cells seen by a scene", f"{seen:>10,}"),
+        ("estimated", f"{mosaic.estimated:>10,}  {share(mosaic.estimated, seen)}"),
+        *(
+            (name.replace("_", " "), f"{count:>10,}  {share(count, seen)}")
+            for name, count in mosaic.by_flag.items()
+            if count and name != "outside"
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = ["mosaic: cells by reason (a cell may have several)"]
+    lines += [f"  {name:<{width}}  {value}" for name, value in rows]
+    lines += [
+        "",
+        f"accuracy against the SIMULATED truth at {scores['n']:,.0f} estimated cells "
+        "(proves the path, says nothing about the field)",
+        _scale_line("log1p(dS/m)", scores, "log1p"),
+        _scale_line("dS/m", scores, "dsm"),
+        f"  the 90 % interval holds the truth in {100 * scores['coverage']:.0f} % of cells",
+        "  predicting the mean everywhere: R2 0.00",
+    ]
+    return lines
+
+
+def _scale_line(unit: str, scores: dict[str, float], scale: str) -> str:
+    r2, rmse, bias = (scores[f"{name}_{scale}"] for name in ("r2", "rmse", "bias"))
+    return f"  {unit:<12}  R2 {r2:5.2f}   RMSE {rmse:5.2f}   bias {bias:+.2f}"
+
+
+def _next_lines(out: Path, seconds: float) -> list[str]:
+    """Return what an analyst would type next."""
+    return [
+        "",
+        f"done in {duration(seconds)}; look at {out / 'quicklook.png'}, and in Python:",
+        f"  import deepsalt; mosaic = deepsalt.open_mosaic({str(out)!r})",
+        "  mosaic.salinity.isel(period=0).coarsen(y=8, x=8).mean().plot(robust=True)",
+    ]

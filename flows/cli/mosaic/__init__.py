@@ -1,0 +1,1 @@
+"""The sub-verbs of `mosaic`, one file each; `app.py` joins them."""

@@ -1,0 +1,20 @@
+"""The verb `mosaic`: build the mosaic of a store, and look after its versions and scenes."""
+
+import typer
+
+from flows.cli.mosaic import (
+    build,
+    drop,
+    export,
+    history,
+    prune,
+    publish,
+    repair,
+    rollback,
+    withdraw,
+)
+
+app = typer.Typer(help="Build the mosaic of a store; look after its versions and scenes.")
+# In the order of the help.
+for verb in (build, history, withdraw, rollback, publish, drop, export, repair, prune):
+    app.add_typer(verb.app)

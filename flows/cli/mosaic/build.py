@@ -1,0 +1,100 @@
+"""The verb `mosaic build`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from flows.cli.options import (
+    Crs,
+    Datetime,
+    ExportKeep,
+    ExportTo,
+    Hold,
+    Json,
+    MaxAge,
+    MaxDefective,
+    MaxMissing,
+    MaxSalinity,
+    Resolution,
+    Scheduler,
+    Store,
+    Workers,
+    checks_of,
+    compute_of,
+    export_of,
+    grid_of,
+)
+from flows.cli.text import gain, size
+from flows.config import MosaicConfig
+
+if TYPE_CHECKING:
+    from flows.stage2 import MosaicResult
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `deepsalt mosaic build store --crs EPSG:32640`")
+def build(
+    store: Store,
+    crs: Crs = None,
+    resolution: Resolution = None,
+    datetime: Datetime = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    max_missing: MaxMissing = 100.0,
+    max_defective: MaxDefective = 50.0,
+    max_salinity: MaxSalinity = None,
+    max_age: MaxAge = None,
+    hold: Hold = False,
+    export: ExportTo = None,
+    export_keep: ExportKeep = None,
+    as_json: Json = False,
+) -> None:
+    """Composite the complete scene products of a store and publish the mosaic."""
+    from flows.progress import bars
+    from flows.stage2 import build_mosaic, carry_on
+
+    config = MosaicConfig(
+        grid=grid_of(crs, resolution),
+        datetime=datetime,
+        checks=checks_of(max_missing, max_defective, max_salinity, max_age),
+        hold=hold,
+        export=export_of(export, export_keep),
+        compute=compute_of(workers, scheduler),
+    )
+    with bars() as progress:
+        built = build_mosaic(store, config, progress)
+        result = carry_on(store, built, config.export, progress)
+    typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
+    if result.export_failed:
+        raise typer.Exit(1)
+
+
+def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
+    """Return one line on a mosaic, and one on where it was exported to."""
+    changed = f"{gain(mosaic.added, mosaic.removed)} scenes, " if mosaic.composed else ""
+    lines = [
+        f"mosaic       version {mosaic.version}: {changed}{mosaic.tiles} tiles, "
+        f"{mosaic.composed} composed"
+    ]
+    if mosaic.held:
+        lines.append(
+            f"held         readers do not see it; `deepsalt mosaic publish STORE {mosaic.version}` "
+            "lets them, `deepsalt mosaic drop` gives it up"
+        )
+    if mosaic.export_failed:
+        lines.append(
+            f"not exported {mosaic.export_failed}; the mosaic is published in the store, and the "
+            "next run or `deepsalt mosaic export` tries again"
+        )
+    elif mosaic.exported_to:
+        sent = f"{size(mosaic.exported_bytes)} written" if mosaic.exported_bytes else "no change"
+        lines.append(f"exported     to {mosaic.exported_to}: {sent}")
+    elif mosaic.not_exported:
+        lines.append(
+            f"no export    {mosaic.not_exported}: `deepsalt mosaic export STORE TARGET`, or "
+            "--export URI on each run; `deepsalt.open_mosaic` needs none"
+        )
+    return lines

@@ -1,0 +1,69 @@
+"""The verb `mosaic export`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import Json, Store
+from flows.cli.text import size
+
+if TYPE_CHECKING:
+    from deepsalt.export import Exported
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `deepsalt mosaic export store s3://salinity/asia.zarr`")
+def export(
+    store: Store,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URI.")],
+    unsharded: Annotated[
+        bool,
+        typer.Option(
+            "--unsharded", help="A chunk per object, for GDAL before 3.13 and QGIS; many objects."
+        ),
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Versions that stay in a bucket, this one included. All without.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the published mosaic as plain Zarr v3, for readers without deepsalt.
+
+    Only shards that changed since the last export are written. In a folder, and in a bucket where
+    TARGET ends in .zarr, they change in place: the attribute `version_id` is empty while that
+    lasts. Elsewhere in a bucket each version has its prefix, and `open_mosaic` finds the last.
+    """
+    from deepsalt.export import export_mosaic
+    from deepsalt.store import Store as OpenStore
+    from deepsalt.versions import open_repository
+    from flows.progress import bars
+
+    mosaic = open_repository(OpenStore.open(store).objects)
+    with bars() as progress:
+        done = export_mosaic(mosaic, target, sharded=not unsharded, keep=keep, listener=progress)
+    typer.echo(json.dumps(_facts(done)) if as_json else "\n".join(_lines(done)))
+
+
+def _facts(done: "Exported") -> dict[str, object]:
+    """Return what an export did as plain JSON values."""
+    return {**asdict(done), "target": str(done.target)}
+
+
+def _lines(done: "Exported") -> list[str]:
+    """Return what an export did, and how to open it."""
+    what = "all of it" if done.is_full else f"{done.shards} shards changed"
+    why = ", as data lie beyond what was covered" if done.grown else ""
+    older = f", {done.removed} older versions removed" if done.removed else ""
+    return [
+        f"{'exported':<11}  version {done.version} to {done.target}: {what}{why}, "
+        f"{size(done.bytes)} written{older}",
+        f"{'next':<11}  xarray.open_zarr({done.group!r})",
+    ]

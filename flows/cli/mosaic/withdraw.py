@@ -1,0 +1,57 @@
+"""The verb `mosaic withdraw`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from deepsalt.errors import UsageError
+from flows.cli.mosaic.build import mosaic_lines
+from flows.cli.options import Json, Scheduler, Store, Workers, compute_of
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: `deepsalt mosaic withdraw store enmap-l2a/DT0000001234_006/V010501 "
+    "--reason 'bad geolocation'`"
+)
+def withdraw(
+    store: Store,
+    scenes: Annotated[
+        list[str], typer.Argument(metavar="SCENE...", help="Scene keys or product names.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; later runs and the history repeat it.")] = "",
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take the withdrawal of these scenes back.")
+    ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Take scenes out of the mosaic and keep them out: later runs and builds leave them out.
+
+    A version without them is published; only the tiles under them are composed. Older provider
+    versions of a scene are withdrawn with it, a newer one counts. `--undo` brings them back.
+    """
+    from flows.changes import readmit_scenes, withdraw_scenes
+    from flows.progress import bars
+
+    if undo and reason:
+        raise UsageError("--undo takes no --reason; the record of the withdrawal keeps its own")
+    compute, named = compute_of(workers, scheduler), tuple(scenes)
+    with bars() as progress:
+        if undo:
+            result = readmit_scenes(store, named, compute=compute, progress=progress)
+        else:
+            result = withdraw_scenes(
+                store, named, reason=reason, compute=compute, progress=progress
+            )
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        return
+    for scene in result.scenes:
+        typer.echo(f"{'readmitted' if undo else 'withdrawn':<11}  {scene}")
+    if result.mosaic:
+        typer.echo("\n".join(mosaic_lines(result.mosaic)))

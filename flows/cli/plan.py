@@ -1,0 +1,55 @@
+"""The verb `plan`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from flows.cli.of_a_run import of_a_run
+from flows.cli.text import duration, plain, size
+from flows.config import RunConfig
+
+if TYPE_CHECKING:
+    from flows.plan import Plan
+
+app = typer.Typer()
+
+
+@app.command("plan", epilog="Example: `deepsalt plan --catalogue catalogue --out store`")
+@of_a_run
+def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
+    """Show what a run would read, write and need, before anything runs."""
+    from flows.plan import make_plan
+    from flows.progress import bars
+
+    with bars() as progress:
+        found = make_plan(config, progress)
+    typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(plan_lines(found)))
+
+
+def plan_lines(plan: "Plan") -> list[str]:
+    """Return the table that `deepsalt plan` prints."""
+    rows = [
+        ("scenes", f"{plan.scenes}, of which {plan.present} are complete in the store"),
+        ("pixels", f"{plan.scene_pixels:,} to map"),
+        ("to read", size(plan.read_bytes)),
+        ("to write", f"about {size(plan.write_bytes)}"),
+        (
+            "mosaic",
+            f"{plan.mosaic_rows:,} x {plan.mosaic_columns:,} cells of {plan.resolution_m:g} m, "
+            f"{plan.crs}; {plan.tiles} tiles",
+        ),
+        ("period", plan.period),
+        ("workers", f"{plan.workers} with {plan.threads} threads each"),
+        ("memory", f"about {size(plan.worker_memory_bytes)} per worker"),
+        ("time", f"about {duration(plan.seconds)} (a rough estimate from the pixels' number)"),
+    ]
+    lines = [f"{name:<10}{text}" for name, text in rows]
+    if plan.cell_shape:
+        lines.append(f"{'cells':<10}{plan.cell_shape}")
+    lines += [
+        f"{'cannot':<10}{plain(name)}: {plain(reason, 2000)}"
+        for name, reason in plan.refused.items()
+    ]
+    return lines

@@ -1,0 +1,78 @@
+"""The verb `run`."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from flows.cli.mosaic.build import mosaic_lines
+from flows.cli.of_a_run import of_a_run
+from flows.cli.scene import scene_line
+from flows.cli.text import share
+from flows.config import RunConfig
+
+if TYPE_CHECKING:
+    from flows.pipeline import RunResult
+    from flows.stage1 import SceneResult
+
+app = typer.Typer()
+
+
+@app.command(
+    "run",
+    epilog="Example: `deepsalt run --catalogue catalogue --datetime 2024-06-01/2024-08-31 "
+    "--out store`",
+)
+@of_a_run
+def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
+    """Map the salinity of the scenes found and build the mosaic.
+
+    What is complete in the store already is not done again, so the same command resumes a run that
+    was stopped, and another selection adds its scenes.
+    """
+    from flows.progress import bars
+    from flows.start import start_run
+
+    with bars() as progress:
+        result = start_run(config, by_prefect=by_prefect, progress=progress)
+    typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(run_lines(result)))
+    if as_json and (nothing := no_estimate(result.scenes)):
+        typer.echo(nothing, err=True)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def run_lines(result: "RunResult") -> list[str]:
+    """Return what a run says at its end."""
+    lines = [scene_line(scene) for scene in result.scenes]
+    if result.mosaic:
+        lines += mosaic_lines(result.mosaic)
+    if nothing := no_estimate(result.scenes):
+        lines.append(nothing)
+    return lines
+
+
+def no_estimate(scenes: "Sequence[SceneResult]") -> str | None:
+    """Return a sentence on scenes that gave no estimate at all, with the shares of the reasons.
+
+    None where a pixel has an estimate, or where no scene was mapped.
+    """
+    mapped = [scene for scene in scenes if scene.product]
+    pixels = sum(scene.pixels for scene in mapped)
+    if not pixels or any(scene.estimated for scene in mapped):
+        return None
+    counts = Counter[str]()
+    for scene in mapped:
+        counts.update(scene.by_flag)
+    reasons = ", ".join(
+        f"{name.replace('_', ' ')} {share(count, pixels)}"
+        for name, count in counts.most_common()
+        if count
+    )
+    return (
+        f"no estimate  none of {pixels:,} pixels could be estimated ({reasons}; a pixel may have "
+        "several reasons); choose scenes of bare, dry soil without clouds"
+    )

@@ -1,0 +1,82 @@
+"""The verb `scene`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import (
+    AllowHost,
+    Crs,
+    Json,
+    Model,
+    Out,
+    Resolution,
+    Scheduler,
+    ScratchFolder,
+    ScratchGb,
+    Workers,
+    compute_of,
+    grid_of,
+    scratch_of,
+)
+from flows.cli.text import plain, share
+from flows.config import Access, SceneConfig
+
+if TYPE_CHECKING:
+    from flows.stage1 import SceneResult
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `deepsalt scene ENMAP01-____L2A-DT... --out store`")
+def scene(
+    item: Annotated[str, typer.Argument(help="STAC Item file, or product folder or file.")],
+    out: Out,
+    model: Model = None,
+    crs: Crs = None,
+    resolution: Resolution = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    scratch: ScratchFolder = None,
+    scratch_gb: ScratchGb = 8.0,
+    allow_host: AllowHost = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Value of no measurement, for cubes that do not say.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
+    from deepsalt.access import reach_of
+    from flows.progress import bars
+    from flows.publication import link_scene
+    from flows.selection import load_item
+    from flows.stage1 import process_scene
+
+    config = SceneConfig(
+        model=model and model.absolute(),
+        grid=grid_of(crs, resolution),
+        compute=compute_of(workers, scheduler),
+        scratch=scratch_of(scratch, scratch_gb),
+        access=Access.of(reach_of(item, allow_host or ())),
+    )
+    found = load_item(item, scale=scale, nodata=nodata)
+    with bars() as progress:
+        result = process_scene(found, out, config, progress)
+    link_scene(out, result.items)
+    typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
+
+
+def scene_line(scene: "SceneResult") -> str:
+    """Return one line on a scene."""
+    name = plain(scene.scene)
+    if scene.reason is not None:
+        return f"{scene.status:<11}  {name}: {plain(scene.reason, 2000)}"
+    return (
+        f"{scene.status:<11}  {name}: {scene.estimated:,} of {scene.pixels:,} pixels "
+        f"estimated ({share(scene.estimated, scene.pixels)})"
+    )

@@ -1,0 +1,68 @@
+"""The verb `search`."""
+
+import json
+
+import typer
+
+from flows.cli.options import (
+    AllowHost,
+    Area,
+    Bbox,
+    Catalogue,
+    Collections,
+    Datetime,
+    Json,
+    Limit,
+    MaxCloud,
+    MaxQuality,
+    selection_of,
+)
+from flows.cli.text import plain
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: `deepsalt search --catalogue catalogue --bbox 59,43,61,45 --max-cloud 20`"
+)
+def search(
+    catalogue: Catalogue,
+    collection: Collections = None,
+    bbox: Bbox = None,
+    area: Area = None,
+    datetime: Datetime = None,
+    max_cloud: MaxCloud = None,
+    max_quality: MaxQuality = 1,
+    limit: Limit = None,
+    allow_host: AllowHost = None,
+    as_json: Json = False,
+) -> None:
+    """List the scenes that a run with the same filters would use."""
+    from catalog.fields import finite
+    from flows.progress import bars
+    from flows.selection import find_items
+
+    selection = selection_of(
+        catalogue,
+        collection=collection,
+        bbox=bbox,
+        area=area,
+        datetime=datetime,
+        max_cloud=max_cloud,
+        max_quality=max_quality,
+        limit=limit,
+        allow_host=allow_host,
+    )
+    with bars() as progress:
+        items = find_items(selection, progress)
+    if as_json:
+        typer.echo(json.dumps([item.to_dict() for item in items]))
+        return
+    for item in items:
+        cloud = finite(item.properties.get("eo:cloud_cover"))
+        when = item.datetime.strftime("%Y-%m-%d %H:%M") if item.datetime else "undated"
+        typer.echo(
+            f"{when:16}  cloud {'?' if cloud is None else format(cloud, '.0f'):>3} %  "
+            f"{plain(item.collection_id or '')}  {plain(item.id)}"
+        )
+    typer.echo(f"{len(items)} scenes", err=True)
