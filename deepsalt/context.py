@@ -63,7 +63,7 @@ class Context:
     @contextmanager
     def here(
         cls,
-        model: str | Path | None = None,
+        model: ModelRef | str | Path | None = None,
         *,
         threads: int | None = None,
         device: str = "cpu",
@@ -78,7 +78,7 @@ class Context:
         Parameters
         ----------
         model
-            Folder of the model. Default: the shipped one.
+            The model, or its folder. Default: the shipped one.
         threads
             Chunks and tiles that are worked on at a time. Default: one per core.
         device
@@ -106,7 +106,7 @@ class Context:
             Fetcher(ScratchSpace(scratch, scratch_bytes), reach=reach or Reach()) as fetcher,
         ):
             yield cls(
-                model_ref(model),
+                model if isinstance(model, ModelRef) else model_ref(model),
                 pool,
                 pool,
                 fetcher,

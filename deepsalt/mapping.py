@@ -109,7 +109,7 @@ def map_scene(
     if record is not None and record.covers(acquisition.version):
         return SceneReport(acquisition.key, "withdrawn", reason=str(record))
     if marker := find_marker(store, product_name(acquisition, context.model)):
-        return _report(acquisition, "present", marker)
+        return report_of(acquisition, "present", marker)
     store.refuse_other_model(context.model.digest)
     # Refused here, or the product could not be put into the mosaic.
     store.frame.refuse_beyond(f"scene {acquisition.key}", store.grid.tiles_over(acquisition.grid))
@@ -123,7 +123,7 @@ def map_scene(
         del layers
         if announce is not None:
             announce(marker)
-        return _report(acquisition, "written", mark_done(store, marker))
+        return report_of(acquisition, "written", mark_done(store, marker))
 
 
 def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
@@ -154,7 +154,8 @@ def _chunks(context: Context, stage: str, layer: "Array") -> Iterator[None]:
         yield
 
 
-def _report(acquisition: Acquisition, status: str, marker: ProductMarker) -> SceneReport:
+def report_of(acquisition: Acquisition, status: str, marker: ProductMarker) -> SceneReport:
+    """Return what became of a scene that has a product."""
     found = marker.report
     return SceneReport(
         acquisition.key, status, marker.name, found.pixels, found.estimated, dict(found.by_flag)

@@ -1,15 +1,16 @@
 """Memory of one worker: what a run will need, and what there is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from deepsalt.access import is_remote
 from deepsalt.cube.load import file_block
 from deepsalt.errors import DeepsaltError, UsageError
+from deepsalt.fetch import hosts_of
 from deepsalt.types import Acquisition
-from flows.compute import threads_per_worker
-from flows.config import Compute
+from flows.config import Compute, SceneConfig
+from flows.engines.opening import threads_per_worker
 
 # Fitted to peaks of the command on a scene of 1200 x 1200 x 224 int16 (Linux) with one, two, four
 # threads. Run: blocks of 256 pixels 778, 883 and 1176 MB, of 512 pixels 805, 1091 and 1442 MB.
@@ -86,19 +87,39 @@ def memory_of(compute: Compute) -> int | None:
     return int(MEMORY_LIMIT) // (compute.workers or 1)
 
 
-def refuse_too_large(predicted: int, compute: Compute) -> None:
-    """Refuse work that a worker's memory does not hold, before any of it begins.
+def size_of(acquisition: Acquisition) -> int:
+    """Return the bytes of a scene's files as far as the catalogue knows, else an estimate."""
+    known = [asset.size_bytes for asset in acquisition.assets if asset.size_bytes is not None]
+    if known:
+        return sum(known)
+    # int16 cubes shrink to about 60 % under deflate.
+    grid = acquisition.grid
+    return int(grid.height * grid.width * len(acquisition.bands) * 2 * 0.6)
+
+
+def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -> int:
+    """Refuse scenes that do not fit a worker, before any is mapped; return its peak memory, bytes.
 
     Raises
     ------
     UsageError
-        The prediction exceeds what there is.
+        A worker of this machine has less memory than it will need, or a remote scene is larger
+        than the scratch space.
     """
+    compute = config.compute
+    predicted = worker_memory(acquisitions, threads_per_worker(compute), compute.device)
     there = memory_of(compute)
-    if there is None or predicted <= there:
-        return
-    raise UsageError(
-        f"a worker with {threads_per_worker(compute)} threads would need about "
-        f"{predicted / 1e9:.1f} GB of memory and has {there / 1e9:.1f} GB; give fewer --threads or "
-        "--workers, or a machine with more"
-    )
+    if there is not None and predicted > there:
+        raise UsageError(
+            f"a worker with {threads_per_worker(compute)} threads would need about "
+            f"{predicted / 1e9:.1f} GB of memory and has {there / 1e9:.1f} GB; give fewer "
+            "--threads or --workers, or a machine with more"
+        )
+    scratch_bytes = config.scratch.limit_gb * 1e9
+    for each in acquisitions:
+        if hosts_of(each) and (size := size_of(each)) > scratch_bytes:
+            raise UsageError(
+                f"scene {each.scene_id} has {size / 1e9:.3g} GB, and the scratch space of a worker "
+                f"may hold {config.scratch.limit_gb:.3g}; raise --scratch-gb"
+            )
+    return predicted

@@ -7,13 +7,13 @@ from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
 from deepsalt.types import Acquisition, PixelGrid
-from flows.compute import threads_per_worker
 from flows.config import RunConfig
-from flows.memory import refuse_too_large, worker_memory
-from flows.progress import Progress
-from flows.selection import find_scenes
-from flows.stage2 import refuse_export
-from flows.stores import find_store, grid_of, period_of
+from flows.engines.opening import threads_per_worker
+from flows.run.memory import refuse_too_large, size_of
+from deepsalt.progress import Progress
+from flows.run.selection import find_scenes
+from flows.run.mosaic import refuse_export
+from flows.run.stores import find_store, grid_of, period_of
 
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
@@ -106,13 +106,12 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
-    memory = worker_memory(todo, threads, compute.device)
-    refuse_too_large(memory, compute)
+    memory = refuse_too_large(todo, config.scene)
     return Plan(
         scenes=len(acquisitions),
         present=len(acquisitions) - len(todo),
         scene_pixels=pixels,
-        read_bytes=sum(_read_bytes(each) for each in todo),
+        read_bytes=sum(size_of(each) for each in todo),
         write_bytes=pixels * (_PRODUCT_BYTES_PER_PIXEL + _MOSAIC_BYTES_PER_PIXEL),
         tiles=len(tiles),
         mosaic_rows=extent.height,
@@ -145,15 +144,6 @@ def _tiles_over(
     if not held:
         raise GridError(next(iter(torn.values())))
     return held, tiles, torn
-
-
-def _read_bytes(acquisition: Acquisition) -> int:
-    known = [asset.size_bytes for asset in acquisition.assets if asset.size_bytes is not None]
-    if known:
-        return sum(known)
-    # The catalogue gives no sizes: int16 cubes shrink to about 60 % under deflate.
-    grid = acquisition.grid
-    return int(grid.height * grid.width * len(acquisition.bands) * 2 * 0.6)
 
 
 def _cell_shape(extent: PixelGrid) -> str:

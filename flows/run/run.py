@@ -1,41 +1,58 @@
-"""What a run does, free of Prefect.
+"""The whole of a run: search, scenes, mosaic, export; the same from the command and from Prefect."""
 
-`run` searches, maps every scene and builds the mosaic. The two stages may be handed in as
-callables, so that the command (directly) and the Prefect flows (one flow run per scene and mosaic)
-do the same work in the same order.
-"""
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from queue import SimpleQueue
+from typing import Any
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from deepsalt.errors import FormatError, GridError, ReadError
-from deepsalt.types import Acquisition
-from flows.compute import computing, threads_per_worker
-from flows.config import MosaicConfig, RunConfig, SceneConfig
-from flows.fetching import fetching
-from flows.progress import Progress, Silent
-from flows.selection import Scene, find_scenes
-from flows.stage1 import Finish, SceneResult, map_scene
-from flows.stage2 import MosaicResult, build_mosaic, carry_on, refuse_export
-from flows.stores import find_store, open_store, period_of
-
-if TYPE_CHECKING:
-    from deepsalt.store import Store
+from deepsalt import __version__
+from deepsalt.context import Context
+from deepsalt.mapping import SceneReport, report_of
+from deepsalt.model.load import model_ref
+from deepsalt.mosaic import Builder
+from deepsalt.products import ALGORITHM_VERSION, complete_names, product_name, read_markers
+from deepsalt.progress import Progress, Silent
+from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
+from deepsalt.types import ModelRef
+from flows.config import RunConfig
+from flows.engines.engine import Engine
+from flows.engines.opening import composing, engine_of
+from flows.engines.station import Identity, Task
+from flows.permits import Permits
+from flows.publication import link_items, model_keys, scene_keys
+from flows.run.ahead import Ahead
+from flows.run.driver import Driver, Waste
+from flows.run.memory import refuse_too_large, size_of
+from flows.run.mosaic import MosaicResult, build, carry_on, limits_of, refuse_export
+from flows.run.scenes import Scenes, along_curve, in_space
+from flows.run.selection import find_scenes
+from flows.run.stores import find_store, open_store, period_of
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """Outcome of a run: every scene, and the mosaic (None when no scene could be mapped)."""
+    """Outcome of a run: every scene, the mosaic (None when no scene could be mapped), lost work.
 
-    scenes: tuple[SceneResult, ...]
+    Parameters
+    ----------
+    scenes
+        What became of each scene, Items that could not be used first.
+    mosaic
+        What became of the mosaic.
+    begun_again, wasted_s
+        Scenes that were begun again because their worker was lost, and the time that workers had
+        spent on them before, seconds.
+    """
+
+    scenes: tuple[SceneReport, ...]
     mosaic: MosaicResult | None
+    begun_again: int = 0
+    wasted_s: float = 0.0
 
     @property
-    def wanted(self) -> list[SceneResult]:
+    def wanted(self) -> list[SceneReport]:
         """The scenes that an operator did not take out."""
         return [scene for scene in self.scenes if scene.status != "withdrawn"]
 
@@ -59,19 +76,12 @@ class RunResult:
             return 1
         return 0 if all(scene.product for scene in self.wanted) else 3
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return asdict(self)
 
-Process = Callable[[dict[str, Any], str, SceneConfig], SceneResult]
-Begin = Callable[[dict[str, Any], str, SceneConfig], Finish]
-Build = Callable[[str, MosaicConfig], MosaicResult]
 
-
-def run(
-    config: RunConfig,
-    *,
-    process: Process | None = None,
-    build: Build | None = None,
-    progress: Progress | None = None,
-) -> RunResult:
+def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     """Search, map every scene, build and publish the mosaic.
 
     A scene that cannot work is quarantined with the reason and the rest goes on; a store that
@@ -81,143 +91,159 @@ def run(
     ----------
     config
         The run.
-    process, build
-        The two stages; `map_scene` and `build_mosaic` without them.
     progress
         Told about scenes, chunks and tiles.
 
     Raises
     ------
     UsageError
-        The search finds nothing that can be used, or a worker has too little memory.
+        The search finds nothing that can be used, or a worker has too little memory or scratch.
+    RunError
+        Workers cannot be reached, differ, or are gone.
     StoreError
         The store cannot be written, or is of another grid or model.
     """
-    from deepsalt.model.load import model_ref
-    from deepsalt.products import complete_names, product_name
-    from flows.publication import link_items, model_keys
-
     shown = progress or Silent()
-    build = build or partial(build_mosaic, progress=shown)
     found = find_scenes(config.selection, shown)
-    scene_config = config.scene.model_copy(update={"access": found.access})
-    config = config.model_copy(update={"scene": scene_config})
-    layout = period_of(config.mosaic.datetime).layout
     ref = model_ref(config.scene.model)
+    period = period_of(config.mosaic.datetime)
     there = find_store(config.out)
-    names = {each.key: product_name(each, ref) for each in found.acquisitions}
-    present = complete_names(there, names.values()) if there else set()
-    todo = [each for each in found.acquisitions if names[each.key] not in present]
-    _refuse_too_large(todo, config)
+    reports = _present(found.scenes, ref, there)
+    todo = [index for index in range(len(found.scenes)) if index not in reports]
+    memory_bytes = refuse_too_large([found.scenes[index] for index in todo], config.scene)
     refuse_export(config.out, config.mosaic.export)
-    store = open_store(config.out, ref, config.scene.grid, period_layout=layout)
-    shown.start("scenes", len(found.scenes))
-    results = [
-        SceneResult(scene=name, status="quarantined", reason=reason)
-        for name, reason in found.refused.items()
-    ]
-    left_out = _left_out(store, found.acquisitions, retry=config.retry_quarantined)
-    # Opened once, not for each scene. One product at most waits to be written while the next scene
-    # is mapped; whatever ends the run, it is written first.
-    with (
-        computing(config.scene.compute),
-        fetching(config.scene),
-        ThreadPoolExecutor(1, "write") as pen,
-    ):
-        mapping = partial(map_scene, progress=shown)
-        begin = mapping if process is None else partial(_at_once, process)
-        writing: Future[SceneResult] | None = None
-        for scene in found.scenes:
-            known = left_out.get(scene.acquisition.key)
-            finish = partial(replace, known) if known else _attempt(scene, store, config, begin)
-            results += _written(writing, shown)
-            writing = pen.submit(finish)
-        results += _written(writing, shown)
-    done = tuple(each.product for each in results if each.product)
-    if not done:
-        return RunResult(tuple(results), None)
-    mosaic = config.mosaic.model_copy(update={"products": done})
-    # Links wait for a server, tiles for the processor: beside each other.
-    items = {key for each in results for key in each.items} | model_keys(store)
-    with ThreadPoolExecutor(1, "link") as beside:
-        linked = beside.submit(link_items, store, items)
-        built = build(config.out, mosaic)
-        linked.result()
-    return RunResult(tuple(results), carry_on(config.out, built, mosaic.export, shown))
+    store = open_store(config.out, ref, config.scene.grid, period_layout=period.layout)
+    reports |= _left_out(store, found.scenes, reports, retry=config.retry_quarantined)
+    todo = [index for index in todo if index not in reports]
+    shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
+    waste = Waste()
+    waste = Waste()
+    with ExitStack() as opened:
+        if not todo:
+            compute, limits = config.scene.compute, limits_of(config.mosaic.checks)
+            context = opened.enter_context(composing(compute, limits, shown))
+            builder = opened.enter_context(Builder(store, context.engine, limits, shown))
+        else:
+            events: SimpleQueue[Any] = SimpleQueue()
+            task = Task(
+                config.out,
+                config.scene.model,
+                config.scene.compute.device,
+                config.scene.scratch,
+                config.scene.access,
+                config.retry_quarantined,
+            )
+            engine = opened.enter_context(engine_of(config.scene.compute, task, events, shown))
+            driver = Driver(
+                engine,
+                events,
+                Permits(config.politeness.limit_of, 1),
+                own=_this_process(ref),
+                memory_bytes=memory_bytes,
+                progress=shown,
+            )
+            keep_to_platform(store, driver.meet(), mixed=config.allow_mixed)
+            context = opened.enter_context(_context_of(engine, ref, config, shown))
+            builder = opened.enter_context(Builder(store, engine.executor, context.limits, shown))
+            _map_scenes(
+                driver, builder, found.scenes, todo, reports, period=period, progress=shown
+            )
+            waste = driver.waste
+        results = [
+            SceneReport(name, "quarantined", reason=reason)
+            for name, reason in found.refused.items()
+        ]
+        results += [reports[index] for index in range(len(found.scenes))]
+        done = RunResult(tuple(results), None, waste.scenes, round(waste.seconds, 1))
+        if not any(report.product for report in results):
+            return done
+        # Links wait for a server, tiles for the processor: beside each other.
+        with ThreadPoolExecutor(1, "link") as beside:
+            linked = beside.submit(_link, store, found.scenes, reports)
+            mosaic = build(store, config.mosaic, context, _products(reports), builder)
+            linked.result()
+    return replace(done, mosaic=carry_on(store, mosaic, config.mosaic.export, shown))
 
 
-def _written(writing: "Future[SceneResult] | None", shown: Progress) -> list[SceneResult]:
-    """Wait for what is being written, if anything is."""
-    if writing is None:
-        return []
-    result = writing.result()
-    shown.advance("scenes")
-    return [result]
+def _map_scenes(
+    driver: Driver,
+    builder: Builder,
+    scenes: Scenes,
+    todo: Sequence[int],
+    reports: dict[int, SceneReport],
+    *,
+    period: Period,
+    progress: Progress,
+) -> None:
+    """Have scenes mapped in the order of space, and tiles composed that are finished meanwhile."""
+    store = builder.store
+    tiles = in_space(store.grid, scenes)
+    wanted = set(todo)
+    order = [index for index in along_curve(tiles) if index in wanted]
+    with Ahead(builder, period, tiles, todo, at_once=driver.workers) as ahead:
+
+        def heard(index: int, report: SceneReport) -> None:
+            reports[index] = report
+            progress.advance("scenes", size_bytes=size_of(scenes[index]))
+            ahead.done(index, report.product)
+
+        driver.work(scenes, order, heard, lambda each, why: quarantine(store, each.key, why))
 
 
-def _at_once(
-    process: Process, item: dict[str, Any], out: str, config: SceneConfig
-) -> Callable[[], SceneResult]:
-    result = process(item, out, config)
-    return lambda: result
+def _this_process(ref: ModelRef) -> Identity:
+    """Return what workers have to be like."""
+    return Identity(__version__, ref.digest, ALGORITHM_VERSION, "", None, 0, "", 0)
 
 
-def _refuse_too_large(todo: Iterable[Acquisition], config: RunConfig) -> None:
-    """Refuse scenes still to map that do not fit a worker, before the first is mapped."""
-    from flows.memory import refuse_too_large, worker_memory
+@contextmanager
+def _context_of(
+    engine: Engine, ref: ModelRef, config: RunConfig, progress: Progress
+) -> Iterator[Context]:
+    """Compose tiles on the workers that map scenes."""
+    limits = limits_of(config.mosaic.checks)
+    with Context.here(ref, threads=1, limits=limits, progress=progress) as context:
+        yield replace(context, engine=engine.executor)
 
-    compute = config.scene.compute
-    needed = worker_memory(todo, threads_per_worker(compute), compute.device)
-    refuse_too_large(needed, compute)
+
+def _present(scenes: Scenes, ref: ModelRef, there: Store | None) -> dict[int, SceneReport]:
+    """Return the scenes that a store has already, by index."""
+    if there is None:
+        return {}
+    names = [product_name(each, ref) for each in scenes]
+    markers = read_markers(there, complete_names(there, names))
+    return {
+        index: report_of(scenes[index], "present", markers[name])
+        for index, name in enumerate(names)
+        if name in markers
+    }
 
 
 def _left_out(
-    store: "Store", acquisitions: Iterable[Acquisition], *, retry: bool
-) -> dict[str, SceneResult]:
+    store: Store, scenes: Scenes, reports: Mapping[int, SceneReport], *, retry: bool
+) -> dict[int, SceneReport]:
     """Return what became of scenes that are not tried: withdrawn, or known to be of no use."""
-    from deepsalt.store import quarantined, tombstones
-
-    found = list(acquisitions)
-    barred = {} if retry else quarantined(store, [each.key for each in found])
-    results = {
-        key: SceneResult(scene=key, status="quarantined", reason=reason)
-        for key, reason in barred.items()
-    }
-    records = tombstones(store, [(each.collection, each.acquisition_id) for each in found])
-    for each in found:
+    barred = {} if retry else quarantined(store, (each.key for each in scenes))
+    records = tombstones(store, ((each.collection, each.acquisition_id) for each in scenes))
+    results = {}
+    for index, each in enumerate(scenes):
         record = records.get((each.collection, each.acquisition_id))
         if record is not None and record.covers(each.version):
-            results[each.key] = SceneResult(each.key, "withdrawn", reason=str(record))
+            results[index] = SceneReport(each.key, "withdrawn", reason=str(record))
+        elif each.key in barred and index not in reports:
+            results[index] = SceneReport(each.key, "quarantined", reason=barred[each.key])
     return results
 
 
-def _attempt(scene: Scene, store: "Store", config: RunConfig, begin: Begin) -> Finish:
-    """Map a scene; when it can never work, quarantine it with the reason."""
-    from deepsalt.store import quarantine, release
-
-    acquisition = scene.acquisition
-    key = acquisition.key
-    try:
-        # Refused here, or the product could not be put into the mosaic.
-        store.frame.refuse_beyond(f"scene {key}", store.grid.tiles_over(acquisition.grid))
-        finish = begin(scene.item, config.out, config.scene)
-    except (FormatError, GridError, ReadError) as error:
-        if isinstance(error, ReadError) and not is_there(acquisition):
-            # A server or a disk may be away for a moment; the next run tries again.
-            return partial(SceneResult, scene=key, status="failed", reason=str(error))
-        quarantine(store, key, str(error))
-        return partial(SceneResult, scene=key, status="quarantined", reason=str(error))
-    if not config.retry_quarantined:
-        return finish
-
-    def written() -> SceneResult:
-        result = finish()
-        release(store, key)
-        return result
-
-    return written
+def _products(reports: Mapping[int, SceneReport]) -> list[str]:
+    return [report.product for report in reports.values() if report.product]
 
 
-def is_there(acquisition: Acquisition) -> bool:
-    """Whether all files of a scene lie on this machine now."""
-    return all(Path(asset.href).exists() for asset in acquisition.assets)
+def _link(store: Store, scenes: Scenes, reports: Mapping[int, SceneReport]) -> None:
+    """Let the catalogue link the Items of everything that the run found complete."""
+    keys = {
+        key
+        for index, report in reports.items()
+        if report.product
+        for key in scene_keys(scenes[index], report.product)
+    }
+    link_items(store, keys | model_keys(store))

@@ -8,26 +8,12 @@ from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
-from flows.progress import Progress, Silent
+from deepsalt.progress import Progress, Silent
 
 if TYPE_CHECKING:
     import pystac
 
     from catalog.search import Query
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A scene that was found."""
-
-    acquisition: Acquisition
-
-    @property
-    def item(self) -> dict[str, Any]:
-        """Its Item as plain JSON, made anew: ten thousand of them would fill the memory."""
-        from catalog.items import to_item
-
-        return to_item(self.acquisition).to_dict()
 
 
 @dataclass(frozen=True)
@@ -37,14 +23,9 @@ class Found:
     `access` is whom their Items may send us to, as the catalogue was found where it was searched.
     """
 
-    scenes: tuple[Scene, ...]
+    scenes: Scenes
     refused: dict[str, str] = field(default_factory=dict)
     access: Access = field(default_factory=Access)
-
-    @property
-    def acquisitions(self) -> list[Acquisition]:
-        """The scenes without their Items."""
-        return [scene.acquisition for scene in self.scenes]
 
 
 def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":

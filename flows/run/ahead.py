@@ -1,0 +1,93 @@
+"""Tiles that no scene is to come for are composed while other scenes are mapped."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from threading import Condition, Thread
+
+from deepsalt.errors import DeepsaltError
+from deepsalt.grid import Tile
+from deepsalt.mosaic import Builder
+from deepsalt.store import Period
+
+logger = logging.getLogger(__name__)
+
+
+class Ahead:
+    """Composes tiles in a thread of its own, a few at a time; a context manager.
+
+    Parameters
+    ----------
+    builder
+        What composes, and publishes in the end.
+    period
+        The period of the run.
+    tiles
+        Tiles under each scene of the run, those that are mapped already included.
+    to_come
+        Scenes that are still to be mapped.
+    at_once
+        Tiles that are composed at a time: workers map scenes meanwhile.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        period: Period,
+        tiles: Sequence[tuple[Tile, ...]],
+        to_come: Iterable[int],
+        *,
+        at_once: int,
+    ) -> None:
+        self._builder = builder
+        self._period = period
+        self._tiles = tiles
+        self._at_once = at_once
+        self._left = Counter(tile for scene in to_come for tile in tiles[scene])
+        self._all = len({tile for under in tiles for tile in under})
+        self._ready: list[Tile] = []
+        self._known: set[str] = set()
+        self._over = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._work, name="tiles", daemon=True)
+
+    def __enter__(self) -> "Ahead":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Compose no more; what is under way is waited for."""
+        with self._changed:
+            self._over = True
+            self._changed.notify()
+        self._thread.join()
+
+    def done(self, scene: int, product: str) -> None:
+        """Say that a scene is dealt with, and its product, if there is one."""
+        with self._changed:
+            if product:
+                self._known.add(product)
+            for tile in self._tiles[scene]:
+                self._left[tile] -= 1
+                if not self._left[tile]:
+                    del self._left[tile]
+                    self._ready.append(tile)
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._ready and not self._over:
+                    self._changed.wait()
+                # Of the last ones the build that publishes makes as many at a time as it can.
+                if self._over or not self._left:
+                    return
+                ready, self._ready = self._ready[: self._at_once], self._ready[self._at_once :]
+                known, self._known = self._known, set()
+            places = [(self._period, tile) for tile in ready]
+            try:
+                self._builder.ahead(places, known=known, tiles=self._all)
+            except DeepsaltError as error:
+                # The build that publishes comes upon it again, and says so.
+                logger.info("tiles are not composed ahead: %s", error)
+                return
