@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_STATES = {"published": "*", "earlier": " ", "held": "?", "left": "-"}
+_NAMED = 6
+"""Products named per version."""
+
 
 @app.command(epilog="Example: `deepsalt mosaic history store`")
 def history(store: Store, as_json: Json = False) -> None:
@@ -53,11 +57,6 @@ def _facts(version: "Version", state: str) -> dict[str, object]:
         "software": version.software,
         **version.facts,
     }
-
-
-_STATES = {"published": "*", "earlier": " ", "held": "?", "left": "-"}
-_NAMED = 6
-"""Products named per version."""
 
 
 def _lines(version: "Version", state: str) -> list[str]:

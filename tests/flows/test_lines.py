@@ -1,4 +1,4 @@
-"""What is printed for people."""
+"""Lines of a run and of a scene, for people."""
 
 import pytest
 
