@@ -16,6 +16,7 @@ from deepsalt.mosaic import (
 from deepsalt.mosaic.repair import Repaired, repair_mosaic
 from deepsalt.products import read_markers
 from deepsalt.store import Period, Store
+from deepsalt.validate import Limits
 from deepsalt.versions import (
     MARGIN,
     Version,
@@ -25,11 +26,11 @@ from deepsalt.versions import (
     publish,
     roll_back,
 )
-from flows.compute import computing
-from flows.config import Compute, Export, MosaicConfig
-from flows.progress import Progress, Silent
+from flows.engines.opening import composing
+from flows.config import Compute, Export
+from deepsalt.progress import Progress, Silent
 from flows.publication import items_of, link_items, publish_version, unlink_items, version_keys
-from flows.stage2 import MosaicResult, carry_on, compose, follow
+from flows.run.mosaic import MosaicResult, carry_on, compose, follow
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ def _follow(
         return ChangeResult(changed.scenes, None)
     periods = [*periods_of(store.objects)] or [Period.all()]
     places = [(period, tile) for period in periods for tile in changed.tiles]
-    config = MosaicConfig(compute=compute or Compute())
-    result = carry_on(str(store), compose(store, places, config, why, progress), Export(), progress)
+    shown = progress or Silent()
+    with composing(compute or Compute(), Limits(), shown) as context:
+        composed = compose(store, places, context, why=why)
+    result = carry_on(store, composed, Export(), shown)
     link_items(store, (key for marker in changed.products for key in items_of(marker)))
     return ChangeResult(changed.scenes, result)
 
@@ -193,8 +196,8 @@ def repair_store(
         The store cannot be read or written.
     """
     store = Store.open(out)
-    with computing(compute or Compute()) as executor:
-        done = repair_mosaic(Builder(store, executor, listener=progress or Silent()))
+    with composing(compute or Compute(), Limits(), progress or Silent()) as context:
+        done = repair_mosaic(Builder(store, context.engine, progress=context.progress))
     if done.built is not None and done.built.versions:
         mosaic = open_repository(store.objects)
         publish_version(store, mosaic, done.built.versions[-1], done.built.tiles)

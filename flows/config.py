@@ -119,6 +119,9 @@ class Compute(_Closed):
         None, gt=0, description="memory of one worker, such as 4GB; none means its share of what is"
     )
     scheduler: str | None = Field(None, description="address of a running Dask scheduler")
+    tls: bool = Field(
+        False, description="local worker processes talk with certificates made for the run"
+    )
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="what workers predict on; their CPU where there is no such device"
     )
@@ -148,6 +151,9 @@ class SceneConfig(_Closed):
     compute: Compute = Compute()
     scratch: Scratch = Scratch()
     access: Access = Access()
+    allow_mixed: bool = Field(
+        False, description="let a store hold products of machines that round otherwise"
+    )
 
 
 class Checks(_Closed):

@@ -55,15 +55,18 @@ def items_of(marker: ProductMarker) -> tuple[str, str]:
     )
 
 
-def write_items(
-    store: "Store", marker: ProductMarker, acquisition: Acquisition, ref: ModelRef
-) -> tuple[str, ...]:
-    """Write the Items of a scene product, its source and its model; those there already stay.
+def scene_keys(acquisition: Acquisition, product: str) -> tuple[str, str]:
+    """Return the keys of the Items of a scene's product and of the scene."""
+    return (
+        key_of(PRODUCTS, acquisition.start, product),
+        key_of(acquisition.collection, acquisition.start, acquisition.scene_id),
+    )
 
-    Returns
-    -------
-    tuple of str
-        Their keys, for `link_items`.
+
+def write_items(
+    store: "Store", acquisition: Acquisition, ref: ModelRef, marker: ProductMarker
+) -> None:
+    """Write the Items of a scene product, its source and its model; those there already stay.
 
     Raises
     ------
@@ -84,8 +87,7 @@ def write_items(
         report=marker.report,
         scene_key=marker.scene_key,
     )
-    keys = (write_item(store.objects, item), _key(source), _key(model))
-    return keys
+    write_item(store.objects, item)
 
 
 class _LeftOut:
@@ -128,18 +130,16 @@ def link_items(store: "Store", keys: Iterable[str]) -> None:
     publish_items(store.objects, set(keys), leave_out=_LeftOut(store))
 
 
-def link_scene(out: str, keys: Iterable[str]) -> None:
-    """Let the catalogue of the store at a place link the Items of one scene.
+def link_scene(store: "Store", acquisition: Acquisition, product: str) -> None:
+    """Let the catalogue of a store link the Items of one scene, its product and its model.
 
     Raises
     ------
     StoreError
         The store cannot be written.
     """
-    from deepsalt.store import Store
-
-    if keys := tuple(keys):
-        link_items(Store.open(out), keys)
+    if product:
+        link_items(store, {*scene_keys(acquisition, product), *model_keys(store)})
 
 
 def publish_version(

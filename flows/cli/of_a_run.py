@@ -29,6 +29,9 @@ from flows.cli.options import (
     Out,
     Resolution,
     Scheduler,
+    Threads,
+    Device,
+    AllowMixed,
     ScratchFolder,
     ScratchGb,
     Workers,
@@ -36,15 +39,12 @@ from flows.cli.options import (
     compute_of,
     export_of,
     grid_of,
+    politeness_of,
     scratch_of,
     selection_of,
 )
 from flows.config import MosaicConfig, RunConfig, SceneConfig
 
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Chunks a worker computes at a time; its share of the cores without."),
-]
 Memory = Annotated[
     str | None,
     typer.Option(
@@ -52,11 +52,25 @@ Memory = Annotated[
         "needs more is refused."
     ),
 ]
-Device = Annotated[
-    str,
+Tls = Annotated[
+    bool,
+    typer.Option("--tls", help="Let --workers talk to each other with certificates of this run."),
+]
+HostLimit = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="cpu|cuda",
-        help="What workers predict on; their CPU, with a warning, where there is no such device.",
+        "--host-limit",
+        metavar="HOST=N[,MB/s]",
+        help="Connections and MB/s that all workers together may use of a host. Default: what is "
+        "known of its archive, else 10 connections. May be repeated.",
+    ),
+]
+HostShare = Annotated[
+    float,
+    typer.Option(
+        "--host-share",
+        help="Part of what each host allows that this run takes, 0 to 1; runs at the same time "
+        "divide it.",
     ),
 ]
 RetryQuarantined = Annotated[
@@ -89,6 +103,10 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         memory: Memory = None,
         scheduler: Scheduler = None,
         device: Device = "cpu",
+        tls: Tls = False,
+        allow_mixed: AllowMixed = False,
+        host_limit: HostLimit = None,
+        host_share: HostShare = 1.0,
         scratch: ScratchFolder = None,
         scratch_gb: ScratchGb = 8.0,
         max_missing: MaxMissing = 100.0,
@@ -113,7 +131,9 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
             limit=limit,
             allow_host=allow_host,
         )
-        compute = compute_of(workers, scheduler, threads=threads, memory=memory, device=device)
+        compute = compute_of(
+            workers, scheduler, threads=threads, memory=memory, device=device, tls=tls
+        )
         grid, model = grid_of(crs, resolution), model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
         place = scratch_of(scratch, scratch_gb)
@@ -128,9 +148,16 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         config = RunConfig(
             selection=selection,
             out=out,
-            scene=SceneConfig(model=model, grid=grid, compute=compute, scratch=place),
+            scene=SceneConfig(
+                model=model,
+                grid=grid,
+                compute=compute,
+                scratch=place,
+                allow_mixed=allow_mixed,
+            ),
             mosaic=mosaic,
             retry_quarantined=retry_quarantined,
+            politeness=politeness_of(host_limit, host_share),
         )
         action(config, prefect, as_json)
 

@@ -99,6 +99,25 @@ MaxAge = Annotated[
     float | None,
     typer.Option(help="Age of the newest scene with an estimate at most, days; any else."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Chunks a worker computes at a time; its share of the cores without."),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|cuda",
+        help="What workers predict on; their CPU, with a warning, where there is no such device.",
+    ),
+]
+AllowMixed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-mixed",
+        help="Let a store hold products of machines whose instruction sets or devices round "
+        "otherwise.",
+    ),
+]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
 ScratchFolder = Annotated[
     Path | None,
@@ -257,16 +276,22 @@ def compute_of(
     threads: int | None = None,
     memory: str | None = None,
     device: str = "cpu",
+    tls: bool = False,
 ) -> Compute:
     """Return the computing that these options describe.
 
     Raises
     ------
     UsageError
-        Workers and a scheduler are given, or a memory that is no size.
+        Workers and a scheduler are given, certificates for neither, or a memory that is no size.
     """
     if workers is not None and scheduler is not None:
         raise UsageError("--workers and --scheduler exclude each other; give one of them")
+    if tls and workers is None:
+        raise UsageError(
+            "--tls is for workers that are started here; give --workers, or a scheduler's tls:// "
+            "address and its certificates in Dask's configuration"
+        )
     try:
         return Compute.model_validate(
             {
@@ -275,8 +300,23 @@ def compute_of(
                 "memory": memory,
                 "scheduler": scheduler,
                 "device": device,
+                "tls": tls,
             }
         )
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def politeness_of(limits: list[str] | None, share: float) -> Politeness:
+    """Return the politeness that these options describe.
+
+    Raises
+    ------
+    UsageError
+        A limit that is none, or a share that is not between 0 and 1.
+    """
+    try:
+        return Politeness(hosts=host_limits(limits or ()), share=share)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 
@@ -296,6 +336,7 @@ def grid_of(crs: str | None, resolution_m: float | None) -> Grid:
 
 
 OPTIONS_OF_FIELDS = {
+    "share": "--host-share",
     "allow_hosts": "--allow-host",
     "collections": "--collection",
     "limit_gb": "--scratch-gb",

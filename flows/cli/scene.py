@@ -8,15 +8,16 @@ import typer
 
 from flows.cli.options import (
     AllowHost,
+    AllowMixed,
     Crs,
+    Device,
     Json,
     Model,
     Out,
     Resolution,
-    Scheduler,
     ScratchFolder,
     ScratchGb,
-    Workers,
+    Threads,
     compute_of,
     grid_of,
     scratch_of,
@@ -25,7 +26,7 @@ from flows.cli.text import plain, share
 from flows.config import Access, SceneConfig
 
 if TYPE_CHECKING:
-    from flows.stage1 import SceneResult
+    from deepsalt.mapping import SceneReport
 
 app = typer.Typer()
 
@@ -37,11 +38,12 @@ def scene(
     model: Model = None,
     crs: Crs = None,
     resolution: Resolution = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
+    threads: Threads = None,
+    device: Device = "cpu",
     scratch: ScratchFolder = None,
     scratch_gb: ScratchGb = 8.0,
     allow_host: AllowHost = None,
+    allow_mixed: AllowMixed = False,
     scale: Annotated[
         float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
     ] = None,
@@ -52,26 +54,28 @@ def scene(
 ) -> None:
     """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
     from deepsalt.access import reach_of
+    from deepsalt.store import Store as OpenStore
     from flows.progress import bars
     from flows.publication import link_scene
-    from flows.selection import load_item
-    from flows.stage1 import process_scene
+    from flows.run.one import map_one
+    from flows.run.selection import load_scene
 
     config = SceneConfig(
         model=model and model.absolute(),
         grid=grid_of(crs, resolution),
-        compute=compute_of(workers, scheduler),
+        compute=compute_of(None, None, threads=threads, device=device),
         scratch=scratch_of(scratch, scratch_gb),
         access=Access.of(reach_of(item, allow_host or ())),
+        allow_mixed=allow_mixed,
     )
-    found = load_item(item, scale=scale, nodata=nodata)
+    found = load_scene(item, scale=scale, nodata=nodata)
     with bars() as progress:
-        result = process_scene(found, out, config, progress)
-    link_scene(out, result.items)
+        result = map_one(found, out, config, progress)
+    link_scene(OpenStore.open(out), found, result.product)
     typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
 
 
-def scene_line(scene: "SceneResult") -> str:
+def scene_line(scene: "SceneReport") -> str:
     """Return one line on a scene."""
     name = plain(scene.scene)
     if scene.reason is not None:

@@ -1,20 +1,21 @@
 """Stage 2: the scene products of a store to a mosaic that readers see."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import DeepsaltError, UsageError
-from flows.compute import computing
 from flows.config import NOWHERE, Checks, Export, MosaicConfig
-from flows.progress import Progress, Silent
-from flows.stores import period_of, refuse_other_grid
+from deepsalt.progress import Progress, Silent
+from flows.run.stores import period_of, refuse_other_grid
 
 if TYPE_CHECKING:
+    from deepsalt.context import Context
+    from deepsalt.mosaic import Builder
     from deepsalt.store import Store
     from deepsalt.validate import Limits
-    from deepsalt.versions import Built, Mosaic, Place, Version
+    from deepsalt.versions import Mosaic, Place, Version
 
 EXPORTED_BELOW_BYTES = 2 * 10**9
 """Size up to which a mosaic is exported into its folder without being asked."""
@@ -66,17 +67,28 @@ class MosaicResult:
     not_exported: str = ""
 
 
-def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
-    """Composite the complete scene products of a store and publish the mosaic.
+def build(
+    store: "Store",
+    config: MosaicConfig,
+    context: "Context",
+    *,
+    products: Collection[str] | None = None,
+    builder: "Builder | None" = None,
+) -> MosaicResult:
+    """Composite the complete scene products of a store, publish the mosaic and its Item.
 
     Parameters
     ----------
-    out
+    store
         The store.
     config
-        Grid and period.
-    progress
-        Told about tiles.
+        Period, and whether the version waits.
+    context
+        What composes tiles.
+    products
+        Products whose tiles may have changed. Default: all of the period.
+    builder
+        One that has composed tiles ahead.
 
     Raises
     ------
@@ -86,81 +98,76 @@ def build_mosaic(out: str, config: MosaicConfig, progress: Progress | None = Non
         A store that cannot be written, or has another grid.
     """
     from deepsalt.mosaic import all_places, places_of
-    from deepsalt.store import Store
 
-    store = Store.open(out)
     refuse_other_grid(store, config.grid)
-    refuse_export(out, config.export)
-    if config.products is not None:
-        places, why = places_of(store, config.products, period_of(config.datetime)), "run"
-    else:
-        period = None if config.datetime is None else period_of(config.datetime)
-        places, why = all_places(store, period), "mosaic build"
-    return compose(store, places, config, why, progress)
+    if products is not None:
+        places = places_of(store, products, period_of(config.datetime))
+        return compose(
+            store, places, context, why="run", hold=config.hold, known=products, builder=builder
+        )
+    period = None if config.datetime is None else period_of(config.datetime)
+    places = all_places(store, period)
+    return compose(store, places, context, why="mosaic build", hold=config.hold)
 
 
 def compose(
     store: "Store",
     places: "Iterable[Place]",
-    config: MosaicConfig,
+    context: "Context",
+    *,
     why: str,
-    progress: Progress | None = None,
+    hold: bool = False,
+    known: Collection[str] = (),
+    builder: "Builder | None" = None,
 ) -> MosaicResult:
-    """Compose those tiles that are not as they should be, and publish them.
+    """Compose those tiles that are not as they should be, and publish them with their Item.
 
-    Parameters
-    ----------
-    store
-        The store.
-    places
-        Tiles that may have changed, by period.
-    config
-        What computes, and from where on a version is wrong.
-    why
-        What the history says about the version.
-    progress
-        Told about tiles.
+    Parameters and errors are those of `deepsalt.build_mosaic`.
+    """
+    from deepsalt.mosaic import build_mosaic
+    from deepsalt.versions import open_repository
+    from flows.publication import publish_version
+
+    done = build_mosaic(
+        store, context, places=places, why=why, hold=hold, known=known, builder=builder
+    )
+    if not done.held:
+        mosaic = open_repository(store.objects)
+        publish_version(store, mosaic, done.version, done.built.tiles)
+    return MosaicResult(
+        version=done.version.short,
+        held=done.held,
+        tiles=done.tiles,
+        composed=done.composed,
+        added=done.added,
+        removed=done.removed,
+        pixels=done.pixels,
+        estimated=done.estimated,
+        by_flag=done.by_flag,
+    )
+
+
+def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
+    """Build the mosaic of the store at a place, by itself; `carry_on` exports it.
 
     Raises
     ------
     UsageError
-        There is nothing to mosaic.
+        The store has no complete product in the period, or the export is nowhere.
     StoreError
-        The store cannot be read or written, or what was composed is wrong.
+        A store that cannot be written, or has another grid.
     """
-    from deepsalt.mosaic import Builder
-    from deepsalt.versions import open_repository
-    from flows.publication import publish_version
+    from deepsalt.store import Store
+    from flows.engines.opening import composing
 
-    with computing(config.compute) as executor:
-        builder = Builder(store, executor, limits_of(config.checks), progress or Silent())
-        built = builder(places, why=why, hold=config.hold, known=config.products or ())
-    mosaic = open_repository(store.objects)
-    version = built.versions[-1] if built.versions else mosaic.head()
-    if version is None:
-        raise UsageError(f"store {store} has no scene products in the period; run scenes")
-    if not (config.hold and built.versions):
-        publish_version(store, mosaic, version, built.tiles)
-    return _result(store, version, built)
-
-
-def _result(store: "Store", version: "Version", built: "Built") -> MosaicResult:
-    totals = version.totals
-    return MosaicResult(
-        version=version.short,
-        held=built.held and bool(built.versions),
-        tiles=totals.pixels // store.grid.tile_px**2,
-        composed=built.composed,
-        added=sum(each.added_count for each in built.versions),
-        removed=sum(each.removed_count for each in built.versions),
-        pixels=totals.pixels,
-        estimated=totals.estimated,
-        by_flag=dict(totals.by_flag),
-    )
+    store, shown = Store.open(out), progress or Silent()
+    refuse_export(out, config.export)
+    with composing(config.compute, limits_of(config.checks), shown) as context:
+        return build(store, config, context)
 
 
 def carry_on(
-    out: str, result: MosaicResult, to: Export, progress: Progress | None = None
+    store: "Store", result: MosaicResult, to: Export, progress: Progress | None = None
 ) -> MosaicResult:
     """Write what readers of a store see as plain Zarr, also when nothing was added to it.
 
@@ -168,7 +175,7 @@ def carry_on(
 
     Parameters
     ----------
-    out
+    store
         The store.
     result
         What became of the mosaic.
@@ -180,10 +187,8 @@ def carry_on(
     if to.to == NOWHERE or result.held:
         return result
     from deepsalt.export import export_mosaic
-    from deepsalt.store import Store
     from deepsalt.versions import open_repository
 
-    store = Store.open(out)
     mosaic = open_repository(store.objects)
     head, target = mosaic.head(), to.to
     if head is None or not head.totals.pixels:
@@ -194,7 +199,7 @@ def carry_on(
             return replace(result, not_exported=hint)
         target = str(store.objects.path / _EXPORT)
     try:
-        done = export_mosaic(mosaic, target, keep=to.keep, listener=progress or Silent())
+        done = export_mosaic(mosaic, target, keep=to.keep, progress=progress or Silent())
     except DeepsaltError as error:
         return replace(result, exported_to=target, export_failed=str(error))
     return replace(result, exported_to=target, exported_bytes=done.bytes)

@@ -6,11 +6,12 @@ from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
-from deepsalt.types import Acquisition, PixelGrid
+from deepsalt.types import PixelGrid
 from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
 from deepsalt.progress import Progress
+from flows.run.scenes import Scenes
 from flows.run.selection import find_scenes
 from flows.run.mosaic import refuse_export
 from flows.run.stores import find_store, grid_of, period_of
@@ -98,18 +99,18 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     refuse_export(config.out, config.mosaic.export)
     grid = grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
-    acquisitions, tiles, torn = _tiles_over(grid, found.acquisitions)
-    names = {each.key: product_name(each, ref) for each in acquisitions}
-    there = complete_names(store, names.values()) if store else set()
-    todo = [each for each in acquisitions if names[each.key] not in there]
+    scenes, tiles, torn = _held(grid, found.scenes)
+    names = [product_name(each, ref) for each in scenes]
+    there = complete_names(store, names) if store else set()
+    todo = scenes.only(index for index, name in enumerate(names) if name not in there)
     extent = grid.extent_grid(Extent.of(tiles))
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
     memory = refuse_too_large(todo, config.scene)
     return Plan(
-        scenes=len(acquisitions),
-        present=len(acquisitions) - len(todo),
+        scenes=len(scenes),
+        present=len(scenes) - len(todo),
         scene_pixels=pixels,
         read_bytes=sum(size_of(each) for each in todo),
         write_bytes=pixels * (_PRODUCT_BYTES_PER_PIXEL + _MOSAIC_BYTES_PER_PIXEL),
@@ -128,22 +129,20 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     )
 
 
-def _tiles_over(
-    grid: MosaicGrid, acquisitions: list[Acquisition]
-) -> tuple[list[Acquisition], set[Tile], dict[str, str]]:
+def _held(grid: MosaicGrid, scenes: Scenes) -> tuple[Scenes, set[Tile], dict[str, str]]:
     """Return the scenes that the grid can hold, their tiles, and why it cannot hold the others."""
-    held: list[Acquisition] = []
+    held: list[int] = []
     tiles: set[Tile] = set()
     torn: dict[str, str] = {}
-    for each in acquisitions:
+    for index, each in enumerate(scenes):
         try:
             tiles.update(grid.tiles_over(each.grid))
-            held.append(each)
+            held.append(index)
         except GridError as error:
             torn[each.scene_id] = str(error)
     if not held:
         raise GridError(next(iter(torn.values())))
-    return held, tiles, torn
+    return scenes.only(held), tiles, torn
 
 
 def _cell_shape(extent: PixelGrid) -> str:

@@ -110,7 +110,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     there = find_store(config.out)
     reports = _present(found.scenes, ref, there)
     todo = [index for index in range(len(found.scenes)) if index not in reports]
-    memory_bytes = refuse_too_large([found.scenes[index] for index in todo], config.scene)
+    memory_bytes = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, period_layout=period.layout)
     reports |= _left_out(store, found.scenes, reports, retry=config.retry_quarantined)
@@ -142,7 +142,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 memory_bytes=memory_bytes,
                 progress=shown,
             )
-            keep_to_platform(store, driver.meet(), mixed=config.allow_mixed)
+            keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
             context = opened.enter_context(_context_of(engine, ref, config, shown))
             builder = opened.enter_context(Builder(store, engine.executor, context.limits, shown))
             _map_scenes(
@@ -160,7 +160,8 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
         # Links wait for a server, tiles for the processor: beside each other.
         with ThreadPoolExecutor(1, "link") as beside:
             linked = beside.submit(_link, store, found.scenes, reports)
-            mosaic = build(store, config.mosaic, context, _products(reports), builder)
+            names = _products(reports)
+            mosaic = build(store, config.mosaic, context, products=names, builder=builder)
             linked.result()
     return replace(done, mosaic=carry_on(store, mosaic, config.mosaic.export, shown))
 

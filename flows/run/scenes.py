@@ -26,16 +26,30 @@ class Scenes(Sequence[Acquisition]):
     """
 
     def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
-        self._tables: dict[tuple[Any, ...], int] = {}
+        self._rows: dict[tuple[Any, ...], int] = {}
+        self._tables: list[tuple[Any, ...]] = []
         self._packed: list[bytes] = []
         self._known = b""
         for each in acquisitions:
-            self._packed.append(self._pack(each))
-        self._rows = list(self._tables)
+            self.add(each)
+
+    def add(self, acquisition: Acquisition) -> int:
+        """Add a scene and return its index."""
+        self._packed.append(self._pack(acquisition))
+        return len(self._packed) - 1
+
+    def only(self, indices: Iterable[int]) -> "Scenes":
+        """Return some of the scenes, in an order."""
+        found = Scenes()
+        found._rows, found._tables, found._known = self._rows, self._tables, self._known
+        found._packed = [self._packed[index] for index in indices]
+        return found
 
     def _pack(self, acquisition: Acquisition) -> bytes:
         table = (acquisition.bands, acquisition.gain, acquisition.offset)
-        row = self._tables.setdefault(table, len(self._tables))
+        row = self._rows.setdefault(table, len(self._tables))
+        if row == len(self._tables):
+            self._tables.append(table)
         bare = replace(acquisition, bands=_NO_BANDS, gain=(1.0,), offset=(0.0,))
         data = pickle.dumps((row, bare), protocol=pickle.HIGHEST_PROTOCOL)
         self._known = self._known or data
@@ -55,7 +69,7 @@ class Scenes(Sequence[Acquisition]):
             return [self[each] for each in range(*index.indices(len(self)))]
         packed = zlib.decompressobj(zdict=self._known)
         row, bare = pickle.loads(packed.decompress(self._packed[index]) + packed.flush())
-        bands, gain, offset = self._rows[row]
+        bands, gain, offset = self._tables[row]
         return replace(bare, bands=bands, gain=gain, offset=offset)
 
     def __iter__(self) -> Iterator[Acquisition]:

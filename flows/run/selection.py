@@ -1,6 +1,6 @@
 """From a selection to the scenes that take part: search, parse, newest version of each."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
+from flows.run.scenes import Scenes
 from deepsalt.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -70,23 +71,25 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Found
     """
     from catalog.search import select
 
-    newest: dict[tuple[str, str], Acquisition] = {}
+    # Packed as they come: ten thousand scenes would fill the memory.
+    scenes = Scenes()
+    newest: dict[tuple[str, str], tuple[str, str, int]] = {}
     refused: dict[str, str] = {}
     reach = reach_of(selection.catalogue, selection.allow_hosts)
     heard = (progress or Silent()).listing
     query = _query(selection)
-    for found in select(selection.catalogue, query, _Parser(), reach=reach, heard=heard):
+    for found in select(selection.catalogue, query, _parsed, reach=reach, heard=heard):
         if isinstance(found, _Refused):
             refused[found.id] = found.reason
             continue
         identity = (found.collection, found.acquisition_id)
         known = newest.get(identity)
-        if known is None or version_order(known.version) < version_order(found.version):
-            newest[identity] = found
+        if known is None or version_order(known[1]) < version_order(found.version):
+            newest[identity] = (found.key, found.version, scenes.add(found))
     if not newest:
         raise UsageError(_nothing(selection, refused))
-    ordered = sorted(newest.values(), key=lambda acquisition: acquisition.key)
-    return Found(tuple(Scene(each) for each in ordered), refused, Access.of(reach))
+    ordered = [index for _, _, index in sorted(newest.values())]
+    return Found(scenes.only(ordered), refused, Access.of(reach))
 
 
 @dataclass(frozen=True)
@@ -95,27 +98,15 @@ class _Refused:
     reason: str
 
 
-class _Parser:
-    """Documents of Items to acquisitions, which share what is equal among them.
+def _parsed(document: dict[str, Any], where: str) -> Acquisition | _Refused:
+    """Return the acquisition of an Item's document, or why it is none."""
+    from catalog.items import parse_item
+    from catalog.local import located
 
-    Scenes of one sensor mostly have equal bands and scales, which are nine tenths of what a scene
-    takes in memory.
-    """
-
-    def __init__(self) -> None:
-        self._shared: dict[Any, Any] = {}
-
-    def __call__(self, document: dict[str, Any], where: str) -> Acquisition | _Refused:
-        from catalog.items import parse_item
-        from catalog.local import located
-
-        try:
-            found = parse_item(located(document, where))
-        except DeepsaltError as error:
-            return _Refused(str(document.get("id")), str(error))
-        tables = (found.bands, found.gain, found.offset)
-        bands, gain, offset = self._shared.setdefault(tables, tables)
-        return replace(found, bands=bands, gain=gain, offset=offset)
+    try:
+        return parse_item(located(document, where))
+    except DeepsaltError as error:
+        return _Refused(str(document.get("id")), str(error))
 
 
 def _nothing(selection: Selection, refused: dict[str, str]) -> str:
@@ -128,21 +119,21 @@ def _nothing(selection: Selection, refused: dict[str, str]) -> str:
     )
 
 
-def load_item(source: str, *, scale: float | None, nodata: float | None) -> dict[str, Any]:
-    """Return the STAC Item of one scene, given as an Item file or as a product on disk.
+def load_scene(source: str, *, scale: float | None, nodata: float | None) -> Acquisition:
+    """Return one scene, given as an Item file or as a product on disk.
 
     Raises
     ------
     FormatError
         Neither of the two.
     """
-    from catalog.items import to_item
+    from catalog.items import parse_item
     from catalog.local import read_item
     from deepsalt.scenes.base import read_acquisition
 
     path = Path(source)
-    if path.suffix.lower() == ".json":
-        if not path.is_file():
-            raise FormatError(f"{source} does not exist; give a STAC Item file or a product")
-        return read_item(path).to_dict()
-    return to_item(read_acquisition(path, scale=scale, nodata=nodata)).to_dict()
+    if path.suffix.lower() != ".json":
+        return read_acquisition(path, scale=scale, nodata=nodata)
+    if not path.is_file():
+        raise FormatError(f"{source} does not exist; give a STAC Item file or a product")
+    return parse_item(read_item(path))

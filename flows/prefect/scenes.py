@@ -1,13 +1,12 @@
-"""Flow `map-scenes`: the scenes of a query to their mosaic, a shell around `flows.pipeline`."""
+"""Flow `map-scenes`: the scenes of a query to their mosaic, a shell around `flows.run.run`."""
 
-from dataclasses import asdict
 from typing import Any
 
 from prefect import flow
 
 from deepsalt.errors import RunError
-from flows import pipeline
 from flows.config import RunConfig
+from flows.run.run import run
 
 
 @flow(name="map-scenes", flow_run_name="scenes-{config.out}", persist_result=False)
@@ -24,14 +23,14 @@ def map_scenes(config: RunConfig) -> dict[str, Any]:
     Returns
     -------
     dict
-        The fields of `flows.pipeline.RunResult`.
+        The fields of `flows.run.run.RunResult`.
 
     Raises
     ------
     RunError
         No scene could be mapped, or the mosaic could not be exported.
     """
-    result = pipeline.run(config)
+    result = run(config)
     if result.failure:
         raise RunError(result.failure)
-    return asdict(result)
+    return result.to_dict()

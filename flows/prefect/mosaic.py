@@ -1,4 +1,4 @@
-"""Flow `build-mosaic`: scene products of a store to its mosaic. A shell around `flows.stage2`."""
+"""Flow `build-mosaic`: scene products of a store to its mosaic. A shell around `flows.run.mosaic`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,9 +7,11 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from deepsalt.errors import StoreError
-from flows import stage2
+from deepsalt.store import Store
 from flows.config import MosaicConfig, place_of
-from flows.retries import may_pass
+from flows.prefect.retries import may_pass
+from flows.run import mosaic
+from flows.run.mosaic import MosaicResult, build_at
 
 _TWICE_MORE: dict[str, Any] = {
     "retries": 2,
@@ -21,15 +23,15 @@ _TWICE_MORE: dict[str, Any] = {
 
 
 @task(name="mosaic", **_TWICE_MORE)
-def make_mosaic(out: str, config: MosaicConfig) -> stage2.MosaicResult:
-    """Composite and publish; see `flows.stage2.build_mosaic`."""
-    return stage2.build_mosaic(out, config)
+def make_mosaic(out: str, config: MosaicConfig) -> MosaicResult:
+    """Composite and publish; see `flows.run.mosaic.build_at`."""
+    return build_at(out, config)
 
 
 @task(name="export", **_TWICE_MORE)
-def carry_on(out: str, result: stage2.MosaicResult, config: MosaicConfig) -> stage2.MosaicResult:
-    """Write what was published as plain Zarr; see `flows.stage2.carry_on`."""
-    carried = stage2.carry_on(out, result, config.export)
+def carry_on(out: str, result: MosaicResult, config: MosaicConfig) -> MosaicResult:
+    """Write what was published as plain Zarr; see `flows.run.mosaic.carry_on`."""
+    carried = mosaic.carry_on(Store.open(out), result, config.export)
     if carried.export_failed:
         raise StoreError(carried.export_failed)
     return carried
@@ -50,7 +52,7 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     Returns
     -------
     dict
-        The fields of `flows.stage2.MosaicResult`.
+        The fields of `flows.MosaicResult`.
     """
     config, out = config or MosaicConfig(), place_of(out)
     return asdict(carry_on(out, make_mosaic(out, config), config))

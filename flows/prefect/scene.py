@@ -1,4 +1,4 @@
-"""Flow `process-scene`: one scene to one scene product. A thin shell around `flows.stage1`."""
+"""Flow `process-scene`: one scene to one scene product, a shell around `flows.run.scene`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import stage1
+from catalog.items import parse_item
+from deepsalt.store import Store
 from flows.config import SceneConfig, place_of
+from flows.prefect.retries import may_pass
 from flows.publication import link_scene
-from flows.retries import may_pass
+from flows.run.one import map_one
 
 
 @task(
@@ -21,9 +23,9 @@ from flows.retries import may_pass
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> stage1.SceneResult:
-    """Map one scene; see `flows.stage1.process_scene`."""
-    return stage1.process_scene(item, out, config)
+def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> dict[str, Any]:
+    """Map one scene; see `flows.run.one.map_one`."""
+    return asdict(map_one(parse_item(item), out, config))
 
 
 @task(
@@ -34,14 +36,14 @@ def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> stage1.
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def link(out: str, keys: tuple[str, ...]) -> None:
+def link(item: dict[str, Any], out: str, product: str) -> None:
     """Let the store's catalogue link the scene; see `flows.publication.link_scene`."""
-    link_scene(out, keys)
+    link_scene(Store.open(out), parse_item(item), product)
 
 
 @flow(name="process-scene", flow_run_name="scene-{item[id]}", persist_result=False)
 def process_scene(
-    item: dict[str, Any], out: str, config: SceneConfig | None = None, *, linked: bool = True
+    item: dict[str, Any], out: str, config: SceneConfig | None = None
 ) -> dict[str, Any]:
     """Map the salinity of one scene on its own grid into a store.
 
@@ -53,15 +55,13 @@ def process_scene(
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
         What shapes the product; the shipped model on local threads without it.
-    linked
-        Whether the store's catalogue is to link the scene; a run over many does so at its end.
 
     Returns
     -------
     dict
-        The fields of `flows.stage1.SceneResult`.
+        The fields of `deepsalt.SceneReport`.
     """
-    result = make_product(item, place_of(out), config or SceneConfig())
-    if linked:
-        link(place_of(out), result.items)
-    return asdict(result)
+    report = make_product(item, place_of(out), config or SceneConfig())
+    if report["product"]:
+        link(item, place_of(out), report["product"])
+    return report
