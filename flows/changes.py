@@ -15,6 +15,7 @@ from deepsalt.mosaic import (
 )
 from deepsalt.mosaic.repair import Repaired, repair_mosaic
 from deepsalt.products import read_markers
+from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
 from deepsalt.validate import Limits
 from deepsalt.versions import (
@@ -26,9 +27,8 @@ from deepsalt.versions import (
     publish,
     roll_back,
 )
-from flows.engines.opening import composing
 from flows.config import Compute, Export
-from deepsalt.progress import Progress, Silent
+from flows.engines.opening import composing
 from flows.publication import items_of, link_items, publish_version, unlink_items, version_keys
 from flows.run.mosaic import MosaicResult, carry_on, compose, follow
 

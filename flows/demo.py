@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.progress import Progress
+from deepsalt.progress import Progress
 
 if TYPE_CHECKING:
     from deepsalt.simulate.landscape import Landscape

@@ -1,64 +1,30 @@
-"""How a run tells what it is doing, without knowing who listens."""
+"""What a person sees of long work: bars on standard error, with rates and an end time."""
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from deepsalt.progress import Progress
 
 if TYPE_CHECKING:
-    from dask.array import Array
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 
 _QUIET_S = 1.0
 """A search that takes no longer shows nothing."""
-
-
-class Progress(Protocol):
-    """Listener of a run; every method may be called from one thread only."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Announce a stage and how many units it has."""
-
-    def advance(self, stage: str, units: int = 1) -> None:
-        """Say that so many units of a stage are done."""
-
-    def note(self, message: str) -> None:
-        """Say something worth a line."""
-
-    def listing(self, pages: int, items: int) -> None:
-        """Say how many pages and Items of a catalogue's server came so far."""
-
-
-class Silent:
-    """Nobody listens."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Ignore it."""
-
-    def advance(self, stage: str, units: int = 1) -> None:
-        """Ignore it."""
-
-    def note(self, message: str) -> None:
-        """Ignore it."""
-
-    def listing(self, pages: int, items: int) -> None:
-        """Ignore it."""
+_MB = 1e6
 
 
 @contextmanager
 def bars() -> Iterator[Progress]:
     """Show progress bars on standard error while the block runs."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     columns = (
@@ -66,7 +32,7 @@ def bars() -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
     shown = Bars(*columns, console=Console(stderr=True))
     try:
@@ -77,58 +43,87 @@ def bars() -> Iterator[Progress]:
             shown.stop()
 
 
+@dataclass(slots=True)
+class _Stage:
+    """What a bar has of its stage."""
+
+    task: "TaskID"
+    total: int
+    size_bytes: int
+    began_s: float
+    done: int = 0
+    done_bytes: int = 0
+
+    def rate(self, now: datetime, now_s: float) -> str:
+        """Return bytes, rate, and when it will end if it goes on as on average so far.
+
+        Average and not the last steps: scenes end together, and writing hides behind mapping.
+        """
+        past_s = now_s - self.began_s
+        if not self.done or past_s <= 0 or self.done >= self.total:
+            return self._bytes(past_s) if self.size_bytes and past_s > 0 else ""
+        share = self.done_bytes / self.size_bytes if self.size_bytes else self.done / self.total
+        left = timedelta(seconds=past_s * (1 - share) / share) if share else None
+        end = f"ends about {clock(now, now + left)}" if left is not None else ""
+        return ", ".join(filter(None, (self._bytes(past_s), end)))
+
+    def _bytes(self, past_s: float) -> str:
+        if not self.size_bytes:
+            return ""
+        return (
+            f"{self.done_bytes / _MB:,.0f} of {self.size_bytes / _MB:,.0f} MB, "
+            f"{self.done_bytes / _MB / past_s:,.1f} MB/s"
+        )
+
+
+def clock(now: datetime, end: datetime) -> str:
+    """Return the time of an end as a person says it, with the day when that is another."""
+    return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%a %d %b %H:%M}"
+
+
 class _Bars:
-    """`Progress` on rich's bars, one bar a stage."""
+    """`Progress` on rich's bars, one bar a stage; a stage that is announced again grows."""
 
     def __init__(self, shown: "Bars") -> None:
         self._shown = shown
-        self._tasks: dict[str, TaskID] = {}
+        self._stages: dict[str, _Stage] = {}
+        self._listing: TaskID | None = None
         self._began_s = time.monotonic()
+        self._lock = Lock()
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, *, size_bytes: int = 0) -> None:
         if total == 0:
             return
-        if (listing := self._tasks.pop("listing", None)) is not None:
-            self._shown.remove_task(listing)
-        self._shown.start()
-        self._tasks[stage] = self._shown.add_task(stage, total=total)
+        with self._lock:
+            if self._listing is not None:
+                self._shown.remove_task(self._listing)
+                self._listing = None
+            self._shown.start()
+            if (known := self._stages.get(stage)) is not None:
+                known.total += total
+                known.size_bytes += size_bytes
+                self._shown.update(known.task, total=known.total)
+                return
+            task = self._shown.add_task(stage, total=total, rate="")
+            self._stages[stage] = _Stage(task, total, size_bytes, time.monotonic())
 
-    def advance(self, stage: str, units: int = 1) -> None:
-        if stage in self._tasks:
-            self._shown.advance(self._tasks[stage], units)
+    def advance(self, stage: str, units: int = 1, *, size_bytes: int = 0) -> None:
+        with self._lock:
+            if (known := self._stages.get(stage)) is None:
+                return
+            known.done += units
+            known.done_bytes += size_bytes
+            rate = known.rate(datetime.now().astimezone(), time.monotonic())
+            self._shown.update(known.task, advance=units, rate=rate)
 
     def listing(self, pages: int, items: int) -> None:
-        if "listing" not in self._tasks and time.monotonic() - self._began_s < _QUIET_S:
-            return
-        if "listing" not in self._tasks:
-            self._shown.start()
-            self._tasks["listing"] = self._shown.add_task("", total=None)
-        self._shown.update(
-            self._tasks["listing"], description=f"Items, {pages} pages", completed=items
-        )
+        with self._lock:
+            if self._listing is None and time.monotonic() - self._began_s < _QUIET_S:
+                return
+            if self._listing is None:
+                self._shown.start()
+                self._listing = self._shown.add_task("", total=None, rate="")
+            self._shown.update(self._listing, description=f"Items, {pages} pages", completed=items)
 
     def note(self, message: str) -> None:
         self._shown.console.print(message)
-
-
-@contextmanager
-def chunk_bar(progress: Progress, stage: str, layer: "Array") -> Iterator[None]:
-    """Advance a stage with each chunk of `layer` that Dask computes in this process.
-
-    A distributed scheduler computes elsewhere; then the stage only starts and ends.
-    """
-    from dask.callbacks import Callback
-
-    total = math.prod(layer.numblocks)
-    progress.start(stage, total)
-    done = 0
-
-    def count(key: object, *_: object) -> None:
-        nonlocal done
-        if isinstance(key, tuple) and key[0] == layer.name:
-            done += 1
-            progress.advance(stage)
-
-    with Callback(posttask=count):
-        yield
-    progress.advance(stage, total - done)

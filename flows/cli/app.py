@@ -9,7 +9,6 @@ import typer
 
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
-from flows.allocator import keep_freed_memory
 from flows.cli import (
     benchmark,
     check,
@@ -23,6 +22,7 @@ from flows.cli import (
     train,
 )
 from flows.cli.mosaic import app as mosaic
+from flows.engines.allocator import keep_freed_memory
 
 app = typer.Typer(
     name="deepsalt",

@@ -45,13 +45,13 @@ def check(
     from deepsalt.check import check_store
     from deepsalt.store import Store as OpenStore
     from flows.progress import bars
-    from flows.stage2 import limits_of
+    from flows.run.mosaic import limits_of
 
     opened = OpenStore.open(store)  # a place that is no store is bad input rather than a finding
     limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
     with bars() as progress:
         findings = check_store(
-            opened, limits, quick=quick, repair_index=repair_index, listener=progress
+            opened, limits, quick=quick, repair_index=repair_index, progress=progress
         )
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))

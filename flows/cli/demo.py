@@ -9,12 +9,12 @@ import typer
 from deepsalt.errors import RunError
 from flows.cli.options import ByPrefect, local
 from flows.cli.plan import plan_lines
-from flows.cli.run import run_lines
+from flows.cli.run import run_config, run_lines
 from flows.cli.text import duration, share
 from flows.config import RunConfig, Selection
 
 if TYPE_CHECKING:
-    from flows.stage2 import MosaicResult
+    from flows.run.mosaic import MosaicResult
 
 app = typer.Typer()
 
@@ -37,9 +37,8 @@ def demo(
     complete.
     """
     from flows.demo import score, simulated_catalogue
-    from flows.plan import make_plan
     from flows.progress import bars
-    from flows.start import start_run
+    from flows.run.plan import make_plan
 
     begin, out = time.monotonic(), out.absolute()
     typer.echo(f"deepsalt demo: SIMULATED scenes, mapped into {out}")
@@ -48,8 +47,7 @@ def demo(
     config = RunConfig(selection=Selection(catalogue=str(catalogue)), out=str(out))
 
     typer.echo("\n".join(["", "plan", *plan_lines(make_plan(config)), ""]))
-    with bars() as progress:
-        result = start_run(config, by_prefect=prefect, progress=progress)
+    result = run_config(config, by_prefect=prefect)
     typer.echo("\n".join(["", "run", *run_lines(result), ""]))
     if result.exit_code or result.mosaic is None:
         raise typer.Exit(result.exit_code)

@@ -7,6 +7,7 @@ import typer
 
 from flows.cli.options import (
     AllowHost,
+    AllowMixed,
     Area,
     Bbox,
     ByPrefect,
@@ -14,6 +15,7 @@ from flows.cli.options import (
     Collections,
     Crs,
     Datetime,
+    Device,
     ExportKeep,
     ExportTo,
     Hold,
@@ -29,11 +31,9 @@ from flows.cli.options import (
     Out,
     Resolution,
     Scheduler,
-    Threads,
-    Device,
-    AllowMixed,
     ScratchFolder,
     ScratchGb,
+    Threads,
     Workers,
     checks_of,
     compute_of,

@@ -12,8 +12,10 @@ from flows.config import (
     Compute,
     Export,
     Grid,
+    Politeness,
     Scratch,
     Selection,
+    host_limits,
     local_folder,
     place_of,
 )

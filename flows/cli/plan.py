@@ -11,7 +11,7 @@ from flows.cli.text import duration, plain, size
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
-    from flows.plan import Plan
+    from flows.run.plan import Plan
 
 app = typer.Typer()
 
@@ -20,8 +20,8 @@ app = typer.Typer()
 @of_a_run
 def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """Show what a run would read, write and need, before anything runs."""
-    from flows.plan import make_plan
     from flows.progress import bars
+    from flows.run.plan import make_plan
 
     with bars() as progress:
         found = make_plan(config, progress)

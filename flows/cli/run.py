@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,8 +14,8 @@ from flows.cli.text import share
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
-    from flows.pipeline import RunResult
-    from flows.stage1 import SceneResult
+    from deepsalt.mapping import SceneReport
+    from flows.run.run import RunResult
 
 app = typer.Typer()
 
@@ -33,16 +32,25 @@ def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     What is complete in the store already is not done again, so the same command resumes a run that
     was stopped, and another selection adds its scenes.
     """
-    from flows.progress import bars
-    from flows.start import start_run
-
-    with bars() as progress:
-        result = start_run(config, by_prefect=by_prefect, progress=progress)
-    typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(run_lines(result)))
+    result = run_config(config, by_prefect=by_prefect)
+    typer.echo(json.dumps(result.to_dict()) if as_json else "\n".join(run_lines(result)))
     if as_json and (nothing := no_estimate(result.scenes)):
         typer.echo(nothing, err=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def run_config(config: RunConfig, *, by_prefect: bool) -> "RunResult":
+    """Run, directly or as a Prefect flow, with bars; Prefect is imported only when asked for."""
+    from flows.progress import bars
+    from flows.run import run as runs
+
+    with bars() as progress:
+        if not by_prefect:
+            return runs.run(config, progress)
+        from flows.prefect.scenes import map_scenes
+
+        return runs.RunResult.of(map_scenes(config))
 
 
 def run_lines(result: "RunResult") -> list[str]:
@@ -55,7 +63,7 @@ def run_lines(result: "RunResult") -> list[str]:
     return lines
 
 
-def no_estimate(scenes: "Sequence[SceneResult]") -> str | None:
+def no_estimate(scenes: "Sequence[SceneReport]") -> str | None:
     """Return a sentence on scenes that gave no estimate at all, with the shares of the reasons.
 
     None where a pixel has an estimate, or where no scene was mapped.

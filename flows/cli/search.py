@@ -40,7 +40,7 @@ def search(
     """List the scenes that a run with the same filters would use."""
     from catalog.fields import finite
     from flows.progress import bars
-    from flows.selection import find_items
+    from flows.run.selection import find_items
 
     selection = selection_of(
         catalogue,

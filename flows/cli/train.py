@@ -11,8 +11,8 @@ from flows.cli.options import local
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
+    from deepsalt.progress import Progress
     from deepsalt.train.data.tables import TableSpec
-    from flows.progress import Progress
 
 app = typer.Typer()
 

@@ -43,7 +43,7 @@ class Cluster:
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
         self._name = name
-        self.label = f"the Dask scheduler at {client.scheduler.address}"
+        self.label = f"the Dask scheduler at {address_of(client)}"
         self.executor: Executor = client.get_executor(pure=False)
 
     def is_alive(self) -> bool:
@@ -104,8 +104,8 @@ def cluster_of(
             client.wait_for_workers(1, timeout=_WORKERS_WAIT_S)
         except TimeoutError:
             raise RunError(
-                f"the Dask scheduler at {client.scheduler.address} has no workers; start some with "
-                f"`dask worker {client.scheduler.address}`"
+                f"the Dask scheduler at {address_of(client)} has no workers; start some with "
+                f"`dask worker {address_of(client)}`"
             ) from None
         client.register_plugin(AtWork(name, task, threads), name=name)
         for worker in client.scheduler_info(n_workers=-1)["workers"]:
@@ -119,7 +119,7 @@ def cluster_of(
             client.unregister_worker_plugin(name)
 
 
-class AtWork(WorkerPlugin):  # type: ignore[misc]  # distributed is not typed
+class AtWork(WorkerPlugin):
     """Keeps a station on a worker for as long as a run lasts."""
 
     def __init__(self, name: str, task: Task, threads: int | None) -> None:
@@ -146,8 +146,15 @@ def _at_station(name: str, method: Callable[..., T], args: Any, kwargs: Any) -> 
     """Run on a worker: call a method of its station."""
     # A worker of one thread may fetch a scene while it maps another; the station keeps order.
     secede()
-    station: Station = get_worker().plugins[name].station
-    return method(station, *args, **kwargs)
+    plugin = get_worker().plugins[name]
+    if not isinstance(plugin, AtWork) or plugin.station is None:
+        raise RunError(f"{name} is over on this worker")
+    return method(plugin.station, *args, **kwargs)
+
+
+def address_of(client: Client) -> str:
+    """Return the address of a client's scheduler."""
+    return str(client.scheduler_info(n_workers=0)["address"])
 
 
 class _Watch:
@@ -179,4 +186,3 @@ class _Watch:
         message = event[1]
         if isinstance(message, dict) and _LEAVING in message:
             self._leaving.add(str(message[_LEAVING]))
-

@@ -10,12 +10,13 @@ from flows.engines.station import Identity, Station
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Result = TypeVar("Result", covariant=True)
 
 
-class Call(Protocol[T]):
+class Call(Protocol[Result]):
     """A call that is under way, as `concurrent.futures.Future` has it."""
 
-    def result(self) -> T:
+    def result(self) -> Result:
         """Return what it returned, or raise what it raised."""
 
     def cancel(self) -> Any:

@@ -131,7 +131,11 @@ def client_of(compute: Compute) -> Iterator["Client"]:
 def _warn_of_plain(address: str) -> None:
     """Warn of a scheduler that everybody on the way to it can give orders."""
     parts = urlsplit(address)
-    if parts.scheme in ("tls", "wss", "inproc") or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+    near = parts.hostname in (
+        "localhost",
+        "127.0.0.1",
+        "::1",
+    ):
         return
     logger.warning(
         "%s is reached without encryption, and whoever reaches it can run anything on its workers; "

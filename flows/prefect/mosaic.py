@@ -1,4 +1,4 @@
-"""Flow `build-mosaic`: scene products of a store to its mosaic. A shell around `flows.run.mosaic`."""
+"""Flow `build-mosaic`: scene products to a mosaic; a shell around `flows.run.mosaic`."""
 
 from dataclasses import asdict
 from typing import Any

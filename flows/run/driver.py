@@ -106,6 +106,11 @@ class Driver:
         self._alone_since_s = time.monotonic()
         self.waste = Waste()
 
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
     def meet(self) -> str:
         """Wait for the first workers and let each say what it is; return their platform.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import DeepsaltError, UsageError
-from flows.config import NOWHERE, Checks, Export, MosaicConfig
 from deepsalt.progress import Progress, Silent
+from flows.config import NOWHERE, Checks, Export, MosaicConfig
 from flows.run.stores import period_of, refuse_other_grid
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
+from deepsalt.progress import Progress
 from deepsalt.types import PixelGrid
 from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
-from deepsalt.progress import Progress
+from flows.run.mosaic import refuse_export
 from flows.run.scenes import Scenes
 from flows.run.selection import find_scenes
-from flows.run.mosaic import refuse_export
 from flows.run.stores import find_store, grid_of, period_of
 
 _PIXELS_PER_THREAD_S = 100_000

@@ -1,11 +1,11 @@
-"""The whole of a run: search, scenes, mosaic, export; the same from the command and from Prefect."""
+"""The whole of a run: search, scenes, mosaic, export; for the command and for Prefect."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from deepsalt import __version__
 from deepsalt.context import Context
@@ -76,6 +76,17 @@ class RunResult:
             return 1
         return 0 if all(scene.product for scene in self.wanted) else 3
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` described."""
+        mosaic = found["mosaic"]
+        return cls(
+            tuple(SceneReport(**each) for each in found["scenes"]),
+            mosaic and MosaicResult(**mosaic),
+            found["begun_again"],
+            found["wasted_s"],
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return asdict(self)
@@ -145,9 +156,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
             keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
             context = opened.enter_context(_context_of(engine, ref, config, shown))
             builder = opened.enter_context(Builder(store, engine.executor, context.limits, shown))
-            _map_scenes(
-                driver, builder, found.scenes, todo, reports, period=period, progress=shown
-            )
+            _map_scenes(driver, builder, found.scenes, todo, reports, period=period, progress=shown)
             waste = driver.waste
         results = [
             SceneReport(name, "quarantined", reason=reason)

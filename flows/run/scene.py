@@ -1,4 +1,4 @@
-"""One scene on its worker: the library maps it, the catalogue gets its Item, what is bad is noted."""
+"""One scene on its worker: the library maps it, the catalogue has its Item, faults are noted."""
 
 from functools import partial
 from pathlib import Path

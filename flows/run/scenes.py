@@ -70,7 +70,8 @@ class Scenes(Sequence[Acquisition]):
         packed = zlib.decompressobj(zdict=self._known)
         row, bare = pickle.loads(packed.decompress(self._packed[index]) + packed.flush())
         bands, gain, offset = self._tables[row]
-        return replace(bare, bands=bands, gain=gain, offset=offset)
+        found: Acquisition = replace(bare, bands=bands, gain=gain, offset=offset)
+        return found
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
+from deepsalt.progress import Progress, Silent
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
 from flows.run.scenes import Scenes
-from deepsalt.progress import Progress, Silent
 
 if TYPE_CHECKING:
     import pystac

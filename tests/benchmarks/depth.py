@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from flows.stage1 import process_scene
+
 from catalog.items import to_item
 from deepsalt.model.load import model_ref
 from deepsalt.products import mark_done, open_product, write_product
@@ -12,8 +14,7 @@ from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import MosaicConfig, SceneConfig
 from flows.publication import write_items
-from flows.stage1 import process_scene
-from flows.stage2 import build_mosaic
+from flows.run.mosaic import build_mosaic
 from tests.benchmarks.rows import DEPTH, Run
 
 

@@ -29,7 +29,7 @@ from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows import pipeline, stage1, stage2
 from flows.config import RunConfig, Selection
-from flows.plan import make_plan
+from flows.run.plan import make_plan
 from tests.benchmarks.continent import continent, lattice
 from tests.benchmarks.measure import peak_rss_mb
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.compute import computing
+from flows.stage1 import process_scene
+
 from catalog.items import to_item
 from deepsalt.model.load import load_student, model_ref
 from deepsalt.types import Acquisition
-from flows.compute import computing
 from flows.config import Access, Compute, SceneConfig
-from flows.stage1 import process_scene
 from tests.benchmarks.rows import Run
 
 WORKERS = 2

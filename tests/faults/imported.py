@@ -2,6 +2,9 @@
 
 # ruff: noqa: F401
 import distributed
+import flows.memory
+import flows.pipeline
+import flows.start
 import h5py
 import icechunk
 import jsonschema
@@ -30,10 +33,7 @@ import deepsalt.scenes.enmap
 import deepsalt.scenes.prisma
 import flows.changes
 import flows.cli.app
-import flows.memory
-import flows.pipeline
 import flows.publication
-import flows.start
 
 # Made before processes are forked: each would make its own and, killed, leave it behind.
 numcodecs.blosc.get_mutex()

@@ -12,7 +12,7 @@ from deepsalt.fetch import Patience
 from deepsalt.fetch.objects import Session
 from deepsalt.scenes.geotiff import open_raster
 from deepsalt.types import Acquisition, Asset
-from flows.memory import worker_memory
+from flows.run.memory import worker_memory
 from tests.catalog.scenes import acquisition
 from tests.hostile_server import Asked, Hostile, Reply, hostile_server, redirect
 

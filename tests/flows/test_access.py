@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flows.stage1 import process_scene
 
 from deepsalt.errors import FormatError, ReadError
 from flows.config import Access, SceneConfig, Selection
 from flows.progress import Silent, bars
-from flows.selection import find_items, find_scenes
-from flows.stage1 import process_scene
+from flows.run.selection import find_items, find_scenes
 from tests.catalog.test_hostile_servers import bystander, catalogue, next_link, page_of
 from tests.flows.conftest import Scenes, deepsalt, remote_items
 from tests.hostile_server import Asked, Hostile
@@ -55,7 +55,7 @@ def test_a_scene_whose_files_are_inside_is_left_for_a_run_that_allows_them(
         file_server(scenes.west.parent) as files,
         serving(remote_items([scenes.west], files.url)) as api,
     ):
-        monkeypatch.setattr("flows.selection.reach_of", public(api.url))
+        monkeypatch.setattr("flows.run.selection.reach_of", public(api.url))
         run = ("run", "--catalogue", api.url, "--out", tmp_path / "store", "--json")
         refused = deepsalt(*run)
         assert not files.asked

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from flows.allocator import allocator_environment
 from flows.compute import computing
+
 from flows.config import Compute
+from flows.engines.allocator import allocator_environment
 
 CHURN = """
 import resource, sys, threading
-from flows.allocator import keep_freed_memory
+from flows.engines.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 import numpy as np

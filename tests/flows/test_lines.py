@@ -1,11 +1,11 @@
 """Lines of a run and of a scene, for people."""
 
 import pytest
+from flows.stage1 import SceneResult
 
 from flows.cli.run import no_estimate, run_lines
 from flows.cli.scene import scene_line
-from flows.pipeline import RunResult
-from flows.stage1 import SceneResult
+from flows.run.run import RunResult
 
 
 def scene(name: str, *, estimated: int = 0, product: str = "p", **flags: int) -> SceneResult:

@@ -15,9 +15,9 @@ from deepsalt.scenes import enmap
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.types import Acquisition
 from flows.config import Compute, RunConfig, Selection
-from flows.memory import memory_of, worker_memory
-from flows.plan import make_plan
-from flows.selection import find_scenes
+from flows.run.memory import memory_of, worker_memory
+from flows.run.plan import make_plan
+from flows.run.selection import find_scenes
 from tests.benchmarks.continent import continent
 from tests.flows.conftest import Scenes, deepsalt
 

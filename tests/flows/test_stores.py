@@ -3,7 +3,7 @@
 import pytest
 
 from deepsalt.errors import UsageError
-from flows.stores import period_of
+from flows.run.stores import period_of
 
 
 @pytest.mark.parametrize(

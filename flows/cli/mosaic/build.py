@@ -30,7 +30,7 @@ from flows.cli.text import gain, size
 from flows.config import MosaicConfig
 
 if TYPE_CHECKING:
-    from flows.stage2 import MosaicResult
+    from flows.run.mosaic import MosaicResult
 
 app = typer.Typer()
 
@@ -53,8 +53,9 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Composite the complete scene products of a store and publish the mosaic."""
+    from deepsalt.store import Store as OpenStore
     from flows.progress import bars
-    from flows.stage2 import build_mosaic, carry_on
+    from flows.run.mosaic import build_at, carry_on
 
     config = MosaicConfig(
         grid=grid_of(crs, resolution),
@@ -65,8 +66,8 @@ def build(
         compute=compute_of(workers, scheduler),
     )
     with bars() as progress:
-        built = build_mosaic(store, config, progress)
-        result = carry_on(store, built, config.export, progress)
+        built = build_at(store, config, progress)
+        result = carry_on(OpenStore.open(store), built, config.export, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
     if result.export_failed:
         raise typer.Exit(1)

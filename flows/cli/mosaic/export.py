@@ -48,7 +48,7 @@ def export(
 
     mosaic = open_repository(OpenStore.open(store).objects)
     with bars() as progress:
-        done = export_mosaic(mosaic, target, sharded=not unsharded, keep=keep, listener=progress)
+        done = export_mosaic(mosaic, target, sharded=not unsharded, keep=keep, progress=progress)
     typer.echo(json.dumps(_facts(done)) if as_json else "\n".join(_lines(done)))
 
 
