@@ -131,11 +131,8 @@ def client_of(compute: Compute) -> Iterator["Client"]:
 def _warn_of_plain(address: str) -> None:
     """Warn of a scheduler that everybody on the way to it can give orders."""
     parts = urlsplit(address)
-    near = parts.hostname in (
-        "localhost",
-        "127.0.0.1",
-        "::1",
-    ):
+    near = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if near or parts.scheme in ("tls", "wss", "inproc"):
         return
     logger.warning(
         "%s is reached without encryption, and whoever reaches it can run anything on its workers; "
