@@ -5,16 +5,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from flows.stage1 import process_scene
-
-from catalog.items import to_item
 from deepsalt.model.load import model_ref
 from deepsalt.products import mark_done, open_product, write_product
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import MosaicConfig, SceneConfig
 from flows.publication import write_items
-from flows.run.mosaic import build_mosaic
+from flows.run.mosaic import build_at
+from flows.run.one import map_one
 from tests.benchmarks.rows import DEPTH, Run
 
 
@@ -23,7 +21,7 @@ def stage_two() -> Iterator[Run]:
     """Build the mosaic of a store that `three_deep` made."""
 
     def run(acquisition: Acquisition, out: Path) -> None:
-        build_mosaic(str(out), MosaicConfig())
+        build_at(str(out), MosaicConfig())
 
     yield run
 
@@ -31,11 +29,11 @@ def stage_two() -> Iterator[Run]:
 def three_deep(acquisition: Acquisition, out: Path) -> None:
     """Map a scene and write its product as that of two further acquisitions, too."""
     ref = model_ref()
-    done = process_scene(to_item(acquisition).to_dict(), str(out), SceneConfig())
+    done = map_one(acquisition, str(out), SceneConfig())
     store = Store.open(out)
     layers = open_product(store, done.product).load()
     for number in range(1, DEPTH):
         other = replace(acquisition, acquisition_id=f"{acquisition.acquisition_id}-{number}")
         marker = write_product(layers, store, other, ref)
-        write_items(store, marker, other, ref)
+        write_items(store, other, ref, marker)
         mark_done(store, marker)

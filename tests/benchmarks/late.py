@@ -40,9 +40,9 @@ from deepsalt.scenes import base
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from deepsalt.versions import Build, Done, Job, Version, open_repository, write_tile
-from flows import pipeline
 from flows.config import Export, MosaicConfig, RunConfig, Selection
-from flows.publication import link_items, publish_version, write_items
+from flows.publication import link_items, publish_version, scene_keys, write_items
+from flows.run.run import run
 from tests.benchmarks.continent import lattice
 from tests.benchmarks.growth import SCENE_PX, SPACING_PX, TILES
 from tests.benchmarks.measure import peak_rss_mb
@@ -102,7 +102,8 @@ def fill(store: Path, number: int) -> None:
             grid=scene.grid,
             footprint=scene.footprint,
         )
-        keys.update(write_items(opened, marker, scene, ref))
+        write_items(opened, scene, ref, marker)
+        keys.update(scene_keys(scene, marker.name))
         mark_done(opened, marker)
 
     keys: set[str] = set()
@@ -138,7 +139,7 @@ def _run(catalogue: Path, out: str) -> None:
         out=out,
         mosaic=MosaicConfig(export=Export(to="none")),
     )
-    result = pipeline.run(config)
+    result = run(config)
     if result.exit_code:
         raise SystemExit(f"the run failed: {result.scenes[0].reason}")
 

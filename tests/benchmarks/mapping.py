@@ -1,37 +1,70 @@
-"""Stage 1 as it runs: on threads, and on workers in processes."""
+"""Stage 1 as it runs: a scene on threads, and several on threads or on workers in processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
-from flows.compute import computing
-from flows.stage1 import process_scene
-
-from catalog.items import to_item
+from deepsalt.mapping import SceneReport
 from deepsalt.model.load import load_student, model_ref
+from deepsalt.progress import Silent
 from deepsalt.types import Acquisition
-from flows.config import Access, Compute, SceneConfig
-from tests.benchmarks.rows import Run
+from flows.config import Access, Compute, Grid, Politeness, SceneConfig, Scratch
+from flows.engines.engine import Engine
+from flows.engines.opening import client_of
+from flows.engines.station import Task
+from flows.engines.threads import threads_here
+from flows.permits import Permits
+from flows.run.driver import Driver
+from flows.run.one import map_one
+from flows.run.run import _this_process
+from flows.run.stores import open_store
+from tests.benchmarks.rows import SEVERAL, Run
 
 WORKERS = 2
+"""Worker processes of one thread, and threads of the one process beside them."""
+_ACCESS = Access(networks=("loopback",))
 
 
 @contextmanager
 def on_threads() -> Iterator[Run]:
     """Map a scene into a store, records included."""
-    yield _process(Compute())
+
+    def run(acquisition: Acquisition, out: Path) -> None:
+        map_one(acquisition, str(out), SceneConfig(access=_ACCESS))
+
+    yield run
 
 
 @contextmanager
-def on_cluster() -> Iterator[Run]:
-    """Do the same on workers in processes, started before the clock is."""
-    from distributed import get_client
+def several_on_threads() -> Iterator[Run]:
+    """Map scenes in this process, one being written while the next is mapped."""
+
+    def run(acquisition: Acquisition, out: Path) -> None:
+        events: SimpleQueue[Any] = SimpleQueue()
+        with threads_here(task(out), WORKERS, events, Silent()) as engine:
+            work(engine, events, several(acquisition))
+
+    yield run
+
+
+@contextmanager
+def several_on_workers() -> Iterator[Run]:
+    """Do the same on workers in processes, which were started before the clock is."""
+    from flows.engines.cluster import cluster_of
 
     compute = Compute(workers=WORKERS, threads=1)
-    with computing(compute):
-        # The small scene that warms up is one chunk, and warms one worker only.
-        get_client().run(warm_up)
-        yield _process(compute)
+    with client_of(compute) as client:
+        client.run(warm_up)
+
+        def run(acquisition: Acquisition, out: Path) -> None:
+            events: SimpleQueue[Any] = SimpleQueue()
+            with cluster_of(client, task(out), compute.threads, events) as engine:
+                work(engine, events, several(acquisition))
+
+        yield run
 
 
 def warm_up() -> None:
@@ -41,9 +74,53 @@ def warm_up() -> None:
     load_student(model_ref())
 
 
-def _process(compute: Compute) -> Run:
-    def run(acquisition: Acquisition, out: Path) -> None:
-        config = SceneConfig(compute=compute, access=Access(networks=("loopback",)))
-        process_scene(to_item(acquisition).to_dict(), str(out), config)
+def several(acquisition: Acquisition) -> list[Acquisition]:
+    """Return the scene as so many acquisitions of the same pixels."""
+    return [
+        replace(
+            acquisition,
+            scene_id=f"{acquisition.scene_id}-{number}",
+            acquisition_id=f"{acquisition.acquisition_id}-{number}",
+        )
+        for number in range(SEVERAL)
+    ]
 
-    return run
+
+def task(out: Path, access: Access = _ACCESS) -> Task:
+    """Make a store and return what workers have to know to map scenes into it."""
+    open_store(str(out), model_ref(), Grid())
+    return Task(str(out), None, "cpu", Scratch(), access)
+
+
+def work(
+    engine: Engine, events: "SimpleQueue[Any]", scenes: Sequence[Acquisition]
+) -> list[SceneReport]:
+    """Have scenes mapped by the workers of an engine, as a run does."""
+    driver = driver_of(engine, events)
+    driver.meet()
+    return drive(driver, scenes)
+
+
+def driver_of(engine: Engine, events: "SimpleQueue[Any]") -> Driver:
+    """Return the driver of a run."""
+    return Driver(
+        engine,
+        events,
+        Permits(Politeness().limit_of, 1),
+        own=_this_process(model_ref()),
+        memory_bytes=0,
+        progress=Silent(),
+    )
+
+
+def drive(driver: Driver, scenes: Sequence[Acquisition]) -> list[SceneReport]:
+    """Have scenes mapped; one that is not ends the benchmark."""
+    reports: list[SceneReport] = []
+
+    def heard(_: int, report: SceneReport) -> None:
+        if report.status != "written":
+            raise SystemExit(f"scene {report.scene} was not mapped: {report.reason}")
+        reports.append(report)
+
+    driver.work(scenes, range(len(scenes)), heard, lambda *_: None)
+    return reports

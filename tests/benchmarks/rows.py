@@ -18,6 +18,8 @@ QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP))
 FLOOR, STAGE1, STAGE2 = "floor", "ours, threads", "ours, stage 2"
 DEPTH = 3
 """Scenes on each other."""
+SEVERAL = 4
+"""Scenes of one run."""
 SOME_BANDS = 8
 """Bands that loaders read which take each band by itself."""
 
@@ -59,6 +61,11 @@ def once(_: Acquisition) -> float:
 def one_of_them(_: Acquisition) -> float:
     """Return the share of one of the scenes on each other."""
     return 1.0 / DEPTH
+
+
+def one_of_several(_: Acquisition) -> float:
+    """Return the share of one of the scenes of a run."""
+    return 1.0 / SEVERAL
 
 
 def parts(acquisition: Acquisition) -> float:
@@ -112,10 +119,16 @@ class Row:
 
 
 PART = "reading alone, extrapolated from 8 of 224 bands of at most 512 x 512 px"
+OF_SEVERAL = f"{SEVERAL} scenes, per scene"
 ROWS = {
     FLOOR: Row("floor", "on_files"),
     STAGE1: Row("mapping", "on_threads"),
-    "ours, LocalCluster of 2": Row("mapping", "on_cluster"),
+    "ours, threads, scenes": Row(
+        "mapping", "several_on_threads", one_of_several, note=OF_SEVERAL, everywhere=False
+    ),
+    "ours, 2 processes": Row(
+        "mapping", "several_on_workers", one_of_several, note=OF_SEVERAL, everywhere=False
+    ),
     STAGE2: Row(
         "depth",
         "stage_two",
