@@ -27,9 +27,9 @@ from deepsalt.model.load import model_ref
 from deepsalt.scenes import base
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
-from flows import pipeline, stage1, stage2
 from flows.config import RunConfig, Selection
 from flows.run.plan import make_plan
+from flows.run.run import run
 from tests.benchmarks.continent import continent, lattice
 from tests.benchmarks.measure import peak_rss_mb
 
@@ -93,29 +93,15 @@ def run_case(number: int, folder: Path) -> Row:
 def map_scenes(catalogue: Path, out: Path) -> Row:
     grid = MosaicGrid("EPSG:32634", 30.0, (15.0, 15.0), **TILES)
     Store.create(out, grid=grid, model=model_ref().digest)
-    whole, first, second, tasks = _Clock(), _Clock(), _Clock(), []
-
-    def process(*args: Any) -> stage1.SceneResult:
-        with first, _Counter() as counter:
-            result = stage1.process_scene(*args)
-        tasks.append(counter.tasks)
-        return result
-
-    def build(*args: Any) -> stage2.MosaicResult:
-        with second:
-            return stage2.build_mosaic(*args)
-
-    with whole:
-        result = pipeline.run(_config(catalogue, out), process=process, build=build)
+    with _Clock() as clock, _Counter() as counter:
+        result = run(_config(catalogue, out))
     if result.exit_code or result.mosaic is None:
         raise SystemExit(f"the run failed: {result.scenes[0].reason}")
     number = len(result.scenes)
     return {
-        **whole.row(),
-        "ms_per_scene": whole.ms / number,
-        "stage1_ms": first.ms / number,
-        "stage2_ms": second.ms / number,
-        "tasks": max(tasks),
+        **clock.row(),
+        "ms_per_scene": clock.ms / number,
+        "tasks": counter.tasks / number,
         "tiles": result.mosaic.tiles,
     }
 
@@ -141,7 +127,15 @@ def compare(sizes: dict[str, tuple[int, ...]]) -> list[Row]:
             with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
                 _ingest(continent(number) if name == "plan" else _small(number), place, "catalogue")
                 _ingest(_small(1), place, "first")
-                command = [sys.executable, "-m", __spec__.name, "--one", name, str(number), place]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "tests.benchmarks.growth",
+                    "--one",
+                    name,
+                    str(number),
+                    place,
+                ]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             row = json.loads(done.stdout)
             row = {key: round(value, 3) for key, value in row.items()}
@@ -171,8 +165,6 @@ _COLUMNS = (
     "wall_s",
     "cpu_s",
     "ms_per_scene",
-    "stage1_ms",
-    "stage2_ms",
     "tasks",
     "tiles",
     "peak_rss_mb",

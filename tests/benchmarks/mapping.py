@@ -1,5 +1,6 @@
 """Stage 1 as it runs: a scene on threads, and several on threads or on workers in processes."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -92,13 +93,11 @@ def task(out: Path, access: Access = _ACCESS) -> Task:
     return Task(str(out), None, "cpu", Scratch(), access)
 
 
-def work(
-    engine: Engine, events: "SimpleQueue[Any]", scenes: Sequence[Acquisition]
-) -> list[SceneReport]:
+def work(engine: Engine, events: "SimpleQueue[Any]", scenes: Sequence[Acquisition]) -> None:
     """Have scenes mapped by the workers of an engine, as a run does."""
     driver = driver_of(engine, events)
     driver.meet()
-    return drive(driver, scenes)
+    drive(driver, scenes)
 
 
 def driver_of(engine: Engine, events: "SimpleQueue[Any]") -> Driver:
@@ -113,14 +112,14 @@ def driver_of(engine: Engine, events: "SimpleQueue[Any]") -> Driver:
     )
 
 
-def drive(driver: Driver, scenes: Sequence[Acquisition]) -> list[SceneReport]:
-    """Have scenes mapped; one that is not ends the benchmark."""
-    reports: list[SceneReport] = []
+def drive(driver: Driver, scenes: Sequence[Acquisition]) -> list[float]:
+    """Have scenes mapped and return when each was; one that is not ends the benchmark."""
+    done: list[float] = []
 
     def heard(_: int, report: SceneReport) -> None:
         if report.status != "written":
             raise SystemExit(f"scene {report.scene} was not mapped: {report.reason}")
-        reports.append(report)
+        done.append(time.perf_counter())
 
     driver.work(scenes, range(len(scenes)), heard, lambda *_: None)
-    return reports
+    return done
