@@ -6,7 +6,7 @@ sentence that names the document, the field and what was found.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -148,14 +148,57 @@ class Fields:
             raise self.wrong(name, "a list of finite numbers")
         return tuple(number for number in numbers if number is not None)
 
-    def tables(self, name: str, limit: int) -> list["Fields"]:
+    def table(self, name: str, limit: int) -> "Table":
         """Return a list of at most `limit` JSON objects, empty when the field is absent."""
         values = self.entries(name)
         if len(values) > limit:
             raise FormatError(
                 f"{self.where} has {len(values)} entries in {name!r}; at most {limit}"
             )
-        return [
-            Fields.of(value, f"entry {index} of {name!r} in {self.where}")
-            for index, value in enumerate(values, start=1)
-        ]
+        table = Table(values, name, self.where)
+        if set(map(type, values)) - {dict}:
+            for index in range(len(values)):
+                table.row(index)
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Typed access to a list of JSON objects, column by column.
+
+    Parameters
+    ----------
+    rows
+        The JSON objects.
+    name, where
+        What they are called, and what that belongs to, for messages.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    name: str
+    where: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def row(self, index: int) -> Fields:
+        """Return one object."""
+        return Fields.of(self.rows[index], f"entry {index + 1} of {self.name!r} in {self.where}")
+
+    def numbers(self, names: tuple[str, ...]) -> list[float | None]:
+        """Return of each row the number in the first of these fields that is there."""
+        for name in names:
+            values = [row.get(name) for row in self.rows]
+            kinds = set(map(type, values))
+            if kinds == {float} and all(map(math.isfinite, values)):
+                return values
+            if kinds != {type(None)}:  # nearly never: text, or some rows have another name
+                return [self.row(index).first_number(names) for index in range(len(self.rows))]
+        return [None] * len(self.rows)
+
+    def flags(self, name: str) -> list[bool | None]:
+        """Return a boolean of each row."""
+        values = [row.get(name) for row in self.rows]
+        if set(map(type, values)) <= {bool, type(None)}:
+            return values
+        return [self.row(index).flag(name) for index in range(len(self.rows))]

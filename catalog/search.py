@@ -131,16 +131,17 @@ def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any],
         raise UsageError(
             f"{folder} is no catalogue: {start} does not exist; ingest products into it first"
         )
-    pending, seen = [start.absolute()], set[Path]()
+    # As text: a hundred thousand paths take a hundred megabytes.
+    pending, seen = [str(start.absolute())], set[str]()
     while pending:
         path = pending.pop()
         if path in seen:
             continue
         seen.add(path)
-        document = read_json(path)
+        document = read_json(Path(path))
         if document.get("type") == "Feature":
             if query.matches(document):
-                yield document, str(path)
+                yield document, path
             continue
         if document.get("type") not in {"Catalog", "Collection"}:
             raise FormatError(f"{path} is no STAC catalogue, collection or Item")
@@ -154,15 +155,15 @@ def _worth_opening(document: dict[str, Any], query: Query) -> bool:
     return not (collection and query.collections and document.get("id") not in query.collections)
 
 
-def _linked(document: dict[str, Any], path: Path) -> list[Path]:
+def _linked(document: dict[str, Any], path: str) -> list[str]:
     links = document.get("links")
     paths = []
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") in {"child", "item"}:
-            href = absolute_href(link.get("href"), str(path), f"a link in {path}")
+            href = absolute_href(link.get("href"), path, f"a link in {path}")
             if urlsplit(href).scheme:
                 raise FormatError(
                     f"{path} links to {without_credentials(href)}; search that address itself"
                 )
-            paths.append(Path(href))
+            paths.append(href)
     return paths

@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -106,20 +105,19 @@ def parse_json(text: str | bytes) -> Any:
         value = json.loads(content)
     except RecursionError:
         raise ValueError(too_deep) from None
-    level = _containers([value])
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(MAX_DEPTH + 1):
         if not level:
             return value
         level = [
             child
             for node in level
-            for child in _containers(node.values() if type(node) is dict else node)
+            for children in (node.values() if type(node) is dict else node,)
+            if not _CONTAINERS.isdisjoint(map(type, children))  # most hold numbers and text alone
+            for child in children
+            if type(child) in _CONTAINERS
         ]
     raise ValueError(too_deep)
-
-
-def _containers(values: Iterable[Any]) -> list[Any]:
-    return [value for value in values if type(value) in _CONTAINERS]
 
 
 def _refuse_other(mode: int, path: str | Path) -> None:

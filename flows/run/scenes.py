@@ -2,22 +2,25 @@
 
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, overload
+from array import array
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, TypeVar, overload
 
 from deepsalt.errors import GridError
 from deepsalt.grid import MosaicGrid, Tile
-from deepsalt.types import Acquisition, BandTable
+from deepsalt.types import Acquisition, Asset, BandTable, PixelGrid
 
-_NO_BANDS = BandTable(("none",), (1000.0,), (1.0,), (True,))
+Kind = TypeVar("Kind")
 
 
 class Scenes(Sequence[Acquisition]):
-    """Scenes, packed: a few hundred bytes each instead of some thousand.
+    """Scenes, packed: a few hundred bytes each instead of tens of thousands.
 
-    Scenes of one sensor mostly have equal bands and scales, which are kept once; what is left of
-    one scene is compressed with another one as the dictionary.
+    Scenes of one sensor mostly have equal bands and scales, of which each column is kept once; what
+    is left of one scene is compressed with another one as the dictionary.
 
     Parameters
     ----------
@@ -26,10 +29,10 @@ class Scenes(Sequence[Acquisition]):
     """
 
     def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
-        self._rows: dict[tuple[Any, ...], int] = {}
-        self._tables: list[tuple[Any, ...]] = []
+        self._columns: list[Any] = []
+        self._known: dict[Hashable, int] = {}
         self._packed: list[bytes] = []
-        self._known = b""
+        self._first = b""
         for each in acquisitions:
             self.add(each)
 
@@ -41,20 +44,31 @@ class Scenes(Sequence[Acquisition]):
     def only(self, indices: Iterable[int]) -> "Scenes":
         """Return some of the scenes, in an order."""
         found = Scenes()
-        found._rows, found._tables, found._known = self._rows, self._tables, self._known
+        found._columns, found._known, found._first = self._columns, self._known, self._first
         found._packed = [self._packed[index] for index in indices]
         return found
 
     def _pack(self, acquisition: Acquisition) -> bytes:
-        table = (acquisition.bands, acquisition.gain, acquisition.offset)
-        row = self._rows.setdefault(table, len(self._tables))
-        if row == len(self._tables):
-            self._tables.append(table)
-        bare = replace(acquisition, bands=_NO_BANDS, gain=(1.0,), offset=(0.0,))
-        data = pickle.dumps((row, bare), protocol=pickle.HIGHEST_PROTOCOL)
-        self._known = self._known or data
-        packer = zlib.compressobj(6, zdict=self._known)
+        bands = acquisition.bands
+        numbers = (bands.centers_nm, bands.fwhm_nm, acquisition.gain, acquisition.offset)
+        columns = [
+            self._column((bands.names, bands.usable)),
+            *(self._column(array("d", column).tobytes()) for column in numbers),
+        ]
+        grid, assets = _VALUES[PixelGrid](acquisition.grid), acquisition.assets
+        data = pickle.dumps(
+            (columns, grid, list(map(_VALUES[Asset], assets)), _REST(acquisition)),
+            protocol=pickle.HIGHEST_PROTOCOL,
+        )
+        self._first = self._first or data
+        packer = zlib.compressobj(6, zdict=self._first)
         return packer.compress(data) + packer.flush()
+
+    def _column(self, column: Hashable) -> int:
+        index = self._known.setdefault(column, len(self._columns))
+        if index == len(self._columns):
+            self._columns.append(column)
+        return index
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -67,14 +81,52 @@ class Scenes(Sequence[Acquisition]):
         """Return a scene, as it was."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        packed = zlib.decompressobj(zdict=self._known)
-        row, bare = pickle.loads(packed.decompress(self._packed[index]) + packed.flush())
-        bands, gain, offset = self._tables[row]
-        found: Acquisition = replace(bare, bands=bands, gain=gain, offset=offset)
-        return found
+        packed = zlib.decompressobj(zdict=self._first)
+        columns, grid, assets, rest = pickle.loads(
+            packed.decompress(self._packed[index]) + packed.flush()
+        )
+        (names, usable), centers, fwhm, gain, offset = (self._columns[each] for each in columns)
+        apart = (
+            _again(PixelGrid, _NAMES[PixelGrid], grid),
+            _table(names, centers, fwhm, usable),
+            _floats(gain),
+            _floats(offset),
+            tuple(_again(Asset, _NAMES[Asset], each) for each in assets),
+        )
+        return _again(Acquisition, (*_APART, *_REST_NAMES), (*apart, *rest))
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
+
+
+_NAMES = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (Acquisition, Asset, PixelGrid)
+}
+_VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
+_APART = ("grid", "bands", "gain", "offset", "assets")
+_REST_NAMES = tuple(name for name in _NAMES[Acquisition] if name not in _APART)
+_REST = attrgetter(*_REST_NAMES)
+
+
+def _again(kind: type[Kind], names: Iterable[str], values: Iterable[Any]) -> Kind:
+    """Return an object of values that were checked when it was made first."""
+    found = object.__new__(kind)
+    for name, value in zip(names, values, strict=True):
+        object.__setattr__(found, name, value)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _floats(packed: bytes) -> tuple[float, ...]:
+    return tuple(array("d", packed))
+
+
+@lru_cache(maxsize=64)
+def _table(
+    names: tuple[str, ...], centers: bytes, fwhm: bytes, usable: tuple[bool, ...]
+) -> BandTable:
+    columns = (names, _floats(centers), _floats(fwhm), usable)
+    return _again(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"), columns)
 
 
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:

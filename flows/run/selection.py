@@ -73,40 +73,56 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Found
 
     # Packed as they come: ten thousand scenes would fill the memory.
     scenes = Scenes()
-    newest: dict[tuple[str, str], tuple[str, str, int]] = {}
+
+    def add(document: dict[str, Any], where: str) -> _Added | _Refused:
+        try:
+            return _Added.of(_parsed(document, where), scenes)
+        except DeepsaltError as error:
+            return _Refused(str(document.get("id")), str(error))
+
+    newest: dict[tuple[str, str], _Added] = {}
     refused: dict[str, str] = {}
     reach = reach_of(selection.catalogue, selection.allow_hosts)
     heard = (progress or Silent()).listing
     query = _query(selection)
-    for found in select(selection.catalogue, query, _parsed, reach=reach, heard=heard):
+    for found in select(selection.catalogue, query, add, reach=reach, heard=heard):
         if isinstance(found, _Refused):
             refused[found.id] = found.reason
             continue
-        identity = (found.collection, found.acquisition_id)
-        known = newest.get(identity)
-        if known is None or version_order(known[1]) < version_order(found.version):
-            newest[identity] = (found.key, found.version, scenes.add(found))
+        known = newest.get(found.identity)
+        if known is None or version_order(known.version) < version_order(found.version):
+            newest[found.identity] = found
     if not newest:
         raise UsageError(_nothing(selection, refused))
-    ordered = [index for _, _, index in sorted(newest.values())]
-    return Found(scenes.only(ordered), refused, Access.of(reach))
+    ordered = sorted(newest.values(), key=lambda each: each.key)
+    return Found(scenes.only(each.index for each in ordered), refused, Access.of(reach))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class _Added:
+    key: str
+    identity: tuple[str, str]
+    version: str
+    index: int
+
+    @classmethod
+    def of(cls, acquisition: Acquisition, scenes: Scenes) -> "_Added":
+        identity = (acquisition.collection, acquisition.acquisition_id)
+        return cls(acquisition.key, identity, acquisition.version, scenes.add(acquisition))
+
+
+@dataclass(frozen=True, slots=True)
 class _Refused:
     id: str
     reason: str
 
 
-def _parsed(document: dict[str, Any], where: str) -> Acquisition | _Refused:
-    """Return the acquisition of an Item's document, or why it is none."""
+def _parsed(document: dict[str, Any], where: str) -> Acquisition:
+    """Return the acquisition of an Item's document."""
     from catalog.items import parse_item
     from catalog.local import located
 
-    try:
-        return parse_item(located(document, where))
-    except DeepsaltError as error:
-        return _Refused(str(document.get("id")), str(error))
+    return parse_item(located(document, where))
 
 
 def _nothing(selection: Selection, refused: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ are CPU time.
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,8 +34,10 @@ from flows.run.run import run
 from tests.benchmarks.continent import continent, lattice
 from tests.benchmarks.measure import peak_rss_mb
 
-SIZES = {"plan": (100, 1000, 10_000), "run": (10, 100, 1000)}
+SIZES = {"plan": (100, 1000, 10_000, 100_000), "run": (10, 100, 1000)}
 QUICK = {"plan": (50, 500), "run": (5, 25)}
+PLACES = 1000
+"""Places of a continent; more scenes than these are later ones of the same places."""
 SCENE_PX, SPACING_PX = 48, 56
 TILES = {"chunk_px": 16, "shard_px": 32, "tile_shards": 2}
 """A mosaic whose tiles are to these scenes what real ones are to real scenes."""
@@ -124,8 +127,12 @@ def compare(sizes: dict[str, tuple[int, ...]]) -> list[Row]:
     memory = Path("/dev/shm")
     for name, numbers in sizes.items():
         for number in numbers:
-            with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-                _ingest(continent(number) if name == "plan" else _small(number), place, "catalogue")
+            near = name == "run" and memory.is_dir()  # a large catalogue would fill the memory
+            with tempfile.TemporaryDirectory(dir=memory if near else None) as place:
+                if name == "plan":
+                    catalogue(Path(place, "catalogue"), number)
+                else:
+                    _ingest(_small(number), place, "catalogue")
                 _ingest(_small(1), place, "first")
                 command = [
                     sys.executable,
@@ -149,6 +156,29 @@ def compare(sizes: dict[str, tuple[int, ...]]) -> list[Row]:
             )
             print(_line(rows[-1]), flush=True)
     return rows
+
+
+def catalogue(folder: Path, number: int) -> None:
+    """Write a catalogue of a continent; later scenes of a place differ in name and wavelengths."""
+    add_items(folder, map(to_item, continent(min(number, PLACES))))
+    collection = folder / "enmap-l2a"
+    patterns = [path.read_bytes() for path in sorted(collection.glob("*/*.json"))]
+    document = json.loads((collection / "collection.json").read_bytes())
+    for index in range(len(patterns), number):
+        content = patterns[index % PLACES]
+        content = content.replace(b"DT%010d" % (index % PLACES), b"DT%010d" % index)
+        # No two scenes of the archive have quite the same band centres.
+        content = _FIRST_CENTER.sub(rb"\g<1>0.4184%05d" % (index % 10**5), content, count=1)
+        name = json.loads(content)["id"]
+        path = collection / name / f"{name}.json"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        link = {"rel": "item", "href": f"./{name}/{name}.json", "type": "application/geo+json"}
+        document["links"].append(link)
+    (collection / "collection.json").write_text(json.dumps(document))
+
+
+_FIRST_CENTER = re.compile(rb'("eo:center_wavelength": )[\d.]+')
 
 
 def _small(number: int) -> Iterator[Acquisition]:
