@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deepsalt.mapping import SceneReport
     from deepsalt.progress import Progress
     from deepsalt.store import Store
-    from deepsalt.types import Acquisition
+    from deepsalt.types import Acquisition, ModelRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ class Station:
         Memory that it may take; None when nobody says.
     progress
         Told about chunks. Default: nobody.
+    store, model
+        What this process has opened and hashed already, if it has.
     """
 
     def __init__(
@@ -106,11 +108,15 @@ class Station:
         threads: int,
         memory_bytes: int | None = None,
         progress: "Progress | None" = None,
+        store: "Store | None" = None,
+        model: "ModelRef | None" = None,
     ) -> None:
         self._task = task
         self._threads = threads
         self._memory_bytes = memory_bytes
         self._progress = progress
+        self._opened = store
+        self._model = model
         self._open = ExitStack()
 
     @cached_property
@@ -121,7 +127,7 @@ class Station:
         task, scratch = self._task, self._task.scratch
         return self._open.enter_context(
             Context.here(
-                task.model,
+                self._model or task.model,
                 threads=self._threads,
                 device=task.device,
                 scratch=scratch.folder,
@@ -135,7 +141,7 @@ class Station:
     def _store(self) -> "Store":
         from deepsalt.store import Store
 
-        return Store.open(self._task.out)
+        return self._opened or Store.open(self._task.out)
 
     def introduce(self) -> Identity:
         """Return what this worker is; opens the model and the store.

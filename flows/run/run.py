@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from deepsalt.types import ModelRef
 from flows.config import RunConfig
 from flows.engines.engine import Engine
 from flows.engines.opening import composing, engine_of
-from flows.engines.station import Identity, Task
+from flows.engines.station import Identity, Station, Task
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
 from flows.run.ahead import Ahead
@@ -123,7 +124,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     todo = [index for index in range(len(found.scenes)) if index not in reports]
     memory_bytes = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
-    store = open_store(config.out, ref, config.scene.grid, period_layout=period.layout)
+    store = open_store(config.out, ref, config.scene.grid, there, period_layout=period.layout)
     reports |= _left_out(store, found.scenes, reports, retry=config.retry_quarantined)
     todo = [index for index in todo if index not in reports]
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
@@ -144,7 +145,10 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 config.scene.access,
                 config.retry_quarantined,
             )
-            engine = opened.enter_context(engine_of(config.scene.compute, task, events, shown))
+            here = partial(Station, task, progress=shown, store=store, model=ref)
+            engine = opened.enter_context(
+                engine_of(config.scene.compute, task, events, lambda threads: here(threads=threads))
+            )
             driver = Driver(
                 engine,
                 events,
