@@ -142,7 +142,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 config.scene.model,
                 config.scene.compute.device,
                 config.scene.scratch,
-                config.scene.access,
+                found.access,
                 config.retry_quarantined,
             )
             here = partial(Station, task, progress=shown, store=store, model=ref)
