@@ -5,6 +5,7 @@ fails at once instead of running with a default.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +18,8 @@ from pydantic import (
     field_validator,
 )
 
-from deepsalt.access import Reach, checked_hosts
+from deepsalt.access import HostLimit, Reach, checked_hosts, limit_of
+from deepsalt.access.archives import MB, without_port
 from deepsalt.errors import UsageError
 
 
@@ -140,6 +142,98 @@ class Scratch(_Closed):
     limit_gb: float = Field(8.0, gt=0, description="size of the scratch space, GB")
 
 
+class HostLimitConfig(_Closed):
+    """What a host allows all workers of all runs together."""
+
+    connections: int = Field(ge=1, description="connections at a time")
+    mb_per_s: float | None = Field(
+        None, ge=0.001, allow_inf_nan=False, description="MB per second; none means no limit"
+    )
+
+    @property
+    def limit(self) -> HostLimit:
+        """The same for those who divide it."""
+        rate = None if self.mb_per_s is None else self.mb_per_s * MB
+        return HostLimit(self.connections, rate)
+
+
+class Politeness(_Closed):
+    """How much of providers' archives a run uses."""
+
+    hosts: Mapping[str, HostLimitConfig] = Field(
+        {}, description="limits by host, host:port or s3://bucket, instead of those we know of"
+    )
+    share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="this run's part of what each host allows; runs that share a host divide it, "
+        "e.g. 0.5 each",
+    )
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: Mapping[str, HostLimitConfig]) -> Mapping[str, HostLimitConfig]:
+        return {_host_name(name): limit for name, limit in hosts.items()}
+
+    def limit_of(self, host: str) -> HostLimit:
+        """Return what this run may use of a host, which `host_of` named; a name is for all ports.
+
+        A run has one connection at least: runs that divide fewer connections than they are use
+        more than the host allows.
+        """
+        named = self.hosts.get(host) or self.hosts.get(without_port(host))
+        return (named.limit if named else limit_of(host)).part(self.share)
+
+
+_HOST = re.compile(r"(\w+://[\w.-]+|\[[0-9a-f:.]+\](:\d+)?|[\w.-]+(:\d+)?)")
+
+
+def _host_name(text: str) -> str:
+    """Return a host as `host_of` names it.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    name = text.strip().lower()
+    if not _HOST.fullmatch(name) or name.startswith(("http://", "https://")):
+        raise UsageError(
+            f"a host's limit is for a name such as data.example.org, data.example.org:8080 or "
+            f"s3://bucket; found {text!r}"
+        )
+    return name.removesuffix(":443").removesuffix(":80")
+
+
+def host_limits(texts: Iterable[str]) -> dict[str, HostLimitConfig]:
+    """Parse limits of hosts as ``NAME=CONNECTIONS`` or ``NAME=CONNECTIONS,MB/s``.
+
+    Raises
+    ------
+    UsageError
+        A text that is none, or two for one host.
+    """
+    limits: dict[str, HostLimitConfig] = {}
+    for text in texts:
+        name, _, limit = text.rpartition("=")
+        connections, comma, rate = limit.partition(",")
+        try:
+            found = HostLimitConfig(
+                connections=int(connections), mb_per_s=float(rate) if comma else None
+            )
+        except ValueError:  # pydantic's is one, too
+            raise UsageError(
+                f"--host-limit is NAME=CONNECTIONS or NAME=CONNECTIONS,MB/s with 1 connection and "
+                f"0.001 MB/s at least, such as data.example.org=4,20; found {text!r}"
+            ) from None
+        host = _host_name(name)
+        if host in limits:
+            raise UsageError(f"--host-limit has two limits for {host}; give one")
+        limits[host] = found
+    return limits
+
+
 class SceneConfig(_Closed):
     """What shapes one scene product."""
 
@@ -209,4 +303,5 @@ class RunConfig(_Closed):
     out: StorePlace = Field(description="store: a folder, or s3://, gs:// or az:// and a prefix")
     scene: SceneConfig = SceneConfig()
     mosaic: MosaicConfig = MosaicConfig()
+    politeness: Politeness = Politeness()
     retry_quarantined: bool = Field(False, description="try scenes again that could never work")

@@ -54,6 +54,8 @@ class Fault:
 
 SOUND = Fault()
 
+PIECE_BYTES = 64 * 2**10
+
 
 @dataclass
 class Served:
@@ -69,6 +71,8 @@ class Served:
         Authorization header of each request that had one.
     open_now, open_most
         Requests that are being answered, and the most there were at a time.
+    sent
+        Moment (monotonic, seconds) and size of each piece of a body.
     """
 
     url: str
@@ -76,6 +80,7 @@ class Served:
     signed: list[str] = field(default_factory=list)
     open_now: int = 0
     open_most: int = 0
+    sent: list[tuple[float, int]] = field(default_factory=list)
 
 
 class Ranges(BaseHTTPRequestHandler):
@@ -149,7 +154,10 @@ class Ranges(BaseHTTPRequestHandler):
                     self.wfile.write(bytes([byte]))
                     time.sleep(fault.drip_s)
             else:
-                self.wfile.write(part)
+                for start in range(0, len(part), PIECE_BYTES):
+                    piece = part[start : start + PIECE_BYTES]
+                    self.wfile.write(piece)
+                    self.served.sent.append((time.monotonic(), len(piece)))
         except OSError:  # the client had enough
             self.close_connection = True
         if fault.cut is not None or fault.longer:
