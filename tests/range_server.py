@@ -71,6 +71,8 @@ class Served:
         Authorization header of each request that had one.
     open_now, open_most
         Requests that are being answered, and the most there were at a time.
+    clients
+        Address of each connection that asked for something.
     sent
         Moment (monotonic, seconds) and size of each piece of a body.
     """
@@ -80,6 +82,7 @@ class Served:
     signed: list[str] = field(default_factory=list)
     open_now: int = 0
     open_most: int = 0
+    clients: set[tuple[str, int]] = field(default_factory=set)
     sent: list[tuple[float, int]] = field(default_factory=list)
 
 
@@ -102,6 +105,7 @@ class Ranges(BaseHTTPRequestHandler):
         with self.counting:
             number = len(served.asked)
             served.asked.append(f"{self.path} {self.headers.get('Range', '')}".rstrip())
+            served.clients.add(self.client_address)
             served.signed += self.headers.get_all("Authorization", [])
             served.open_now += 1
             served.open_most = max(served.open_most, served.open_now)

@@ -167,7 +167,7 @@ def test_processes_that_share_a_server_use_what_it_allows_and_no_more(
         ) as workers,
     ):
         list(workers.map(time.sleep, [0.5] * slots))  # all are there
-        scenes = scenes_of(server, tmp_path, 24, 6)
+        scenes = scenes_of(server, tmp_path, 12, 12)
         server.sent.clear()
         permits = Permits(lambda host: limit, slots)
         begin_s = time.monotonic()

@@ -29,8 +29,8 @@ def test_no_window_holds_more_than_the_share_whoever_has_it(
         size_bytes = max(1, int(part * pace.part_bytes))
         granted.append((pace.due(size_bytes, now_s), size_bytes))
     assert share.bytes_per_s is not None
-    # What the other connections have asked for before may come in the same window.
-    on_their_way = (share.connections - 1) * pace.part_bytes
+    # What all connections have asked for before may come in the same window.
+    on_their_way = share.connections * pace.part_bytes
     for start_s, _ in granted:
         sent = sum(size for due_s, size in granted if start_s <= due_s <= start_s + WINDOW_S)
         assert sent + on_their_way <= share.bytes_per_s * WINDOW_S * (1 + 1e-6)
@@ -69,6 +69,15 @@ def test_a_lane_has_as_many_turns_at_a_time_as_connections() -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_parts_are_a_second_of_the_share_at_most(connections: int) -> None:
+def test_all_parts_on_their_way_are_less_than_a_second_of_the_share(connections: int) -> None:
     pace = Pace(Share(connections, 2e6))
-    assert pace.part_bytes * connections == pytest.approx(2e6, rel=0.01)
+    assert pace.part_bytes * (connections + 1) == pytest.approx(2e6, rel=0.01)
+
+
+def test_the_wait_for_an_answer_pays_for_the_next_part() -> None:
+    pace = Pace(Share(1, 1e6))
+    first_s = pace.due(pace.part_bytes, 0.0)
+    assert first_s > 0.5
+    assert pace.due(pace.part_bytes, first_s + 0.4) == pytest.approx(2 * first_s)
+    assert pace.due(pace.part_bytes, 100.0) == 100.0  # but no more than one
+    assert pace.due(pace.part_bytes, 100.0) == pytest.approx(100.0 + first_s)
