@@ -9,7 +9,8 @@ Bytes are asked for when their time has come: in ranges of a second of the share
 each paid for before it is asked for. What a server has sent then never runs ahead of the rate,
 wherever the bytes lie in between: in its buffers, a proxy's or ours. Only ranges on their way can
 pile up where a server stalls, and one that was paid for while others came; the rate kept is as much
-lower than the share's as makes up for them.
+lower than the share's as makes up for them. Of a server that answers no ranges, what buffers hold
+comes ahead of the rate.
 """
 
 import asyncio
