@@ -115,7 +115,7 @@ def _rules(
         bands=select_bands(bands, looked_at),
         gain=gain[looked_at].astype(np.float32),
         offset=offset[looked_at].astype(np.float32),
-        nodata=nodata,
+        nodata=_whole(nodata),
     )
 
 
@@ -147,10 +147,7 @@ class _Rules:
         self, numbers: NDArray[np.generic], chosen: slice | NDArray[np.intp]
     ) -> NDArray[np.uint16]:
         """Return the bits that some pixels' own digital numbers give; numbers (band, pixel)."""
-        # One band at a time: a mask of the whole chunk would be half as large as the chunk.
-        missing: NDArray[np.uint16] = self.missing(numbers[self.usable[0]][chosen]).astype(np.uint16)
-        for band in self.usable[1:]:
-            missing += self.missing(numbers[band][chosen])
+        missing = self.missing_bands(numbers)[chosen]
         reflectance = self.reflectance(numbers, chosen)
         bits = spectral_flags(reflectance, self.bands)
         bits[shows_ice(reflectance, self.bands)] |= np.uint16(QualityFlag.OUT_OF_DOMAIN)
@@ -158,10 +155,24 @@ class _Rules:
         bits[missing == self.usable.size] |= np.uint16(QualityFlag.OUTSIDE)
         return bits
 
-    def missing(self, numbers: NDArray[np.generic]) -> NDArray[np.bool_]:
-        gone = np.zeros(numbers.shape, np.bool_)
-        if self.nodata is not None:
-            gone |= numbers == self.nodata
+    def missing_bands(self, numbers: NDArray[np.generic]) -> NDArray[np.uint16]:
+        """Return how many usable bands each pixel lacks (pixel,).
+
+        Of all pixels: where the numbers lie they are counted in a fifth of the time that it takes
+        to pick some of them out.
+        """
+        count = np.zeros(numbers.shape[1], np.uint16)
+        gone = np.empty(numbers.shape[1], np.bool_)
+        for band in self.usable:
+            count += self.missing(numbers[band], gone)
+        return count
+
+    def missing(self, numbers: NDArray[np.generic], gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return where there is no measurement, in the memory given."""
+        if self.nodata is None:
+            gone[:] = False
+        else:
+            np.equal(numbers, self.nodata, out=gone)
         if np.issubdtype(numbers.dtype, np.floating):
             gone |= ~np.isfinite(numbers)
         return gone
@@ -172,9 +183,15 @@ class _Rules:
         """Return the reflectance of the bands looked at, NaN where missing (pixel, band)."""
         planes = [numbers[band][chosen] for band in self.looked_at]
         values = np.empty((len(planes), planes[0].size), np.float32)
+        gone = np.empty(planes[0].size, np.bool_)
         for i, plane in enumerate(planes):
             values[i] = plane
             values[i] *= self.gain[i]
             values[i] += self.offset[i]
-            values[i][self.missing(plane)] = np.nan
+            values[i][self.missing(plane, gone)] = np.nan
         return values.T
+
+
+def _whole(number: float | None) -> float | None:
+    """Return a whole number as an integer, which integers are compared with as they are."""
+    return int(number) if number is not None and float(number).is_integer() else number

@@ -8,6 +8,7 @@ is odd or damaged: so what it reads and what it refuses stays the same.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import product
 from typing import Any, Self
 
@@ -27,6 +28,9 @@ _WHOLE_BITS = {"uint8", "int16", "uint16", "float32"}
 _DIFFERENCES = {"uint8", "int16", "uint16"}
 """Types whose predictor 2 is a running sum of samples."""
 
+_SMALL = 4096
+"""Bytes that a deflated block may have beside twice its own."""
+
 _ROWS = 2
 """Rows of a pixel-interleaved block that are turned round at a time, in a core's own cache."""
 
@@ -37,7 +41,7 @@ class Cube:
     Parameters
     ----------
     raster
-        Closed by `close`.
+        Closed by whoever opened it.
     """
 
     def __init__(self, raster: DatasetReader) -> None:
@@ -80,25 +84,22 @@ class Cube:
             else:
                 nowhere = (np.empty(0, np.intp),) * 3
                 return tuple(np.concatenate(axis) for axis in zip(nowhere, *found, strict=True))
-        planes = self._by_gdal(window, wanted)
-        planes[~wanted.bands] = value + 1
-        return np.nonzero(planes == value)
+        return _positions(self._by_gdal(window, wanted) == value)
 
     def _by_gdal(self, window: Window, wanted: Wanted) -> NDArray[Any]:
         if self._raster.interleaving != Interleaving.band or wanted.bands.all():
             return read_raster(self._raster, window)
         shape = (self._raster.count, window.height, window.width)
-        planes = np.empty(shape, self._raster.dtypes[0])
+        planes = np.zeros(shape, self._raster.dtypes[0])
         for run in wanted.runs():
             bands = list(range(run.start + 1, run.stop + 1))
             planes[run] = read_raster(self._raster, window, bands)
         return planes
 
     def close(self) -> None:
-        """Release the file."""
+        """Release what the raster does not."""
         if self._blocks:
             self._blocks.close()
-        self._raster.close()
 
 
 class _OddError(Exception):
@@ -108,10 +109,8 @@ class _OddError(Exception):
 class _Blocks:
     """Blocks of a GeoTIFF that are inflated here."""
 
-    def __init__(self, raster: DatasetReader, *, differences: bool) -> None:
-        self._raster = raster
-        self._file = open_regular(raster.name)
-        self._size = os.fstat(self._file.fileno()).st_size
+    def __init__(self, raster: DatasetReader, file: BufferedReader, *, differences: bool) -> None:
+        self._raster, self._file = raster, file
         self.together = raster.interleaving == Interleaving.pixel
         self.differences = differences
         rows, columns = raster.block_shapes[0]
@@ -137,10 +136,14 @@ class _Blocks:
         samples = raster.count if raster.interleaving == Interleaving.pixel else 1
         if rows * columns * samples * np.dtype(raster.dtypes[0]).itemsize > MAX_BLOCK_BYTES:
             return None
-        with open_regular(raster.name) as file:
-            if file.read(4) not in _LITTLE_ENDIAN:
-                return None
-        return cls(raster, differences=predictor == "2")
+        try:
+            file = open_regular(raster.name)
+        except OSError:
+            return None
+        if os.pread(file.fileno(), 4, 0) not in _LITTLE_ENDIAN:
+            file.close()
+            return None
+        return cls(raster, file, differences=predictor == "2")
 
     def meeting(self, window: Window, wanted: Wanted) -> Iterator["_Part"]:
         """Yield the parts of a window that lie in one block each; those with a wanted pixel.
@@ -178,14 +181,14 @@ class _Blocks:
             self._raster.get_tag_item(f"{name}_{where}", "TIFF", bidx=band + 1)
             for name in ("BLOCK_OFFSET", "BLOCK_SIZE")
         )
-        if not (begin and length) or int(begin) + int(length) > self._size:
-            raise _OddError  # left out because it is empty, or cut off
-        packed = os.pread(self._file.fileno(), int(length), int(begin))
         rows, columns, samples = self._buffer.shape
         flat = self._buffer.reshape(-1).view(np.uint8)
+        if not (begin and length) or int(length) > 2 * flat.size + _SMALL:
+            raise _OddError  # left out because it is empty, or longer than anything deflated is
         try:
+            packed = os.pread(self._file.fileno(), int(length), int(begin))
             found = imagecodecs.deflate_decode(packed, out=flat)
-        except imagecodecs.DeflateError:
+        except (OSError, OverflowError, imagecodecs.DeflateError):
             raise _OddError from None
         # The last strip of a raster may end with its last row.
         left = min(rows, self._raster.height - row * rows)
@@ -247,8 +250,7 @@ class _Part:
         """Return band, row and column in the window of each such value."""
         rows, columns = self.inside
         stored = self._summed(rows, columns.stop)[:, columns.start :]
-        # Flat: on several axes numpy takes ten times as long.
-        row, column, band = np.unravel_index(np.flatnonzero(stored == value), stored.shape)
+        row, column, band = _positions(stored == value)
         return band + (self.band or 0), row + self.here[0].start, column + self.here[1].start
 
     def _summed(self, rows: slice, end: int) -> NDArray[Any]:
@@ -261,3 +263,8 @@ class _Part:
 
 def _moved(part: slice, by: int) -> slice:
     return slice(part.start + by, part.stop + by)
+
+
+def _positions(marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
+    # Flat: `numpy.nonzero` takes ten times as long on several axes.
+    return np.unravel_index(np.flatnonzero(marked), marked.shape)

@@ -226,7 +226,7 @@ class Reader:
                 f"its metadata says {expected[0]} of {expected[1:]}; ingest it again"
             )
         self.block_shape = block_of(acquisition, read_header(image).window_shape)
-        self._image, self._count = Cube(image), image.count
+        self._image, self._cube = image, Cube(image)
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
@@ -240,8 +240,8 @@ class Reader:
         ReadError
             The file is truncated or has vanished.
         """
-        wanted = wanted or Wanted.everything(self._count, height, width)
-        return self._image.read(Window(column, row, width, height), wanted)
+        wanted = wanted or Wanted.everything(self._image.count, height, width)
+        return self._cube.read(Window(column, row, width, height), wanted)
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
         """Return zeros (y, x): such a cube comes without quality layers."""
@@ -249,4 +249,5 @@ class Reader:
 
     def close(self) -> None:
         """Release the file."""
+        self._cube.close()
         self._image.close()
