@@ -8,9 +8,9 @@ is odd or damaged: so what it reads and what it refuses stays the same.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from itertools import product
 from typing import Any, Self
+from weakref import finalize
 
 import imagecodecs
 import numpy as np
@@ -28,7 +28,10 @@ _WHOLE_BITS = {"uint8", "int16", "uint16", "float32"}
 _DIFFERENCES = {"uint8", "int16", "uint16"}
 """Types whose predictor 2 is a running sum of samples."""
 
-_SMALL = 4096
+_SMALLEST_BYTES = 2**15
+"""Smaller blocks, such as strips of a few rows of one band, are better left to GDAL, in C."""
+
+_SPARE_BYTES = 4096
 """Bytes that a deflated block may have beside twice its own."""
 
 _ROWS = 2
@@ -109,8 +112,10 @@ class _OddError(Exception):
 class _Blocks:
     """Blocks of a GeoTIFF that are inflated here."""
 
-    def __init__(self, raster: DatasetReader, file: BufferedReader, *, differences: bool) -> None:
-        self._raster, self._file = raster, file
+    def __init__(self, raster: DatasetReader, descriptor: int, *, differences: bool) -> None:
+        self._raster, self._descriptor = raster, descriptor
+        # Readers end with their threads, and nobody closes those.
+        self.close = finalize(self, os.close, descriptor)
         self.together = raster.interleaving == Interleaving.pixel
         self.differences = differences
         rows, columns = raster.block_shapes[0]
@@ -134,16 +139,17 @@ class _Blocks:
             return None
         rows, columns = raster.block_shapes[0]
         samples = raster.count if raster.interleaving == Interleaving.pixel else 1
-        if rows * columns * samples * np.dtype(raster.dtypes[0]).itemsize > MAX_BLOCK_BYTES:
+        size = rows * columns * samples * np.dtype(raster.dtypes[0]).itemsize
+        if not _SMALLEST_BYTES <= size <= MAX_BLOCK_BYTES:
             return None
         try:
-            file = open_regular(raster.name)
+            with open_regular(raster.name) as file:
+                if file.read(4) not in _LITTLE_ENDIAN:
+                    return None
+                descriptor = os.dup(file.fileno())
         except OSError:
             return None
-        if os.pread(file.fileno(), 4, 0) not in _LITTLE_ENDIAN:
-            file.close()
-            return None
-        return cls(raster, file, differences=predictor == "2")
+        return cls(raster, descriptor, differences=predictor == "2")
 
     def meeting(self, window: Window, wanted: Wanted) -> Iterator["_Part"]:
         """Yield the parts of a window that lie in one block each; those with a wanted pixel.
@@ -183,10 +189,10 @@ class _Blocks:
         )
         rows, columns, samples = self._buffer.shape
         flat = self._buffer.reshape(-1).view(np.uint8)
-        if not (begin and length) or int(length) > 2 * flat.size + _SMALL:
+        if not (begin and length) or int(length) > 2 * flat.size + _SPARE_BYTES:
             raise _OddError  # left out because it is empty, or longer than anything deflated is
         try:
-            packed = os.pread(self._file.fileno(), int(length), int(begin))
+            packed = os.pread(self._descriptor, int(length), int(begin))
             found = imagecodecs.deflate_decode(packed, out=flat)
         except (OSError, OverflowError, imagecodecs.DeflateError):
             raise _OddError from None
@@ -194,9 +200,6 @@ class _Blocks:
         left = min(rows, self._raster.height - row * rows)
         if len(found) not in (flat.size, left * columns * samples * self._buffer.itemsize):
             raise _OddError
-
-    def close(self) -> None:
-        self._file.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,10 +233,11 @@ class _Part:
     def turn(self, planes: NDArray[Any]) -> None:
         """Write it to its place in the window (band, y, x); only around pixels that are wanted."""
         rows, columns = self.inside
-        step = _ROWS if self.band is None else rows.stop - rows.start
+        height = rows.stop - rows.start
+        step = _ROWS if self.band is None else height
         into = planes[(slice(None), *self.here)]
-        for first in range(0, rows.stop - rows.start, step):
-            some = slice(first, first + step)
+        for first in range(0, height, step):
+            some = slice(first, min(first + step, height))
             across = np.flatnonzero(self.pixels[some].any(axis=0))
             if not across.size:
                 continue
