@@ -115,7 +115,8 @@ def map_scene(
     store.frame.refuse_beyond(f"scene {acquisition.key}", store.grid.tiles_over(acquisition.grid))
     with ExitStack() as written:
         with context.fetcher.local(acquisition) as here, context.maps:
-            layers = _layers(here, context)
+            with verified(acquisition):  # what was fetched was compared when it arrived
+                layers = _layers(here, context)
             # Whoever is mapped waits for the one that is written: never are there more than two.
             written.enter_context(context.writes)
         attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
@@ -128,12 +129,11 @@ def map_scene(
 
 def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
     """Return the layers of a scene whose files lie here, in memory."""
-    with verified(here):
-        layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
-        check_layers(layers, here)
-        with _chunks(context, here.acquisition_id, layers["quality_flags"].data):
-            # By name: inside a task of a cluster Dask would take the cluster itself.
-            computed = layers.compute(scheduler="threads", pool=context.pool)
+    layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
+    check_layers(layers, here)
+    with _chunks(context, here.acquisition_id, layers["quality_flags"].data):
+        # By name: inside a task of a cluster Dask would take the cluster itself.
+        computed = layers.compute(scheduler="threads", pool=context.pool)
     return computed
 
 

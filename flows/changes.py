@@ -7,6 +7,7 @@ from deepsalt.mosaic import (
     Builder,
     Changed,
     Pruning,
+    build_mosaic,
     prune,
     readmit,
     refuse_withdrawn,
@@ -30,7 +31,8 @@ from deepsalt.versions import (
 from flows.config import Compute, Export
 from flows.engines.opening import composing
 from flows.publication import items_of, link_items, publish_version, unlink_items, version_keys
-from flows.run.mosaic import MosaicResult, carry_on, compose, follow
+from flows.run.mosaic import MosaicResult, carry_on, follow
+from flows.run.mosaic import publish as publish_report
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ def _follow(
     places = [(period, tile) for period in periods for tile in changed.tiles]
     shown = progress or Silent()
     with composing(compute or Compute(), Limits(), shown) as context:
-        composed = compose(store, places, context, why=why)
-    result = carry_on(store, composed, Export(), shown)
+        built = build_mosaic(store, context, places=places, why=why)
+        result = carry_on(store, publish_report(store, built), Export(), shown)
     link_items(store, (key for marker in changed.products for key in items_of(marker)))
     return ChangeResult(changed.scenes, result)
 

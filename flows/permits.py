@@ -32,14 +32,14 @@ class Permits:
 
     Parameters
     ----------
-    limit
+    limits
         What a host allows all workers together.
     slots
         Fetches that may be under way at a time.
     """
 
-    def __init__(self, limit: Callable[[str], HostLimit], slots: int) -> None:
-        self._limit = limit
+    def __init__(self, limits: Callable[[str], HostLimit], slots: int) -> None:
+        self._limits = limits
         self._slots = max(1, slots)
         self._lent: dict[str, set[Permit]] = {}
 
@@ -74,7 +74,7 @@ class Permits:
 
     def _share(self, host: str) -> Share | None:
         """Return the next share of a host; None when none is left."""
-        limit = self._limit(host)
+        limit = self._limits(host)
         lent = [permit.shares[host] for permit in self._lent.get(host, ())]
         most = self._slots if limit.connections is None else min(limit.connections, self._slots)
         if len(lent) >= most:

@@ -54,6 +54,8 @@ class Fault:
 
 SOUND = Fault()
 
+PIECE_BYTES = 64 * 2**10
+
 
 @dataclass
 class Served:
@@ -69,6 +71,10 @@ class Served:
         Authorization header of each request that had one.
     open_now, open_most
         Requests that are being answered, and the most there were at a time.
+    clients
+        Address of each connection that asked for something.
+    sent
+        Moment (monotonic, seconds) and size of each piece of a body.
     """
 
     url: str
@@ -76,6 +82,8 @@ class Served:
     signed: list[str] = field(default_factory=list)
     open_now: int = 0
     open_most: int = 0
+    clients: set[tuple[str, int]] = field(default_factory=set)
+    sent: list[tuple[float, int]] = field(default_factory=list)
 
 
 class Ranges(BaseHTTPRequestHandler):
@@ -97,6 +105,7 @@ class Ranges(BaseHTTPRequestHandler):
         with self.counting:
             number = len(served.asked)
             served.asked.append(f"{self.path} {self.headers.get('Range', '')}".rstrip())
+            served.clients.add(self.client_address)
             served.signed += self.headers.get_all("Authorization", [])
             served.open_now += 1
             served.open_most = max(served.open_most, served.open_now)
@@ -149,7 +158,10 @@ class Ranges(BaseHTTPRequestHandler):
                     self.wfile.write(bytes([byte]))
                     time.sleep(fault.drip_s)
             else:
-                self.wfile.write(part)
+                for start in range(0, len(part), PIECE_BYTES):
+                    piece = part[start : start + PIECE_BYTES]
+                    self.wfile.write(piece)
+                    self.served.sent.append((time.monotonic(), len(piece)))
         except OSError:  # the client had enough
             self.close_connection = True
         if fault.cut is not None or fault.longer:

@@ -39,6 +39,7 @@ def write_enmap(
     lower: bool = False,
     sun_elevation: float = 52.5,
     crs: str | None = "EPSG:32633",
+    **profile: object,
 ) -> Path:
     """Write an EnMAP L2A product of random soil-like numbers; return its folder."""
     bands = sensor_bands("enmap")
@@ -55,7 +56,7 @@ def write_enmap(
         return folder / (full.lower() if lower else full)
 
     options = {"block": block, "interleave": interleave, "crs": crs, "origin": ENMAP_ORIGIN}
-    write_tiff(name("SPECTRAL_IMAGE"), numbers, nodata=-32768, **options)
+    write_tiff(name("SPECTRAL_IMAGE"), numbers, nodata=-32768, **options, **profile)
     for layer, value in QUALITY.items():
         pixels = (quality or {}).get(layer, np.full(shape, value, np.uint8))
         write_tiff(name(layer), pixels[None], **options)
@@ -83,8 +84,9 @@ def write_tiff(
     resolution: float = 30.0,
     tags: dict[str, str] | None = None,
     band_tags: list[dict[str, str]] | None = None,
+    **profile: object,
 ) -> Path:
-    """Write a tiled GeoTIFF (band, y, x)."""
+    """Write a GeoTIFF (band, y, x), tiled and in Deflate if `profile` says nothing else."""
     with rasterio.open(
         path,
         "w",
@@ -96,11 +98,9 @@ def write_tiff(
         crs=crs,
         transform=Affine(resolution, 0, origin[0], 0, -resolution, origin[1]),
         nodata=nodata,
-        tiled=True,
-        blockxsize=block,
         blockysize=block,
         interleave=interleave,
-        compress="deflate",
+        **{"tiled": True, "blockxsize": block, "compress": "deflate", **profile},
     ) as raster:
         raster.write(pixels)
         if tags:  # rewriting tags moves the directory to the end of the file

@@ -80,6 +80,8 @@ DOORS = {
     "stackstac": ("deepsalt.cube",),
     "rasterio": ("deepsalt.scenes", "deepsalt.simulate"),
     "h5py": ("deepsalt.scenes", "deepsalt.simulate"),
+    "imagecodecs": ("deepsalt.scenes",),
+    "distributed": ("flows",),
     "pyproj": ("deepsalt.grid",),
     "odc": ("deepsalt.grid",),
     "httpcore": ("deepsalt.access",),

@@ -18,7 +18,7 @@ from deepsalt.spectral.indices import (
     shows_ice,
     spectral_flags,
 )
-from deepsalt.types import BandTable, QualityFlag
+from deepsalt.types import REJECTING, BandTable, QualityFlag
 
 MAX_MISSING_BANDS = 0.1
 """Share of the usable bands that may be missing in a pixel; above, it counts as DEFECTIVE."""
@@ -27,13 +27,16 @@ MAX_MISSING_BANDS = 0.1
 def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     """Add `quality_flags` to a cube: why a pixel is or is not to be estimated.
 
-    The provider's bits (`quality`), and per pixel
+    The provider's bits (`quality`), and per pixel that none of them rejects
 
     - OUTSIDE where every usable band is missing; it then stands alone, as where the provider
       says so;
     - DEFECTIVE where more than `MAX_MISSING_BANDS` of the usable bands are missing;
     - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_flags`;
     - OUT_OF_DOMAIN, which advises, where it shows ice.
+
+    A pixel that the provider rejects keeps the provider's bits alone, so its numbers need not be
+    read and the bits do not depend on which of its neighbours were.
 
     A band is missing in a pixel where it holds nodata or, in float cubes, no finite number.
 
@@ -112,7 +115,7 @@ def _rules(
         bands=select_bands(bands, looked_at),
         gain=gain[looked_at].astype(np.float32),
         offset=offset[looked_at].astype(np.float32),
-        nodata=nodata,
+        nodata=_whole(nodata),
     )
 
 
@@ -131,33 +134,64 @@ class _Rules:
         self, numbers: NDArray[np.generic], quality: NDArray[np.uint16]
     ) -> NDArray[np.uint16]:
         """Return the bits (y, x) of digital numbers (band, y, x)."""
-        # One band at a time: a mask of the whole chunk would be half as large as the chunk.
-        missing = np.zeros(quality.shape, np.uint16)
-        for band in self.usable:
-            missing += self.missing(numbers[band])
-        reflectance = self.reflectance(numbers)
-        bits = quality | spectral_flags(reflectance, self.bands)
+        bits = quality.flatten()
+        free = (bits & np.uint16(REJECTING)) == 0
+        if free.any():
+            # Taking pixels out costs more than looking at all of them.
+            chosen = slice(None) if free.all() else np.flatnonzero(free)
+            bits[chosen] |= self._seen(numbers.reshape(numbers.shape[0], -1), chosen)
+        bits[(bits & np.uint16(QualityFlag.OUTSIDE)) != 0] = np.uint16(QualityFlag.OUTSIDE)
+        return bits.reshape(quality.shape)
+
+    def _seen(
+        self, numbers: NDArray[np.generic], chosen: slice | NDArray[np.intp]
+    ) -> NDArray[np.uint16]:
+        """Return the bits that some pixels' own digital numbers give; numbers (band, pixel)."""
+        missing = self.missing_bands(numbers)[chosen]
+        reflectance = self.reflectance(numbers, chosen)
+        bits = spectral_flags(reflectance, self.bands)
         bits[shows_ice(reflectance, self.bands)] |= np.uint16(QualityFlag.OUT_OF_DOMAIN)
         bits[missing > MAX_MISSING_BANDS * self.usable.size] |= np.uint16(QualityFlag.DEFECTIVE)
-        outside = (missing == self.usable.size) | ((bits & np.uint16(QualityFlag.OUTSIDE)) != 0)
-        bits[outside] = np.uint16(QualityFlag.OUTSIDE)
+        bits[missing == self.usable.size] |= np.uint16(QualityFlag.OUTSIDE)
         return bits
 
-    def missing(self, numbers: NDArray[np.generic]) -> NDArray[np.bool_]:
-        gone = np.zeros(numbers.shape, np.bool_)
-        if self.nodata is not None:
-            gone |= numbers == self.nodata
+    def missing_bands(self, numbers: NDArray[np.generic]) -> NDArray[np.uint16]:
+        """Return how many usable bands each pixel lacks (pixel,).
+
+        Of all pixels: where the numbers lie they are counted in a fifth of the time that it takes
+        to pick some of them out.
+        """
+        count = np.zeros(numbers.shape[1], np.uint16)
+        gone = np.empty(numbers.shape[1], np.bool_)
+        for band in self.usable:
+            count += self.missing(numbers[band], gone)
+        return count
+
+    def missing(self, numbers: NDArray[np.generic], gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return where there is no measurement, in the memory given."""
+        if self.nodata is None:
+            gone[:] = False
+        else:
+            np.equal(numbers, self.nodata, out=gone)
         if np.issubdtype(numbers.dtype, np.floating):
             gone |= ~np.isfinite(numbers)
         return gone
 
-    def reflectance(self, numbers: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Return the reflectance of the bands looked at, NaN where missing (y, x, band)."""
-        values = np.empty((self.looked_at.size, *numbers.shape[1:]), np.float32)
-        for i, band in enumerate(self.looked_at):
-            plane = numbers[band]
+    def reflectance(
+        self, numbers: NDArray[np.generic], chosen: slice | NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """Return the reflectance of the bands looked at, NaN where missing (pixel, band)."""
+        planes = [numbers[band][chosen] for band in self.looked_at]
+        values = np.empty((len(planes), planes[0].size), np.float32)
+        gone = np.empty(planes[0].size, np.bool_)
+        for i, plane in enumerate(planes):
             values[i] = plane
             values[i] *= self.gain[i]
             values[i] += self.offset[i]
-            values[i][self.missing(plane)] = np.nan
-        return np.moveaxis(values, 0, -1)
+            values[i][self.missing(plane, gone)] = np.nan
+        return values.T
+
+
+def _whole(number: float | None) -> float | None:
+    """Return a whole number as an integer, which integers are compared with as they are."""
+    return int(number) if number is not None and float(number).is_integer() else number

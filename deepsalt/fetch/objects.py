@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,9 @@ from deepsalt.types import Asset
 
 STEP_BYTES = 256 * 2**10
 """Bytes handed on at a time; what `Patience.silence_s` is about."""
+
+_END_S = 1.0
+"""Wait for the end of an answer whose bytes are here; a new connection takes about as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,10 @@ class Session:
                     left -= len(kept)
                     yield kept
                 skip = max(0, skip - len(data))
+            # Read to its end, the connection serves again; all bytes are here, whatever it says.
+            with suppress(*_transient()):
+                async with asyncio.timeout(_END_S):
+                    await anext(part.chunks, None)
 
 
 async def _step(chunks: AsyncIterator[bytes]) -> bytes:

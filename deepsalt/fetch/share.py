@@ -5,11 +5,12 @@ its share from the first request on, whatever fails and is asked for again. And 
 to somebody else at the moment when a fetch ends: the bytes of both within any `WINDOW_S` are still
 no more than the share allows.
 
-Bytes are asked for when their time has come: ranges that take one second at the share's rate, each
-when the time for its bytes is over. What a server has sent then never runs ahead of the rate,
+Bytes are asked for when their time has come: in ranges of a second of the share's rate or less,
+each paid for before it is asked for. What a server has sent then never runs ahead of the rate,
 wherever the bytes lie in between: in its buffers, a proxy's or ours. Only ranges on their way can
-pile up, a second's worth at most where a server stalls; the rate kept is as much lower than the
-share's as makes up for them.
+pile up where a server stalls, and one that was paid for while others came; the rate kept is as much
+lower than the share's as makes up for them. Of a server that answers no ranges, what buffers hold
+comes ahead of the rate.
 """
 
 import asyncio
@@ -27,8 +28,8 @@ WINDOW_S = 10.0
 """A share's rate holds over any such time, seconds."""
 
 _AHEAD_S = 1.0
-"""What ranges on their way hold together, seconds at the share's rate. More is a lower rate, less
-cannot use it up where answers take long to begin."""
+"""What may come at once, seconds at the share's rate: a range of each connection, and one more.
+More is a lower rate; less cannot use it up where answers take long to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,26 @@ class Pace:
     def __init__(self, share: Share) -> None:
         self.part_bytes = PART_BYTES
         self._rate: float | None = None
-        self._until = float("-inf")
+        self._paid_until_s: float | None = None
         if share.bytes_per_s is not None:
-            fair = int(share.bytes_per_s * _AHEAD_S / share.connections)
+            at_once = share.connections + 1
+            fair = int(share.bytes_per_s * _AHEAD_S / at_once)
             self.part_bytes = max(1, min(PART_BYTES, fair))
-            ahead_bytes = self.part_bytes * share.connections
+            lower = share.bytes_per_s - self.part_bytes * at_once / WINDOW_S
             # The half is of rates below some bytes per second, where a part of one byte is large.
-            self._rate = max(share.bytes_per_s - ahead_bytes / WINDOW_S, share.bytes_per_s / 2)
+            self._rate = max(lower, share.bytes_per_s / 2)
 
     def due(self, size_bytes: int, now_s: float) -> float:
-        """Return from when on so many bytes may be asked for, and count them as asked for then."""
+        """Return from when on so many bytes may be asked for, and count them as asked for then.
+
+        Nothing is there at the beginning. Time in which nobody asks pays for one part at most.
+        """
         if self._rate is None:
             return now_s
-        self._until = max(self._until, now_s) + size_bytes / self._rate
-        return self._until
+        unused_s = self.part_bytes / self._rate
+        begun_s = now_s if self._paid_until_s is None else self._paid_until_s
+        self._paid_until_s = max(begun_s, now_s - unused_s) + size_bytes / self._rate
+        return max(now_s, self._paid_until_s)
 
 
 class Lane:

@@ -8,6 +8,7 @@ together with the root of a band's weight in the mean: so the sum of squares is 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -38,8 +39,16 @@ not depend on how a scene was cut into chunks.
 
 _BLOCK_PX = 1024  # pixels whose bands are scaled and projected at a time, in a core's own cache
 
-Reader = Callable[[slice | NDArray[np.intp], Floats], bool]
-"""Writes scaled reflectance of some pixels to (u, s); returns whether no band was missing."""
+Pixels = slice | NDArray[np.intp]
+
+
+class Reader(Protocol):
+    """Writes scaled reflectance of some pixels to (u, s), missing bands filled.
+
+    Not `whole`: some number is not finite, so each band is looked at.
+    """
+
+    def __call__(self, pixels: Pixels, target: Floats, *, whole: bool = True) -> None: ...
 
 
 def fold(
@@ -150,20 +159,14 @@ class FoldedStudent:
     ) -> None:
         size = numbers.shape[1]
         mark = as_stored(nodata, numbers.dtype)
+        lost = np.zeros(size, np.bool_)
 
-        def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
+        def read(pixels: Pixels, target: Floats, *, whole: bool = True) -> None:
             some = numbers[:, pixels] if isinstance(pixels, slice) else numbers.take(pixels, axis=1)
-            return self._copy(some, mark, target)
+            if not (whole and self._copy(some, mark, target)):
+                target[:], lost[pixels] = self._complete(some, mark)
 
-        lost = None
-        if not self._project(read, size, work):
-            filled, lost = self._complete(numbers, mark)
-
-            def read(pixels: slice | NDArray[np.intp], target: Floats) -> bool:
-                target[:] = filled[:, pixels]
-                return True
-
-            self._project(read, size, work)
+        self._project(read, size, work)
 
         def quiet_bands(chosen: Tensor) -> Tensor:
             # What was not filled in this batch is no answer to anyone.
@@ -171,7 +174,10 @@ class FoldedStudent:
             part = work.spectra[:, :COLUMNS]
             found = []
             for start in range(0, pixels.size, COLUMNS):
-                read(pixels[start : start + COLUMNS], part.numpy())
+                some = pixels[start : start + COLUMNS]
+                read(some, part.numpy())
+                if not _finite(part.square().sum()):
+                    read(some, part.numpy(), whole=False)
                 found.append(torch.mm(self.quiet.bands, part))
             return torch.cat(found, dim=1)
 
@@ -179,8 +185,7 @@ class FoldedStudent:
         work.projected[:, size:], work.moment[size:] = 1.0, 1.0
         *estimates, bits = self._answer(work.projected, work.moment, quiet_bands, work.memory)
         values[:], remarks[:] = torch.stack(estimates).numpy()[:, :size], bits.numpy()[:size]
-        if lost is not None:
-            values[:, lost], remarks[lost] = np.nan, 0
+        values[:, lost], remarks[lost] = np.nan, 0
 
     def prepare(
         self, numbers: NDArray[np.generic], nodata: float | None
@@ -196,7 +201,7 @@ class FoldedStudent:
         mark = as_stored(nodata, numbers.dtype)
         scaled = np.empty((self.used.size, numbers.shape[1]), np.float32)
         whole = self._copy(numbers, mark, scaled)
-        if whole and bool(torch.isfinite(torch.from_numpy(scaled).square().sum())):
+        if whole and _finite(torch.from_numpy(scaled).square().sum()):
             return scaled, np.zeros(numbers.shape[1], np.bool_)
         return self._complete(numbers, mark)
 
@@ -257,19 +262,24 @@ class FoldedStudent:
         raw[:, lost] = 1.0
         return raw, lost
 
-    def _project(self, read: Reader, size: int, work: "_Work") -> bool:
-        """Fill projection and moment of the first pixels; return whether all bands were there."""
-        whole = True
+    def _project(self, read: Reader, size: int, work: "_Work") -> None:
+        """Fill projection and moment of the first pixels."""
         for start in range(0, size, _BLOCK_PX):
             block = slice(start, start + _BLOCK_PX)
             length = min(_BLOCK_PX, size - start)
             work.spectra[:, length:] = 1.0
-            whole = read(slice(start, start + length), work.spectra.numpy()[:, :length]) and whole
-            squares = torch.mul(work.spectra, work.spectra, out=work.squares)
-            torch.sum(squares, 0, out=work.moment[block])
+            pixels, target = slice(start, start + length), work.spectra.numpy()[:, :length]
+            read(pixels, target)
+            self._squares(work, block)
+            # The sum is finite where all values are: most blocks pass in one look.
+            if not _finite(work.moment[block].sum()):
+                read(pixels, target, whole=False)
+                self._squares(work, block)
             torch.mm(self.components.bands, work.spectra, out=work.projected[:, block])
-        # The sum of a batch is finite where all its values are: most batches pass in one look.
-        return whole and bool(torch.isfinite(work.moment.sum()))
+
+    def _squares(self, work: "_Work", block: slice) -> None:
+        torch.mul(work.spectra, work.spectra, out=work.squares)
+        torch.sum(work.squares, 0, out=work.moment[block])
 
     def _answer(
         self,
@@ -371,6 +381,10 @@ def _runs(used: NDArray[np.intp]) -> tuple[tuple[slice, slice], ...]:
         (slice(int(part[0]), int(part[-1]) + 1), slice(int(start), int(start) + part.size))
         for part, start in zip(parts, starts, strict=False)
     )
+
+
+def _finite(total: Tensor) -> bool:
+    return bool(torch.isfinite(total))
 
 
 def _float32(values: NDArray[np.float64]) -> Tensor:

@@ -7,7 +7,7 @@ in which order a product comes to count.
 
 ============  =======================================================================
 `marker.py`   what a product is called, and what is known of it
-`write.py`    its arrays are written
+`write.py`    its arrays are written, and it is marked
 `done.py`     it counts: markers, and the index by tile
 `read.py`     its arrays are read, and looked whether they are whole
 ============  =======================================================================
@@ -22,7 +22,6 @@ from deepsalt.products.done import (
     index_entries,
     index_key,
     indexed,
-    mark_done,
     products_over,
     read_marker,
     read_markers,
@@ -41,7 +40,7 @@ from deepsalt.products.marker import (
     product_name,
 )
 from deepsalt.products.read import damaged, lacking, open_product, product_layers, verify_product
-from deepsalt.products.write import check_layers, write_product
+from deepsalt.products.write import check_layers, mark_done, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",

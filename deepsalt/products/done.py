@@ -13,7 +13,6 @@ other, as each creates its entry before it looks for others.
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -22,7 +21,7 @@ from deepsalt.errors import GridError, MissingObjectError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.products.marker import ProductMarker, prefix_of
 from deepsalt.store import Store
-from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.documents import decode, record_name
 
 _DONE = "records/done"
 _ACQUISITIONS = "records/acquisitions"
@@ -33,39 +32,7 @@ _PAGE = 1000
 """Objects that a listing brings per request."""
 
 
-def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
-    """Let a product count whose arrays are written; return the marker that is there then.
-
-    Parameters
-    ----------
-    store
-        The store.
-    marker
-        What `write_product` returned.
-
-    Raises
-    ------
-    GridError
-        The scene lies beyond the mosaic.
-    StoreError
-        The store cannot be written.
-    """
-    tiles = store.grid.tiles_over(marker.grid)
-    store.frame.refuse_beyond(f"scene {marker.scene_key}", tiles)
-    own = sorted(tile.id for tile in tiles)
-    members = _join(store, marker, own)
-    over = sorted({tile for ids in members.values() for tile in ids})
-    entries = [index_key(tile, name) for tile in over for name in members]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _ in pool.map(lambda key: store.objects.create(key, b""), entries):
-            pass
-    marked = replace(marker, tiles=tuple(over), own=tuple(own))
-    if store.objects.create(_key(marker.name), encode(marked.to_dict())):
-        return marked
-    return read_marker(store, marker.name)
-
-
-def _join(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, list[str]]:
+def join_acquisition(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, list[str]]:
     """Add a product to its acquisition; return the tiles of each of its products, by name."""
     key = acquisition_key(marker)
     store.objects.create(key, acquisition_entry(tiles))
@@ -106,7 +73,7 @@ def unmark(store: Store, name: str) -> None:
     StoreError
         The store cannot be written.
     """
-    store.objects.delete([_key(name)])
+    store.objects.delete([done_key(name)])
 
 
 def remove_product(store: Store, name: str) -> None:
@@ -152,10 +119,10 @@ def find_marker(store: Store, name: str) -> ProductMarker | None:
         The marker is damaged, or the store cannot be read.
     """
     try:
-        data = store.objects.read(_key(name))
+        data = store.objects.read(done_key(name))
     except MissingObjectError:
         return None
-    where = f"{store}/{_key(name)}"
+    where = f"{store}/{done_key(name)}"
     try:
         return ProductMarker.from_dict(decode(data, where))
     except (KeyError, TypeError, ValueError) as error:
@@ -227,7 +194,7 @@ def _listed(store: Store) -> Iterator[str]:
 
 def _is_there(store: Store, name: str) -> bool:
     try:
-        store.objects.read(_key(name))
+        store.objects.read(done_key(name))
     except MissingObjectError:
         return False
     return True
@@ -309,5 +276,6 @@ def acquisition_entry(tiles: Iterable[str]) -> bytes:
     return json.dumps(sorted(tiles)).encode()
 
 
-def _key(name: str) -> str:
+def done_key(name: str) -> str:
+    """Return where the marker of a product lies."""
     return f"{_DONE}/{name}.json"

@@ -9,7 +9,7 @@ from deepsalt.grid import Tile
 from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 """Raised by hand when the same input gives other results; part of every product's name."""
 
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -14,6 +15,7 @@ from zarr.storage import MemoryStore
 from deepsalt.errors import GridError, StoreError
 from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import SCENE_LAYERS
+from deepsalt.products.done import done_key, index_key, join_acquisition, read_marker
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
     LABEL_ATTRS,
@@ -25,12 +27,14 @@ from deepsalt.products.marker import (
 )
 from deepsalt.store import Store
 from deepsalt.store.arrays import consolidated, count_pixels, create_axes, create_layer
+from deepsalt.store.documents import encode
 from deepsalt.types import Acquisition, ModelRef, PixelGrid
 
 CHUNK_PX = 512
 """Only stage 2 reads products, and in large windows: fewer chunks are read quicker."""
 SHARD_PX = 1024
 
+_ENTRIES_AT_ONCE = 16
 _AT_ONCE = 8
 """Objects on their way at a time."""
 
@@ -108,6 +112,38 @@ def write_product(
             (key, sha256(data).hexdigest(), len(data)) for key, data in sorted(found.items())
         ),
     )
+
+
+def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
+    """Let a product count whose arrays are written; return the marker that is there then.
+
+    Parameters
+    ----------
+    store
+        The store.
+    marker
+        What `write_product` returned.
+
+    Raises
+    ------
+    GridError
+        The scene lies beyond the mosaic.
+    StoreError
+        The store cannot be written.
+    """
+    tiles = store.grid.tiles_over(marker.grid)
+    store.frame.refuse_beyond(f"scene {marker.scene_key}", tiles)
+    own = sorted(tile.id for tile in tiles)
+    members = join_acquisition(store, marker, own)
+    over = sorted({tile for ids in members.values() for tile in ids})
+    entries = [index_key(tile, name) for tile in over for name in members]
+    with ThreadPoolExecutor(_ENTRIES_AT_ONCE) as pool:
+        for _ in pool.map(lambda key: store.objects.create(key, b""), entries):
+            pass
+    marked = replace(marker, tiles=tuple(over), own=tuple(own))
+    if store.objects.create(done_key(marker.name), encode(marked.to_dict())):
+        return marked
+    return read_marker(store, marker.name)
 
 
 def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:

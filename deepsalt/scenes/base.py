@@ -5,10 +5,11 @@ is a `SceneReader` (pixels). Everything above asks `read_acquisition` and `open_
 never learns which sensor it works on.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,32 @@ def utc_time(text: str) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What of a window is asked for.
+
+    Parameters
+    ----------
+    pixels
+        Pixels (y, x).
+    bands
+        Bands (n,), in the order of `Acquisition.bands`.
+    """
+
+    pixels: NDArray[np.bool_]
+    bands: NDArray[np.bool_]
+
+    @classmethod
+    def everything(cls, bands: int, height: int, width: int) -> Self:
+        """Return all pixels in all bands."""
+        return cls(np.ones((height, width), np.bool_), np.ones(bands, np.bool_))
+
+    def runs(self) -> list[slice]:
+        """Return the wanted bands as slices of neighbours."""
+        edges = np.flatnonzero(np.diff(self.bands, prepend=False, append=False)).tolist()
+        return [slice(*edge) for edge in zip(edges[::2], edges[1::2], strict=True)]
+
+
 @runtime_checkable
 class SceneReader(Protocol):
     """Pixels of one scene, by window, on the scene's own grid.
@@ -53,12 +80,12 @@ class SceneReader(Protocol):
     """Rows and columns of one file block, pixels; windows on it decode each block once."""
 
     def read_window(
-        self, row: int, column: int, height: int, width: int
+        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window: digital numbers (band, y, x) in the stored dtype.
 
         Bands in the order of `Acquisition.bands`; where a band is defective in one pixel it holds
-        `Acquisition.nodata`.
+        `Acquisition.nodata`. What is not wanted may hold anything; None: all is.
 
         Raises
         ------

@@ -11,6 +11,8 @@ from rasterio.windows import Window
 
 from deepsalt.errors import FormatError, ReadError, UnsupportedError, UsageError
 from deepsalt.inputs import open_regular
+from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.blocks import Cube
 from deepsalt.scenes.generic_header import Tags
 from deepsalt.scenes.geotiff import (
     Header,
@@ -19,7 +21,6 @@ from deepsalt.scenes.geotiff import (
     open_delivered,
     open_raster,
     read_header,
-    read_raster,
 )
 from deepsalt.types import Acquisition, Asset, BandTable
 
@@ -218,28 +219,29 @@ class Reader:
     def __init__(self, acquisition: Acquisition) -> None:
         grid = acquisition.grid
         expected = (len(acquisition.bands), grid.height, grid.width)
-        self._image = open_raster(acquisition.asset("image").href, envi=True)
-        if (self._image.count, *self._image.shape) != expected:
+        image = open_raster(acquisition.asset("image").href, envi=True)
+        if (image.count, *image.shape) != expected:
             raise ReadError(
-                f"{self._image.name} has {self._image.count} bands of {self._image.shape} pixels, "
+                f"{image.name} has {image.count} bands of {image.shape} pixels, "
                 f"its metadata says {expected[0]} of {expected[1:]}; ingest it again"
             )
-        self.block_shape = block_of(acquisition, read_header(self._image).window_shape)
+        self.block_shape = block_of(acquisition, read_header(image).window_shape)
+        self._image, self._cube = image, Cube(image)
 
     def read_window(
-        self, row: int, column: int, height: int, width: int
+        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window in the stored type (band, y, x).
+
+        What is not wanted may hold anything; None: all is.
 
         Raises
         ------
         ReadError
             The file is truncated or has vanished.
         """
-        pixels: NDArray[np.float32] = read_raster(  # type: ignore[assignment]  # one of DTYPES
-            self._image, Window(column, row, width, height)
-        )
-        return pixels
+        wanted = wanted or Wanted.everything(self._image.count, height, width)
+        return self._cube.read(Window(column, row, width, height), wanted)
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
         """Return zeros (y, x): such a cube comes without quality layers."""
@@ -247,4 +249,5 @@ class Reader:
 
     def close(self) -> None:
         """Release the file."""
+        self._cube.close()
         self._image.close()

@@ -207,9 +207,11 @@ def _refuse_absurd(raster: DatasetReader) -> None:
 
 
 def read_raster(
-    raster: DatasetReader, window: Window, band: int | None = None
+    raster: DatasetReader, window: Window, band: int | list[int] | None = None
 ) -> NDArray[np.generic]:
     """Return a window in the stored type: (band, y, x), or (y, x) of one band (from 1).
+
+    None: of all bands; a list: of some.
 
     Raises
     ------

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, GridError, ReadError, UnsupportedError
-from deepsalt.scenes.base import SIMULATED_MARK
+from deepsalt.scenes.base import SIMULATED_MARK, Wanted
 from deepsalt.scenes.geotiff import MIN_TILE_ROWS, STRIP_ROWS, corners_wgs84, window_shape
 from deepsalt.scenes.prisma_file import DETECTORS, Channels, Product
 from deepsalt.types import Acquisition, Asset, BandTable, PixelGrid, QualityFlag
@@ -224,10 +224,13 @@ class Reader:
         self._places = np.split(place, [self._channels[0].channel.size])
         self.block_shape = acquisition.block_shape or _window(self._product)
 
-    def read_window(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
+    def read_window(
+        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+    ) -> NDArray[np.uint16]:
         """Return all bands of a window: digital numbers (band, y, x), uint16.
 
-        0, nodata, wherever the error matrix is not 0 (invalid, negative or saturated).
+        0, nodata, wherever the error matrix is not 0 (invalid, negative or saturated). What is not
+        wanted may hold anything; None: all is.
 
         Raises
         ------
@@ -241,7 +244,8 @@ class Reader:
             errors = self._read(f"Data Fields/{part.detector}_PIXEL_L2_ERR_MATRIX", box)
             pixels[errors != 0] = np.uint16(NODATA)
             for channel, place in zip(part.channel, places, strict=True):
-                numbers[place] = pixels[:, channel]
+                if wanted is None or wanted.bands[place]:
+                    numbers[place] = pixels[:, channel]
         return numbers
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:

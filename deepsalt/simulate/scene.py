@@ -43,6 +43,9 @@ class Weather:
         Shares of the scene under opaque cloud, cirrus and haze, 0 to 1.
     cloud_height_m
         Height of the clouds, which sets how far off their shadows fall, m.
+    cloud_length_m
+        Longest wave of the field of clouds, m: some kilometres are fair-weather cumulus, tens of
+        them the decks of a front.
     sun_elevation_deg, sun_azimuth_deg
         Position of the sun; an elevation of 0 or less is a night pass.
     """
@@ -51,6 +54,7 @@ class Weather:
     cirrus: float = 0.03
     haze: float = 0.03
     cloud_height_m: float = 1400.0
+    cloud_length_m: float = 5200.0
     sun_elevation_deg: float = 52.0
     sun_azimuth_deg: float = 148.0
 
@@ -101,7 +105,7 @@ class Clouds:
 
     def __init__(self, rng: np.random.Generator, weather: Weather, grid: PixelGrid) -> None:
         self._weather = weather
-        self._cumulus = Waves(rng, 350.0, 5200.0, 36)
+        self._cumulus = Waves(rng, 350.0, weather.cloud_length_m, 36)
         self._cirrus = Waves(rng, 1500.0, 14e3, 16)
         self._haze = Waves(rng, 2500.0, 18e3, 12)
         rows = np.linspace(0, grid.height, 64) * GSD_M

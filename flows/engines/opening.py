@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.resource_tracker import ensure_running
@@ -18,7 +18,7 @@ from deepsalt.validate import Limits
 from flows.config import Compute
 from flows.engines.allocator import allocator_environment, keep_freed_memory
 from flows.engines.engine import Engine, Event
-from flows.engines.station import Task
+from flows.engines.station import Station, Task
 from flows.engines.threads import threads_here
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def threads_per_worker(compute: Compute) -> int:
 
 @contextmanager
 def engine_of(
-    compute: Compute, task: Task, events: "SimpleQueue[Event | Any]", progress: Progress
+    compute: Compute,
+    task: Task,
+    events: "SimpleQueue[Event | Any]",
+    here: Callable[[int], Station],
 ) -> Iterator[Engine]:
     """Start or reach the workers of a configuration, each with a station, until the block ends.
 
@@ -49,8 +52,8 @@ def engine_of(
         What their stations are for.
     events
         Is told who comes and goes.
-    progress
-        Told about the chunks of scenes that this process maps.
+    here
+        Makes the station of this process, of so many threads, where it is the worker.
 
     Raises
     ------
@@ -58,8 +61,8 @@ def engine_of(
         No scheduler answers, or it has no workers.
     """
     if compute.scheduler is None and compute.workers is None:
-        with threads_here(task, threads_per_worker(compute), events, progress) as here:
-            yield here
+        with threads_here(here(threads_per_worker(compute)), events) as engine:
+            yield engine
         return
     from flows.engines.cluster import cluster_of
 

@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt import __version__
+from deepsalt.errors import FormatError, GridError, ReadError
 from flows.config import Access, Scratch
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from deepsalt.mapping import SceneReport
     from deepsalt.progress import Progress
     from deepsalt.store import Store
-    from deepsalt.types import Acquisition
+    from deepsalt.types import Acquisition, ModelRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Station:
         Memory that it may take; None when nobody says.
     progress
         Told about chunks. Default: nobody.
+    store, model
+        What this process has opened and hashed already, if it has.
     """
 
     def __init__(
@@ -105,11 +108,15 @@ class Station:
         threads: int,
         memory_bytes: int | None = None,
         progress: "Progress | None" = None,
+        store: "Store | None" = None,
+        model: "ModelRef | None" = None,
     ) -> None:
         self._task = task
         self._threads = threads
         self._memory_bytes = memory_bytes
         self._progress = progress
+        self._opened = store
+        self._model = model
         self._open = ExitStack()
 
     @cached_property
@@ -120,7 +127,7 @@ class Station:
         task, scratch = self._task, self._task.scratch
         return self._open.enter_context(
             Context.here(
-                task.model,
+                self._model or task.model,
                 threads=self._threads,
                 device=task.device,
                 scratch=scratch.folder,
@@ -134,7 +141,7 @@ class Station:
     def _store(self) -> "Store":
         from deepsalt.store import Store
 
-        return Store.open(self._task.out)
+        return self._opened or Store.open(self._task.out)
 
     def introduce(self) -> Identity:
         """Return what this worker is; opens the model and the store.
@@ -179,15 +186,28 @@ class Station:
         return self.context.fetcher.bring(acquisition, shares)
 
     def process(self, acquisition: "Acquisition") -> "SceneReport":
-        """Map a scene into the store, with its Items; see `flows.run.scene.process_scene`."""
-        from flows.run.scene import process_scene
+        """Map a scene into the store; one that can never work is quarantined with the reason.
 
-        return process_scene(
-            acquisition,
-            self._store,
-            self.context,
-            retry_quarantined=self._task.retry_quarantined,
-        )
+        Its Items are written before the product counts, and not linked yet.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be written, or is of another model.
+        """
+        from deepsalt.mapping import map_scene
+        from deepsalt.store import release
+        from flows.publication import write_items
+
+        store, context = self._store, self.context
+        announce = partial(write_items, store, acquisition, context.model)
+        try:
+            report = map_scene(acquisition, store, context, announce=announce)
+        except (FormatError, GridError, ReadError) as error:
+            return _without_product(acquisition, store, error)
+        if self._task.retry_quarantined:
+            release(store, acquisition.key)
+        return report
 
     def stop(self) -> None:
         """Give up what is fetched and mapped; what is being written is written."""
@@ -199,3 +219,18 @@ class Station:
         """Leave nothing behind."""
         self.stop()
         self._open.close()
+
+
+def _without_product(
+    acquisition: "Acquisition", store: "Store", error: FormatError | GridError | ReadError
+) -> "SceneReport":
+    """Return what becomes of a scene that failed: tried again by the next run, or never."""
+    from deepsalt.mapping import SceneReport
+    from deepsalt.store import quarantine
+
+    is_here = all(Path(asset.href).exists() for asset in acquisition.assets)
+    if isinstance(error, ReadError) and not is_here:
+        # A server or a disk may be away for a moment.
+        return SceneReport(acquisition.key, "failed", reason=str(error))
+    quarantine(store, acquisition.key, str(error))
+    return SceneReport(acquisition.key, "quarantined", reason=str(error))

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from deepsalt.progress import Progress
 from flows.engines.allocator import keep_freed_memory
 from flows.engines.engine import Event, Joined
-from flows.engines.station import Station, Task
+from flows.engines.station import Station
 
 HERE = "this process"
 _SCENES = 4
@@ -56,12 +55,9 @@ class Threads:
 
 
 @contextmanager
-def threads_here(
-    task: Task, threads: int, events: "SimpleQueue[Event | Any]", progress: Progress
-) -> Iterator[Threads]:
+def threads_here(station: Station, events: "SimpleQueue[Event | Any]") -> Iterator[Threads]:
     """Compute with threads of this process until the block ends; what is mapped then is written."""
     keep_freed_memory()
-    station = Station(task, threads=threads, progress=progress)
     calls = ThreadPoolExecutor(_SCENES, "scene")
     events.put(Joined(HERE))
     try:

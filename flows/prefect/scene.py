@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from catalog.items import parse_item
 from deepsalt.store import Store
+from deepsalt.types import Acquisition
 from flows.config import SceneConfig, place_of
 from flows.prefect.retries import may_pass
 from flows.publication import link_scene
@@ -23,9 +24,9 @@ from flows.run.one import map_one
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> dict[str, Any]:
+def make_product(scene: Acquisition, out: str, config: SceneConfig) -> dict[str, Any]:
     """Map one scene; see `flows.run.one.map_one`."""
-    return asdict(map_one(parse_item(item), out, config))
+    return asdict(map_one(scene, out, config))
 
 
 @task(
@@ -36,9 +37,9 @@ def make_product(item: dict[str, Any], out: str, config: SceneConfig) -> dict[st
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def link(item: dict[str, Any], out: str, product: str) -> None:
+def link(scene: Acquisition, out: str, product: str) -> None:
     """Let the store's catalogue link the scene; see `flows.publication.link_scene`."""
-    link_scene(Store.open(out), parse_item(item), product)
+    link_scene(Store.open(out), scene, product)
 
 
 @flow(name="process-scene", flow_run_name="scene-{item[id]}", persist_result=False)
@@ -61,7 +62,8 @@ def process_scene(
     dict
         The fields of `deepsalt.SceneReport`.
     """
-    report = make_product(item, place_of(out), config or SceneConfig())
+    scene, place = parse_item(item), place_of(out)
+    report = make_product(scene, place, config or SceneConfig())
     if report["product"]:
-        link(item, place_of(out), report["product"])
+        link(scene, place, report["product"])
     return report

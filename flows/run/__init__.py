@@ -6,8 +6,8 @@ In goes a `RunConfig`, out comes a `RunResult`. Open `run.py` first.
 `run.py`         search, scenes, mosaic, export: the whole of it
 `driver.py`      which worker gets which scene, what became of it, what is lost
 `ahead.py`       tiles that no scene is to come for are composed meanwhile
-`scene.py`       one scene on its worker: the library maps it, the catalogue has its Item
-`mosaic.py`      the build, its Item, its export
+`one.py`         one scene by itself
+`mosaic.py`      the Item of a version, its export, and a build by itself
 `selection.py`   which scenes take part
 `scenes.py`      many scenes in little memory, in the order of space
 `stores.py`      the store of a run, or the refusal of one that is of another kind

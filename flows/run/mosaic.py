@@ -1,7 +1,6 @@
 """Stage 2: the scene products of a store to a mosaic that readers see."""
 
 import logging
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,10 @@ from flows.config import NOWHERE, Checks, Export, MosaicConfig
 from flows.run.stores import period_of, refuse_other_grid
 
 if TYPE_CHECKING:
-    from deepsalt.context import Context
-    from deepsalt.mosaic import Builder
+    from deepsalt.mosaic import MosaicReport
     from deepsalt.store import Store
     from deepsalt.validate import Limits
-    from deepsalt.versions import Mosaic, Place, Version
+    from deepsalt.versions import Mosaic, Version
 
 EXPORTED_BELOW_BYTES = 2 * 10**9
 """Size up to which a mosaic is exported into its folder without being asked."""
@@ -67,88 +65,38 @@ class MosaicResult:
     not_exported: str = ""
 
 
-def build(
-    store: "Store",
-    config: MosaicConfig,
-    context: "Context",
-    *,
-    products: Collection[str] | None = None,
-    builder: "Builder | None" = None,
-) -> MosaicResult:
-    """Composite the complete scene products of a store, publish the mosaic and its Item.
-
-    Parameters
-    ----------
-    store
-        The store.
-    config
-        Period, and whether the version waits.
-    context
-        What composes tiles.
-    products
-        Products whose tiles may have changed. Default: all of the period.
-    builder
-        One that has composed tiles ahead.
-
-    Raises
-    ------
-    UsageError
-        The store has no complete product in the period.
-    StoreError
-        A store that cannot be written, or has another grid.
-    """
-    from deepsalt.mosaic import all_places, places_of
-
-    refuse_other_grid(store, config.grid)
-    if products is not None:
-        places = places_of(store, products, period_of(config.datetime))
-        return compose(
-            store, places, context, why="run", hold=config.hold, known=products, builder=builder
-        )
-    period = None if config.datetime is None else period_of(config.datetime)
-    places = all_places(store, period)
-    return compose(store, places, context, why="mosaic build", hold=config.hold)
-
-
-def compose(
-    store: "Store",
-    places: "Iterable[Place]",
-    context: "Context",
-    *,
-    why: str,
-    hold: bool = False,
-    known: Collection[str] = (),
-    builder: "Builder | None" = None,
-) -> MosaicResult:
-    """Compose those tiles that are not as they should be, and publish them with their Item.
-
-    Parameters and errors are those of `deepsalt.build_mosaic`.
-    """
-    from deepsalt.mosaic import build_mosaic
+def publish(store: "Store", report: "MosaicReport") -> MosaicResult:
+    """Write the Item and the quicklook of what was built, unless it waits for a person."""
     from deepsalt.versions import open_repository
     from flows.publication import publish_version
 
-    done = build_mosaic(
-        store, context, places=places, why=why, hold=hold, known=known, builder=builder
-    )
-    if not done.held:
+    if not report.held:
         mosaic = open_repository(store.objects)
-        publish_version(store, mosaic, done.version, done.built.tiles)
+        publish_version(store, mosaic, report.version, report.built.tiles)
     return MosaicResult(
-        version=done.version.short,
-        held=done.held,
-        tiles=done.tiles,
-        composed=done.composed,
-        added=done.added,
-        removed=done.removed,
-        pixels=done.pixels,
-        estimated=done.estimated,
-        by_flag=done.by_flag,
+        version=report.version.short,
+        held=report.held,
+        tiles=report.tiles,
+        composed=report.composed,
+        added=report.added,
+        removed=report.removed,
+        pixels=report.pixels,
+        estimated=report.estimated,
+        by_flag=report.by_flag,
     )
 
 
 def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
-    """Build the mosaic of the store at a place, by itself; `carry_on` exports it.
+    """Build the mosaic of the store at a place from its complete products, and publish it.
+
+    Parameters
+    ----------
+    out
+        The store.
+    config
+        Period, and what computes; its export is judged here and made by `carry_on`.
+    progress
+        Told about tiles.
 
     Raises
     ------
@@ -157,13 +105,17 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     StoreError
         A store that cannot be written, or has another grid.
     """
+    from deepsalt.mosaic import all_places, build_mosaic
     from deepsalt.store import Store
     from flows.engines.opening import composing
 
     store, shown = Store.open(out), progress or Silent()
+    refuse_other_grid(store, config.grid)
     refuse_export(out, config.export)
+    period = None if config.datetime is None else period_of(config.datetime)
     with composing(config.compute, limits_of(config.checks), shown) as context:
-        return build(store, config, context)
+        places = all_places(store, period)
+        return publish(store, build_mosaic(store, context, places=places, hold=config.hold))
 
 
 def carry_on(

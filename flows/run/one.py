@@ -12,7 +12,7 @@ from flows.engines.allocator import keep_freed_memory
 from flows.engines.opening import threads_per_worker
 from flows.publication import write_items
 from flows.run.memory import refuse_too_large
-from flows.run.stores import open_store
+from flows.run.stores import find_store, open_store
 
 
 def map_one(
@@ -42,7 +42,7 @@ def map_one(
     """
     keep_freed_memory()
     ref = model_ref(config.model)
-    store = open_store(out, ref, config.grid)
+    store = open_store(out, ref, config.grid, find_store(out))
     refuse_too_large([acquisition], config)
     keep_to_platform(store, platform(config.compute.device), mixed=config.allow_mixed)
     with Context.here(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from deepsalt import __version__
 from deepsalt.context import Context
 from deepsalt.mapping import SceneReport, report_of
 from deepsalt.model.load import model_ref
-from deepsalt.mosaic import Builder
+from deepsalt.mosaic import Builder, build_mosaic, places_of
 from deepsalt.products import ALGORITHM_VERSION, complete_names, product_name, read_markers
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
@@ -19,13 +20,13 @@ from deepsalt.types import ModelRef
 from flows.config import RunConfig
 from flows.engines.engine import Engine
 from flows.engines.opening import composing, engine_of
-from flows.engines.station import Identity, Task
+from flows.engines.station import Identity, Station, Task
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
 from flows.run.ahead import Ahead
 from flows.run.driver import Driver, Waste
 from flows.run.memory import refuse_too_large, size_of
-from flows.run.mosaic import MosaicResult, build, carry_on, limits_of, refuse_export
+from flows.run.mosaic import MosaicResult, carry_on, limits_of, publish, refuse_export
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, open_store, period_of
@@ -123,7 +124,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     todo = [index for index in range(len(found.scenes)) if index not in reports]
     memory_bytes = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
-    store = open_store(config.out, ref, config.scene.grid, period_layout=period.layout)
+    store = open_store(config.out, ref, config.scene.grid, there, period_layout=period.layout)
     reports |= _left_out(store, found.scenes, reports, retry=config.retry_quarantined)
     todo = [index for index in todo if index not in reports]
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
@@ -141,10 +142,13 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 config.scene.model,
                 config.scene.compute.device,
                 config.scene.scratch,
-                config.scene.access,
+                found.access,
                 config.retry_quarantined,
             )
-            engine = opened.enter_context(engine_of(config.scene.compute, task, events, shown))
+            here = partial(Station, task, progress=shown, store=store, model=ref)
+            engine = opened.enter_context(
+                engine_of(config.scene.compute, task, events, lambda threads: here(threads=threads))
+            )
             driver = Driver(
                 engine,
                 events,
@@ -169,8 +173,17 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
         # Links wait for a server, tiles for the processor: beside each other.
         with ThreadPoolExecutor(1, "link") as beside:
             linked = beside.submit(_link, store, found.scenes, reports)
-            names = _products(reports)
-            mosaic = build(store, config.mosaic, context, products=names, builder=builder)
+            names = [report.product for report in reports.values() if report.product]
+            built = build_mosaic(
+                store,
+                context,
+                places=places_of(store, names, period),
+                why="run",
+                hold=config.mosaic.hold,
+                known=names,
+                builder=builder,
+            )
+            mosaic = publish(store, built)
             linked.result()
     return replace(done, mosaic=carry_on(store, mosaic, config.mosaic.export, shown))
 
@@ -242,10 +255,6 @@ def _left_out(
         elif each.key in barred and index not in reports:
             results[index] = SceneReport(each.key, "quarantined", reason=barred[each.key])
     return results
-
-
-def _products(reports: Mapping[int, SceneReport]) -> list[str]:
-    return [report.product for report in reports.values() if report.product]
 
 
 def _link(store: Store, scenes: Scenes, reports: Mapping[int, SceneReport]) -> None:

@@ -100,8 +100,10 @@ def refuse_other_grid(store: Store, grid: Grid) -> None:
         )
 
 
-def open_store(out: str, ref: ModelRef, grid: Grid, *, period_layout: str | None = None) -> Store:
-    """Open the store of a run; make it when it does not exist.
+def open_store(
+    out: str, ref: ModelRef, grid: Grid, found: Store | None, *, period_layout: str | None = None
+) -> Store:
+    """Return the store of a run, which `find_store` found; make it when it does not exist.
 
     Raises
     ------
@@ -110,7 +112,6 @@ def open_store(out: str, ref: ModelRef, grid: Grid, *, period_layout: str | None
     StoreError
         The place cannot be written.
     """
-    found = find_store(out)
     wanted = grid_of(grid, found)
     if found is None:
         return Store.create(

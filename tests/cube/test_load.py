@@ -17,6 +17,7 @@ from deepsalt.cube.load import open_scene
 from deepsalt.errors import ReadError
 from deepsalt.scenes import enmap, prisma
 from deepsalt.scenes.base import read_acquisition
+from deepsalt.scenes.blocks import _Blocks
 from tests.counting import CountingScheduler
 from tests.synth import write_enmap
 from tests.synth_generic import cube as generic_cube
@@ -30,8 +31,11 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bare_numbers(product: Path) -> NDArray[np.int16]:
+    """Return what rasterio reads, without the bands that are not usable."""
     with rasterio.open(next(product.glob("*SPECTRAL_IMAGE*"))) as raster:
-        return raster.read()
+        numbers = raster.read()
+    numbers[~np.array(read_acquisition(product).bands.usable)] = -32768
+    return numbers
 
 
 def test_a_cube_holds_the_bits_of_a_bare_read(product: Path) -> None:
@@ -48,7 +52,9 @@ def test_a_cube_keeps_the_stored_type(product: Path) -> None:
 def test_cubes_of_each_stored_type_are_not_converted(tmp_path: Path, dtype: str) -> None:
     path = generic_cube(tmp_path / "a.tif", dtype=dtype, nodata=0)
     cube = open_scene(read_acquisition(path, scale=1e-4))
-    np.testing.assert_array_equal(cube.dn.values, pixels(dtype))
+    used = cube.usable.values
+    np.testing.assert_array_equal(cube.dn.values[used], pixels(dtype)[used])
+    assert not cube.dn.values[~used].any()
     assert cube.dn.values.dtype == cube.dn.attrs["nodata"].dtype == np.dtype(dtype)
 
 
@@ -109,33 +115,36 @@ def test_without_a_known_block_only_the_header_is_asked(product: Path) -> None:
     assert open_scene(acquisition).dn.data.chunksize == (224, 32, 32)
 
 
-@pytest.mark.parametrize("interleave", ["band", "pixel"])
+@pytest.mark.parametrize(("interleave", "block"), [("band", 32), ("band", 128), ("pixel", 32)])
 def test_each_file_block_is_read_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interleave: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interleave: str, block: int
 ) -> None:
-    cube = open_scene(read_acquisition(write_enmap(tmp_path, interleave=interleave)))
+    product = write_enmap(tmp_path, shape=(140, 150), interleave=interleave, block=block)
+    cube = open_scene(read_acquisition(product))
     windows: list[tuple[int, int, int, int]] = []
-    rasters: list[tuple[str, object]] = []
-    read_window, read_raster = enmap.Reader.read_window, enmap.read_raster
+    inflated: list[tuple[int, ...]] = []
+    read_window, inflate = enmap.Reader.read_window, _Blocks._inflate
 
-    def spy_window(self, row, column, height, width):  # type: ignore[no-untyped-def]
-        windows.append((row, column, height, width))
-        return read_window(self, row, column, height, width)
+    def spy_window(self, *window, wanted):  # type: ignore[no-untyped-def]
+        windows.append(window)
+        return read_window(self, *window, wanted)
 
-    def spy_raster(raster, window, band=None):  # type: ignore[no-untyped-def]
-        rasters.append((raster.name, window))
-        return read_raster(raster, window, band)
+    def spy_block(self, row, column, band):  # type: ignore[no-untyped-def]
+        inflated.append((id(self), row, column, band))
+        return inflate(self, row, column, band)
 
     monkeypatch.setattr(enmap.Reader, "read_window", spy_window)
-    monkeypatch.setattr(enmap, "read_raster", spy_raster)
-    cube.dn.compute(scheduler="threads", num_workers=2)
+    monkeypatch.setattr(_Blocks, "_inflate", spy_block)
+    cube.dn.compute(scheduler="synchronous")
     expected = [
-        (row, column, min(32, 70 - row), min(32, 90 - column))
-        for row in (0, 32, 64)
-        for column in (0, 32, 64)
+        (row, column, min(block, 140 - row), min(block, 150 - column))
+        for row in range(0, 140, block)
+        for column in range(0, 150, block)
     ]
     assert sorted(windows) == expected
-    assert len([name for name, _ in rasters if "SPECTRAL_IMAGE" in name]) == len(expected)
+    assert len(set(inflated)) == len(inflated)
+    bands = {("band", 32): 0, ("band", 128): 206, ("pixel", 32): 1}[interleave, block]
+    assert len([of for of, *_ in inflated if of == inflated[0][0]]) == bands * len(expected)
 
 
 def test_a_whole_scene_keeps_few_readers_open(product: Path) -> None:

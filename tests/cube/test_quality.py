@@ -42,7 +42,8 @@ def cube(tmp_path: Path) -> xr.Dataset:
     water = np.array(BANDS.centers_nm) > 500
     numbers[USABLE, 0, 3] = np.where(water, 20, 400)[USABLE]
     cloud = np.zeros((48, 48), np.uint8)
-    cloud[0, 4] = cloud[0, 0] = 1
+    cloud[0, 4] = cloud[0, 7] = 1
+    numbers[:, 0, 7] = -32768
     background = np.ones((48, 48), np.uint8)
     background[0, 5] = 3
     quality = {"QL_QUALITY_CLOUD": cloud, "QL_QUALITY_CLASSES": background}
@@ -50,13 +51,14 @@ def cube(tmp_path: Path) -> xr.Dataset:
 
 
 PIXELS = {
-    0: QualityFlag.OUTSIDE,  # all bands missing: stands alone, although under cloud
+    0: QualityFlag.OUTSIDE,  # all bands missing
     1: QualityFlag(0),  # as many bands missing as are allowed
     2: QualityFlag.DEFECTIVE,  # one more
     3: QualityFlag.WATER,
     4: QualityFlag.CLOUD,
     5: QualityFlag.OUTSIDE,
     6: QualityFlag(0),
+    7: QualityFlag.CLOUD,  # all bands missing under cloud, where nobody looks
 }
 
 

@@ -2,9 +2,6 @@
 
 # ruff: noqa: F401
 import distributed
-import flows.memory
-import flows.pipeline
-import flows.start
 import h5py
 import icechunk
 import jsonschema
@@ -34,6 +31,7 @@ import deepsalt.scenes.prisma
 import flows.changes
 import flows.cli.app
 import flows.publication
+import flows.run.run
 
 # Made before processes are forked: each would make its own and, killed, leave it behind.
 numcodecs.blosc.get_mutex()

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepsalt.access import Reach
+from deepsalt.access import Reach, host_of
 from deepsalt.errors import AwayError, ReadError, StoreError
 from deepsalt.fetch.objects import STEP_BYTES, Session
 from deepsalt.fetch.patience import Patience
-from deepsalt.fetch.share import PART_BYTES
+from deepsalt.fetch.share import PART_BYTES, Share
 from deepsalt.types import Asset
 from tests.range_server import SOUND, Fault, file_server
 
@@ -33,13 +33,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fetch(
-    url: str, target: Path, patience: Patience = HASTY, reach: Reach = HERE, **stated: object
+    url: str,
+    target: Path,
+    patience: Patience = HASTY,
+    reach: Reach = HERE,
+    share: Share | None = None,
+    **stated: object,
 ) -> bytes:
     """Fetch `url` as a run does; returns what lies in `target` then."""
+    shares = {host_of(url): share or Share()}
     asset = Asset("image", f"{url}?signature=open-sesame", **stated)  # type: ignore[arg-type]
 
     async def work() -> None:
-        async with Session(patience, reach) as session:
+        async with Session(patience, reach, shares) as session:
             await session.download(await session.describe(asset), target)
 
     asyncio.run(work())
@@ -66,6 +72,24 @@ def test_ranges_are_on_their_way_together(root: Path, tmp_path: Path) -> None:
     with file_server(root, latency_s=0.3) as server:
         fetch(f"{server.url}/{NAME}", tmp_path / "out")
     assert server.open_most >= 3  # the server may still be ending the question for the size
+
+
+def test_a_connection_serves_one_range_after_the_other(root: Path, tmp_path: Path) -> None:
+    with file_server(root) as server:
+        assert fetch(f"{server.url}/{NAME}", tmp_path / "out", share=Share(1)) == BODY
+    assert len(server.asked) == 1 + 3
+    assert len(server.clients) == 1
+
+
+@pytest.mark.parametrize("fault", [SOUND, Fault(whole=True)], ids=["ranges", "whole"])
+def test_an_object_takes_as_long_as_its_share_says(
+    root: Path, tmp_path: Path, fault: Fault
+) -> None:
+    slow = Share(2, 15e6)
+    with file_server(root, faults=always(fault)) as server:
+        begin_s = time.monotonic()
+        assert fetch(f"{server.url}/{NAME}", tmp_path / "out", share=slow) == BODY
+    assert time.monotonic() - begin_s >= SIZE / 15e6
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flows.stage1 import process_scene
 
+from catalog.items import parse_item
 from deepsalt.errors import FormatError, ReadError
+from deepsalt.progress import Silent
 from flows.config import Access, SceneConfig, Selection
-from flows.progress import Silent, bars
+from flows.progress import bars
+from flows.run.one import map_one
 from flows.run.selection import find_items, find_scenes
 from tests.catalog.test_hostile_servers import bystander, catalogue, next_link, page_of
 from tests.flows.conftest import Scenes, deepsalt, remote_items
@@ -43,7 +45,7 @@ def test_an_item_on_its_own_names_public_servers_only(scenes: Scenes, tmp_path: 
     with file_server(scenes.west.parent) as files:
         (item,) = remote_items([scenes.west], files.url)
         with pytest.raises(ReadError, match="give --allow-host"):
-            process_scene(item, str(tmp_path / "store"), SceneConfig())
+            map_one(parse_item(item), str(tmp_path / "store"), SceneConfig())
     assert not files.asked
 
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from flows.compute import computing
 
 from flows.config import Compute
 from flows.engines.allocator import allocator_environment
+from flows.engines.opening import client_of
 
 CHURN = """
 import resource, sys, threading
@@ -58,9 +58,9 @@ def test_what_the_environment_says_stands() -> None:
 
 
 def test_local_workers_start_with_the_same_settings() -> None:
-    with computing(Compute(workers=1, threads=1)) as executor:
+    with client_of(Compute(workers=1, threads=1)) as client:
         for name, value in allocator_environment().items():
-            assert executor.submit(os.environ.get, name).result() == value
+            assert client.submit(os.environ.get, name).result() == value
 
 
 def test_the_image_sets_the_same() -> None:

@@ -1,15 +1,15 @@
 """Lines of a run and of a scene, for people."""
 
 import pytest
-from flows.stage1 import SceneResult
 
+from deepsalt.mapping import SceneReport
 from flows.cli.run import no_estimate, run_lines
 from flows.cli.scene import scene_line
 from flows.run.run import RunResult
 
 
-def scene(name: str, *, estimated: int = 0, product: str = "p", **flags: int) -> SceneResult:
-    return SceneResult(
+def scene(name: str, *, estimated: int = 0, product: str = "p", **flags: int) -> SceneReport:
+    return SceneReport(
         scene=name,
         status="written",
         product=product,
@@ -27,9 +27,9 @@ def test_a_run_without_any_estimate_says_why_in_shares() -> None:
 
 
 def test_a_terminal_obeys_no_name_of_a_scene() -> None:
-    line = scene_line(SceneResult(scene="\x1b]0;mine\x07\x1b[31mred", status="written"))
+    line = scene_line(SceneReport(scene="\x1b]0;mine\x07\x1b[31mred", status="written"))
     assert line.isprintable()
-    assert len(scene_line(SceneResult(scene="a" * 10**6, status="written"))) < 300
+    assert len(scene_line(SceneReport(scene="a" * 10**6, status="written"))) < 300
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_a_terminal_obeys_no_name_of_a_scene() -> None:
     [
         (scene("a", cloud=100), scene("b", estimated=1, cloud=99)),
         (),
-        (SceneResult(scene="a", status="failed", reason="the server is away"),),
+        (SceneReport(scene="a", status="failed", reason="the server is away"),),
     ],
     ids=["one-estimate", "no-scene", "nothing-mapped"],
 )
-def test_other_runs_do_not(scenes: tuple[SceneResult, ...]) -> None:
+def test_other_runs_do_not(scenes: tuple[SceneReport, ...]) -> None:
     assert no_estimate(scenes) is None

@@ -40,7 +40,7 @@ class Small:
         store = Store.create(self.path, grid=GRID, model=ref.digest)
         made = scene(name, column)
         product = add_product(store, made, seed=ord(name), ref=ref)
-        write_items(store, read_marker(store, product), made, ref)
+        write_items(store, made, ref, read_marker(store, product))
         add_items(self.catalogue, [to_item(made)])
 
     def run(self) -> dict[str, Any]:

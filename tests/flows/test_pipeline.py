@@ -120,8 +120,8 @@ def test_a_scene_is_written_while_the_next_one_is_mapped(
         return write.write_product(*args, **more)
 
     really_open = load.open_scene
-    monkeypatch.setattr(load, "open_scene", open_scene)
-    monkeypatch.setattr("deepsalt.products.write_product", write_product)
+    monkeypatch.setattr("deepsalt.mapping.open_scene", open_scene)
+    monkeypatch.setattr("deepsalt.mapping.write_product", write_product)
     result = deepsalt("run", "--catalogue", catalogue, "--out", tmp_path / "store")
     assert result.exit_code == 0, result.output
     assert len(order) == 3
@@ -134,7 +134,7 @@ def test_a_product_that_cannot_be_written_ends_the_run(
     def write_product(*_args: Any, **_more: Any) -> ProductMarker:
         raise StoreError("the disk is full; free space and run again")
 
-    monkeypatch.setattr("deepsalt.products.write_product", write_product)
+    monkeypatch.setattr("deepsalt.mapping.write_product", write_product)
     result = deepsalt("run", "--catalogue", catalogue, "--out", tmp_path / "store")
     assert isinstance(result.exception, StoreError)
     assert "the disk is full" in str(result.exception)

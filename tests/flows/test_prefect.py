@@ -16,10 +16,8 @@ import pytest
 from catalog.items import to_item
 from deepsalt.reading import open_mosaic
 from deepsalt.scenes.base import read_acquisition
-from tests.flows.conftest import Scenes, remote_items
+from tests.flows.conftest import Scenes
 from tests.flows.test_pipeline import assert_same
-from tests.range_server import SOUND, Fault, file_server
-from tests.stac_server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,30 +46,6 @@ def test_a_run_through_prefect_ends_in_the_same_arrays(
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stderr
     assert_same(tmp_path / "store", mapped)
-
-
-@pytest.mark.slow
-def test_a_run_through_prefect_fetches_one_scene_ahead(
-    scenes: Scenes, mapped: Path, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    store = tmp_path / "store"
-    written: dict[str, int] = {}
-
-    def note(number: int, path: str) -> Fault:
-        """Write down how many products there are when a scene is first asked for."""
-        written.setdefault(path.split("/")[1], len(list(store.glob("records/done/*.json"))))
-        return SOUND
-
-    with (
-        file_server(scenes.west.parent, faults=note) as files,
-        serving(remote_items(scenes.all, files.url)) as api,
-    ):
-        command = [sys.executable, "-m", "flows", "run", "--prefect", "--catalogue", api.url]
-        command += ["--out", str(store)]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert run.returncode == 0, run.stderr
-    assert list(written.values())[:2] == [0, 0]
-    assert_same(store, mapped)
 
 
 def free_port() -> int:

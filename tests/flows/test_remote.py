@@ -54,7 +54,7 @@ def test_a_server_without_the_files_leaves_the_scenes_for_another_run(
     assert not list((tmp_path / "store" / "records").glob("quarantine/*"))
 
 
-def test_a_scene_larger_than_the_scratch_space_is_left_for_another_run(
+def test_a_scene_larger_than_the_scratch_space_is_refused_before_anything_is_made(
     scenes: Scenes, tmp_path: Path
 ) -> None:
     with (
@@ -63,9 +63,9 @@ def test_a_scene_larger_than_the_scratch_space_is_left_for_another_run(
     ):
         small = ("--out", tmp_path / "store", "--scratch-gb", "0.0001", "--json")
         result = deepsalt("run", "--catalogue", api.url, *small)
-    outcome = json.loads(result.stdout)
-    assert {scene["status"] for scene in outcome["scenes"]} == {"failed"}
-    assert all("raise --scratch-gb" in scene["reason"] for scene in outcome["scenes"])
+    assert getattr(result.exception, "exit_code", None) == 2
+    assert "raise --scratch-gb" in str(result.exception)
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.slow

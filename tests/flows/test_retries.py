@@ -1,10 +1,10 @@
 """Which failures Prefect tries again."""
 
 import pytest
-from flows.retries import may_pass
 from prefect.states import Failed, State
 
 from deepsalt.errors import AwayError, DeepsaltError, FormatError, ReadError, StoreError
+from flows.prefect.retries import may_pass
 
 
 def failed(error: DeepsaltError) -> State:

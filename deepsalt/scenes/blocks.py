@@ -1,0 +1,274 @@
+"""All bands of a raster, by window: of file blocks only what is wanted is turned into planes.
+
+GeoTIFF blocks in Deflate are inflated here, and stay in the order of the file until it is known
+which pixels are asked for. GDAL turns every block round as a whole; it reads all else, and whatever
+is odd or damaged: so what it reads and what it refuses stays the same.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Self
+from weakref import finalize
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Compression, Interleaving
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from deepsalt.inputs import open_regular
+from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.geotiff import MAX_BLOCK_BYTES, read_raster
+
+_LITTLE_ENDIAN = (b"II*\0", b"II+\0")
+_WHOLE_BITS = {"uint8", "int16", "uint16", "float32"}
+_DIFFERENCES = {"uint8", "int16", "uint16"}
+"""Types whose predictor 2 is a running sum of samples."""
+
+_SMALLEST_BYTES = 2**15
+"""Smaller blocks, such as strips of a few rows of one band, are better left to GDAL, in C."""
+
+_SPARE_BYTES = 4096
+"""Bytes that a deflated block may have beside twice its own."""
+
+_ROWS = 2
+"""Rows of a pixel-interleaved block that are turned round at a time, in a core's own cache."""
+
+
+class Cube:
+    """All bands of an open raster.
+
+    Parameters
+    ----------
+    raster
+        Closed by whoever opened it.
+    """
+
+    def __init__(self, raster: DatasetReader) -> None:
+        self._raster = raster
+        self._blocks = _Blocks.of(raster)
+
+    def read(self, window: Window, wanted: Wanted) -> NDArray[Any]:
+        """Return a window in the stored type (band, y, x); anything where nothing is wanted.
+
+        Raises
+        ------
+        ReadError
+            The file is truncated or has vanished.
+        """
+        if self._blocks:
+            shape = (self._raster.count, window.height, window.width)
+            planes = np.empty(shape, self._raster.dtypes[0])
+            try:
+                for part in self._blocks.meeting(window, wanted):
+                    part.turn(planes)
+            except _OddError:
+                pass
+            else:
+                return planes
+        return self._by_gdal(window, wanted)
+
+    def find(self, value: int, window: Window, wanted: Wanted) -> tuple[NDArray[np.intp], ...]:
+        """Return band, row and column of each such value, at least where something is wanted.
+
+        Raises
+        ------
+        ReadError
+            The file is truncated or has vanished.
+        """
+        if self._blocks:
+            try:
+                found = [part.find(value) for part in self._blocks.meeting(window, wanted)]
+            except _OddError:
+                pass
+            else:
+                nowhere = (np.empty(0, np.intp),) * 3
+                return tuple(np.concatenate(axis) for axis in zip(nowhere, *found, strict=True))
+        return _positions(self._by_gdal(window, wanted) == value)
+
+    def _by_gdal(self, window: Window, wanted: Wanted) -> NDArray[Any]:
+        if self._raster.interleaving != Interleaving.band or wanted.bands.all():
+            return read_raster(self._raster, window)
+        shape = (self._raster.count, window.height, window.width)
+        planes = np.zeros(shape, self._raster.dtypes[0])
+        for run in wanted.runs():
+            bands = list(range(run.start + 1, run.stop + 1))
+            planes[run] = read_raster(self._raster, window, bands)
+        return planes
+
+    def close(self) -> None:
+        """Release what the raster does not."""
+        if self._blocks:
+            self._blocks.close()
+
+
+class _OddError(Exception):
+    """A block is not where, or not what, it is expected to be; GDAL shall look at it."""
+
+
+class _Blocks:
+    """Blocks of a GeoTIFF that are inflated here."""
+
+    def __init__(self, raster: DatasetReader, descriptor: int, *, differences: bool) -> None:
+        self._raster, self._descriptor = raster, descriptor
+        # Readers end with their threads, and nobody closes those.
+        self.close = finalize(self, os.close, descriptor)
+        self.together = raster.interleaving == Interleaving.pixel
+        self.differences = differences
+        rows, columns = raster.block_shapes[0]
+        samples = raster.count if self.together else 1
+        self._buffer = np.empty((rows, columns, samples), raster.dtypes[0])
+
+    @classmethod
+    def of(cls, raster: DatasetReader) -> Self | None:
+        """Return the blocks of a raster; None where GDAL has to read them."""
+        if raster.driver != "GTiff" or raster.compression != Compression.deflate:
+            return None
+        kinds, structure = set(raster.dtypes), raster.tags(ns="IMAGE_STRUCTURE")
+        predictor = structure.get("PREDICTOR", "1")
+        if (
+            raster.interleaving not in (Interleaving.pixel, Interleaving.band)
+            or len(kinds) != 1
+            or not kinds <= (_DIFFERENCES if predictor == "2" else _WHOLE_BITS)
+            or predictor not in ("1", "2")
+            or "NBITS" in raster.tags(1, ns="IMAGE_STRUCTURE")
+        ):
+            return None
+        rows, columns = raster.block_shapes[0]
+        samples = raster.count if raster.interleaving == Interleaving.pixel else 1
+        size = rows * columns * samples * np.dtype(raster.dtypes[0]).itemsize
+        if not _SMALLEST_BYTES <= size <= MAX_BLOCK_BYTES:
+            return None
+        try:
+            with open_regular(raster.name) as file:
+                if file.read(4) not in _LITTLE_ENDIAN:
+                    return None
+                descriptor = os.dup(file.fileno())
+        except OSError:
+            return None
+        return cls(raster, descriptor, differences=predictor == "2")
+
+    def meeting(self, window: Window, wanted: Wanted) -> Iterator["_Part"]:
+        """Yield the parts of a window that lie in one block each; those with a wanted pixel.
+
+        Each is to be used before the next: all lie in the same memory.
+        """
+        height, width, _ = self._buffer.shape
+        top, left = int(window.row_off), int(window.col_off)
+        bottom, right = top + int(window.height), left + int(window.width)
+        bands = [None] if self.together else np.flatnonzero(wanted.bands).tolist()
+        for row, column in product(
+            range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
+        ):
+            rows = slice(max(top, row * height), min(bottom, (row + 1) * height))
+            columns = slice(max(left, column * width), min(right, (column + 1) * width))
+            here = _moved(rows, -top), _moved(columns, -left)
+            pixels = wanted.pixels[here]
+            if not pixels.any():
+                continue
+            inside = _moved(rows, -row * height), _moved(columns, -column * width)
+            for band in bands:
+                self._inflate(row, column, band or 0)
+                yield _Part(self, self._buffer, inside, here, pixels, wanted, band)
+
+    def _inflate(self, row: int, column: int, band: int) -> None:
+        """Fill the memory with a block as it is stored.
+
+        Raises
+        ------
+        _OddError
+            It is not in the file, or not as long as it should be.
+        """
+        where = f"{column}_{row}"
+        begin, length = (
+            self._raster.get_tag_item(f"{name}_{where}", "TIFF", bidx=band + 1)
+            for name in ("BLOCK_OFFSET", "BLOCK_SIZE")
+        )
+        rows, columns, samples = self._buffer.shape
+        flat = self._buffer.reshape(-1).view(np.uint8)
+        if not (begin and length) or int(length) > 2 * flat.size + _SPARE_BYTES:
+            raise _OddError  # left out because it is empty, or longer than anything deflated is
+        try:
+            packed = os.pread(self._descriptor, int(length), int(begin))
+            found = imagecodecs.deflate_decode(packed, out=flat)
+        except (OSError, OverflowError, imagecodecs.DeflateError):
+            raise _OddError from None
+        # The last strip of a raster may end with its last row.
+        left = min(rows, self._raster.height - row * rows)
+        if len(found) not in (flat.size, left * columns * samples * self._buffer.itemsize):
+            raise _OddError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """What a window and a block have in common.
+
+    Parameters
+    ----------
+    blocks
+        Where it is from.
+    block
+        The block as it is stored (y, x, sample).
+    inside, here
+        Rows and columns in the block and in the window.
+    pixels
+        Those that are wanted (y, x) of this part.
+    wanted
+        Of the whole window.
+    band
+        That it holds; None: all of them.
+    """
+
+    blocks: _Blocks
+    block: NDArray[Any]
+    inside: tuple[slice, slice]
+    here: tuple[slice, slice]
+    pixels: NDArray[np.bool_]
+    wanted: Wanted
+    band: int | None
+
+    def turn(self, planes: NDArray[Any]) -> None:
+        """Write it to its place in the window (band, y, x); only around pixels that are wanted."""
+        rows, columns = self.inside
+        height = rows.stop - rows.start
+        step = _ROWS if self.band is None else height
+        into = planes[(slice(None), *self.here)]
+        for first in range(0, height, step):
+            some = slice(first, min(first + step, height))
+            across = np.flatnonzero(self.pixels[some].any(axis=0))
+            if not across.size:
+                continue
+            span = slice(int(across[0]), int(across[-1]) + 1)
+            stored = self._summed(_moved(some, rows.start), columns.start + span.stop)
+            stored = stored[:, columns.start + span.start :]
+            if self.band is not None:
+                into[self.band, some, span] = stored[..., 0]
+                continue
+            for run in self.wanted.runs():
+                into[run, some, span] = stored[..., run].transpose(2, 0, 1)
+
+    def find(self, value: int) -> tuple[NDArray[np.intp], ...]:
+        """Return band, row and column in the window of each such value."""
+        rows, columns = self.inside
+        stored = self._summed(rows, columns.stop)[:, columns.start :]
+        row, column, band = _positions(stored == value)
+        return band + (self.band or 0), row + self.here[0].start, column + self.here[1].start
+
+    def _summed(self, rows: slice, end: int) -> NDArray[Any]:
+        """Return some rows (y, x, sample) up to a column; sums them up, so it is asked once."""
+        stored = self.block[rows, :end]
+        if self.blocks.differences:
+            stored = imagecodecs.delta_decode(stored, axis=1, out=stored)
+        return stored
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
+
+
+def _positions(marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
+    # Flat: `numpy.nonzero` takes ten times as long on several axes.
+    return np.unravel_index(np.flatnonzero(marked), marked.shape)

@@ -1,0 +1,74 @@
+"""Many scenes in little memory, in the order of space."""
+
+import itertools
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+
+from deepsalt.grid import MosaicGrid, Tile
+from deepsalt.simulate.geodesy import utm_grid
+from deepsalt.types import Acquisition
+from flows.run.scenes import Scenes, along_curve, in_space
+from tests.benchmarks.continent import continent
+
+
+@pytest.fixture(scope="module")
+def acquisitions() -> list[Acquisition]:
+    return list(continent(300))
+
+
+def test_packed_scenes_are_what_they_were(acquisitions: list[Acquisition]) -> None:
+    assert list(Scenes(acquisitions)) == acquisitions
+
+
+def test_some_of_the_scenes_come_in_the_order_that_is_asked_for(
+    acquisitions: list[Acquisition],
+) -> None:
+    some = Scenes(acquisitions).only([7, 3])
+    assert list(some) == [acquisitions[7], acquisitions[3]]
+    assert some[0:1] == [acquisitions[7]]
+
+
+def test_a_packed_scene_takes_less_than_half_a_kilobyte(acquisitions: list[Acquisition]) -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        scenes = Scenes(acquisitions)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / len(scenes) < 500
+
+
+def test_bands_that_are_equal_are_kept_once(acquisitions: list[Acquisition]) -> None:
+    scenes = Scenes(acquisitions)
+    assert len({id(scene.bands) for scene in scenes}) == len({scene.bands for scene in scenes})
+
+
+def test_neighbours_come_together_along_the_curve() -> None:
+    """Half of a square of tiles is finished when half of its scenes are."""
+    side = 16
+    under = [(Tile(x, y),) for y in range(side) for x in range(side)]
+    order = along_curve(under)
+    first = {under[index][0] for index in order[: side * side // 4]}
+    assert {tile.ix for tile in first} == set(range(side // 2))
+    assert {tile.iy for tile in first} == set(range(side // 2))
+
+
+@pytest.mark.parametrize("shift", [0, -40], ids=["east", "west"])
+def test_the_curve_goes_over_the_anchor_of_the_grid(shift: int) -> None:
+    under = [(Tile(x + shift, 0),) for x in range(80)]
+    order = along_curve(under)
+    steps = [abs(under[a][0].ix - under[b][0].ix) for a, b in itertools.pairwise(order)]
+    assert max(steps) == 1
+
+
+def test_the_tiles_under_scenes_are_those_of_the_grid(acquisitions: list[Acquisition]) -> None:
+    grid, few = MosaicGrid(), acquisitions[:20]
+    assert in_space(grid, few) == [tuple(grid.tiles_over(scene.grid)) for scene in few]
+
+
+def test_a_scene_that_the_grid_cannot_hold_has_no_tiles(acquisitions: list[Acquisition]) -> None:
+    torn = replace(acquisitions[0], grid=utm_grid(179.99, -17.0, 120, 60))
+    assert in_space(MosaicGrid(), [torn]) == [()]

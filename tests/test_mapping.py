@@ -1,0 +1,188 @@
+"""`map_scene` and `build_mosaic` as a library: an acquisition, a store and a context, no more."""
+
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepsalt import Context, Store, build_mosaic, map_scene, open_mosaic, read_acquisition
+from deepsalt.errors import StoppedError, StoreMismatchError
+from deepsalt.grid import MosaicGrid
+from deepsalt.model.load import model_ref
+from deepsalt.model.platform import platform
+from deepsalt.mosaic import Builder, places_of
+from deepsalt.mosaic.tile import Composer
+from deepsalt.products import ProductMarker, find_marker, product_name
+from deepsalt.progress import Silent
+from deepsalt.store import Period, keep_to_platform
+from deepsalt.types import Acquisition
+from deepsalt.versions import Job
+from tests.synth import write_enmap
+
+_stores = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Acquisition:
+    return read_acquisition(write_enmap(tmp_path_factory.mktemp("scene")))
+
+
+@pytest.fixture
+def store() -> Store:
+    place = f"memory://mapping-{next(_stores)}"
+    return Store.create(place, grid=MosaicGrid(), model=model_ref().digest)
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    with Context.here(threads=2) as context:
+        yield context
+
+
+def test_two_calls_make_a_mosaic_of_a_scene(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    report = map_scene(scene, store, context)
+    built = build_mosaic(store, context)
+    assert (report.status, report.pixels) == ("written", 70 * 90)
+    assert (built.added, built.held) == (1, False)
+    seen = open_mosaic(store).observations.values
+    assert int((seen > 0).sum()) > 0
+
+
+def test_a_scene_that_is_there_is_not_mapped_again(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    first, second = (map_scene(scene, store, context) for _ in range(2))
+    assert (second.status, second.by_flag) == ("present", first.by_flag)
+
+
+def test_what_is_announced_is_written_before_the_product_counts(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    heard: list[tuple[str, bool]] = []
+
+    def announce(marker: ProductMarker) -> None:
+        heard.append((marker.name, find_marker(store, marker.name) is None))
+
+    map_scene(scene, store, context, announce=announce)
+    assert heard == [(product_name(scene, context.model), True)]
+
+
+def test_a_product_says_what_computed_it(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    marker = find_marker(store, map_scene(scene, store, context).product)
+    assert marker is not None
+    assert marker.attrs["computed_on"] == platform("cpu")
+
+
+def test_a_store_of_another_model_takes_no_product(scene: Acquisition, context: Context) -> None:
+    other = Store.create(f"memory://mapping-{next(_stores)}", grid=MosaicGrid(), model="0" * 64)
+    with pytest.raises(StoreMismatchError, match="not of"):
+        map_scene(scene, other, context)
+
+
+def test_scenes_in_many_threads_are_mapped_one_at_a_time_and_written_beside(
+    scene: Acquisition, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many threads ask: one scene in the threads of the pool, one on its way out."""
+    from deepsalt import mapping
+
+    lock, now, most = threading.Lock(), {"map": 0, "write": 0}, {"map": 0, "write": 0}
+
+    def counted(stage: str, work: object) -> object:
+        def call(*args: object, **more: object) -> object:
+            with lock:
+                now[stage] += 1
+                most[stage] = max(most[stage], now[stage])
+            try:
+                return work(*args, **more)  # type: ignore[operator]
+            finally:
+                with lock:
+                    now[stage] -= 1
+
+        return call
+
+    monkeypatch.setattr(mapping, "open_scene", counted("map", mapping.open_scene))
+    monkeypatch.setattr(mapping, "write_product", counted("write", mapping.write_product))
+    model = context.model.digest
+    places = [f"memory://mapping-{next(_stores)}" for _ in range(6)]
+    stores = [Store.create(place, grid=MosaicGrid(), model=model) for place in places]
+    with ThreadPoolExecutor(6) as threads:
+        reports = list(threads.map(lambda store: map_scene(scene, store, context), stores))
+    assert {report.status for report in reports} == {"written"}
+    assert most == {"map": 1, "write": 1}
+
+
+def test_a_scene_is_given_up_when_the_work_is_stopped(scene: Acquisition, store: Store) -> None:
+    class Stopping(Silent):
+        def advance(self, stage: str, units: int = 1, *, size_bytes: int = 0) -> None:
+            context.stopped.set()
+
+    with Context.here(threads=1, progress=Stopping()) as context, pytest.raises(StoppedError):
+        map_scene(scene, store, context)
+    assert find_marker(store, product_name(scene, context.model)) is None
+
+
+def test_a_store_keeps_to_one_kind_of_machine(store: Store) -> None:
+    keep_to_platform(store, "x86_64 AVX2")
+    keep_to_platform(store, "x86_64 AVX2")
+    with pytest.raises(StoreMismatchError, match="computed on x86_64 AVX2"):
+        keep_to_platform(store, "cuda NVIDIA H200")
+    keep_to_platform(store, "x86_64 AVX2")
+
+
+def test_a_store_is_mixed_when_that_is_asked_for(store: Store) -> None:
+    keep_to_platform(store, "x86_64 AVX2")
+    keep_to_platform(store, "x86_64 AVX512", mixed=True)
+    with pytest.raises(StoreMismatchError):
+        keep_to_platform(store, "x86_64 AVX2")
+
+
+def test_the_library_needs_neither_catalogue_nor_orchestration(tmp_path: Path) -> None:
+    code = """
+import sys
+from deepsalt import Context, map_scene, build_mosaic
+with Context.here(threads=1):
+    pass
+rooms = {name.split(".")[0] for name in sys.modules}
+print(sorted(rooms & {"catalog", "flows", "pystac", "prefect", "typer"}))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_tiles_composed_ahead_are_not_composed_again(
+    scene: Acquisition, store: Store, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    compose = Composer.__call__
+
+    def counted(self: Composer, into: Any, job: Job) -> Any:
+        calls.append(job.tile.id)
+        return compose(self, into, job)
+
+    monkeypatch.setattr(Composer, "__call__", counted)
+    plain = Store.create(
+        f"memory://mapping-{next(_stores)}", grid=MosaicGrid(), model=context.model.digest
+    )
+    product = map_scene(scene, store, context).product
+    map_scene(scene, plain, context)
+    places = places_of(store, [product], Period.all())
+    with Builder(store, context.engine) as builder:
+        assert builder.ahead(places, known=[product], tiles=len(places)) == len(places)
+        build_mosaic(store, context, places=places, builder=builder)
+    assert sorted(calls) == sorted(tile.id for _, tile in places)
+    build_mosaic(plain, context)
+    for name, layer in open_mosaic(store).items():
+        np.testing.assert_array_equal(layer.values, open_mosaic(plain)[name].values)
