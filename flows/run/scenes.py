@@ -2,12 +2,14 @@
 
 import pickle
 import zlib
-from array import array
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deepsalt.errors import GridError
 from deepsalt.grid import MosaicGrid, Tile
@@ -19,8 +21,9 @@ Kind = TypeVar("Kind")
 class Scenes(Sequence[Acquisition]):
     """Scenes, packed: a few hundred bytes each instead of tens of thousands.
 
-    Scenes of one sensor mostly have equal bands and scales, of which each column is kept once; what
-    is left of one scene is compressed with another one as the dictionary.
+    Scenes of one sensor mostly have equal bands and scales, of which each column is kept once, as
+    its difference from the first one; the rest of a scene is compressed with another one as the
+    dictionary.
 
     Parameters
     ----------
@@ -29,8 +32,8 @@ class Scenes(Sequence[Acquisition]):
     """
 
     def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
-        self._columns: list[Any] = []
-        self._known: dict[Hashable, int] = {}
+        self._names: list[tuple[tuple[str, ...], tuple[bool, ...]]] = []
+        self._columns = tuple(_Columns() for _ in range(4))
         self._packed: list[bytes] = []
         self._first = b""
         for each in acquisitions:
@@ -44,17 +47,19 @@ class Scenes(Sequence[Acquisition]):
     def only(self, indices: Iterable[int]) -> "Scenes":
         """Return some of the scenes, in an order."""
         found = Scenes()
-        found._columns, found._known, found._first = self._columns, self._known, self._first
+        found._names, found._columns, found._first = self._names, self._columns, self._first
         found._packed = [self._packed[index] for index in indices]
         return found
 
     def _pack(self, acquisition: Acquisition) -> bytes:
         bands = acquisition.bands
+        if (names := (bands.names, bands.usable)) not in self._names:
+            self._names.append(names)
         numbers = (bands.centers_nm, bands.fwhm_nm, acquisition.gain, acquisition.offset)
-        columns = [
-            self._column((bands.names, bands.usable)),
-            *(self._column(array("d", column).tobytes()) for column in numbers),
-        ]
+        columns = (
+            self._names.index(names),
+            *(known.add(column) for known, column in zip(self._columns, numbers, strict=True)),
+        )
         grid, assets = _VALUES[PixelGrid](acquisition.grid), acquisition.assets
         data = pickle.dumps(
             (columns, grid, list(map(_VALUES[Asset], assets)), _REST(acquisition)),
@@ -63,12 +68,6 @@ class Scenes(Sequence[Acquisition]):
         self._first = self._first or data
         packer = zlib.compressobj(6, zdict=self._first)
         return packer.compress(data) + packer.flush()
-
-    def _column(self, column: Hashable) -> int:
-        index = self._known.setdefault(column, len(self._columns))
-        if index == len(self._columns):
-            self._columns.append(column)
-        return index
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -82,21 +81,71 @@ class Scenes(Sequence[Acquisition]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         packed = zlib.decompressobj(zdict=self._first)
-        columns, grid, assets, rest = pickle.loads(
+        (named, *rows), grid, assets, rest = pickle.loads(
             packed.decompress(self._packed[index]) + packed.flush()
         )
-        (names, usable), centers, fwhm, gain, offset = (self._columns[each] for each in columns)
+        centers, fwhm, gain, offset = (
+            known[row] for known, row in zip(self._columns, rows, strict=True)
+        )
         apart = (
             _again(PixelGrid, _NAMES[PixelGrid], grid),
-            _table(names, centers, fwhm, usable),
-            _floats(gain),
-            _floats(offset),
+            _table(*self._names[named], centers, fwhm),
+            gain,
+            offset,
             tuple(_again(Asset, _NAMES[Asset], each) for each in assets),
         )
         return _again(Acquisition, (*_APART, *_REST_NAMES), (*apart, *rest))
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
+
+
+class _Columns:
+    """Columns of numbers, one per band: equal ones once, others as differences from the first.
+
+    Numbers are written with a few decimals, and differ by little from scene to scene.
+    """
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._packed: list[bytes] = []
+        self._known: dict[bytes, int] = {}
+        self._last: tuple[tuple[float, ...], int] = ((), -1)
+
+    def add(self, column: tuple[float, ...]) -> int:
+        """Return the index of a column."""
+        if column != self._last[0]:
+            packed = self._pack(np.array(column))
+            index = self._known.setdefault(packed, len(self._packed))
+            if index == len(self._packed):
+                self._packed.append(packed)
+            self._last = (column, index)
+        return self._last[1]
+
+    def _pack(self, column: NDArray[np.float64]) -> bytes:
+        steps = np.rint(column * _STEPS)
+        if not np.array_equal(steps / _STEPS, column):
+            return _EXACT + column.tobytes()
+        self._first = self._first or steps.tobytes()
+        first = np.frombuffer(self._first)
+        first = first if first.size == steps.size else np.zeros(1)
+        return _IN_STEPS + zlib.compress((steps - first).tobytes(), 1)
+
+    def __getitem__(self, index: int) -> tuple[float, ...]:
+        return _numbers(self._packed[index], self._first)
+
+
+_STEPS = 1e4
+_EXACT, _IN_STEPS = b"=", b"-"
+
+
+@lru_cache(maxsize=64)
+def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
+    if packed.startswith(_EXACT):
+        return tuple(np.frombuffer(packed[1:]).tolist())
+    steps, base = np.frombuffer(zlib.decompress(packed[1:])), np.frombuffer(first)
+    base = base if base.size == steps.size else np.zeros(1)
+    return tuple(((steps + base) / _STEPS).tolist())
 
 
 _NAMES = {
@@ -117,15 +166,13 @@ def _again(kind: type[Kind], names: Iterable[str], values: Iterable[Any]) -> Kin
 
 
 @lru_cache(maxsize=64)
-def _floats(packed: bytes) -> tuple[float, ...]:
-    return tuple(array("d", packed))
-
-
-@lru_cache(maxsize=64)
 def _table(
-    names: tuple[str, ...], centers: bytes, fwhm: bytes, usable: tuple[bool, ...]
+    names: tuple[str, ...],
+    usable: tuple[bool, ...],
+    centers_nm: tuple[float, ...],
+    fwhm_nm: tuple[float, ...],
 ) -> BandTable:
-    columns = (names, _floats(centers), _floats(fwhm), usable)
+    columns = (names, centers_nm, fwhm_nm, usable)
     return _again(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"), columns)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deepsalt.grid import MosaicGrid, Tile
 from deepsalt.simulate.geodesy import utm_grid
-from deepsalt.types import Acquisition
+from deepsalt.types import Acquisition, BandTable
 from flows.run.scenes import Scenes, along_curve, in_space
 from tests.benchmarks.continent import continent
 
@@ -20,6 +20,20 @@ def acquisitions() -> list[Acquisition]:
 
 def test_packed_scenes_are_what_they_were(acquisitions: list[Acquisition]) -> None:
     assert list(Scenes(acquisitions)) == acquisitions
+
+
+@pytest.mark.parametrize("drift", [1e-9, 100 / 3], ids=["more decimals", "none at all"])
+def test_numbers_of_many_decimals_are_kept_as_they_are(
+    drift: float, acquisitions: list[Acquisition]
+) -> None:
+    first, second = acquisitions[:2]
+    shorter = replace(
+        second,
+        bands=BandTable(("a", "b"), (500.0 + drift, 600.0), (5.0, 5.0), (True, False)),
+        gain=(1e-4, 1e-4 / 3),
+        offset=(0.0, 0.5),
+    )
+    assert list(Scenes([first, shorter, second])) == [first, shorter, second]
 
 
 def test_some_of_the_scenes_come_in_the_order_that_is_asked_for(
@@ -42,8 +56,9 @@ def test_a_packed_scene_takes_less_than_half_a_kilobyte(acquisitions: list[Acqui
 
 
 def test_bands_that_are_equal_are_kept_once(acquisitions: list[Acquisition]) -> None:
-    scenes = Scenes(acquisitions)
-    assert len({id(scene.bands) for scene in scenes}) == len({scene.bands for scene in scenes})
+    found = list(Scenes([acquisitions[0], *acquisitions[:2]]))
+    assert found[0].bands is found[1].bands
+    assert found[0].bands is not found[2].bands
 
 
 def test_neighbours_come_together_along_the_curve() -> None:
