@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt import __version__
+from deepsalt.errors import ReadError, StoppedError
 from flows.config import Access, Scratch
 
 if TYPE_CHECKING:
@@ -175,19 +176,40 @@ class Station:
             They cannot be fetched, or are not what the catalogue says.
         StoreError
             The scratch folder cannot be written.
+        StoppedError
+            The station was stopped.
         """
-        return self.context.fetcher.bring(acquisition, shares)
+        try:
+            return self.context.fetcher.bring(acquisition, shares)
+        except ReadError:
+            self._refuse_to_go_on(acquisition)
+            raise
 
     def process(self, acquisition: "Acquisition") -> "SceneReport":
         """Map a scene into the store, with its Items; see `flows.run.scene.process_scene`."""
         from flows.run.scene import process_scene
 
-        return process_scene(
+        self._refuse_to_go_on(acquisition)
+        report = process_scene(
             acquisition,
             self._store,
             self.context,
             retry_quarantined=self._task.retry_quarantined,
         )
+        if report.status == "failed":
+            self._refuse_to_go_on(acquisition)
+        return report
+
+    def _refuse_to_go_on(self, acquisition: "Acquisition") -> None:
+        """Tell a stop from what a scene is to blame for.
+
+        Raises
+        ------
+        StoppedError
+            The station was stopped.
+        """
+        if self.context.stopped.is_set():
+            raise StoppedError(f"scene {acquisition.scene_id} is given up; the next run maps it")
 
     def stop(self) -> None:
         """Give up what is fetched and mapped; what is being written is written."""
