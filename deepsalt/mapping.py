@@ -5,7 +5,8 @@ chunk, written into the store, and marked as complete.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,11 +27,53 @@ from deepsalt.products import (
     write_product,
 )
 from deepsalt.store import Store, tombstone
-from deepsalt.types import Acquisition
+from deepsalt.types import Acquisition, QualityFlag
 
 if TYPE_CHECKING:
     import xarray as xr
     from dask.array import Array
+
+
+class FlagCounts(Mapping[str, int]):
+    """Pixels per `QualityFlag` bit, lower case, in a tenth of a dictionary's memory.
+
+    A run over a continent holds one per scene.
+
+    Parameters
+    ----------
+    counts
+        Pixels of the flags that occur.
+    """
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._packed = array("Q", [0] * len(QualityFlag))
+        for name, count in counts.items():
+            self._packed[QualityFlag[name.upper()].bit_length() - 1] = count
+
+    def __getitem__(self, name: str) -> int:
+        count = self._packed[QualityFlag[name.upper()].bit_length() - 1]
+        if not count:
+            raise KeyError(name)
+        return count
+
+    def __iter__(self) -> Iterator[str]:
+        pairs = zip(QualityFlag.__members__, self._packed, strict=True)
+        return (name.lower() for name, count in pairs if count)
+
+    def __len__(self) -> int:
+        return len(self._packed) - self._packed.count(0)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __deepcopy__(self, memo: object) -> dict[str, int]:
+        """Return a plain dictionary, which is what `dataclasses.asdict` gives then."""
+        return dict(self)
+
+
+_NONE = FlagCounts({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +102,12 @@ class SceneReport:
     product: str = ""
     pixels: int = 0
     estimated: int = 0
-    by_flag: dict[str, int] = field(default_factory=dict)
+    by_flag: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the counts in little memory."""
+        object.__setattr__(self, "by_flag", FlagCounts(self.by_flag) if self.by_flag else _NONE)
 
 
 def map_scene(
@@ -158,5 +205,10 @@ def report_of(acquisition: Acquisition, status: str, marker: ProductMarker) -> S
     """Return what became of a scene that has a product."""
     found = marker.report
     return SceneReport(
-        acquisition.key, status, marker.name, found.pixels, found.estimated, dict(found.by_flag)
+        acquisition.key,
+        status,
+        marker.name,
+        found.pixels,
+        found.estimated,
+        dict(found.by_flag),
     )

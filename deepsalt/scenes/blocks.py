@@ -188,7 +188,7 @@ class _Blocks:
             for name in ("BLOCK_OFFSET", "BLOCK_SIZE")
         )
         rows, columns, samples = self._buffer.shape
-        flat = self._buffer.reshape(-1).view(np.uint8)
+        flat: Any = self._buffer.reshape(-1).view(np.uint8)
         if not (begin and length) or int(length) > 2 * flat.size + _SPARE_BYTES:
             raise _OddError  # left out because it is empty, or longer than anything deflated is
         try:

@@ -5,27 +5,28 @@ many scenes one holds. Dask's own scheduling places tiles, which are small and a
 """
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Callable, Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 
-from deepsalt.errors import RunError
+from deepsalt.errors import RunError, StoppedError
 from flows.engines.engine import Call, Event, Joined, Left
 from flows.engines.station import Station, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
 _WORKERS_WAIT_S = 30.0
 """Time for the first worker to come."""
+_FAREWELL_S = 10.0
+"""Time for workers to hear that a run is over; one that is suspended hears of it later."""
 _LEAVING = "leaving"
 
 
@@ -107,16 +108,22 @@ def cluster_of(
                 f"the Dask scheduler at {address_of(client)} has no workers; start some with "
                 f"`dask worker {address_of(client)}`"
             ) from None
-        client.register_plugin(AtWork(name, task, threads), name=name)
-        for worker in client.scheduler_info(n_workers=-1)["workers"]:
-            watch.joined(worker)
+        try:
+            client.register_plugin(AtWork(name, task, threads), name=name)
+        except ImportError as error:
+            raise RunError(
+                f"a worker of {address_of(client)} cannot load deepsalt ({error}); start workers "
+                "from the same installation"
+            ) from error
+        watch.listed(client.scheduler_info(n_workers=-1)["workers"])
         yield Cluster(client, name)
     finally:
-        watch.over = True
         if client.status == "running":
             client.unsubscribe_topic("all")
             client.unsubscribe_topic(name)
-            client.unregister_worker_plugin(name)
+            # Gone with the scheduler, too, and not there where it could not be loaded.
+            with suppress(OSError, ValueError):
+                ask(client, "unregister_worker_plugin", name=name, callback_timeout=_FAREWELL_S)
 
 
 class AtWork(WorkerPlugin):
@@ -133,6 +140,8 @@ class AtWork(WorkerPlugin):
         limit = worker.memory_manager.memory_limit
         threads = self._threads or worker.state.nthreads
         self.station = Station(self._task, threads=threads, memory_bytes=limit)
+        if worker.nanny is None and threading.current_thread() is threading.main_thread():
+            _close_when_terminated(worker)
 
     async def teardown(self, worker: Worker) -> None:
         """Give up what the worker does: the run is over, or the worker was asked to go."""
@@ -146,10 +155,41 @@ def _at_station(name: str, method: Callable[..., T], args: Any, kwargs: Any) -> 
     """Run on a worker: call a method of its station."""
     # A worker of one thread may fetch a scene while it maps another; the station keeps order.
     secede()
-    plugin = get_worker().plugins[name]
+    plugin = get_worker().plugins.get(name)
     if not isinstance(plugin, AtWork) or plugin.station is None:
-        raise RunError(f"{name} is over on this worker")
+        raise StoppedError("the worker was asked to go; another does what it should have done")
     return method(plugin.station, *args, **kwargs)
+
+
+def _close_when_terminated(worker: Worker) -> None:
+    """Let SIGTERM close a worker without a nanny.
+
+    `dask worker --no-nanny` just ends then, and nobody hears that it was asked to.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    if getattr(before, "closes", None) is worker or not callable(before):
+        return
+
+    async def close() -> None:
+        await worker.close(timeout=_FAREWELL_S, reason="signal")
+
+    def terminated(*_: object) -> None:
+        signal.signal(signal.SIGTERM, before)  # who asks again is not kept waiting
+        worker.loop.add_callback_from_signal(close)
+
+    terminated.closes = worker  # type: ignore[attr-defined]
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def ask(client: Client, question: str, **options: Any) -> Any:
+    """Ask a client's scheduler something that the client has no method for.
+
+    Raises
+    ------
+    OSError
+        It does not answer, or not in time (`callback_timeout`).
+    """
+    return client.sync(getattr(client.scheduler, question), **options)
 
 
 def address_of(client: Client) -> str:
@@ -163,24 +203,39 @@ class _Watch:
     def __init__(self, name: str, events: "SimpleQueue[Event | Any]") -> None:
         self._name = name
         self._events = events
+        self._lock = threading.Lock()
         self._there: set[str] = set()
+        self._known: set[str] = set()  # of which something was heard, be it that they left
         self._leaving: set[str] = set()
-        self.over = False
 
-    def joined(self, worker: str) -> None:
-        if worker not in self._there:
-            self._there.add(worker)
-            self._events.put(Joined(worker))
+    def listed(self, workers: Iterable[str]) -> None:
+        """Take note of workers that were there before; some may have left since."""
+        for worker in workers:
+            with self._lock:
+                if worker not in self._known:
+                    self._joined(worker)
+
+    def _joined(self, worker: str) -> None:
+        self._known.add(worker)
+        self._there.add(worker)
+        self._events.put(Joined(worker))
 
     def of_cluster(self, event: tuple[float, Any]) -> None:
         message = event[1]
         action = message.get("action") if isinstance(message, dict) else None
-        if action == "add-worker":
-            self.joined(message["worker"])
-        elif action == "remove-worker" and message["worker"] in self._there:
-            worker = message["worker"]
-            self._there.discard(worker)
-            self._events.put(Left(worker, asked=worker in self._leaving))
+        if action not in ("add-worker", "remove-worker"):
+            return
+        worker = message["worker"]
+        with self._lock:
+            if action == "add-worker":
+                if worker not in self._there:
+                    self._joined(worker)
+                return
+            self._known.add(worker)
+            if worker in self._there:
+                self._there.discard(worker)
+                self._events.put(Left(worker, asked=worker in self._leaving))
+                self._leaving.discard(worker)
 
     def of_stations(self, event: tuple[float, Any]) -> None:
         message = event[1]

@@ -1,6 +1,6 @@
 """The seam between a run and what computes it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -81,9 +81,23 @@ class Engine(Protocol):
         """Call a method of a worker's station; it begins at once, whatever else the worker does."""
 
 
-def refuse_strangers(
-    found: Collection[tuple[str, Identity]], own: Identity, *, memory_bytes: int
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a scene takes of a worker, at most.
+
+    Parameters
+    ----------
+    memory_bytes
+        Peak memory, as predicted.
+    scratch_bytes
+        Files of a remote scene; 0 where all are local.
+    """
+
+    memory_bytes: int
+    scratch_bytes: int = 0
+
+
+def refuse_strangers(found: Mapping[str, Identity], own: Identity, needs: Needs) -> None:
     """Refuse workers that would give other results than this process or than each other.
 
     Parameters
@@ -92,39 +106,44 @@ def refuse_strangers(
         Workers and what they say of themselves.
     own
         What this process is.
-    memory_bytes
-        Peak memory of a worker, as predicted.
+    needs
+        What a scene takes.
 
     Raises
     ------
     RunError
         One of them is of another version, model, algorithm or kind of machine, or too small.
     """
-    first = next(iter(found), None)
-    for worker, identity in found:
-        if why := unlike(identity, own):
-            raise RunError(f"worker {worker} {why}; start workers from the same installation")
-        if first is not None and identity.platform != first[1].platform:
-            raise RunError(
-                f"worker {worker} computes on {identity.platform}, worker {first[0]} on "
-                f"{first[1].platform}, which round otherwise; give workers of one kind, or "
-                "--device cpu where only some have the device"
-            )
-        there = identity.memory_bytes
-        if there is not None and there < memory_bytes:
-            raise RunError(
-                f"worker {worker} has {there / 1e9:.1f} GB of memory and a scene would need about "
-                f"{memory_bytes / 1e9:.1f} GB; give workers more memory or fewer threads"
-            )
+    first = next(iter(found.values()))
+    for worker, identity in found.items():
+        if why := strange(identity, own, first.platform, needs):
+            raise RunError(f"worker {worker} {why}")
 
 
-def unlike(identity: Identity, own: Identity) -> str:
-    """Return in what a worker differs from this process; empty where it computes the same."""
+def strange(identity: Identity, own: Identity, platform: str, needs: Needs) -> str:
+    """Return why a worker cannot take part, and what to do; empty where it can."""
     for what, theirs, ours in (
         ("deepsalt", identity.version, own.version),
         ("algorithm", str(identity.algorithm), str(own.algorithm)),
         ("model", identity.model[:12], own.model[:12]),
     ):
         if theirs != ours:
-            return f"has {what} {theirs}, this run {ours}"
+            return f"has {what} {theirs}, this run {ours}; start workers from the same installation"
+    if identity.platform != platform:
+        return (
+            f"computes on {identity.platform}, others on {platform}, which round otherwise; give "
+            "workers of one kind, or --device cpu where only some have the device"
+        )
+    memory = identity.memory_bytes
+    if memory is not None and memory < needs.memory_bytes:
+        return (
+            f"has {memory / 1e9:.1f} GB of memory and a scene would need about "
+            f"{needs.memory_bytes / 1e9:.1f} GB; give workers more memory or fewer threads"
+        )
+    if identity.scratch_bytes < needs.scratch_bytes:
+        return (
+            f"has room for {identity.scratch_bytes / 1e9:.3g} GB of scratch files and a scene has "
+            f"{needs.scratch_bytes / 1e9:.3g} GB; free disk space there, or give --scratch a "
+            "folder with more"
+        )
     return ""

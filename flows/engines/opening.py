@@ -3,7 +3,9 @@
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.resource_tracker import ensure_running
@@ -110,10 +112,34 @@ def client_of(compute: Compute) -> Iterator["Client"]:
     RunError
         No scheduler answers, or it wants certificates that this process does not have.
     """
-    from distributed import Client
+    from distributed import KilledWorker
+    from distributed.versions import VersionMismatchWarning
 
+    # Workers say themselves what they are, and what differs is refused.
+    warnings.simplefilter("ignore", VersionMismatchWarning)
     # It sets its own level when it is loaded: what its scheduler does is told with --debug only.
     logging.getLogger("distributed").setLevel(logging.getLogger().level)
+    where = compute.scheduler
+    label = "the local cluster" if where is None else f"the Dask scheduler at {where}"
+    try:
+        with _connected(compute) as client:
+            yield client
+    except CancelledError:
+        raise RunError(
+            f"{label} went away; what is complete is kept, so start it and run again"
+        ) from None
+    except KilledWorker:
+        raise RunError(
+            f"workers of {label} die of a tile; what is complete is kept, so give them more memory "
+            "and run again"
+        ) from None
+
+
+@contextmanager
+def _connected(compute: Compute) -> Iterator["Client"]:
+    """Connect; see `client_of`."""
+    from distributed import Client
+
     if compute.scheduler is None:
         with _local_cluster(compute) as cluster, Client(cluster) as client:
             yield client
@@ -128,7 +154,30 @@ def client_of(compute: Compute) -> Iterator["Client"]:
             "start one with `dask scheduler`, or leave out --scheduler to compute on this machine"
         ) from error
     with client:
+        _refuse_other_version(client, compute.scheduler)
         yield client
+
+
+def _refuse_other_version(client: "Client", address: str) -> None:
+    """Refuse a scheduler whose messages may mean something else.
+
+    Raises
+    ------
+    RunError
+        It is of another version of Dask.
+    """
+    from distributed.versions import get_versions
+
+    from flows.engines.cluster import ask
+
+    found, own = (
+        str(each["packages"]["distributed"]) for each in (ask(client, "versions"), get_versions())
+    )
+    if found != own:
+        raise RunError(
+            f"the Dask scheduler at {address} is of version {found}, this process of {own}; start "
+            "the scheduler and its workers from the same installation"
+        )
 
 
 def _warn_of_plain(address: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt import __version__
-from deepsalt.errors import FormatError, GridError, ReadError
+from deepsalt.errors import FormatError, GridError, ReadError, StoppedError
 from flows.config import Access, Scratch
 
 if TYPE_CHECKING:
@@ -182,8 +182,14 @@ class Station:
             They cannot be fetched, or are not what the catalogue says.
         StoreError
             The scratch folder cannot be written.
+        StoppedError
+            The station was stopped.
         """
-        return self.context.fetcher.bring(acquisition, shares)
+        try:
+            return self.context.fetcher.bring(acquisition, shares)
+        except ReadError:
+            self._refuse_to_go_on(acquisition)
+            raise
 
     def process(self, acquisition: "Acquisition") -> "SceneReport":
         """Map a scene into the store; one that can never work is quarantined with the reason.
@@ -194,20 +200,35 @@ class Station:
         ------
         StoreError
             The store cannot be written, or is of another model.
+        StoppedError
+            The station was stopped.
         """
         from deepsalt.mapping import map_scene
         from deepsalt.store import release
         from flows.publication import write_items
 
+        self._refuse_to_go_on(acquisition)
         store, context = self._store, self.context
         announce = partial(write_items, store, acquisition, context.model)
         try:
             report = map_scene(acquisition, store, context, announce=announce)
         except (FormatError, GridError, ReadError) as error:
+            self._refuse_to_go_on(acquisition)
             return _without_product(acquisition, store, error)
         if self._task.retry_quarantined:
             release(store, acquisition.key)
         return report
+
+    def _refuse_to_go_on(self, acquisition: "Acquisition") -> None:
+        """Tell a stop from what a scene is to blame for.
+
+        Raises
+        ------
+        StoppedError
+            The station was stopped.
+        """
+        if self.context.stopped.is_set():
+            raise StoppedError(f"scene {acquisition.scene_id} is given up; the next run maps it")
 
     def stop(self) -> None:
         """Give up what is fetched and mapped; what is being written is written."""

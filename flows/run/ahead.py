@@ -3,9 +3,9 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from threading import Condition, Thread
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Condition
 
-from deepsalt.errors import DeepsaltError
 from deepsalt.grid import Tile
 from deepsalt.mosaic import Builder
 from deepsalt.store import Period
@@ -49,10 +49,10 @@ class Ahead:
         self._known: set[str] = set()
         self._over = False
         self._changed = Condition()
-        self._thread = Thread(target=self._work, name="tiles", daemon=True)
+        self._thread = ThreadPoolExecutor(1, "tiles")
 
     def __enter__(self) -> "Ahead":
-        self._thread.start()
+        self._thread.submit(self._work).add_done_callback(_tell)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +60,7 @@ class Ahead:
         with self._changed:
             self._over = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.shutdown()
 
     def done(self, scene: int, product: str) -> None:
         """Say that a scene is dealt with, and its product, if there is one."""
@@ -85,9 +85,10 @@ class Ahead:
                 ready, self._ready = self._ready[: self._at_once], self._ready[self._at_once :]
                 known, self._known = self._known, set()
             places = [(self._period, tile) for tile in ready]
-            try:
-                self._builder.ahead(places, known=known, tiles=self._all)
-            except DeepsaltError as error:
-                # The build that publishes comes upon it again, and says so.
-                logger.info("tiles are not composed ahead: %s", error)
-                return
+            self._builder.ahead(places, known=known, tiles=self._all)
+
+
+def _tell(work: Future[None]) -> None:
+    # Whatever it is, the build that publishes comes upon it again, and says so.
+    if error := work.exception():
+        logger.info("tiles are not composed ahead: %s", error)

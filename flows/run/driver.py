@@ -5,24 +5,22 @@ so that one is brought or written while another is mapped. A scene of an archive
 permit for its hosts, which comes back when its files are there, or with the worker that is lost.
 """
 
-import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from deepsalt.errors import DeepsaltError, ReadError, RunError
+from deepsalt.errors import DeepsaltError, ReadError, RunError, StoppedError
 from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
 from deepsalt.types import Acquisition
-from flows.engines.engine import Call, Engine, Joined, Left, refuse_strangers, unlike
+from flows.engines.engine import Call, Engine, Joined, Left, Needs, refuse_strangers, strange
 from flows.engines.station import Identity, Station
 from flows.permits import Permit, Permits
-
-logger = logging.getLogger(__name__)
 
 SCENES_PER_WORKER = 2
 _LOSSES_IN_COMPANY = 2
@@ -43,7 +41,6 @@ class _Flight:
     alone: bool = False
     permit: Permit | None = None
     call: Call[Any] | None = None
-    after: Callable[[Any], None] = field(default=lambda _: None)
 
 
 @dataclass(slots=True)
@@ -75,8 +72,8 @@ class Driver:
         How many scenes may be brought from each host at a time.
     own
         What this process is; workers that differ are refused.
-    memory_bytes
-        Peak memory of a worker, as predicted.
+    needs
+        What a scene takes of a worker.
     progress
         Told about scenes.
     """
@@ -88,16 +85,17 @@ class Driver:
         permits: Permits,
         *,
         own: Identity,
-        memory_bytes: int,
+        needs: Needs,
         progress: Progress,
     ) -> None:
         self._engine = engine
         self._events = events
         self._permits = permits
         self._own = own
-        self._memory_bytes = memory_bytes
+        self._needs = needs
         self._progress = progress
         self._workers: dict[str, Identity] = {}
+        self._platform = ""
         self._flights: dict[str, list[_Flight]] = defaultdict(list)
         self._losses: dict[int, int] = {}
         self._again: deque[int] = deque()
@@ -117,26 +115,26 @@ class Driver:
         Raises
         ------
         RunError
-            One differs from this process or from the others, or has too little memory.
+            One differs from this process or from the others, or is too small.
         DeepsaltError
             One cannot open the model or the store.
         """
-        asked = 0
-        met: list[tuple[str, Identity]] = []
-        while not met or asked > len(met) or not self._events.empty():
+        met: dict[str, Identity] = {}
+        while not met or any(self._all()) or not self._events.empty():
             event = self._next_event()
             if isinstance(event, Joined):
-                asked += 1
-                self._call(_Flight(event.worker, None, None, time.monotonic()), Station.introduce)
+                self._greet(event.worker)
             elif isinstance(event, Left):
-                asked -= len(self._flights.pop(event.worker, []))
-                met = [each for each in met if each[0] != event.worker]
+                met.pop(event.worker, None)
+                self._gone(event.worker)
             elif isinstance(event, _Flight) and self._ends(event):
-                met.append((event.worker, self._result(event)))
-        refuse_strangers(met, self._own, memory_bytes=self._memory_bytes)
-        self._workers = dict(met)
+                with suppress(StoppedError):  # one that was asked to go
+                    met[event.worker] = self._result(event)
+        refuse_strangers(met, self._own, self._needs)
+        self._workers = met
         self._permits.resize(len(self._workers))
-        return met[0][1].platform
+        self._platform = next(iter(met.values())).platform
+        return self._platform
 
     def work(
         self,
@@ -225,17 +223,9 @@ class Driver:
         return True
 
     def _result(self, flight: _Flight) -> Any:
-        from concurrent.futures import CancelledError
-
         if flight.call is None:
             raise RuntimeError("a flight without a call has no result")
-        try:
-            return flight.call.result()
-        except CancelledError:
-            raise RunError(
-                f"{self._engine.label} went away; what is complete is kept, so start it and run "
-                "again"
-            ) from None
+        return flight.call.result()
 
     def _greet(self, worker: str) -> None:
         flight = _Flight(worker, None, None, time.monotonic())
@@ -248,11 +238,7 @@ class Driver:
         except DeepsaltError as error:
             self._progress.note(f"worker {flight.worker} is left out: {error}")
             return
-        first = next(iter(self._workers.values()), None)
-        why = unlike(identity, self._own)
-        if not why and first is not None and first.platform != identity.platform:
-            why = f"computes on {identity.platform}, the others on {first.platform}"
-        if why:
+        if why := strange(identity, self._own, self._platform, self._needs):
             self._progress.note(f"worker {flight.worker} is left out: it {why}")
             return
         self._workers[flight.worker] = identity
@@ -263,17 +249,41 @@ class Driver:
         if flight.scene is None or flight.acquisition is None:
             self._welcome(flight)
             return
-        if flight.permit is not None:
-            flight.permit = None
-            try:
-                self._result(flight)
-            except ReadError as error:
-                key = flight.acquisition.key
-                heard(flight.scene, SceneReport(key, "failed", reason=str(error)))
-                return
-            self._call(flight, Station.process, flight.acquisition)
+        try:
+            found = self._result(flight)
+        except StoppedError:
+            # It was asked to go, and is gone in a moment.
+            self._workers.pop(flight.worker, None)
+            self._begin_again(flight)
             return
-        heard(flight.scene, self._result(flight))
+        except ReadError as error:
+            key = flight.acquisition.key
+            heard(flight.scene, SceneReport(key, "failed", reason=str(error)))
+            return
+        if flight.permit is None:
+            heard(flight.scene, found)
+            return
+        flight.permit = None
+        self._call(flight, Station.process, flight.acquisition)
+
+    def _gone(self, worker: str) -> list[_Flight]:
+        """Forget a worker; return what it was at."""
+        self._workers.pop(worker, None)
+        self._permits.resize(len(self._workers))
+        flights = self._flights.pop(worker, [])
+        for flight in flights:
+            if flight.permit is not None:
+                self._permits.give_back(flight.permit)
+            if flight.call is not None:
+                flight.call.cancel()
+        return flights
+
+    def _begin_again(self, flight: _Flight, *, alone: bool = False) -> None:
+        """Have another worker do what one had begun."""
+        if flight.scene is not None:
+            self.waste.scenes += 1
+            self.waste.seconds += time.monotonic() - flight.began_s
+            (self._alone if alone else self._again).append(flight.scene)
 
     def _lose(
         self,
@@ -282,37 +292,27 @@ class Driver:
         quarantine: Callable[[Acquisition, str], None],
     ) -> None:
         """Give the scenes of a worker that is gone to others."""
-        self._workers.pop(left.worker, None)
-        self._permits.resize(max(1, len(self._workers)))
+        flights = self._gone(left.worker)
         if not self._workers:
             self._alone_since_s = time.monotonic()
             self._progress.note("no worker is left; the run goes on when one comes")
-        for flight in self._flights.pop(left.worker, []):
-            if flight.permit is not None:
-                self._permits.give_back(flight.permit)
-            if flight.call is not None:
-                flight.call.cancel()
+        for flight in flights:
             if flight.scene is None or flight.acquisition is None:
                 continue
-            self.waste.scenes += 1
-            self.waste.seconds += time.monotonic() - flight.began_s
             if left.asked:
-                self._again.append(flight.scene)
-                continue
-            if flight.alone:
+                self._begin_again(flight)
+            elif flight.alone:
                 reason = (
                     f"the process that maps scene {flight.acquisition.scene_id} dies of it, also "
                     "alone on its worker; give workers more memory, and --retry-quarantined"
                 )
                 quarantine(flight.acquisition, reason)
-                heard(
-                    flight.scene,
-                    SceneReport(flight.acquisition.key, "quarantined", reason=reason),
-                )
-                continue
-            lost = self._losses.get(flight.scene, 0) + 1
-            self._losses[flight.scene] = lost
-            (self._alone if lost >= _LOSSES_IN_COMPANY else self._again).append(flight.scene)
+                key = flight.acquisition.key
+                heard(flight.scene, SceneReport(key, "quarantined", reason=reason))
+            else:
+                lost = self._losses.get(flight.scene, 0) + 1
+                self._losses[flight.scene] = lost
+                self._begin_again(flight, alone=lost >= _LOSSES_IN_COMPANY)
 
     def _assign(self, scenes: Sequence[Acquisition], rest: Iterator[int]) -> None:
         """Give workers scenes: each one before any gets a second."""

@@ -10,6 +10,7 @@ from deepsalt.errors import DeepsaltError, UsageError
 from deepsalt.fetch import hosts_of
 from deepsalt.types import Acquisition
 from flows.config import Compute, SceneConfig
+from flows.engines.engine import Needs
 from flows.engines.opening import threads_per_worker
 
 # Fitted to peaks of the command on a scene of 1200 x 1200 x 224 int16 (Linux) with one, two, four
@@ -97,8 +98,8 @@ def size_of(acquisition: Acquisition) -> int:
     return int(grid.height * grid.width * len(acquisition.bands) * 2 * 0.6)
 
 
-def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -> int:
-    """Refuse scenes that do not fit a worker, before any is mapped; return its peak memory, bytes.
+def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -> Needs:
+    """Refuse scenes that do not fit a worker, before any is mapped; return what they take of one.
 
     Raises
     ------
@@ -116,10 +117,14 @@ def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -
             "--threads or --workers, or a machine with more"
         )
     scratch_bytes = config.scratch.limit_gb * 1e9
+    largest = 0
     for each in acquisitions:
-        if hosts_of(each) and (size := size_of(each)) > scratch_bytes:
+        if not hosts_of(each):
+            continue
+        if (size := size_of(each)) > scratch_bytes:
             raise UsageError(
                 f"scene {each.scene_id} has {size / 1e9:.3g} GB, and the scratch space of a worker "
                 f"may hold {config.scratch.limit_gb:.3g}; raise --scratch-gb"
             )
-    return predicted
+        largest = max(largest, size)
+    return Needs(predicted, largest)

@@ -107,7 +107,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
-    memory = refuse_too_large(todo, config.scene)
+    memory = refuse_too_large(todo, config.scene).memory_bytes
     return Plan(
         scenes=len(scenes),
         present=len(scenes) - len(todo),

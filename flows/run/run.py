@@ -122,13 +122,12 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     there = find_store(config.out)
     reports = _present(found.scenes, ref, there)
     todo = [index for index in range(len(found.scenes)) if index not in reports]
-    memory_bytes = refuse_too_large(found.scenes.only(todo), config.scene)
+    needs = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, there, period_layout=period.layout)
     reports |= _left_out(store, found.scenes, reports, retry=config.retry_quarantined)
     todo = [index for index in todo if index not in reports]
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
-    waste = Waste()
     waste = Waste()
     with ExitStack() as opened:
         if not todo:
@@ -154,7 +153,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 events,
                 Permits(config.politeness.limit_of, 1),
                 own=_this_process(ref),
-                memory_bytes=memory_bytes,
+                needs=needs,
                 progress=shown,
             )
             keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
