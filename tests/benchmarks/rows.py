@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from deepsalt.types import Acquisition, PixelGrid
-from tests.benchmarks.scenes import BAND, LAYOUTS, PIXEL
+from tests.benchmarks.scenes import AS_REAL, BAND, LAYOUTS, PIXEL
 
 LOCAL, HTTP = "local files", "HTTP with 20 ms latency"
 LATENCY_S = 0.020
-CASES = tuple((layout, place) for place in (LOCAL, HTTP) for layout in LAYOUTS)
-QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP))
+REAL_CASES = tuple((layout, LOCAL) for layout in AS_REAL)
+"""Scenes of which much can never become an estimate: ours beside the floor, which reads it all."""
+CASES = (*((layout, place) for place in (LOCAL, HTTP) for layout in LAYOUTS), *REAL_CASES)
+QUICK_CASES = ((PIXEL, LOCAL), (BAND, HTTP), *REAL_CASES)
 
 FLOOR, STAGE1, STAGE2 = "floor", "ours, threads", "ours, stage 2"
 DEPTH = 3

@@ -23,11 +23,12 @@ from tests.benchmarks.rows import (
     HTTP,
     LATENCY_S,
     QUICK_CASES,
+    REAL_CASES,
     ROWS,
     STAGE1,
     STAGE2,
 )
-from tests.benchmarks.scenes import BAND, PIXEL, band_interleaved, on_server, simulate
+from tests.benchmarks.scenes import AS_REAL, LAYOUTS, band_interleaved, on_server, simulate
 from tests.benchmarks.serve import serving
 
 SIZE_PX, QUICK_PX, WARM_UP_PX = 1200, 256, 64
@@ -42,9 +43,11 @@ def turns(repeats: int, quick: bool) -> Iterator[tuple[str, str, str]]:
     for turn in range(repeats):
         for layout, place in cases:
             foremost = (layout, place) == cases[0]
+            real = (layout, place) in REAL_CASES
             first = turn == 0 and (not quick or foremost)
             for name, row in ROWS.items():
-                if (first or row.repeated) and (foremost or row.everywhere):
+                there = name in (FLOOR, STAGE1) if real else foremost or row.everywhere
+                if there and (first or row.repeated):
                     yield layout, place, name
 
 
@@ -64,13 +67,15 @@ def compare(size_px: int, order: Iterable[tuple[str, str, str]]) -> list[dict[st
 
 def prepare(root: Path, size_px: int) -> dict[str, tuple[Path, Path]]:
     """Write the scene in each layout and a small one in the same; return both by layout."""
-    pairs: dict[str, list[Path]] = {PIXEL: [], BAND: []}
+    pairs: dict[str, list[Path]] = {layout: [] for layout in (*LAYOUTS, *AS_REAL)}
     for size in (size_px, WARM_UP_PX):
-        folders = {layout: root / f"{layout.split('-')[0]}-{size}" for layout in pairs}
-        for folder in folders.values():
-            folder.mkdir()
-        pairs[PIXEL].append(simulate(folders[PIXEL], size))
-        pairs[BAND].append(band_interleaved(pairs[PIXEL][-1], folders[BAND]))
+        for as_real, (pixel, band) in ((False, LAYOUTS), (True, AS_REAL)):
+            kind = f"{'real' if as_real else 'clear'}-{size}"
+            folders = [root / f"{name}-{kind}" for name in ("pixel", "band")]
+            for folder in folders:
+                folder.mkdir()
+            pairs[pixel].append(simulate(folders[0], size, as_real=as_real))
+            pairs[band].append(band_interleaved(pairs[pixel][-1], folders[1]))
     return {layout: (large, small) for layout, (large, small) in pairs.items()}
 
 

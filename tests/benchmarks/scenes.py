@@ -18,11 +18,11 @@ CENTER = (84.0, 40.87)
 PIXEL, BAND = "pixel-interleaved, 256 blocks", "band-interleaved, 512 blocks"
 LAYOUTS = (PIXEL, BAND)
 BLOCK_PX = {PIXEL: 256, BAND: 512}
-AS_REAL = "a third padding, 40 % cloud, half the rest green"
-REAL_PIXEL, REAL_BAND = f"{PIXEL}, {AS_REAL}", f"{BAND}, {AS_REAL}"
+AS_REAL = tuple(f"{layout}, a third padding, 40 % cloud, half green" for layout in LAYOUTS)
+"""The same layouts of a scene as real ones are."""
 
 _TILT_DEG = 15.0  # a square swath leaves a third of a square grid empty
-_CLOUD = Weather(cloud=0.4, cloud_length_m=40e3)
+_FRONT = Weather(cloud=0.5, cloud_length_m=40e3)  # 40 % within the swath
 
 
 class Oasis(Landscape):
@@ -49,7 +49,7 @@ def simulate(folder: Path, size_px: int, *, as_real: bool = False) -> Path:
         grid=utm_grid(*CENTER, size_px, size_px),
         start=datetime(2024, 4, 18, tzinfo=UTC),
         seed=1,
-        weather=_CLOUD if as_real else Weather(),
+        weather=_FRONT if as_real else Weather(),
         variant=Variant(tilt_deg=_TILT_DEG) if as_real else Variant(),
     )
 

@@ -17,7 +17,7 @@ import zarr
 
 from deepsalt.predict import RESULT
 from deepsalt.scenes.base import open_reader, read_acquisition
-from deepsalt.types import Acquisition
+from deepsalt.types import Acquisition, QualityFlag
 from tests.benchmarks import rows
 from tests.benchmarks.floor import fetched, floor
 from tests.benchmarks.loaders import map_cube, odc_cubes, odc_load, vrt_stack
@@ -25,7 +25,7 @@ from tests.benchmarks.mapping import on_threads
 from tests.benchmarks.measure import measure
 from tests.benchmarks.published import map_published
 from tests.benchmarks.run import prepare, summary, turns
-from tests.benchmarks.scenes import BAND, LAYOUTS, PIXEL, on_server
+from tests.benchmarks.scenes import AS_REAL, BAND, LAYOUTS, PIXEL, on_server
 from tests.benchmarks.serve import serving
 
 SIZE_PX = 64
@@ -70,6 +70,24 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
 def test_the_floor_writes_the_bits_that_we_do(layout, scenes, ours, tmp_path):
     floor(scenes[layout], tmp_path / "out")
     assert_same(layers(tmp_path / "out"), ours)
+
+
+@pytest.mark.parametrize("layout", AS_REAL)
+def test_the_floor_reads_all_of_a_clouded_scene_and_writes_our_bits(layout, scenes, tmp_path):
+    floor(scenes[layout], tmp_path / "floor")
+    with on_threads() as run:
+        run(scenes[layout], tmp_path / "ours")
+    (product,) = (tmp_path / "ours" / "scenes").glob("*.zarr")
+    assert_same(layers(tmp_path / "floor"), layers(product))
+
+
+def test_a_scene_as_real_ones_are_is_partly_padding_partly_cloud_partly_green(scenes):
+    reader = open_reader(scenes[AS_REAL[0]])
+    quality = reader.read_quality(0, 0, SIZE_PX, SIZE_PX)
+    reader.close()
+    outside, cloud = ((quality & int(bit)) > 0 for bit in (QualityFlag.OUTSIDE, QualityFlag.CLOUD))
+    assert outside.mean() == pytest.approx(1 / 3, abs=0.02)
+    assert 0.2 < cloud[~outside].mean() < 0.8
 
 
 @odc_warns
@@ -173,12 +191,13 @@ def test_a_row_has_its_ratio_to_the_floor_of_its_own_case():
 
 def test_rows_take_turns_and_slow_ones_run_once_per_case():
     order = list(turns(3, quick=False))
-    repeated = [name for name, row in rows.ROWS.items() if row.repeated and row.everywhere]
-    assert [name for *_, name in order[-len(repeated) :]] == repeated
+    assert [name for *_, name in order[-2:]] == [rows.FLOOR, rows.STAGE1]
     for case in rows.CASES:
         for name, row in rows.ROWS.items():
             wanted = 3 if row.repeated else 1
             there = row.everywhere or case == rows.CASES[0]
+            if case in rows.REAL_CASES:
+                there = name in (rows.FLOOR, rows.STAGE1)
             assert order.count((*case, name)) == (wanted if there else 0)
 
 
