@@ -43,6 +43,11 @@ def plan_lines(plan: "Plan") -> list[str]:
         ("period", plan.period),
         ("workers", f"{plan.workers} with {plan.threads} threads each"),
         ("memory", f"about {size(plan.worker_memory_bytes)} per worker"),
+        *(
+            [("scratch", f"about {size(plan.worker_scratch_bytes)} per worker")]
+            if plan.worker_scratch_bytes
+            else []
+        ),
         ("time", f"about {duration(plan.seconds)} (a rough estimate from the pixels' number)"),
     ]
     lines = [f"{name:<10}{text}" for name, text in rows]

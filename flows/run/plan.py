@@ -49,7 +49,9 @@ class Plan:
     workers, threads
         Worker processes, and chunks each computes at a time.
     worker_memory_bytes
-        Peak memory of one worker.
+        Peak memory of one worker: a scene that is mapped, one that is written, and a tile.
+    worker_scratch_bytes
+        Files of remote scenes on one worker: of one that is mapped, and of one that is brought.
     seconds
         Estimated wall time.
     cell_shape
@@ -72,6 +74,7 @@ class Plan:
     workers: int
     threads: int
     worker_memory_bytes: int
+    worker_scratch_bytes: int
     seconds: float
     cell_shape: str = ""
     refused: dict[str, str] = field(default_factory=dict)
@@ -107,7 +110,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     pixels = sum(each.grid.height * each.grid.width for each in todo)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
-    memory = refuse_too_large(todo, config.scene).memory_bytes
+    needs = refuse_too_large(todo, config.scene)
     return Plan(
         scenes=len(scenes),
         present=len(scenes) - len(todo),
@@ -122,7 +125,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         period=period_of(config.mosaic.datetime).id,
         workers=workers,
         threads=threads,
-        worker_memory_bytes=memory,
+        worker_memory_bytes=needs.memory_bytes,
+        worker_scratch_bytes=2 * needs.scratch_bytes,
         seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **torn},
