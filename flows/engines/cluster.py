@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -63,8 +64,7 @@ class Cluster:
             _at_station,
             self._name,
             method,
-            args,
-            kwargs,
+            _Sealed((args, kwargs)),
             key=f"{self._name}-{secrets.token_hex(6)}",
             workers=[worker],
             allow_other_workers=False,
@@ -151,13 +151,21 @@ class AtWork(WorkerPlugin):
             await asyncio.to_thread(self.station.stop)
 
 
-def _at_station(name: str, method: Callable[..., T], args: Any, kwargs: Any) -> T:
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """Arguments of a call, which Dask would print where one fails: hrefs may be signed."""
+
+    value: Any = field(repr=False)
+
+
+def _at_station(name: str, method: Callable[..., T], sealed: _Sealed) -> T:
     """Run on a worker: call a method of its station."""
     # A worker of one thread may fetch a scene while it maps another; the station keeps order.
     secede()
     plugin = get_worker().plugins.get(name)
     if not isinstance(plugin, AtWork) or plugin.station is None:
         raise StoppedError("the worker was asked to go; another does what it should have done")
+    args, kwargs = sealed.value
     return method(plugin.station, *args, **kwargs)
 
 
