@@ -215,6 +215,8 @@ class Station:
         except (FormatError, GridError, ReadError) as error:
             self._refuse_to_go_on(acquisition)
             return _without_product(acquisition, store, error)
+        finally:
+            context.fetcher.drop(acquisition)  # brought for nothing, where it was there already
         if self._task.retry_quarantined:
             release(store, acquisition.key)
         return report
