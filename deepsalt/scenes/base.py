@@ -5,7 +5,7 @@ is a `SceneReader` (pixels). Everything above asks `read_acquisition` and `open_
 never learns which sensor it works on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -62,6 +62,10 @@ class Wanted:
         """Return all pixels in all bands."""
         return cls(np.ones((height, width), np.bool_), np.ones(bands, np.bool_))
 
+    def in_band(self, band: int) -> Self:
+        """Return the same pixels in one band."""
+        return replace(self, bands=np.arange(self.bands.size) == band)
+
     def runs(self) -> list[slice]:
         """Return the wanted bands as slices of neighbours."""
         edges = np.flatnonzero(np.diff(self.bands, prepend=False, append=False)).tolist()
@@ -79,13 +83,16 @@ class SceneReader(Protocol):
     block_shape: tuple[int, int]
     """Rows and columns of one file block, pixels; windows on it decode each block once."""
 
+    by_band: bool
+    """Whether bands lie apart in the file: then each may be read by itself at no cost."""
+
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window: digital numbers (band, y, x) in the stored dtype.
 
         Bands in the order of `Acquisition.bands`; where a band is defective in one pixel it holds
-        `Acquisition.nodata`. What is not wanted may hold anything; None: all is.
+        `Acquisition.nodata`. With `wanted` only those bands, and anything in the other pixels.
 
         Raises
         ------

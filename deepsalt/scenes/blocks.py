@@ -50,9 +50,12 @@ class Cube:
     def __init__(self, raster: DatasetReader) -> None:
         self._raster = raster
         self._blocks = _Blocks.of(raster)
+        self.by_band = raster.interleaving == Interleaving.band
 
     def read(self, window: Window, wanted: Wanted) -> NDArray[Any]:
-        """Return a window in the stored type (band, y, x); anything where nothing is wanted.
+        """Return wanted bands of a window in the stored type (band, y, x).
+
+        Pixels that are not wanted may hold anything.
 
         Raises
         ------
@@ -60,7 +63,7 @@ class Cube:
             The file is truncated or has vanished.
         """
         if self._blocks:
-            shape = (self._raster.count, window.height, window.width)
+            shape = (int(wanted.bands.sum()), window.height, window.width)
             planes = np.empty(shape, self._raster.dtypes[0])
             try:
                 for part in self._blocks.meeting(window, wanted):
@@ -72,7 +75,7 @@ class Cube:
         return self._by_gdal(window, wanted)
 
     def find(self, value: int, window: Window, wanted: Wanted) -> tuple[NDArray[np.intp], ...]:
-        """Return band, row and column of each such value, at least where something is wanted.
+        """Return wanted band, row and column of each such value, at least in the wanted pixels.
 
         Raises
         ------
@@ -90,14 +93,10 @@ class Cube:
         return _positions(self._by_gdal(window, wanted) == value)
 
     def _by_gdal(self, window: Window, wanted: Wanted) -> NDArray[Any]:
-        if self._raster.interleaving != Interleaving.band or wanted.bands.all():
-            return read_raster(self._raster, window)
-        shape = (self._raster.count, window.height, window.width)
-        planes = np.zeros(shape, self._raster.dtypes[0])
-        for run in wanted.runs():
-            bands = list(range(run.start + 1, run.stop + 1))
-            planes[run] = read_raster(self._raster, window, bands)
-        return planes
+        if self.by_band:
+            return read_raster(self._raster, window, (np.flatnonzero(wanted.bands) + 1).tolist())
+        planes = read_raster(self._raster, window)
+        return planes if wanted.bands.all() else planes[wanted.bands]
 
     def close(self) -> None:
         """Release what the raster does not."""
@@ -159,7 +158,7 @@ class _Blocks:
         height, width, _ = self._buffer.shape
         top, left = int(window.row_off), int(window.col_off)
         bottom, right = top + int(window.height), left + int(window.width)
-        bands = [None] if self.together else np.flatnonzero(wanted.bands).tolist()
+        bands = [0] if self.together else np.flatnonzero(wanted.bands).tolist()
         for row, column in product(
             range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
         ):
@@ -170,9 +169,9 @@ class _Blocks:
             if not pixels.any():
                 continue
             inside = _moved(rows, -row * height), _moved(columns, -column * width)
-            for band in bands:
-                self._inflate(row, column, band or 0)
-                yield _Part(self, self._buffer, inside, here, pixels, wanted, band)
+            for place, band in enumerate(bands):
+                self._inflate(row, column, band)
+                yield _Part(self, self._buffer, inside, here, pixels, wanted, place)
 
     def _inflate(self, row: int, column: int, band: int) -> None:
         """Fill the memory with a block as it is stored.
@@ -218,8 +217,8 @@ class _Part:
         Those that are wanted (y, x) of this part.
     wanted
         Of the whole window.
-    band
-        That it holds; None: all of them.
+    place
+        Of its band among the wanted ones, where bands lie apart.
     """
 
     blocks: _Blocks
@@ -228,13 +227,13 @@ class _Part:
     here: tuple[slice, slice]
     pixels: NDArray[np.bool_]
     wanted: Wanted
-    band: int | None
+    place: int
 
     def turn(self, planes: NDArray[Any]) -> None:
         """Write it to its place in the window (band, y, x); only around pixels that are wanted."""
         rows, columns = self.inside
         height = rows.stop - rows.start
-        step = _ROWS if self.band is None else height
+        step = _ROWS if self.blocks.together else height
         into = planes[(slice(None), *self.here)]
         for first in range(0, height, step):
             some = slice(first, min(first + step, height))
@@ -244,18 +243,28 @@ class _Part:
             span = slice(int(across[0]), int(across[-1]) + 1)
             stored = self._summed(_moved(some, rows.start), columns.start + span.stop)
             stored = stored[:, columns.start + span.start :]
-            if self.band is not None:
-                into[self.band, some, span] = stored[..., 0]
+            if not self.blocks.together:
+                into[self.place, some, span] = stored[..., 0]
                 continue
+            place = 0
             for run in self.wanted.runs():
-                into[run, some, span] = stored[..., run].transpose(2, 0, 1)
+                into[place : place + run.stop - run.start, some, span] = stored[
+                    ..., run
+                ].transpose(2, 0, 1)
+                place += run.stop - run.start
 
     def find(self, value: int) -> tuple[NDArray[np.intp], ...]:
-        """Return band, row and column in the window of each such value."""
+        """Return wanted band, row and column in the window of each such value."""
         rows, columns = self.inside
         stored = self._summed(rows, columns.stop)[:, columns.start :]
         row, column, band = _positions(stored == value)
-        return band + (self.band or 0), row + self.here[0].start, column + self.here[1].start
+        if self.blocks.together:
+            asked = self.wanted.bands[band]
+            row, column = row[asked], column[asked]
+            band = (np.cumsum(self.wanted.bands) - 1)[band[asked]]
+        else:
+            band = band + self.place
+        return band, row + self.here[0].start, column + self.here[1].start
 
     def _summed(self, rows: slice, end: int) -> NDArray[Any]:
         """Return some rows (y, x, sample) up to a column; sums them up, so it is asked once."""

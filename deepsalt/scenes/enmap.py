@@ -239,13 +239,18 @@ class Reader:
             self._cubes[role] = Cube(self._raster(role, len(self._acquisition.bands)))
         return self._cubes[role]
 
+    @property
+    def by_band(self) -> bool:
+        """Whether bands lie apart in both files."""
+        return self._cube("image").by_band and self._cube("defective_pixel_mask").by_band
+
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
     ) -> NDArray[np.int16]:
         """Return all bands of a window: digital numbers (band, y, x), int16.
 
-        A band in which a pixel is marked defective (1 in QL_PIXELMASK) holds nodata there. What is
-        not wanted may hold anything; None: all is.
+        A band in which a pixel is marked defective (1 in QL_PIXELMASK) holds nodata there. With
+        `wanted` only those bands, and anything in the other pixels.
 
         Raises
         ------

@@ -227,13 +227,14 @@ class Reader:
             )
         self.block_shape = block_of(acquisition, read_header(image).window_shape)
         self._image, self._cube = image, Cube(image)
+        self.by_band = self._cube.by_band
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window in the stored type (band, y, x).
 
-        What is not wanted may hold anything; None: all is.
+        With `wanted` only those bands, and anything in the other pixels.
 
         Raises
         ------

@@ -201,6 +201,8 @@ class Reader:
         The file is missing, truncated or not what the metadata says.
     """
 
+    by_band = False
+
     def __init__(self, acquisition: Acquisition) -> None:
         self._product = Product(acquisition.asset("image").href)
         self._acquisition = acquisition
@@ -229,23 +231,26 @@ class Reader:
     ) -> NDArray[np.uint16]:
         """Return all bands of a window: digital numbers (band, y, x), uint16.
 
-        0, nodata, wherever the error matrix is not 0 (invalid, negative or saturated). What is not
-        wanted may hold anything; None: all is.
+        0, nodata, wherever the error matrix is not 0 (invalid, negative or saturated). With
+        `wanted` only those bands.
 
         Raises
         ------
         ReadError
             The file is truncated or has vanished.
         """
-        numbers = np.empty((len(self._acquisition.bands), height, width), np.uint16)
+        count = len(self._acquisition.bands)
+        bands = (wanted or Wanted.everything(count, height, width)).bands
+        among = np.cumsum(bands) - 1
+        numbers = np.empty((int(bands.sum()), height, width), np.uint16)
         box = (slice(row, row + height), slice(None), slice(column, column + width))
         for part, places in zip(self._channels, self._places, strict=True):
             pixels = self._read(f"Data Fields/{part.detector}_Cube", box)
             errors = self._read(f"Data Fields/{part.detector}_PIXEL_L2_ERR_MATRIX", box)
             pixels[errors != 0] = np.uint16(NODATA)
             for channel, place in zip(part.channel, places, strict=True):
-                if wanted is None or wanted.bands[place]:
-                    numbers[place] = pixels[:, channel]
+                if bands[place]:
+                    numbers[among[place]] = pixels[:, channel]
         return numbers
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:

@@ -141,7 +141,8 @@ def test_each_file_block_is_read_once(
         for row in range(0, 140, block)
         for column in range(0, 150, block)
     ]
-    assert sorted(windows) == expected
+    times = 206 if interleave == "band" else 1  # bands by themselves
+    assert sorted(windows) == sorted(expected * times)
     assert len(set(inflated)) == len(inflated)
     bands = {("band", 32): 0, ("band", 128): 206, ("pixel", 32): 1}[interleave, block]
     assert len([of for of, *_ in inflated if of == inflated[0][0]]) == bands * len(expected)
@@ -151,7 +152,8 @@ def test_a_whole_scene_keeps_few_readers_open(product: Path) -> None:
     acquisition = read_acquisition(product)
     open_scene(acquisition).compute(scheduler="synchronous")
     assert len(load._open_scenes.readers) <= load.MAX_OPEN_SCENES
-    assert load._open_scenes.numbers is None
+    assert load._open_scenes.window is not None
+    assert load._open_scenes.window.numbers is None
 
 
 def test_a_reader_pushed_out_is_closed(tmp_path: Path) -> None:
