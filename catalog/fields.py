@@ -188,7 +188,7 @@ class Table:
     def numbers(self, names: tuple[str, ...]) -> list[float | None]:
         """Return of each row the number in the first of these fields that is there."""
         for name in names:
-            values = [row.get(name) for row in self.rows]
+            values: list[Any] = [row.get(name) for row in self.rows]
             kinds = set(map(type, values))
             if kinds == {float} and math.isfinite(sum(values)):  # then each of them is
                 return values
