@@ -7,7 +7,7 @@ so a tile keeps its name when the mosaic grows.
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -211,19 +211,21 @@ class MosaicGrid:
         x, y, step = outline(grid, self.crs, every_px)
         margin = slack * step
         inner = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
-        touched = self._tiles_at(*inner) | self._tiles_at(x, y)
-        found = set(touched)
-        for dx in (-margin, margin):
-            for dy in (-margin, margin):
-                found |= self._tiles_at(x + dx, y + dy)
+        touched = self._tiles_at((inner, (x, y)))
+        sides = [(x + dx, y + dy) for dx in (-margin, margin) for dy in (-margin, margin)]
+        found = touched | self._tiles_at(sides)
         return found, found == touched
 
-    def _tiles_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> set[Tile]:
+    def _tiles_at(
+        self, points: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]
+    ) -> set[Tile]:
         size = self.tile_px * self.resolution_m
+        x, y = (np.concatenate(axis) for axis in zip(*points, strict=True))
         ix = np.floor((x - self.anchor[0]) / size).astype(int)
         iy = np.floor((self.anchor[1] - y) / size).astype(int)
         # Points follow an edge, so most lie in the tile of the one before.
-        moved = np.r_[True, (np.diff(ix) != 0) | (np.diff(iy) != 0)]
+        moved = np.ones(ix.size, bool)
+        moved[1:] = (ix[1:] != ix[:-1]) | (iy[1:] != iy[:-1])
         pairs = zip(ix[moved].tolist(), iy[moved].tolist(), strict=True)
         return {Tile(column, row) for column, row in pairs}
 

@@ -7,7 +7,7 @@ from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
 from deepsalt.progress import Progress
-from deepsalt.types import PixelGrid
+from deepsalt.types import ModelRef, PixelGrid
 from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
@@ -102,22 +102,23 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     refuse_export(config.out, config.mosaic.export)
     grid = grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
-    scenes, tiles, torn = _held(grid, found.scenes)
-    names = [product_name(each, ref) for each in scenes]
-    there = complete_names(store, names) if store else set()
-    todo = scenes.only(index for index, name in enumerate(names) if name not in there)
-    extent = grid.extent_grid(Extent.of(tiles))
-    pixels = sum(each.grid.height * each.grid.width for each in todo)
+    held = _held(grid, found.scenes, ref)
+    there = complete_names(store, held.names) if store else set()
+    left = [number for number, name in enumerate(held.names) if name not in there]
+    extent = grid.extent_grid(Extent.of(held.tiles))
+    pixels = sum(held.pixels[number] for number in left)
     compute = config.scene.compute
     workers, threads = compute.workers or 1, threads_per_worker(compute)
-    needs = refuse_too_large(todo, config.scene)
+    needs = refuse_too_large(
+        found.scenes.only(held.indices[number] for number in left), config.scene
+    )
     return Plan(
-        scenes=len(scenes),
-        present=len(scenes) - len(todo),
+        scenes=len(held.names),
+        present=len(held.names) - len(left),
         scene_pixels=pixels,
-        read_bytes=sum(size_of(each) for each in todo),
+        read_bytes=sum(held.sizes[number] for number in left),
         write_bytes=pixels * (_PRODUCT_BYTES_PER_PIXEL + _MOSAIC_BYTES_PER_PIXEL),
-        tiles=len(tiles),
+        tiles=len(held.tiles),
         mosaic_rows=extent.height,
         mosaic_columns=extent.width,
         crs=grid.crs,
@@ -127,26 +128,46 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         threads=threads,
         worker_memory_bytes=needs.memory_bytes,
         worker_scratch_bytes=2 * needs.scratch_bytes,
-        seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(tiles),
+        seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
         cell_shape=_cell_shape(extent),
-        refused={**found.refused, **torn},
+        refused={**found.refused, **held.torn},
     )
 
 
-def _held(grid: MosaicGrid, scenes: Scenes) -> tuple[Scenes, set[Tile], dict[str, str]]:
-    """Return the scenes that the grid can hold, their tiles, and why it cannot hold the others."""
-    held: list[int] = []
-    tiles: set[Tile] = set()
-    torn: dict[str, str] = {}
+@dataclass(slots=True)
+class _Held:
+    """Scenes that the grid can hold, their tiles, and why it cannot hold the others."""
+
+    indices: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    pixels: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    tiles: set[Tile] = field(default_factory=set)
+    torn: dict[str, str] = field(default_factory=dict)
+
+
+def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
+    """Look at each scene once: to unpack a hundred thousand takes seconds.
+
+    Raises
+    ------
+    GridError
+        The grid can hold none of them.
+    """
+    held = _Held()
     for index, each in enumerate(scenes):
         try:
-            tiles.update(grid.tiles_over(each.grid))
-            held.append(index)
+            held.tiles.update(grid.tiles_over(each.grid))
         except GridError as error:
-            torn[each.scene_id] = str(error)
-    if not held:
-        raise GridError(next(iter(torn.values())))
-    return scenes.only(held), tiles, torn
+            held.torn[each.scene_id] = str(error)
+            continue
+        held.indices.append(index)
+        held.names.append(product_name(each, ref))
+        held.pixels.append(each.grid.height * each.grid.width)
+        held.sizes.append(size_of(each))
+    if not held.indices:
+        raise GridError(next(iter(held.torn.values())))
+    return held
 
 
 def _cell_shape(extent: PixelGrid) -> str:

@@ -199,6 +199,7 @@ _COLUMNS = (
     "tiles",
     "peak_rss_mb",
 )
+HEADS = "".join(f"{name:>13}" for name in _COLUMNS)
 
 
 def _line(row: Row) -> str:
@@ -217,7 +218,7 @@ def main() -> None:
         name, number, folder = args.one
         print(json.dumps(measure(name, int(number), Path(folder))))
         return
-    print("".join(f"{name:>13}" for name in _COLUMNS))
+    print(HEADS)
     rows = compare(QUICK if args.quick else SIZES)
     rows += late.compare(late.QUICK if args.quick else late.SIZES, repeats=3)
     args.out.parent.mkdir(parents=True, exist_ok=True)

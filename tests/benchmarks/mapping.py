@@ -21,7 +21,7 @@ from flows.permits import Permits
 from flows.run.driver import Driver
 from flows.run.one import map_one
 from flows.run.run import _this_process
-from flows.run.stores import open_store
+from flows.run.stores import find_store, open_store
 from tests.benchmarks.rows import SEVERAL, Run
 
 WORKERS = 2
@@ -89,7 +89,7 @@ def several(acquisition: Acquisition) -> list[Acquisition]:
 
 def task(out: Path, access: Access = _ACCESS) -> Task:
     """Make a store and return what workers have to know to map scenes into it."""
-    open_store(str(out), model_ref(), Grid())
+    open_store(str(out), model_ref(), Grid(), find_store(str(out)))
     return Task(str(out), None, "cpu", Scratch(), access)
 
 

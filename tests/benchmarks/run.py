@@ -131,6 +131,16 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def scaling() -> list[dict[str, Any]]:
+    """Return rows of many workers and of many scenes, which take minutes."""
+    from tests.benchmarks import growth, workers
+
+    print("", workers.HEADS, sep="\n", file=sys.stderr)
+    rows = workers.compare(workers.SIZES, workers.WAIT_S)
+    print(growth.HEADS)
+    return [*rows, *growth.compare({"plan": growth.SIZES["plan"][-1:]})]
+
+
 def one(row: str, scene: str, warm_up: str, root: str = "", url: str = "") -> None:
     """Run one row here and print what it took."""
     # In another process: where deepsalt opened a raster GDAL has no VRTs, which one row needs.
@@ -154,6 +164,8 @@ def main() -> None:
     size, repeats = (QUICK_PX, 1) if args.quick else (SIZE_PX, REPEATS)
     rows = compare(args.size or size, turns(args.repeats or repeats, args.quick))
     print(table(rows))
+    if not args.quick:
+        rows += scaling()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
 

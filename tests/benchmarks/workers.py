@@ -70,6 +70,7 @@ COLUMNS = (
     "bytes_out",
     "bytes_back",
 )
+HEADS = "".join(f"{name:>16}" for name in COLUMNS)
 
 
 def line(row: Row) -> str:
@@ -213,7 +214,7 @@ def main() -> None:
     if args.one:
         print(json.dumps(one(int(args.one[0]), float(args.one[1]))))
         return
-    print("".join(f"{name:>16}" for name in COLUMNS), file=sys.stderr)
+    print(HEADS, file=sys.stderr)
     rows = compare(*((QUICK, QUICK_WAIT_S) if args.quick else (SIZES, WAIT_S)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
