@@ -140,7 +140,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 config.scene.model,
                 config.scene.compute.device,
                 config.scene.scratch,
-                config.scene.access,
+                found.access,
                 config.retry_quarantined,
             )
             engine = opened.enter_context(engine_of(config.scene.compute, task, events, shown))

@@ -51,8 +51,10 @@ class Command:
     def __init__(self, catalogue: Path | str, out: Path | str, *options: str, **environment: str):
         self._began = time.monotonic()
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "flows", "run", "--catalogue", str(catalogue)]
-            + ["--out", str(out), *options],
+            [
+                *(sys.executable, "-m", "flows", "run", "--catalogue", str(catalogue)),
+                *("--out", str(out), *options),
+            ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
             stdin=subprocess.DEVNULL,

@@ -1,10 +1,8 @@
 """What a run imports, all of it, for processes that are forked from one that has it."""
 
 # ruff: noqa: F401
-import distributed
-import flows.memory
-import flows.pipeline
-import flows.start
+import distributed.cli.dask_scheduler
+import distributed.cli.dask_worker
 import h5py
 import icechunk
 import jsonschema
@@ -33,7 +31,10 @@ import deepsalt.scenes.enmap
 import deepsalt.scenes.prisma
 import flows.changes
 import flows.cli.app
+import flows.engines.cluster
+import flows.engines.opening
 import flows.publication
+import flows.run.run
 
 # Made before processes are forked: each would make its own and, killed, leave it behind.
 numcodecs.blosc.get_mutex()
