@@ -1,6 +1,12 @@
 """What tests do inside other processes: pretend to be something else, and strike in a stage."""
 
+import os
+import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
