@@ -248,9 +248,9 @@ class _Part:
                 continue
             place = 0
             for run in self.wanted.runs():
-                into[place : place + run.stop - run.start, some, span] = stored[
-                    ..., run
-                ].transpose(2, 0, 1)
+                into[place : place + run.stop - run.start, some, span] = stored[..., run].transpose(
+                    2, 0, 1
+                )
                 place += run.stop - run.start
 
     def find(self, value: int) -> tuple[NDArray[np.intp], ...]:

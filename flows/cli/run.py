@@ -10,7 +10,7 @@ import typer
 from flows.cli.mosaic.build import mosaic_lines
 from flows.cli.of_a_run import of_a_run
 from flows.cli.scene import scene_line
-from flows.cli.text import share
+from flows.cli.text import duration, share
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def run_lines(result: "RunResult") -> list[str]:
         lines += mosaic_lines(result.mosaic)
     if nothing := no_estimate(result.scenes):
         lines.append(nothing)
+    if result.begun_again:
+        lines.append(
+            f"lost workers  {result.begun_again} scenes were begun again, after "
+            f"{duration(result.wasted_s)} of work on them"
+        )
     return lines
 
 

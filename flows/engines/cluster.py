@@ -9,15 +9,16 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 
-from deepsalt.errors import RunError, StoppedError
+from deepsalt.errors import DeepsaltError, RunError, StoppedError
 from flows.engines.engine import Call, Event, Joined, Left
 from flows.engines.station import Station, Task
 
@@ -46,7 +47,7 @@ class Cluster:
         self._client = client
         self._name = name
         self.label = f"the Dask scheduler at {address_of(client)}"
-        self.executor: Executor = client.get_executor(pure=False)
+        self.executor: Executor = Tiles(client)
 
     def is_alive(self) -> bool:
         """Whether the scheduler answers."""
@@ -110,7 +111,10 @@ def cluster_of(
             ) from None
         try:
             client.register_plugin(AtWork(name, task, threads), name=name)
-        except ImportError as error:
+        except Exception as error:
+            if type(error) is not Exception and not isinstance(error, ImportError):
+                raise
+            # So Dask tells that a worker could not even read what it was sent.
             raise RunError(
                 f"a worker of {address_of(client)} cannot load deepsalt ({error}); start workers "
                 "from the same installation"
@@ -166,7 +170,41 @@ def _at_station(name: str, method: Callable[..., T], sealed: _Sealed) -> T:
     if not isinstance(plugin, AtWork) or plugin.station is None:
         raise StoppedError("the worker was asked to go; another does what it should have done")
     args, kwargs = sealed.value
-    return method(plugin.station, *args, **kwargs)
+    return _travelling(method, plugin.station, *args, **kwargs)
+
+
+def _travelling(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run on a worker: let an error of ours come without its causes.
+
+    One of another library among them that cannot be pickled would make a nameless `Exception` of
+    it.
+    """
+    try:
+        return work(*args, **kwargs)
+    except DeepsaltError as error:
+        error.__cause__ = error.__context__ = None
+        raise
+
+
+class Tiles(Executor):
+    """Runs calls on any worker of a client's cluster.
+
+    Parameters
+    ----------
+    client
+        Of the scheduler.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._executor: Executor = client.get_executor(pure=False)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Submit a call; what deepsalt raises there arrives as it was."""
+        return self._executor.submit(partial(_travelling, fn, *args, **kwargs))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls."""
+        self._executor.shutdown(wait)
 
 
 def _close_when_terminated(worker: Worker) -> None:

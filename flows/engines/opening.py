@@ -99,7 +99,9 @@ def composing(compute: Compute, limits: Limits, progress: Progress) -> Iterator[
         if compute.scheduler is None and compute.workers is None:
             yield context
             return
-        with client_of(compute) as client, client.get_executor(pure=False) as executor:
+        from flows.engines.cluster import Tiles
+
+        with client_of(compute) as client, Tiles(client) as executor:
             yield replace(context, engine=executor)
 
 
@@ -117,8 +119,10 @@ def client_of(compute: Compute) -> Iterator["Client"]:
 
     # Workers say themselves what they are, and what differs is refused.
     warnings.simplefilter("ignore", VersionMismatchWarning)
-    # It sets its own level when it is loaded: what its scheduler does is told with --debug only.
-    logging.getLogger("distributed").setLevel(logging.getLogger().level)
+    # It sets its own level when it is loaded. What it says at length of a scheduler or worker that
+    # is gone we say in a sentence; it is heard with --debug only.
+    shown = logging.getLogger().level
+    logging.getLogger("distributed").setLevel(shown if shown < logging.WARNING else logging.FATAL)
     where = compute.scheduler
     label = "the local cluster" if where is None else f"the Dask scheduler at {where}"
     try:

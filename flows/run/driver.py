@@ -296,6 +296,9 @@ class Driver:
         if not self._workers:
             self._alone_since_s = time.monotonic()
             self._progress.note("no worker is left; the run goes on when one comes")
+        if any(flight.scene is not None for flight in flights):
+            how = "was asked to go" if left.asked else "is lost"
+            self._progress.note(f"worker {left.worker} {how}; others do what it had begun")
         for flight in flights:
             if flight.scene is None or flight.acquisition is None:
                 continue

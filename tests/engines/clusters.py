@@ -151,9 +151,8 @@ def cluster(
     )
     environment.pop("DEEPSALT_TEST_PRELOAD", None)
     try:
-        wait_until(told.exists, "the scheduler does not start", while_=scheduler)
-        address = json.loads(told.read_text())["address"]
-        made = Cluster(folder, scheduler, address, environment, worker_options)
+        wait_until(lambda: bool(_address(told)), "the scheduler does not start", while_=scheduler)
+        made = Cluster(folder, scheduler, _address(told), environment, worker_options)
     except BaseException:
         scheduler.kill()
         raise
@@ -163,6 +162,14 @@ def cluster(
         yield made
     finally:
         made.close()
+
+
+def _address(told: Path) -> str:
+    """Return the address that a scheduler wrote; "" while it has not."""
+    try:
+        return str(json.loads(told.read_text())["address"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ""
 
 
 def start(home: Path, module: str, *arguments: str, environment: Mapping[str, str]) -> Process:

@@ -52,8 +52,8 @@ class Command:
         self._began = time.monotonic()
         self.popen = subprocess.Popen(
             [
-                *(sys.executable, "-m", "flows", "run"),
-                *("--catalogue", str(catalogue), "--out", str(out), *options),
+                *(sys.executable, "-m", "flows", "run", "--catalogue", str(catalogue)),
+                *("--out", str(out), *options),
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},

@@ -347,7 +347,7 @@ def test_a_permit_returns_when_its_worker_is_lost(acquisition: Acquisition, tmp_
         else:
             books.finish()
 
-    driver, _books = driver_of(turn, "a", "b", limit=1)
+    driver, _ = driver_of(turn, "a", "b", limit=1)
     heard: dict[int, SceneReport] = {}
     work(driver, scenes, heard.__setitem__)
     assert done == ["bring"]

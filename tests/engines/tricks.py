@@ -1,6 +1,12 @@
 """What tests do inside other processes: pretend to be something else, and strike in a stage."""
 
+import os
+import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -28,14 +34,14 @@ def device(name: str) -> None:
 
 def dask_version(number: str) -> None:
     """Be of another version of Dask."""
-    from distributed import scheduler
+    from distributed import node
 
-    found = scheduler.get_versions()
+    found = node.get_versions()
 
-    def versions(*_: Any) -> dict[str, Any]:
+    def versions(**_: Any) -> dict[str, Any]:
         return {**found, "packages": {**found["packages"], "distributed": number}}
 
-    scheduler.get_versions = versions
+    node.get_versions = versions
 
 
 def without_deepsalt() -> None:
@@ -51,3 +57,62 @@ def small_disk(free_bytes: int) -> None:
     from types import SimpleNamespace
 
     shutil.disk_usage = lambda _: SimpleNamespace(free=free_bytes)  # type: ignore[assignment]
+
+
+def strike(stage: str, nth: int, hits: str, most: int) -> None:
+    """Kill this process when it comes to a stage for the nth time; `most` times in all."""
+    from tests.faults.stages import Shot, watch
+
+    watch(Shot(stage, nth, 0.0, None, Path(hits), most))
+
+
+def slow(stage: str, seconds: float, reached: str) -> None:
+    """Take long in a stage, and say by a file that it was reached."""
+    from tests.faults.stages import watch
+
+    watch(_Slow(stage, seconds, Path(reached)))
+
+
+class _Slow:
+    def __init__(self, stage: str, seconds: float, reached: Path) -> None:
+        self._stage, self._seconds, self._reached = stage, seconds, reached
+
+    @contextmanager
+    def at(self, stage: str) -> Iterator[None]:
+        if stage == self._stage:
+            (self._reached / str(os.getpid())).touch()
+            time.sleep(self._seconds)
+        yield
+
+
+def greedy(scene: str, hits: str) -> None:
+    """Take more and more memory while a scene is mapped."""
+    import deepsalt.mapping as mapping
+
+    open_scene = mapping.open_scene
+
+    def opening(acquisition: Any) -> Any:
+        if acquisition.acquisition_id == scene:
+            (Path(hits) / str(os.getpid())).touch()
+            hoard = []
+            while True:
+                hoard.append(bytearray(os.urandom(1 << 16) * 1000))
+                time.sleep(0.05)
+        return open_scene(acquisition)
+
+    mapping.open_scene = opening
+
+
+def fatal(scene: str, hits: str) -> None:
+    """Die while a scene is mapped."""
+    import deepsalt.mapping as mapping
+
+    open_scene = mapping.open_scene
+
+    def opening(acquisition: Any) -> Any:
+        if acquisition.acquisition_id == scene:
+            (Path(hits) / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return open_scene(acquisition)
+
+    mapping.open_scene = opening

@@ -1,6 +1,6 @@
 """The faults: each disturbs a store, mends what it broke, and says what was odd on the way."""
 
-from tests.faults import kills, machine, providers, servers, stages
+from tests.faults import clusters, kills, machine, providers, servers, stages
 from tests.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -25,6 +25,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("out-of-memory kill of a worker", "folder", kills.kill_largest_worker, trials=2),
     Fault("SIGTERM", "folder", kills.terminate, trials=4),
     Fault("SIGTERM", "bucket", kills.terminate, trials=3),
+    *(
+        Fault(f"cluster: SIGKILL of the {victim}: {stage}", "folder", shot, trials=shot.trials)
+        for stage in clusters.STAGES
+        for victim in clusters.VICTIMS
+        if (shot := clusters.Shots(victim, stage))
+    ),
     Fault("two runs at once", "folder", kills.two_runs, trials=3),
     Fault("two runs at once", "bucket", kills.two_runs, trials=3),
     Fault("500 and 503 for 0.3 s", "bucket", servers.outage, trials=4),

@@ -1,7 +1,8 @@
 """What a run imports, all of it, for processes that are forked from one that has it."""
 
 # ruff: noqa: F401
-import distributed
+import distributed.cli.dask_scheduler
+import distributed.cli.dask_worker
 import h5py
 import icechunk
 import jsonschema
@@ -30,6 +31,8 @@ import deepsalt.scenes.enmap
 import deepsalt.scenes.prisma
 import flows.changes
 import flows.cli.app
+import flows.engines.cluster
+import flows.engines.opening
 import flows.publication
 import flows.run.run
 

@@ -100,6 +100,13 @@ def _stops(trial: Trial, plan: Plan, *, final: bool = False) -> str:
         return _run(trial, api).fault(0)
 
 
+@contextmanager
+def served_soundly(trial: Trial) -> Iterator[str]:
+    """Serve the scenes; yields the API's address."""
+    with _served(trial, lambda number, path: SOUND) as (api, _):
+        yield api
+
+
 def _files(scene: Path) -> int:
     return len(list(scene.iterdir())) if scene.is_dir() else 1
 

@@ -6,13 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+FETCH, DECODE, PREDICT = "fetch", "decode", "predict"
 CHUNK, INDEX, MARKER, LINK = "chunk of a product", "index", "marker", "catalogue"
 TILE, MERGE, COMMIT = "tile", "merge", "commit"
 EXPORT, COLLECTION = "export", "collection"
@@ -57,6 +58,62 @@ class Strike:
 
 
 @dataclass
+class Shot:
+    """Kills another process when its own comes to a stage for the nth time, and goes on.
+
+    Parameters
+    ----------
+    stage, nth
+        Where.
+    after_s
+        When.
+    victim
+        File with the process id; None is the own process.
+    hits
+        Folder that gets a file per hit, whichever process made it.
+    most
+        Hits at most.
+    """
+
+    stage: str
+    nth: int
+    after_s: float
+    victim: Path | None
+    hits: Path
+    most: int
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def at(self, stage: str) -> Iterator[None]:
+        if stage != self.stage or not self._is_time():
+            yield
+            return
+        if self.after_s <= 0.0:
+            self._shoot()
+        else:
+            threading.Timer(self.after_s, self._shoot).start()
+        yield
+        if self.victim is None:
+            time.sleep(_LONG_S)
+
+    def _is_time(self) -> bool:
+        with self._lock:
+            self.nth -= 1
+            return self.nth == 0 and self._is_left()
+
+    def _is_left(self) -> bool:
+        for number in range(self.most):
+            with suppress(FileExistsError), (self.hits / str(number)).open("x"):
+                return True
+        return False
+
+    def _shoot(self) -> None:
+        pid = os.getpid() if self.victim is None else int(self.victim.read_text())
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@dataclass
 class Count:
     """Notes how often a process came to each stage, and how long one took at most."""
 
@@ -79,11 +136,17 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def watch(watcher: Strike | Count) -> None:
+Watcher = Strike | Shot | Count
+
+
+def watch(watcher: Watcher) -> None:
     """Tell the watcher of every stage that this process comes to."""
     import icechunk
 
+    import deepsalt.cube.load as load
     import deepsalt.export.export as exports
+    import deepsalt.fetch.objects as fetching
+    import deepsalt.model.folded as folded
     import deepsalt.mosaic.tile as tiles
     import flows.publication as publication
     from deepsalt.objects import Objects
@@ -114,7 +177,16 @@ def watch(watcher: Strike | Count) -> None:
     exports.bring = bringing
     tiles.write_tile = _staged(watcher, TILE, tiles.write_tile)
     publication.publish_items = _staged(watcher, LINK, publication.publish_items)
+    download = fetching.Session.download
+
+    async def downloading(*args: Any) -> None:
+        with watcher.at(FETCH):
+            await download(*args)
+
+    fetching.Session.download = downloading  # type: ignore[method-assign]
     for stage, owner, name in (
+        (DECODE, load._OpenScenes, "band"),
+        (PREDICT, folded.FoldedStudent, "estimate"),
         (MERGE, icechunk.Session, "merge"),
         (COMMIT, icechunk.Session, "commit"),
         (COLLECTION, icechunk.Repository, "expire_snapshots"),
@@ -123,7 +195,7 @@ def watch(watcher: Strike | Count) -> None:
         setattr(owner, name, _staged(watcher, stage, getattr(owner, name)))
 
 
-def _staged(watcher: Strike | Count, stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
+def _staged(watcher: Watcher, stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
     def staged(*args: Any, **options: Any) -> Any:
         with watcher.at(stage):
             return work(*args, **options)

@@ -206,6 +206,10 @@ class Trial:
         self._logs[pid] = (log, time.monotonic())
         return pid
 
+    def is_over(self, pid: int) -> bool:
+        """Return whether a command has ended, and leave it to `wait`."""
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def wait(self, pid: int) -> Ended:
         """Wait for a command."""
         code = finished(pid)
