@@ -210,6 +210,7 @@ class _Window:
         Where bands do not lie apart in the file all of them are read with the first one.
         """
         usable = self._wanted.bands
+        band: NDArray[Any]
         if not (self._any and usable[index]):
             return np.broadcast_to(self._fill, self.quality.shape)
         if self._reader.by_band:

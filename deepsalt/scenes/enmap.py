@@ -242,7 +242,8 @@ class Reader:
     @property
     def by_band(self) -> bool:
         """Whether bands lie apart in both files."""
-        return self._cube("image").by_band and self._cube("defective_pixel_mask").by_band
+        both = (self._cube("image"), self._cube("defective_pixel_mask"))
+        return all(cube.by_band for cube in both)
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
