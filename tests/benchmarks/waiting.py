@@ -5,6 +5,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.scenes.base import Wanted
 from tests.benchmarks import blank
 
 _wait_s = 0.0
@@ -22,7 +23,9 @@ def wait(seconds: float) -> None:
 class Reader(blank.Reader):
     """See `deepsalt.scenes.base.SceneReader`."""
 
-    def read_window(self, row: int, column: int, height: int, width: int) -> NDArray[np.int16]:
+    def read_window(
+        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+    ) -> NDArray[np.int16]:
         """Return a window, late."""
         time.sleep(_wait_s)
         return super().read_window(row, column, height, width)

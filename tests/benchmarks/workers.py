@@ -179,7 +179,9 @@ async def _schedule() -> None:
     from distributed import Scheduler
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+    async with Scheduler(
+        host="127.0.0.1", port=0, dashboard=False, dashboard_address=":0"
+    ) as scheduler:
         print(scheduler.address, flush=True)
         await scheduler.finished()
 
@@ -191,7 +193,7 @@ async def _work(address: str, count: int) -> None:
     async with AsyncExitStack() as opened:
         workers = [
             await opened.enter_async_context(
-                Worker(address, nthreads=1, memory_limit=0, dashboard=False)
+                Worker(address, nthreads=1, memory_limit=0, dashboard=False, dashboard_address=":0")
             )
             for _ in range(count)
         ]
