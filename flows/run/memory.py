@@ -14,7 +14,8 @@ from flows.engines.opening import threads_per_worker
 
 # Fitted to peaks of one worker process to which the engine gave three scenes of 1200 x 1200 x 224
 # int16 at once (Linux) with one, two, four threads: blocks of 256 pixels 783, 926 and 1225 MB, of
-# 512 pixels 861, 1085 and 1482 MB. One scene is mapped while another is encoded and written.
+# 512 pixels 861, 1085 and 1482 MB. One scene is mapped while another is encoded and written; a tile
+# that is composed beside comes on top: 1351 MB with four threads and blocks of 256.
 # Stage 2 alone: three scenes deep 408, 440 and 500 MB, twelve deep 424, 505 and 711 MB.
 _PROCESS_BYTES = 600_000_000
 """A process with torch, dask, GDAL and the model loaded, and what it says to a scheduler."""
@@ -49,7 +50,8 @@ def worker_memory(acquisitions: Iterable[Acquisition], threads: int, device: str
         pixels = max(pixels, each.grid.height * each.grid.width)
     per_thread = _THREAD_BYTES + _CHUNK_COPIES * chunk
     on_device = 0 if device == "cpu" else _DEVICE_BYTES
-    mapping = _PROCESS_BYTES + on_device + threads * per_thread + _PRODUCT_BYTES * pixels
+    mapping = _PROCESS_BYTES + _TILE_BYTES + on_device + threads * per_thread
+    mapping += _PRODUCT_BYTES * pixels
     return int(max(mapping, _BUILD_BYTES + threads * _TILE_BYTES))
 
 
