@@ -13,16 +13,18 @@ from flows.config import Compute, SceneConfig
 from flows.engines.engine import Needs
 from flows.engines.opening import threads_per_worker
 
-# Fitted to peaks of the command on a scene of 1200 x 1200 x 224 int16 (Linux) with one, two, four
-# threads. Run: blocks of 256 pixels 778, 883 and 1176 MB, of 512 pixels 805, 1091 and 1442 MB.
+# Fitted to peaks of one worker process to which the engine gave three scenes of 1200 x 1200 x 224
+# int16 at once (Linux) with one, two, four threads: blocks of 256 pixels 783, 926 and 1225 MB, of
+# 512 pixels 861, 1085 and 1482 MB. One scene is mapped while another is encoded and written; a tile
+# that is composed beside comes on top: 1351 MB with four threads and blocks of 256.
 # Stage 2 alone: three scenes deep 408, 440 and 500 MB, twelve deep 424, 505 and 711 MB.
-_PROCESS_BYTES = 560_000_000
-"""A process with torch, dask, GDAL and the model loaded."""
-_THREAD_BYTES = 90_000_000
+_PROCESS_BYTES = 600_000_000
+"""A process with torch, dask, GDAL and the model loaded, and what it says to a scheduler."""
+_THREAD_BYTES = 115_000_000
 """Buffers of GDAL and of the model, and memory that the allocator keeps for a thread."""
-_CHUNK_COPIES = 1.4
-"""Chunk-sized arrays alive per thread, on average: the window as read and its copy in stackstac's
-layout, or that and its pixels to estimate; not all threads are there at once."""
+_CHUNK_COPIES = 0.8
+"""Chunk-sized arrays alive per thread, on average: the window as read, and its pixels to estimate;
+not all threads are there at once."""
 _PRODUCT_BYTES = 3 * 14
 """Per pixel of a scene: its result layers as they come from the chunks and joined, and those of the
 scene before, which are being written."""
@@ -49,7 +51,8 @@ def worker_memory(acquisitions: Iterable[Acquisition], threads: int, device: str
         pixels = max(pixels, each.grid.height * each.grid.width)
     per_thread = _THREAD_BYTES + _CHUNK_COPIES * chunk
     on_device = 0 if device == "cpu" else _DEVICE_BYTES
-    mapping = _PROCESS_BYTES + on_device + threads * per_thread + _PRODUCT_BYTES * pixels
+    mapping = _PROCESS_BYTES + _TILE_BYTES + on_device + threads * per_thread
+    mapping += _PRODUCT_BYTES * pixels
     return int(max(mapping, _BUILD_BYTES + threads * _TILE_BYTES))
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.scenes.base import Wanted
 from deepsalt.types import Acquisition
 
 
@@ -21,7 +22,9 @@ class Reader:
         self._bands = len(acquisition.bands)
         self.block_shape = acquisition.block_shape or (256, 256)
 
-    def read_window(self, row: int, column: int, height: int, width: int) -> NDArray[np.int16]:
+    def read_window(
+        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+    ) -> NDArray[np.int16]:
         """Return a window that was prepared."""
         return _window(self._bands, height, width)
 
