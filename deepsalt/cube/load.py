@@ -196,7 +196,7 @@ class _Window:
         self.numbers: NDArray[Any] | None = None
         self._reader, self._place = reader, place
         pixels = (self.quality & np.uint16(REJECTING)) == 0
-        self._wanted = Wanted(pixels, np.array(acquisition.bands.usable))
+        self._wanted = Wanted.of(pixels, np.array(acquisition.bands.usable))
         self._any, self._all = bool(pixels.any()), bool(pixels.all())
         # Numbers are masked as bits, in a twentieth of the time of `numpy.putmask`.
         self._fill = np.array(_fill(acquisition))
@@ -210,6 +210,7 @@ class _Window:
         Where bands do not lie apart in the file all of them are read with the first one.
         """
         usable = self._wanted.bands
+        band: NDArray[Any]
         if not (self._any and usable[index]):
             return np.broadcast_to(self._fill, self.quality.shape)
         if self._reader.by_band:

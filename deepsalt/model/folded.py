@@ -48,7 +48,8 @@ class Reader(Protocol):
     Not `whole`: some number is not finite, so each band is looked at.
     """
 
-    def __call__(self, pixels: Pixels, target: Floats, *, whole: bool = True) -> None: ...
+    def __call__(self, pixels: Pixels, target: Floats, *, whole: bool = True) -> None:
+        """Write them."""
 
 
 def fold(

@@ -242,7 +242,7 @@ class Reader:
     @property
     def by_band(self) -> bool:
         """Whether bands lie apart in both files."""
-        return self._cube("image").by_band and self._cube("defective_pixel_mask").by_band
+        return all(self._cube(role).by_band for role in ("image", "defective_pixel_mask"))
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
