@@ -77,6 +77,7 @@ DOORS = {
     "stackstac": ("deepsalt.cube",),
     "rasterio": ("deepsalt.scenes", "deepsalt.simulate"),
     "h5py": ("deepsalt.scenes", "deepsalt.simulate"),
+    "imagecodecs": ("deepsalt.scenes",),
     "pyproj": ("deepsalt.grid",),
     "odc": ("deepsalt.grid",),
     "httpcore": ("deepsalt.access",),
