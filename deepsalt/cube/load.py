@@ -196,7 +196,7 @@ class _Window:
         self.numbers: NDArray[Any] | None = None
         self._reader, self._place = reader, place
         pixels = (self.quality & np.uint16(REJECTING)) == 0
-        self._wanted = Wanted(pixels, np.array(acquisition.bands.usable))
+        self._wanted = Wanted.of(pixels, np.array(acquisition.bands.usable))
         self._any, self._all = bool(pixels.any()), bool(pixels.all())
         # Numbers are masked as bits, in a twentieth of the time of `numpy.putmask`.
         self._fill = np.array(_fill(acquisition))

@@ -10,7 +10,10 @@ from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
 ALGORITHM_VERSION = 3
-"""Raised by hand when the same input gives other results; part of every product's name."""
+"""Raised by hand when the same input gives other results; part of every product's name.
+
+Since 3 a pixel that the provider rejects keeps the provider's bits alone: its spectrum is not read.
+"""
 
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")
 """Attributes of `salinity` that say which quantity it is; products that differ are never mixed."""

@@ -52,19 +52,33 @@ class Wanted:
         Pixels (y, x).
     bands
         Bands (n,), in the order of `Acquisition.bands`.
+    box
+        Rows and columns that hold all of the pixels.
     """
 
     pixels: NDArray[np.bool_]
     bands: NDArray[np.bool_]
+    box: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.bool_], bands: NDArray[np.bool_]) -> Self:
+        """Return these pixels in these bands."""
+        rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return cls(pixels, bands, (slice(0, 0), slice(0, 0)))
+        box = (slice(int(found[0]), int(found[-1]) + 1) for found in (rows, columns))
+        return cls(pixels, bands, (next(box), next(box)))
 
     @classmethod
     def everything(cls, bands: int, height: int, width: int) -> Self:
         """Return all pixels in all bands."""
-        return cls(np.ones((height, width), np.bool_), np.ones(bands, np.bool_))
+        return cls.of(np.ones((height, width), np.bool_), np.ones(bands, np.bool_))
 
     def in_band(self, band: int) -> Self:
         """Return the same pixels in one band."""
-        return replace(self, bands=np.arange(self.bands.size) == band)
+        bands = np.zeros(self.bands.size, np.bool_)
+        bands[band] = True
+        return replace(self, bands=bands)
 
     def runs(self) -> list[slice]:
         """Return the wanted bands as slices of neighbours."""

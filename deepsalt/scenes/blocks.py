@@ -50,7 +50,7 @@ class Cube:
     def __init__(self, raster: DatasetReader) -> None:
         self._raster = raster
         self._blocks = _Blocks.of(raster)
-        self.by_band = raster.interleaving == Interleaving.band
+        self.by_band: bool = raster.interleaving == Interleaving.band
 
     def read(self, window: Window, wanted: Wanted) -> NDArray[Any]:
         """Return wanted bands of a window in the stored type (band, y, x).
@@ -157,13 +157,18 @@ class _Blocks:
         """
         height, width, _ = self._buffer.shape
         top, left = int(window.row_off), int(window.col_off)
-        bottom, right = top + int(window.height), left + int(window.width)
+        within = _moved(wanted.box[0], top), _moved(wanted.box[1], left)
         bands = [0] if self.together else np.flatnonzero(wanted.bands).tolist()
         for row, column in product(
-            range(top // height, -(-bottom // height)), range(left // width, -(-right // width))
+            *(
+                range(part.start // size, -(-part.stop // size))
+                for part, size in zip(within, (height, width), strict=True)
+            )
         ):
-            rows = slice(max(top, row * height), min(bottom, (row + 1) * height))
-            columns = slice(max(left, column * width), min(right, (column + 1) * width))
+            rows, columns = (
+                slice(max(part.start, at * size), min(part.stop, (at + 1) * size))
+                for part, at, size in zip(within, (row, column), (height, width), strict=True)
+            )
             here = _moved(rows, -top), _moved(columns, -left)
             pixels = wanted.pixels[here]
             if not pixels.any():
@@ -187,12 +192,12 @@ class _Blocks:
             for name in ("BLOCK_OFFSET", "BLOCK_SIZE")
         )
         rows, columns, samples = self._buffer.shape
-        flat: Any = self._buffer.reshape(-1).view(np.uint8)
+        flat = self._buffer.reshape(-1).view(np.uint8)
         if not (begin and length) or int(length) > 2 * flat.size + _SPARE_BYTES:
             raise _OddError  # left out because it is empty, or longer than anything deflated is
         try:
             packed = os.pread(self._descriptor, int(length), int(begin))
-            found = imagecodecs.deflate_decode(packed, out=flat)
+            found = imagecodecs.deflate_decode(packed, out=flat.data)
         except (OSError, OverflowError, imagecodecs.DeflateError):
             raise _OddError from None
         # The last strip of a raster may end with its last row.
@@ -232,26 +237,23 @@ class _Part:
     def turn(self, planes: NDArray[Any]) -> None:
         """Write it to its place in the window (band, y, x); only around pixels that are wanted."""
         rows, columns = self.inside
-        height = rows.stop - rows.start
-        step = _ROWS if self.blocks.together else height
         into = planes[(slice(None), *self.here)]
-        for first in range(0, height, step):
-            some = slice(first, min(first + step, height))
+        if not self.blocks.together:
+            into[self.place] = self._summed(rows, columns.stop)[:, columns.start :, 0]
+            return
+        height = rows.stop - rows.start
+        for first in range(0, height, _ROWS):
+            some = slice(first, min(first + _ROWS, height))
             across = np.flatnonzero(self.pixels[some].any(axis=0))
             if not across.size:
                 continue
             span = slice(int(across[0]), int(across[-1]) + 1)
             stored = self._summed(_moved(some, rows.start), columns.start + span.stop)
-            stored = stored[:, columns.start + span.start :]
-            if not self.blocks.together:
-                into[self.place, some, span] = stored[..., 0]
-                continue
-            place = 0
+            stored, place = stored[:, columns.start + span.start :], 0
             for run in self.wanted.runs():
-                into[place : place + run.stop - run.start, some, span] = stored[..., run].transpose(
-                    2, 0, 1
-                )
-                place += run.stop - run.start
+                places = slice(place, place + run.stop - run.start)
+                into[places, some, span] = stored[..., run].transpose(2, 0, 1)
+                place = places.stop
 
     def find(self, value: int) -> tuple[NDArray[np.intp], ...]:
         """Return wanted band, row and column in the window of each such value."""

@@ -242,8 +242,7 @@ class Reader:
     @property
     def by_band(self) -> bool:
         """Whether bands lie apart in both files."""
-        both = (self._cube("image"), self._cube("defective_pixel_mask"))
-        return all(cube.by_band for cube in both)
+        return all(self._cube(role).by_band for role in ("image", "defective_pixel_mask"))
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None

@@ -75,7 +75,7 @@ def test_what_is_wanted_of_a_window_is_what_gdal_reads(
     width = data.draw(st.integers(1, COLUMNS - column))
     chance = np.random.default_rng(data.draw(st.integers(0, 99)))
     share = data.draw(st.sampled_from([0.0, 0.001, 0.3, 1.0]))
-    wanted = Wanted(chance.random((height, width)) < share, chance.random(BANDS) < 0.8)
+    wanted = Wanted.of(chance.random((height, width)) < share, chance.random(BANDS) < 0.8)
     window = Window(column, row, width, height)
     with rasterio.open(files[layout]) as raster:
         expected = raster.read(window=window)
