@@ -8,11 +8,12 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from deepsalt import __version__
@@ -112,6 +113,9 @@ class Station:
         self._memory_bytes = memory_bytes
         self._progress = progress
         self._open = ExitStack()
+        self._lock = Lock()
+        self._calls = 0
+        self._is_over = False
 
     @cached_property
     def context(self) -> "Context":
@@ -150,6 +154,10 @@ class Station:
         from deepsalt.model.platform import platform
         from deepsalt.products import ALGORITHM_VERSION
 
+        with self._called():
+            return self._identity(platform(self._task.device), ALGORITHM_VERSION)
+
+    def _identity(self, platform: str, algorithm: int) -> Identity:
         scratch = self._task.scratch
         folder = scratch.folder or Path(tempfile.gettempdir())
         while not folder.exists():
@@ -159,8 +167,8 @@ class Station:
         return Identity(
             version=__version__,
             model=self.context.model.digest,
-            algorithm=ALGORITHM_VERSION,
-            platform=platform(self._task.device),
+            algorithm=algorithm,
+            platform=platform,
             memory_bytes=self._memory_bytes,
             scratch_bytes=room,
             host=socket.gethostname(),
@@ -179,26 +187,40 @@ class Station:
         StoppedError
             The station was stopped.
         """
-        try:
-            return self.context.fetcher.bring(acquisition, shares)
-        except ReadError:
-            self._refuse_to_go_on(acquisition)
-            raise
+        with self._called():
+            try:
+                return self.context.fetcher.bring(acquisition, shares)
+            except ReadError:
+                self._refuse_to_go_on(acquisition)
+                raise
 
     def process(self, acquisition: "Acquisition") -> "SceneReport":
         """Map a scene into the store, with its Items; see `flows.run.scene.process_scene`."""
         from flows.run.scene import process_scene
 
-        self._refuse_to_go_on(acquisition)
-        report = process_scene(
-            acquisition,
-            self._store,
-            self.context,
-            retry_quarantined=self._task.retry_quarantined,
-        )
-        if report.status == "failed":
+        with self._called():
             self._refuse_to_go_on(acquisition)
-        return report
+            report = process_scene(
+                acquisition,
+                self._store,
+                self.context,
+                retry_quarantined=self._task.retry_quarantined,
+            )
+            if report.status == "failed":
+                self._refuse_to_go_on(acquisition)
+            return report
+
+    @contextmanager
+    def _called(self) -> Iterator[None]:
+        """Count the calls under way: the last one of a closed station tidies up."""
+        with self._lock:
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls -= 1
+            self._tidy()
 
     def _refuse_to_go_on(self, acquisition: "Acquisition") -> None:
         """Tell a stop from what a scene is to blame for.
@@ -218,6 +240,12 @@ class Station:
             self.context.fetcher.close()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Stop, and leave nothing behind once the calls under way are over; waits for none."""
         self.stop()
-        self._open.close()
+        self._is_over = True
+        self._tidy()
+
+    def _tidy(self) -> None:
+        with self._lock:
+            opened = self._open.pop_all() if self._is_over and not self._calls else ExitStack()
+        opened.close()
