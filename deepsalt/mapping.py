@@ -189,14 +189,17 @@ def _chunks(context: Context, stage: str, layer: "Array") -> Iterator[None]:
     """Advance a stage with each chunk of a layer, and end with the first one after a stop."""
     from dask.callbacks import Callback
 
-    context.progress.start(stage, math.prod(layer.numblocks))
-
-    def count(key: object, *_: object) -> None:
+    def go_on() -> None:
         if context.stopped.is_set():
             raise StoppedError(f"scene {stage} is given up; the next run maps it")
+
+    def count(key: object, *_: object) -> None:
+        go_on()
         if isinstance(key, tuple) and key[0] == layer.name:
             context.progress.advance(stage)
 
+    go_on()  # it may have waited for another scene that was given up
+    context.progress.start(stage, math.prod(layer.numblocks))
     with Callback(posttask=count):
         yield
 

@@ -152,7 +152,7 @@ class AtWork(WorkerPlugin):
         if worker.status.name == "closing":
             worker.log_event(self.name, {_LEAVING: worker.address})
         if self.station is not None:
-            await asyncio.to_thread(self.station.stop)
+            await asyncio.to_thread(self.station.close)
 
 
 @dataclass(frozen=True, slots=True)

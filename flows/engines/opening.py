@@ -119,10 +119,11 @@ def client_of(compute: Compute) -> Iterator["Client"]:
 
     # Workers say themselves what they are, and what differs is refused.
     warnings.simplefilter("ignore", VersionMismatchWarning)
-    # It sets its own level when it is loaded. What it says at length of a scheduler or worker that
-    # is gone we say in a sentence; it is heard with --debug only.
+    # It sets levels of its own when it is loaded. What it says at length of a scheduler or worker
+    # that is gone we say in a sentence; it is heard with --debug only.
     shown = logging.getLogger().level
-    logging.getLogger("distributed").setLevel(shown if shown < logging.WARNING else logging.FATAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(shown if shown < logging.WARNING else logging.FATAL)
     where = compute.scheduler
     label = "the local cluster" if where is None else f"the Dask scheduler at {where}"
     try:

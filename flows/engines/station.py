@@ -8,11 +8,12 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from deepsalt import __version__
@@ -118,6 +119,9 @@ class Station:
         self._opened = store
         self._model = model
         self._open = ExitStack()
+        self._lock = Lock()
+        self._calls = 0
+        self._is_over = False
 
     @cached_property
     def context(self) -> "Context":
@@ -156,6 +160,10 @@ class Station:
         from deepsalt.model.platform import platform
         from deepsalt.products import ALGORITHM_VERSION
 
+        with self._called():
+            return self._identity(platform(self._task.device), ALGORITHM_VERSION)
+
+    def _identity(self, platform: str, algorithm: int) -> Identity:
         scratch = self._task.scratch
         folder = scratch.folder or Path(tempfile.gettempdir())
         while not folder.exists():
@@ -165,8 +173,8 @@ class Station:
         return Identity(
             version=__version__,
             model=self.context.model.digest,
-            algorithm=ALGORITHM_VERSION,
-            platform=platform(self._task.device),
+            algorithm=algorithm,
+            platform=platform,
             memory_bytes=self._memory_bytes,
             scratch_bytes=room,
             host=socket.gethostname(),
@@ -185,11 +193,12 @@ class Station:
         StoppedError
             The station was stopped.
         """
-        try:
-            return self.context.fetcher.bring(acquisition, shares)
-        except ReadError:
-            self._refuse_to_go_on(acquisition)
-            raise
+        with self._called():
+            try:
+                return self.context.fetcher.bring(acquisition, shares)
+            except ReadError:
+                self._refuse_to_go_on(acquisition)
+                raise
 
     def process(self, acquisition: "Acquisition") -> "SceneReport":
         """Map a scene into the store; one that can never work is quarantined with the reason.
@@ -207,19 +216,32 @@ class Station:
         from deepsalt.store import release
         from flows.publication import write_items
 
-        self._refuse_to_go_on(acquisition)
-        store, context = self._store, self.context
-        announce = partial(write_items, store, acquisition, context.model)
-        try:
-            report = map_scene(acquisition, store, context, announce=announce)
-        except (FormatError, GridError, ReadError) as error:
+        with self._called():
             self._refuse_to_go_on(acquisition)
-            return _without_product(acquisition, store, error)
+            store, context = self._store, self.context
+            announce = partial(write_items, store, acquisition, context.model)
+            try:
+                report = map_scene(acquisition, store, context, announce=announce)
+            except (FormatError, GridError, ReadError) as error:
+                self._refuse_to_go_on(acquisition)
+                return _without_product(acquisition, store, error)
+            finally:
+                context.fetcher.drop(acquisition)  # brought for nothing, where it was there already
+            if self._task.retry_quarantined:
+                release(store, acquisition.key)
+            return report
+
+    @contextmanager
+    def _called(self) -> Iterator[None]:
+        """Count the calls under way: the last one of a closed station tidies up."""
+        with self._lock:
+            self._calls += 1
+        try:
+            yield
         finally:
-            context.fetcher.drop(acquisition)  # brought for nothing, where it was there already
-        if self._task.retry_quarantined:
-            release(store, acquisition.key)
-        return report
+            with self._lock:
+                self._calls -= 1
+            self._tidy()
 
     def _refuse_to_go_on(self, acquisition: "Acquisition") -> None:
         """Tell a stop from what a scene is to blame for.
@@ -239,9 +261,15 @@ class Station:
             self.context.fetcher.close()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Stop, and leave nothing behind once the calls under way are over; waits for none."""
         self.stop()
-        self._open.close()
+        self._is_over = True
+        self._tidy()
+
+    def _tidy(self) -> None:
+        with self._lock:
+            opened = self._open.pop_all() if self._is_over and not self._calls else ExitStack()
+        opened.close()
 
 
 def _without_product(

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from flows.config import Compute, RunConfig, SceneConfig, Selection
 from flows.run.run import RunResult, run
 from tests.engines.clusters import ROOT
+from tests.faults.contents import contents_of
 
 
 def config(catalogue: Path | str, out: Path | str, *, mixed: bool = False, **compute: object):
@@ -45,17 +46,21 @@ class Ended:
         return line
 
 
-class Command:
-    """The command `deepsalt run` in a process of its own."""
+_PRELOADED = (
+    "from tests.engines import preload; preload.dask_setup(None); "
+    "from flows.command import main; main()"
+)
 
-    def __init__(self, catalogue: Path | str, out: Path | str, *options: str, **environment: str):
+
+class Command:
+    """The command `deepsalt` in a process of its own, which `DEEPSALT_TEST_PRELOAD` may trick."""
+
+    def __init__(self, *arguments: object, cwd: Path = ROOT, **environment: str) -> None:
         self._began = time.monotonic()
+        module = ("-c", _PRELOADED) if "DEEPSALT_TEST_PRELOAD" in environment else ("-m", "flows")
         self.popen = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "flows", "run", "--catalogue", str(catalogue)),
-                *("--out", str(out), *options),
-            ],
-            cwd=ROOT,
+            [sys.executable, *module, *map(str, arguments)],
+            cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -64,6 +69,11 @@ class Command:
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
+
+    @classmethod
+    def run(cls, catalogue: Path | str, out: Path | str, *options: str, **more: Any) -> "Command":
+        """Begin a run of all scenes."""
+        return cls("run", "--catalogue", catalogue, "--out", out, *options, **more)
 
     def wait(self, timeout: float = 120.0) -> Ended:
         try:
@@ -76,15 +86,11 @@ class Command:
         return Ended(self.popen.returncode, plain, time.monotonic() - self._began)
 
 
-def command(catalogue: Path | str, out: Path | str, *options: str, **environment: str) -> Ended:
-    """Run the command to its end."""
-    return Command(catalogue, out, *options, **environment).wait()
+def command(catalogue: Path | str, out: Path | str, *options: str, **more: Any) -> Ended:
+    """Run all scenes to the end."""
+    return Command.run(catalogue, out, *options, **more).wait()
 
 
-def products(store: Path) -> dict[str, str]:
-    """Return the digest of each file of the scene products of a store in a folder."""
-    return {
-        str(path.relative_to(store)): sha256(path.read_bytes()).hexdigest()
-        for path in sorted((store / "scenes").rglob("*"))
-        if path.is_file()
-    }
+def contents(store: Path | str, export: str | None = None) -> dict[str, str]:
+    """Return what a store holds, by name, all but moments: digests of all that is computed."""
+    return contents_of(str(store), export or f"{store}/mosaic.zarr", ())
