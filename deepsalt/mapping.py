@@ -7,9 +7,9 @@ chunk, written into the store, and marked as complete.
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepsalt.checksums import verified
 from deepsalt.context import Context
@@ -178,30 +178,23 @@ def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
     """Return the layers of a scene whose files lie here, in memory."""
     layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
     check_layers(layers, here)
-    with _chunks(context, here.acquisition_id, layers["quality_flags"].data):
-        # By name: inside a task of a cluster Dask would take the cluster itself.
-        computed = layers.compute(scheduler="threads", pool=context.pool)
+    told = _chunks(context, here.scene_id, layers["quality_flags"].data)
+    # By name: inside a task of a cluster Dask would take the cluster itself.
+    computed = layers.compute(scheduler="threads", pool=context.pool, callbacks=[told])
     return computed
 
 
-@contextmanager
-def _chunks(context: Context, stage: str, layer: "Array") -> Iterator[None]:
-    """Advance a stage with each chunk of a layer, and end with the first one after a stop."""
-    from dask.callbacks import Callback
-
-    def go_on() -> None:
-        if context.stopped.is_set():
-            raise StoppedError(f"scene {stage} is given up; the next run maps it")
+def _chunks(context: Context, scene: str, layer: "Array") -> tuple[Any, ...]:
+    """Return a callback of Dask that counts chunks, and ends with the first one after a stop."""
+    context.progress.start("chunks", math.prod(layer.numblocks))
 
     def count(key: object, *_: object) -> None:
-        go_on()
+        if context.stopped.is_set():
+            raise StoppedError(f"scene {scene} is given up; the next run maps it")
         if isinstance(key, tuple) and key[0] == layer.name:
-            context.progress.advance(stage)
+            context.progress.advance("chunks")
 
-    go_on()  # it may have waited for another scene that was given up
-    context.progress.start(stage, math.prod(layer.numblocks))
-    with Callback(posttask=count):
-        yield
+    return (None, None, None, count, None)
 
 
 def report_of(acquisition: Acquisition, status: str, marker: ProductMarker) -> SceneReport:

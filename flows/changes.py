@@ -119,7 +119,7 @@ def _follow(
     periods = [*periods_of(store.objects)] or [Period.all()]
     places = [(period, tile) for period in periods for tile in changed.tiles]
     shown = progress or Silent()
-    with composing(compute or Compute(), Limits(), shown) as context:
+    with composing(compute or Compute(), store, Limits(), shown) as context:
         built = build_mosaic(store, context, places=places, why=why)
         result = carry_on(store, publish_report(store, built), Export(), shown)
     link_items(store, (key for marker in changed.products for key in items_of(marker)))
@@ -198,7 +198,7 @@ def repair_store(
         The store cannot be read or written.
     """
     store = Store.open(out)
-    with composing(compute or Compute(), Limits(), progress or Silent()) as context:
+    with composing(compute or Compute(), store, Limits(), progress or Silent()) as context:
         done = repair_mosaic(Builder(store, context.engine, progress=context.progress))
     if done.built is not None and done.built.versions:
         mosaic = open_repository(store.objects)

@@ -244,7 +244,9 @@ class SceneConfig(_Closed):
     grid: Grid = Grid()
     compute: Compute = Compute()
     scratch: Scratch = Scratch()
-    access: Access = Access()
+    access: Access = Field(
+        Access(), description="whom one scene may send us to; a run takes it from its catalogue"
+    )
     allow_mixed: bool = Field(
         False, description="let a store hold products of machines that round otherwise"
     )
@@ -292,9 +294,6 @@ class MosaicConfig(_Closed):
     grid: Grid = Grid()
     datetime: str | None = Field(
         None, description="period of the mosaic, A/B; none means one period over all dates"
-    )
-    products: tuple[str, ...] | None = Field(
-        None, description="scene products to add; none means every complete one of the store"
     )
     checks: Checks = Checks()
     hold: bool = Field(False, description="let the version wait until a person publishes it")

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
@@ -17,7 +17,7 @@ from deepsalt.errors import ReadError
 from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
-from deepsalt.fetch.share import Share
+from deepsalt.fetch.share import Share, share_of
 from deepsalt.scenes.base import refuse_remote
 from deepsalt.together import together
 from deepsalt.types import Acquisition, Asset
@@ -79,7 +79,8 @@ class Fetcher:
         acquisition
             The scene.
         shares
-            What may be used of each of `hosts_of` it; of others as much as one scene uses.
+            What may be used of each of `hosts_of` it. Default: as much as one scene uses, within
+            what is known of the archive.
 
         Returns
         -------
@@ -125,8 +126,9 @@ class Fetcher:
 
     def drop(self, acquisition: Acquisition) -> None:
         """Remove what `bring` keeps of a scene, or is fetching; nothing when it keeps nothing."""
-        if self._thread.is_alive():
-            self._run(self._drop(acquisition), acquisition)
+        if self._thread.is_alive() and not self._closed:
+            with suppress(ReadError):  # closed meanwhile, which drops everything
+                self._run(self._drop(acquisition), acquisition)
 
     def _run(self, work: Coroutine[Any, Any, T], acquisition: Acquisition) -> T:
         given_up = f"the fetch of scene {acquisition.scene_id} was given up; run again to fetch it"
@@ -174,7 +176,8 @@ class Fetcher:
         assets = _remote_assets(acquisition)
         if not self._scratch.limit_bytes:
             refuse_remote(assets[0].href)
-        async with Session(self._patience, self._reach, shares) as session:
+        lent = {host: shares.get(host) or share_of(host) for host in hosts_of(acquisition)}
+        async with Session(self._patience, self._reach, lent) as session:
             found = await together(session.describe(asset) for asset in assets)
             size_bytes = sum(remote.size_bytes for remote in found)
             folder = await self._room(size_bytes, acquisition.scene_id)

@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from deepsalt.access import limit_of
+
 CONNECTIONS = 10
 """Ranges of a scene on their way at a time, where no share says otherwise."""
 
@@ -46,6 +48,12 @@ class Share:
 
     connections: int = CONNECTIONS
     bytes_per_s: float | None = None
+
+
+def share_of(host: str) -> Share:
+    """Return what one fetch alone may use of a host, as `host_of` names it."""
+    limit = limit_of(host)
+    return Share(min(CONNECTIONS, limit.connections or CONNECTIONS), limit.bytes_per_s)
 
 
 class Pace:

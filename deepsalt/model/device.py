@@ -80,6 +80,10 @@ class Estimator(Protocol):
         """Return the estimates for spectra by column, as `FoldedStudent.estimate`."""
 
 
+fell_back = threading.Event()
+"""Set when this process has predicted on the CPU what the device should have."""
+
+
 def on_device(folded: FoldedStudent, name: str) -> Estimator:
     """Return the student as it runs on a device; without the device on the CPU, with a warning.
 
@@ -253,5 +257,6 @@ class _OnDevice:
         except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
             logger.warning("the device failed (%s); predicting on the CPU", reason[0][:200])
+            fell_back.set()
             return self.folded.estimate(numbers, nodata)
         return Estimates(values[0], values[1], values[2], remarks, values[3])

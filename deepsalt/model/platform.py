@@ -22,6 +22,10 @@ def platform(device: str) -> str:
     """
     import torch
 
-    if device == "cuda" and torch.cuda.is_available():
-        return f"cuda {torch.cuda.get_device_name()}"
-    return f"{machine.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    from deepsalt.model.device import fell_back
+
+    cpu = f"{machine.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    if device != "cuda" or not torch.cuda.is_available():
+        return cpu
+    name = f"cuda {torch.cuda.get_device_name()}"
+    return f"{name}, in part {cpu}" if fell_back.is_set() else name

@@ -127,7 +127,7 @@ ScratchFolder = Annotated[
         "--scratch",
         callback=local,
         help="Folder for files of remote scenes while they are read; the system's temporary folder "
-        "without it. With --scheduler: a folder that all workers share.",
+        "without it. With --scheduler: on each worker.",
     ),
 ]
 ScratchGb = Annotated[

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -238,6 +238,14 @@ def ask(client: Client, question: str, **options: Any) -> Any:
     return client.sync(getattr(client.scheduler, question), **options)
 
 
+def is_expected(message: Mapping[str, Any]) -> bool:
+    """Whether a worker left for another reason than that its process ended.
+
+    It was retired, or was not heard of for minutes, as when its machine is suspended.
+    """
+    return bool(message.get("expected")) or "ttl" in str(message.get("stimulus_id"))
+
+
 def address_of(client: Client) -> str:
     """Return the address of a client's scheduler."""
     return str(client.scheduler_info(n_workers=0)["address"])
@@ -280,7 +288,8 @@ class _Watch:
             self._known.add(worker)
             if worker in self._there:
                 self._there.discard(worker)
-                self._events.put(Left(worker, asked=worker in self._leaving))
+                asked = worker in self._leaving or is_expected(message)
+                self._events.put(Left(worker, asked=asked))
                 self._leaving.discard(worker)
 
     def of_stations(self, event: tuple[float, Any]) -> None:

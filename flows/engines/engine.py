@@ -48,7 +48,7 @@ class Left:
     worker
         Its name.
     asked
-        Whether it was asked to go, as spot nodes are, rather than died.
+        Whether it was asked to go, as spot nodes are, or was only not heard of, rather than died.
     """
 
     worker: str
@@ -88,13 +88,23 @@ class Needs:
     Parameters
     ----------
     memory_bytes
-        Peak memory, as predicted.
+        Peak memory of a worker of `threads` threads, as predicted.
     scratch_bytes
         Files of a remote scene; 0 where all are local.
+    threads
+        Threads that `memory_bytes` is of.
+    thread_bytes
+        What a thread more takes.
     """
 
     memory_bytes: int
     scratch_bytes: int = 0
+    threads: int = 1
+    thread_bytes: int = 0
+
+    def memory_with(self, threads: int) -> int:
+        """Return the peak memory of a worker of so many threads, bytes."""
+        return self.memory_bytes + (threads - self.threads) * self.thread_bytes
 
 
 def refuse_strangers(found: Mapping[str, Identity], own: Identity, needs: Needs) -> None:
@@ -134,11 +144,11 @@ def strange(identity: Identity, own: Identity, platform: str, needs: Needs) -> s
             f"computes on {identity.platform}, others on {platform}, which round otherwise; give "
             "workers of one kind, or --device cpu where only some have the device"
         )
-    memory = identity.memory_bytes
-    if memory is not None and memory < needs.memory_bytes:
+    memory, needed = identity.memory_bytes, needs.memory_with(identity.threads)
+    if memory is not None and memory < needed:
         return (
-            f"has {memory / 1e9:.1f} GB of memory and a scene would need about "
-            f"{needs.memory_bytes / 1e9:.1f} GB; give workers more memory or fewer threads"
+            f"has {memory / 1e9:.1f} GB of memory and a scene on {identity.threads} threads would "
+            f"need about {needed / 1e9:.1f} GB; give workers more memory or fewer threads"
         )
     if identity.scratch_bytes < needs.scratch_bytes:
         return (

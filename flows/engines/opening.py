@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from deepsalt.context import Context
 from deepsalt.errors import RunError
 from deepsalt.progress import Progress
+from deepsalt.store import Store
+from deepsalt.types import ModelRef
 from deepsalt.validate import Limits
 from flows.config import Compute
 from flows.engines.allocator import allocator_environment, keep_freed_memory
@@ -76,13 +78,17 @@ def engine_of(
 
 
 @contextmanager
-def composing(compute: Compute, limits: Limits, progress: Progress) -> Iterator[Context]:
+def composing(
+    compute: Compute, store: Store, limits: Limits, progress: Progress
+) -> Iterator[Context]:
     """Compose tiles on the workers of a configuration, until the block ends.
 
     Parameters
     ----------
     compute
         Which workers.
+    store
+        Whose tiles.
     limits
         From where on a mosaic is wrong.
     progress
@@ -95,7 +101,9 @@ def composing(compute: Compute, limits: Limits, progress: Progress) -> Iterator[
     """
     keep_freed_memory()
     threads = threads_per_worker(compute)
-    with Context.here(threads=threads, limits=limits, progress=progress) as context:
+    # Tiles need no weights, and the model of the store may lie elsewhere.
+    model = ModelRef("", store.model, "")
+    with Context.here(model, threads=threads, limits=limits, progress=progress) as context:
         if compute.scheduler is None and compute.workers is None:
             yield context
             return

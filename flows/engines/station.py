@@ -45,6 +45,8 @@ class Identity:
         Room for files of remote scenes.
     host, process
         Where it runs.
+    threads
+        Chunks that it computes at a time.
     """
 
     version: str
@@ -55,6 +57,7 @@ class Identity:
     scratch_bytes: int
     host: str
     process: int
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ class Station:
             scratch_bytes=room,
             host=socket.gethostname(),
             process=os.getpid(),
+            threads=self._threads,
         )
 
     def bring(self, acquisition: "Acquisition", shares: "Mapping[str, Share]") -> int:

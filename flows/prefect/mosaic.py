@@ -52,7 +52,7 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     Returns
     -------
     dict
-        The fields of `flows.MosaicResult`.
+        The fields of `flows.run.mosaic.MosaicResult`.
     """
     config, out = config or MosaicConfig(), place_of(out)
     return asdict(carry_on(out, make_mosaic(out, config), config))

@@ -1,4 +1,4 @@
-"""Flow `process-scene`: one scene to one scene product, a shell around `flows.run.scene`."""
+"""Flow `process-scene`: one scene to one scene product, a shell around `flows.run.one`."""
 
 from dataclasses import asdict
 from typing import Any

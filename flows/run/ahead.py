@@ -89,6 +89,6 @@ class Ahead:
 
 
 def _tell(work: Future[None]) -> None:
-    # Whatever it is, the build that publishes comes upon it again, and says so.
+    # What is wrong with a tile ends the build that publishes, with a sentence.
     if error := work.exception():
-        logger.info("tiles are not composed ahead: %s", error)
+        logger.warning("tiles are composed at the end, not ahead: %s", error)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from deepsalt.errors import DeepsaltError, ReadError, RunError, StoppedError
+from deepsalt.errors import DeepsaltError, ReadError, RunError, StoppedError, StoreError
 from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
@@ -235,7 +235,8 @@ class Driver:
         """Let a worker that came later take part, unless it differs from the others."""
         try:
             identity: Identity = self._result(flight)
-        except DeepsaltError as error:
+        except (DeepsaltError, ImportError, AttributeError, TypeError) as error:
+            # Not ours: of another installation, which cannot even be asked.
             self._progress.note(f"worker {flight.worker} is left out: {error}")
             return
         if why := strange(identity, self._own, self._platform, self._needs):
@@ -253,7 +254,14 @@ class Driver:
             found = self._result(flight)
         except StoppedError:
             # It was asked to go, and is gone in a moment.
-            self._workers.pop(flight.worker, None)
+            self._leave_out(flight.worker)
+            self._begin_again(flight)
+            return
+        except StoreError as error:
+            if flight.permit is None or len(self._workers) < 2:
+                raise
+            self._progress.note(f"worker {flight.worker} is left out: {error}")
+            self._leave_out(flight.worker)
             self._begin_again(flight)
             return
         except ReadError as error:
@@ -266,10 +274,15 @@ class Driver:
         flight.permit = None
         self._call(flight, Station.process, flight.acquisition)
 
+    def _leave_out(self, worker: str) -> None:
+        """Give a worker nothing more."""
+        if self._workers.pop(worker, None) is not None and not self._workers:
+            self._alone_since_s = time.monotonic()
+        self._permits.resize(len(self._workers))
+
     def _gone(self, worker: str) -> list[_Flight]:
         """Forget a worker; return what it was at."""
-        self._workers.pop(worker, None)
-        self._permits.resize(len(self._workers))
+        self._leave_out(worker)
         flights = self._flights.pop(worker, [])
         for flight in flights:
             if flight.permit is not None:
@@ -294,7 +307,6 @@ class Driver:
         """Give the scenes of a worker that is gone to others."""
         flights = self._gone(left.worker)
         if not self._workers:
-            self._alone_since_s = time.monotonic()
             self._progress.note("no worker is left; the run goes on when one comes")
         if any(flight.scene is not None for flight in flights):
             how = "was asked to go" if left.asked else "is lost"
@@ -306,8 +318,8 @@ class Driver:
                 self._begin_again(flight)
             elif flight.alone:
                 reason = (
-                    f"the process that maps scene {flight.acquisition.scene_id} dies of it, also "
-                    "alone on its worker; give workers more memory, and --retry-quarantined"
+                    f"the process that maps scene {flight.acquisition.scene_id} dies of it, even "
+                    "alone on its worker; give workers more memory and run with --retry-quarantined"
                 )
                 quarantine(flight.acquisition, reason)
                 key = flight.acquisition.key
@@ -324,8 +336,9 @@ class Driver:
             for worker in self._workers:
                 flights = self._flights[worker]
                 if worker == emptied:
-                    if not flights:
-                        self._start(worker, scenes, self._alone.popleft(), alone=True)
+                    if not flights and self._start(
+                        worker, scenes, self._alone.popleft(), alone=True
+                    ):
                         emptied = None
                 elif len(flights) < most and self._takes_another(flights):
                     self._start_next(worker, scenes, rest)
@@ -365,15 +378,17 @@ class Driver:
         *,
         permit: Permit | None = None,
         alone: bool = False,
-    ) -> None:
+    ) -> bool:
+        """Begin a scene; False of one that has to wait for a permit."""
         acquisition = scenes[scene]
         if alone and (hosts := hosts_of(acquisition)):
             permit = self._permits.take(hosts)
             if permit is None:
                 self._alone.appendleft(scene)
-                return
+                return False
         flight = _Flight(worker, scene, acquisition, time.monotonic(), alone, permit)
         if permit is None:
             self._call(flight, Station.process, acquisition)
         else:
             self._call(flight, Station.bring, acquisition, permit.shares)
+        return True

@@ -43,6 +43,15 @@ def worker_memory(acquisitions: Iterable[Acquisition], threads: int, device: str
 
     It follows from the largest chunk and the number of threads, not from how many scenes there are.
     """
+    return _of_threads(*_mapping_memory(acquisitions, device), threads)
+
+
+def _of_threads(fixed: float, per_thread: float, threads: int) -> int:
+    return int(max(fixed + threads * per_thread, _BUILD_BYTES + threads * _TILE_BYTES))
+
+
+def _mapping_memory(acquisitions: Iterable[Acquisition], device: str) -> tuple[float, float]:
+    """Return the bytes of a worker that maps scenes, and those of each of its threads."""
     blocks: dict[tuple[str, str], tuple[int, int]] = {}
     chunk = pixels = 0
     for each in acquisitions:
@@ -51,9 +60,7 @@ def worker_memory(acquisitions: Iterable[Acquisition], threads: int, device: str
         pixels = max(pixels, each.grid.height * each.grid.width)
     per_thread = _THREAD_BYTES + _CHUNK_COPIES * chunk
     on_device = 0 if device == "cpu" else _DEVICE_BYTES
-    mapping = _PROCESS_BYTES + _TILE_BYTES + on_device + threads * per_thread
-    mapping += _PRODUCT_BYTES * pixels
-    return int(max(mapping, _BUILD_BYTES + threads * _TILE_BYTES))
+    return _PROCESS_BYTES + _TILE_BYTES + on_device + _PRODUCT_BYTES * pixels, per_thread
 
 
 def _sampled_block(
@@ -111,11 +118,13 @@ def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -
         than the scratch space.
     """
     compute = config.compute
-    predicted = worker_memory(acquisitions, threads_per_worker(compute), compute.device)
+    threads = threads_per_worker(compute)
+    fixed, per_thread = _mapping_memory(acquisitions, compute.device)
+    predicted = _of_threads(fixed, per_thread, threads)
     there = memory_of(compute)
     if there is not None and predicted > there:
         raise UsageError(
-            f"a worker with {threads_per_worker(compute)} threads would need about "
+            f"a worker with {threads} threads would need about "
             f"{predicted / 1e9:.1f} GB of memory and has {there / 1e9:.1f} GB; give fewer "
             "--threads or --workers, or a machine with more"
         )
@@ -130,4 +139,4 @@ def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -
                 f"may hold {config.scratch.limit_gb:.3g}; raise --scratch-gb"
             )
         largest = max(largest, size)
-    return Needs(predicted, largest)
+    return Needs(predicted, largest, threads, int(per_thread))

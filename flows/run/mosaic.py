@@ -113,7 +113,7 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     refuse_other_grid(store, config.grid)
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
-    with composing(config.compute, limits_of(config.checks), shown) as context:
+    with composing(config.compute, store, limits_of(config.checks), shown) as context:
         places = all_places(store, period)
         return publish(store, build_mosaic(store, context, places=places, hold=config.hold))
 

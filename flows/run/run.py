@@ -121,18 +121,18 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     period = period_of(config.mosaic.datetime)
     there = find_store(config.out)
     reports = _present(found.scenes, ref, there)
+    if there is not None:
+        reports |= _left_out(there, found.scenes, reports, retry=config.retry_quarantined)
     todo = [index for index in range(len(found.scenes)) if index not in reports]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, there, period_layout=period.layout)
-    reports |= _left_out(store, found.scenes, reports, retry=config.retry_quarantined)
-    todo = [index for index in todo if index not in reports]
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
     waste = Waste()
     with ExitStack() as opened:
         if not todo:
             compute, limits = config.scene.compute, limits_of(config.mosaic.checks)
-            context = opened.enter_context(composing(compute, limits, shown))
+            context = opened.enter_context(composing(compute, store, limits, shown))
             builder = opened.enter_context(Builder(store, context.engine, limits, shown))
         else:
             events: SimpleQueue[Any] = SimpleQueue()
