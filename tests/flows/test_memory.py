@@ -68,5 +68,4 @@ def test_a_worker_that_is_offered_ten_scenes_at_once_stays_within_the_plan(
         calls = [engine.call(joined.worker, Station.process, each) for each in offered]
         assert {call.result().status for call in calls} == {"written"}
         (peak,) = client.run(peak_bytes).values()
-    print(peak, worker_memory([scene], THREADS))
     assert peak < 1.2 * worker_memory([scene], THREADS)
