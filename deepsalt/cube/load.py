@@ -207,7 +207,7 @@ class _Window:
     def band(self, index: int) -> NDArray[Any]:
         """Return one band; the fill value in what cannot become an estimate.
 
-        Where bands do not lie apart in the file all of them are read with the first one.
+        All of them are read with the first one, but where each may as well be read by itself.
         """
         usable = self._wanted.bands
         band: NDArray[Any]

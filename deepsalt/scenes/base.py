@@ -98,7 +98,7 @@ class SceneReader(Protocol):
     """Rows and columns of one file block, pixels; windows on it decode each block once."""
 
     by_band: bool
-    """Whether bands lie apart in the file: then each may be read by itself at no cost."""
+    """Whether bands lie apart in the file, and reading each by itself costs nothing more."""
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None

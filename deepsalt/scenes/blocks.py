@@ -28,7 +28,7 @@ _WHOLE_BITS = {"uint8", "int16", "uint16", "float32"}
 _DIFFERENCES = {"uint8", "int16", "uint16"}
 """Types whose predictor 2 is a running sum of samples."""
 
-_SMALLEST_BYTES = 2**15
+_SMALLEST_BYTES = 2**14
 """Smaller blocks, such as strips of a few rows of one band, are better left to GDAL, in C."""
 
 _SPARE_BYTES = 4096
@@ -50,7 +50,8 @@ class Cube:
     def __init__(self, raster: DatasetReader) -> None:
         self._raster = raster
         self._blocks = _Blocks.of(raster)
-        self.by_band: bool = raster.interleaving == Interleaving.band
+        # GDAL is asked for many bands at once: each call costs it some.
+        self.by_band = self._blocks is not None and not self._blocks.together
 
     def read(self, window: Window, wanted: Wanted) -> NDArray[Any]:
         """Return wanted bands of a window in the stored type (band, y, x).
@@ -93,7 +94,7 @@ class Cube:
         return _positions(self._by_gdal(window, wanted) == value)
 
     def _by_gdal(self, window: Window, wanted: Wanted) -> NDArray[Any]:
-        if self.by_band:
+        if self._raster.interleaving == Interleaving.band:
             return read_raster(self._raster, window, (np.flatnonzero(wanted.bands) + 1).tolist())
         planes = read_raster(self._raster, window)
         return planes if wanted.bands.all() else planes[wanted.bands]
