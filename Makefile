@@ -37,7 +37,7 @@ test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, fa
 
 test-all: test test-slow ## quick and slow
 
-CAMPAIGNS := tests/store/test_any_order.py tests/versions/test_any_order.py tests/export/test_crashes.py
+CAMPAIGNS := tests/store/test_any_order.py tests/versions/test_any_order.py tests/export/test_crashes.py tests/engines/test_losses.py
 test-campaign: $(STAMP) ## the tests of chance with hundreds of examples each (hours)
 	@echo "==> tests of chance, at length"
 	@DEEPSALT_CAMPAIGN=1 $(PYTEST) -n 2 -m slow $(CAMPAIGNS)

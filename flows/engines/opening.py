@@ -239,6 +239,8 @@ def _local_cluster(compute: Compute) -> Iterator["LocalCluster"]:
                 threads_per_worker=threads_per_worker(compute),
                 memory_limit=compute.memory or "auto",
                 dashboard_address=None,
+                # Where nobody else listens: two runs would quarrel about the usual port.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 security=security,
                 protocol="tls://" if security else "tcp://",
             )

@@ -38,7 +38,7 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """SIGKILL one kind of process in a stage, twice; others do what it should have done.
+    """SIGKILL one kind of process in a stage, up to twice; others do what it should have done.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class Shots:
     stage
         Where some worker is then; the driver, where it commits.
     trials
-        Of a full campaign: ten hits.
+        Of a full campaign: ten hits and more.
     """
 
     victim: str
     stage: str
-    trials: int = 5
+    trials: int = 10
 
     def __call__(self, trial: Trial) -> str:
         hits = trial.work / "hits"
@@ -67,6 +67,8 @@ class Shots:
                     return wrong
                 if len(list(hits.iterdir())) == before:
                     return f"nothing came to {self.stage!r}"
+                if ended.code == 0:
+                    break
         return ""
 
     def shot(self, trial: Trial, hits: Path, pids: Path) -> Shot:
