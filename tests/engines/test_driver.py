@@ -219,7 +219,7 @@ def test_a_scene_that_kills_its_workers_runs_alone_and_is_quarantined_then(
         scenes, range(8), heard.__setitem__, lambda each, why: quarantined.append((each.key, why))
     )
     assert [key for key, _ in quarantined] == [killer]
-    assert "dies of it, also alone" in quarantined[0][1]
+    assert "dies of it, even alone" in quarantined[0][1]
     assert alone == [2, 2, 1]
     assert [heard[n].status for n in range(8)] == ["written"] * 3 + ["quarantined"] + [
         "written"

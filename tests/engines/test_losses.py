@@ -44,7 +44,7 @@ def test_a_scene_that_kills_every_process_is_quarantined_and_the_rest_is_whole(
         result = run_on(made.address, catalogue, tmp_path / "store")
     by_scene = {each.scene: each for each in result.scenes}
     assert by_scene[killer.key].status == "quarantined"
-    assert "dies of it, also alone on its worker" in str(by_scene[killer.key].reason)
+    assert "dies of it, even alone on its worker" in str(by_scene[killer.key].reason)
     assert [each.status for each in result.scenes].count("written") == 2
     assert len(list(hits.iterdir())) == 3
     assert result.exit_code == 3
