@@ -159,7 +159,7 @@ def test_reports_are_taken_as_they_come(acquisition: Acquisition) -> None:
 
 
 def test_a_driver_needs_less_than_1_kb_per_scene(acquisition: Acquisition) -> None:
-    count = 5000
+    count = 1000
     tracemalloc.start()
     try:
         gc.collect()
