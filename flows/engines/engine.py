@@ -147,8 +147,8 @@ def strange(identity: Identity, own: Identity, platform: str, needs: Needs) -> s
     memory, needed = identity.memory_bytes, needs.memory_with(identity.threads)
     if memory is not None and memory < needed:
         return (
-            f"has {memory / 1e9:.1f} GB of memory and a scene would need about "
-            f"{needed / 1e9:.1f} GB on its {identity.threads} threads; give workers more memory or fewer threads"
+            f"has {memory / 1e9:.1f} GB of memory and a scene would need about {needed / 1e9:.1f} "
+            f"GB on its {identity.threads} threads; give workers more memory or fewer threads"
         )
     if identity.scratch_bytes < needs.scratch_bytes:
         return (
