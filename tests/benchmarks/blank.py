@@ -18,6 +18,8 @@ def _window(bands: int, height: int, width: int) -> NDArray[np.int16]:
 class Reader:
     """See `deepsalt.scenes.base.SceneReader`; every pixel is the same bright soil."""
 
+    by_band = False
+
     def __init__(self, acquisition: Acquisition) -> None:
         self._bands = len(acquisition.bands)
         self.block_shape = acquisition.block_shape or (256, 256)
