@@ -178,9 +178,12 @@ def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
     """Return the layers of a scene whose files lie here, in memory."""
     layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
     check_layers(layers, here)
-    told = _chunks(context, here.scene_id, layers["quality_flags"].data)
+    from dask.callbacks import Callback
+
+    # Ours is of this scene alone; those that a user has set hear of it as of any other work.
+    told = [_chunks(context, here.scene_id, layers["quality_flags"].data), *Callback.active]
     # By name: inside a task of a cluster Dask would take the cluster itself.
-    computed = layers.compute(scheduler="threads", pool=context.pool, callbacks=[told])
+    computed = layers.compute(scheduler="threads", pool=context.pool, callbacks=told)
     return computed
 
 
