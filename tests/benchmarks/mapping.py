@@ -13,7 +13,7 @@ from deepsalt.model.load import load_student, model_ref
 from deepsalt.progress import Silent
 from deepsalt.types import Acquisition
 from flows.config import Access, Compute, Grid, Politeness, SceneConfig, Scratch
-from flows.engines.engine import Engine
+from flows.engines.engine import Engine, Needs
 from flows.engines.opening import client_of
 from flows.engines.station import Station, Task
 from flows.engines.threads import threads_here
@@ -107,7 +107,7 @@ def driver_of(engine: Engine, events: "SimpleQueue[Any]") -> Driver:
         events,
         Permits(Politeness().limit_of, 1),
         own=_this_process(model_ref()),
-        memory_bytes=0,
+        needs=Needs(0),
         progress=Silent(),
     )
 
