@@ -154,12 +154,12 @@ def _connected(compute: Compute) -> Iterator["Client"]:
     from distributed import Client
 
     if compute.scheduler is None:
-        with _local_cluster(compute) as cluster, Client(cluster) as client:
+        with _local_cluster(compute) as cluster, Client(cluster, set_as_default=False) as client:
             yield client
         return
     _warn_of_plain(compute.scheduler)
     try:
-        client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S)
+        client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, TypeError, ValueError) as error:
         # TypeError: tls:// without certificates; ValueError: no address.
         raise RunError(

@@ -111,7 +111,7 @@ class Cluster:
         """Wait until so many workers are there."""
         from distributed import Client
 
-        with Client(self.address, **self.client_options) as client:
+        with Client(self.address, set_as_default=False, **self.client_options) as client:
             wait_until(
                 lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == workers,
                 f"there are not {workers} workers: {[each.said[-400:] for each in self.workers]}",

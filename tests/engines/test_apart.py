@@ -87,7 +87,7 @@ def test_workers_started_here_talk_with_certificates_and_strangers_are_refused(
         assert own.startswith("tls://")
         for wrong in (address, address.replace("tls://", "tcp://")):
             with pytest.raises((OSError, TypeError)):
-                Client(wrong, timeout=2)
+                Client(wrong, timeout=2, set_as_default=False)
             stranger = start(
                 tmp_path / wrong[:3],
                 "distributed.cli.dask_worker",

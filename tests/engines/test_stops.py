@@ -88,7 +88,7 @@ def test_ctrl_c_stops_the_workers_of_a_cluster_and_leaves_them_clean(
         assert ended.code == 130, ended.said
         assert ended.sentence == _LINE
         print(f"cluster: {took:.1f} s")
-        with Client(made.address) as client:
+        with Client(made.address, set_as_default=False) as client:
             wait_until(lambda: not any(client.run(_at_work).values()), "the worker goes on")
         assert [path for path in (worker.home / "tmp").iterdir() if "dask" not in path.name] == []
         assert run_on(made.address, catalogue, store).exit_code == 0
