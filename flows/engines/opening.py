@@ -151,24 +151,27 @@ def client_of(compute: Compute) -> Iterator["Client"]:
 @contextmanager
 def _connected(compute: Compute) -> Iterator["Client"]:
     """Connect; see `client_of`."""
+    import dask
     from distributed import Client
 
-    if compute.scheduler is None:
-        with _local_cluster(compute) as cluster, Client(cluster, set_as_default=False) as client:
+    # A client that cannot connect would leave all of Dask to a cluster that is not there.
+    with dask.config.set(scheduler=dask.config.get("scheduler", None)):
+        if compute.scheduler is None:
+            with _local_cluster(compute) as cluster, Client(cluster) as client:
+                yield client
+            return
+        _warn_of_plain(compute.scheduler)
+        try:
+            client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S)
+        except (OSError, TypeError, ValueError) as error:
+            # TypeError: tls:// without certificates; ValueError: no address.
+            raise RunError(
+                f"no Dask scheduler answers at {compute.scheduler} ({error}); start one with "
+                "`dask scheduler`, or leave out --scheduler to compute on this machine"
+            ) from error
+        with client:
+            _refuse_other_version(client, compute.scheduler)
             yield client
-        return
-    _warn_of_plain(compute.scheduler)
-    try:
-        client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
-    except (OSError, TypeError, ValueError) as error:
-        # TypeError: tls:// without certificates; ValueError: no address.
-        raise RunError(
-            f"no Dask scheduler answers at {compute.scheduler} ({error}); "
-            "start one with `dask scheduler`, or leave out --scheduler to compute on this machine"
-        ) from error
-    with client:
-        _refuse_other_version(client, compute.scheduler)
-        yield client
 
 
 def _refuse_other_version(client: "Client", address: str) -> None:
