@@ -176,10 +176,10 @@ def map_scene(
 
 def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
     """Return the layers of a scene whose files lie here, in memory."""
-    layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
-    check_layers(layers, here)
     from dask.callbacks import Callback
 
+    layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
+    check_layers(layers, here)
     # Ours is of this scene alone; those that a user has set hear of it as of any other work.
     told = [_chunks(context, here.scene_id, layers["quality_flags"].data), *Callback.active]
     # By name: inside a task of a cluster Dask would take the cluster itself.
@@ -189,14 +189,18 @@ def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
 
 def _chunks(context: Context, scene: str, layer: "Array") -> tuple[Any, ...]:
     """Return a callback of Dask that counts chunks, and ends with the first one after a stop."""
-    context.progress.start("chunks", math.prod(layer.numblocks))
 
-    def count(key: object, *_: object) -> None:
+    def go_on() -> None:
         if context.stopped.is_set():
             raise StoppedError(f"scene {scene} is given up; the next run maps it")
+
+    def count(key: object, *_: object) -> None:
+        go_on()
         if isinstance(key, tuple) and key[0] == layer.name:
             context.progress.advance("chunks")
 
+    go_on()  # it may have waited for another scene that was given up
+    context.progress.start("chunks", math.prod(layer.numblocks))
     return (None, None, None, count, None)
 
 
