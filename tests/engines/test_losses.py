@@ -84,7 +84,7 @@ def test_sigterm_lets_a_worker_hand_back_what_it_has(
     store = tmp_path / "store"
     with cluster(tmp_path / "cluster") as made:
         for number in range(4):
-            asked = made.worker(nanny, preload={"slow": [DECODE, 0.2, str(hits)]})
+            asked = made.worker(nanny, preload={"slow": [DECODE, 0.03, str(hits)]})
             if not number:
                 run = begun(made.address, catalogue, store)
             wait_until(lambda number=number: len(list(hits.iterdir())) > number, "no scene begins")
