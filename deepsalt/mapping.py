@@ -189,19 +189,26 @@ def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
 
 def _chunks(context: Context, scene: str, layer: "Array") -> tuple[Any, ...]:
     """Return a callback of Dask that counts chunks, and ends with the first one after a stop."""
+    left = math.prod(layer.numblocks)
 
     def go_on() -> None:
         if context.stopped.is_set():
             raise StoppedError(f"scene {scene} is given up; the next run maps it")
 
     def count(key: object, *_: object) -> None:
+        nonlocal left
         go_on()
         if isinstance(key, tuple) and key[0] == layer.name:
+            left -= 1
             context.progress.advance("chunks")
 
+    def finish(_graph: object, _state: object, failed: bool) -> None:
+        if left and not failed:  # what is one chunk as a whole is fused under another name
+            context.progress.advance("chunks", left)
+
     go_on()  # it may have waited for another scene that was given up
-    context.progress.start("chunks", math.prod(layer.numblocks))
-    return (None, None, None, count, None)
+    context.progress.start("chunks", left)
+    return (None, None, None, count, finish)
 
 
 def report_of(acquisition: Acquisition, status: str, marker: ProductMarker) -> SceneReport:

@@ -132,6 +132,24 @@ def test_a_scene_is_given_up_when_the_work_is_stopped(scene: Acquisition, store:
     assert find_marker(store, product_name(scene, context.model)) is None
 
 
+@pytest.mark.parametrize("block", [32, 128], ids=["chunks", "one-chunk"])
+def test_all_chunks_of_a_scene_are_told(block: int, store: Store, tmp_path: Path) -> None:
+    class Counting(Silent):
+        total = done = 0
+
+        def start(self, stage: str, total: int, *, size_bytes: int = 0) -> None:
+            self.total += total
+
+        def advance(self, stage: str, units: int = 1, *, size_bytes: int = 0) -> None:
+            self.done += units
+
+    scene = read_acquisition(write_enmap(tmp_path, block=block))
+    heard = Counting()
+    with Context.here(threads=1, progress=heard) as context:
+        map_scene(scene, store, context)
+    assert heard.done == heard.total > 0
+
+
 def test_a_store_keeps_to_one_kind_of_machine(store: Store) -> None:
     keep_to_platform(store, "x86_64 AVX2")
     keep_to_platform(store, "x86_64 AVX2")
