@@ -21,7 +21,7 @@ Nobody else opens files or connections of a store. Start with `objects.py`.
 
 from deepsalt.objects.entry import Entry
 from deepsalt.objects.objects import Objects
-from deepsalt.objects.repository import icechunk_storage
+from deepsalt.objects.repository import create_repository, icechunk_storage
 from deepsalt.objects.sentences import reaching
 from deepsalt.objects.series import append, heads, history, latest, read_number, trim
 
@@ -29,6 +29,7 @@ __all__ = [
     "Entry",
     "Objects",
     "append",
+    "create_repository",
     "heads",
     "history",
     "icechunk_storage",

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import MissingObjectError
@@ -10,7 +12,7 @@ from deepsalt.objects.objects import Objects
 from deepsalt.objects.settings import settings_of
 
 if TYPE_CHECKING:
-    from icechunk import Storage
+    from icechunk import RepositoryConfig, Storage
 
 _in_memory: "dict[Objects, Storage]" = {}
 _lock = threading.Lock()
@@ -78,6 +80,35 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
         from_env=True,
         config=config,
     )
+
+
+def create_repository(objects: Objects, prefix: str, config: "RepositoryConfig") -> None:
+    """Create an empty repository, or finish one whose creation was cut short.
+
+    Icechunk writes the first objects of a repository side by side, and refuses a place that has
+    some of them: a kill or a lost answer would close the place for good. So they are made in a
+    folder and carried over, each where it is missing, the branch last: a repository is there when
+    its branch is. Any number of callers may do this at once.
+
+    Raises
+    ------
+    StoreError
+        The store does not let us.
+    """
+    import icechunk
+
+    if objects.place.kind == "memory":
+        storage = icechunk_storage(objects, prefix)
+        with _lock:
+            if not icechunk.Repository.exists(storage):
+                icechunk.Repository.create(storage, config=config)
+        return
+    with TemporaryDirectory(prefix="deepsalt-") as folder:
+        icechunk.Repository.create(icechunk.local_filesystem_storage(folder), config=config)
+        root = Path(folder)
+        names = [each.relative_to(root).as_posix() for each in root.rglob("*") if each.is_file()]
+        for name in sorted(names, key=lambda name: (name == _BRANCH, name)):
+            objects.below(prefix).create(name, (root / name).read_bytes())
 
 
 def _ask(objects: Objects) -> None:

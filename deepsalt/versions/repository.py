@@ -4,7 +4,6 @@ What a version is made of and what it holds stands in the metadata of its commit
 """
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -28,11 +27,11 @@ from numpy.typing import NDArray
 from deepsalt import __version__
 from deepsalt.errors import StoreMismatchError, StoreMissingError, VersionMissingError
 from deepsalt.grid import Frame
-from deepsalt.objects import Objects
+from deepsalt.objects import Objects, create_repository
 from deepsalt.objects.sentences import Verb
 from deepsalt.types import QualityFlag, Report
 from deepsalt.versions.arrays import counts_of, create_arrays, frame_of, report_of
-from deepsalt.versions.storage import exclusively, is_missing, open_storage, reaching
+from deepsalt.versions.storage import PREFIX, exclusively, is_missing, open_storage, reaching
 
 MAIN = "main"
 SHORT = 12
@@ -42,7 +41,6 @@ NAMED = 1000
 
 _SPLIT = 32  # shards along y and x whose references lie in one manifest
 _MOST_MANIFESTS = 600  # of an array
-_CREATED_WITHIN_S = 10.0
 _FACTS = "deepsalt"  # key of a commit's metadata
 
 
@@ -323,11 +321,7 @@ def create_mosaic(
     with reaching(objects, "write"), exclusively(objects):
         storage = open_storage(objects)
         if not Repository.exists(storage):
-            try:
-                Repository.create(storage, config=_config(frame))
-            except IcechunkError:
-                if not _comes(storage):
-                    raise
+            create_repository(objects, PREFIX, _config(frame))
         repository = Repository.open(storage)
         session = repository.writable_session(MAIN)
         if _is_bare(repository, session):
@@ -342,14 +336,6 @@ def create_mosaic(
             f"{frame.grid}; give another store"
         )
     return mosaic
-
-
-def _comes(storage: icechunk.Storage) -> bool:
-    """Wait for who was faster in creating a repository, if anybody was; return whether it comes."""
-    until = time.monotonic() + _CREATED_WITHIN_S
-    while not (comes := Repository.exists(storage)) and time.monotonic() < until:
-        time.sleep(0.02)
-    return comes
 
 
 def _is_bare(repository: Repository, session: Session) -> bool:

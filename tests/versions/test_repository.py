@@ -10,7 +10,7 @@ import zarr
 from deepsalt.errors import StoreAwayError, StoreError, StoreMismatchError, StoreMissingError
 from deepsalt.grid import Frame, MosaicGrid
 from deepsalt.objects import Objects
-from deepsalt.versions import create_mosaic, open_repository, repository
+from deepsalt.versions import create_mosaic, open_repository
 from deepsalt.versions.repository import _config
 from deepsalt.versions.storage import PREFIX, open_storage
 from tests.versions.world import GRID, build_of, new, place_of, product, put, somewhere
@@ -42,14 +42,25 @@ def test_a_mosaic_whose_making_was_cut_short_is_made_whole(place: str) -> None:
     assert new(place).head() is None
 
 
-def test_a_repository_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise icechunk.IcechunkError("no such luck")
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_repository_whose_creation_was_cut_short_is_finished(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created: list[str] = []
+    create = Objects.create
 
-    monkeypatch.setattr(repository, "_CREATED_WITHIN_S", 0.1)  # nobody else makes it meanwhile
-    monkeypatch.setattr(repository.Repository, "create", refused)
-    with pytest.raises(StoreError, match="no such luck"):
-        create_mosaic(Objects.of(somewhere()), Frame.of(GRID))
+    def until_killed(objects: Objects, key: str, data: bytes) -> bool:
+        if len(created) == left:
+            raise KeyboardInterrupt
+        created.append(key)
+        return create(objects, key, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objects, "create", until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            create_mosaic(Objects.of(tmp_path), Frame.of(GRID))
+    assert len(created) == left
+    assert new(tmp_path).head() is None
 
 
 def test_a_repository_of_somebody_else_is_refused() -> None:
