@@ -10,8 +10,14 @@ from datetime import datetime
 from enum import IntFlag
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deepsalt.errors import FormatError, GridError
 
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+AnyFloats = NDArray[np.floating]
 Affine6 = tuple[float, float, float, float, float, float]
 
 MAX_SIDE_PX = 1_000_000

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import xarray as xr
-from numpy.typing import NDArray
 
 from deepsalt.composite import composite
 from deepsalt.grid import MosaicGrid
@@ -17,12 +16,11 @@ from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.scene import Scene, Weather
 from deepsalt.simulate.specimens import GRID_NM
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.types import PixelGrid, QualityFlag
+from deepsalt.types import Floats, PixelGrid, QualityFlag
 from tests.store.builders import acquisition, add_product, layers, make_store
 
 WIDTH, HEIGHT, STEP = 130, 60, 45
 CORNER = (582015.0, 4600035.0)  # zone 41, in the desert that the demo shows
-Floats = NDArray[np.float64]
 
 
 def grid_at(column: int, width: int = WIDTH) -> PixelGrid:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
@@ -21,9 +20,8 @@ from deepsalt.model.student import EC_SHIFT
 from deepsalt.spectral.transform import LEVEL_FEATURES, SEGMENTS_NM, STEP_NM, common_nm
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold, group_folds
-from deepsalt.types import BandTable
+from deepsalt.types import BandTable, Floats
 
-Floats = NDArray[np.float64]
 Predictor = Callable[[Samples], Floats]
 Fit = Callable[[Samples], Predictor]
 T = TypeVar("T")

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.train.metrics import r2
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 SALINE_DS_M = 2.0
 """From here on a soil counts as saline (USDA class of ECe)."""

@@ -18,9 +18,8 @@ from deepsalt.benchmark.metrics import (
 )
 from deepsalt.benchmark.rows import PLS
 from deepsalt.train.metrics import interval_scores, r2, scores
-from deepsalt.types import QualityFlag
+from deepsalt.types import Floats, QualityFlag
 
-Floats = NDArray[np.float64]
 Record = dict[str, Any]
 
 _DIGITS = 4

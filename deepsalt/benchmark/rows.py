@@ -18,8 +18,7 @@ from deepsalt.train.student.cross import cross_fit
 from deepsalt.train.student.distil import estimates
 from deepsalt.train.student.fit import fit_model
 from deepsalt.train.teacher.teacher import fit_teacher
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 Answer = dict[str, Floats]
 """`ec` (s,), dS/m; of rows with an interval also `lower`, `upper`; `remarks`; and scalars."""

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
-from deepsalt.types import REJECTING, QualityFlag
-
-Floats = NDArray[np.float64]
+from deepsalt.types import REJECTING, Floats, QualityFlag
 
 MIN_WIDTH = 0.02
 """Shortest interval, in log1p(dS/m), that weights believe: about 2 %, finer than any salinity

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid.crs import transform
-from deepsalt.types import PixelGrid
+from deepsalt.types import Floats, PixelGrid
 
 CELL_PX = 32
 """Edge of a cell of the lattice, pixels."""
@@ -25,8 +25,6 @@ TOLERANCE_PX = 1e-7
 
 Window = tuple[int, int, int, int]
 """First row and column, height and width of a part of a grid."""
-
-Floats = NDArray[np.float64]
 
 
 def centers(grid: PixelGrid, crs: str, window: Window) -> tuple[Floats, Floats]:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, ModelError
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 IDENTITY = "identity"
 """Name of the adaptation that changes nothing; left out of the names of chains."""

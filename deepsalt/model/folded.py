@@ -18,7 +18,7 @@ from torch import Tensor
 from deepsalt.errors import FormatError
 from deepsalt.model.kernel import COLUMNS
 from deepsalt.model.memory import Memory
-from deepsalt.model.scaling import Floats, as_stored, scale
+from deepsalt.model.scaling import as_stored, scale
 from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.transform import (
@@ -28,7 +28,7 @@ from deepsalt.spectral.transform import (
     fill_missing,
     front_end,
 )
-from deepsalt.types import BandTable
+from deepsalt.types import BandTable, Floats32
 
 BATCH_PX = 8192
 """Pixels per forward pass; the last batch is padded.
@@ -48,7 +48,7 @@ class Reader(Protocol):
     Not `whole`: some number is not finite, so each band is looked at.
     """
 
-    def __call__(self, pixels: Pixels, target: Floats, *, whole: bool = True) -> None:
+    def __call__(self, pixels: Pixels, target: Floats32, *, whole: bool = True) -> None:
         """Write them."""
 
 
@@ -118,8 +118,8 @@ class FoldedStudent:
     student: Student
     used: NDArray[np.intp]
     centers_nm: NDArray[np.float64]
-    factor: Floats
-    shift: Floats
+    factor: Floats32
+    shift: Floats32
     runs: tuple[tuple[slice, slice], ...]
     components: Projection
     quiet: Projection
@@ -154,7 +154,7 @@ class FoldedStudent:
         self,
         numbers: NDArray[np.generic],
         nodata: float | None,
-        values: Floats,
+        values: Floats32,
         remarks: NDArray[np.uint16],
         work: "_Work",
     ) -> None:
@@ -162,7 +162,7 @@ class FoldedStudent:
         mark = as_stored(nodata, numbers.dtype)
         lost = np.zeros(size, np.bool_)
 
-        def read(pixels: Pixels, target: Floats, *, whole: bool = True) -> None:
+        def read(pixels: Pixels, target: Floats32, *, whole: bool = True) -> None:
             some = numbers[:, pixels] if isinstance(pixels, slice) else numbers.take(pixels, axis=1)
             if not (whole and self._copy(some, mark, target)):
                 target[:], lost[pixels] = self._complete(some, mark)
@@ -190,7 +190,7 @@ class FoldedStudent:
 
     def prepare(
         self, numbers: NDArray[np.generic], nodata: float | None
-    ) -> tuple[Floats, NDArray[np.bool_]]:
+    ) -> tuple[Floats32, NDArray[np.bool_]]:
         """Return scaled reflectance (u, s) for `answer`, and what cannot be estimated (s,).
 
         Raises
@@ -237,7 +237,9 @@ class FoldedStudent:
             quiet=projection(self.quiet),
         )
 
-    def _copy(self, numbers: NDArray[np.generic], mark: np.generic | None, target: Floats) -> bool:
+    def _copy(
+        self, numbers: NDArray[np.generic], mark: np.generic | None, target: Floats32
+    ) -> bool:
         """Write scaled reflectance to the target (u, s); return whether no number is the mark."""
         whole = True
         for bands, rows in self.runs:
@@ -250,7 +252,7 @@ class FoldedStudent:
 
     def _complete(
         self, numbers: NDArray[np.generic], mark: np.generic | None
-    ) -> tuple[Floats, NDArray[np.bool_]]:
+    ) -> tuple[Floats32, NDArray[np.bool_]]:
         """Return scaled reflectance (u, s) with missing bands filled, and where they cannot be."""
         raw = numbers[self.used].astype(np.float32)
         missing = ~np.isfinite(raw)
@@ -358,8 +360,8 @@ def _fold(
         levels = torch.column_stack([rows[:, -LEVEL_FEATURES:], constant])
         return Projection(_float32(np.vstack([bands, *more])), levels)
 
-    def column(values: tuple[float, ...]) -> Floats:
-        scaled: Floats = (root * np.array(values)[used]).astype(np.float32)[:, None]
+    def column(values: tuple[float, ...]) -> Floats32:
+        scaled: Floats32 = (root * np.array(values)[used]).astype(np.float32)[:, None]
         return scaled
 
     return FoldedStudent(

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from deepsalt.types import Floats32
 
 
-def scale(numbers: NDArray[np.generic], factor: Floats, target: Floats) -> None:
+def scale(numbers: NDArray[np.generic], factor: Floats32, target: Floats32) -> None:
     """Write numbers x factor (u, s), factor (u, 1) float32, to the target; bits do not depend how.
 
     torch takes half the time of numpy, but cannot read every array where it lies.

@@ -11,14 +11,11 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.errors import UsageError
 from deepsalt.simulate.specimens import gaussian
 from deepsalt.spectral.srf import response_matrix
-from deepsalt.types import BandTable
-
-Floats = NDArray[np.float64]
+from deepsalt.types import BandTable, Floats
 
 # Centre nm, optical depth of 1 cm of water (two-way, effective over some 5 nm), sd nm. Positions
 # of the vapour bands; depths rounded from clear-sky transmittances, the saturated ones capped.

@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepsalt.errors import UsageError
 from deepsalt.simulate.specimens import gaussian
-
-Floats = NDArray[np.floating]
+from deepsalt.types import AnyFloats
 
 # Part of a mineral's mass that dissolves as salt, from its formula; the rest is water of
 # crystallisation, and in the double salts of calcium its sparingly soluble sulphate.
@@ -165,7 +164,7 @@ def ec_from_salt(
     return np.asarray(ec + gypsum, dtype=np.float64)
 
 
-def hapke_gamma(reflectance: Floats, mu0: float, mu: float) -> Floats:
+def hapke_gamma(reflectance: AnyFloats, mu0: float, mu: float) -> AnyFloats:
     """Return sqrt(1 - single-scattering albedo) of a reflectance, any shape.
 
     Inverts the relative reflectance of a surface of isotropic scatterers without opposition
@@ -175,13 +174,15 @@ def hapke_gamma(reflectance: Floats, mu0: float, mu: float) -> Floats:
     level = np.clip(reflectance, 1e-4, 1.0)
     a = 1.0 + 4.0 * mu * mu0 * level
     b = (mu + mu0) * level
-    gamma: Floats = (np.sqrt(b * b + a * (1.0 - level)) - b) / a
+    gamma: AnyFloats = (np.sqrt(b * b + a * (1.0 - level)) - b) / a
     return gamma
 
 
-def hapke_reflectance(gamma: Floats, mu0: float, mu: float) -> Floats:
+def hapke_reflectance(gamma: AnyFloats, mu0: float, mu: float) -> AnyFloats:
     """Return the reflectance of sqrt(1 - single-scattering albedo); inverse of `hapke_gamma`."""
-    level: Floats = (1.0 - gamma * gamma) / ((1.0 + 2.0 * mu0 * gamma) * (1.0 + 2.0 * mu * gamma))
+    level: AnyFloats = (1.0 - gamma * gamma) / (
+        (1.0 + 2.0 * mu0 * gamma) * (1.0 + 2.0 * mu * gamma)
+    )
     return level
 
 
@@ -262,7 +263,7 @@ def water_absorption(wavelength_nm: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def wet(reflectance: Floats, film_mm: Floats, absorption: Floats) -> Floats:
+def wet(reflectance: AnyFloats, film_mm: AnyFloats, absorption: AnyFloats) -> AnyFloats:
     """Darken a surface under a water film: internal reflection (Angstrom 1925) and absorption.
 
     Parameters
@@ -277,7 +278,7 @@ def wet(reflectance: Floats, film_mm: Floats, absorption: Floats) -> Floats:
     inside = 0.53  # light that meets the surface of water (n = 1.33) from below
     covered = 1.0 - np.exp(-film_mm / 0.05)
     under_film = (1.0 - inside) * reflectance / (1.0 - inside * reflectance)
-    darkened: Floats = reflectance + covered * (under_film - reflectance)
+    darkened: AnyFloats = reflectance + covered * (under_film - reflectance)
     return darkened * np.exp(-2.0 * film_mm * absorption)
 
 
@@ -304,11 +305,11 @@ one factor is our simplification.
 """
 
 
-def noise_sd(reflectance: Floats, snr_at_30: Floats) -> Floats:
+def noise_sd(reflectance: AnyFloats, snr_at_30: AnyFloats) -> AnyFloats:
     """Return the standard deviation of the noise, reflectance: photon noise above a floor.
 
     The form is NEdL = a sqrt(b + L), b being about a sixth of the radiance at a reflectance
     of 0.3.
     """
-    sd: Floats = 0.3 / snr_at_30 * np.sqrt((np.maximum(reflectance, 0.0) + 0.05) / 0.35)
+    sd: AnyFloats = 0.3 / snr_at_30 * np.sqrt((np.maximum(reflectance, 0.0) + 0.05) / 0.35)
     return sd

@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 RIDGE = 1e-4
 """Variance that the components leave out, over that of a centred spectrum.

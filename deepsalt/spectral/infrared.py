@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.spectral.table import column_numbers, read_table
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 SEGMENTS_CM1 = ((650.0, 2260.0), (2400.0, 3950.0))
 """First and last common wavenumber on either side of the path's carbon dioxide, cm-1.

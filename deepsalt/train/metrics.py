@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.model.student import EC_SHIFT
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 INFLUENTIAL_GROUPS = 5
 """Groups left out for the score that does not hang on a few saline profiles."""

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.benchmark.world.config import SimulationConfig
 from deepsalt.benchmark.world.ground import Region, Sites
@@ -17,8 +16,7 @@ from deepsalt.simulate.optics import (
     wet,
 )
 from deepsalt.simulate.spectra import mix_with_soil
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 
 def sample_ec(sites: Sites, materials: Materials, config: SimulationConfig) -> Floats:

@@ -7,15 +7,13 @@ its own; its sites vary around them. Plants grow regardless of salt, so that the
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.benchmark.world.config import SimulationConfig
 from deepsalt.benchmark.world.materials import Materials
 from deepsalt.simulate.cover import dry_vegetation, green_vegetation
 from deepsalt.simulate.optics import GYPSUM_LIKE, grain_sizes, is_salt
 from deepsalt.simulate.specimens import GRID_NM, soil_basis
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 # Mean mass shares of the soluble salts. Equivalents in xinjiang-soil-ions: Cl 0.35, SO4 0.59 of
 # the anions; Na 0.52, Ca 0.30, Mg 0.16 of the cations. What Ca takes of SO4 is gypsum; of the rest

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.simulate.specimens import GRID_NM, Mineral, Use, mineral_reflectance, specimens
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import UsageError
-from deepsalt.types import BandTable
-
-Floats = NDArray[np.float64]
+from deepsalt.types import BandTable, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.benchmark.world.appearance import (
     cover_ground,
@@ -27,11 +26,10 @@ from deepsalt.simulate.optics import GYPSUM_LIKE, SENSOR_NOISE, is_salt, noise_s
 from deepsalt.simulate.specimens import GRID_NM
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.srf import response_matrix
-from deepsalt.types import BandTable
+from deepsalt.types import BandTable, Floats
 
 __all__ = ["SimulatedPairs", "simulate_regions"]
 
-Floats = NDArray[np.float64]
 
 _LIGHT_SD = 0.05  # log, per look: slope and micro-relief
 _SEASON_SD = 0.4  # log, per scene: plants and moisture against an ordinary day

@@ -36,8 +36,7 @@ from deepsalt.errors import FormatError
 from deepsalt.model.adaptation import Adaptation
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.train.adaptation.subspace import Subspace, check_features, leading
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 MIN_SPECTRA = 30
 """Spectra that each domain needs: fewer say nothing about the angles of several directions."""

@@ -31,8 +31,7 @@ from deepsalt.train.data.samples import EMPTY, IN_THE_FIELD, Samples, stack
 from deepsalt.train.data.splits import Fold, group_folds, one_standard_error
 from deepsalt.train.teacher.encoder import Encoder, fit_encoder
 from deepsalt.train.teacher.teacher import Teacher, fit_teacher, noise_differences, view_weights
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 RANKS = (2, 4, 8)
 """Nuisance directions that EPO may remove."""

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.model.adaptation import Adaptation
 from deepsalt.train.adaptation.subspace import check_features, leading
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 _MAX_DIRECTIONS = 40  # of a pairs' subspace: the components that the student keeps
 _ENERGY = 0.999  # share of the pairs' variance within their subspace

@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold
 from deepsalt.train.teacher.encoder import Encoder, fit_quiet
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.teacher import view_weights
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 SITE_COMPONENTS = (6, 12, 24, 40)
 SITE_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)

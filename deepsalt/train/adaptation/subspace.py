@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.model.adaptation import Adaptation
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 _MIN_SPREAD = 1e-3  # of the largest spread: features that hardly vary are not blown up
 

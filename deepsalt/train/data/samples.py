@@ -20,9 +20,8 @@ from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.srf import response_matrix
 from deepsalt.spectral.transform import common_matrix, front_end
 from deepsalt.train.data.tables import Table
-from deepsalt.types import BandTable
+from deepsalt.types import BandTable, Floats
 
-Floats = NDArray[np.float64]
 Names = NDArray[np.str_]
 
 LIGHT_SD = 0.1

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
+from deepsalt.types import Floats
 
-Floats = NDArray[np.float64]
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 

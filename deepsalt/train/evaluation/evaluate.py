@@ -21,11 +21,10 @@ from deepsalt.train.data.samples import EMPTY, Samples
 from deepsalt.train.data.splits import Fold, group_folds
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.student.distil import Fitted, estimates
-from deepsalt.types import QualityFlag
+from deepsalt.types import Floats, QualityFlag
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
 Fit = Callable[[Samples, Settings], Fitted]
 
 PLS_COMPONENTS = 20

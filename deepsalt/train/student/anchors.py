@@ -15,8 +15,7 @@ from torch import Tensor
 
 from deepsalt.errors import UsageError
 from deepsalt.model.threads import one_torch_thread
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 _ROWS = 8_000  # that the anchors are learned on
 _RIDGE = 1e-3

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
@@ -17,8 +16,7 @@ from deepsalt.train.teacher.teacher import (
     quiet_rows,
     view_weights,
 )
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 NETWORK_WEIGHTS = (0.0, 0.25, 0.5)
 """Candidates for the networks' share."""

@@ -22,8 +22,7 @@ from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.teacher import QUIET_BELOW
 from deepsalt.train.uncertainty.domain import Domain, fit_domain
 from deepsalt.train.uncertainty.spread import MISSES, interval_factors, log_width, residual_nodes
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 MAX_LOSS_R2 = 0.02
 """R² of log1p(EC) that the student may lose against the winner; else the winner ships."""

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
@@ -30,8 +29,7 @@ from deepsalt.train.teacher.teacher import (
     view_weights,
 )
 from deepsalt.train.uncertainty.spread import FEW_ABOVE, smeared_r2
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 
 def fit_model(samples: Samples, settings: Settings) -> Fitted:

@@ -19,8 +19,7 @@ from deepsalt.train.teacher.encoder import Encoder, fit_quiet
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.teacher import quiet_rows, view_weights
 from deepsalt.train.uncertainty.spread import smeared_r2
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 MIN_SPECTRA = 10
 """Labelled samples with a mid-infrared spectrum that a machine needs."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.train.adaptation.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
@@ -13,8 +12,7 @@ from deepsalt.train.student.distil import MAX_LOSS_R2, Fitted, calibrated, disti
 from deepsalt.train.teacher.machine import Machine, choose_anchors
 from deepsalt.train.teacher.teacher import view_weights
 from deepsalt.train.uncertainty.spread import MISSES, smeared_r2
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
 _ALL = "winner, all spectra as anchors"

@@ -9,13 +9,11 @@ satellite's spectra. `fit_quiet` takes plain principal components.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from deepsalt.model.adaptation import Adaptation
 from deepsalt.spectral.transform import LEVEL_FEATURES
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 LENGTH = 4.5
 """Length of the kernel over the root mean square distance of inputs from their mean."""

@@ -8,12 +8,10 @@ pixel, and scores as a Matérn kernel does.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from deepsalt.errors import FormatError
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 _JITTER = 1e-6
 

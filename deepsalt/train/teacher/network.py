@@ -13,8 +13,7 @@ from deepsalt.errors import UsageError
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.train.config import Settings
 from deepsalt.train.data.splits import group_folds
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 _HUBER = 1.0  # log units; larger residuals count linearly, since single labels are far off
 _INPUT_NOISE = 0.15  # standard deviation added to standardised inputs while training

@@ -16,8 +16,7 @@ from deepsalt.train.data.samples import IN_THE_FIELD, WITH_NOISE, Samples
 from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_quiet
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.network import Network, apply_network, train_network
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 QUIET_BELOW = 0.05
 """Noise variance over EnMAP's below which a spectrum counts as a laboratory's."""

@@ -24,8 +24,7 @@ from deepsalt.spectral.srf import response_matrix
 from deepsalt.spectral.transform import LEVEL_FEATURES, front_end
 from deepsalt.train.teacher.encoder import NOISE_GAIN, Encoder
 from deepsalt.train.teacher.teacher import QUIET_BELOW
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 FLAW = 0.005
 """Noise, over a satellite's, that a spectrum has whose standard deviation equals its mean.

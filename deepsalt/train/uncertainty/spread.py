@@ -3,13 +3,11 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.model.student import EC_SHIFT
 from deepsalt.train.metrics import r2
-
-Floats = NDArray[np.float64]
+from deepsalt.types import Floats
 
 MISSES = 1.0 - INTERVAL_COVERAGE
 """Share of samples that may lie outside the interval."""

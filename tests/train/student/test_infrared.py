@@ -24,10 +24,9 @@ from deepsalt.train.metrics import r2
 from deepsalt.train.student.distil import Fitted, estimates
 from deepsalt.train.student.fit import fit_model
 from deepsalt.train.student.infrared import MIN_SPECTRA, fit_infrared
+from deepsalt.types import Floats
 from tests.shared import shared_data
 from tests.train.tables import QUICK, infrared_frame, library_views
-
-Floats = NDArray[np.float64]
 
 
 def infrared_table(sample: NDArray[np.str_], signal: Floats) -> InfraredTable:
