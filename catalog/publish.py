@@ -266,7 +266,7 @@ def quality_flags_bitfields() -> list[dict[str, Any]]:
             "name": str(bit.name).lower(),
             "offset": int(bit).bit_length() - 1,
             "length": 1,
-            "description": "no estimate" if bit in REJECTING else "estimate with a remark",
+            "description": "no estimate" if bit in REJECTING else "estimate with a warning",
             "classes": [
                 {"value": 0, "name": "no", "description": f"not {_words(bit)}"},
                 {"value": 1, "name": "yes", "description": _words(bit)},

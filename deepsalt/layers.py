@@ -67,7 +67,7 @@ def quality_flags_attrs() -> dict[str, AttrValue]:
         "long_name": "why a pixel is or is not estimated",
         "flag_masks": [int(bit) for bit in QualityFlag],
         "flag_meanings": " ".join(str(bit.name).lower() for bit in QualityFlag),
-        "comment": "0 is an estimate with nothing to remark; pixels with any of the bits "
+        "comment": "0 is an estimate without any flag; pixels with any of the bits "
         + ", ".join(str(bit.name).lower() for bit in REJECTING)
         + " have no estimate, the other bits advise",
     }

@@ -99,7 +99,7 @@ def _predict(
         result["salinity_lower"][chosen] = estimates.lower
         result["salinity_upper"][chosen] = estimates.upper
         lost = np.isnan(estimates.salinity) * np.uint16(QualityFlag.DEFECTIVE)
-        result["quality_flags"][chosen] |= estimates.remarks | lost
+        result["quality_flags"][chosen] |= estimates.flags | lost
         if "domain_score" in (kind.names or ()):
             result["domain_score"][chosen] = estimates.domain_score
     return result

@@ -47,7 +47,7 @@ _BEYOND_FLOAT32 = (2 - 2.0**-24) * 2.0**127
 class QualityFlag(IntFlag):
     """Why a pixel is or is not estimated: the bits of the `quality_flags` layer (uint16).
 
-    0 is a pixel estimated with nothing to remark. Which bits reject a pixel and which only advise
+    0 is an estimate without any flag. Which bits reject a pixel and which only advise
     is `REJECTING`.
     """
 

@@ -103,8 +103,8 @@ def _intervals(block: Block) -> dict[str, float]:
     found = interval_scores(observed, answer["lower"], answer["upper"])
     found["interval_score_log1p"] = winkler(seen, lower, upper)
     found["interval_score_log1p_constant"] = _constant(seen, said, block.fold)
-    remarks = answer["remarks"].astype(np.int64)
-    found["share_out_of_domain"] = float(((remarks & int(QualityFlag.OUT_OF_DOMAIN)) > 0).mean())
+    flags = answer["flags"].astype(np.int64)
+    found["share_out_of_domain"] = float(((flags & int(QualityFlag.OUT_OF_DOMAIN)) > 0).mean())
     return found
 
 

@@ -21,7 +21,7 @@ from deepsalt.train.teacher.teacher import fit_teacher
 from deepsalt.types import Floats
 
 Answer = dict[str, Floats]
-"""`ec` (s,), dS/m; of rows with an interval also `lower`, `upper`; `remarks`; and scalars."""
+"""`ec` (s,), dS/m; of rows with an interval also `lower`, `upper`; `flags`; and scalars."""
 
 PLS = "PLS-20, clipped"
 SATELLITE_ONLY = "satellite-only student"
@@ -212,7 +212,7 @@ def _student(training: Samples, test: Samples, budget: Budget) -> Answer:
         "ec": said.salinity.astype(np.float64),
         "lower": said.lower.astype(np.float64),
         "upper": said.upper.astype(np.float64),
-        "remarks": said.remarks.astype(np.float64),
+        "flags": said.flags.astype(np.float64),
     }
     if "laboratory_weight" in fitted.report:
         found["laboratory_weight"] = np.array(float(fitted.report["laboratory_weight"]))

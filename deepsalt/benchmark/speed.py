@@ -36,7 +36,12 @@ def measure_speed(samples: Samples, settings: Settings) -> Report:
     """
     sites = np.unique(samples.site)[:_ROWS]
     few = samples.take(np.isin(samples.site, sites))
-    small = Settings(anchors=settings.anchors, sensors=settings.sensors, networks=0, inner_folds=2)
+    small = Settings(
+        inducing_points=settings.inducing_points,
+        sensors=settings.sensors,
+        networks=0,
+        inner_folds=2,
+    )
     student = fit_model(few, small).student
     found = {"ours, float32": _ours(student)}
     steps = PublishedConfig(encoder_steps=1, teacher_steps=1, student_steps=1)
@@ -66,7 +71,7 @@ def _half_gain(student: Student) -> float:
     inputs = torch.ones(student.kept, COLUMNS)
     rates = []
     for kind in (torch.float32, torch.bfloat16):
-        left, right = student.anchors.to(kind), inputs.to(kind)
+        left, right = student.inducing_points.to(kind), inputs.to(kind)
         rates.append(_rate(lambda left=left, right=right: left @ right, 1))  # type: ignore[misc]
     return rates[1] / rates[0]
 

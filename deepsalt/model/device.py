@@ -241,7 +241,7 @@ class _OnDevice:
         """Return the estimates for spectra by column, as `FoldedStudent.estimate`."""
         size = numbers.shape[1]
         values = np.empty((4, size), np.float32)
-        remarks = np.empty(size, np.uint16)
+        flags = np.empty(size, np.uint16)
         asked: list[tuple[slice, NDArray[np.bool_], _Part]] = []
         for start in range(0, size, PART_PX):
             columns = slice(start, start + PART_PX)
@@ -253,10 +253,10 @@ class _OnDevice:
             for columns, lost, part in asked:
                 answers = part.answers()
                 values[:, columns] = np.where(lost, np.nan, answers[:4])
-                remarks[columns] = np.where(lost, 0, answers[4])
+                flags[columns] = np.where(lost, 0, answers[4])
         except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
             logger.warning("the device failed (%s); predicting on the CPU", reason[0][:200])
             fell_back.set()
             return self.folded.estimate(numbers, nodata)
-        return Estimates(values[0], values[1], values[2], remarks, values[3])
+        return Estimates(values[0], values[1], values[2], flags, values[3])

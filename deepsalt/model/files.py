@@ -88,8 +88,8 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         )
     features = derivative_matrix().shape[0] + LEVEL_FEATURES
     rows, domain = (tensors[name].shape[0] for name in ("components", "domain"))
-    anchors, kept = (*tensors["anchors"].shape, 0, 0)[:2]
-    quiet, inputs = (*tensors["quiet_anchors"].shape, 0, 0)[:2]
+    inducing_points, kept = (*tensors["inducing_points"].shape, 0, 0)[:2]
+    low_noise, inputs = (*tensors["low_noise_inducing_points"].shape, 0, 0)[:2]
     shapes = {
         "components": (max(rows, kept), features),
         "component_offset": (rows,),
@@ -98,18 +98,18 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         "domain_shrinkage": (domain,),
         "shrinkage": (kept,),
         "scale": (kept,),
-        "anchors": (anchors, kept),
-        "heads": (len(HEADS), anchors),
+        "inducing_points": (inducing_points, kept),
+        "heads": (len(HEADS), inducing_points),
         "heads_bias": (len(HEADS), 1),
-        "quiet_components": (inputs, features),
-        "quiet_offset": (inputs,),
-        "quiet_anchors": (quiet, inputs),
-        "quiet_heads": (len(HEADS), quiet),
-        "quiet_bias": (len(HEADS), 1),
+        "low_noise_components": (inputs, features),
+        "low_noise_offset": (inputs,),
+        "low_noise_inducing_points": (low_noise, inputs),
+        "low_noise_heads": (len(HEADS), low_noise),
+        "low_noise_bias": (len(HEADS), 1),
         "nodes": (tensors["nodes"].numel(),),
-        "quiet_nodes": (tensors["quiet_nodes"].numel(),),
+        "low_noise_nodes": (tensors["low_noise_nodes"].numel(),),
         "interval": (2,),
-        "quiet_interval": (2,),
+        "low_noise_interval": (2,),
         "limits": (6,),
     }
     for name, shape in shapes.items():

@@ -110,9 +110,9 @@ class FoldedStudent:
         Reflectance times the root of a band's weight = number x factor + shift (u, 1) float32.
     runs
         Neighbouring bands among the used and their rows among them: slices of both.
-    components, quiet
+    components, low_noise
         Of the machine, with the mean reflectance as last row (k + t + 1, u), and of the one for
-        quiet spectra (q, u).
+        low-noise spectra (q, u).
     """
 
     student: Student
@@ -122,7 +122,7 @@ class FoldedStudent:
     shift: Floats32
     runs: tuple[tuple[slice, slice], ...]
     components: Projection
-    quiet: Projection
+    low_noise: Projection
 
     def estimate(self, numbers: NDArray[np.generic], nodata: float | None = None) -> Estimates:
         """Return the estimates for spectra by column.
@@ -142,20 +142,20 @@ class FoldedStudent:
         """
         self._refuse_too_few_bands(numbers)
         values = np.empty((4, numbers.shape[1]), np.float32)
-        remarks = np.empty(numbers.shape[1], np.uint16)
+        flags = np.empty(numbers.shape[1], np.uint16)
         work = _work(self.used.size, self.components.bands.shape[0])
         with one_torch_thread(), torch.inference_mode():
             for start in range(0, numbers.shape[1], BATCH_PX):
                 part = slice(start, start + BATCH_PX)
-                self._batch(numbers[:, part], nodata, values[:, part], remarks[part], work)
-        return Estimates(values[0], values[1], values[2], remarks, values[3])
+                self._batch(numbers[:, part], nodata, values[:, part], flags[part], work)
+        return Estimates(values[0], values[1], values[2], flags, values[3])
 
     def _batch(
         self,
         numbers: NDArray[np.generic],
         nodata: float | None,
         values: Floats32,
-        remarks: NDArray[np.uint16],
+        flags: NDArray[np.uint16],
         work: "_Work",
     ) -> None:
         size = numbers.shape[1]
@@ -169,7 +169,7 @@ class FoldedStudent:
 
         self._project(read, size, work)
 
-        def quiet_bands(chosen: Tensor) -> Tensor:
+        def low_noise_bands(chosen: Tensor) -> Tensor:
             # What was not filled in this batch is no answer to anyone.
             pixels = chosen.clamp(max=size - 1).numpy()
             part = work.spectra[:, :COLUMNS]
@@ -179,14 +179,14 @@ class FoldedStudent:
                 read(some, part.numpy())
                 if not _finite(part.square().sum()):
                     read(some, part.numpy(), whole=False)
-                found.append(torch.mm(self.quiet.bands, part))
+                found.append(torch.mm(self.low_noise.bands, part))
             return torch.cat(found, dim=1)
 
-        # Else an earlier batch's quiet spectra were answered again.
+        # Else an earlier batch's low-noise spectra were answered again.
         work.projected[:, size:], work.moment[size:] = 1.0, 1.0
-        *estimates, bits = self._answer(work.projected, work.moment, quiet_bands, work.memory)
-        values[:], remarks[:] = torch.stack(estimates).numpy()[:, :size], bits.numpy()[:size]
-        values[:, lost], remarks[lost] = np.nan, 0
+        *estimates, bits = self._answer(work.projected, work.moment, low_noise_bands, work.memory)
+        values[:], flags[:] = torch.stack(estimates).numpy()[:, :size], bits.numpy()[:size]
+        values[:, lost], flags[lost] = np.nan, 0
 
     def prepare(
         self, numbers: NDArray[np.generic], nodata: float | None
@@ -207,12 +207,12 @@ class FoldedStudent:
         return self._complete(numbers, mark)
 
     def answer(self, spectra: Tensor) -> Tensor:
-        """Return salinity, lower, upper, score and remarks (5, s) of prepared spectra (u, s)."""
+        """Return salinity, lower, upper, score and flags (5, s) of prepared spectra (u, s)."""
         moment, projected = spectra.square().sum(0), self.components.bands @ spectra
         *estimates, bits = self._answer(
             projected,
             moment,
-            lambda chosen: _by_columns(self.quiet.bands, spectra[:, chosen]),
+            lambda chosen: _by_columns(self.low_noise.bands, spectra[:, chosen]),
             Memory(),
         )
         return torch.stack([*estimates, bits.to(spectra.dtype)])
@@ -234,7 +234,7 @@ class FoldedStudent:
             self,
             student=self.student.moved(move),
             components=projection(self.components),
-            quiet=projection(self.quiet),
+            low_noise=projection(self.low_noise),
         )
 
     def _copy(
@@ -288,12 +288,13 @@ class FoldedStudent:
         self,
         projected: Tensor,
         moment: Tensor,
-        quiet_bands: Callable[[Tensor], Tensor],
+        low_noise_bands: Callable[[Tensor], Tensor],
         memory: Memory,
     ) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score and remarks (s,) of projected spectra.
+        """Return salinity, lower, upper, score and flags (s,) of projected spectra.
 
-        `quiet_bands` gives the quiet machine's rows on the bands of the spectra of some indices.
+        `low_noise_bands` gives the low-noise machine's rows on the bands of the spectra of some
+        indices.
         """
         mean = projected[-1]
         variance = torch.addcmul(moment, mean, mean, value=-1.0).clamp_(min=MIN_VARIANCE)
@@ -302,14 +303,14 @@ class FoldedStudent:
         level = torch.clamp(mean, min=MIN_MEAN, out=levels[0]).log_()
         torch.log(variance, out=levels[1]).mul_(0.5).sub_(level)
 
-        def quiet_components(chosen: Tensor) -> Tensor:
-            on_levels = _by_columns(self.quiet.levels, levels[:, chosen])
-            return on_levels.addcmul_(quiet_bands(chosen), scatter[chosen])
+        def low_noise_components(chosen: Tensor) -> Tensor:
+            on_levels = _by_columns(self.low_noise.levels, levels[:, chosen])
+            return on_levels.addcmul_(low_noise_bands(chosen), scatter[chosen])
 
         components = memory.matrix("components", projected.shape[0] - 1, moment)
         torch.mul(projected[:-1], scatter, out=components).addmm_(self.components.levels, levels)
         return self.student.answer(
-            components, scatter, levels[1].mul(-2.0).exp_(), quiet_components, memory
+            components, scatter, levels[1].mul(-2.0).exp_(), low_noise_components, memory
         )
 
 
@@ -372,7 +373,7 @@ def _fold(
         column(offset),
         _runs(used),
         projection(student.components, student.component_offset, root),
-        projection(student.quiet_components, student.quiet_offset),
+        projection(student.low_noise_components, student.low_noise_offset),
     )
 
 

@@ -4,14 +4,14 @@
       -> components  linear, divided by the spectrum's standard deviation (`folded`)
       -> noise       energy of components that no soil has: how noisy this spectrum is
       -> shrinkage   each component times signal / (signal + noise): the Wiener filter
-      -> machine     distances to a few hundred anchors, inverse multiquadric, two heads
+      -> machine     distances to a few hundred inducing points, inverse multiquadric, two heads
       -> location and width of log(EC + 0.03 dS/m)
       -> salinity (the mean of log(1 + EC) over the residuals' quantiles), interval, advice
 
     components -> domain score: how unlike the training's soils and salt crusts a spectrum is
 
-Spectra as quiet as a laboratory's go to a second machine that is too large for scenes: the teacher
-itself. In a batch without any it is not computed.
+Spectra as low in noise as a laboratory's go to a second machine that is too large for scenes: the
+teacher itself. In a batch without any it is not computed.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Estimates:
     salinity, lower, upper
         Surface electrical conductivity and its interval, dS/m, float32 (s,); lower <= salinity <=
         upper; NaN where a spectrum could not be completed.
-    remarks
+    flags
         `QualityFlag` bits OUT_OF_DOMAIN and EXTRAPOLATED, uint16 (s,).
     domain_score
         How far a spectrum is out of the training's domain, float32 (s,): OUT_OF_DOMAIN above 1.
@@ -57,7 +57,7 @@ class Estimates:
     salinity: NDArray[np.float32]
     lower: NDArray[np.float32]
     upper: NDArray[np.float32]
-    remarks: NDArray[np.uint16]
+    flags: NDArray[np.uint16]
     domain_score: NDArray[np.float32]
 
 
@@ -78,19 +78,19 @@ class Student:
         Noise over signal variance of the components at unit noise (k,).
     scale
         Factor on the shrunk components: units of the kernel's length (k,).
-    anchors, heads, heads_bias
+    inducing_points, heads, heads_bias
         The machine for satellites (m, k), (2, m), (2, 1); heads in the order of `HEADS`.
-    quiet_components, quiet_offset
-        Scaled components of the machine for quiet spectra (q, n_features), (q,).
-    quiet_anchors, quiet_heads, quiet_bias
+    low_noise_components, low_noise_offset
+        Scaled components of the machine for low-noise spectra (q, n_features), (q,).
+    low_noise_inducing_points, low_noise_heads, low_noise_bias
         That machine (n, q), (2, n), (2, 1); n = 0: there is none.
-    nodes, quiet_nodes
+    nodes, low_noise_nodes
         Quantiles of the residuals in units of the width, of equal probability (j,).
-    interval, quiet_interval
+    interval, low_noise_interval
         Factors on the width below and above, from calibration (2,).
     limits
         EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of T² and of Q; noise level below
-        which a spectrum is quiet; noise that counts per flatness in T² (6,).
+        which a spectrum is low-noise; noise that counts per flatness in T² (6,).
     """
 
     components: Tensor
@@ -100,42 +100,42 @@ class Student:
     domain_shrinkage: Tensor
     shrinkage: Tensor
     scale: Tensor
-    anchors: Tensor
+    inducing_points: Tensor
     heads: Tensor
     heads_bias: Tensor
-    quiet_components: Tensor
-    quiet_offset: Tensor
-    quiet_anchors: Tensor
-    quiet_heads: Tensor
-    quiet_bias: Tensor
+    low_noise_components: Tensor
+    low_noise_offset: Tensor
+    low_noise_inducing_points: Tensor
+    low_noise_heads: Tensor
+    low_noise_bias: Tensor
     nodes: Tensor
-    quiet_nodes: Tensor
+    low_noise_nodes: Tensor
     interval: Tensor
-    quiet_interval: Tensor
+    low_noise_interval: Tensor
     limits: Tensor
 
     @property
     def kept(self) -> int:
         """Components that enter the machine (k)."""
-        return int(self.anchors.shape[1])
+        return int(self.inducing_points.shape[1])
 
     def macs_per_pixel(self, bands: int) -> int:
         """Return the multiply-accumulates per pixel of a sensor with this many bands.
 
-        Of satellite spectra; quiet ones cost `quiet_macs_per_pixel` more.
+        Of satellite spectra; low-noise ones cost `low_noise_macs_per_pixel` more.
         """
-        machine = self.anchors.numel() + self.heads.numel()
+        machine = self.inducing_points.numel() + self.heads.numel()
         domain = self.domain.numel() + 2 * self.domain_shrinkage.numel()
         return (self.components.shape[0] + 2) * bands + machine + domain
 
-    def quiet_macs_per_pixel(self, bands: int) -> int:
-        """Return the further multiply-accumulates of a quiet spectrum."""
-        rows = self.quiet_components.shape[0] * bands
-        return rows + self.quiet_anchors.numel() + self.quiet_heads.numel()
+    def low_noise_macs_per_pixel(self, bands: int) -> int:
+        """Return the further multiply-accumulates of a low-noise spectrum."""
+        rows = self.low_noise_components.shape[0] * bands
+        return rows + self.low_noise_inducing_points.numel() + self.low_noise_heads.numel()
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
         """Return the same student with its weights moved; single numbers stay where they are."""
-        stay = ("limits", "interval", "quiet_interval")
+        stay = ("limits", "interval", "low_noise_interval")
         weights = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: move(v) for k, v in weights.items() if k not in stay})
 
@@ -150,10 +150,10 @@ class Student:
         components: Tensor,
         scatter: Tensor,
         flatness: Tensor,
-        quiet_inputs: Callable[[Tensor], Tensor],
+        low_noise_inputs: Callable[[Tensor], Tensor],
         memory: Memory | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, domain score and remarks of spectra (s,) each.
+        """Return salinity, lower, upper, domain score and flags of spectra (s,) each.
 
         Parameters
         ----------
@@ -161,9 +161,9 @@ class Student:
             (k + t, s)
         scatter, flatness
             1 / deviation, 1 / reflectance, and the square of mean over deviation (s,).
-        quiet_inputs
-            Gives the quiet machine's components (q, n) of the spectra of n indices; called where a
-            spectrum is quiet, with n a multiple of the kernel's `COLUMNS`.
+        low_noise_inputs
+            Gives the low-noise machine's components (q, n) of the spectra of n indices; called
+            where a spectrum is low-noise, with n a multiple of the kernel's `COLUMNS`.
         memory
             What batches of this many spectra reuse.
         """
@@ -171,17 +171,17 @@ class Student:
         noise = self.noise(components, memory)
         answers = self.forward(components, noise, memory)
         found = self.respond(answers, self.nodes, self.interval, memory)
-        quiet = self.quiet(noise, scatter, flatness)
-        if self.quiet_anchors.shape[0] and bool(quiet.any()):
-            answers = self.forward_quiet(quiet_inputs, quiet)
-            better = self.respond(answers, self.quiet_nodes, self.quiet_interval, memory)
+        low_noise = self.low_noise(noise, scatter, flatness)
+        if self.low_noise_inducing_points.shape[0] and bool(low_noise.any()):
+            answers = self.forward_low_noise(low_noise_inputs, low_noise)
+            better = self.respond(answers, self.low_noise_nodes, self.low_noise_interval, memory)
             pairs = zip(better, found, strict=True)
-            found = tuple(torch.where(quiet, new, old) for new, old in pairs)
+            found = tuple(torch.where(low_noise, new, old) for new, old in pairs)
         score = self.domain_score(components, noise, flatness, memory)
-        return *found, score, self.remarks(found[0], score)
+        return *found, score, self.flags(found[0], score)
 
-    def quiet(self, noise: Tensor, scatter: Tensor, flatness: Tensor) -> Tensor:
-        """Return which spectra go to the quiet machine (s,), as `answer` takes them."""
+    def low_noise(self, noise: Tensor, scatter: Tensor, flatness: Tensor) -> Tensor:
+        """Return which spectra go to the low-noise machine (s,), as `answer` takes them."""
         # What does not vary at all, as a filled or a saturated pixel, is no laboratory spectrum.
         varies = torch.logical_and(scatter < _FLAT, flatness < _SAME)
         return torch.logical_and(varies, noise < self.limits[4])
@@ -194,17 +194,22 @@ class Student:
         divisor = memory.matrix("divisor", self.kept, components)
         torch.mul(self.shrinkage[:, None] * length, noise, out=divisor).add_(length)
         inputs = torch.div(components[: self.kept], divisor, out=divisor)
-        return machine(inputs, self.anchors, self.heads, self.heads_bias, memory)
+        return machine(inputs, self.inducing_points, self.heads, self.heads_bias, memory)
 
-    def forward_quiet(self, inputs: Callable[[Tensor], Tensor], quiet: Tensor) -> Tensor:
-        """Return the quiet machine's answers (2, s) where `quiet` (s,), 0 elsewhere."""
+    def forward_low_noise(self, inputs: Callable[[Tensor], Tensor], low_noise: Tensor) -> Tensor:
+        """Return the low-noise machine's answers (2, s) where `low_noise` (s,), 0 elsewhere."""
         # It is ten times as large as the other machine, and often few spectra of a batch need it.
-        chosen = quiet.nonzero()[:, 0]
+        chosen = low_noise.nonzero()[:, 0]
         # Filled up to whole parts of the kernel, whose bits depend on the shape of its products.
         padded = chosen.new_zeros(-(-chosen.numel() // COLUMNS) * COLUMNS)
         padded[: chosen.numel()] = chosen
-        found = machine(inputs(padded), self.quiet_anchors, self.quiet_heads, self.quiet_bias)
-        answers = found.new_zeros(found.shape[0], quiet.shape[0])
+        found = machine(
+            inputs(padded),
+            self.low_noise_inducing_points,
+            self.low_noise_heads,
+            self.low_noise_bias,
+        )
+        answers = found.new_zeros(found.shape[0], low_noise.shape[0])
         answers[:, chosen] = found[:, : chosen.numel()]
         return answers
 
@@ -225,7 +230,7 @@ class Student:
         upper = _conductivity(location + interval[1] * width, ec_max)
         return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity)
 
-    def remarks(self, salinity: Tensor, score: Tensor) -> Tensor:
+    def flags(self, salinity: Tensor, score: Tensor) -> Tensor:
         """Return the advising bits (s,) int32 of salinity (s,), dS/m, and domain score (s,)."""
         bits = (score > 1.0).int() * int(QualityFlag.OUT_OF_DOMAIN)
         return bits | ((salinity > self.limits[1]).int() * int(QualityFlag.EXTRAPOLATED))

@@ -25,11 +25,11 @@ class Settings:
     ----------
     sensors
         Sensors whose bands and noise the laboratory spectra are seen through, beside as measured.
-    components, quiet_components, tail
-        Components that enter the machine for all spectra and that for quiet ones, and those that
-        measure noise.
-    anchors, anchor_steps
-        Anchors of the student, and steps by which they learn from the teacher; 0: as drawn.
+    components, low_noise_components, tail
+        Components that enter the machine for all spectra and that for low-noise ones, and those
+        that measure noise.
+    inducing_points, inducing_steps
+        Inducing points of the student, and steps by which they learn from the teacher; 0: as drawn.
     domain
         Components of the out-of-domain test.
     ridge
@@ -64,10 +64,10 @@ class Settings:
 
     sensors: tuple[str, ...] = ("enmap", "prisma")
     components: int = 32
-    quiet_components: int = 40
+    low_noise_components: int = 40
     tail: int = 10
-    anchors: int = 96
-    anchor_steps: int = 60
+    inducing_points: int = 96
+    inducing_steps: int = 60
     domain: int = 32
     ridge: float = 0.02
     width_ridge: float = 2.0
@@ -91,14 +91,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be trained with."""
-        counts = [self.components, self.quiet_components, self.anchors, self.domain]
+        counts = [self.components, self.low_noise_components, self.inducing_points, self.domain]
         counts += [self.epochs, self.batch, *self.hidden]
-        sizes = (self.tail, self.networks, self.mixtures, self.patience, self.anchor_steps)
+        sizes = (self.tail, self.networks, self.mixtures, self.patience, self.inducing_steps)
         if min(counts) < 1 or min(*sizes, self.mixture_weight) < 0:
             raise UsageError(
-                "components, quiet_components, anchors, domain, epochs, batch and hidden must be "
-                "at least 1; "
-                "tail, networks, mixtures, their weight, patience and anchor_steps not negative"
+                "components, low_noise_components, inducing_points, domain, epochs, batch and "
+                "hidden must be at least 1; "
+                "tail, networks, mixtures, their weight, patience and inducing_steps not negative"
             )
         if min(self.folds, self.region_folds, self.inner_folds) < 2:
             raise UsageError("folds, region_folds and inner_folds must be at least 2")
@@ -121,14 +121,14 @@ class Settings:
             )
 
     def quick(self) -> "Settings":
-        """Return the same with few folds, anchors and components: seconds instead of minutes."""
+        """Return the same with fewer folds and inducing points: seconds instead of minutes."""
         return replace(
             self,
             sensors=self.sensors[:1],
             components=16,
-            quiet_components=16,
-            anchors=64,
-            anchor_steps=0,
+            low_noise_components=16,
+            inducing_points=64,
+            inducing_steps=0,
             networks=0,
             folds=2,
             region_folds=2,

@@ -122,7 +122,7 @@ def test_a_cell_that_was_cut_off_is_computed_again(tmp_path, damage):
 
 def test_other_settings_are_another_cell(tmp_path):
     row = spy([])
-    other = replace(row, settings=replace(SETTINGS, anchors=65))
+    other = replace(row, settings=replace(SETTINGS, inducing_points=65))
     for one in (row, other):
         cell(tmp_path, one, BUDGET, ("data",), lambda: {"ec": np.zeros(1)})
     assert len(list(tmp_path.glob("*.npz"))) == 2

@@ -18,7 +18,7 @@ from tests.train.tables import LAB, infrared_frame, lab_frame, site_frame, write
 SETTINGS = """
 sensors = ["enmap"]
 components = 12
-anchors = 32
+inducing_points = 32
 networks = 0
 folds = 2
 region_folds = 2
@@ -288,9 +288,9 @@ def test_an_unknown_sensor_is_named(tables: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_setting_is_named_with_those_that_exist(tables: Path, tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
-    path.write_text("anchor = 3\n")
+    path.write_text("inducing_point = 3\n")
     args = ("--lab", tables / "a.csv", "--config", path, "--out", tmp_path / "m")
-    assert "anchor is not a setting; known are sensors" in refused("train", *args)
+    assert "inducing_point is not a setting; known are sensors" in refused("train", *args)
 
 
 def test_training_on_nothing_is_refused(tables: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from deepsalt.model.student import Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
 
-def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, quiet: int = 0) -> Student:
-    """Return a student of random weights; `quiet` anchors in the machine for quiet spectra."""
+def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, low_noise: int = 0) -> Student:
+    """Return a student of random weights; `low_noise` inducing points for low-noise spectra."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int, scale: float = 0.5) -> torch.Tensor:
@@ -28,18 +28,18 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, quiet: int = 0) ->
         domain_shrinkage=normal(5).abs(),
         shrinkage=normal(kept).abs(),
         scale=torch.full((kept,), 0.3),
-        anchors=normal(7, kept),
+        inducing_points=normal(7, kept),
         heads=normal(2, 7),
         heads_bias=torch.tensor([[-1.0], [-0.5]]),
-        quiet_components=normal(4, features, scale=0.1),
-        quiet_offset=normal(4),
-        quiet_anchors=normal(quiet, 4),
-        quiet_heads=normal(2, quiet),
-        quiet_bias=torch.tensor([[0.5], [-0.5]]),
+        low_noise_components=normal(4, features, scale=0.1),
+        low_noise_offset=normal(4),
+        low_noise_inducing_points=normal(low_noise, 4),
+        low_noise_heads=normal(2, low_noise),
+        low_noise_bias=torch.tensor([[0.5], [-0.5]]),
         nodes=torch.tensor([-1.5, 0.0, 2.0]),
-        quiet_nodes=torch.tensor([-1.0, 1.0]),
+        low_noise_nodes=torch.tensor([-1.0, 1.0]),
         interval=torch.tensor([1.0, 1.5]),
-        quiet_interval=torch.tensor([1.0, 1.0]),
+        low_noise_interval=torch.tensor([1.0, 1.0]),
         limits=torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05, 0.005]),
     )
 

@@ -21,13 +21,13 @@ ENMAP = sensor_bands("enmap")
 GAIN, OFFSET = (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP)
 STUDENT = tiny_student()
 FOLDED = fold(STUDENT, ENMAP, GAIN, OFFSET)
-OUTPUTS = ("salinity", "lower", "upper", "remarks", "domain_score")
+OUTPUTS = ("salinity", "lower", "upper", "flags", "domain_score")
 SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
 
 
 def same_bits(a: Estimates, b: Estimates) -> bool:
     return all(
-        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name != "remarks")
+        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name != "flags")
         for name in OUTPUTS
     )
 
@@ -172,7 +172,7 @@ def test_strange_spectra_score_above_one(values, noise, strange):
 
 
 def test_what_scores_above_one_is_marked_out_of_domain():
-    bits = STUDENT.remarks(torch.zeros(2), torch.tensor([1.01, 1.0]))
+    bits = STUDENT.flags(torch.zeros(2), torch.tensor([1.01, 1.0]))
     assert [bool(bit & int(QualityFlag.OUT_OF_DOMAIN)) for bit in bits.tolist()] == [True, False]
 
 
@@ -187,7 +187,7 @@ def test_noise_and_flatness_excuse_a_distance(noise, flatness):
 
 
 def test_estimates_beyond_most_labels_are_marked_extrapolated():
-    bits = STUDENT.remarks(torch.tensor([25.0, 5.0]), torch.zeros(2))
+    bits = STUDENT.flags(torch.tensor([25.0, 5.0]), torch.zeros(2))
     assert [bool(bit & int(QualityFlag.EXTRAPOLATED)) for bit in bits.tolist()] == [True, False]
 
 
@@ -201,8 +201,8 @@ def test_noise_draws_an_answer_towards_that_of_the_mean_spectrum():
     assert far[0] > far[1] > far[2]
 
 
-def test_quiet_spectra_go_to_the_machine_for_them_and_loud_ones_do_not():
-    both, one = tiny_student(quiet=4), tiny_student()
+def test_low_noise_spectra_go_to_the_machine_for_them_and_loud_ones_do_not():
+    both, one = tiny_student(low_noise=4), tiny_student()
     front = soils(6, ENMAP.centers_nm).T.astype(np.float32)
     answers = [fold(s, ENMAP).estimate(front) for s in (_gated(both, 1e9), _gated(one, 1e9))]
     assert not np.array_equal(answers[0].salinity, answers[1].salinity)
@@ -215,13 +215,13 @@ def test_pixels_that_do_not_vary_are_not_taken_for_laboratory_spectra(level):
     front = np.full((len(ENMAP), 3), level, dtype=np.float32)
     answers = [
         fold(_gated(student, 1e9), ENMAP).estimate(front)
-        for student in (tiny_student(quiet=4), tiny_student())
+        for student in (tiny_student(low_noise=4), tiny_student())
     ]
     assert same_bits(*answers)
 
 
-def test_a_quiet_neighbour_changes_no_bit_of_a_loud_pixel():
-    student = tiny_student(quiet=4)
+def test_a_low_noise_neighbour_changes_no_bit_of_a_loud_pixel():
+    student = tiny_student(low_noise=4)
     spectra = soils(40, ENMAP.centers_nm).T.astype(np.float32)
     spectra[:, ::2] += 0.2 * np.random.default_rng(0).normal(size=(len(ENMAP), 20))
     folded = fold(student, ENMAP)
@@ -230,9 +230,9 @@ def test_a_quiet_neighbour_changes_no_bit_of_a_loud_pixel():
     assert np.array_equal(noise.salinity[::2], alone.salinity)
 
 
-def _gated(student: Student, quiet_below: float) -> Student:
+def _gated(student: Student, low_noise_below: float) -> Student:
     limits = student.limits.clone()
-    limits[4] = quiet_below
+    limits[4] = low_noise_below
     return replace(student, limits=limits)
 
 
@@ -248,7 +248,7 @@ def test_cost_counts_every_product():
     assert STUDENT.macs_per_pixel(10) == (6 + 3 + 2) * 10 + machine + 5 * 9 + 2 * 5
 
 
-def test_the_cost_of_quiet_spectra_is_told_apart():
-    student = tiny_student(quiet=4)
+def test_the_cost_of_low_noise_spectra_is_told_apart():
+    student = tiny_student(low_noise=4)
     assert student.macs_per_pixel(10) == STUDENT.macs_per_pixel(10)
-    assert student.quiet_macs_per_pixel(10) == 4 * 10 + 4 * 4 + 2 * 4
+    assert student.low_noise_macs_per_pixel(10) == 4 * 10 + 4 * 4 + 2 * 4

@@ -14,7 +14,7 @@ from deepsalt.train.data.tables import TableSpec
     ("changes", "message"),
     [
         ({"components": 0}, "at least 1"),
-        ({"anchors": 0}, "at least 1"),
+        ({"inducing_points": 0}, "at least 1"),
         ({"epochs": 0}, "at least 1"),
         ({"hidden": (0, 4)}, "at least 1"),
         ({"mixtures": -1}, "not negative"),
@@ -40,7 +40,7 @@ def test_settings_without_sense_are_refused(changes, message):
 
 def test_quick_settings_are_fewer_of_everything():
     quick, full = Settings().quick(), Settings()
-    assert quick.anchors < full.anchors
+    assert quick.inducing_points < full.inducing_points
     assert quick.networks == 0
     assert (quick.seed, quick.weights) == (full.seed, full.weights)
 
@@ -57,8 +57,10 @@ def read(tmp_path, text):
 
 
 def test_a_file_changes_what_it_names(tmp_path):
-    found = read(tmp_path, 'anchors = 99\nridge = 1\nsensors = ["emit"]\nweights = [0, 0.5]\n')
-    wanted = replace(Settings(), anchors=99, ridge=1.0, sensors=("emit",), weights=(0, 0.5))
+    found = read(
+        tmp_path, 'inducing_points = 99\nridge = 1\nsensors = ["emit"]\nweights = [0, 0.5]\n'
+    )
+    wanted = replace(Settings(), inducing_points=99, ridge=1.0, sensors=("emit",), weights=(0, 0.5))
     assert found == wanted
     assert isinstance(found.ridge, float)
 
@@ -74,10 +76,10 @@ def test_lists_may_be_emptied(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("anchor = 9", "anchor is not a setting; known are sensors"),
-        ("anchors = 'many'", "anchors is 'many'; give a value such as 96"),
-        ("anchors = 9.5", "anchors is 9.5"),
-        ("anchors = true", "anchors is True"),
+        ("inducing_point = 9", "inducing_point is not a setting; known are sensors"),
+        ("inducing_points = 'many'", "inducing_points is 'many'; give a value such as 96"),
+        ("inducing_points = 9.5", "inducing_points is 9.5"),
+        ("inducing_points = true", "inducing_points is True"),
         ("distil = 1", "distil is 1; give a value such as True"),
         ("sensors = 'enmap'", "sensors is 'enmap'"),
         ("weights = ['a']", "weights is"),
@@ -86,7 +88,7 @@ def test_lists_may_be_emptied(tmp_path):
         ("ridge = nan", "finite numbers"),
         ("folds = 1", "at least 2"),
         ("hidden = [64]", "hidden must be two widths"),
-        ("anchors =", "cannot be read"),
+        ("inducing_points =", "cannot be read"),
     ],
     ids=lambda value: value if "=" in value else "",
 )

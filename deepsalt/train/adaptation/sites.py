@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold
-from deepsalt.train.teacher.encoder import Encoder, fit_quiet
+from deepsalt.train.teacher.encoder import Encoder, fit_low_noise
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.teacher import view_weights
 from deepsalt.types import Floats
@@ -34,7 +34,7 @@ def fit_sites(
     features: Floats, target: Floats, weights: Floats, *, components: int, ridge: float, tail: int
 ) -> Sites:
     """Fit the machine on satellite sites: features (s, d), target (s,), weights (s,)."""
-    encoder = fit_quiet(features, components, tail)
+    encoder = fit_low_noise(features, components, tail)
     inputs = encoder(features)[0]
     machine = fit_machine(inputs, inputs, target[:, None], weights, ridge)
     return Sites(encoder, machine, components, ridge)

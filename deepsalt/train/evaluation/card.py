@@ -124,5 +124,5 @@ def _settings(config: TrainConfig, fitted: Fitted, data: TrainingSet) -> dict[st
         "settings": settings,
         "tables": used,
         "chosen": fitted.report,
-        "quiet_macs_per_pixel": fitted.student.quiet_macs_per_pixel(_BANDS_OF_ENMAP),
+        "low_noise_macs_per_pixel": fitted.student.low_noise_macs_per_pixel(_BANDS_OF_ENMAP),
     } | ({"mid_infrared": infrared} if infrared else {})

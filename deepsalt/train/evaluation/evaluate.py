@@ -125,7 +125,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a method and its baselines with groups, then regions left out.
 
-    Every fit - components, anchors, weights, intervals, thresholds - sees the training folds only.
+    Every fit - components, inducing points, weights, intervals, thresholds - sees the training
+    folds only.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ def _fold(
         STUDENT: np.asarray(answers.salinity, dtype=np.float64),
         "lower": np.asarray(answers.lower, dtype=np.float64),
         "upper": np.asarray(answers.upper, dtype=np.float64),
-        "remarks": np.asarray(answers.remarks, dtype=np.float64),
+        "flags": np.asarray(answers.flags, dtype=np.float64),
         PLS: _pls(labelled, samples, test),
         MEAN: _mean(labelled, samples, test),
     }
@@ -271,12 +272,12 @@ def _point(part: Samples, predicted: Floats, fold: NDArray[np.intp]) -> dict[str
 
 def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
     found = interval_scores(part.ec, answers["lower"], answers["upper"])
-    remarks = answers["remarks"].astype(int)
+    flags = answers["flags"].astype(int)
     for name, bit in (
         ("out_of_domain", QualityFlag.OUT_OF_DOMAIN),
         ("extrapolated", QualityFlag.EXTRAPOLATED),
     ):
-        found[f"share_{name}"] = float(((remarks & int(bit)) > 0).mean())
+        found[f"share_{name}"] = float(((flags & int(bit)) > 0).mean())
     return found
 
 

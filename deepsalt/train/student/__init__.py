@@ -1,4 +1,4 @@
-"""The student: few anchors that answer as the teacher does, from laboratory or satellite samples.
+"""The student: few inducing points that answer as the teacher does.
 
 In come samples, out comes `Fitted`: a `Student` and what was chosen on held-out groups.
 

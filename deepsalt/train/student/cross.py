@@ -7,13 +7,13 @@ import numpy as np
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import group_folds, one_standard_error
-from deepsalt.train.student.anchors import learned_anchors
-from deepsalt.train.teacher.machine import Machine, choose_anchors, fit_machine
+from deepsalt.train.student.inducing_points import learned_inducing_points
+from deepsalt.train.teacher.machine import Machine, choose_inducing_points, fit_machine
 from deepsalt.train.teacher.teacher import (
-    QUIET_BELOW,
+    LOW_NOISE_BELOW,
     Teacher,
     fit_teacher,
-    quiet_rows,
+    low_noise_rows,
     view_weights,
 )
 from deepsalt.types import Floats
@@ -58,7 +58,7 @@ def cross_fit(samples: Samples, settings: Settings) -> tuple[HeldOut, float]:
         features = samples.features[test]
         inputs, noise = teacher.encoder(features)
         out.kernel[test] = teacher.location(features)
-        loud = noise >= QUIET_BELOW
+        loud = noise >= LOW_NOISE_BELOW
         out.networks[test] = np.where(
             loud & bool(teacher.networks),
             teacher.network_location(inputs) if teacher.networks else 0.0,
@@ -80,26 +80,28 @@ def _blend(held_out: HeldOut, share: float) -> Floats:
 
 
 def fit_small(samples: Samples, teacher: Teacher, settings: Settings) -> Machine:
-    """Fit a machine with the student's few anchors, learned from the teacher, on the labels."""
-    anchors = student_anchors(samples, teacher, settings)
+    """Fit a machine with the student's few inducing points on the labels."""
+    inducing_points = student_inducing_points(samples, teacher, settings)
     inputs = teacher.encoder(samples.features)[0]
     weights = view_weights(samples, settings)
-    return fit_machine(anchors, inputs, samples.target[:, None], weights, settings.ridge)
+    return fit_machine(inducing_points, inputs, samples.target[:, None], weights, settings.ridge)
 
 
-def student_anchors(samples: Samples, teacher: Teacher, settings: Settings) -> Floats:
-    """Return the student's anchors (m, k): drawn from the samples, then learned if distilling."""
+def student_inducing_points(samples: Samples, teacher: Teacher, settings: Settings) -> Floats:
+    """Return the student's inducing points (m, k): drawn from samples, learned if distilling."""
     inputs = teacher.encoder(samples.features)[0]
-    quiet = quiet_rows(samples)
-    drawn = choose_anchors(inputs[quiet], samples.target[quiet], settings.anchors, settings.seed)
-    if not settings.distil or len(drawn) < settings.anchors:
+    low_noise = low_noise_rows(samples)
+    drawn = choose_inducing_points(
+        inputs[low_noise], samples.target[low_noise], settings.inducing_points, settings.seed
+    )
+    if not settings.distil or len(drawn) < settings.inducing_points:
         return drawn
-    return learned_anchors(
+    return learned_inducing_points(
         drawn,
         inputs,
         teacher.mixed(inputs),
         view_weights(samples, settings),
         ids=samples.site,
-        steps=settings.anchor_steps,
+        steps=settings.inducing_steps,
         seed=settings.seed,
     )

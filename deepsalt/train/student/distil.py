@@ -19,7 +19,7 @@ from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.teacher.encoder import Encoder
 from deepsalt.train.teacher.machine import Machine, fit_machine
-from deepsalt.train.teacher.teacher import QUIET_BELOW
+from deepsalt.train.teacher.teacher import LOW_NOISE_BELOW
 from deepsalt.train.uncertainty.domain import Domain, fit_domain
 from deepsalt.train.uncertainty.spread import MISSES, interval_factors, log_width, residual_nodes
 from deepsalt.types import Floats
@@ -91,9 +91,11 @@ def calibrated(
     above
         Share of samples that may lie above the interval.
     """
-    width = fit_machine(location.anchors, inputs, log_width(residual)[:, None], weights, ridge)
+    width = fit_machine(
+        location.inducing_points, inputs, log_width(residual)[:, None], weights, ridge
+    )
     both = Machine(
-        location.anchors,
+        location.inducing_points,
         np.column_stack([location.heads[:, 0], width.heads[:, 0]]),
         np.array([location.bias[0], width.bias[0]]),
     )
@@ -103,13 +105,13 @@ def calibrated(
 
 
 def distilled(
-    anchors: Floats, rows: Sequence[tuple[Floats, Floats, Floats]], ridge: float
+    inducing_points: Floats, rows: Sequence[tuple[Floats, Floats, Floats]], ridge: float
 ) -> Machine:
     """Fit a location on labels and answers of the teacher.
 
     Parameters
     ----------
-    anchors
+    inducing_points
         (m, k)
     rows
         Parts of (inputs, target, weight): labels first, then answers of the teacher.
@@ -117,7 +119,7 @@ def distilled(
         As for `fit_machine`.
     """
     inputs, target, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return fit_machine(anchors, inputs, target[:, None], weights, ridge)
+    return fit_machine(inducing_points, inputs, target[:, None], weights, ridge)
 
 
 def teacher_weights(answers: Floats, target: Floats, rival: Floats, views: NDArray) -> Floats:  # type: ignore[type-arg]
@@ -143,23 +145,23 @@ def teacher_weights(answers: Floats, target: Floats, rival: Floats, views: NDArr
 
 def assemble(
     student: Reader,
-    quiet: Reader | None,
+    low_noise: Reader | None,
     domain: Domain,
     *,
     ec_max: float,
     ec_extrapolated: float,
-    quiet_below: float,
+    low_noise_below: float,
 ) -> Student:
-    """Return the student made of its readers, the quiet one with its scale folded in."""
+    """Return the student made of its readers, the low-noise one with its scale folded in."""
     size = student.encoder.rows.shape[1]
-    if quiet is None:
+    if low_noise is None:
         none = Encoder(np.zeros((1, size)), np.zeros(1), np.zeros(1), np.ones(1))
         machine = Machine(np.zeros((0, 1)), np.zeros((0, 2)), np.zeros(2))
-        quiet = Reader(none, machine, np.zeros(1), (1.0, 1.0))
-    scale = quiet.encoder.scale
-    rows, offset = quiet.encoder.rows[: scale.size], quiet.encoder.offset[: scale.size]
+        low_noise = Reader(none, machine, np.zeros(1), (1.0, 1.0))
+    scale = low_noise.encoder.scale
+    rows, offset = low_noise.encoder.rows[: scale.size], low_noise.encoder.offset[: scale.size]
     limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q]
-    limits += [quiet_below, domain.flaw]
+    limits += [low_noise_below, domain.flaw]
     weights: dict[str, ArrayLike] = {
         "components": student.encoder.rows,
         "component_offset": student.encoder.offset,
@@ -168,18 +170,18 @@ def assemble(
         "domain_shrinkage": domain.shrinkage,
         "shrinkage": student.encoder.shrinkage,
         "scale": student.encoder.scale,
-        "anchors": student.machine.anchors,
+        "inducing_points": student.machine.inducing_points,
         "heads": student.machine.heads.T,
         "heads_bias": student.machine.bias[:, None],
-        "quiet_components": rows * scale[:, None],
-        "quiet_offset": offset * scale,
-        "quiet_anchors": quiet.machine.anchors,
-        "quiet_heads": quiet.machine.heads.T,
-        "quiet_bias": quiet.machine.bias[:, None],
+        "low_noise_components": rows * scale[:, None],
+        "low_noise_offset": offset * scale,
+        "low_noise_inducing_points": low_noise.machine.inducing_points,
+        "low_noise_heads": low_noise.machine.heads.T,
+        "low_noise_bias": low_noise.machine.bias[:, None],
         "nodes": student.nodes,
-        "quiet_nodes": quiet.nodes,
+        "low_noise_nodes": low_noise.nodes,
         "interval": student.interval,
-        "quiet_interval": quiet.interval,
+        "low_noise_interval": low_noise.interval,
         "limits": limits,
     }
     return Student(**{name: _float32(values) for name, values in weights.items()})
@@ -191,7 +193,7 @@ def _float32(values: ArrayLike) -> torch.Tensor:
 
 def finished(
     student: Reader,
-    quiet: Reader | None,
+    low_noise: Reader | None,
     samples: Samples,
     labelled: Samples,
     noise: Floats,
@@ -203,11 +205,11 @@ def finished(
     domain = fit_domain(student.encoder, spectra, noise, settings.domain)
     return assemble(
         student,
-        quiet,
+        low_noise,
         domain,
         ec_max=float(labelled.ec.max()),
         ec_extrapolated=float(np.quantile(labelled.ec, _EXTRAPOLATED_QUANTILE)),
-        quiet_below=QUIET_BELOW if quiet is not None else -1.0,
+        low_noise_below=LOW_NOISE_BELOW if low_noise is not None else -1.0,
     )
 
 
@@ -226,7 +228,9 @@ def estimates(student: Student, features: Floats) -> Estimates:
             components(student.components, student.component_offset),
             column(-features[:, -2:].sum(axis=1)),
             column(-2.0 * features[:, -1]),
-            lambda chosen: components(student.quiet_components, student.quiet_offset)[:, chosen],
+            lambda chosen: components(student.low_noise_components, student.low_noise_offset)[
+                :, chosen
+            ],
         )
     salinity, lower, upper, score = (value.numpy() for value in values)
     return Estimates(salinity, lower, upper, bits.numpy().astype(np.uint16), score)

@@ -8,7 +8,7 @@ from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
 from deepsalt.train.data.enough import separable, without_few_sites
 from deepsalt.train.data.samples import Samples
-from deepsalt.train.student.cross import HeldOut, cross_fit, student_anchors
+from deepsalt.train.student.cross import HeldOut, cross_fit, student_inducing_points
 from deepsalt.train.student.distil import (
     MAX_LOSS_R2,
     Fitted,
@@ -22,10 +22,10 @@ from deepsalt.train.student.infrared import InfraredTeacher, fit_infrared, infra
 from deepsalt.train.student.satellite import fit_satellite
 from deepsalt.train.teacher.machine import Machine
 from deepsalt.train.teacher.teacher import (
-    QUIET_BELOW,
+    LOW_NOISE_BELOW,
     Teacher,
     fit_teacher,
-    quiet_rows,
+    low_noise_rows,
     view_weights,
 )
 from deepsalt.train.uncertainty.spread import FEW_ABOVE, smeared_r2
@@ -56,16 +56,18 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     held_out, share = cross_fit(labelled, settings)
     teacher = fit_teacher(labelled, settings, share=share)
     inputs, noise = teacher.encoder(labelled.features)
-    loud = (noise >= QUIET_BELOW) & ~labelled.pixels
+    loud = (noise >= LOW_NOISE_BELOW) & ~labelled.pixels
     scored = loud if loud.any() else ~loud
     target = labelled.target
     lost = {
         name: smeared_r2(labelled.ec[scored], getattr(held_out, name)[scored])
         for name in ("student", "teacher", "kernel")
     }
-    quiet = quiet_rows(labelled)
+    low_noise = low_noise_rows(labelled)
     small = lost["student"] >= lost["teacher"] - MAX_LOSS_R2
-    anchors = student_anchors(labelled, teacher, settings) if small else inputs[quiet]
+    inducing_points = (
+        student_inducing_points(labelled, teacher, settings) if small else inputs[low_noise]
+    )
     infrared = fit_infrared(labelled, held_out.student, settings)
     location = _distil(
         samples,
@@ -73,7 +75,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         teacher,
         held_out,
         infrared=infrared,
-        anchors=anchors,
+        inducing_points=inducing_points,
         settings=settings,
     )
     student = calibrated(
@@ -85,12 +87,12 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         ridge=settings.width_ridge,
         above=FEW_ABOVE,
     )
-    plain = _quiet_reader(teacher, labelled, held_out, settings)
+    plain = _low_noise_reader(teacher, labelled, held_out, settings)
     report = {
         "held_out_r2_log1p": {name: round(value, 4) for name, value in lost.items()},
         "networks_share": share,
-        "shipped": "student" if small else "winner, all samples as anchors",
-        "anchors": len(anchors),
+        "shipped": "student" if small else "winner, all samples as inducing points",
+        "inducing_points": len(inducing_points),
     }
     report |= infrared_report(samples, labelled, infrared)
     return Fitted(finished(student, plain, samples, labelled, noise, settings=settings), report)
@@ -103,7 +105,7 @@ def _distil(
     held_out: HeldOut,
     *,
     infrared: InfraredTeacher | None,
-    anchors: Floats,
+    inducing_points: Floats,
     settings: Settings,
 ) -> Machine:
     """Return the student's location: labels, then the teachers' answers where they are better."""
@@ -121,19 +123,19 @@ def _distil(
             rows.append((encoded, answers, share))
         if infrared is not None:
             rows += infrared.lessons(labelled, unlabelled, teacher.encoder, settings)
-    return distilled(anchors, rows, settings.ridge)
+    return distilled(inducing_points, rows, settings.ridge)
 
 
-def _quiet_reader(
+def _low_noise_reader(
     teacher: Teacher, labelled: Samples, held_out: HeldOut, settings: Settings
 ) -> Reader:
-    rows = quiet_rows(labelled)
-    inputs = teacher.quiet_encoder(labelled.features[rows])[0]
+    rows = low_noise_rows(labelled)
+    inputs = teacher.low_noise_encoder(labelled.features[rows])[0]
     residual = labelled.target[rows] - held_out.kernel[rows]
     ones = np.ones(len(rows))
     return calibrated(
-        teacher.quiet_encoder,
-        teacher.quiet,
+        teacher.low_noise_encoder,
+        teacher.low_noise,
         inputs,
         residual,
         ones,

@@ -15,9 +15,9 @@ from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import group_folds
 from deepsalt.train.student.distil import teacher_weights
-from deepsalt.train.teacher.encoder import Encoder, fit_quiet
+from deepsalt.train.teacher.encoder import Encoder, fit_low_noise
 from deepsalt.train.teacher.machine import Machine, fit_machine
-from deepsalt.train.teacher.teacher import quiet_rows, view_weights
+from deepsalt.train.teacher.teacher import low_noise_rows, view_weights
 from deepsalt.train.uncertainty.spread import smeared_r2
 from deepsalt.types import Floats
 
@@ -123,12 +123,12 @@ def fit_infrared(labelled: Samples, rival: Floats, settings: Settings) -> Infrar
 
 
 def _fit(samples: Samples, settings: Settings) -> InfraredMachine | None:
-    one = samples.take(quiet_rows(samples))
+    one = samples.take(low_noise_rows(samples))
     one = one.take(one.has_infrared)
     if one.infrared is None or len(one) < MIN_SPECTRA:
         return None
     features = one.infrared.astype(np.float64)
-    encoder = fit_quiet(features, settings.quiet_components)
+    encoder = fit_low_noise(features, settings.low_noise_components)
     inputs = encoder(features)[0]
     ones = np.ones(len(one))
     machine = fit_machine(inputs, inputs, one.target[:, None], ones, settings.ridge)
@@ -144,7 +144,7 @@ def infrared_report(
     told: dict[str, Any] = {"samples": int(np.unique(samples.site[samples.has_infrared]).size)}
     told["used"] = []
     if teacher is not None:
-        one = quiet_rows(labelled)
+        one = low_noise_rows(labelled)
         one = one[np.isfinite(teacher.held_out[one])]
         score = smeared_r2(labelled.ec[one], teacher.held_out[one])
         told["held_out_r2_log1p"] = round(score, 4) if np.isfinite(score) else None

@@ -7,15 +7,15 @@ import numpy as np
 from deepsalt.train.adaptation.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import IN_THE_FIELD, Samples
-from deepsalt.train.student.anchors import learned_anchors
 from deepsalt.train.student.distil import MAX_LOSS_R2, Fitted, calibrated, distilled, finished
-from deepsalt.train.teacher.machine import Machine, choose_anchors
+from deepsalt.train.student.inducing_points import learned_inducing_points
+from deepsalt.train.teacher.machine import Machine, choose_inducing_points
 from deepsalt.train.teacher.teacher import view_weights
 from deepsalt.train.uncertainty.spread import MISSES, smeared_r2
 from deepsalt.types import Floats
 
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
-_ALL = "winner, all spectra as anchors"
+_ALL = "winner, all spectra as inducing points"
 _LIBRARY_SHARE = 0.2  # weight of a laboratory spectrum seen in the field beside a real one's
 
 
@@ -57,7 +57,7 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
         "site_components": model.sites.components,
         "site_ridge": model.sites.ridge,
         "held_out_mse_log_ec": choice.scores,
-        "anchors": len(location.anchors),
+        "inducing_points": len(location.inducing_points),
     }
     return Fitted(finished(student, None, seen, sites, noise, settings=settings), report | told)
 
@@ -67,13 +67,13 @@ def _followed(
 ) -> tuple[Machine, Floats, dict[str, Any]]:
     """Return the student's location, its held-out answers (s,), and what they say.
 
-    Sites alone are few enough to be the student's anchors; else it copies the model, with all
-    spectra as anchors where few lose more than `MAX_LOSS_R2` on held-out regions.
+    Sites alone are few enough to be the student's inducing points; else it copies the model, with
+    all spectra as inducing points where few lose more than `MAX_LOSS_R2` on held-out regions.
     """
     machine = model.sites.machine
-    if not model.weight and len(machine.anchors) <= settings.anchors:
+    if not model.weight and len(machine.inducing_points) <= settings.inducing_points:
         return machine, choice.held_out, {}
-    shipped, count = "student", settings.anchors
+    shipped, count = "student", settings.inducing_points
     said = {"combination": choice.held_out}
     said[shipped] = _held_out(choice, samples, sites, count, settings)
     scores = {name: smeared_r2(sites.ec, answers) for name, answers in said.items()}
@@ -102,24 +102,26 @@ def _held_out(
 
 
 def _copy(model: Combined, samples: Samples, count: int, settings: Settings) -> Machine:
-    """Return a machine of at most `count` anchors that answers as the model on field spectra."""
+    """Return a machine of at most `count` inducing points that copies the model in the field."""
     field = np.char.endswith(samples.view, IN_THE_FIELD) & (model.weight > 0.0)
     shown = samples.take(samples.satellite | field)
     answers, inputs = model.location(shown.features), model.encoder(shown.features)[0]
     own = shown.satellite
-    anchors = choose_anchors(inputs[own], answers[own], count, settings.seed)
-    if len(anchors) < count and not own.all():
-        more = choose_anchors(inputs[~own], answers[~own], count - len(anchors), settings.seed)
-        anchors = np.concatenate([anchors, more])
+    inducing_points = choose_inducing_points(inputs[own], answers[own], count, settings.seed)
+    if len(inducing_points) < count and not own.all():
+        more = choose_inducing_points(
+            inputs[~own], answers[~own], count - len(inducing_points), settings.seed
+        )
+        inducing_points = np.concatenate([inducing_points, more])
     weights = np.where(own, 1.0, _LIBRARY_SHARE)
     if count < len(samples):
-        anchors = learned_anchors(
-            anchors,
+        inducing_points = learned_inducing_points(
+            inducing_points,
             inputs,
             answers,
             weights,
             ids=shown.site,
-            steps=settings.anchor_steps,
+            steps=settings.inducing_steps,
             seed=settings.seed,
         )
-    return distilled(anchors, [(inputs, answers, weights)], _INTERPOLATION)
+    return distilled(inducing_points, [(inputs, answers, weights)], _INTERPOLATION)

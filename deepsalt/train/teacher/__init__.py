@@ -1,4 +1,4 @@
-"""The teacher: machines with every laboratory sample as an anchor, and small networks beside them.
+"""The teacher: machines with each sample as an inducing point, and small networks beside them.
 
 In come samples, out comes a `Teacher` that says log(EC + 0.03) of any features.
 

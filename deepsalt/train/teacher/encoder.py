@@ -3,7 +3,7 @@
 `fit_encoder` whitens by noise: components are ordered by signal over noise (the minimum noise
 fraction of Green et al. 1988), the last ones measure how noisy a spectrum is, and the first ones
 are shrunk by it as a Wiener filter would. So one set of weights serves a laboratory's and a
-satellite's spectra. `fit_quiet` takes plain principal components.
+satellite's spectra. `fit_low_noise` takes plain principal components.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Enc
     return Encoder(*rows, shrinkage, _scale(k))
 
 
-def fit_quiet(clean: Floats, components: int, tail: int = 0) -> Encoder:
+def fit_low_noise(clean: Floats, components: int, tail: int = 0) -> Encoder:
     """Fit an encoder on principal components of features (s, d), whitened, without shrinkage.
 
     The last `tail` components, in units of their own spread, tell how unlike these spectra one is.

@@ -1,8 +1,8 @@
-"""Kernel machines: ridge regression on the inverse multiquadric kernel at some anchors.
+"""Kernel machines: ridge regression on the inverse multiquadric kernel at some inducing points.
 
-With all samples as anchors this is kernel ridge regression, with few its Nyström approximation
-(Williams and Seeger 2001). The kernel 1 / sqrt(1 + distance²) needs no exponential per anchor and
-pixel, and scores as a Matérn kernel does.
+With all samples as inducing points this is kernel ridge regression, with few its Nyström
+approximation (Williams and Seeger 2001). The kernel 1 / sqrt(1 + distance²) needs no exponential
+per inducing point and pixel, and scores as a Matérn kernel does.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ _JITTER = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Machine:
-    """bias + kernel(inputs, anchors) @ heads.
+    """bias + kernel(inputs, inducing points) @ heads.
 
     Parameters
     ----------
-    anchors
+    inducing_points
         (m, k)
     heads, bias
         (m, h), (h,)
     """
 
-    anchors: Floats
+    inducing_points: Floats
     heads: Floats
     bias: Floats
 
     def __call__(self, inputs: Floats) -> Floats:
         """Return answers (s, h) for inputs (s, k)."""
-        answers: Floats = self.bias + kernel(inputs, self.anchors) @ self.heads
+        answers: Floats = self.bias + kernel(inputs, self.inducing_points) @ self.heads
         return answers
 
 
@@ -46,7 +46,7 @@ def kernel(a: Floats, b: Floats) -> Floats:
 
 
 def fit_machine(
-    anchors: Floats,
+    inducing_points: Floats,
     inputs: Floats,
     targets: Floats,
     weights: Floats,
@@ -56,7 +56,7 @@ def fit_machine(
 
     Parameters
     ----------
-    anchors
+    inducing_points
         (m, k)
     inputs, targets, weights
         (s, k), (s, h), (s,); weights of 1 per independent sample.
@@ -69,9 +69,11 @@ def fit_machine(
         A number is missing, or the normal equations are singular.
     """
     bias = np.average(targets, axis=0, weights=weights)
-    phi = kernel(inputs, anchors)
-    norm = ridge * (kernel(anchors, anchors) + _JITTER * np.eye(len(anchors)))
-    return Machine(anchors, _solve_ridge(phi, targets - bias, weights, norm), bias)
+    phi = kernel(inputs, inducing_points)
+    norm = ridge * (
+        kernel(inducing_points, inducing_points) + _JITTER * np.eye(len(inducing_points))
+    )
+    return Machine(inducing_points, _solve_ridge(phi, targets - bias, weights, norm), bias)
 
 
 def _solve_ridge(phi: Floats, target: Floats, weights: Floats, norm: Floats) -> Floats:
@@ -89,11 +91,11 @@ def _solve_ridge(phi: Floats, target: Floats, weights: Floats, norm: Floats) -> 
     return found
 
 
-def choose_anchors(inputs: Floats, target: Floats, count: int, seed: int) -> Floats:
-    """Return anchors (<= count, k) drawn from inputs, saline ones more often than others.
+def choose_inducing_points(inputs: Floats, target: Floats, count: int, seed: int) -> Floats:
+    """Return inducing points (<= count, k) drawn from inputs, saline ones more often than others.
 
     Samples above the mean of log(EC + 0.03) get more weight the further above they lie: they are
-    few, and where a machine has no anchor it answers with its mean.
+    few, and where a machine has no inducing point it answers with its mean.
     """
     if len(inputs) <= count:
         return inputs

@@ -1,8 +1,8 @@
 """The teacher: kernel and network members on laboratory spectra, with a distribution of EC.
 
-Two kernel machines with every sample as an anchor: one for spectra as quiet as a laboratory's, and
-one that has also seen each sample through the satellites' bands and noise. Networks join the second
-with a weight that their held-out groups earn.
+Two kernel machines with every sample as an inducing point: one for spectra as low in noise as a
+laboratory's, and one that has also seen each sample through the satellites' bands and noise.
+Networks join the second with a weight that their held-out groups earn.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import IN_THE_FIELD, WITH_NOISE, Samples
-from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_quiet
+from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_low_noise
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.network import Network, apply_network, train_network
 from deepsalt.types import Floats
 
-QUIET_BELOW = 0.05
+LOW_NOISE_BELOW = 0.05
 """Noise variance over EnMAP's below which a spectrum counts as a laboratory's."""
 
 
@@ -30,8 +30,8 @@ class Teacher:
     ----------
     encoder, noisy
         Machine for all spectra, its answers log(EC + 0.03) (s, 1).
-    quiet_encoder, quiet
-        Machine for quiet ones.
+    low_noise_encoder, low_noise
+        Machine for low-noise ones.
     networks, share
         Networks, and their share in the noisy answer.
     mean
@@ -40,8 +40,8 @@ class Teacher:
 
     encoder: Encoder
     noisy: Machine
-    quiet_encoder: Encoder
-    quiet: Machine
+    low_noise_encoder: Encoder
+    low_noise: Machine
     networks: tuple[Network, ...]
     share: float
     mean: float
@@ -50,9 +50,11 @@ class Teacher:
         """Return log(EC + 0.03) (s,) of features (s, d)."""
         inputs, noise = self.encoder(features)
         location = self.mixed(inputs)
-        quiet = noise < QUIET_BELOW
-        if quiet.any():
-            location[quiet] = self.quiet(self.quiet_encoder(features[quiet])[0])[:, 0]
+        low_noise = noise < LOW_NOISE_BELOW
+        if low_noise.any():
+            location[low_noise] = self.low_noise(self.low_noise_encoder(features[low_noise])[0])[
+                :, 0
+            ]
         return location
 
     def mixed(self, inputs: Floats) -> Floats:
@@ -83,10 +85,10 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
         Share of the networks; None: no networks are trained.
     """
     weights = view_weights(samples, settings)
-    encoder, quiet_encoder = fit_encoders(samples, settings)
+    encoder, low_noise_encoder = fit_encoders(samples, settings)
     inputs = encoder(samples.features)[0]
     target = samples.target[:, None]
-    quiet = quiet_rows(samples)
+    low_noise = low_noise_rows(samples)
     networks: tuple[Network, ...] = ()
     mean = float(np.average(target[:, 0], weights=weights))
     if share is not None and settings.networks and np.unique(samples.site).size > 1:
@@ -102,24 +104,24 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
             )
             for number in range(settings.networks)
         )
-    # Every sample is an anchor: by its quietest view, or as the simulator shows it.
-    anchors = np.concatenate([inputs[quiet], inputs[samples.pixels]])
-    noisy = fit_machine(anchors, inputs, target, weights, settings.ridge)
-    plain = quiet_encoder(samples.features[quiet])[0]
+    # Every sample is an inducing point: by its least noisy view, or as the simulator shows it.
+    inducing_points = np.concatenate([inputs[low_noise], inputs[samples.pixels]])
+    noisy = fit_machine(inducing_points, inputs, target, weights, settings.ridge)
+    plain = low_noise_encoder(samples.features[low_noise])[0]
     ones = np.ones(len(plain))
     return Teacher(
         encoder,
         noisy,
-        quiet_encoder,
-        fit_machine(plain, plain, target[quiet], ones, settings.ridge),
+        low_noise_encoder,
+        fit_machine(plain, plain, target[low_noise], ones, settings.ridge),
         networks,
         share or 0.0,
         mean,
     )
 
 
-def quiet_rows(samples: Samples) -> NDArray[np.intp]:
-    """Return one row per sample, its quietest view: as measured, else as it is (q,)."""
+def low_noise_rows(samples: Samples) -> NDArray[np.intp]:
+    """Return one row per sample, its least noisy view: as measured, else as it is (q,)."""
     disturbed = [view.endswith((WITH_NOISE, IN_THE_FIELD)) for view in samples.view.tolist()]
     order = np.argsort(disturbed, kind="stable")
     order = order[~samples.pixels[order]]
@@ -141,11 +143,13 @@ def view_weights(samples: Samples, settings: Settings) -> Floats:
 
 
 def fit_encoders(samples: Samples, settings: Settings) -> tuple[Encoder, Encoder]:
-    """Return the noise-whitened encoder and the one for quiet spectra."""
-    clean = samples.features[quiet_rows(samples)]
+    """Return the noise-whitened encoder and the one for low-noise spectra."""
+    clean = samples.features[low_noise_rows(samples)]
     noise = noise_differences(samples)
     k = settings.components
-    return fit_encoder(clean, noise, k, settings.tail), fit_quiet(clean, settings.quiet_components)
+    return fit_encoder(clean, noise, k, settings.tail), fit_low_noise(
+        clean, settings.low_noise_components
+    )
 
 
 def noise_differences(samples: Samples) -> Floats:

@@ -23,7 +23,7 @@ from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.srf import response_matrix
 from deepsalt.spectral.transform import LEVEL_FEATURES, front_end
 from deepsalt.train.teacher.encoder import NOISE_GAIN, Encoder
-from deepsalt.train.teacher.teacher import QUIET_BELOW
+from deepsalt.train.teacher.teacher import LOW_NOISE_BELOW
 from deepsalt.types import Floats
 
 FLAW = 0.005
@@ -104,8 +104,8 @@ def fit_domain(encoder: Encoder, features: Floats, noise: Floats, components: in
     chosen = _chosen(encoder, components)
     rows, offset = encoder.rows[chosen], encoder.offset[chosen]
     values, own = features @ rows.T + offset, encoder(features)[1]
-    quiet = own < QUIET_BELOW
-    clean = values[quiet] if quiet.sum() >= 2 * len(rows) else values
+    low_noise = own < LOW_NOISE_BELOW
+    clean = values[low_noise] if low_noise.sum() >= 2 * len(rows) else values
     centre = clean.mean(axis=0)
     salts = salt_crusts("train")
     crusts = salts @ rows.T + offset - centre

@@ -161,25 +161,25 @@ def test_the_report_tells_what_copying_costs(monkeypatch):
     report = fit_model(both(), replace(QUICK, weights=(0.0, 0.3))).report
     assert report["laboratory_weight"] == 0.3
     assert set(report["held_out_r2_log1p"]) >= {"combination", "student"}
-    assert report["anchors"] <= QUICK.anchors or report["shipped"] != "student"
+    assert report["inducing_points"] <= QUICK.inducing_points or report["shipped"] != "student"
 
 
-def test_where_few_anchors_lose_all_spectra_are_anchors(monkeypatch):
+def test_where_few_inducing_points_lose_all_spectra_are_inducing_points(monkeypatch):
     monkeypatch.setattr(combine, "one_standard_error", lambda scores, **_: len(scores) - 1)
     scores = iter((0.3, -20.0, 0.3))
     monkeypatch.setattr("deepsalt.train.student.satellite.smeared_r2", lambda *_: next(scores))
     samples = both()
     report = fit_model(samples, replace(QUICK, weights=(0.0, 0.3))).report
-    assert report["shipped"] == "winner, all spectra as anchors"
-    assert report["anchors"] > QUICK.anchors
+    assert report["shipped"] == "winner, all spectra as inducing points"
+    assert report["inducing_points"] > QUICK.inducing_points
 
 
-def test_many_sites_are_copied_into_the_students_few_anchors():
+def test_many_sites_are_copied_into_the_students_few_inducing_points():
     samples = as_measured(satellite_table(regions(8, 12)))
-    assert len(samples) > QUICK.anchors
+    assert len(samples) > QUICK.inducing_points
     report = fit_model(samples, QUICK).report
     assert report["shipped"] == "student"
-    assert report["anchors"] == QUICK.anchors
+    assert report["inducing_points"] == QUICK.inducing_points
 
 
 def forced(monkeypatch, samples, *, settings=QUICK, names=(), unlabelled=None, weight=1.0):

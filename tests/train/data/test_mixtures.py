@@ -11,7 +11,7 @@ from deepsalt.train.data.samples import as_mixtures, stack
 from deepsalt.train.data.training_set import draw_views
 from deepsalt.train.student.distil import estimates
 from deepsalt.train.student.fit import fit_model
-from deepsalt.train.teacher.teacher import quiet_rows, view_weights
+from deepsalt.train.teacher.teacher import low_noise_rows, view_weights
 from tests.train.tables import QUICK, laboratory_table, library_views, regions, satellite_table
 
 SETTINGS = replace(QUICK, sensors=("enmap", "prisma"), mixtures=100, mixture_weight=0.25)
@@ -55,20 +55,20 @@ def test_they_weigh_what_was_asked():
     assert share == pytest.approx(0.25)
 
 
-def test_they_are_nobodys_quiet_spectrum():
+def test_they_are_nobodys_low_noise_spectrum():
     samples = with_mixtures(SETTINGS)
-    assert not samples.pixels[quiet_rows(samples)].any()
+    assert not samples.pixels[low_noise_rows(samples)].any()
 
 
-def test_they_change_what_noisy_spectra_are_told_but_not_the_machine_for_quiet_ones():
+def test_they_change_what_noisy_spectra_are_told_but_not_the_machine_for_low_noise_ones():
     samples = library_views()
     features = samples.features[samples.view == "enmap with noise"]
     without = fit_model(samples, SETTINGS).student
     with_them = fit_model(with_mixtures(SETTINGS), SETTINGS).student
     told = [estimates(student, features).salinity for student in (without, with_them)]
     assert not np.array_equal(*told)
-    assert torch.equal(with_them.quiet_anchors, without.quiet_anchors)
-    assert torch.equal(with_them.quiet_heads[0], without.quiet_heads[0])
+    assert torch.equal(with_them.low_noise_inducing_points, without.low_noise_inducing_points)
+    assert torch.equal(with_them.low_noise_heads[0], without.low_noise_heads[0])
 
 
 def test_pixels_alone_are_no_library_beside_sites():

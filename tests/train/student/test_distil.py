@@ -17,7 +17,7 @@ from deepsalt.train.student.distil import (
     teacher_weights,
 )
 from deepsalt.train.student.fit import fit_model
-from deepsalt.train.teacher.encoder import Encoder, fit_quiet
+from deepsalt.train.teacher.encoder import Encoder, fit_low_noise
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.uncertainty.domain import fit_domain
 from deepsalt.train.uncertainty.spread import interval_factors
@@ -57,10 +57,10 @@ def test_the_teacher_counts_less_where_it_is_less_sure():
 
 def test_answers_of_the_teacher_draw_the_student_to_them():
     inputs = RNG.normal(size=(SIZE, 2))
-    ones, anchors = np.ones(SIZE), inputs[:30]
+    ones, inducing_points = np.ones(SIZE), inputs[:30]
     labels = (inputs, FAR, ones)
-    alone = distilled(anchors, [labels], 0.1)
-    taught = distilled(anchors, [labels, (inputs, inputs[:, 0], 5.0 * ones)], 0.1)
+    alone = distilled(inducing_points, [labels], 0.1)
+    taught = distilled(inducing_points, [labels, (inputs, inputs[:, 0], 5.0 * ones)], 0.1)
     error = [np.abs(machine(inputs)[:, 0] - inputs[:, 0]).mean() for machine in (alone, taught)]
     assert error[1] < 0.5 * error[0]
 
@@ -125,7 +125,7 @@ def test_estimates_are_those_of_prediction(student):
     folded = fold(student, table.bands).estimate(table.reflectance.T)
     np.testing.assert_allclose(told.salinity, folded.salinity, rtol=2e-3, atol=1e-4)
     np.testing.assert_allclose(told.upper, folded.upper, rtol=2e-3, atol=1e-4)
-    np.testing.assert_array_equal(told.remarks, folded.remarks)
+    np.testing.assert_array_equal(told.flags, folded.flags)
     np.testing.assert_allclose(told.domain_score, folded.domain_score, rtol=1e-2)
 
 
@@ -137,15 +137,17 @@ def test_estimates_lie_within_their_interval_and_the_labels_seen(student):
     assert told.upper.max() <= np.ceil(views.ec.max()) + 1e-3
 
 
-def test_a_student_without_a_quiet_machine_answers_by_the_other():
+def test_a_student_without_a_low_noise_machine_answers_by_the_other():
     inputs, residual = RNG.normal(size=(60, 150)), RNG.normal(size=60)
-    encoder = fit_quiet(inputs, 5, 3)
+    encoder = fit_low_noise(inputs, 5, 3)
     encoded = encoder(inputs)[0]
     location = fit_machine(encoded, encoded, residual[:, None], np.ones(60), 0.1)
     reader = calibrated(encoder, location, encoded, residual, np.ones(60), ridge=1.0)
     domain = fit_domain(encoder, inputs, np.ones(60), 4)
-    student = assemble(reader, None, domain, ec_max=30.2, ec_extrapolated=20.0, quiet_below=-1.0)
-    assert student.quiet_anchors.shape[0] == 0
+    student = assemble(
+        reader, None, domain, ec_max=30.2, ec_extrapolated=20.0, low_noise_below=-1.0
+    )
+    assert student.low_noise_inducing_points.shape[0] == 0
     assert student.limits[0] == 31.0
     told = estimates(student, inputs)
     wanted = np.exp(location(encoded)[:, 0] + np.log(1.0)) - EC_SHIFT

@@ -40,7 +40,9 @@ def test_intervals_hold_about_what_they_claim_on_new_soils():
 
 def test_distillation_changes_the_student():
     samples = library_views()
-    on, off = (fit_model(samples, replace(QUICK, anchors=8, distil=d)) for d in (True, False))
+    on, off = (
+        fit_model(samples, replace(QUICK, inducing_points=8, distil=d)) for d in (True, False)
+    )
     answers = [estimates(fitted.student, samples.features).salinity for fitted in (on, off)]
     assert not np.array_equal(*answers)
 
@@ -62,8 +64,8 @@ def test_unlabelled_spectra_change_a_student_that_is_distilled(monkeypatch):
 def test_a_winner_that_the_student_cannot_follow_is_shipped_itself(monkeypatch):
     samples = library_views()
     monkeypatch.setattr("deepsalt.train.student.fit.MAX_LOSS_R2", -10.0)
-    fitted = fit_model(samples, replace(QUICK, anchors=8))
-    assert fitted.report["anchors"] == np.unique(samples.site).size
+    fitted = fit_model(samples, replace(QUICK, inducing_points=8))
+    assert fitted.report["inducing_points"] == np.unique(samples.site).size
     assert fitted.report["shipped"].startswith("winner")
 
 

@@ -1,16 +1,21 @@
-"""Encoders: one set of weights for quiet and noisy spectra."""
+"""Encoders: one set of weights for low-noise and noisy spectra."""
 
 import numpy as np
 import pytest
 
 from deepsalt.model.adaptation import Adaptation
 from deepsalt.spectral.transform import LEVEL_FEATURES
-from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_quiet
-from deepsalt.train.teacher.teacher import QUIET_BELOW, fit_encoders, noise_differences, quiet_rows
+from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_low_noise
+from deepsalt.train.teacher.teacher import (
+    LOW_NOISE_BELOW,
+    fit_encoders,
+    low_noise_rows,
+    noise_differences,
+)
 from tests.train.tables import QUICK, library_views
 
 VIEWS = library_views()
-NOISY, QUIET = fit_encoders(VIEWS, QUICK)
+NOISY, LOW_NOISE = fit_encoders(VIEWS, QUICK)
 
 
 def features(view):
@@ -19,8 +24,8 @@ def features(view):
 
 def test_noise_tells_a_laboratory_from_a_satellite():
     lab, noisy = NOISY(features("laboratory"))[1], NOISY(features("enmap with noise"))[1]
-    assert (lab < QUIET_BELOW).mean() > 0.95
-    assert (noisy > QUIET_BELOW).mean() > 0.95
+    assert (lab < LOW_NOISE_BELOW).mean() > 0.95
+    assert (noisy > LOW_NOISE_BELOW).mean() > 0.95
 
 
 def test_the_noise_of_a_satellite_is_about_one():
@@ -62,8 +67,8 @@ def test_levels_are_not_shrunk():
     assert (np.diff(NOISY.shrinkage[:-LEVEL_FEATURES]) >= 0.0).all()
 
 
-def test_components_of_quiet_spectra_have_mean_0_and_variance_1():
-    components = features("laboratory") @ QUIET.rows.T + QUIET.offset
+def test_components_of_low_noise_spectra_have_mean_0_and_variance_1():
+    components = features("laboratory") @ LOW_NOISE.rows.T + LOW_NOISE.offset
     np.testing.assert_allclose(components.mean(axis=0), 0.0, atol=1e-8)
     np.testing.assert_allclose(components[:, :-LEVEL_FEATURES].var(axis=0, ddof=1), 1.0, rtol=1e-6)
 
@@ -80,18 +85,20 @@ def test_an_adaptation_folds_into_the_encoder():
     matrix = np.eye(size) + rng.normal(0, 0.01, (size, size))
     adaptation = Adaptation("some", matrix, rng.normal(0, 0.01, size))
     rows = VIEWS.features[:9]
-    for got, wanted in zip(QUIET.after(adaptation)(rows), QUIET(adaptation(rows)), strict=True):
+    for got, wanted in zip(
+        LOW_NOISE.after(adaptation)(rows), LOW_NOISE(adaptation(rows)), strict=True
+    ):
         np.testing.assert_allclose(got, wanted, atol=1e-8)
 
 
 @pytest.mark.parametrize("rows", [4, 12])
 def test_few_spectra_give_few_components(rows):
-    clean = VIEWS.features[quiet_rows(VIEWS)][:rows]
+    clean = VIEWS.features[low_noise_rows(VIEWS)][:rows]
     encoder = fit_encoder(clean, noise_differences(VIEWS), 40, 10)
     assert encoder.scale.size == rows - 1 + LEVEL_FEATURES
     assert np.isfinite(encoder(VIEWS.features)[0]).all()
-    assert fit_quiet(clean, 40, 10).scale.size <= rows - 1 + LEVEL_FEATURES
+    assert fit_low_noise(clean, 40, 10).scale.size <= rows - 1 + LEVEL_FEATURES
 
 
 def test_without_a_tail_every_spectrum_is_without_noise():
-    assert (QUIET(VIEWS.features)[1] == 0.0).all()
+    assert (LOW_NOISE(VIEWS.features)[1] == 0.0).all()

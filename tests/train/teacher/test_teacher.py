@@ -11,8 +11,8 @@ from deepsalt.train.teacher import network as networks
 from deepsalt.train.teacher.network import apply_network, train_network
 from deepsalt.train.teacher.teacher import (
     fit_teacher,
+    low_noise_rows,
     noise_differences,
-    quiet_rows,
     view_weights,
 )
 from tests.train.tables import QUICK, library_views
@@ -40,8 +40,8 @@ def test_each_sample_counts_once_however_often_it_is_seen():
 
 
 def test_the_quietest_view_of_a_sample_is_as_it_was_measured():
-    assert set(VIEWS.view[quiet_rows(VIEWS)]) == {"laboratory"}
-    assert len(set(VIEWS.site[quiet_rows(VIEWS)])) == len(quiet_rows(VIEWS)) == 80
+    assert set(VIEWS.view[low_noise_rows(VIEWS)]) == {"laboratory"}
+    assert len(set(VIEWS.site[low_noise_rows(VIEWS)])) == len(low_noise_rows(VIEWS)) == 80
 
 
 def test_without_noisy_views_there_is_no_noise_to_learn():
@@ -49,10 +49,10 @@ def test_without_noisy_views_there_is_no_noise_to_learn():
         noise_differences(VIEWS.take(VIEWS.view != "enmap with noise"))
 
 
-def test_quiet_spectra_go_to_the_machine_for_them():
+def test_low_noise_spectra_go_to_the_machine_for_them():
     teacher = fit_teacher(VIEWS, QUICK)
     rows = VIEWS.view == "laboratory"
-    wanted = teacher.quiet(teacher.quiet_encoder(VIEWS.features[rows])[0])[:, 0]
+    wanted = teacher.low_noise(teacher.low_noise_encoder(VIEWS.features[rows])[0])[:, 0]
     np.testing.assert_array_equal(teacher.location(VIEWS.features)[rows], wanted)
 
 

@@ -10,7 +10,7 @@ from deepsalt.simulate.specimens import GRID_NM, gaussian, mineral_reflectance, 
 from deepsalt.spectral.srf import response_matrix
 from deepsalt.spectral.transform import front_end
 from deepsalt.train.data.samples import features_of
-from deepsalt.train.teacher.encoder import fit_quiet
+from deepsalt.train.teacher.encoder import fit_low_noise
 from deepsalt.train.teacher.teacher import fit_encoders
 from deepsalt.train.uncertainty.domain import fit_domain, flatness, salt_crusts
 from tests.train.tables import LAB, QUICK, laboratory_table, library_views, regions
@@ -96,11 +96,11 @@ def test_flatness_is_the_square_of_mean_over_deviation():
 
 def test_an_adaptation_that_turns_the_components_hardly_changes_the_distance():
     turned = np.linalg.qr(np.random.default_rng(0).normal(size=(10, 10)))[0]
-    quiet = fit_quiet(VIEWS.features[VIEWS.view == "laboratory"], 8)
-    other = replace(quiet, rows=turned @ quiet.rows, offset=turned @ quiet.offset)
+    low_noise = fit_low_noise(VIEWS.features[VIEWS.view == "laboratory"], 8)
+    other = replace(low_noise, rows=turned @ low_noise.rows, offset=turned @ low_noise.offset)
     first, second = (
         score(of(SOILS), fit_domain(encoder, VIEWS.features, np.ones(1), 8), encoder)
-        for encoder in (quiet, other)
+        for encoder in (low_noise, other)
     )
     np.testing.assert_allclose(first, second, rtol=0.02)
 

@@ -1,10 +1,10 @@
-"""Anchors that learn from the teacher."""
+"""Inducing points that learn from the teacher."""
 
 import numpy as np
 import pytest
 
 from deepsalt.errors import UsageError
-from deepsalt.train.student.anchors import learned_anchors
+from deepsalt.train.student.inducing_points import learned_inducing_points
 from deepsalt.train.teacher.machine import fit_machine
 
 RNG = np.random.default_rng(0)
@@ -15,29 +15,29 @@ NAMES = np.char.add("soil ", np.arange(600).astype(str))
 DRAWN = INPUTS[:12]
 
 
-def loss(anchors: np.ndarray) -> float:
-    copy = fit_machine(anchors, INPUTS, ANSWERS[:, None], ONES, 1e-3)
+def loss(inducing_points: np.ndarray) -> float:
+    copy = fit_machine(inducing_points, INPUTS, ANSWERS[:, None], ONES, 1e-3)
     return float(((copy(INPUTS)[:, 0] - ANSWERS) ** 2).mean())
 
 
 def learn(steps: int, seed: int = 0, answers: np.ndarray = ANSWERS) -> np.ndarray:
-    return learned_anchors(DRAWN, INPUTS, answers, ONES, ids=NAMES, steps=steps, seed=seed)
+    return learned_inducing_points(DRAWN, INPUTS, answers, ONES, ids=NAMES, steps=steps, seed=seed)
 
 
-def test_learned_anchors_copy_the_teacher_better_than_drawn_ones():
+def test_learned_inducing_points_copy_the_teacher_better_than_drawn_ones():
     assert loss(learn(60)) < 0.3 * loss(DRAWN)
 
 
-def test_without_steps_the_anchors_stay_where_they_were_drawn():
+def test_without_steps_the_inducing_points_stay_where_they_were_drawn():
     assert np.array_equal(learn(0), DRAWN)
 
 
-def test_one_seed_gives_the_same_anchors():
+def test_one_seed_gives_the_same_inducing_points():
     assert np.array_equal(learn(5), learn(5))
 
 
 def test_of_many_rows_the_seed_draws_those_that_are_learned_on(monkeypatch):
-    monkeypatch.setattr("deepsalt.train.student.anchors._ROWS", 300)
+    monkeypatch.setattr("deepsalt.train.student.inducing_points._ROWS", 300)
     assert np.array_equal(learn(5), learn(5))
     assert not np.array_equal(learn(5), learn(5, seed=1))
 

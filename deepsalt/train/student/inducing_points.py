@@ -1,10 +1,10 @@
-"""Anchors that learn from the teacher: distillation into few anchors.
+"""Inducing points that learn from the teacher: distillation into few inducing points.
 
-A machine that answers as the teacher needs few anchors where they may lie anywhere. For anchors
-given, heads follow in closed form, so only the anchors are searched: variable projection (Golub
-and Pereyra 1973), by L-BFGS. Through a satellite's noise, 64 such anchors give 99.9 % of the
-variance of the answers of a teacher with 3,300, and 256 drawn from the samples 96 % (profiles of
-ICRAF-ISRIC that neither saw, 5 folds).
+A machine that answers as the teacher needs few inducing points where they may lie anywhere. For
+inducing points given, heads follow in closed form, so only the inducing points are searched:
+variable projection (Golub and Pereyra 1973), by L-BFGS. Through a satellite's noise, 64 such
+inducing points give 99.9 % of the variance of the answers of a teacher with 3,300, and 256 drawn
+from the samples 96 % (profiles of ICRAF-ISRIC that neither saw, 5 folds).
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ from deepsalt.errors import UsageError
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.types import Floats
 
-_ROWS = 8_000  # that the anchors are learned on
+_ROWS = 8_000  # that the inducing points are learned on
 _RIDGE = 1e-3
 _JITTER = 1e-4
 _MEMORY = 20  # steps that L-BFGS remembers
 _NAMED = 10  # rows that a message names
 
 
-def learned_anchors(
-    anchors: Floats,
+def learned_inducing_points(
+    inducing_points: Floats,
     inputs: Floats,
     answers: Floats,
     weights: Floats,
@@ -34,11 +34,11 @@ def learned_anchors(
     steps: int,
     seed: int,
 ) -> Floats:
-    """Return anchors (m, k) from which a machine copies answers best.
+    """Return inducing points (m, k) from which a machine copies answers best.
 
     Parameters
     ----------
-    anchors
+    inducing_points
         To begin with (m, k).
     inputs, answers, weights
         Encoded spectra (s, k), the teacher's log(EC + 0.03) (s,), weights (s,): where there are
@@ -46,7 +46,7 @@ def learned_anchors(
     ids
         Names of the rows, for messages (s,).
     steps
-        Of L-BFGS, at most; 0 leaves the anchors where they are.
+        Of L-BFGS, at most; 0 leaves the inducing points where they are.
     seed
         Of what is drawn.
 
@@ -56,7 +56,7 @@ def learned_anchors(
         The loss is not finite; the message names the step and rows.
     """
     if steps == 0:
-        return anchors
+        return inducing_points
     rows = np.arange(len(inputs))
     if len(rows) > _ROWS:
         chance = weights / weights.sum()
@@ -66,18 +66,18 @@ def learned_anchors(
     with one_torch_thread():
         found = minimize(
             loss,
-            anchors.ravel(),
+            inducing_points.ravel(),
             jac=True,
             method="L-BFGS-B",
             callback=loss.stepped,
             options={"maxiter": steps, "maxcor": _MEMORY},
         )
-    learned: Floats = np.asarray(found.x, dtype=np.float64).reshape(anchors.shape)
+    learned: Floats = np.asarray(found.x, dtype=np.float64).reshape(inducing_points.shape)
     return learned
 
 
 class _Loss:
-    """The penalised squared error of the best machine on given anchors, and its gradient."""
+    """The penalised squared error of the best machine on inducing points, and its gradient."""
 
     def __init__(
         self, inputs: Floats, answers: Floats, weights: Floats, ids: NDArray[np.str_]
@@ -92,16 +92,16 @@ class _Loss:
         self._ids = ids
         self._step = 0
 
-    def stepped(self, _anchors: Floats) -> None:
+    def stepped(self, _inducing_points: Floats) -> None:
         """Count a step."""
         self._step += 1
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
-        """Return the loss for anchors (m * k,) and its gradient (m * k,)."""
+        """Return the loss for inducing points (m * k,) and its gradient (m * k,)."""
         size = self._inputs.shape[1]
-        anchors = torch.from_numpy(flat.reshape(-1, size)).requires_grad_()
-        kernel = _kernel(self._inputs, self._squares, anchors)
-        own = _kernel(anchors, anchors.square().sum(1)[:, None], anchors)
+        inducing_points = torch.from_numpy(flat.reshape(-1, size)).requires_grad_()
+        kernel = _kernel(self._inputs, self._squares, inducing_points)
+        own = _kernel(inducing_points, inducing_points.square().sum(1)[:, None], inducing_points)
         with torch.no_grad():
             # The heads are optimal: their own change does not change the loss (envelope theorem).
             heads = self._heads(kernel, own)
@@ -114,7 +114,7 @@ class _Loss:
                 f"{', '.join(self._worst(residual.detach()))} ... is not finite; look for "
                 "impossible spectra in these rows"
             )
-        (gradient,) = torch.autograd.grad(value, anchors)
+        (gradient,) = torch.autograd.grad(value, inducing_points)
         return float(value.detach()), gradient.numpy().ravel()
 
     def _heads(self, kernel: Tensor, own: Tensor) -> Tensor:
@@ -129,6 +129,6 @@ class _Loss:
         return chosen
 
 
-def _kernel(inputs: Tensor, squares: Tensor, anchors: Tensor) -> Tensor:
-    distances = squares + anchors.square().sum(1) - 2.0 * inputs @ anchors.T
+def _kernel(inputs: Tensor, squares: Tensor, inducing_points: Tensor) -> Tensor:
+    distances = squares + inducing_points.square().sum(1) - 2.0 * inputs @ inducing_points.T
     return torch.rsqrt(1.0 + distances.clamp(min=0.0))
