@@ -10,7 +10,7 @@ _REMOTE = frozenset({"http", "https", "s3", "gs", "gcs", "az", "abfs", "abfss"})
 _MAX_LENGTH = 4096
 
 
-def is_remote(href: str) -> bool:
+def has_url_scheme(href: str) -> bool:
     """Return whether an href is a URL of an object store or web server."""
     return href.lstrip().partition(":")[0].lower() in _REMOTE
 
@@ -55,7 +55,7 @@ def _checked(href: object, base: str | None, where: str) -> str:
     if "<" in href:  # GDAL takes XML in the place of a name for the file itself
         raise FormatError(f"{where} has an 'href' with '<', {shown(href)}; expected a path or URL")
     scheme = href.lstrip().partition(":")[0].lower() if "://" in href else ""
-    from_server = base is not None and is_remote(base)
+    from_server = base is not None and has_url_scheme(base)
     if scheme in _REMOTE:
         try:
             urlsplit(href)
@@ -73,7 +73,7 @@ def _checked(href: object, base: str | None, where: str) -> str:
 
 
 def _resolved(href: str, base: str | None, where: str) -> str:
-    if base is not None and is_remote(base):
+    if base is not None and has_url_scheme(base):
         return _joined(href, base, where)
     if os.path.isabs(href):
         return os.path.normpath(href)
@@ -113,7 +113,7 @@ def portable_href(href: str, folder: str, item_folder: str) -> str:
     item_folder
         Folder of the Item's own file.
     """
-    if is_remote(href) or not os.path.isabs(href):
+    if has_url_scheme(href) or not os.path.isabs(href):
         return href
     inside = os.path.commonpath([os.path.abspath(folder), href]) == os.path.abspath(folder)
     return os.path.relpath(href, item_folder) if inside else href

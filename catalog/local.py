@@ -25,7 +25,7 @@ import pystac
 from catalog.documents import file_name, read_json, write_json
 from catalog.extents import catalog_document, collection_document, grown_extent
 from catalog.fields import Fields, shown
-from catalog.hrefs import absolute_href, is_remote, portable_href
+from catalog.hrefs import absolute_href, has_url_scheme, portable_href
 from deepsalt.errors import FormatError, StoreError, StoreMismatchError
 
 
@@ -211,7 +211,7 @@ def _first_file(document: dict[str, Any], path: Path) -> str | None:
     assets = document.get("assets")
     for asset in assets.values() if isinstance(assets, dict) else ():
         href = asset.get("href") if isinstance(asset, dict) else None
-        if isinstance(href, str) and not is_remote(href):
+        if isinstance(href, str) and not has_url_scheme(href):
             return os.path.normpath(path.parent / href)
     return None
 

@@ -81,7 +81,7 @@ def pixel_centers(grid: PixelGrid) -> tuple[NDArray[np.float64], NDArray[np.floa
     return y, x
 
 
-def grid_of(attrs: Mapping[str, Any]) -> PixelGrid:
+def pixel_grid_of(attrs: Mapping[str, Any]) -> PixelGrid:
     """Return the grid that `group_attrs` described.
 
     Raises

@@ -19,7 +19,7 @@ LEVELS = {
     "deepsalt.inputs": 1,
     "deepsalt.access": 1,
     "deepsalt.progress": 1,
-    "deepsalt.together": 1,
+    "deepsalt.concurrency": 1,
     "deepsalt.types": 1,
     "deepsalt.checksums": 2,
     "deepsalt.objects": 2,

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import FormatError
-from deepsalt.georef import grid_of, group_attrs
+from deepsalt.georef import group_attrs, pixel_grid_of
 from deepsalt.grid import Region
 from deepsalt.plot import quicklook
 from deepsalt.plot.picture import (
@@ -15,9 +15,9 @@ from deepsalt.plot.picture import (
     OUTSIDE,
     REASONS,
     SALINITY,
+    assemble_picture,
     classify,
     picture_of,
-    put_together,
 )
 from deepsalt.types import PixelGrid, QualityFlag
 
@@ -152,7 +152,7 @@ def test_only_the_pieces_are_asked_for_and_what_lies_outside_them_is_not_measure
         asked.append(piece)
         return kinds[slice(*piece.y), slice(*piece.x)]
 
-    whole, some = picture_of(ds), put_together(grid_of(ds.attrs), pieces, kinds_at)
+    whole, some = picture_of(ds), assemble_picture(pixel_grid_of(ds.attrs), pieces, kinds_at)
     np.testing.assert_array_equal(some.kinds, whole.kinds)
     np.testing.assert_array_equal(some.counts[:OUTSIDE], whole.counts[:OUTSIDE])
     assert asked == pieces

@@ -28,7 +28,7 @@ KNOWN, UNSEEN = "known regions", "unseen regions"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class SplitAnswers:
     """Answers of one row on all scored rows of one split (s).
 
     Parameters
@@ -108,7 +108,7 @@ def real_blocks(
     *,
     budget: Budget,
     tell: Told,
-) -> list[Block]:
+) -> list[SplitAnswers]:
     """Return the blocks of the part on real spectra; `tell` hears of each finished cell."""
     digest, blocks = digest_of(samples), []
     for split, parts in folds.items():
@@ -134,7 +134,7 @@ def real_blocks(
 
 def _by_view(
     samples: Samples, split: str, row: Row, folds: Sequence[Fold], answers: Sequence[Answer]
-) -> list[Block]:
+) -> list[SplitAnswers]:
     order = np.concatenate([test for _, test in folds])
     fold = np.concatenate([np.full(len(test), i) for i, (_, test) in enumerate(folds)])
     whole = joined(answers)
@@ -145,7 +145,9 @@ def _by_view(
         rows = seen.view == view
         answer = {k: v[rows] if v.shape == rows.shape else v for k, v in whole.items()}
         found.append(
-            Block("real", split, row.name, view, 0, seen.ec[rows], names[rows], fold[rows], answer)
+            SplitAnswers(
+                "real", split, row.name, view, 0, seen.ec[rows], names[rows], fold[rows], answer
+            )
         )
     return found
 
@@ -160,7 +162,7 @@ def joined(answers: Sequence[Answer]) -> Answer:
 
 def simulated_blocks(
     folder: Path, design: Design, rows: Sequence[Row], *, budget: Budget, tell: Told
-) -> tuple[list[Block], dict[str, str]]:
+) -> tuple[list[SplitAnswers], dict[str, str]]:
     """Return the blocks of the simulated part, and the worlds' digests."""
     answers: dict[tuple[int, str], list[Answer]] = {}
     tests: list[tuple[Samples, int]] = []
@@ -208,7 +210,7 @@ def _one_size(
 
 def _by_region(
     answers: dict[tuple[int, str], list[Answer]], tests: Sequence[tuple[Samples, int]]
-) -> list[Block]:
+) -> list[SplitAnswers]:
     observed = np.concatenate([test.ec for test, _ in tests])
     seed = np.concatenate([np.full(len(test), i) for i, (test, _) in enumerate(tests)])
     group = np.concatenate(
@@ -223,7 +225,7 @@ def _by_region(
                 continue
             answer = {k: v[rows] if v.shape == rows.shape else v for k, v in whole.items()}
             blocks.append(
-                Block(
+                SplitAnswers(
                     "simulated",
                     split,
                     name,

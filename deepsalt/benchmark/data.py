@@ -15,10 +15,10 @@ from deepsalt.benchmark.world.pairs import SimulatedPairs, join_pairs
 from deepsalt.benchmark.world.regions import simulate_regions
 from deepsalt.errors import UsageError
 from deepsalt.train.config import Settings
+from deepsalt.train.data.compatible import check_labels
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold, group_folds
 from deepsalt.train.data.tables import Table, TableSpec, read_training_table
-from deepsalt.train.data.together import check_labels
 from deepsalt.train.data.training_set import draw_views
 from deepsalt.types import BandTable
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepsalt.benchmark.cells import KNOWN, UNSEEN, Block
+from deepsalt.benchmark.cells import KNOWN, UNSEEN, SplitAnswers
 from deepsalt.benchmark.rows import CEILING, FULL, PLS, PUBLISHED, SATELLITE_ONLY, SHIPPED
 from deepsalt.objects.disk import storing
 
@@ -33,7 +33,7 @@ WANTED_COVERAGE = (0.85, 0.95)
 _COUNTRIES = 20  # with the most samples
 
 
-def draw_all(report: dict[str, Any], blocks: Sequence[Block], folder: Path) -> list[Path]:
+def draw_all(report: dict[str, Any], blocks: Sequence[SplitAnswers], folder: Path) -> list[Path]:
     """Draw all plots of a benchmark and return their files.
 
     Parameters
@@ -89,7 +89,7 @@ def _plain(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
-def scatter(blocks: Sequence[Block]) -> "Figure | None":
+def scatter(blocks: Sequence[SplitAnswers]) -> "Figure | None":
     """Draw predicted against observed conductivity with the 1:1 line; None without blocks."""
     lines = [line for line in _scattered(blocks) if line]
     if not lines:
@@ -108,7 +108,7 @@ def scatter(blocks: Sequence[Block]) -> "Figure | None":
     return figure
 
 
-def _scattered(blocks: Sequence[Block]) -> list[list[Block]]:
+def _scattered(blocks: Sequence[SplitAnswers]) -> list[list[SplitAnswers]]:
     """Return the blocks of each line of panels."""
     views = list(dict.fromkeys(b.view for b in blocks if b.part == "real"))
     noisy = [view for view in views if view.endswith("with noise")][:1]
@@ -131,13 +131,13 @@ def _scattered(blocks: Sequence[Block]) -> list[list[Block]]:
     return lines
 
 
-def _middle_size(blocks: Sequence[Block]) -> int:
+def _middle_size(blocks: Sequence[SplitAnswers]) -> int:
     """Return the number of sites nearest to 100: the normal case."""
     sizes = {b.size for b in blocks if b.part == "simulated"}
     return min(sizes, key=lambda size: abs(size - 100), default=0)
 
 
-def _scatter(axes: "Axes", block: Block) -> None:
+def _scatter(axes: "Axes", block: SplitAnswers) -> None:
     seen, said = np.log1p(block.observed), np.log1p(block.answer["ec"])
     top = 1.05 * max(seen.max(), said.max())
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1, zorder=3)
@@ -260,7 +260,7 @@ def _curve(axes: "Axes", records: Records, row: str, color: str) -> None:
         axes.fill_between(sizes, low, high, color=color, alpha=0.12, linewidth=0)
 
 
-def regions(blocks: Sequence[Block]) -> "Figure | None":
+def regions(blocks: Sequence[SplitAnswers]) -> "Figure | None":
     """Draw errors by country, and by simulated region that was never seen; None without either."""
     parts = [part for part in (_countries(blocks), _unseen(blocks)) if part]
     if not parts:
@@ -271,19 +271,19 @@ def regions(blocks: Sequence[Block]) -> "Figure | None":
     return figure
 
 
-def _countries(blocks: Sequence[Block]) -> list[Block]:
+def _countries(blocks: Sequence[SplitAnswers]) -> list[SplitAnswers]:
     wanted = (PLS, "kernel ridge", SHIPPED)
     place = ("unseen countries", "laboratory")
     return [b for row in wanted for b in blocks if (b.split, b.view, b.row) == (*place, row)]
 
 
-def _unseen(blocks: Sequence[Block]) -> list[Block]:
+def _unseen(blocks: Sequence[SplitAnswers]) -> list[SplitAnswers]:
     size = _middle_size(blocks)
     wanted = (SATELLITE_ONLY, FULL, PUBLISHED, CEILING)
     return [b for row in wanted for b in blocks if (b.split, b.size, b.row) == (UNSEEN, size, row)]
 
 
-def _bars(axes: "Axes", blocks: Sequence[Block]) -> None:
+def _bars(axes: "Axes", blocks: Sequence[SplitAnswers]) -> None:
     simulated = blocks[0].part == "simulated"
     group = blocks[0].group
     names, counts = np.unique(group, return_counts=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.benchmark.cells import KNOWN, UNSEEN, Block
+from deepsalt.benchmark.cells import KNOWN, UNSEEN, SplitAnswers
 from deepsalt.benchmark.metrics import (
     bootstrap_r2,
     class_scores,
@@ -25,7 +25,9 @@ Record = dict[str, Any]
 _DIGITS = 4
 
 
-def score_all(blocks: Sequence[Block], satellite_only: Iterable[str], draws: int) -> list[Record]:
+def score_all(
+    blocks: Sequence[SplitAnswers], satellite_only: Iterable[str], draws: int
+) -> list[Record]:
     """Return one record per block, each with its lead over the row it has to beat.
 
     On real spectra that is PLS; on simulated sites the best of the satellite-only rows on the very
@@ -52,11 +54,11 @@ def score_all(blocks: Sequence[Block], satellite_only: Iterable[str], draws: int
     return found
 
 
-def _same_place(a: Block, b: Block) -> bool:
+def _same_place(a: SplitAnswers, b: SplitAnswers) -> bool:
     return (a.part, a.split, a.view, a.size) == (b.part, b.split, b.view, b.size)
 
 
-def score(block: Block, rival: Block, draws: int) -> Record:
+def score(block: SplitAnswers, rival: SplitAnswers, draws: int) -> Record:
     """Return all scores of one block."""
     observed, predicted = block.observed, block.answer["ec"]
     seen, said = np.log1p(observed), np.log1p(predicted)
@@ -94,7 +96,7 @@ def score(block: Block, rival: Block, draws: int) -> Record:
     return record
 
 
-def _intervals(block: Block) -> dict[str, float]:
+def _intervals(block: SplitAnswers) -> dict[str, float]:
     answer, observed = block.answer, block.observed
     if "lower" not in answer:
         return {}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepsalt import __version__
-from deepsalt.benchmark.cells import Block, digest_of, real_blocks, simulated_blocks
+from deepsalt.benchmark.cells import SplitAnswers, digest_of, real_blocks, simulated_blocks
 from deepsalt.benchmark.data import Design, read_lab, real_folds
 from deepsalt.benchmark.published.method import PublishedConfig
 from deepsalt.benchmark.report import markdown, score_all
@@ -102,7 +102,7 @@ class Outcome:
     """The report as plain values, and the blocks that plots are drawn of."""
 
     report: dict[str, Any]
-    blocks: list[Block]
+    blocks: list[SplitAnswers]
 
 
 def count_cells(config: BenchmarkConfig, samples: Samples | None) -> int:
@@ -144,7 +144,7 @@ def run_benchmark(config: BenchmarkConfig, begin: Callable[[int], None], tell: T
     samples = draw_views([table], config.settings)
     real, simulated = "real" in config.parts, "simulated" in config.parts
     begin(count_cells(config, samples if real else None))
-    blocks: list[Block] = []
+    blocks: list[SplitAnswers] = []
     data: dict[str, str] = {}
     rows: dict[str, list[Row]] = {}
     if real:

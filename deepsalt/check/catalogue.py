@@ -11,11 +11,11 @@ from urllib.parse import unquote, urlsplit
 
 from deepsalt.check.mosaic import Published
 from deepsalt.check.products import Products
+from deepsalt.concurrency import in_order
 from deepsalt.errors import MissingObjectError, StoreAwayError, StoreError, UsageError
 from deepsalt.inputs import parse_json
 from deepsalt.objects.place import check_key
 from deepsalt.store import Store
-from deepsalt.together import in_order
 from deepsalt.validate import Finding, Severity
 
 _ROOT = "catalog.json"

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.concurrency import in_order
 from deepsalt.errors import DeepsaltError, MissingObjectError
 from deepsalt.mosaic.wanted import chosen
 from deepsalt.products import (
@@ -29,7 +30,6 @@ from deepsalt.products import (
 from deepsalt.progress import Progress
 from deepsalt.store import Store, Tombstone
 from deepsalt.store.tombstones import Place as Acquired
-from deepsalt.together import in_order
 from deepsalt.validate import REPAIR, Finding
 
 _REQUESTS = 16

@@ -36,7 +36,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.composite.combine import LOOK_BYTES, Block
+from deepsalt.composite.combine import LOOK_BYTES, Accumulators
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
@@ -190,7 +190,7 @@ def _parts(
     """Yield the parts of a block in which a scene measured something, with their layers."""
     views = list(_views(grid, sources))
     for part in _cuts(grid.height, grid.width, PART_PX) if views else ():
-        block = Block((part[0].stop - part[0].start, part[1].stop - part[1].start))
+        block = Accumulators((part[0].stop - part[0].start, part[1].stop - part[1].start))
         for view in views:
             _gather(block, view, part)
         if block.measured.any():
@@ -246,7 +246,7 @@ def _view(source: _Source, found: Location) -> _View:
     return _View(found.window, at, layers, ramp(source.radius_px), source.day)
 
 
-def _gather(block: Block, view: _View, part: _Part) -> None:
+def _gather(block: Accumulators, view: _View, part: _Part) -> None:
     """Add what a scene says about the pixels of a part of a block that lie in it."""
     into, of = [], []
     for asked, seen in zip(part, view.window, strict=True):

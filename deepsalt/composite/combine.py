@@ -46,7 +46,7 @@ class Look(NamedTuple):
     weight: Floats
 
 
-class Block:
+class Accumulators:
     """Accumulators over the scenes of one block, flat over its n pixels.
 
     All sums run over all pixels, with 0 where a scene does not count: faster than picking those

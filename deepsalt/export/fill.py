@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from deepsalt.concurrency import submitted
 from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.carry import Carrier, Content, Counts, Seed, Twins, changed_tiles
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
@@ -19,7 +20,6 @@ from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
 from deepsalt.objects import Objects, trim
 from deepsalt.progress import Progress
 from deepsalt.store.documents import decode
-from deepsalt.together import submitted
 from deepsalt.versions import Piece
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from zarr.storage import WrapperStore
 from deepsalt.errors import FormatError, StoreError, StoreMissingError, VersionMissingError
 from deepsalt.export.group import DATA, ROOT, VERSION
 from deepsalt.export.target import group_at
-from deepsalt.georef import GRID_MAPPING, grid_mapping_attrs, grid_of, group_attrs
+from deepsalt.georef import GRID_MAPPING, grid_mapping_attrs, group_attrs, pixel_grid_of
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
@@ -81,7 +81,7 @@ def _open(store: Store, bbox: Bbox | None) -> xr.Dataset:
         consolidated=True,
         decode_times=CFDatetimeCoder(time_unit="s"),
     )
-    pixels, first = grid_of(ds.attrs), ds[MOSAIC_LAYERS[0].name]
+    pixels, first = pixel_grid_of(ds.attrs), ds[MOSAIC_LAYERS[0].name]
     west, south, east, north = ds.attrs.pop(DATA)
     a, _, c, _, e, f = pixels.transform
     rows = round((north - f) / e), round((south - f) / e)

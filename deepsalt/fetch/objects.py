@@ -11,12 +11,12 @@ from typing import Self
 from deepsalt.access import Reach, host_of, without_secrets
 from deepsalt.access.web import Web, WebError
 from deepsalt.checksums import fits
+from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
-from deepsalt.fetch.patience import Patience, Temper
+from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import Lane, Share
 from deepsalt.fetch.sources import Part, Range, RangesRefusedError, Source, StatusError, source_of
 from deepsalt.objects.disk import storing
-from deepsalt.together import together
 from deepsalt.types import Asset
 
 STEP_BYTES = 256 * 2**10
@@ -71,7 +71,7 @@ class Session:
         self, patience: Patience, reach: Reach, shares: Mapping[str, Share] | None = None
     ) -> None:
         self._patience = patience
-        self._temper = Temper(patience)
+        self._retries = RetryBudget(patience)
         self._lanes = {host: Lane(share) for host, share in (shares or {}).items()}
         self._web = Web(reach)
 
@@ -135,7 +135,7 @@ class Session:
                     return part
             except _transient() as error:
                 failures += 1
-                await self._temper.bear(href, error, failures)
+                await self._retries.wait_or_raise(href, error, failures)
 
     async def download(self, remote: Remote, target: Path) -> None:
         """Write an object to a file; a checksum that does not fit is given one more chance.
@@ -165,7 +165,7 @@ class Session:
         step = part_bytes if remote.ranges else remote.size_bytes
         starts = range(0, remote.size_bytes, max(step, 1))
         ends = [min(start + step, remote.size_bytes) for start in starts]
-        await together(self._part(remote, target, *part) for part in zip(starts, ends, strict=True))
+        await run_all(self._part(remote, target, *part) for part in zip(starts, ends, strict=True))
 
     async def _part(self, remote: Remote, target: Path, start: int, end: int) -> None:
         """Write bytes `start` to `end` of an object to their place in a file."""
@@ -186,7 +186,7 @@ class Session:
                     raise _UnfitError(f"only {start - begin} of {end - begin} bytes came")
             except _transient() as error:
                 failures = 0 if start - begin >= STEP_BYTES else failures + 1
-                await self._temper.bear(remote.asset.href, error, failures)
+                await self._retries.wait_or_raise(remote.asset.href, error, failures)
 
     async def _stream(self, remote: Remote, start: int, end: int) -> AsyncGenerator[bytes]:
         """Yield bytes `start` to `end` in steps; each has to come within the patience."""
@@ -236,7 +236,7 @@ class _UnfitError(Exception):
 
 
 def _transient() -> tuple[type[BaseException], ...]:
-    """Return what `Temper.bear` judges: every error of the network, and none of our own."""
+    """Return what `RetryBudget` judges: every error of the network, and none of our own."""
     from obstore.exceptions import BaseError
 
     return (BaseError, FileNotFoundError, TimeoutError, WebError, StatusError, _UnfitError)

@@ -75,7 +75,7 @@ def refuse_final(href: str, error: BaseException) -> None:
         ) from None
 
 
-class Temper:
+class RetryBudget:
     """What is left of the patience with one scene's servers.
 
     Parameters
@@ -89,7 +89,7 @@ class Temper:
         self._spent = 0
         self._not_before = 0.0
 
-    async def bear(self, href: str, error: BaseException, failures: int) -> None:
+    async def wait_or_raise(self, href: str, error: BaseException, failures: int) -> None:
         """Wait after the `failures`-th failure in a row; 0 is one that brought something.
 
         Raises

@@ -13,13 +13,13 @@ from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from deepsalt.access import Reach, host_of
+from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
 from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
 from deepsalt.fetch.share import Share, share_of
 from deepsalt.scenes.base import refuse_remote
-from deepsalt.together import together
 from deepsalt.types import Acquisition, Asset
 
 _NOT_READ = frozenset({"metadata"})
@@ -178,14 +178,14 @@ class Fetcher:
             refuse_remote(assets[0].href)
         lent = {host: shares.get(host) or share_of(host) for host in hosts_of(acquisition)}
         async with Session(self._patience, self._reach, lent) as session:
-            found = await together(session.describe(asset) for asset in assets)
+            found = await run_all(session.describe(asset) for asset in assets)
             size_bytes = sum(remote.size_bytes for remote in found)
             folder = await self._room(size_bytes, acquisition.scene_id)
             with ExitStack() as given_up:
                 given_up.callback(self._scratch.give_back, folder, size_bytes)
                 paths = [_new_path(folder, asset) for asset in assets]
                 places = zip(found, paths, strict=True)
-                await together(session.download(*each) for each in places)
+                await run_all(session.download(*each) for each in places)
                 given_up.pop_all()
         return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
 

@@ -42,7 +42,7 @@ _BLOCK_PX = 1024  # pixels whose bands are scaled and projected at a time, in a 
 Pixels = slice | NDArray[np.intp]
 
 
-class Reader(Protocol):
+class ReflectanceReader(Protocol):
     """Writes scaled reflectance of some pixels to (u, s), missing bands filled.
 
     Not `whole`: some number is not finite, so each band is looked at.
@@ -265,7 +265,7 @@ class FoldedStudent:
         raw[:, lost] = 1.0
         return raw, lost
 
-    def _project(self, read: Reader, size: int, work: "_Work") -> None:
+    def _project(self, read: ReflectanceReader, size: int, work: "_Work") -> None:
         """Fill projection and moment of the first pixels."""
         for start in range(0, size, _BLOCK_PX):
             block = slice(start, start + _BLOCK_PX)

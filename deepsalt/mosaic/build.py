@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Self
 
+from deepsalt.concurrency import submitted
 from deepsalt.context import Context
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError, UsageError
 from deepsalt.mosaic.tile import Composer
@@ -16,7 +17,6 @@ from deepsalt.plot.overview import cell_px
 from deepsalt.products import indexed
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
-from deepsalt.together import submitted
 from deepsalt.validate import Finding, Limits, check_age, effective
 from deepsalt.versions import (
     Alive,

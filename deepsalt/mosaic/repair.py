@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from deepsalt.concurrency import in_order
 from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
 from deepsalt.grid import Cell
 from deepsalt.mosaic.build import Builder
@@ -17,7 +18,6 @@ from deepsalt.mosaic.wanted import Wanted
 from deepsalt.products import complete_names, find_marker, prefix_of, unmark, verify_product
 from deepsalt.progress import Progress
 from deepsalt.store import Store
-from deepsalt.together import in_order
 from deepsalt.validate import Finding, check_tiles, effective
 from deepsalt.versions import (
     Built,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from deepsalt.georef import grid_of
+from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import ground_size_m
 from deepsalt.plot.map import FAINT, INK
 from deepsalt.plot.picture import OUTSIDE, OUTSIDE_COLOR, REASONS, SALINITY, Kind, Picture
@@ -71,7 +71,7 @@ def _percent(share: float) -> str:
 
 
 def _area(axes: "Axes", y: float, mosaic: xr.Dataset, estimated: int, measured: int) -> None:
-    grid = grid_of(mosaic.attrs)
+    grid = pixel_grid_of(mosaic.attrs)
     width_m, height_m = ground_size_m(grid)
     km2 = width_m * height_m / 1e6
     crs = grid.crs if ":" in grid.crs[:8] else "own CRS"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import Extent, MosaicGrid, Region, Tile
-from deepsalt.plot.picture import KINDS, OUTSIDE, Picture, cells_of, put_together
+from deepsalt.plot.picture import KINDS, OUTSIDE, Picture, assemble_picture, cells_of
 from deepsalt.types import PixelGrid
 
 MOST_CELLS = 2**24
@@ -127,7 +127,7 @@ class Overview:
         corner = (a * cell, b, c, d, e * cell, f)
         cells = PixelGrid(pixels.crs, corner, pixels.height // cell, pixels.width // cell)
         at = {_cells(self.grid, tile, extent, cell): view for (tile, _), view in self.views.items()}
-        found = put_together(cells, list(at), lambda region: at[region].kinds)
+        found = assemble_picture(cells, list(at), lambda region: at[region].kinds)
         counts = sum((view.counts for view in at.values()), start=np.zeros(OUTSIDE + 1, np.int64))
         return Picture(found.kinds, counts, found.grid)
 

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.georef import grid_of
+from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import Region
 from deepsalt.types import PixelGrid, QualityFlag
 
@@ -91,7 +91,7 @@ def picture_of(layers: xr.Dataset) -> Picture:
     layers
         Layers of one period, and in the attributes where they lie.
     """
-    grid = grid_of(layers.attrs)
+    grid = pixel_grid_of(layers.attrs)
     if "salinity" not in layers or "quality_flags" not in layers:
         raise FormatError("a quicklook needs the layers salinity and quality_flags")
 
@@ -100,10 +100,10 @@ def picture_of(layers: xr.Dataset) -> Picture:
         return classify(found["salinity"].values, found["quality_flags"].values)
 
     rows, columns = _cuts(grid.height), _cuts(grid.width)
-    return put_together(grid, [Region(y, x) for y in rows for x in columns], kinds_at)
+    return assemble_picture(grid, [Region(y, x) for y in rows for x in columns], kinds_at)
 
 
-def put_together(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt) -> Picture:
+def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt) -> Picture:
     """Reduce pixels that are given piece by piece, cropped, to at most `MAX_EDGE_PX`.
 
     Memory does not grow with the mosaic. A cell shows the kind that most of its pixels have.

@@ -18,11 +18,12 @@ from deepsalt.access import is_remote, without_secrets
 from deepsalt.errors import FormatError, ReadError
 from deepsalt.types import Acquisition
 
-_SENSORS = {
-    "enmap": "deepsalt.scenes.enmap",
-    "prisma": "deepsalt.scenes.prisma",
-    "generic": "deepsalt.scenes.generic",
+SENSORS = {
+    "enmap": ("deepsalt.scenes.enmap", "EnmapReader"),
+    "prisma": ("deepsalt.scenes.prisma", "PrismaReader"),
+    "generic": ("deepsalt.scenes.generic", "GenericReader"),
 }
+"""Module and `SceneReader` of each sensor. The first whose `is_product` accepts a path reads it."""
 
 
 SIMULATED_MARK = "simulated by deepsalt"
@@ -151,7 +152,7 @@ def read_acquisition(
     if not path.exists():
         raise FormatError(f"{path} does not exist; give a product folder or file")
     try:
-        for sensor, module in _SENSORS.items():
+        for sensor, (module, _) in SENSORS.items():
             if import_module(module).is_product(path):
                 return _read(sensor, path, scale, nodata)
     except OSError as error:  # no permission, a broken disk or link
@@ -164,7 +165,7 @@ def read_acquisition(
 
 
 def _read(sensor: str, path: Path, scale: float | None, nodata: float | None) -> Acquisition:
-    module = import_module(_SENSORS[sensor])
+    module = import_module(SENSORS[sensor][0])
     acquisition: Acquisition = (
         module.read_acquisition(path, scale=scale, nodata=nodata)
         if sensor == "generic"
@@ -201,10 +202,11 @@ def open_reader(acquisition: Acquisition) -> SceneReader:
     ReadError
         A file is missing or is not what the metadata says.
     """
-    if acquisition.sensor not in _SENSORS:
+    if acquisition.sensor not in SENSORS:
         raise FormatError(
             f"scene {acquisition.scene_id} is of sensor {acquisition.sensor!r}; "
-            f"deepsalt reads {', '.join(_SENSORS)}"
+            f"deepsalt reads {', '.join(SENSORS)}"
         )
-    reader: SceneReader = import_module(_SENSORS[acquisition.sensor]).Reader(acquisition)
+    module, name = SENSORS[acquisition.sensor]
+    reader: SceneReader = getattr(import_module(module), name)(acquisition)
     return reader

@@ -196,7 +196,7 @@ def _header(path: Path) -> Header:
         return read_header(raster)
 
 
-class Reader:
+class EnmapReader:
     """Pixels of an EnMAP scene; see `deepsalt.scenes.base.SceneReader`.
 
     Parameters

@@ -202,7 +202,7 @@ def _digest(data: Path, header: Header, bands: BandTable) -> str:
     return digest.hexdigest()[:12]
 
 
-class Reader:
+class GenericReader:
     """Pixels of a generic cube; see `deepsalt.scenes.base.SceneReader`.
 
     Parameters

@@ -187,7 +187,7 @@ def _window(product: Product) -> tuple[int, int]:
     return window_shape((block[0], block[1]), (rows, columns), 2 * bands)
 
 
-class Reader:
+class PrismaReader:
     """Pixels of a PRISMA scene; see `deepsalt.scenes.base.SceneReader`.
 
     Parameters

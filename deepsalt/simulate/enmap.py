@@ -21,7 +21,7 @@ from deepsalt.errors import UsageError
 from deepsalt.simulate.enmap_xml import Delivery, write_metadata
 from deepsalt.simulate.geodesy import to_lonlat
 from deepsalt.simulate.landscape import Landscape
-from deepsalt.simulate.scene import Scene, Strip, Weather
+from deepsalt.simulate.scene import SimulatedScene, Strip, Weather
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import BandTable, PixelGrid
 
@@ -155,7 +155,7 @@ def write_enmap(
     start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     rng = np.random.default_rng([seed, 5])
     bands = _drifted(sensor_bands("enmap"), rng)
-    scene = Scene(
+    scene = SimulatedScene(
         landscape, grid, bands, start=start, seed=seed, weather=weather, tilt_deg=variant.tilt_deg
     )
     datatake = variant.datatake or int(rng.integers(100_000, 999_999))
@@ -173,7 +173,7 @@ def write_enmap(
 
 
 def _write_metadata(
-    product: Path, scene: Scene, variant: Variant, *, start: datetime, sums: _Sums
+    product: Path, scene: SimulatedScene, variant: Variant, *, start: datetime, sums: _Sums
 ) -> None:
     mean, sd = sums.statistics()
     corners = scene.corners_px()

@@ -46,7 +46,7 @@ def utm_grid(
     return PixelGrid(crs, (GSD_M, 0.0, west, 0.0, -GSD_M, top), height, width)
 
 
-def pixel_centers(grid: PixelGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def lonlat_of_pixels(grid: PixelGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return longitude and latitude of all pixel centres, degrees, each (height, width).
 
     Longitudes are continuous over the antimeridian, so they may leave -180 to 180.

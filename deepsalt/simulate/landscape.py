@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.simulate.geodesy import pixel_centers
+from deepsalt.simulate.geodesy import lonlat_of_pixels
 from deepsalt.simulate.optics import GYPSUM_LIKE, MixingConfig, ec_from_salt, is_salt
 from deepsalt.simulate.specimens import Mineral, Use, soil_basis, specimens
 from deepsalt.types import PixelGrid
@@ -192,7 +192,7 @@ class Landscape:
         NDArray[np.float32]
             (height, width); NaN in open water, where ground has no conductivity.
         """
-        longitude, latitude = pixel_centers(grid)
+        longitude, latitude = lonlat_of_pixels(grid)
         truth = np.empty((grid.height, grid.width), dtype=np.float32)
         for row in range(0, grid.height, 256):
             rows = slice(row, row + 256)

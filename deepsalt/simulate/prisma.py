@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import UsageError
-from deepsalt.simulate.geodesy import GSD_M, pixel_centers, to_lonlat
+from deepsalt.simulate.geodesy import GSD_M, lonlat_of_pixels, to_lonlat
 from deepsalt.simulate.landscape import Landscape
-from deepsalt.simulate.scene import Scene, Strip, Weather
+from deepsalt.simulate.scene import SimulatedScene, Strip, Weather
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import BandTable, PixelGrid
 
@@ -106,7 +106,7 @@ def write_prisma(
     table = sensor_bands("prisma")
     shift = np.round(rng.normal(0.0, _CENTER_DRIFT_NM), 4)
     bands = replace(table, centers_nm=tuple((np.array(table.centers_nm) + shift).tolist()))
-    scene = Scene(
+    scene = SimulatedScene(
         landscape, grid, bands, start=start, seed=seed, weather=weather, tilt_deg=tilt_deg,
         snr_at_30=np.interp(bands.centers_nm, _SNR_NM, _SNR),
     )  # fmt: skip
@@ -135,7 +135,7 @@ def _arm(name: str, bands: BandTable) -> _Arm:
 
 
 def _write_cubes(
-    file: h5py.File, scene: Scene, arms: list[_Arm], rng: np.random.Generator
+    file: h5py.File, scene: SimulatedScene, arms: list[_Arm], rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], int]:
     """Write both cubes and their error matrices; return the swath (h, w) and cloudy pixels."""
     fields = file.create_group(f"{SWATH}/Data Fields")
@@ -184,7 +184,7 @@ def _write_geometry(
     stop: datetime,
 ) -> None:
     """Write positions and angles per pixel; angles are 0 outside the swath."""
-    longitude, latitude = pixel_centers(grid)
+    longitude, latitude = lonlat_of_pixels(grid)
     place = file.create_group(f"{SWATH}/Geolocation Fields")
     place["Latitude"], place["Longitude"] = latitude, (longitude + 180.0) % 360.0 - 180.0
     epoch, day = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=1)

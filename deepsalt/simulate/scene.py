@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepsalt.errors import UsageError
 from deepsalt.simulate.cover import cloud, dry_vegetation, green_vegetation, haze_slope, open_water
-from deepsalt.simulate.geodesy import GSD_M, pixel_centers
+from deepsalt.simulate.geodesy import GSD_M, lonlat_of_pixels
 from deepsalt.simulate.landscape import GREEN_KINDS, GroundTruth, Landscape, Waves
 from deepsalt.simulate.optics import (
     cosines,
@@ -177,7 +177,7 @@ class _Endmembers:
         self.haze = _float32(haze_slope(GRID_NM) @ response)
 
 
-class Scene:
+class SimulatedScene:
     """One look of a sensor at a landscape.
 
     Parameters
@@ -219,7 +219,7 @@ class Scene:
         self._snr = _float32(np.asarray(snr(bands.centers_nm) if snr_at_30 is None else snr_at_30))
         self._clouds = Clouds(rng, weather, grid)
         self._tilt = np.radians(tilt_deg)
-        self._longitude, self._latitude = pixel_centers(grid)
+        self._longitude, self._latitude = lonlat_of_pixels(grid)
 
     def corners_px(self) -> NDArray[np.float64]:
         """Return the swath's corners (column, row), pixels, (4, 2).

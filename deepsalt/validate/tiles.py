@@ -5,11 +5,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+from deepsalt.concurrency import in_order
 from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError, VersionMissingError
 from deepsalt.grid import Tile
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.progress import Progress, Silent
-from deepsalt.together import in_order
 from deepsalt.validate.findings import Finding, Limits
 from deepsalt.validate.pixels import check_pixels
 from deepsalt.versions import Filled, Mosaic, Stored, Version, filled_periods

@@ -38,7 +38,7 @@ from flows.cli.options import (
     checks_of,
     compute_of,
     export_of,
-    grid_of,
+    grid_option,
     politeness_of,
     scratch_of,
     selection_of,
@@ -134,7 +134,7 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         compute = compute_of(
             workers, scheduler, threads=threads, memory=memory, device=device, tls=tls
         )
-        grid, model = grid_of(crs, resolution), model and model.absolute()
+        grid, model = grid_option(crs, resolution), model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
         place = scratch_of(scratch, scratch_gb)
         mosaic = MosaicConfig(

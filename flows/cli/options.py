@@ -323,7 +323,7 @@ def politeness_of(limits: list[str] | None, share: float) -> Politeness:
         raise UsageError(explain(error)) from None
 
 
-def grid_of(crs: str | None, resolution_m: float | None) -> Grid:
+def grid_option(crs: str | None, resolution_m: float | None) -> Grid:
     """Return the grid that these options describe.
 
     Raises

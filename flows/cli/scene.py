@@ -19,7 +19,7 @@ from flows.cli.options import (
     ScratchGb,
     Threads,
     compute_of,
-    grid_of,
+    grid_option,
     scratch_of,
 )
 from flows.cli.text import plain, share
@@ -62,7 +62,7 @@ def scene(
 
     config = SceneConfig(
         model=model and model.absolute(),
-        grid=grid_of(crs, resolution),
+        grid=grid_option(crs, resolution),
         compute=compute_of(None, None, threads=threads, device=device),
         scratch=scratch_of(scratch, scratch_gb),
         access=Access.of(reach_of(item, allow_host or ())),

@@ -14,7 +14,7 @@ from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import refuse_export
 from flows.run.scenes import Scenes
 from flows.run.selection import find_scenes
-from flows.run.stores import find_store, grid_of, period_of
+from flows.run.stores import find_store, mosaic_grid_of, period_of
 
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
@@ -100,7 +100,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     found = find_scenes(config.selection, progress)
     store = find_store(config.out)
     refuse_export(config.out, config.mosaic.export)
-    grid = grid_of(config.mosaic.grid, store)
+    grid = mosaic_grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
     held = _held(grid, found.scenes, ref)
     there = complete_names(store, held.names) if store else set()

@@ -64,7 +64,7 @@ def find_store(out: str) -> Store | None:
         return None
 
 
-def grid_of(grid: Grid, store: Store | None) -> MosaicGrid:
+def mosaic_grid_of(grid: Grid, store: Store | None) -> MosaicGrid:
     """Return the grid of the store, or the one asked for when there is no store yet.
 
     Raises
@@ -112,7 +112,7 @@ def open_store(
     StoreError
         The place cannot be written.
     """
-    wanted = grid_of(grid, found)
+    wanted = mosaic_grid_of(grid, found)
     if found is None:
         return Store.create(
             out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"

@@ -8,7 +8,7 @@ import pytest
 
 from deepsalt.benchmark import rows
 from deepsalt.benchmark.baselines import BASELINES
-from deepsalt.benchmark.cells import UNSEEN, Block, cell, real_blocks, simulated_blocks
+from deepsalt.benchmark.cells import UNSEEN, SplitAnswers, cell, real_blocks, simulated_blocks
 from deepsalt.benchmark.data import (
     Design,
     default_table,
@@ -165,7 +165,7 @@ def test_unknown_parts_are_refused():
 def block(row, shift, part="real", view="laboratory"):
     ec = np.expm1(np.abs(SEEN))
     fold = np.arange(200) // 100
-    return Block(part, "unseen profiles", row, view, 0, ec, GROUPS, fold, {"ec": ec + shift})
+    return SplitAnswers(part, "unseen profiles", row, view, 0, ec, GROUPS, fold, {"ec": ec + shift})
 
 
 def test_the_lead_on_real_spectra_is_over_pls():

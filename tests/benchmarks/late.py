@@ -72,7 +72,7 @@ def scenes(number: int) -> list[Acquisition]:
 
 def fill(store: Path, number: int) -> None:
     """Make a store with so many products and their mosaic."""
-    base._SENSORS["generic"] = "tests.benchmarks.blank"
+    base.SENSORS["generic"] = ("tests.benchmarks.blank", "Reader")
     ref = model_ref()
     grid = MosaicGrid("EPSG:32634", 30.0, (15.0, 15.0), **TILES)
     opened = Store.create(store, grid=grid, model=ref.digest)
@@ -146,7 +146,7 @@ def _run(catalogue: Path, out: str) -> None:
 
 def late(number: int, store: str, warm: str) -> Row:
     """Let the last scene come to a store that has the others, and tell what it cost."""
-    base._SENSORS["generic"] = "tests.benchmarks.blank"
+    base.SENSORS["generic"] = ("tests.benchmarks.blank", "Reader")
     *_, last = scenes(number)
     with tempfile.TemporaryDirectory() as folder:
         # Imports, weights, fonts and connections: once per process.

@@ -21,7 +21,7 @@ def wait(seconds: float, first: int) -> None:
 
     global _wait_s, _first
     _wait_s, _first = seconds, first
-    base._SENSORS["generic"] = __name__
+    base.SENSORS["generic"] = (__name__, "Reader")
 
 
 class Reader(blank.Reader):

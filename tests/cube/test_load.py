@@ -64,13 +64,13 @@ def test_a_prisma_cube_reads_each_window_once(
     path = write_prisma(tmp_path / NAME, shape=(50, 60), chunks=(32, 20, 32))
     cube = open_scene(read_acquisition(path))
     boxes: list[tuple[str, tuple[slice, ...]]] = []
-    read = prisma.Reader._read
+    read = prisma.PrismaReader._read
 
     def spy(self, where, box):  # type: ignore[no-untyped-def]
         boxes.append((where, box))
         return read(self, where, box)
 
-    monkeypatch.setattr(prisma.Reader, "_read", spy)
+    monkeypatch.setattr(prisma.PrismaReader, "_read", spy)
     numbers = cube.dn.compute(scheduler="threads", num_workers=2)
     assert numbers.dtype == np.uint16
     assert len([where for where, _ in boxes if where.endswith("SWIR_Cube")]) == 4
@@ -123,7 +123,7 @@ def test_each_file_block_is_read_once(
     cube = open_scene(read_acquisition(product))
     windows: list[tuple[int, int, int, int]] = []
     inflated: list[tuple[int, ...]] = []
-    read_window, inflate = enmap.Reader.read_window, _Blocks._inflate
+    read_window, inflate = enmap.EnmapReader.read_window, _Blocks._inflate
 
     def spy_window(self, *window, wanted):  # type: ignore[no-untyped-def]
         windows.append(window)
@@ -133,7 +133,7 @@ def test_each_file_block_is_read_once(
         inflated.append((id(self), row, column, band))
         return inflate(self, row, column, band)
 
-    monkeypatch.setattr(enmap.Reader, "read_window", spy_window)
+    monkeypatch.setattr(enmap.EnmapReader, "read_window", spy_window)
     monkeypatch.setattr(_Blocks, "_inflate", spy_block)
     cube.dn.compute(scheduler="synchronous")
     expected = [

@@ -24,7 +24,7 @@ BLOCK_PX = 32
 
 @pytest.fixture(autouse=True)
 def _without_io(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(base._SENSORS, "generic", "tests.benchmarks.blank")
+    monkeypatch.setitem(base.SENSORS, "generic", ("tests.benchmarks.blank", "Reader"))
 
 
 def grown(number: int, folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from deepsalt.errors import ReadError
 from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
-from deepsalt.scenes.enmap import Reader
+from deepsalt.scenes.enmap import EnmapReader
 from deepsalt.scenes.enmap_metadata import _vnir_by_width
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Acquisition, QualityFlag
@@ -106,7 +106,7 @@ def test_a_defective_pixel_of_a_band_becomes_nodata_in_that_band_only(tmp_path: 
     mask[18, 3, 5] = 255  # outside, no defect
     numbers = np.full((224, 32, 32), 1500, np.int16)
     folder = write_enmap(tmp_path, numbers=numbers, defective=mask)
-    reader = Reader(read_acquisition(folder))
+    reader = EnmapReader(read_acquisition(folder))
     expected = numbers.copy()
     expected[17, 3, 5] = -32768
     np.testing.assert_array_equal(reader.read_window(0, 0, 32, 32), expected)
@@ -149,7 +149,7 @@ def test_quality_layers_become_quality_flags_bits(tmp_path: Path) -> None:
             default = np.full((16, 32), int(layer == "QL_QUALITY_CLASSES"), np.uint8)
             layers.setdefault(layer, default)[2, pixel] = value
     numbers = np.full((224, 16, 32), 1500, np.int16)
-    reader = Reader(read_acquisition(write_enmap(tmp_path, numbers=numbers, quality=layers)))
+    reader = EnmapReader(read_acquisition(write_enmap(tmp_path, numbers=numbers, quality=layers)))
     bits = reader.read_quality(0, 0, 16, 32)
     reader.close()
     found = dict(zip(QUALITY_CASES, map(int, bits[2]), strict=False))
@@ -163,7 +163,7 @@ def test_any_window_equals_the_one_that_rasterio_reads(
 ) -> None:
     row, column = data.draw(st.integers(0, 69)), data.draw(st.integers(0, 89))
     height, width = data.draw(st.integers(1, 70 - row)), data.draw(st.integers(1, 90 - column))
-    reader = Reader(acquisition)
+    reader = EnmapReader(acquisition)
     with rasterio.open(acquisition.asset("image").href) as raster:
         expected = raster.read(window=Window(column, row, width, height))
     np.testing.assert_array_equal(reader.read_window(row, column, height, width), expected)
@@ -175,7 +175,7 @@ def test_a_file_cut_after_ingest_fails_when_read(tmp_path: Path) -> None:
     acquisition = read_acquisition(write_enmap(tmp_path))
     image = Path(acquisition.asset("image").href)
     image.write_bytes(image.read_bytes()[: image.stat().st_size * 2 // 3])
-    reader = Reader(acquisition)
+    reader = EnmapReader(acquisition)
     with pytest.raises(ReadError, match=r"SPECTRAL_IMAGE\.TIF cannot be read at row .* fetch it"):
         reader.read_window(64, 64, 6, 26)
     reader.close()
@@ -185,11 +185,11 @@ def test_a_file_that_vanished_fails_when_opened(tmp_path: Path) -> None:
     acquisition = read_acquisition(write_enmap(tmp_path))
     Path(acquisition.asset("image").href).unlink()
     with pytest.raises(ReadError, match="cannot be opened as a raster"):
-        Reader(acquisition)
+        EnmapReader(acquisition)
 
 
 def test_an_image_that_was_exchanged_is_refused(tmp_path: Path) -> None:
     acquisition = read_acquisition(write_enmap(tmp_path / "a"))
     smaller = read_acquisition(write_enmap(tmp_path / "b", shape=(40, 40)))
     with pytest.raises(ReadError, match="has 224 bands of 40 x 40 pixels"):
-        Reader(dataclasses.replace(acquisition, assets=smaller.assets))
+        EnmapReader(dataclasses.replace(acquisition, assets=smaller.assets))

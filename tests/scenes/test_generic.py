@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 
 from deepsalt.errors import DeepsaltError, FormatError, GridError, UnsupportedError, UsageError
 from deepsalt.scenes.base import read_acquisition
-from deepsalt.scenes.generic import Reader
+from deepsalt.scenes.generic import GenericReader
 from tests.shared import shared_data
 from tests.synth import write_tiff
 from tests.synth_generic import CENTERS, WIDTHS, band_tags, cube, envi, pixels
@@ -86,7 +86,7 @@ def test_a_window_holds_the_bits_of_a_bare_read_in_the_stored_type(
     tmp_path: Path, dtype: str
 ) -> None:
     path = cube(tmp_path / "a.tif", dtype=dtype, nodata=0)
-    reader = Reader(read_acquisition(path, scale=1e-4))
+    reader = GenericReader(read_acquisition(path, scale=1e-4))
     window = reader.read_window(3, 5, 10, 12)
     assert window.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(window, pixels(dtype)[:, 3:13, 5:17])
@@ -221,7 +221,7 @@ def test_real_enmap_tiles_read(name: str) -> None:
     acquisition = read_acquisition(path, scale=1e-4)
     assert (acquisition.dtype, acquisition.nodata) == ("float32", -32768)
     assert sum(acquisition.bands.usable) == 218
-    reader = Reader(acquisition)
+    reader = GenericReader(acquisition)
     with rasterio.open(path) as raster:
         np.testing.assert_array_equal(reader.read_window(0, 0, 32, 32), raster.read())
     reader.close()
@@ -237,7 +237,7 @@ def test_a_real_emit_cut_reads_once_it_is_georeferenced(tmp_path: Path) -> None:
         text.write("\nmap info = {UTM, 1, 1, 390000, 3785000, 60, 60, 11, North, WGS-84}\n")
     acquisition = read_acquisition(header, scale=1)
     assert len(acquisition.bands) == 285
-    reader = Reader(acquisition)
+    reader = GenericReader(acquisition)
     bare = np.fromfile(source, "<f4").reshape(10, 285, 10).transpose(1, 0, 2)
     np.testing.assert_array_equal(reader.read_window(0, 0, 10, 10), bare)
     reader.close()

@@ -9,7 +9,7 @@ import pytest
 
 from deepsalt.errors import ReadError
 from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
-from deepsalt.scenes.prisma import Reader
+from deepsalt.scenes.prisma import PrismaReader
 from deepsalt.types import Acquisition, QualityFlag
 from tests.synth_prisma import NAME, SWATH, UL_CENTRE, centers, write_prisma
 
@@ -57,7 +57,7 @@ def test_statistics_of_the_scene_are_read(acquisition: Acquisition) -> None:
 
 
 def test_reflectance_equals_the_products_formula(product: Path, acquisition: Acquisition) -> None:
-    reader = Reader(acquisition)
+    reader = PrismaReader(acquisition)
     numbers = reader.read_window(0, 0, 50, 60)
     reader.close()
     band = acquisition.bands.names.index("swir_100")
@@ -71,7 +71,7 @@ def test_reflectance_equals_the_products_formula(product: Path, acquisition: Acq
 
 
 def test_a_window_holds_the_bits_of_a_bare_read(product: Path, acquisition: Acquisition) -> None:
-    reader = Reader(acquisition)
+    reader = PrismaReader(acquisition)
     numbers = reader.read_window(7, 11, 20, 30)
     reader.close()
     assert numbers.dtype == np.uint16
@@ -89,7 +89,7 @@ def test_any_error_code_is_nodata_in_its_band(tmp_path: Path, code: int) -> None
     acquisition = read_acquisition(
         write_prisma(tmp_path / NAME, shape=(4, 5), errors={"SWIR": errors})
     )
-    reader = Reader(acquisition)
+    reader = PrismaReader(acquisition)
     numbers = reader.read_window(0, 0, 4, 5)
     reader.close()
     gone = np.argwhere(numbers == 0)
@@ -128,7 +128,7 @@ def test_a_file_that_vanished_fails_when_opened(tmp_path: Path) -> None:
     acquisition = read_acquisition(path)
     path.unlink()
     with pytest.raises(ReadError, match="cannot be opened as HDF5"):
-        Reader(acquisition)
+        PrismaReader(acquisition)
 
 
 def test_damaged_chunks_fail_when_read(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_damaged_chunks_fail_when_read(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(place)
         file.write(b"\0" * 4000)
-    reader = Reader(acquisition)
+    reader = PrismaReader(acquisition)
     with pytest.raises(ReadError, match="VNIR_Cube cannot be read at row 0"):
         reader.read_window(0, 0, 64, 60)
     reader.close()

@@ -11,7 +11,7 @@ from deepsalt.errors import UsageError
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.simulate.enmap import EMPTY_BANDS, NODATA, Variant, write_enmap
 from deepsalt.simulate.geodesy import utm_grid
-from deepsalt.simulate.scene import Scene, Weather
+from deepsalt.simulate.scene import SimulatedScene, Weather
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import PixelGrid
 from tests.simulate.conftest import START, WEATHER
@@ -40,7 +40,7 @@ def meant(enmap, land):
         for band in xml(enmap.folder).iterfind("specific/bandCharacterisation/bandID")
     )
     bands = replace(sensor_bands("enmap"), centers_nm=centers)
-    scene = Scene(land, enmap.grid, bands, start=START, seed=enmap.seed, weather=WEATHER)
+    scene = SimulatedScene(land, enmap.grid, bands, start=START, seed=enmap.seed, weather=WEATHER)
     (strip,) = scene.strips(256)
     return strip
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepsalt.errors import GridError
-from deepsalt.simulate.geodesy import pixel_centers, utm_grid
+from deepsalt.simulate.geodesy import lonlat_of_pixels, utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.specimens import specimens
 from deepsalt.types import PixelGrid
@@ -51,10 +51,10 @@ def test_the_demo_land_has_no_specimen_of_training(land):
 
 
 def test_grids_of_two_zones_see_the_same_ground(land):
-    longitude, latitude = pixel_centers(utm_grid(60.0, 41.5, 40, 40, zone=40))
+    longitude, latitude = lonlat_of_pixels(utm_grid(60.0, 41.5, 40, 40, zone=40))
     east = utm_grid(60.0, 41.5, 400, 400, zone=41)
     truth = land.truth_on(east)
-    lon41, lat41 = pixel_centers(east)
+    lon41, lat41 = lonlat_of_pixels(east)
     direct = land.at(longitude.ravel(), latitude.ravel()).salinity
     nearest = []
     for lon, lat in zip(longitude.ravel()[::37], latitude.ravel()[::37], strict=True):
@@ -68,7 +68,7 @@ def test_grids_of_two_zones_see_the_same_ground(land):
 
 def test_truth_on_a_mosaic_grid_is_truth_at_its_pixel_centres(land):
     grid = PixelGrid("EPSG:6933", (30.0, 0.0, 5789000.0, 0.0, -30.0, 4843000.0), 33, 47)
-    longitude, latitude = pixel_centers(grid)
+    longitude, latitude = lonlat_of_pixels(grid)
     expected = land.at(longitude.ravel(), latitude.ravel()).salinity.reshape(33, 47)
     assert np.allclose(land.truth_on(grid), expected, equal_nan=True)
     assert land.truth_on(grid).dtype == np.float32
@@ -86,7 +86,7 @@ def test_pixel_centres_are_exact_to_a_centimetre(longitude, latitude, zone):
     rows, columns = np.array([0, 64, 129, 77]), np.array([0, 101, 199, 5])
     to_lonlat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
     expected = to_lonlat.transform(c + a * (columns + 0.5), f + e * (rows + 0.5))
-    found = pixel_centers(grid)
+    found = lonlat_of_pixels(grid)
     assert np.abs((found[0][rows, columns] - expected[0] + 180) % 360 - 180).max() * 111e3 < 0.01
     assert np.abs(found[1][rows, columns] - expected[1]).max() * 111e3 < 0.01
 
@@ -104,4 +104,4 @@ def test_places_without_utm_are_refused(longitude, latitude, zone):
 
 def test_an_unknown_crs_is_refused():
     with pytest.raises(GridError, match="EPSG:99999"):
-        pixel_centers(PixelGrid("EPSG:99999", (30.0, 0.0, 0.0, 0.0, -30.0, 0.0), 4, 4))
+        lonlat_of_pixels(PixelGrid("EPSG:99999", (30.0, 0.0, 0.0, 0.0, -30.0, 0.0), 4, 4))

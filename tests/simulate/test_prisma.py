@@ -45,7 +45,7 @@ def test_wavelengths_descend_and_unacquired_bands_have_none(file, arm, missing):
 
 def test_a_public_reader_sees_the_reflectance_that_was_meant(prisma, land, opened):
     from deepsalt.simulate.prisma import _SNR, _SNR_NM
-    from deepsalt.simulate.scene import Scene
+    from deepsalt.simulate.scene import SimulatedScene
     from deepsalt.spectral.bands import sensor_bands
 
     table = sensor_bands("prisma")
@@ -56,7 +56,7 @@ def test_a_public_reader_sees_the_reflectance_that_was_meant(prisma, land, opene
     assert abs(shift.mean()) < 0.6
     centers = np.array(table.centers_nm) + round(float(shift.mean()), 4)
     bands = replace(table, centers_nm=tuple(centers.tolist()))
-    scene = Scene(
+    scene = SimulatedScene(
         land, prisma.grid, bands, start=START, seed=prisma.seed, weather=WEATHER,
         snr_at_30=np.interp(centers, _SNR_NM, _SNR),
     )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 
 from deepsalt.errors import UsageError
 from deepsalt.simulate.geodesy import utm_grid
-from deepsalt.simulate.scene import Clouds, Scene, Weather
+from deepsalt.simulate.scene import Clouds, SimulatedScene, Weather
 from deepsalt.spectral.bands import select_bands, sensor_bands
 
 GRID = utm_grid(60.0, 41.5, 120, 100)
@@ -13,7 +13,7 @@ BANDS = select_bands(sensor_bands("enmap"), np.arange(224) % 40 == 20)
 
 
 def scene(land, **weather):
-    look = Scene(
+    look = SimulatedScene(
         land, GRID, BANDS, start=datetime(2024, 6, 1), seed=1, weather=Weather(**weather)
     )  # fmt: skip
     (strip,) = look.strips(100)
@@ -49,7 +49,7 @@ def test_shadows_lie_on_the_side_away_from_the_sun():
 def test_noise_differs_between_looks_and_the_ground_does_not(land):
     looks = []
     for seed in (1, 2):
-        look = Scene(
+        look = SimulatedScene(
             land, GRID, BANDS, start=datetime(2024, 6, 1), seed=seed, weather=Weather(**CLEAR)
         )
         looks.append(next(look.strips(100)).reflectance)
@@ -67,7 +67,7 @@ def test_weather_that_cannot_be_is_refused(weather):
 
 def test_a_tilt_that_leaves_no_swath_is_refused(land):
     grid = utm_grid(60.0, 41.5, 300, 20)
-    look = Scene(
+    look = SimulatedScene(
         land, grid, BANDS, start=datetime(2024, 6, 1), seed=1, weather=Weather(), tilt_deg=30.0
     )
     with pytest.raises(UsageError, match="tilted too far"):

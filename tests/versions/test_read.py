@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
-from deepsalt.georef import grid_of
+from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import to_lonlat
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.versions import Build, Mosaic, open_mosaic
@@ -67,7 +67,7 @@ def test_pixels_lie_where_their_tile_is(ds: xr.Dataset) -> None:
 
 
 def test_attributes_place_the_crop(ds: xr.Dataset) -> None:
-    grid = grid_of(ds.attrs)
+    grid = pixel_grid_of(ds.attrs)
     assert (grid.height, grid.width) == (4 * PX, 6 * PX)
     assert grid.transform[2] == GRID.tile_grid(tile(2)).transform[2]
     assert ds.spatial_ref.attrs["GeoTransform"].split()[0] == repr(grid.transform[2])
@@ -158,7 +158,7 @@ def test_a_bounding_box_crops_to_pixels(mosaic: Mosaic, ds: xr.Dataset) -> None:
     assert part.sizes["x"] <= 6
     assert part.sizes["y"] <= 6
     np.testing.assert_array_equal(part.salinity, ds.salinity.sel(x=part.x, y=part.y))
-    assert grid_of(part.attrs).width == part.sizes["x"]
+    assert pixel_grid_of(part.attrs).width == part.sizes["x"]
 
 
 def test_chunks_of_a_crop_are_cut_where_shards_are(mosaic: Mosaic, ds: xr.Dataset) -> None:

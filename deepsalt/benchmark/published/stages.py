@@ -195,7 +195,7 @@ def train_teacher(latents: Tensor, labels: Tensor, config: PublishedConfig) -> E
     return Estimator(network, scale, labels.min(), labels.max())
 
 
-class Student(nn.Module):
+class PublishedStudent(nn.Module):
     """The student with the maps that its training needs: from its width to the teacher's."""
 
     def __init__(self, config: PublishedConfig) -> None:
@@ -268,7 +268,7 @@ def train_student(
     known = labels[torch.isfinite(labels)]
     scale = Scale.of(known[:, None])
     target = scale.apply(labels)
-    student = Student(config)
+    student = PublishedStudent(config)
 
     def loss(batch: Tensor) -> Tensor:
         return student.loss(latents[batch], target[batch], [f[batch] for f in features])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from deepsalt.benchmark.world.config import SimulationConfig
-from deepsalt.benchmark.world.ground import Region, Sites
+from deepsalt.benchmark.world.ground import SimulatedRegion, SimulatedSites
 from deepsalt.benchmark.world.materials import Materials
 from deepsalt.simulate.optics import (
     MixingConfig,
@@ -19,7 +19,7 @@ from deepsalt.simulate.spectra import mix_with_soil
 from deepsalt.types import Floats
 
 
-def sample_ec(sites: Sites, materials: Materials, config: SimulationConfig) -> Floats:
+def sample_ec(sites: SimulatedSites, materials: Materials, config: SimulationConfig) -> Floats:
     """Return the conductivity of the samples' extracts, dS/m (n,), by salt mass balance.
 
     Parameters
@@ -37,7 +37,7 @@ def sample_ec(sites: Sites, materials: Materials, config: SimulationConfig) -> F
 
 
 def sample_spectra(
-    sites: Sites, region: Region, materials: Materials, config: SimulationConfig
+    sites: SimulatedSites, region: SimulatedRegion, materials: Materials, config: SimulationConfig
 ) -> Floats:
     """Return the dry, sieved, mixed samples, reflectance (n, g)."""
     return _intimate(
@@ -51,7 +51,7 @@ def sample_spectra(
 
 
 def crust_spectra(
-    sites: Sites, region: Region, materials: Materials, config: SimulationConfig
+    sites: SimulatedSites, region: SimulatedRegion, materials: Materials, config: SimulationConfig
 ) -> Floats:
     """Return the dry ground without plants: crust in its patches, soil beside (n, g)."""
     bare, crusted = (
@@ -72,7 +72,7 @@ def crust_spectra(
 
 
 def cover_ground(
-    dry_ground: Floats, sites: Sites, grid_nm: Floats, *, film_mm: Floats, green: Floats
+    dry_ground: Floats, sites: SimulatedSites, grid_nm: Floats, *, film_mm: Floats, green: Floats
 ) -> Floats:
     """Return the ground as it lies in the light: moist, under plants (n, g).
 

@@ -33,7 +33,7 @@ _PAIR_SOIL_SD = 0.2  # soil of the sample against that of the pixel, of the soil
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Region:
+class SimulatedRegion:
     """What the sites of a region have in common.
 
     Parameters
@@ -77,7 +77,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sites:
+class SimulatedSites:
     """What lies at n sites; columns of minerals are those of `Materials.minerals` (k).
 
     Parameters
@@ -112,7 +112,9 @@ class Sites:
     background_ds_m: Floats
 
 
-def draw_region(rng: np.random.Generator, materials: Materials, config: SimulationConfig) -> Region:
+def draw_region(
+    rng: np.random.Generator, materials: Materials, config: SimulationConfig
+) -> SimulatedRegion:
     """Draw what the sites of one region have in common."""
     basis, mixing, names = soil_basis(config.use), config.mixing, materials.minerals
     soluble = [
@@ -121,7 +123,7 @@ def draw_region(rng: np.random.Generator, materials: Materials, config: Simulati
     ]
     gypsum = [float(name in GYPSUM_LIKE) for name in names]
     others = [float(not is_salt(name)) for name in names]
-    return Region(
+    return SimulatedRegion(
         spectra=materials.draw(rng),
         soil_scores=rng.normal(size=basis.sd.size) * basis.sd * np.sqrt(1.0 - config.soil_spread),
         salts=_dirichlet(rng, np.array(soluble), _REGION_CONCENTRATION),
@@ -143,11 +145,11 @@ def draw_region(rng: np.random.Generator, materials: Materials, config: Simulati
 def draw_sites(
     rng: np.random.Generator,
     n: int,
-    region: Region,
+    region: SimulatedRegion,
     materials: Materials,
     *,
     config: SimulationConfig,
-) -> Sites:
+) -> SimulatedSites:
     """Draw n sites of a region: soils, salts in sample and crust, plants, moisture."""
     grid, mixing = GRID_NM, config.mixing
     pixel_soil, sample_soil = _soils(rng, n, region, config)
@@ -158,7 +160,7 @@ def draw_sites(
     earth = np.outer(np.full(n, region.confuser_mass), region.confusers)
     grain = grain_sizes(materials.minerals, mixing)
     moist = rng.random((n, 1)) < region.moist_share
-    return Sites(
+    return SimulatedSites(
         pixel_soil=pixel_soil,
         sample_soil=sample_soil,
         sample=sample + earth * (1.0 - sample.sum(axis=1, keepdims=True)),
@@ -177,7 +179,7 @@ def draw_sites(
 def _soils(
     rng: np.random.Generator,
     n: int,
-    region: Region,
+    region: SimulatedRegion,
     config: SimulationConfig,
 ) -> tuple[Floats, Floats]:
     """Return the soils of pixel and sample (n, g), which differ a little."""
@@ -193,7 +195,7 @@ def _soils(
 
 
 def _salts(
-    rng: np.random.Generator, n: int, region: Region, config: SimulationConfig
+    rng: np.random.Generator, n: int, region: SimulatedRegion, config: SimulationConfig
 ) -> tuple[Floats, Floats]:
     """Return mass fractions of salts in the soil and in the crust, mean over the pixel (n, k)."""
     soluble, gypsum = (

@@ -17,7 +17,7 @@ from deepsalt.benchmark.world.appearance import (
     sample_spectra,
 )
 from deepsalt.benchmark.world.config import SimulationConfig
-from deepsalt.benchmark.world.ground import Sites, draw_region, draw_sites
+from deepsalt.benchmark.world.ground import SimulatedSites, draw_region, draw_sites
 from deepsalt.benchmark.world.materials import load_materials
 from deepsalt.benchmark.world.pairs import SimulatedPairs, join_pairs
 from deepsalt.errors import UsageError
@@ -151,7 +151,7 @@ class _Looks(NamedTuple):
 def _look(
     rng: np.random.Generator,
     ground: Floats,
-    sites: Sites,
+    sites: SimulatedSites,
     *,
     sensor: _Sensor,
     config: SimulationConfig,

@@ -24,7 +24,7 @@ from deepsalt.train.adaptation.fits import (
     epo,
     repeat_differences,
 )
-from deepsalt.train.adaptation.sites import Sites, fit_sites, tune_sites
+from deepsalt.train.adaptation.sites import SiteModel, fit_sites, tune_sites
 from deepsalt.train.adaptation.subspace import spreads
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import EMPTY, IN_THE_FIELD, Samples, stack
@@ -54,7 +54,7 @@ class Combined:
         Encoder in which a student follows it.
     """
 
-    sites: Sites
+    sites: SiteModel
     teacher: Teacher | None
     adaptation: Adaptation
     weight: float

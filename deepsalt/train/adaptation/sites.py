@@ -17,7 +17,7 @@ SITE_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sites:
+class SiteModel:
     """The machine on satellite sites: encoder, components and ridge as chosen, machine."""
 
     encoder: Encoder
@@ -32,12 +32,12 @@ class Sites:
 
 def fit_sites(
     features: Floats, target: Floats, weights: Floats, *, components: int, ridge: float, tail: int
-) -> Sites:
+) -> SiteModel:
     """Fit the machine on satellite sites: features (s, d), target (s,), weights (s,)."""
     encoder = fit_low_noise(features, components, tail)
     inputs = encoder(features)[0]
     machine = fit_machine(inputs, inputs, target[:, None], weights, ridge)
-    return Sites(encoder, machine, components, ridge)
+    return SiteModel(encoder, machine, components, ridge)
 
 
 def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> tuple[int, float]:

@@ -8,6 +8,7 @@ import numpy as np
 from deepsalt.errors import FormatError
 from deepsalt.spectral.infrared import InfraredTable, read_infrared
 from deepsalt.train.config import Settings, TrainConfig
+from deepsalt.train.data.compatible import check_compatible
 from deepsalt.train.data.mixtures import simulated_tables
 from deepsalt.train.data.samples import (
     Samples,
@@ -18,7 +19,6 @@ from deepsalt.train.data.samples import (
     through_sensor,
 )
 from deepsalt.train.data.tables import Table, read_training_table
-from deepsalt.train.data.together import check_together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ def training_set(config: TrainConfig) -> TrainingSet:
         A table that cannot be used for training.
     """
     tables = [read_training_table(spec) for spec in config.tables]
-    check_together(config.tables, tables)
+    check_compatible(config.tables, tables)
     infrared = tuple(read_infrared(path) for path in config.infrared)
     samples = draw_views(tables, config.settings)
     if config.settings.mixtures:

@@ -47,7 +47,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reader:
+class CalibratedMachine:
     """An encoder and a machine with location and width, calibrated.
 
     Parameters
@@ -77,7 +77,7 @@ def calibrated(
     *,
     ridge: float,
     above: float = MISSES / 2.0,
-) -> Reader:
+) -> CalibratedMachine:
     """Add a width to a location and calibrate both on held-out residuals.
 
     Parameters
@@ -101,7 +101,9 @@ def calibrated(
     )
     spread = np.exp(width(inputs)[:, 0])
     nodes = residual_nodes(residual, spread, weights)
-    return Reader(encoder, both, nodes, interval_factors(residual, spread, weights, above))
+    return CalibratedMachine(
+        encoder, both, nodes, interval_factors(residual, spread, weights, above)
+    )
 
 
 def distilled(
@@ -144,8 +146,8 @@ def teacher_weights(answers: Floats, target: Floats, rival: Floats, views: NDArr
 
 
 def assemble(
-    student: Reader,
-    low_noise: Reader | None,
+    student: CalibratedMachine,
+    low_noise: CalibratedMachine | None,
     domain: Domain,
     *,
     ec_max: float,
@@ -157,7 +159,7 @@ def assemble(
     if low_noise is None:
         none = Encoder(np.zeros((1, size)), np.zeros(1), np.zeros(1), np.ones(1))
         machine = Machine(np.zeros((0, 1)), np.zeros((0, 2)), np.zeros(2))
-        low_noise = Reader(none, machine, np.zeros(1), (1.0, 1.0))
+        low_noise = CalibratedMachine(none, machine, np.zeros(1), (1.0, 1.0))
     scale = low_noise.encoder.scale
     rows, offset = low_noise.encoder.rows[: scale.size], low_noise.encoder.offset[: scale.size]
     limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q]
@@ -192,8 +194,8 @@ def _float32(values: ArrayLike) -> torch.Tensor:
 
 
 def finished(
-    student: Reader,
-    low_noise: Reader | None,
+    student: CalibratedMachine,
+    low_noise: CalibratedMachine | None,
     samples: Samples,
     labelled: Samples,
     noise: Floats,

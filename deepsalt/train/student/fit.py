@@ -11,8 +11,8 @@ from deepsalt.train.data.samples import Samples
 from deepsalt.train.student.cross import HeldOut, cross_fit, student_inducing_points
 from deepsalt.train.student.distil import (
     MAX_LOSS_R2,
+    CalibratedMachine,
     Fitted,
-    Reader,
     calibrated,
     distilled,
     finished,
@@ -87,7 +87,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         ridge=settings.width_ridge,
         above=FEW_ABOVE,
     )
-    plain = _low_noise_reader(teacher, labelled, held_out, settings)
+    plain = _low_noise_machine(teacher, labelled, held_out, settings)
     report = {
         "held_out_r2_log1p": {name: round(value, 4) for name, value in lost.items()},
         "networks_share": share,
@@ -126,9 +126,9 @@ def _distil(
     return distilled(inducing_points, rows, settings.ridge)
 
 
-def _low_noise_reader(
+def _low_noise_machine(
     teacher: Teacher, labelled: Samples, held_out: HeldOut, settings: Settings
-) -> Reader:
+) -> CalibratedMachine:
     rows = low_noise_rows(labelled)
     inputs = teacher.low_noise_encoder(labelled.features[rows])[0]
     residual = labelled.target[rows] - held_out.kernel[rows]

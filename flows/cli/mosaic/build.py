@@ -24,7 +24,7 @@ from flows.cli.options import (
     checks_of,
     compute_of,
     export_of,
-    grid_of,
+    grid_option,
 )
 from flows.cli.text import gain, size
 from flows.config import MosaicConfig
@@ -58,7 +58,7 @@ def build(
     from flows.run.mosaic import build_at, carry_on
 
     config = MosaicConfig(
-        grid=grid_of(crs, resolution),
+        grid=grid_option(crs, resolution),
         datetime=datetime,
         checks=checks_of(max_missing, max_defective, max_salinity, max_age),
         hold=hold,

@@ -8,7 +8,7 @@ import torch
 
 from deepsalt.benchmark.published.method import PublishedConfig, fit_published
 from deepsalt.benchmark.published.networks import SparseAutoencoder, moment_loss, sparsity_loss
-from deepsalt.benchmark.published.stages import Anchor, Scale, Student
+from deepsalt.benchmark.published.stages import Anchor, PublishedStudent, Scale
 from deepsalt.errors import UsageError
 from deepsalt.train.metrics import r2
 
@@ -131,7 +131,7 @@ def test_the_sparsity_term_lowers_the_activations_that_training_ends_with():
 def test_the_last_student_layer_is_supervised_by(task, feature):
     config = replace(SMALL, task_weight=task, feature_weight=feature)
     torch.manual_seed(0)
-    student = Student(config)
+    student = PublishedStudent(config)
     features = [torch.randn(8, config.teacher_width) for _ in range(config.teacher_layers)]
     torch.autograd.backward(student.loss(torch.randn(8, config.latent), torch.randn(8), features))
     last = student.network.layers[config.student_layers - 1]
@@ -139,7 +139,7 @@ def test_the_last_student_layer_is_supervised_by(task, feature):
 
 
 def test_a_batch_without_labels_still_follows_the_teacher():
-    student = Student(SMALL)
+    student = PublishedStudent(SMALL)
     features = [torch.ones(8, SMALL.teacher_width)] * SMALL.teacher_layers
     loss = student.loss(torch.ones(8, SMALL.latent), torch.full((8,), torch.nan), features)
     assert 0.0 < float(loss.detach()) < float("inf")
@@ -293,7 +293,7 @@ def test_the_configuration_refuses(change, match):
 
 def test_the_student_costs_the_published_multiplications():
     config = PublishedConfig()
-    student = Student(config).network
+    student = PublishedStudent(config).network
     encoder = SparseAutoencoder(155, config.hidden, config.latent).encoder
     matrices = sum(w.numel() for w in [*student.parameters(), *encoder.parameters()] if w.ndim == 2)
     attention = config.student_layers * 2 * config.student_width

@@ -10,13 +10,13 @@ import pytest
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
+from deepsalt.train.data.compatible import check_labels
 from deepsalt.train.data.tables import (
     MAX_MISSING_SHARE,
     Table,
     TableSpec,
     read_training_table,
 )
-from deepsalt.train.data.together import check_labels
 from tests.model.students import soils
 from tests.shared import shared_data
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepsalt.errors import FormatError
+from deepsalt.train.data.compatible import check_compatible, doubts
 from deepsalt.train.data.tables import TableSpec, read_training_table
-from deepsalt.train.data.together import check_together, doubts
 from tests.train.data.test_tables import frame, write
 
 
@@ -38,7 +38,7 @@ def test_a_column_of_groups_may_be_in_one_of_several_tables(tmp_path):
     ]
     specs = [TableSpec(path, "laboratory", group="plot", group_elsewhere=True) for path in paths]
     tables = [read_training_table(spec) for spec in specs]
-    check_together(specs, tables)
+    check_compatible(specs, tables)
     assert [table.group_column for table in tables] == ["profile_id", "plot"]
     assert "profile_id stands for it" in tables[0].warnings[0]
 
@@ -46,7 +46,7 @@ def test_a_column_of_groups_may_be_in_one_of_several_tables(tmp_path):
 def test_a_column_of_groups_that_no_table_has_is_refused(tmp_path):
     spec = TableSpec(_labelled(tmp_path, "a.csv"), "laboratory", group="plot", group_elsewhere=True)
     with pytest.raises(FormatError, match="none of the tables has a column plot"):
-        check_together([spec], [read_training_table(spec)])
+        check_compatible([spec], [read_training_table(spec)])
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_samples_are_not_counted_twice_over_tables(tmp_path, seed, message):
     paths = [_labelled(tmp_path, "a.csv"), _labelled(tmp_path, "b.csv", seed)]
     specs = [TableSpec(path, "laboratory") for path in paths]
     with pytest.raises(FormatError, match=message):
-        check_together(specs, [read_training_table(spec) for spec in specs])
+        check_compatible(specs, [read_training_table(spec) for spec in specs])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deepsalt.together import in_order, submitted
+from deepsalt.concurrency import in_order, submitted
 
 
 class Stopped(BaseException):

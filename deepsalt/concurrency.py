@@ -11,7 +11,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return the results of coroutines that run side by side; the first error ends the others."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -12,7 +12,7 @@ from deepsalt.train.data.tables import MIN_LABELS, Table, TableSpec
 logger = logging.getLogger(__name__)
 
 
-def check_together(specs: Sequence[TableSpec], tables: Sequence[Table]) -> None:
+def check_compatible(specs: Sequence[TableSpec], tables: Sequence[Table]) -> None:
     """Check the tables of one training.
 
     Raises
