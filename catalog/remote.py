@@ -8,7 +8,7 @@ asked at all.
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from catalog.hrefs import without_credentials
 from catalog.query import Query, interval_text
 from deepsalt.access import Reach
 from deepsalt.errors import FormatError, RunError, UsageError
+from deepsalt.progress import Progress
 
 PAGE_SIZE = 100
 """Items per request; with 224 bands each they weigh some 60 kB (DLR allows 500)."""
@@ -33,12 +34,11 @@ PAGE_SIZE = 100
 MAX_PAGES = 2_000
 """Pages of one search: 200,000 Items, as many as a search may return, of servers that send 100."""
 
-Heard = Callable[[int, int], None]
 """Told after each page how many pages and Items came so far."""
 
 
 def search_api(
-    url: str, query: Query, reach: Reach, heard: Heard
+    url: str, query: Query, reach: Reach, progress: Progress
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the documents of the Items that match, each with where it lies.
 
@@ -54,7 +54,7 @@ def search_api(
     left = query.limit
     with _explained(url), Server(url, reach) as server:
         client = Client.open(url, stac_io=_Asking(server))
-        for document in _documents(client, server.name, query, heard):
+        for document in _documents(client, server.name, query, progress):
             if not query.matches(document):
                 continue
             yield document, _address(document, url)
@@ -111,7 +111,9 @@ class _Asking(StacApiIO):
         return document
 
 
-def _documents(client: Client, name: str, query: Query, heard: Heard) -> Iterator[dict[str, Any]]:
+def _documents(
+    client: Client, name: str, query: Query, progress: Progress
+) -> Iterator[dict[str, Any]]:
     """Yield what the server finds, page by page, until it ends or repeats itself."""
     pages = items = 0
     for parameters in _requests(client, query):
@@ -119,7 +121,7 @@ def _documents(client: Client, name: str, query: Query, heard: Heard) -> Iterato
         for page in client.search(method="POST", **parameters).pages_as_dicts():
             found = page["features"]
             pages, items = pages + 1, items + len(found)
-            heard(pages, items)
+            progress.listing(pages, items)
             if pages > MAX_PAGES:
                 raise UsageError(
                     f"the STAC API {name} sent {items} Items in {pages} pages and goes on; narrow "

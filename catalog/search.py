@@ -13,9 +13,10 @@ from catalog.geometry import read_area
 from catalog.hrefs import absolute_href, without_credentials
 from catalog.local import as_item, located
 from catalog.query import Query, sort_key
-from catalog.remote import Heard, search_api
+from catalog.remote import search_api
 from deepsalt.access import Reach, is_web, reach_of
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.progress import Progress, Silent
 
 __all__ = ["Query", "read_area", "search", "select"]
 
@@ -31,7 +32,11 @@ Made = TypeVar("Made")
 
 
 def search(
-    source: str | Path, query: Query, *, reach: Reach | None = None, heard: Heard | None = None
+    source: str | Path,
+    query: Query,
+    *,
+    reach: Reach | None = None,
+    progress: Progress | None = None,
 ) -> list[pystac.Item]:
     """Return the Items that match, sorted by date and id; an empty list when none does.
 
@@ -47,8 +52,8 @@ def search(
         own order.
     reach
         Whom we talk to on the catalogue's word; public servers and what lies near it when None.
-    heard
-        Told how many pages and Items of a server came so far.
+    progress
+        Told how many pages and Items of a server came so far. Default: nobody.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def search(
         lambda document, where: as_item(located(document, where), name),
         most=MAX_RESULTS,
         reach=reach,
-        heard=heard,
+        progress=progress,
     )
 
 
@@ -77,7 +82,7 @@ def select(
     *,
     most: int = MAX_SELECTED,
     reach: Reach | None = None,
-    heard: Heard | None = None,
+    progress: Progress | None = None,
 ) -> list[Made]:
     """Return what `make` makes of the Items that match, in the order of `search`.
 
@@ -94,7 +99,7 @@ def select(
         the search.
     most
         More Items than this are refused.
-    reach, heard
+    reach, progress
         As in `search`.
 
     Raises
@@ -105,7 +110,7 @@ def select(
     text = str(source)
     if is_web(text):
         name = without_credentials(text)
-        found = search_api(text, query, reach or reach_of(text), heard or _nobody)
+        found = search_api(text, query, reach or reach_of(text), progress or Silent())
     else:
         found, name = _search_folder(Path(source), query), text
     made: dict[tuple[str, str], tuple[Any, Made]] = {}
@@ -119,10 +124,6 @@ def select(
     ordered = sorted(made.values(), key=lambda entry: entry[0])[: query.limit]
     logger.info("%d Items of %s match", len(ordered), name)
     return [each for _, each in ordered]
-
-
-def _nobody(pages: int, items: int) -> None:
-    """Hear nothing."""
 
 
 def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any], str]]:

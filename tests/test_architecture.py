@@ -149,7 +149,8 @@ def test_imports_point_downwards(path: Path) -> None:
             # access: one place judges hosts and addresses, for catalogues as for files; inputs: one
             # place reads documents of others; objects: the bytes of a store, which has a catalogue.
             assert there in {"catalog"} | {
-                f"deepsalt.{name}" for name in ("types", "errors", "access", "inputs", "objects")
+                f"deepsalt.{name}"
+                for name in ("types", "errors", "access", "inputs", "objects", "progress")
             }
 
 

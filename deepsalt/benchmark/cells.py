@@ -1,6 +1,7 @@
 """Cells of the benchmark: one row on one split, kept on disk, so that a stopped run goes on."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from deepsalt.benchmark.data import (
     simulate_world,
 )
 from deepsalt.benchmark.rows import CEILINGS, Answer, Budget, Row
+from deepsalt.progress import Progress
 from deepsalt.train.data.samples import Samples, stack
 from deepsalt.train.data.splits import Fold
 
-Told = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 KNOWN, UNSEEN = "known regions", "unseen regions"
 
@@ -107,9 +109,9 @@ def real_blocks(
     rows: Sequence[Row],
     *,
     budget: Budget,
-    tell: Told,
+    progress: Progress,
 ) -> list[SplitAnswers]:
-    """Return the blocks of the part on real spectra; `tell` hears of each finished cell."""
+    """Return the blocks of the part on real spectra; `progress` hears of each finished cell."""
     digest, blocks = digest_of(samples), []
     for split, parts in folds.items():
         for row in rows:
@@ -127,7 +129,8 @@ def real_blocks(
                         ),
                     )
                 )
-                tell(f"{split}, {row.name}, fold {number + 1} of {len(parts)}")
+                progress.advance("cells")
+                logger.info("%s, %s, fold %d of %d", split, row.name, number + 1, len(parts))
             blocks += _by_view(samples, split, row, parts, answers)
     return blocks
 
@@ -161,7 +164,7 @@ def joined(answers: Sequence[Answer]) -> Answer:
 
 
 def simulated_blocks(
-    folder: Path, design: Design, rows: Sequence[Row], *, budget: Budget, tell: Told
+    folder: Path, design: Design, rows: Sequence[Row], *, budget: Budget, progress: Progress
 ) -> tuple[list[SplitAnswers], dict[str, str]]:
     """Return the blocks of the simulated part, and the worlds' digests."""
     answers: dict[tuple[int, str], list[Answer]] = {}
@@ -174,7 +177,9 @@ def simulated_blocks(
         test = stack(parts)
         tests.append((test, len(parts[0])))
         for size in design.sizes:
-            found = _one_size(folder, world, test, rows, (seed, size), budget=budget, tell=tell)
+            found = _one_size(
+                folder, world, test, rows, (seed, size), budget=budget, progress=progress
+            )
             for name, answer in found.items():
                 answers.setdefault((size, name), []).append(answer)
     return _by_region(answers, tests), digests
@@ -188,7 +193,7 @@ def _one_size(
     place: tuple[int, int],
     *,
     budget: Budget,
-    tell: Told,
+    progress: Progress,
 ) -> dict[str, Answer]:
     seed, size = place
     views = draw_training(draw_sites(world.pool, size, seed), world.library, budget.settings)
@@ -204,7 +209,8 @@ def _one_size(
             (digest, size, row.name in CEILINGS),
             lambda row=row, known=known, mine=mine: row.fit(known, test, mine),  # type: ignore[misc]
         )
-        tell(f"seed {seed}, {size} sites, {row.name}")
+        progress.advance("cells")
+        logger.info("seed %d, %d sites, %s", seed, size, row.name)
     return found
 
 

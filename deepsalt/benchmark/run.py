@@ -5,7 +5,6 @@ Rows are in `rows`, data in `data`, cells in `cells`, tables in `report`.
 
 import json
 import platform
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from deepsalt.benchmark.report import markdown, score_all
 from deepsalt.benchmark.rows import Budget, Row, real_rows, simulated_rows
 from deepsalt.benchmark.speed import measure_speed
 from deepsalt.errors import UsageError
+from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.training_set import draw_views
 
 __all__ = ["BenchmarkConfig", "Outcome", "run_benchmark"]
-
-Told = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +116,15 @@ def count_cells(config: BenchmarkConfig, samples: Samples | None) -> int:
     return total
 
 
-def run_benchmark(config: BenchmarkConfig, begin: Callable[[int], None], tell: Told) -> Outcome:
+def run_benchmark(config: BenchmarkConfig, progress: Progress) -> Outcome:
     """Run all cells that are not there yet, score them and write `benchmark.json` and `.md`.
 
     Parameters
     ----------
     config
         What to run.
-    begin
-        Told how many cells there are.
-    tell
-        Told of each cell when it is there.
+    progress
+        Told of the cells (stage ``cells``).
 
     Raises
     ------
@@ -143,18 +139,20 @@ def run_benchmark(config: BenchmarkConfig, begin: Callable[[int], None], tell: T
     table = read_lab(config.lab, config.profiles, config.seed)
     samples = draw_views([table], config.settings)
     real, simulated = "real" in config.parts, "simulated" in config.parts
-    begin(count_cells(config, samples if real else None))
+    progress.start("cells", count_cells(config, samples if real else None))
     blocks: list[SplitAnswers] = []
     data: dict[str, str] = {}
     rows: dict[str, list[Row]] = {}
     if real:
         rows["real"] = real_rows(config.settings, quick=config.quick)
         folds = real_folds(samples, config.folds, config.region_folds, config.seed)
-        blocks += real_blocks(cells, samples, folds, rows["real"], budget=budget, tell=tell)
+        blocks += real_blocks(cells, samples, folds, rows["real"], budget=budget, progress=progress)
         data |= {f"{table.name} (file)": table.sha256, "its views": digest_of(samples)}
     if simulated:
         rows["simulated"] = more = simulated_rows(config.settings, quick=config.quick)
-        found, digests = simulated_blocks(cells, config.design, more, budget=budget, tell=tell)
+        found, digests = simulated_blocks(
+            cells, config.design, more, budget=budget, progress=progress
+        )
         blocks, data = blocks + found, data | digests
     alone = {row.name for row in rows.get("simulated", ()) if row.satellite_only}
     report = {

@@ -1,6 +1,5 @@
 """`train`: from tables to weights, card and report."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -9,15 +8,13 @@ from typing import Any
 from deepsalt.errors import ModelError, UsageError
 from deepsalt.model.card import ModelCard, Score
 from deepsalt.model.files import write_model
+from deepsalt.progress import Progress, Silent
 from deepsalt.train.config import TrainConfig
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.training_set import training_set
 from deepsalt.train.evaluation.card import card_of
 from deepsalt.train.evaluation.report import write_report
 from deepsalt.train.student.fit import fit_model
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share done so far, 0 to 1."""
 
 CACHE = "cache"
 """Folder within the model's for what a stopped run had done."""
@@ -34,7 +31,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     config
         Tables, settings, output directory.
     progress
-        Called before each step.
+        Told of each step, and of the folds (stage ``folds``). Default: nobody.
 
     Returns
     -------
@@ -50,30 +47,27 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     UsageError
         scikit-learn is not installed, or the training diverged.
     """
-    tell = progress or _silent
-    tell("reading tables", 0.0)
+    progress = progress or Silent()
+    progress.note("reading tables")
     data = training_set(config)
     _prepare(config.out)
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
     if config.evaluate:
-        tell("scoring with groups and regions left out", 0.05)
-        scores, chosen = _scores(
-            config, data.samples, lambda part: tell("scoring", 0.05 + 0.85 * part)
-        )
-    tell("fitting on everything", 0.9)
+        progress.note("scoring with groups and regions left out")
+        scores, chosen = _scores(config, data.samples, progress)
+    progress.note("fitting on everything")
     fitted = fit_model(data.samples, config.settings)
     card = card_of(config, data, fitted)
     training = card.training | {"chosen_per_fold": chosen}
     card = replace(card, scores=scores, training=training)
     card = write_model(config.out, fitted.student, card)
     write_report(config.out, card, data.tables)
-    tell("done", 1.0)
     return card
 
 
 def _scores(
-    config: TrainConfig, samples: Samples, progress: Callable[[float], None]
+    config: TrainConfig, samples: Samples, progress: Progress
 ) -> tuple[tuple[Score, ...], dict[str, list[dict[str, Any]]]]:
     try:
         from deepsalt.train.evaluation.evaluate import evaluate  # scikit-learn, for the baseline
@@ -101,7 +95,3 @@ def _prepare(folder: Path) -> None:
         raise ModelError(
             f"model folder {folder} cannot be written ({error.strerror}); choose another"
         ) from error
-
-
-def _silent(_doing: str, _share: float) -> None:
-    """Report nothing."""

@@ -77,17 +77,7 @@ def benchmark(
         asked = replace(asked, folds=folds, region_folds=folds)
     # Most matrices are small: a second thread waits more than it works, twice as long in all.
     with threadpool_limits(1), bars() as progress:
-
-        def tell(doing: str) -> None:
-            progress.advance("cells")
-            if not quick:
-                progress.note(doing)
-
-        outcome = run_benchmark(
-            asked,
-            lambda count: progress.start("cells", count),
-            tell,
-        )
+        outcome = run_benchmark(asked, progress)
     pictures = draw_all(outcome.report, outcome.blocks, out)
     for path in (out / "benchmark.md", out / "benchmark.json", *pictures):
         typer.echo(path)

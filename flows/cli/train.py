@@ -1,6 +1,5 @@
 """The verb `train`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,6 @@ from flows.cli.options import local
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
-    from deepsalt.progress import Progress
     from deepsalt.train.data.tables import TableSpec
 
 app = typer.Typer()
@@ -156,7 +154,7 @@ def train(
         infrared=tuple(mid_infrared or ()),
     )
     with bars() as progress:
-        card = train_model(run, _percent(progress))
+        card = train_model(run, progress)
     write_model_item(out, card)
     typer.echo("\n".join(_card_lines(card)))
     typer.echo(f"model, card and report are in {out}")
@@ -173,20 +171,6 @@ def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) ->
         for kind, texts in tables.items()
         for text in texts or []
     ]
-
-
-def _percent(progress: "Progress") -> Callable[[str, float], None]:
-    """Return a listener that turns shares of the whole into a bar of 100."""
-    progress.start("train", 100)
-    shown = 0
-
-    def tell(doing: str, share: float) -> None:
-        nonlocal shown
-        progress.note(doing)
-        progress.advance("train", round(100 * share) - shown)
-        shown = round(100 * share)
-
-    return tell
 
 
 def _card_lines(card: "ModelCard") -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
-from deepsalt.progress import Progress, Silent
+from deepsalt.progress import Progress
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
 from flows.run.scenes import Scenes
@@ -42,7 +42,7 @@ def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
     from catalog.search import search
 
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    return search(selection.catalogue, _query(selection), reach=reach, heard=progress.listing)
+    return search(selection.catalogue, _query(selection), reach=reach, progress=progress)
 
 
 def _query(selection: Selection) -> "Query":
@@ -83,9 +83,8 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Found
     newest: dict[tuple[str, str], _Added] = {}
     refused: dict[str, str] = {}
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    heard = (progress or Silent()).listing
     query = _query(selection)
-    for found in select(selection.catalogue, query, add, reach=reach, heard=heard):
+    for found in select(selection.catalogue, query, add, reach=reach, progress=progress):
         if isinstance(found, _Refused):
             refused[found.id] = found.reason
             continue

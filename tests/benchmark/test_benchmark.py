@@ -22,6 +22,7 @@ from deepsalt.benchmark.report import markdown, score_all
 from deepsalt.benchmark.rows import CEILING, PLS, Budget, Row, real_rows, simulated_rows
 from deepsalt.benchmark.run import BenchmarkConfig
 from deepsalt.errors import UsageError
+from deepsalt.progress import Silent
 from deepsalt.train.config import Settings
 from tests.train.soils import soil_samples
 
@@ -46,14 +47,10 @@ def spy(calls):
     return Row("spy", "", fit, SETTINGS, True)
 
 
-def heard(_):
-    pass
-
-
 def test_real_rows_never_see_a_group_that_is_scored(tmp_path):
     samples, calls = soil_samples(), []
     folds = real_folds(samples, 3, 3, 0)
-    real_blocks(tmp_path, samples, folds, [spy(calls)], budget=BUDGET, tell=heard)
+    real_blocks(tmp_path, samples, folds, [spy(calls)], budget=BUDGET, progress=Silent())
     assert len(calls) == 6
     for training, test in calls:
         assert not set(training.group) & set(test.group)
@@ -64,7 +61,7 @@ def test_real_rows_never_see_a_group_that_is_scored(tmp_path):
 def test_simulated_rows_never_see_a_scored_site_nor_an_unseen_region(tmp_path):
     calls = []
     row = spy(calls)
-    blocks, _ = simulated_blocks(tmp_path, SMALL, [row], budget=BUDGET, tell=heard)
+    blocks, _ = simulated_blocks(tmp_path, SMALL, [row], budget=BUDGET, progress=Silent())
     unseen = {name.split(", ")[1] for b in blocks if b.split == UNSEEN for name in b.group}
     for views, test in calls:
         seen = set(views.sites.region) | set(views.laboratory.region)
@@ -77,7 +74,7 @@ def test_simulated_rows_never_see_a_scored_site_nor_an_unseen_region(tmp_path):
 def test_only_the_ceiling_trains_in_unseen_regions_and_on_other_sites(tmp_path):
     calls = []
     row = replace(spy(calls), name=CEILING)
-    blocks, _ = simulated_blocks(tmp_path, SMALL, [row], budget=BUDGET, tell=heard)
+    blocks, _ = simulated_blocks(tmp_path, SMALL, [row], budget=BUDGET, progress=Silent())
     assert {b.split for b in blocks} == {UNSEEN}
     unseen = {name.split(", ")[1] for b in blocks for name in b.group}
     for views, test in calls:

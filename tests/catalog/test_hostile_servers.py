@@ -15,6 +15,7 @@ from catalog.items import to_item
 from catalog.search import Query, search
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, RunError, UsageError
+from deepsalt.progress import Silent
 from tests.catalog.scenes import acquisition
 from tests.hostile_server import Asked, Hostile, Reply, hostile_server, redirect
 from tests.stac_server import StacServer
@@ -302,10 +303,14 @@ def _dripping() -> Iterator[Hostile]:
 def test_a_search_says_how_many_pages_and_items_came() -> None:
     heard: list[tuple[int, int]] = []
 
+    class Listening(Silent):
+        def listing(self, pages: int, items: int) -> None:
+            heard.append((pages, items))
+
     def page(server: Hostile, asked: Asked, number: int) -> dict[str, Any]:
         link = next_link(f"{server.url}/search", body={"token": number})
         return page_of(f"s{number}", *([link] if number < 3 else []))
 
     with catalogue(page) as server:
-        search(server.url, Query(), heard=lambda *so_far: heard.append(so_far))
+        search(server.url, Query(), progress=Listening())
     assert heard == [(1, 1), (2, 2), (3, 3)]

@@ -15,6 +15,7 @@ from sklearn.cross_decomposition import PLSRegression
 
 from deepsalt import __version__
 from deepsalt.model.card import Score
+from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
 from deepsalt.train.data.enough import enough, without_few_sites
 from deepsalt.train.data.samples import EMPTY, Samples
@@ -121,7 +122,7 @@ def evaluate(
     fit: Fit,
     *,
     cache: Path,
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> Evaluation:
     """Score a method and its baselines with groups, then regions left out.
 
@@ -139,11 +140,11 @@ def evaluate(
     cache
         Folder of what folds gave: a stopped run goes on, a second one is quick.
     progress
-        Called with the share done, 0 to 1.
+        Told of the folds (stage ``folds``).
     """
     known = splits(samples, settings)
-    total = max(sum(len(split.folds) for split in known), 1)
-    key, done = _digest(samples, settings, fit), 0
+    progress.start("folds", sum(len(split.folds) for split in known))
+    key = _digest(samples, settings, fit)
     found: list[Score] = []
     chosen: dict[str, list[dict[str, Any]]] = {}
     for split in known:
@@ -155,8 +156,7 @@ def evaluate(
             held_out.append(answers)
             chosen[split.name].append(report)
             logger.info("%s left out, fold %d: chose %s", split.name, number, json.dumps(report))
-            done += 1
-            progress(done / total)
+            progress.advance("folds")
         found += _scores(samples, split, held_out)
     return Evaluation(tuple(found), chosen)
 
