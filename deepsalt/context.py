@@ -90,7 +90,7 @@ class Context:
         reach
             Whom we talk to on the word of a scene. Default: public servers.
         limits
-            From where on a mosaic is wrong.
+            Limits beyond which a mosaic fails.
         progress
             Told about chunks and tiles.
 

@@ -253,7 +253,7 @@ class SceneConfig(_Closed):
 
 
 class Checks(_Closed):
-    """From where on a mosaic is wrong and is not published."""
+    """Limits beyond which a mosaic fails and is not published."""
 
     max_missing_pct: float = Field(
         100.0, ge=0, le=100, description="measured pixels of a tile without an estimate, percent"

@@ -52,7 +52,7 @@ class BenchmarkConfig:
     parts
         ``real``, ``simulated`` or both.
     quick
-        Whether the numbers only show that everything runs.
+        Whether this is a smoke test, whose numbers mean nothing.
     draws
         Of the bootstrap.
     seed

@@ -35,7 +35,7 @@ def check_store(
     store
         The store, or its path or URI.
     limits
-        From where on a mosaic is wrong. Default: those of `Limits`.
+        Limits beyond which a mosaic fails. Default: those of `Limits`.
     quick
         Leave out what reads every byte: checksums and pixels.
     progress

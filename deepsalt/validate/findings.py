@@ -50,7 +50,7 @@ def by_severity(findings: Iterable[Finding]) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where on a mosaic is wrong.
+    """Limits beyond which a mosaic fails.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From where on a mosaic of a store is wrong, and how old its newest scene may be."""
+"""Limits beyond which a mosaic fails, and how old its newest scene may be."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -94,7 +94,7 @@ def roll_back(
     mosaic
         The mosaic.
     id
-        Id of the version, or its beginning; the one before the published one by default.
+        Id of the version, or its first characters. Default: the previous one.
     check
         Asked whether that version may be published; what it raises changes nothing.
 

@@ -47,10 +47,13 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks and log messages.")
+        bool, typer.Option("--debug", help="Show log messages, and tracebacks of errors.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Map surface soil salinity from hyperspectral satellite scenes."""

@@ -12,26 +12,27 @@ app = typer.Typer()
 
 Out = Annotated[
     Path,
-    typer.Option("--out", callback=local, help="Folder to write; done cells in it are reused."),
+    typer.Option("--out", callback=local, help="Output folder. Finished cells in it are reused."),
 ]
 Lab = Annotated[
     Path | None,
-    typer.Option(help="Real laboratory spectra; default: ICRAF-ISRIC of the shared data."),
+    typer.Option(help="Table of laboratory spectra. Default: ICRAF-ISRIC in the shared data."),
 ]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="Small samples and budgets: that everything runs.")
-]
+Quick = Annotated[bool, typer.Option("--quick", help="Smoke test on small samples.")]
 Part = Annotated[
-    list[str] | None, typer.Option(help="real or simulated; may be repeated. Default: both.")
+    list[str] | None,
+    typer.Option(help="Part to run: real or simulated. May be repeated. Default: both."),
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="TOML with settings of our rows.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings of our own methods.")
+]
 Seeds = Annotated[
-    int | None, typer.Option(min=1, help="Simulated worlds. Default: 8, or 2 with --quick.")
+    int | None, typer.Option(min=1, help="Number of simulated worlds. Default: 8; 2 with --quick.")
 ]
 Folds = Annotated[
     int | None,
     typer.Option(
-        min=2, help="Folds of profiles and of countries. Default: 5 and 10, or 2 with --quick."
+        min=2, help="Number of folds. Default: 5 of profiles, 10 of countries; 2 with --quick."
     ),
 ]
 

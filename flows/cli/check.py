@@ -27,10 +27,11 @@ app = typer.Typer()
 def check(
     store: Store,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out checksums and pixels, which read every byte.")
+        bool,
+        typer.Option("--quick", help="Skip checksums and pixels, whose check reads every byte."),
     ] = False,
     repair_index: Annotated[
-        bool, typer.Option("--repair-index", help="Make missing entries of the index again.")
+        bool, typer.Option("--repair-index", help="Restore missing entries of the index.")
     ] = False,
     max_missing: MaxMissing = 100.0,
     max_defective: MaxDefective = 50.0,

@@ -20,21 +20,19 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Product folders or files.")],
     to: Annotated[
         Path,
-        typer.Option(callback=local, help="Catalogue folder; made when it does not exist."),
+        typer.Option(callback=local, help="Catalogue folder, created if missing."),
     ],
     scale: Annotated[
         float | None,
-        typer.Option(help="Reflectance = value x SCALE, for cubes whose file does not say."),
+        typer.Option(help="Reflectance per stored value, for cubes whose file does not state it."),
     ] = None,
     nodata: Annotated[
         float | None,
-        typer.Option(help="Value of no measurement, for cubes whose file does not say."),
+        typer.Option(help="Nodata value, for cubes whose file does not state it."),
     ] = None,
     checksums: Annotated[
         bool,
-        typer.Option(
-            help="Read every file and note its checksum, so that a run notices what changed since."
-        ),
+        typer.Option(help="Record a checksum of each file, so that a run notices changed files."),
     ] = True,
     as_json: Json = False,
 ) -> None:

@@ -48,33 +48,35 @@ from flows.config import MosaicConfig, RunConfig, SceneConfig
 Memory = Annotated[
     str | None,
     typer.Option(
-        help="Memory of one worker, such as `4GB`; its share of the machine's without. A run that "
-        "needs more is refused."
+        help="Memory of one worker, such as `4GB`. A run that needs more is refused. Default: an "
+        "equal share of the memory."
     ),
 ]
 Tls = Annotated[
     bool,
-    typer.Option("--tls", help="Let --workers talk to each other with certificates of this run."),
+    typer.Option(
+        "--tls",
+        help="Encrypt and authenticate the traffic of --workers by certificates of this run.",
+    ),
 ]
 HostLimit = Annotated[
     list[str] | None,
     typer.Option(
         "--host-limit",
         metavar="HOST=N[,MB/s]",
-        help="Connections and MB/s that all workers together may use of a host. Default: what is "
-        "known of its archive, else 10 connections. May be repeated.",
+        help="Limit of connections and MB/s to a host, over all workers together. May be repeated. "
+        "Default: what its archive allows; 10 connections if unknown.",
     ),
 ]
 HostShare = Annotated[
     float,
     typer.Option(
         "--host-share",
-        help="Part of what each host allows that this run takes, 0 to 1; runs at the same time "
-        "divide it.",
+        help="Share of each host's limit that this run takes, 0 to 1, for runs at the same time.",
     ),
 ]
 RetryQuarantined = Annotated[
-    bool, typer.Option("--retry-quarantined", help="Try scenes again that could not be used.")
+    bool, typer.Option("--retry-quarantined", help="Retry quarantined scenes.")
 ]
 
 

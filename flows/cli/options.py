@@ -41,7 +41,7 @@ Out = Annotated[
         "--out",
         callback=_store,
         metavar="STORE",
-        help=f"Store, made when it does not exist: {_PLACES}.",
+        help=f"Store to write to, created if missing: {_PLACES}.",
     ),
 ]
 Store = Annotated[str, typer.Argument(callback=_store, metavar="STORE", help=f"Store: {_PLACES}.")]
@@ -49,97 +49,120 @@ Catalogue = Annotated[
     str, typer.Option("--catalogue", help="Folder of a STAC catalogue, or URL of a STAC API.")
 ]
 Collections = Annotated[
-    list[str] | None, typer.Option("--collection", help="STAC collection; may be repeated.")
+    list[str] | None,
+    typer.Option("--collection", help="STAC collection to search. May be repeated. Default: all."),
 ]
-Bbox = Annotated[str | None, typer.Option(help="W,S,E,N in degrees.")]
-Area = Annotated[Path | None, typer.Option(help="GeoJSON file with the area of interest.")]
+Bbox = Annotated[
+    str | None,
+    typer.Option(
+        help="Area of interest: west, south, east, north, degrees, such as `59,43,61,45`."
+    ),
+]
+Area = Annotated[Path | None, typer.Option(help="Area of interest: a GeoJSON file with polygons.")]
 Datetime = Annotated[
-    str | None, typer.Option("--datetime", help="RFC 3339 date, or range A/B, open with `..`; UTC.")
+    str | None,
+    typer.Option(
+        "--datetime", help="Date, or range such as `2024-04-01/2024-09-30` or `2024-04-01/..`, UTC."
+    ),
 ]
-MaxCloud = Annotated[float | None, typer.Option("--max-cloud", help="Cloud cover, percent.")]
+MaxCloud = Annotated[
+    float | None,
+    typer.Option("--max-cloud", help="Maximum cloud cover of a scene, percent. Default: any."),
+]
 MaxQuality = Annotated[
-    int, typer.Option("--max-quality", help="Worst provider quality: 0 nominal, 1 reduced, 2 low.")
+    int,
+    typer.Option(
+        "--max-quality",
+        help="Worst quality, as the provider rates it: 0 nominal, 1 reduced, 2 low.",
+    ),
 ]
 AllowHost = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-host",
         metavar="NAME[:PORT]",
-        help="Host that the catalogue and its Items may send us to: another one than the "
-        "catalogue's for pages, one in a private network for files. May be repeated.",
+        help="Further host that the catalogue may refer to: for its pages another host than its "
+        "own, for files a host in a private network. May be repeated.",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(help="Scenes at most.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Limit = Annotated[int | None, typer.Option(help="Maximum number of scenes. Default: all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Model = Annotated[
-    Path | None, typer.Option("--model", help="Model folder; the shipped model without it.")
+    Path | None, typer.Option("--model", help="Model folder. Default: the shipped model.")
 ]
 Crs = Annotated[
     str | None,
-    typer.Option(help="Projected CRS of the mosaic; that of the store, else EPSG:6933."),
+    typer.Option(
+        help="Projected CRS of the mosaic. Default: the store's; EPSG:6933 for a new store."
+    ),
 ]
 Resolution = Annotated[
-    float | None, typer.Option(help="Cell size, metres; that of the store, else 30.")
+    float | None, typer.Option(help="Cell size, metres. Default: the store's; 30 for a new store.")
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Local worker processes; threads in this process without it."),
+    typer.Option(min=1, help="Number of local worker processes. Default: threads in this process."),
 ]
 MaxMissing = Annotated[
     float,
-    typer.Option(help="Measured pixels of a tile without an estimate, percent, at most."),
+    typer.Option(help="Maximum share of a tile's measured pixels without an estimate, percent."),
 ]
 MaxDefective = Annotated[
     float,
-    typer.Option(help="Those not explained by clouds, water or plants, percent, at most."),
+    typer.Option(help="Maximum share of pixels missing for no known reason, percent."),
 ]
 MaxSalinity = Annotated[
     float | None,
-    typer.Option(help="Salinity and its interval at most, dS/m; the model's own limit else."),
+    typer.Option(
+        help="Maximum salinity, upper bound included, dS/m. Default: the model's own limit."
+    ),
 ]
 MaxAge = Annotated[
     float | None,
-    typer.Option(help="Age of the newest scene with an estimate at most, days; any else."),
+    typer.Option(help="Maximum age of the newest scene with an estimate, days. Default: any."),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Chunks a worker computes at a time; its share of the cores without."),
+    typer.Option(
+        min=1, help="Chunks that a worker computes at a time. Default: an equal share of the cores."
+    ),
 ]
 Device = Annotated[
     str,
     typer.Option(
         metavar="cpu|cuda",
-        help="What workers predict on; their CPU, with a warning, where there is no such device.",
+        help="Device to predict on. Workers without it use their CPU and warn.",
     ),
 ]
 AllowMixed = Annotated[
     bool,
     typer.Option(
         "--allow-mixed",
-        help="Let a store hold products of machines whose instruction sets or devices round "
-        "otherwise.",
+        help="Allow products of different instruction sets or devices in one store. Their last "
+        "digits differ.",
     ),
 ]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Address of a running Dask scheduler, such as `tcp://scheduler:8786`."),
+]
 ScratchFolder = Annotated[
     Path | None,
     typer.Option(
         "--scratch",
         callback=local,
-        help="Folder for files of remote scenes while they are read; the system's temporary folder "
-        "without it. With --scheduler: on each worker.",
+        help="Folder for the files of remote scenes while they are mapped; with --scheduler, on "
+        "each worker. Default: the system's temporary folder.",
     ),
 ]
 ScratchGb = Annotated[
     float,
-    typer.Option(
-        "--scratch-gb", help="Size of the scratch space, GB; two scenes are in it at a time."
-    ),
+    typer.Option("--scratch-gb", help="Size of the scratch space, GB. It holds up to two scenes."),
 ]
 Hold = Annotated[
     bool,
     typer.Option(
-        "--hold", help="Let the version wait until `deepsalt mosaic publish` lets readers see it."
+        "--hold", help="Hold the new version back from readers until `deepsalt mosaic publish`."
     ),
 ]
 ExportTo = Annotated[
@@ -147,8 +170,8 @@ ExportTo = Annotated[
     typer.Option(
         "--export",
         metavar="URI|none",
-        help="Write the published mosaic there as plain Zarr, as `deepsalt mosaic export` does. "
-        "Without: STORE/mosaic.zarr of a store in a folder, while the mosaic is under 2 GB.",
+        help="Also write the published mosaic to this place as plain Zarr, like `deepsalt mosaic "
+        "export`. Default: STORE/mosaic.zarr for a store in a folder, up to 2 GB.",
         show_default=False,
     ),
 ]
@@ -157,13 +180,11 @@ ExportKeep = Annotated[
     typer.Option(
         "--export-keep",
         min=1,
-        help="Exported versions that stay in a bucket, this one included. All without.",
+        help="Number of exported versions to keep in a bucket. Default: all.",
         show_default=False,
     ),
 ]
-ByPrefect = Annotated[
-    bool, typer.Option("--prefect", help="Run through the Prefect flows instead of directly.")
-]
+ByPrefect = Annotated[bool, typer.Option("--prefect", help="Run as a Prefect flow.")]
 
 
 def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:

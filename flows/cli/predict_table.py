@@ -17,13 +17,20 @@ app = typer.Typer()
     epilog="Example: `deepsalt predict-table spectra.csv --sensor lab --out salinity.csv`",
 )
 def predict_table(
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet with columns r<centre in nm>.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="Spectra: CSV or Parquet with reflectance in columns `r<centre in nm>`."
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option("--out", callback=local, help="Table to write, CSV or Parquet.")
+        Path, typer.Option("--out", callback=local, help="Output table, CSV or Parquet.")
     ],
     sensor: Annotated[
         str,
-        typer.Option(help="enmap, prisma, emit, lab, or a CSV with column, center_nm, fwhm_nm."),
+        typer.Option(
+            help="Sensor: enmap, prisma, emit, lab, or a CSV with column, center_nm, fwhm_nm."
+        ),
     ] = "lab",
     model: Model = None,
     as_json: Json = False,

@@ -33,7 +33,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `deepsalt scene ENMAP01-____L2A-DT... --out store`")
 def scene(
-    item: Annotated[str, typer.Argument(help="STAC Item file, or product folder or file.")],
+    item: Annotated[str, typer.Argument(help="STAC Item file, or a product's folder or file.")],
     out: Out,
     model: Model = None,
     crs: Crs = None,
@@ -45,10 +45,11 @@ def scene(
     allow_host: AllowHost = None,
     allow_mixed: AllowMixed = False,
     scale: Annotated[
-        float | None, typer.Option(help="Reflectance = value x SCALE, for cubes that do not say.")
+        float | None,
+        typer.Option(help="Reflectance per stored value, for cubes that do not state it."),
     ] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="Value of no measurement, for cubes that do not say.")
+        float | None, typer.Option(help="Nodata value, for cubes that do not state it.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -41,42 +41,49 @@ InfraredTables = Annotated[
 ]
 ModelOut = Annotated[
     Path,
-    typer.Option("--out", metavar="MODEL_DIR", callback=local, help="Folder to write."),
+    typer.Option("--out", metavar="MODEL_DIR", callback=local, help="Output folder."),
 ]
 Group = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of groups that are never split, such as the profile; in tables without it "
-        "the first of profile_id, profile, group, region, site, country.",
+        help="Column of groups that no fold splits, such as profiles. Default: the first of "
+        "profile_id, profile, group, region, site, country.",
     ),
 ]
 Region = Annotated[
     str | None,
     typer.Option(
-        metavar="COLUMN", help="Column of regions that are left out in turn; else region, country."
+        metavar="COLUMN",
+        help="Column of regions that are left out in turn. Default: region, else country.",
     ),
 ]
 Ec = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the electrical conductivity.")]
 Unit = Annotated[
-    str | None, typer.Option(metavar="UNIT", help="Unit of the labels: dS/m (assumed) or mS/m.")
+    str | None,
+    typer.Option(metavar="UNIT", help="Unit of the labels: dS/m or mS/m. Default: dS/m."),
 ]
 EcMethod = Annotated[
-    str, typer.Option(help="Which EC the labels are, where no column ec_method says it.")
+    str,
+    typer.Option(
+        help="Method of the labels, such as ECe or EC1:5, for tables without a column ec_method."
+    ),
 ]
 Suspect = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", help="Column that marks rows to leave out; else ec_suspect."),
+    typer.Option(
+        metavar="COLUMN", help="Column that marks rows to leave out. Default: ec_suspect."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")
 ]
-Licence = Annotated[str, typer.Option(help="Licence of the tables; for the card.")]
-Attribution = Annotated[str, typer.Option(help="Whom to cite; for the card.")]
+Licence = Annotated[str, typer.Option(help="Licence of the tables, for the model card.")]
+Attribution = Annotated[str, typer.Option(help="Whom to cite, for the model card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
 Evaluate = Annotated[
-    bool, typer.Option("--evaluate/--no-evaluate", help="Score on held-out groups and regions.")
+    bool, typer.Option("--evaluate/--no-evaluate", help="Score with groups and regions held out.")
 ]
 
 _TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")

@@ -90,7 +90,7 @@ def composing(
     store
         Whose tiles.
     limits
-        From where on a mosaic is wrong.
+        Limits beyond which a mosaic fails.
     progress
         Told about tiles.
 

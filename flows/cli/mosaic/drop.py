@@ -13,7 +13,7 @@ app = typer.Typer()
 @app.command(epilog="Example: `deepsalt mosaic drop store 7Q5HYVD4C2ZG`")
 def drop(
     store: Store,
-    version: Annotated[str, typer.Argument(help="Version that is held back.")],
+    version: Annotated[str, typer.Argument(help="Id of a held version, or its first characters.")],
     as_json: Json = False,
 ) -> None:
     """Give up a version that `--hold` held back; a later prune deletes it."""

@@ -18,18 +18,18 @@ app = typer.Typer()
 @app.command(epilog="Example: `deepsalt mosaic export store s3://salinity/asia.zarr`")
 def export(
     store: Store,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URI.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URI to write to.")],
     unsharded: Annotated[
         bool,
         typer.Option(
-            "--unsharded", help="A chunk per object, for GDAL before 3.13 and QGIS; many objects."
+            "--unsharded", help="Write one object per chunk, for QGIS and GDAL before 3.13."
         ),
     ] = False,
     keep: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Versions that stay in a bucket, this one included. All without.",
+            help="Number of exported versions to keep in a bucket. Default: all.",
             show_default=False,
         ),
     ] = None,

@@ -19,10 +19,12 @@ def prune(
     store: Store,
     keep: Annotated[
         int,
-        typer.Option(min=1, help="Versions to keep: the published one, and those published last."),
+        typer.Option(
+            min=1, help="Number of versions to keep, newest first, the published one included."
+        ),
     ],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove; without it only what would go is shown.")
+        bool, typer.Option("--yes", help="Remove. Default: only show what would be removed.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command(epilog="Example: `deepsalt mosaic publish store 7Q5HYVD4C2ZG`")
 def publish(
     store: Store,
-    version: Annotated[str, typer.Argument(help="Version that is held back.")],
+    version: Annotated[str, typer.Argument(help="Id of a held version, or its first characters.")],
     as_json: Json = False,
 ) -> None:
     """Let readers see a version that `--hold` held back.

@@ -15,7 +15,7 @@ def rollback(
     store: Store,
     version: Annotated[
         str | None,
-        typer.Argument(help="Version to publish; the one before the published without it."),
+        typer.Argument(help="Version to publish. Default: the previous one."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -22,10 +22,10 @@ def withdraw(
     scenes: Annotated[
         list[str], typer.Argument(metavar="SCENE...", help="Scene keys or product names.")
     ],
-    reason: Annotated[str, typer.Option(help="Why; later runs and the history repeat it.")] = "",
-    undo: Annotated[
-        bool, typer.Option("--undo", help="Take the withdrawal of these scenes back.")
-    ] = False,
+    reason: Annotated[
+        str, typer.Option(help="Reason, shown by later runs and in the history.")
+    ] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Readmit these scenes.")] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
