@@ -89,7 +89,7 @@ def _span(properties: dict[str, Any]) -> list[str] | None:
 def _moment(text: str) -> datetime:
     moment = utc(text)
     if moment is None:
-        raise FormatError(f"{shown(text)} is no time; expected such as 2025-07-08T10:44:07Z")
+        raise FormatError(f"{shown(text)} is not a time; expected such as 2025-07-08T10:44:07Z")
     return moment
 
 

@@ -113,7 +113,9 @@ def _lonlat(point: object, where: str) -> tuple[float, float]:
         numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (x, y))
         if numeric and abs(x) <= _HALF_TURN and abs(y) <= 90:
             return float(x), float(y)
-    raise FormatError(f"{where} has a footprint point {point!r:.60} that is no longitude, latitude")
+    raise FormatError(
+        f"{where} has a footprint point {point!r:.60} that is not longitude, latitude"
+    )
 
 
 def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:

@@ -107,7 +107,7 @@ class _Asking(StacApiIO):
         """Return the JSON object in an answer."""
         document = self._server.read(txt)
         if not isinstance(document, dict):
-            raise FormatError(f"{self._server.name} answered with JSON that is no object")
+            raise FormatError(f"{self._server.name} answered with JSON that is not an object")
         return document
 
 

@@ -130,7 +130,7 @@ def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any],
     start = folder / "catalog.json" if folder.is_dir() else folder
     if not start.is_file():
         raise UsageError(
-            f"{folder} is no catalogue: {start} does not exist; ingest products into it first"
+            f"{folder} is not a catalogue: {start} does not exist; ingest products into it first"
         )
     # As text: a hundred thousand paths take a hundred megabytes.
     pending, seen = [str(start.absolute())], set[str]()

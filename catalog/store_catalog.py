@@ -278,7 +278,7 @@ class _Record:
             months = tuple(document["months"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                f"{where} is no record of a collection ({error!r}); remove it and publish the "
+                f"{where} is not a record of a collection ({error!r}); remove it and publish the "
                 "Items of the collection again"
             ) from error
         return cls(identifier, months, document["extent"], simulated)

@@ -97,5 +97,5 @@ def _parsed(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"{text!r:.100} is no moment; give one such as 2024-05-01 or 2024-05-01T12:00"
+            f"{text!r:.100} is not a point in time; give one such as 2024-05-01 or 2024-05-01T12:00"
         ) from error

@@ -297,7 +297,7 @@ class Acquisition:
         if quality is not None and not 0 <= quality <= 2:
             raise FormatError(f"{what} has overall quality {quality:g}; expected 0, 1 or 2")
         if not all(abs(x) <= 360 and abs(y) <= 90 for x, y in self.footprint):
-            raise FormatError(f"{what} has a footprint that is no longitude and latitude")
+            raise FormatError(f"{what} has a footprint that is not longitude and latitude")
 
     def _refuse_scales(self, what: str) -> None:
         lowest, highest = GAIN_RANGE

@@ -44,7 +44,7 @@ def place_of(text: str | Path) -> str:
     Raises
     ------
     UsageError
-        It is no place for a store.
+        It cannot hold a store.
     """
     from deepsalt.objects import Objects
 

@@ -317,7 +317,7 @@ RECORDS: dict[str, tuple[Harm, str, str]] = {
     "period misnamed": (
         lambda s: s.objects.write("records/periods/first", b"all"),
         "error",
-        "is no record of a period",
+        "is not a record of a period",
     ),
     "period lost": (lambda s: lose(s, "records/periods/0000"), "error", "which period is in slot"),
     "build misnamed": (
@@ -625,7 +625,7 @@ def test_hostile_links_lead_nowhere(store: Store, href: str) -> None:
     (store.objects.path.parent / "outside.json").write_text('{"type": "Feature", "links": []}')
     link_too(store, href)
     (found,) = errors(store)
-    assert "is no place in the store" in found.found or "does not exist" in found.found
+    assert "is not a place in the store" in found.found or "does not exist" in found.found
     assert len(found.message) < 600
 
 

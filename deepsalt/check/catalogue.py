@@ -115,7 +115,7 @@ class Catalogue:
         for kind, rel, href in targets:
             target = _resolve(key, href)
             if target is None:
-                found = f"{kind} leads to {href!r:.200}, which is no place in the store"
+                found = f"{kind} leads to {href!r:.200}, which is not a place in the store"
                 advice = f"remove the document and {_PUBLISH}"
                 findings.append(Finding("error", "stac", key, found, advice))
             elif not self._exists(target):

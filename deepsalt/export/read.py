@@ -68,7 +68,7 @@ def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:
         ds = _open(store, bbox)
     except (FormatError, KeyError, ValueError, BaseZarrError) as error:
         raise StoreError(
-            f"{group} is no export of deepsalt that can be read ({error!r:.200}); export again"
+            f"{group} is not an export of deepsalt that can be read ({error!r:.200}); export again"
         ) from error
     return ds
 

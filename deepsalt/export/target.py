@@ -108,7 +108,7 @@ def check_target(store: Objects, where: Where) -> Target:
         return found
     if foreign := next(_others(objects), None):
         raise UsageError(
-            f"{objects} holds {foreign.key}, which is no export of deepsalt; export to a place "
+            f"{objects} holds {foreign.key}, which is not an export of deepsalt; export to a place "
             "that is empty or new"
         )
     return Target.new(objects)

@@ -44,7 +44,7 @@ class Objects:
         Raises
         ------
         UsageError
-            It is no place for a store.
+            It cannot hold a store.
         """
         if isinstance(where, Objects):
             return where
@@ -71,7 +71,7 @@ class Objects:
             They lie in no folder.
         """
         if not self.is_local:
-            raise StoreError(f"{self} is no folder; give a store in a folder")
+            raise StoreError(f"{self} is not a folder; give a store in a folder")
         return Path(self.place.prefix)
 
     def __str__(self) -> str:

@@ -68,7 +68,7 @@ class Place:
         if not colon or not rest.startswith("//"):
             return _folder(Path(text))
         if not known:
-            raise UsageError(f"{_shown(scheme)}:// is no place for a store; {_HELP}")
+            raise UsageError(f"{_shown(scheme)}:// cannot hold a store; {_HELP}")
         return _parsed(text, _SCHEMES[scheme.lower()])
 
     @property
@@ -124,7 +124,7 @@ def check_key(key: str) -> None:
     try:
         longest = max(len(part.encode()) for part in parts)
     except UnicodeEncodeError:
-        raise UsageError(f"{key!r:.200} names no object: it is no text") from None
+        raise UsageError(f"{key!r:.200} names no object: it is not text") from None
     if longest > _LONGEST_NAME_BYTES or len(key.encode()) > _LONGEST_KEY_BYTES:
         raise UsageError(
             f"{key[:100]}... names no object: a part may have {_LONGEST_NAME_BYTES} bytes, the "
@@ -138,7 +138,7 @@ def _folder(path: Path) -> Place:
     except (RuntimeError, OSError) as error:  # ~nobody, or a working folder that was removed
         raise UsageError(f"{path} cannot be made a whole path ({error}); give it whole") from error
     if "\0" in absolute:
-        raise UsageError(f"{str(path)!r:.200} is no path")
+        raise UsageError(f"{str(path)!r:.200} is not a path")
     return Place("file", "", absolute)
 
 

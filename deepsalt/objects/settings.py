@@ -118,7 +118,7 @@ def _endpoint(name: str, found: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         # It is not repeated: it may hold a password.
         raise StoreAccessError(
-            f"{name} is no endpoint; give a URL without credentials, as in https://s3.example.org"
+            f"{name} is not an endpoint; give a URL without credentials, as in https://s3.example.org"
         )
     return found.rstrip("/")
 

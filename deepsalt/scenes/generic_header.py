@@ -167,7 +167,7 @@ class Tags:
             moment = _parse_time(text)
             if moment is not None:
                 return moment
-            _LOG.warning("%s has %r as %s, which is no time; ignored", self.name, text, name)
+            _LOG.warning("%s has %r as %s, which is not a time; ignored", self.name, text, name)
         return None
 
 

@@ -333,8 +333,8 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
     within = all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True))
     if not (within and (np.abs(back - corners) <= grid.transform[0]).all()):
         raise GridError(
-            f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is no place "
-            f"in {shown}; fetch it again, or correct its transform or CRS"
+            f"{name} lies from ({west:g}, {south:g}) to ({east:g}, {north:g}), which is not a "
+            f"place in {shown}; fetch it again, or correct its transform or CRS"
         )
     ring = [(round(x, 8), round(y, 8)) for x, y in zip(lon, lat, strict=True)]
     return (*ring, ring[0])

@@ -103,9 +103,9 @@ class Store:
         Raises
         ------
         UsageError
-            It is no place for a store.
+            It cannot hold a store.
         StoreMismatchError
-            The store exists with another grid, model or period layout; or the place is no store
+            The store exists with another grid, model or period layout; or the place is not a store
             and holds what a store would write over, or lies inside another store.
         StoreError
             The place cannot be written.
@@ -140,9 +140,9 @@ class Store:
         Raises
         ------
         UsageError
-            It is no place for a store.
+            It cannot hold a store.
         StoreMissingError
-            There is no store.
+            There is not a store.
         StoreError
             A store that this version of deepsalt does not read.
         """
@@ -177,7 +177,7 @@ class Store:
         except MissingObjectError:
             return None
         if not isinstance(document.get("schema"), int):
-            raise StoreError(f"{objects}/{RECORD} is no record of a store; give another place")
+            raise StoreError(f"{objects}/{RECORD} is not a record of a store; give another place")
         if document["schema"] != SCHEMA:
             raise StoreError(
                 f"{objects} has store schema {document.get('schema')}, this deepsalt reads "
@@ -243,7 +243,7 @@ class Store:
         for name in _OURS:
             if next(self.objects.list(name), None) or ("." in name and self._has(name)):
                 raise StoreMismatchError(
-                    f"{self} is no store but holds {name}, which a store would write over; give "
+                    f"{self} is not a store but holds {name}, which a store would write over; give "
                     f"another --out, or restore {RECORD} if it was one"
                 )
         for outer in self.objects.outer():

@@ -269,13 +269,13 @@ def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
     Raises
     ------
     UsageError
-        It is no bounding box, or touches nothing.
+        It is not a bounding box, or touches nothing.
     """
     west, south, east, north = bbox
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise UsageError(
-            f"{bbox} is no bounding box; give (west, south, east, north) in degrees, west of the "
-            "180th meridian before east of it in a box of its own"
+            f"{bbox} is not a bounding box; give (west, south, east, north) in degrees, with west < "
+            "east; for an area across the 180th meridian open two boxes"
         )
     t = np.linspace(0.0, 1.0, _PER_EDGE)
     # With the inside, because where a pole lies in the box the edge does not bound it.

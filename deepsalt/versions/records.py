@@ -51,7 +51,7 @@ def _period(objects: Objects, key: str, content: bytes) -> tuple[Period, int]:
         return Period.from_id(content.decode()), int(key.rpartition("/")[2])
     except (UsageError, ValueError) as error:
         raise StoreError(
-            f"{objects}/{key} is no record of a period ({error}); restore or remove it"
+            f"{objects}/{key} is not a record of a period ({error}); restore or remove it"
         ) from error
 
 
@@ -136,7 +136,7 @@ def _live_build(objects: Objects, build: str, entries: list[Entry]) -> LiveBuild
         )
     except ValueError as error:
         raise StoreError(
-            f"{objects}/{_BUILDS}/{build} is no record of a build ({error}); remove it"
+            f"{objects}/{_BUILDS}/{build} is not a record of a build ({error}); remove it"
         ) from error
 
 

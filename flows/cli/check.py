@@ -48,7 +48,7 @@ def check(
     from flows.progress import bars
     from flows.run.mosaic import limits_of
 
-    opened = OpenStore.open(store)  # a place that is no store is bad input rather than a finding
+    opened = OpenStore.open(store)  # a place that is not a store is bad input rather than a finding
     limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
     with bars() as progress:
         findings = check_store(

@@ -395,11 +395,11 @@ def a_file(folder: Path) -> Path:
         (lambda folder: folder / "store" / "mosaic" / "x", "lies inside the store .*store; export"),
         (lambda folder: folder / "store" / "scenes", "lies inside the store .*store; export"),
         (lambda folder: folder / "store" / "mosaic.zarr" / "x", "lies inside the store"),
-        (lambda folder: folder, "holds store/.*, which is no export of deepsalt"),
+        (lambda folder: folder, "holds store/.*, which is not an export of deepsalt"),
         (inside_another, "lies inside the store .*other; export beside it"),
         (lambda folder: inside_another(folder).parent, "other is a store"),
         (a_link_into_the_store, "lies inside the store"),
-        (something_else, "holds cat.jpg, which is no export of deepsalt; export to a place that"),
+        (something_else, "holds cat.jpg, which is not an export of deepsalt; export to"),
         (a_file, "file is a file"),
         (lambda folder: "ftp://host/x", "no place for a store"),
     ],
@@ -525,6 +525,6 @@ def test_folders_of_others_with_names_of_ours_are_no_export(
     target = Objects.of(tmp_path / "theirs")
     for name in names:
         target.write(name, b"theirs")
-    with pytest.raises(UsageError, match="which is no export of deepsalt"):
+    with pytest.raises(UsageError, match="which is not an export of deepsalt"):
         export_mosaic(world.mosaic, target)
     assert {entry.key for entry in target.list()} == set(names)

@@ -85,7 +85,9 @@ def test_a_day_means_its_first_moment(form: Any, folder: Path) -> None:
 
 
 def test_what_is_no_moment_is_refused(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"'yesterday' is no moment; give one such as 2024-05-01"):
+    with pytest.raises(
+        UsageError, match=r"'yesterday' is not a point in time; give one such as 2024-05-01"
+    ):
         open_mosaic(folder, time="yesterday")
 
 

@@ -168,4 +168,4 @@ def test_a_place_in_a_bucket_that_holds_something_else_is_refused(
     Objects.of(bucket).write("catalog.json", b"{}")
     error = refused("run", "--catalogue", catalogue, "--out", bucket)
     assert error.exit_code == 2
-    assert "is no store but holds catalog.json" in str(error)
+    assert "is not a store but holds catalog.json" in str(error)

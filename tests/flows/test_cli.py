@@ -112,7 +112,7 @@ def test_a_url_where_a_folder_is_written_is_refused(
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("ftp://host/store", "ftp:// is no place for a store"),
+        ("ftp://host/store", "ftp:// cannot hold a store"),
         ("s3://user:secret@bucket/store", "takes no credentials"),
         ("s3://", "names no bucket"),
         ("s3:/bucket/store", "has // behind s3:"),

@@ -226,9 +226,9 @@ def test_keys_that_run_out_are_looked_up_again(
         ({}, "[default]\ncredential_process=/none/of/it\n", "could not run"),
         ({}, f"[default]\ncredential_process=echo {SECRET}\n", "did not answer with"),
         ({}, f"[default\n{SECRET}", "cannot be read as AWS's settings"),
-        ({"AWS_ENDPOINT_URL": f"http://me:{SECRET}@host"}, "", "is no endpoint"),
-        ({"AWS_ENDPOINT_URL": f"{SECRET}:80"}, "", "is no endpoint"),
-        ({"AWS_ENDPOINT_URL": "http://host:port"}, "", "is no endpoint"),
+        ({"AWS_ENDPOINT_URL": f"http://me:{SECRET}@host"}, "", "is not an endpoint"),
+        ({"AWS_ENDPOINT_URL": f"{SECRET}:80"}, "", "is not an endpoint"),
+        ({"AWS_ENDPOINT_URL": "http://host:port"}, "", "is not an endpoint"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(

@@ -67,9 +67,9 @@ def test_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
         ("az://c@account/x", "takes no credentials"),
         ("s3:key:open-sesame@bucket/x", "has // behind"),
         ("s3:/bucket", "has // behind"),
-        ("gopher://bucket/x", "gopher:// is no place"),
-        ("https://bucket.s3.amazonaws.com/x", "https:// is no place"),
-        ("open sesame://x", r"\.\.\.:// is no place"),
+        ("gopher://bucket/x", "gopher:// cannot hold a store"),
+        ("https://bucket.s3.amazonaws.com/x", "https:// cannot hold a store"),
+        ("open sesame://x", r"\.\.\.:// cannot hold a store"),
         ("s3://[bucket/x", "is not written so"),
         ("s3://", "names no bucket"),
         ("s3:///x", "names no bucket"),
@@ -81,7 +81,7 @@ def test_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
         ("s3://bucket/../x", "names no object"),
         ("s3://bucket/a//b", "names no object"),
         ("s3://bucket/a%0Ab", "names no object"),
-        ("/a\0b", "is no path"),
+        ("/a\0b", "is not a path"),
         ("~nobody-of-that-name/x", "cannot be made a whole path"),
     ],
 )
@@ -100,7 +100,7 @@ def test_nothing_is_made_by_naming_or_looking(tmp_path: Path) -> None:
 
 
 def test_only_folders_have_a_path() -> None:
-    with pytest.raises(StoreError, match="is no folder"):
+    with pytest.raises(StoreError, match="is not a folder"):
         _ = Objects.of("s3://bucket/a").path
 
 

@@ -344,12 +344,12 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "a corner beyond the pole": (
         with_xml(lambda t: t.replace(">52.42<", ">1e300<")),
         FormatError,
-        "has a footprint that is no longitude and latitude",
+        "has a footprint that is not longitude and latitude",
     ),
     "an image outside its CRS": (
         lambda p: moved(small(p), (1e300, 5809965.0)),
         GridError,
-        "SPECTRAL_IMAGE.TIF lies from .* which is no place in EPSG:32633",
+        "SPECTRAL_IMAGE.TIF lies from .* which is not a place in EPSG:32633",
     ),
     "PRISMA outside its CRS": (
         prisma(
@@ -359,7 +359,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
             }
         ),
         GridError,
-        "which is no place in EPSG:32632",
+        "which is not a place in EPSG:32632",
     ),
     "PRISMA of an unknown CRS": (
         prisma(attributes={"Epsg_Code": 99999}),

@@ -42,7 +42,7 @@ LIMITS = (
     "The estimate is of the electrical conductivity that the labels are (ec_method); it is ECe "
     "only where that says so.",
     "A satellite sees a surface crust, laboratory labels are of mixed, sieved soil: the estimate "
-    "is no statement about the root zone.",
+    "says nothing about the root zone.",
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
     "Intervals hold on average over soils like the training's; of saline soils, above 1 dS/m, only "
     "the share given as coverage_above_1_dsm lies within.",
