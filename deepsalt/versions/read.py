@@ -274,7 +274,7 @@ def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
     west, south, east, north = bbox
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise UsageError(
-            f"{bbox} is not a bounding box; give (west, south, east, north) in degrees, with west < "
+            f"{bbox} is not a bounding box; give (west, south, east, north) in degrees, west < "
             "east; for an area across the 180th meridian open two boxes"
         )
     t = np.linspace(0.0, 1.0, _PER_EDGE)
