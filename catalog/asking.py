@@ -104,7 +104,8 @@ class Server:
         self, href: str, method: str, parameters: Mapping[str, Any]
     ) -> tuple[str, bytes | None]:
         """Return the address and body of a question; the user's credentials go to their host."""
-        ours, parts = urlsplit(self._origin), urlsplit(href)
+        ours = urlsplit(self._origin)
+        parts = urlsplit(href)
         place = parts.netloc.rpartition("@")[2]
         if "@" in ours.netloc and same_server(self._origin, href):
             place = f"{ours.netloc.rpartition('@')[0]}@{place}"

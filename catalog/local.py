@@ -167,7 +167,8 @@ def as_item(document: dict[str, Any], source: str) -> pystac.Item:
 
 
 def _write_item(root: Path, document: dict[str, Any], source: str | None) -> tuple[str, str]:
-    collection, item_id = document.get("collection"), document["id"]
+    collection = document.get("collection")
+    item_id = document["id"]
     if not collection:
         raise FormatError(f"item {item_id} has no collection; set one before adding it")
     name = file_name(item_id)
@@ -193,7 +194,8 @@ def _write_item(root: Path, document: dict[str, Any], source: str | None) -> tup
 
 def _refuse_namesake(path: Path, document: dict[str, Any]) -> None:
     """Refuse to replace a generic cube by another one that merely has the same file name."""
-    old, name = read_json(path), "deepsalt:acquisition_id"
+    old = read_json(path)
+    name = "deepsalt:acquisition_id"
     same = Fields.of(old.get("properties"), f"'properties' in {path}").values.get(name)
     if document["properties"].get("deepsalt:sensor") != "generic" or (
         same == document["properties"].get(name)

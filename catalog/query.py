@@ -174,7 +174,8 @@ def parse_interval(text: str) -> Interval:
     if len(parts) > 2 or not any(part.strip(" .") for part in parts):
         raise _no_time(text)
     bounds = [None if part.strip() in {"", ".."} else _bounds(part, text) for part in parts]
-    first, last = bounds[0], bounds[-1]
+    first = bounds[0]
+    last = bounds[-1]
     interval = (first and first[0], last and last[1])
     if interval[0] and interval[1] and interval[0] > interval[1]:
         raise UsageError(f"the datetime {shown(text)} ends before it begins; swap its two ends")

@@ -85,7 +85,8 @@ class _Asking(StacApiIO):
         parameters: dict[str, Any] | None = None,
     ) -> str:
         """Ask; headers that a link wants sent are not, nobody knows what they would open."""
-        name, method = self._server.name, (method or "GET").upper()
+        name = self._server.name
+        method = (method or "GET").upper()
         if method not in {"GET", "POST"}:
             raise FormatError(f"{name} has a link to be followed by {method!r}; tell its operator")
         question = (method, href, json.dumps(parameters or {}, sort_keys=True))
@@ -120,7 +121,8 @@ def _documents(
         seen: set[int] = set()
         for page in client.search(method="POST", **parameters).pages_as_dicts():
             found = page["features"]
-            pages, items = pages + 1, items + len(found)
+            pages = pages + 1
+            items = items + len(found)
             progress.listing(pages, items)
             if pages > MAX_PAGES:
                 raise UsageError(

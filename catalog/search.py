@@ -112,7 +112,8 @@ def select(
         name = without_credentials(text)
         found = search_api(text, query, reach or reach_of(text), progress or Silent())
     else:
-        found, name = _search_folder(Path(source), query), text
+        found = _search_folder(Path(source), query)
+        name = text
     made: dict[tuple[str, str], tuple[Any, Made]] = {}
     for document, where in found:
         identity = str(document.get("collection")), str(document.get("id"))
@@ -133,7 +134,8 @@ def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any],
             f"{folder} is not a catalogue: {start} does not exist; ingest products into it first"
         )
     # As text: a hundred thousand paths take a hundred megabytes.
-    pending, seen = [str(start.absolute())], set[str]()
+    pending = [str(start.absolute())]
+    seen = set[str]()
     while pending:
         path = pending.pop()
         if path in seen:

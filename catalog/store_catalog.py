@@ -274,7 +274,8 @@ class _Record:
         document = parse_document(content, where)
         try:
             grown_extent(document, [])
-            identifier, simulated = document["id"], document["simulated"]
+            identifier = document["id"]
+            simulated = document["simulated"]
             months = tuple(document["months"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
@@ -325,7 +326,8 @@ def _link_months(objects: Objects, places: list[_Place], look: Callable[[], Left
         folder = f"collections/{collection}/{month}"
 
         def render(folder: str = folder) -> bytes:
-            names, left = [*_names(objects, folder)], look()
+            names = [*_names(objects, folder)]
+            left = look()
             return _month(folder, (name for name in names if not left(name)))
 
         _keep(objects, f"{folder}/catalog.json", render)

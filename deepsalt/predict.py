@@ -195,7 +195,8 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
         ref=ref,
         device=device,
     )
-    dn, quality_flags = cube["dn"].data, cube["quality_flags"].data
+    dn = cube["dn"].data
+    quality_flags = cube["quality_flags"].data
     result = map_chunks(predict, dn, quality_flags, name="predict_chunk", dtype=RESULT)
     attrs = salinity_attrs(card.ec_method, card.depth, card.temperature)
     attrs["quality_flags"] = quality_flags_attrs()

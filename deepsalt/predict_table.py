@@ -67,7 +67,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     `domain_score` is the largest of T² over its limit, the noise (Q residual) over its limit, and
     `COVER_SCORE` where a spectrum looks like water, plants or snow.
     """
-    table, out = Path(table), Path(out)
+    table = Path(table)
+    out = Path(out)
     check_kind(out)
     if out.exists() and table.exists() and out.samefile(table):
         raise UsageError(f"{out} is the table to read; write the prediction to another file")

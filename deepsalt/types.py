@@ -274,7 +274,8 @@ class Acquisition:
         In usable bands a gain is within `GAIN_RANGE`, an offset within `MAX_OFFSET` of 0, and some
         stored number stands for a reflectance between 0 and 1: else all pixels would be nonsense.
         """
-        what, grid = f"scene {self.scene_id}", self.grid
+        what = f"scene {self.scene_id}"
+        grid = self.grid
         if (
             max(grid.height, grid.width) > MAX_SIDE_PX
             or grid.height * grid.width > MAX_PIXELS
@@ -289,7 +290,9 @@ class Acquisition:
             raise FormatError(
                 f"{what} is stored as {self.dtype}, which cannot hold nodata {self.nodata:g}"
             )
-        cloud, sun, quality = self.cloud_cover_pct, self.sun_elevation_deg, self.overall_quality
+        cloud = self.cloud_cover_pct
+        sun = self.sun_elevation_deg
+        quality = self.overall_quality
         if cloud is not None and not 0 <= cloud <= 100:
             raise FormatError(f"{what} has a cloud cover of {cloud:g} %; expected 0 to 100")
         if sun is not None and not -90 <= sun <= 90:

@@ -52,7 +52,9 @@ def simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
     from deepsalt.simulate.landscape import Landscape
 
     wanted = {"seed": seed, "size_px": SIZE_PX, "scenes": [str(scene) for scene in SCENES]}
-    mark, products, catalogue = folder / "simulated.json", folder / "scenes", folder / "catalogue"
+    mark = folder / "simulated.json"
+    products = folder / "scenes"
+    catalogue = folder / "catalogue"
     if mark.is_file() and json.loads(mark.read_text()) == wanted:
         progress.note(f"scenes in {products} are there already")
         return catalogue

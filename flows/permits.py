@@ -79,7 +79,8 @@ class Permits:
         most = self._slots if limit.connections is None else min(limit.connections, self._slots)
         if len(lent) >= most:
             return None
-        connections, rate = CONNECTIONS, None
+        connections = CONNECTIONS
+        rate = None
         if limit.connections is not None:
             left = limit.connections - sum(share.connections for share in lent)
             connections = -(-left // (most - len(lent)))  # those who come first have the remainder

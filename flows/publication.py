@@ -337,7 +337,8 @@ def _midnight(day: date) -> datetime:
 def bounds(corners: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
     """Return west, south, east and north of points, degrees; west > east over 180."""
     longitudes, latitudes = zip(*corners, strict=True)
-    west, east = min(longitudes), max(longitudes)
+    west = min(longitudes)
+    east = max(longitudes)
     if east - west > 180.0:
         west = min(lon for lon in longitudes if lon > 0)
         east = max(lon for lon in longitudes if lon <= 0)

@@ -27,11 +27,22 @@ def serving_s3(
     master, volume, filer, s3 = _free_ports(4)
     folder.mkdir(parents=True, exist_ok=True)
     command = [
-        str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={s3}", f"-master.port={master}",
-        f"-volume.port={volume}", f"-filer.port={filer}", "-master.volumeSizeLimitMB=64",
-        "-volume.max=50", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false",
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("weed")),
+        "server",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3",
+        f"-s3.port={s3}",
+        f"-master.port={master}",
+        f"-volume.port={volume}",
+        f"-filer.port={filer}",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=50",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.autoCreateBucket=false",
+    ]
     if identities is not None:
         config = folder / "identities.json"
         config.write_text(

@@ -198,8 +198,9 @@ def _none(table):
 
 
 def _micrometres(table):
-    table.rename(columns={c: f"r{nm / 1000:g}" for c, nm in spectral_columns(table).items()},
-                 inplace=True)  # fmt: skip
+    table.rename(
+        columns={c: f"r{nm / 1000:g}" for c, nm in spectral_columns(table).items()}, inplace=True
+    )
 
 
 def _no_swir(table):

@@ -153,7 +153,8 @@ class Reach:
 
 def same_server(origin: str, link: str) -> bool:
     """Return whether two URLs are of one host and port, or the second of its encrypted twin."""
-    here, there = urlsplit(origin), urlsplit(link)
+    here = urlsplit(origin)
+    there = urlsplit(link)
     ports = (port_of(origin), port_of(link))
     upgrade = (here.scheme.lower(), there.scheme.lower()) == ("http", "https")
     same_port = ports == (80, 443) if upgrade else ports[0] == ports[1]
@@ -215,9 +216,11 @@ def reach_of(
     if not is_web(source):
         return Reach(OWN, hosts)
     try:
-        host, port = urlsplit(source).hostname, port_of(source)
+        host = urlsplit(source).hostname
+        port = port_of(source)
     except ValueError:
-        host, port = None, 0
+        host = None
+        port = 0
     if host is None:
         raise UsageError("the catalogue's URL has no host; give one such as https://host/stac")
     try:

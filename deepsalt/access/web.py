@@ -154,7 +154,8 @@ class Web:
             if not same_server(url, target):
                 sent.pop("Authorization", None)
             if answer.status == 303:
-                method, content = "GET", None
+                method = "GET"
+                content = None
             url = target
         raise RefusedError(url, f"after {MAX_HOPS} redirects; ask for the address they end at")
 
@@ -278,7 +279,8 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
 
 def advice(url: str) -> str:
     """Return what to do about a host that is not followed or not asked."""
-    host, port = urlsplit(url).hostname or "", port_of(url)
+    host = urlsplit(url).hostname or ""
+    port = port_of(url)
     name = f"[{host}]" if ":" in host else host
     shown = name if port in {80, 443} else f"{name}:{port}"
     return f"if it is meant, give --allow-host {shown}"
@@ -361,7 +363,8 @@ def _cause(error: Exception) -> str:
 
 
 def _proxy_of(parts: httpcore.URL) -> str | None:
-    host, scheme = parts.host.decode(), parts.scheme.decode()
+    host = parts.host.decode()
+    scheme = parts.scheme.decode()
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
     if proxy and not urllib.request.proxy_bypass(f"{host}:{parts.origin.port}"):

@@ -42,7 +42,8 @@ _LOCAL_COMPONENTS = 20  # of the distance between spectra and of the local regre
 
 def first_derivatives(samples: Samples) -> Floats:
     """Return first differences of the common bands after SNV within each window (s, n)."""
-    nm, snv = common_nm(), samples.snv.astype(np.float64)
+    nm = common_nm()
+    snv = samples.snv.astype(np.float64)
     parts = [snv[:, (nm >= low) & (nm <= high)] for low, high in SEGMENTS_NM]
     return np.concatenate([np.diff(part, axis=1) for part in parts], axis=1)
 
@@ -60,7 +61,8 @@ def levels(samples: Samples) -> Floats:
 def indices(samples: Samples) -> Floats:
     """Return the salinity indices (s, 9) of spectra on the common bands."""
     level = levels(samples)
-    mean, deviation = np.exp(level[:, :1]), np.exp(level.sum(axis=1, keepdims=True))
+    mean = np.exp(level[:, :1])
+    deviation = np.exp(level.sum(axis=1, keepdims=True))
     nm = common_nm()
     names = tuple(f"{center:.0f}" for center in nm)
     # 20 nm reach past a window's edge, so that indices at 2119 nm and the like find a band.
@@ -77,7 +79,8 @@ def fit_mean(training: Samples) -> Predictor:
 
 
 def _ridge(look: Callable[[Samples], Floats], training: Samples) -> Predictor:
-    center, spread = look(training).mean(axis=0), look(training).std(axis=0) + 1e-9
+    center = look(training).mean(axis=0)
+    spread = look(training).std(axis=0) + 1e-9
 
     def inputs(samples: Samples) -> Floats:
         known = (look(samples) - center) / spread
@@ -151,7 +154,8 @@ def _kernel(rows: Samples, chosen: tuple[int, float]) -> Predictor:
     count = min(components, len(rows) - 1)
     spectral = second_derivatives(rows)
     pca = PCA(count, whiten=True, svd_solver="covariance_eigh").fit(spectral)
-    center, spread = levels(rows).mean(axis=0), levels(rows).std(axis=0) + 1e-9
+    center = levels(rows).mean(axis=0)
+    spread = levels(rows).std(axis=0) + 1e-9
 
     def inputs(samples: Samples) -> Floats:
         bright = 0.5 * (levels(samples) - center) / spread
@@ -175,14 +179,17 @@ def fit_local(training: Samples) -> Predictor:
 def _local(rows: Samples, neighbours: int) -> Predictor:
     count = min(_LOCAL_COMPONENTS, len(rows) - 1)
     pca = PCA(count, whiten=True, svd_solver="covariance_eigh").fit(second_derivatives(rows))
-    known, target = pca.transform(second_derivatives(rows)), np.log1p(rows.ec)
+    known = pca.transform(second_derivatives(rows))
+    target = np.log1p(rows.ec)
     search = NearestNeighbors(n_neighbors=min(neighbours, len(rows))).fit(known)
 
     def predict(samples: Samples) -> Floats:
         wanted = pca.transform(second_derivatives(samples))
         near = search.kneighbors(wanted, return_distance=False)
-        inputs, labels = known[near], target[near]
-        center, mean = inputs.mean(axis=1, keepdims=True), labels.mean(axis=1, keepdims=True)
+        inputs = known[near]
+        labels = target[near]
+        center = inputs.mean(axis=1, keepdims=True)
+        mean = labels.mean(axis=1, keepdims=True)
         inputs = inputs - center
         gram = inputs.transpose(0, 2, 1) @ inputs + near.shape[1] * np.eye(count)
         slope = np.linalg.solve(gram, inputs.transpose(0, 2, 1) @ (labels - mean)[..., None])
@@ -193,7 +200,8 @@ def _local(rows: Samples, neighbours: int) -> Predictor:
 
 
 def _clipped(training: Samples, predict: Predictor) -> Predictor:
-    low, high = np.log1p(training.ec.min()), np.log1p(training.ec.max())
+    low = np.log1p(training.ec.min())
+    high = np.log1p(training.ec.max())
     return lambda samples: np.clip(predict(samples), low, high)
 
 
@@ -212,7 +220,8 @@ def _choose(
 ) -> tuple[T, Floats]:
     """Return the candidate with the least squared error on held-out groups, and its answers."""
     folds = inner_folds(training)
-    low, high = target.min(), target.max()
+    low = target.min()
+    high = target.max()
     best: tuple[float, T, Floats] | None = None
     for candidate in candidates:
         answers = np.empty(len(training))

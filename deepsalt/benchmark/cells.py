@@ -26,7 +26,8 @@ from deepsalt.train.data.splits import Fold
 
 logger = logging.getLogger(__name__)
 
-KNOWN, UNSEEN = "known regions", "unseen regions"
+KNOWN = "known regions"
+UNSEEN = "unseen regions"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +113,8 @@ def real_blocks(
     progress: Progress,
 ) -> list[SplitAnswers]:
     """Return the blocks of the part on real spectra; `progress` hears of each finished cell."""
-    digest, blocks = digest_of(samples), []
+    digest = digest_of(samples)
+    blocks = []
     for split, parts in folds.items():
         for row in rows:
             mine = replace(budget, settings=row.settings)
@@ -198,7 +200,8 @@ def _one_size(
     seed, size = place
     views = draw_training(draw_sites(world.pool, size, seed), world.library, budget.settings)
     ceiling = draw_training(draw_sites(world.ceiling, size, seed), world.library, budget.settings)
-    digest, found = world.digest(), {}
+    digest = world.digest()
+    found = {}
     for row in rows:
         mine = replace(budget, settings=row.settings)
         known = ceiling if row.name in CEILINGS else views

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 Records = Sequence[dict[str, Any]]
 
-INK, FAINT = "#22262b", "#6a7178"
+INK = "#22262b"
+FAINT = "#6a7178"
 COLORS = {
     "mean": "#b8bdc4",
     PLS: "#d98a00",
@@ -138,7 +139,8 @@ def _middle_size(blocks: Sequence[SplitAnswers]) -> int:
 
 
 def _scatter(axes: "Axes", block: SplitAnswers) -> None:
-    seen, said = np.log1p(block.observed), np.log1p(block.answer["ec"])
+    seen = np.log1p(block.observed)
+    said = np.log1p(block.answer["ec"])
     top = 1.05 * max(seen.max(), said.max())
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1, zorder=3)
     axes.scatter(seen, said, s=6, alpha=0.35, color=COLORS.get(block.row, INK), linewidths=0)

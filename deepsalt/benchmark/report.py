@@ -42,7 +42,8 @@ def score_all(
     draws
         Of the bootstrap.
     """
-    alone, found = set(satellite_only), []
+    alone = set(satellite_only)
+    found = []
     for block in blocks:
         rivals = [b for b in blocks if _same_place(b, block)]
         if block.part == "real":
@@ -60,8 +61,10 @@ def _same_place(a: SplitAnswers, b: SplitAnswers) -> bool:
 
 def score(block: SplitAnswers, rival: SplitAnswers, draws: int) -> Record:
     """Return all scores of one block."""
-    observed, predicted = block.observed, block.answer["ec"]
-    seen, said = np.log1p(observed), np.log1p(predicted)
+    observed = block.observed
+    predicted = block.answer["ec"]
+    seen = np.log1p(observed)
+    said = np.log1p(predicted)
     metrics = scores(observed, predicted, block.group)
     metrics |= line_scores(seen, said, "log1p") | line_scores(observed, predicted, "dsm")
     metrics["recall_above_2_dsm"] = saline_recall(observed, predicted)
@@ -97,10 +100,12 @@ def score(block: SplitAnswers, rival: SplitAnswers, draws: int) -> Record:
 
 
 def _intervals(block: SplitAnswers) -> dict[str, float]:
-    answer, observed = block.answer, block.observed
+    answer = block.answer
+    observed = block.observed
     if "lower" not in answer:
         return {}
-    seen, said = np.log1p(observed), np.log1p(answer["ec"])
+    seen = np.log1p(observed)
+    said = np.log1p(answer["ec"])
     lower, upper = np.log1p(answer["lower"]), np.log1p(answer["upper"])
     found = interval_scores(observed, answer["lower"], answer["upper"])
     found["interval_score_log1p"] = winkler(seen, lower, upper)
@@ -216,7 +221,8 @@ def _number(name: str, digits: int = 2) -> Callable[[Record], str]:
 
 
 def _range(record: Record) -> str:
-    value, around = record["metrics"]["r2_log1p"], record["r2_log1p_90"]
+    value = record["metrics"]["r2_log1p"]
+    around = record["r2_log1p_90"]
     return f"{_two(value)} [{_two(around['low'])}, {_two(around['high'])}]"
 
 

@@ -310,7 +310,8 @@ def _combined(views: Views, test: Samples, budget: Budget) -> Answer:
 
 
 def _published_pairs(views: Views, test: Samples, budget: Budget) -> Answer:
-    sites, lab = views.sites, views.laboratory
+    sites = views.sites
+    lab = views.laboratory
     measured = lab.take(lab.view == "laboratory")
     model = fit_published(
         measured.snv,

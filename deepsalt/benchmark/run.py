@@ -138,7 +138,8 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress) -> Outcome:
     cells = config.out / "cells"
     table = read_lab(config.lab, config.profiles, config.seed)
     samples = draw_views([table], config.settings)
-    real, simulated = "real" in config.parts, "simulated" in config.parts
+    real = "real" in config.parts
+    simulated = "simulated" in config.parts
     progress.start("cells", count_cells(config, samples if real else None))
     blocks: list[SplitAnswers] = []
     data: dict[str, str] = {}
@@ -153,7 +154,8 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress) -> Outcome:
         found, digests = simulated_blocks(
             cells, config.design, more, budget=budget, progress=progress
         )
-        blocks, data = blocks + found, data | digests
+        blocks = blocks + found
+        data = data | digests
     alone = {row.name for row in rows.get("simulated", ()) if row.satellite_only}
     report = {
         "command": config.command,

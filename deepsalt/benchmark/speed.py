@@ -71,7 +71,8 @@ def _half_gain(student: Student) -> float:
     inputs = torch.ones(student.kept, COLUMNS)
     rates = []
     for kind in (torch.float32, torch.bfloat16):
-        left, right = student.inducing_points.to(kind), inputs.to(kind)
+        left = student.inducing_points.to(kind)
+        right = inputs.to(kind)
         rates.append(_rate(lambda left=left, right=right: left @ right, 1))  # type: ignore[misc]
     return rates[1] / rates[0]
 

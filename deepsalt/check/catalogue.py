@@ -85,7 +85,9 @@ class Catalogue:
             found = "the store has no STAC catalogue"
             yield Finding("warning", "stac", _ROOT, found, _PUBLISH)
             return
-        seen, items, versions = {_ROOT}, set[str](), set[str]()
+        seen = {_ROOT}
+        items = set[str]()
+        versions = set[str]()
         level = [_ROOT]
         with ThreadPoolExecutor(_REQUESTS) as pool:
             while level:
@@ -111,7 +113,8 @@ class Catalogue:
         except (StoreError, ValueError, TypeError, AttributeError, KeyError) as error:
             found = f"not a readable STAC document ({error})"
             return _Document((Finding("error", "stac", key, found, _PUBLISH),))
-        findings, below = [], []
+        findings = []
+        below = []
         for kind, rel, href in targets:
             target = _resolve(key, href)
             if target is None:

@@ -186,7 +186,8 @@ def check_metadata(mosaic: Mosaic, stored: Stored) -> Iterator[Finding]:
     for name in _OTHERS:
         if name not in stored.arrays:
             yield Finding("error", "layers", "mosaic", f"array {name} is missing", ANEW)
-    pixels, grid = mosaic.frame.pixels, mosaic.frame.grid
+    pixels = mosaic.frame.pixels
+    grid = mosaic.frame.grid
     for layer in MOSAIC_LAYERS:
         if (array := stored.arrays.get(layer.name)) is None:
             yield Finding("error", "layers", "mosaic", f"layer {layer.name} is missing", ANEW)

@@ -107,7 +107,8 @@ class ProductCheck:
     def _acquisitions(self, complete: set[str]) -> tuple[dict[str, list[str]], int]:
         """Return the complete products of each acquisition, and the number of other entries."""
         groups: dict[str, list[str]] = {}
-        idle, left = 0, set(complete)
+        idle = 0
+        left = set(complete)
         for acquisition, name in acquisition_entries(self.store):
             if name in left:
                 groups.setdefault(acquisition, []).append(name)
@@ -178,7 +179,8 @@ class ProductCheck:
         for marker in markers:
             if marker.name not in own:
                 continue
-            entry, key = acquisition_entry(own[marker.name]), acquisition_key(marker)
+            entry = acquisition_entry(own[marker.name])
+            key = acquisition_key(marker)
             lost = [tile for tile in over if not index.has(tile, marker.name)]
             yield from self._missing(marker.name, {index_key(t, marker.name): b"" for t in lost})
             try:

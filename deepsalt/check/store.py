@@ -67,7 +67,8 @@ def _check(
     ):
         yield from _said(where, partial(_record, store, read, where, what))
     yield from _said("records/builds", lambda: check_builds(store))
-    products, published = Products(), Published()
+    products = Products()
+    published = Published()
     withdrawn = read.get("records/tombstones", {})
     check = ProductCheck(store, withdrawn, quick, repair_index, heard)
     yield from _said("scenes", lambda: check(products))

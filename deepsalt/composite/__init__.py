@@ -49,7 +49,8 @@ from deepsalt.types import PixelGrid, QualityFlag
 STACK_BYTES = 256 * 2**20
 """Memory for what the scenes say about one block; many scenes make blocks smaller."""
 
-PLACE_BYTES, SCENE_BYTES = 4, 16
+PLACE_BYTES = 4
+SCENE_BYTES = 16
 """Memory of one `_View` per pixel of the mosaic, and per pixel of the scene."""
 
 PART_PX = 256
@@ -200,7 +201,8 @@ def _parts(
 def _source(store: Store, name: str, build: str) -> _Source:
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
     marker, arrays = product_layers(store, name, build)
-    grid, day = marker.grid, DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
+    grid = marker.grid
+    day = DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
     pixel_m2 = math.prod(ground_size_m(grid))
     return _Source(store, name, arrays, grid, day, feather_radius_px(grid), pixel_m2)
 
@@ -210,7 +212,8 @@ def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) ->
     # As the CRS counts: the middle of a tile may lie where its CRS is not defined.
     cell_m2 = abs(tile_grid.transform[0] * tile_grid.transform[4])
     view = sum(PLACE_BYTES + SCENE_BYTES * cell_m2 / source.pixel_m2 for source in sources)
-    look, size = len(sources) * LOOK_BYTES, largest
+    look = len(sources) * LOOK_BYTES
+    size = largest
     while size > MIN_BLOCK_PX and view * size**2 + look * min(size, PART_PX) ** 2 > STACK_BYTES:
         size //= 2
     return size
@@ -248,7 +251,8 @@ def _view(source: _Source, found: Location) -> _View:
 
 def _gather(block: Accumulators, view: _View, part: _Part) -> None:
     """Add what a scene says about the pixels of a part of a block that lie in it."""
-    into, of = [], []
+    into = []
+    of = []
     for asked, seen in zip(part, view.window, strict=True):
         first, last = max(asked.start, seen.start), min(asked.stop, seen.stop)
         if first >= last:
@@ -270,7 +274,8 @@ def _gather(block: Accumulators, view: _View, part: _Part) -> None:
 
 def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
     """Return the layers of a scene in a window, and the squared distance to its edge, `feather`."""
-    arrays, radius = source.arrays, source.radius_px
+    arrays = source.arrays
+    radius = source.radius_px
     try:
         values = {layer.name: np.asarray(arrays[layer.name][window]) for layer in _ESTIMATES}
         wide = _flags_around(arrays["quality_flags"], window, radius)
@@ -282,9 +287,11 @@ def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
 
 def _flags_around(quality_flags: Array, window: _Part, radius: int) -> NDArray[np.uint16]:
     """Return `quality_flags` in a window and around it, OUTSIDE beyond the scene's grid."""
-    wide, padding = [], []
+    wide = []
+    padding = []
     for inner, size in zip(window, quality_flags.shape, strict=True):
-        start, stop = max(inner.start - radius, 0), min(inner.stop + radius, size)
+        start = max(inner.start - radius, 0)
+        stop = min(inner.stop + radius, size)
         wide.append(slice(start, stop))
         padding.append((start - inner.start + radius, inner.stop + radius - stop))
     return np.pad(np.asarray(quality_flags[tuple(wide)]), padding, constant_values=_OUTSIDE)

@@ -141,7 +141,8 @@ class Accumulators:
     def layers(self) -> dict[str, NDArray[Any]]:
         """Return `MOSAIC_LAYERS` (h, w)."""
         self._doubt_outliers()
-        found, measured = self._measured(), self.measured.reshape(self.shape)
+        found = self._measured()
+        measured = self.measured.reshape(self.shape)
         return {
             layer.name: np.where(
                 measured, found[layer.name].reshape(self.shape), np.asarray(layer.fill)
@@ -183,7 +184,8 @@ def _trust(shift: Floats, weight: Floats, moments: Floats) -> Floats:
     moment = weight * shift
     # No weight at all is left where nobody else contributes; what comes out there is not used.
     others = np.maximum(moments[0] - weight, np.finfo(np.float64).tiny)
-    first, second = moments[1] - moment, moments[2] - moment * shift
+    first = moments[1] - moment
+    second = moments[2] - moment * shift
     mean = first / others
     variance = np.maximum(second / others - mean**2, 0.0) + ORDINARY**2
     return np.asarray(1.0 / (1.0 + (shift - mean) ** 2 / (variance * TOLERANCE**2)))

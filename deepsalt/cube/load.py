@@ -194,10 +194,12 @@ class _Window:
     def __init__(self, reader: SceneReader, acquisition: Acquisition, place: _Place) -> None:
         self.quality = reader.read_quality(*place)
         self.numbers: NDArray[Any] | None = None
-        self._reader, self._place = reader, place
+        self._reader = reader
+        self._place = place
         pixels = (self.quality & np.uint16(REJECTING)) == 0
         self._wanted = Wanted.of(pixels, np.array(acquisition.bands.usable))
-        self._any, self._all = bool(pixels.any()), bool(pixels.all())
+        self._any = bool(pixels.any())
+        self._all = bool(pixels.all())
         # Numbers are masked as bits, in a twentieth of the time of `numpy.putmask`.
         self._fill = np.array(_fill(acquisition))
         self._kind = np.dtype(f"u{self._fill.itemsize}")

@@ -182,7 +182,9 @@ class Carrier:
         self.writer.check()
         if (copied := self._copied(again, piece)) is not None:
             return Counts(copied=copied)
-        frame, counts, gone = self.content.mosaic.frame, Counts(), list[str]()
+        frame = self.content.mosaic.frame
+        counts = Counts()
+        gone = list[str]()
         slot, row, column = frame.cell(*piece)
         n = frame.grid.tile_shards
         for (dy, dx), index in self.layout.shards(piece):
@@ -220,7 +222,8 @@ class Carrier:
         found = sync(self.content.source.get(source, default_buffer_prototype()))
         if found is None:
             return
-        data, n = found.to_bytes(), self._edge
+        data = found.to_bytes()
+        n = self._edge
         where = f"{source} of version {self.content.version.short} of {self.content.mosaic.objects}"
         chunks = [*chunks_of(data, n, where)]
         if self.layout.is_sharded:

@@ -132,7 +132,9 @@ def _bring(
     twins: "Twins | None",
     progress: Progress | None,
 ) -> Counts:
-    place, tiles, id = writer.place, pieces_of(content.filled), content.version.id
+    place = writer.place
+    tiles = pieces_of(content.filled)
+    id = content.version.id
     objects = documents(content.source, plan.layout, content.filled, content.attrs)
     whole = State(content.model, plan.layout, id, tiles)
     if state is None or plan.is_full:
@@ -179,7 +181,8 @@ def _is_there(state: State | None, root: bytes | None, content: Content, is_shar
 
 def _plan(state: State | None, content: Content, is_sharded: bool, other: Layout | None) -> _Plan:
     """Return what to do in a group of this state; `other` is the layout that a new one takes."""
-    tiles, grown = pieces_of(content.filled), False
+    tiles = pieces_of(content.filled)
+    grown = False
     if state is not None and state.version is not None and state.layout.is_sharded == is_sharded:
         layout = state.layout.holding(content.filled)
         if layout is not None:
@@ -222,7 +225,8 @@ def _carry(carrier: "Carrier", plan: _Plan, progress: Progress | None) -> Counts
     pieces = [*sorted(plan.again), *sorted(plan.missing)]
     if progress is not None:
         progress.start("export", len(pieces))
-    work, counts = partial(carrier, {*plan.again}), Counts()
+    work = partial(carrier, {*plan.again})
+    counts = Counts()
     with ThreadPoolExecutor(_AT_ONCE) as pool, submitted(pool, work, pieces) as calls:
         for call in as_completed(calls):
             counts += call.result()

@@ -25,8 +25,14 @@ VERSION = "version_id"
 """Root attribute: which version the group holds; empty while it is changed."""
 DATA = "data_bbox"
 """Root attribute: bounds of the tiles with data (west, south, east, north), CRS units."""
-ARRAYS = (*(layer.name for layer in MOSAIC_LAYERS), "period", "period_bounds", "y", "x",
-          GRID_MAPPING)  # fmt: skip
+ARRAYS = (
+    *(layer.name for layer in MOSAIC_LAYERS),
+    "period",
+    "period_bounds",
+    "y",
+    "x",
+    GRID_MAPPING,
+)
 
 _INDEX = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
 
@@ -61,9 +67,14 @@ def documents(
     create_coordinate(group, "period", days[:, 0], ("period",), first)
     create_coordinate(group, "period_bounds", days, ("period", "bounds"), TIME_UNITS)
     west, north = layout.grid.anchor
-    edge, data = layout.grid.tile_px * layout.grid.resolution_m, data_of(filled)
-    bounds = [west + data.ix0 * edge, north - data.iy1 * edge,
-              west + data.ix1 * edge, north - data.iy0 * edge]  # fmt: skip
+    edge = layout.grid.tile_px * layout.grid.resolution_m
+    data = data_of(filled)
+    bounds = [
+        west + data.ix0 * edge,
+        north - data.iy1 * edge,
+        west + data.ix1 * edge,
+        north - data.iy0 * edge,
+    ]
     coordinates = {"coordinates": f"{GRID_MAPPING} period_bounds"}  # which xarray takes away
     group.attrs.put({**attrs, **coordinates, **group_attrs(layout.pixels), DATA: bounds})
     found = {key: buffer.to_bytes() for key, buffer in objects.items()}
@@ -82,7 +93,8 @@ def emptied(root: bytes) -> bytes:
 
 def _described(document: dict[str, Any], layout: Layout, key: str) -> dict[str, Any]:
     """Return an array's document in the layout; its codecs stay, so that bytes do."""
-    n, size = layout.grid.chunk_px, layout.grid.shard_px
+    n = layout.grid.chunk_px
+    size = layout.grid.shard_px
     try:
         (sharding,) = document["codecs"]
         settings = sharding["configuration"]

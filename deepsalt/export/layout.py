@@ -36,7 +36,9 @@ class Layout:
     @classmethod
     def of(cls, frame: Frame, filled: Sequence[Filled], *, is_sharded: bool) -> Self:
         """Return the layout of a new export of what a version has."""
-        data, limit, n = data_of(filled), frame.extent, ROUNDED_TILES
+        data = data_of(filled)
+        limit = frame.extent
+        n = ROUNDED_TILES
         extent = Extent(
             max(data.ix0 // n * n, limit.ix0),
             max(data.iy0 // n * n, limit.iy0),
@@ -52,7 +54,8 @@ class Layout:
         and grow again by the next scene.
         """
         slots = tuple(each.slot for each in filled)
-        data, e = data_of(filled), self.extent
+        data = data_of(filled)
+        e = self.extent
         covers = e.ix0 <= data.ix0 and e.iy0 <= data.iy0 and data.ix1 <= e.ix1 and data.iy1 <= e.iy1
         common = min(len(slots), len(self.slots))
         if not covers or slots[:common] != self.slots[:common]:
@@ -82,7 +85,8 @@ class Layout:
     def shards(self, piece: Piece) -> Iterator[tuple[tuple[int, int], tuple[int, int, int]]]:
         """Yield the shards of a piece: place in the tile, and index among the export's shards."""
         slot, tile = piece
-        n, period = self.grid.tile_shards, self.slots.index(slot)
+        n = self.grid.tile_shards
+        period = self.slots.index(slot)
         row, column = (tile.iy - self.extent.iy0) * n, (tile.ix - self.extent.ix0) * n
         for dy in range(n):
             for dx in range(n):
@@ -101,7 +105,8 @@ class Layout:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the layout that `to_dict` described."""
-        grid, extent = MosaicGrid.from_dict(values["grid"]), Extent(*values["extent"])
+        grid = MosaicGrid.from_dict(values["grid"])
+        extent = Extent(*values["extent"])
         slots = tuple(int(slot) for slot in values["slots"])
         return cls(grid, extent, slots, bool(values["sharded"]))
 

@@ -81,7 +81,8 @@ def _open(store: Store, bbox: Bbox | None) -> xr.Dataset:
         consolidated=True,
         decode_times=CFDatetimeCoder(time_unit="s"),
     )
-    pixels, first = pixel_grid_of(ds.attrs), ds[MOSAIC_LAYERS[0].name]
+    pixels = pixel_grid_of(ds.attrs)
+    first = ds[MOSAIC_LAYERS[0].name]
     west, south, east, north = ds.attrs.pop(DATA)
     a, _, c, _, e, f = pixels.transform
     rows = round((north - f) / e), round((south - f) / e)
@@ -110,7 +111,8 @@ class _Whole(WrapperStore[Store]):
 
     def __init__(self, store: Store, group: Objects, version: str) -> None:
         super().__init__(store)
-        self._group, self._version = group, version
+        self._group = group
+        self._version = version
         self._said = f'"{VERSION}": "{version}"'.encode()  # found quicker than parsed
 
     def _with_store(self, store: Store) -> "_Whole":

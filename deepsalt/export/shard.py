@@ -52,7 +52,8 @@ def chunks_of(shard: bytes, edge: int, where: str) -> Iterator[tuple[tuple[int, 
 
 def _checked(data: bytes, where: str) -> bytes:
     """Return bytes without the checksum behind them."""
-    body, checksum = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
+    body = data[:-_CRC_BYTES]
+    checksum = data[-_CRC_BYTES:]
     if google_crc32c.value(body) != int.from_bytes(checksum, "little"):
         raise _damaged(where)
     return body

@@ -96,7 +96,8 @@ def check_target(store: Objects, where: Where) -> Target:
         The place cannot be read.
     """
     objects = Objects.of(where)
-    real, own = _real(objects), _real(store)
+    real = _real(objects)
+    own = _real(store)
     if objects.is_local and objects.path.exists() and not objects.path.is_dir():
         raise UsageError(f"{objects} is a file; export to a folder or a bucket")
     if real.place != own.below(MOSAIC_ZARR).place:

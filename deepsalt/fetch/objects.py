@@ -169,7 +169,8 @@ class Session:
 
     async def _part(self, remote: Remote, target: Path, start: int, end: int) -> None:
         """Write bytes `start` to `end` of an object to their place in a file."""
-        failures, lane = 0, self._lane(remote.asset.href)
+        failures = 0
+        lane = self._lane(remote.asset.href)
         while start < end:
             begin = start
             wanted_bytes = end - start if remote.ranges else 0

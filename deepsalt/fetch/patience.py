@@ -59,7 +59,8 @@ def refuse_final(href: str, error: BaseException) -> None:
     ReadError
         The object is gone or is refused.
     """
-    status, name = status_of(error), without_secrets(href)
+    status = status_of(error)
+    name = without_secrets(href)
     if status in _GONE or (status is None and isinstance(error, FileNotFoundError)):
         raise ReadError(
             f"{name} is gone (HTTP status {status or 404}); search the catalogue again"

@@ -64,7 +64,8 @@ def centers(grid: PixelGrid, crs: str, window: Window) -> tuple[Floats, Floats]:
         found = _between(nodes, rows, columns)
         wrong = _wrong(nodes, ask(CELL_PX * rows.middles, CELL_PX * columns.middles))
     for cell_row, cell_column in zip(*np.nonzero(wrong), strict=True):
-        down, across = rows.pixels_of(cell_row), columns.pixels_of(cell_column)
+        down = rows.pixels_of(cell_row)
+        across = columns.pixels_of(cell_column)
         found[:, down, across] = ask(rows.pixels[down] + 0.5, columns.pixels[across] + 0.5)
     return found[0], found[1]
 
@@ -112,7 +113,8 @@ class _Axis:
     @property
     def nodes(self) -> Floats:
         """The nodes that the polynomials of these cells need, cells."""
-        first, last = self.middles[0] - 1.5, self.middles[-1] + 1.5
+        first = self.middles[0] - 1.5
+        last = self.middles[-1] + 1.5
         return np.arange(first, last + 1)
 
     def pixels_of(self, cell: int) -> slice:
@@ -142,7 +144,8 @@ _IN_THE_MIDDLE = _lagrange(np.array([0.5]))[0]
 
 def _between(nodes: Floats, rows: _Axis, columns: _Axis) -> Floats:
     """Return x and y (2, h, w) at the pixels' centres, given those at the nodes (2, r, c)."""
-    cells, weights = columns.cells, columns.weights.T
+    cells = columns.cells
+    weights = columns.weights.T
     lines = _sum(weight * nodes[:, :, cells + i] for i, weight in enumerate(weights))
     found = np.empty((2, rows.pixels.size, columns.pixels.size))
     weights = rows.weights.T[:, :, None]

@@ -152,7 +152,8 @@ def area_of_use(crs: str) -> tuple[float, float, float, float] | None:
     # Edges are bent: along each of them 201 points, a fraction of a kilometre within the edge.
     t = np.linspace(0.0, 1.0, 201)
     east = area.east + (360.0 if area.east <= area.west else 0.0)
-    lon, lat = np.r_[area.west + t * (east - area.west)], area.south + t * (area.north - area.south)
+    lon = np.r_[area.west + t * (east - area.west)]
+    lat = area.south + t * (area.north - area.south)
     x, y = transform(
         "EPSG:4326",
         crs,

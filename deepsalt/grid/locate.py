@@ -110,8 +110,10 @@ def _window(target: PixelGrid, scene: PixelGrid) -> Window | None:
     last = math.ceil((float(x.max()) + margin - c) / a)
     top = math.floor((float(y.max()) + margin - f) / e)
     bottom = math.ceil((float(y.min()) - margin - f) / e)
-    first, last = max(first, 0), min(last, target.width)
-    top, bottom = max(top, 0), min(bottom, target.height)
+    first = max(first, 0)
+    last = min(last, target.width)
+    top = max(top, 0)
+    bottom = min(bottom, target.height)
     if first >= last or top >= bottom:
         return None
     return top, first, bottom - top, last - first
@@ -158,8 +160,10 @@ def _ring(grid: PixelGrid, every_px: int) -> tuple[NDArray[np.float64], NDArray[
     """Return columns and rows of points along a grid's outer edge, closed, none twice in a row."""
     columns = np.r_[np.arange(0.0, grid.width, every_px), grid.width]
     rows = np.r_[np.arange(0.0, grid.height, every_px), grid.height]
-    right, left = np.full(rows.size - 1, float(grid.width)), np.zeros(rows.size - 1)
-    top, bottom = np.zeros(columns.size), np.full(columns.size - 1, float(grid.height))
+    right = np.full(rows.size - 1, float(grid.width))
+    left = np.zeros(rows.size - 1)
+    top = np.zeros(columns.size)
+    bottom = np.full(columns.size - 1, float(grid.height))
     column = np.r_[columns, right, columns[-2::-1], left]
     row = np.r_[top, rows[1:], bottom, rows[-2::-1]]
     return column, row

@@ -21,7 +21,8 @@ from deepsalt.types import PixelGrid
 
 DEFAULT_CRS = "EPSG:6933"
 DEFAULT_RESOLUTION_M = 30.0
-MIN_RESOLUTION_M, MAX_RESOLUTION_M = 1.0, 10_000.0
+MIN_RESOLUTION_M = 1.0
+MAX_RESOLUTION_M = 10_000.0
 """Cells a user may ask for: finer only repeats 30 m pixels, coarser picks 1 in 100,000 of them."""
 ENMAP_PHASE_M = 15.0
 """EnMAP L2A rasters start on 30k + 15 m of their UTM zone, in x and in y."""

@@ -208,7 +208,8 @@ class FoldedStudent:
 
     def answer(self, spectra: Tensor) -> Tensor:
         """Return salinity, lower, upper, score and flags (5, s) of prepared spectra (u, s)."""
-        moment, projected = spectra.square().sum(0), self.components.bands @ spectra
+        moment = spectra.square().sum(0)
+        projected = self.components.bands @ spectra
         *estimates, bits = self._answer(
             projected,
             moment,
@@ -271,7 +272,8 @@ class FoldedStudent:
             block = slice(start, start + _BLOCK_PX)
             length = min(_BLOCK_PX, size - start)
             work.spectra[:, length:] = 1.0
-            pixels, target = slice(start, start + length), work.spectra.numpy()[:, :length]
+            pixels = slice(start, start + length)
+            target = work.spectra.numpy()[:, :length]
             read(pixels, target)
             self._squares(work, block)
             # The sum is finite where all values are: most blocks pass in one look.
@@ -342,7 +344,8 @@ def _by_columns(rows: Tensor, values: Tensor) -> Tensor:
 
 def _work(bands: int, rows: int) -> _Work:
     memory = Memory()
-    block, batch = torch.empty(_BLOCK_PX), torch.ones(BATCH_PX)
+    block = torch.empty(_BLOCK_PX)
+    batch = torch.ones(BATCH_PX)
     spectra, squares = (memory.matrix(name, bands, block) for name in ("spectra", "squared"))
     return _Work(spectra, squares, memory.matrix("projected", rows, batch), batch, memory)
 

@@ -13,7 +13,8 @@ def scale(numbers: NDArray[np.generic], factor: Floats32, target: Floats32) -> N
     torch takes half the time of numpy, but cannot read every array where it lies.
     """
     if _readable_by_torch(numbers):
-        source, by = torch.from_numpy(numbers), torch.from_numpy(factor)
+        source = torch.from_numpy(numbers)
+        by = torch.from_numpy(factor)
         torch.mul(source, by, out=torch.from_numpy(target))
     else:
         np.multiply(numbers, factor, out=target, dtype=np.float32, casting="unsafe")

@@ -36,7 +36,8 @@ HEADS = ("location", "log width")
 
 _FLAT = (1.0 - 1e-4) * MIN_VARIANCE**-0.5
 _SAME = 1e5  # square of mean over deviation: above it, rounding decides how a spectrum varies
-_MIN_LOG_WIDTH, _MAX_LOG_WIDTH = -3.0, 2.5
+_MIN_LOG_WIDTH = -3.0
+_MAX_LOG_WIDTH = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,8 @@ class Student:
         which maps are scored, since the mean of a logarithm says too little about the tail.
         """
         ec_max = float(self.limits[0])
-        location, width = answers[0], answers[1].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
+        location = answers[0]
+        width = answers[1].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
         likely = memory.matrix("likely", nodes.shape[0], answers)
         torch.mul(nodes[:, None], width, out=likely).add_(location)
         salinity = _conductivity(likely, ec_max).log1p_().mean(0).expm1_().clamp_(0.0, ec_max)

@@ -159,7 +159,8 @@ class Builder:
         return asked
 
     def _build(self, asked: Sequence[Place], tiles: int, *, why: str) -> Build:
-        store, wanted = self.store, self._wanted
+        store = self.store
+        wanted = self._wanted
         mosaic = mosaic_of(store, wanted, asked)
         head = mosaic.head()
         if self._compose is None:
@@ -195,7 +196,8 @@ class Builder:
         errors: list[Finding] = [each for each in aged if each.severity == "error"]
         errors += [error for each in done for error in each.note.errors]
         if errors:
-            first, more = errors[0], len(errors) - 1
+            first = errors[0]
+            more = len(errors) - 1
             rest = f" ({more} more)" if more else ""
             raise StoreError(f"nothing is published: {first.where}: {first.message}{rest}")
 
@@ -362,7 +364,8 @@ def all_places(store: Store, period: Period | None = None) -> list[Place]:
     """
     known = periods_of(store.objects)
     periods = [period] if period is not None else [*known] or [Period.all()]
-    wanted, over = Wanted(store), indexed(store)
+    wanted = Wanted(store)
+    over = indexed(store)
     wanted.read({name for names in over.values() for name in names})
     places = {
         (each, tile)

@@ -85,9 +85,11 @@ def _kept(store: Store, key: str) -> Overview | None:
 
 def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) -> TileView:
     """Return what a tile looks like, from its pixels."""
-    arrays, grid = layers_of(mosaic, version), mosaic.frame.grid
+    arrays = layers_of(mosaic, version)
+    grid = mosaic.frame.grid
     _, row, column = mosaic.frame.cell(slot, tile)
-    edge, pieces = grid.shard_px, []
+    edge = grid.shard_px
+    pieces = []
     for top in range(0, grid.tile_px, edge):
         for left in range(0, grid.tile_px, edge):
             y, x = row * grid.tile_px + top, column * grid.tile_px + left

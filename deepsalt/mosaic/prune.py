@@ -79,7 +79,8 @@ def _unneeded(
         named |= {name for _, _, names in products_of(mosaic, version) for name in names}
 
     def is_old(marker: ProductMarker) -> bool:
-        newer, record = chosen_ones.get(marker.place), withdrawn.get(marker.place)
+        newer = chosen_ones.get(marker.place)
+        record = withdrawn.get(marker.place)
         since = [marker.created]
         since += [newer.created] if newer else []
         since += [record.lifted or record.withdrawn] if record else []

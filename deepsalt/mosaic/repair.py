@@ -85,7 +85,8 @@ def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
     StoreError
         The store cannot be read or written, or the mosaic is damaged beyond its tiles.
     """
-    store, heard = builder.store, builder.progress
+    store = builder.store
+    heard = builder.progress
     broken = dict(_broken(store, heard))
     mosaic = find_repository(store.objects)
     head = mosaic.head() if mosaic else None
@@ -122,7 +123,8 @@ def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[st
     store = builder.store
     limits = effective(builder.limits, store)
     periods = {slot: period for period, slot in periods_of(store.objects).items()}
-    tiles, findings = 0, list[Finding]()
+    tiles = 0
+    findings = list[Finding]()
     damage: dict[Place, Finding] = {}
     for seen in check_tiles(
         mosaic, head, limits, executor=builder.executor, progress=builder.progress

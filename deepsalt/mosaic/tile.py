@@ -81,7 +81,8 @@ class Composer:
         self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[Region]
     ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
         """Yield the shards in which a scene measured something; note where and how they look."""
-        grid, edge = job.frame.grid, job.frame.grid.shard_px
+        grid = job.frame.grid
+        edge = job.frame.grid.shard_px
         _, row, column = job.cell
         for shard in ((y, x) for y in range(grid.tile_shards) for x in range(grid.tile_shards)):
             rows, columns = (slice(first * edge, (first + 1) * edge) for first in shard)
@@ -94,7 +95,8 @@ class Composer:
             layers = {layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS}
             kinds = classify(layers["salinity"], layers["quality_flags"])
             views.append(((rows.start, columns.start), kinds))
-            top, left = row * grid.tile_px + rows.start, column * grid.tile_px + columns.start
+            top = row * grid.tile_px + rows.start
+            left = column * grid.tile_px + columns.start
             written.append(Region((top, top + edge), (left, left + edge)))
             yield shard, layers
 

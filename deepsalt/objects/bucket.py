@@ -60,7 +60,8 @@ class Bucket:
 
         mark = secrets.token_hex(8)
         attributes: Attributes = {**_type_of(key), _WRITER: mark}
-        full, lost = self.place.full(key), False
+        full = self.place.full(key)
+        lost = False
         until = time.monotonic() + _PATIENCE_S
         for attempt in range(_ATTEMPTS):
             if attempt:

@@ -147,8 +147,11 @@ def _s3(
 
 def _refuse_nobody(place: Place) -> None:
     """Refuse where there are no keys and no role to ask for."""
-    roles = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-             "AWS_CONTAINER_CREDENTIALS_FULL_URI")  # fmt: skip
+    roles = (
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    )
     role = any(os.environ.get(name) for name in roles)
     if not role and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         raise StoreAccessError(

@@ -98,7 +98,8 @@ class Profile(dict[str, str]):
 
     def __init__(self, name: str, *, named: bool) -> None:
         super().__init__()
-        self.name, self.named = name, named
+        self.name = name
+        self.named = named
 
 
 def aws_profile() -> Profile:
@@ -170,9 +171,15 @@ def check_azure() -> None:
     StoreAccessError
         Only those are set.
     """
-    understood = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY",
-                  "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_TOKEN",
-                  "AZURE_CLIENT_ID", "AZURE_STORAGE_USE_EMULATOR")  # fmt: skip
+    understood = (
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCESS_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_TOKEN",
+        "AZURE_CLIENT_ID",
+        "AZURE_STORAGE_USE_EMULATOR",
+    )
     if any(_variable(name) for name in understood):
         return
     for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY"):
@@ -184,7 +191,8 @@ def check_azure() -> None:
 
 
 def _from_variables() -> "S3Credential | None":
-    key, secret = _variable("AWS_ACCESS_KEY_ID"), _variable("AWS_SECRET_ACCESS_KEY")
+    key = _variable("AWS_ACCESS_KEY_ID")
+    secret = _variable("AWS_SECRET_ACCESS_KEY")
     if key is None and secret is None:
         return None
     if key is None or secret is None:

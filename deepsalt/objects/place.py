@@ -16,9 +16,16 @@ _HELP = (
     "abfss://container@account.dfs.core.windows.net/prefix or memory://name"
 )
 _SCHEMES: dict[str, Kind] = {
-    "file": "file", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az",
-    "abfss": "az", "memory": "memory",
-}  # fmt: skip
+    "file": "file",
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "abfss": "az",
+    "memory": "memory",
+}
 _AZURE_HOST = ".dfs.core.windows.net"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_KEY_BYTES = 1000  # S3 takes 1024, the other clouds as many or more
@@ -148,7 +155,8 @@ def _parsed(text: str, kind: Kind) -> Place:
         parts = urlsplit(text)
     except ValueError:
         raise UsageError(f"the store's URI is not written so; {_HELP}") from None
-    host, account = parts.netloc, ""
+    host = parts.netloc
+    account = ""
     if kind == "az" and host.endswith(_AZURE_HOST) and host.count("@") == 1:
         host, _, account = host.removesuffix(_AZURE_HOST).partition("@")
     if "@" in host or parts.query or parts.fragment or "?" in text or "#" in text:

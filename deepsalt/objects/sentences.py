@@ -33,33 +33,65 @@ _RETRIES = re.compile(r" in [0-9.]+[mµn]?s(, after \d+ retries)?.*")
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _WRONG_KEYS = {
-    "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId",
-    "AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "InvalidClientTokenId",
+    "AuthenticationFailed",
+    "InvalidAuthenticationInfo",
+    "NoAuthenticationInformation",
     "AuthenticationRequired",
-}  # fmt: skip
+}
 _WRONG_REGION = {
-    "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
-}  # fmt: skip
+}
 _UNKNOWN_HEADER = {"NotImplemented", "InvalidArgument"}
 _ILL = {"SlowDown", "ServiceUnavailable", "InternalError", "ServerBusy", "OperationTimedOut"}
-_METADATA = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "/latest/api/token",
-             "loading credentials", "AccessTokenCredentialsNotFound", "adc_quota")  # fmt: skip
+_METADATA = (
+    "169.254.169.254",
+    "169.254.170.2",
+    "metadata.google.internal",
+    "/latest/api/token",
+    "loading credentials",
+    "AccessTokenCredentialsNotFound",
+    "adc_quota",
+)
 _AZURE_READER = "the role Storage Blob Data Reader"
 _AZURE_WRITER = "the role Storage Blob Data Contributor"
 _IS_NOBODY = "lacked valid authentication"
 _RIGHTS: dict[str, dict[Verb, str]] = {
-    "s3": {"read": "s3:GetObject and s3:ListBucket", "write": "s3:PutObject",
-           "create": "s3:PutObject", "list": "s3:ListBucket", "delete": "s3:DeleteObject"},
-    "gs": {"read": "storage.objects.get", "write": "storage.objects.create and .delete",
-           "create": "storage.objects.create", "list": "storage.objects.list",
-           "delete": "storage.objects.delete"},
-    "az": {"read": _AZURE_READER, "list": _AZURE_READER, "write": _AZURE_WRITER,
-           "create": _AZURE_WRITER, "delete": _AZURE_WRITER},
-}  # fmt: skip
+    "s3": {
+        "read": "s3:GetObject and s3:ListBucket",
+        "write": "s3:PutObject",
+        "create": "s3:PutObject",
+        "list": "s3:ListBucket",
+        "delete": "s3:DeleteObject",
+    },
+    "gs": {
+        "read": "storage.objects.get",
+        "write": "storage.objects.create and .delete",
+        "create": "storage.objects.create",
+        "list": "storage.objects.list",
+        "delete": "storage.objects.delete",
+    },
+    "az": {
+        "read": _AZURE_READER,
+        "list": _AZURE_READER,
+        "write": _AZURE_WRITER,
+        "create": _AZURE_WRITER,
+        "delete": _AZURE_WRITER,
+    },
+}
 _DONE: dict[Verb, str] = {
-    "read": "read", "write": "written", "create": "created", "list": "listed", "delete": "deleted",
-}  # fmt: skip
+    "read": "read",
+    "write": "written",
+    "create": "created",
+    "list": "listed",
+    "delete": "deleted",
+}
 _SET = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -104,7 +136,8 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
     key
         Of which object; empty where it was many.
     """
-    code, status = _code_of(text), _status_of(text)
+    code = _code_of(text)
+    status = _status_of(text)
     what = f"{place}/{key}" if key else str(place)
     because = f" ({code or status})" if code or status else ""
     if place.kind in ("file", "memory"):

@@ -81,6 +81,7 @@ def _png(figure: "Figure") -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    image, png = Image.fromarray(pixels).convert("RGB"), BytesIO()
+    image = Image.fromarray(pixels).convert("RGB")
+    png = BytesIO()
     image.save(png, "png", dpi=(DPI, DPI), compress_level=_COMPRESS_LEVEL)
     return png.getvalue()

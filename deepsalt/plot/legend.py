@@ -20,8 +20,10 @@ _SENSORS = {"enmap": "EnMAP", "prisma": "PRISMA", "generic": "other sensor"}
 
 def draw_legend(axes: "Axes", picture: Picture, mosaic: xr.Dataset) -> None:
     """Draw colours, their shares and the area covered."""
-    classes, reasons = picture.counts[: len(SALINITY)], picture.counts[len(SALINITY) : OUTSIDE]
-    estimated, measured = int(classes.sum()), int(picture.counts[:OUTSIDE].sum())
+    classes = picture.counts[: len(SALINITY)]
+    reasons = picture.counts[len(SALINITY) : OUTSIDE]
+    estimated = int(classes.sum())
+    measured = int(picture.counts[:OUTSIDE].sum())
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     y = _heading(axes, 0.99, "Electrical conductivity, dS/m", "share of the estimated area")

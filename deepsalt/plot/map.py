@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, FAINT = "#22262b", "#6a7178"
+INK = "#22262b"
+FAINT = "#6a7178"
 DPI = 150
 
 
@@ -27,7 +28,10 @@ def frame(picture: Picture) -> tuple["Figure", "Axes", "Axes"]:
     proportion = rows * height_m / (columns * width_m)
     map_width = 7.6 if proportion < 1 else max(3.4, 7.6 / proportion)
     map_height = max(3.6, map_width * proportion)
-    left, side, top, foot = 0.75, 3.1, 0.95, 1.0
+    left = 0.75
+    side = 3.1
+    top = 0.95
+    foot = 1.0
     size = (left + map_width + side, top + map_height + foot)
     figure = Figure(figsize=size, dpi=DPI)
     figure.patch.set_facecolor("white")
@@ -75,7 +79,8 @@ def _ticks(axes: "Axes", grid: PixelGrid) -> None:
 
 
 def _round_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     step = _round_step((high - low) / 4)
     return step * np.arange(math.ceil(low / step), math.floor(high / step) + 1, dtype=np.float64)
 

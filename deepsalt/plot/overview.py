@@ -121,7 +121,8 @@ class Overview:
 
     def picture(self) -> Picture:
         """Return what is drawn: its kinds, cropped to what was measured."""
-        extent, cell = Extent.of([tile for tile, _ in self.views]), self.cell_px
+        extent = Extent.of([tile for tile, _ in self.views])
+        cell = self.cell_px
         pixels = self.grid.extent_grid(extent)
         a, b, c, d, e, f = pixels.transform
         corner = (a * cell, b, c, d, e * cell, f)

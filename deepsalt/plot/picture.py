@@ -240,7 +240,8 @@ class Votes:
 
     def __init__(self, shape: tuple[int, int], factor: int) -> None:
         cells = [-(-size // factor) for size in shape]
-        self.shape, self.factor = shape, factor
+        self.shape = shape
+        self.factor = factor
         self.votes = np.zeros((len(KINDS), *cells), np.min_scalar_type(factor**2))
 
     def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:

@@ -92,7 +92,9 @@ class _Whole(WrapperStore[ZarrStore]):
         self, inner: ZarrStore, store: Store, name: str, keys: frozenset[str] = frozenset()
     ) -> None:
         super().__init__(inner)
-        self._of, self._name, self._keys = store, name, keys
+        self._of = store
+        self._name = name
+        self._keys = keys
 
     @classmethod
     def of(cls, store: Store, marker: ProductMarker) -> "_Whole":

@@ -76,10 +76,12 @@ def write_product(
     """
     check_layers(ds, acquisition)
     layers = ds[[layer.name for layer in SCENE_LAYERS]].compute()
-    name, attrs = product_name(acquisition, ref), attrs or {}
+    name = product_name(acquisition, ref)
+    attrs = attrs or {}
     found = encode_layers(layers, acquisition.grid, _attributes(acquisition, ref, attrs))
     # A product without its group's document is no group: it is sent when all else is there.
-    first, last = {**found}, found["zarr.json"]
+    first = {**found}
+    last = found["zarr.json"]
     del first["zarr.json"]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         sent = (

@@ -113,7 +113,8 @@ class _Blocks:
     """Blocks of a GeoTIFF that are inflated here."""
 
     def __init__(self, raster: DatasetReader, descriptor: int, *, differences: bool) -> None:
-        self._raster, self._descriptor = raster, descriptor
+        self._raster = raster
+        self._descriptor = descriptor
         # Readers end with their threads, and nobody closes those.
         self.close = finalize(self, os.close, descriptor)
         self.together = raster.interleaving == Interleaving.pixel
@@ -127,7 +128,8 @@ class _Blocks:
         """Return the blocks of a raster; None where GDAL has to read them."""
         if raster.driver != "GTiff" or raster.compression != Compression.deflate:
             return None
-        kinds, structure = set(raster.dtypes), raster.tags(ns="IMAGE_STRUCTURE")
+        kinds = set(raster.dtypes)
+        structure = raster.tags(ns="IMAGE_STRUCTURE")
         predictor = structure.get("PREDICTOR", "1")
         if (
             raster.interleaving not in (Interleaving.pixel, Interleaving.band)
@@ -157,7 +159,8 @@ class _Blocks:
         Each is to be used before the next: all lie in the same memory.
         """
         height, width, _ = self._buffer.shape
-        top, left = int(window.row_off), int(window.col_off)
+        top = int(window.row_off)
+        left = int(window.col_off)
         within = _moved(wanted.box[0], top), _moved(wanted.box[1], left)
         bands = [0] if self.together else np.flatnonzero(wanted.bands).tolist()
         for row, column in product(
@@ -250,7 +253,8 @@ class _Part:
                 continue
             span = slice(int(across[0]), int(across[-1]) + 1)
             stored = self._summed(_moved(some, rows.start), columns.start + span.stop)
-            stored, place = stored[:, columns.start + span.start :], 0
+            stored = stored[:, columns.start + span.start :]
+            place = 0
             for run in self.wanted.runs():
                 places = slice(place, place + run.stop - run.start)
                 into[places, some, span] = stored[..., run].transpose(2, 0, 1)

@@ -51,7 +51,9 @@ LAYERS = MappingProxyType(
 """Layer in the file name by asset name; asset names as in DLR's catalogue."""
 
 # Codes of the quality layers (EnMAP product specification; checked in products).
-_LAND, _WATER, _BACKGROUND = 1, 2, 3
+_LAND = 1
+_WATER = 2
+_BACKGROUND = 3
 _TESTFLAGS_LEVEL = 0b11  # 0 nominal, 1 reduced, 2 low, 3 not produced
 _TESTFLAGS_BAD = 16 | 32 | 64 | 128  # saturated SWIR, VNIR; artefact SWIR, VNIR
 _FLAGS = (

@@ -21,7 +21,8 @@ from deepsalt.types import MAX_SIDE_PX, BandTable
 MAX_XML_BYTES = 32 * 2**20
 """Delivered files have 4 to 5 MB."""
 
-MAX_ELEMENTS, MAX_DEPTH = 400_000, 100
+MAX_ELEMENTS = 400_000
+MAX_DEPTH = 100
 """A delivered file has 86,000 elements, nested 8 deep."""
 
 _SHOWN = 60
@@ -169,11 +170,13 @@ def _parse(path: Path) -> Element:
 
     builder = TreeBuilder()
     parser = expat.ParserCreate()
-    elements, depth = 0, 0
+    elements = 0
+    depth = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal elements, depth
-        elements, depth = elements + 1, depth + 1
+        elements = elements + 1
+        depth = depth + 1
         if elements > MAX_ELEMENTS or depth > MAX_DEPTH:
             raise FormatError(
                 f"{path} has more than {MAX_ELEMENTS} elements or nests them more than {MAX_DEPTH} "

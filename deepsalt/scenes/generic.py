@@ -150,7 +150,8 @@ def _scaling(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return gain and offset per band; GDAL says 1 and 0 where the file says nothing."""
     n = raster.count
-    gain, offset = tuple(map(float, raster.scales)), tuple(map(float, raster.offsets))
+    gain = tuple(map(float, raster.scales))
+    offset = tuple(map(float, raster.offsets))
     if set(gain) == {1.0} and set(offset) == {0.0}:
         stated = tags.reflectance_scale() or scale
         if stated is None:
@@ -226,7 +227,8 @@ class GenericReader:
                 f"its metadata says {expected[0]} of {expected[1:]}; ingest it again"
             )
         self.block_shape = block_of(acquisition, read_header(image).window_shape)
-        self._image, self._cube = image, Cube(image)
+        self._image = image
+        self._cube = Cube(image)
         self.by_band = self._cube.by_band
 
     def read_window(

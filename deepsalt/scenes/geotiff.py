@@ -31,7 +31,8 @@ from deepsalt.scenes.base import refuse_remote
 from deepsalt.scenes.gdal import forget_followers
 from deepsalt.types import MAX_BANDS, MAX_PIXELS, MAX_SIDE_PX, Acquisition, PixelGrid
 
-_GEOTIFF, _ENVI = "GTiff", "ENVI"
+_GEOTIFF = "GTiff"
+_ENVI = "ENVI"
 _TIFF_MARKS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 """First bytes of a TIFF and a BigTIFF, in both byte orders."""
 
@@ -321,7 +322,8 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
     corners = [west, west, east, east], [north, south, south, north]
     shown = grid.crs[:60]
     try:
-        own, world = CRS.from_user_input(grid.crs), CRS.from_epsg(4326)
+        own = CRS.from_user_input(grid.crs)
+        world = CRS.from_epsg(4326)
     except _UNREADABLE as error:
         raise GridError(f"{name} has a CRS that cannot be used, {shown}: {error}") from error
     try:
@@ -329,7 +331,9 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
         # Far from home a projection may still give an angle, but not the way back.
         back = np.array(warp_points(world, own, lon, lat))
     except _UNREADABLE:
-        lon, lat, back = [], [], np.array(np.nan)
+        lon = []
+        lat = []
+        back = np.array(np.nan)
     within = all(abs(x) <= 180 and abs(y) <= 90 for x, y in zip(lon, lat, strict=True))
     if not (within and (np.abs(back - corners) <= grid.transform[0]).all()):
         raise GridError(

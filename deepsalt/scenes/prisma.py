@@ -81,7 +81,8 @@ def _acquisition(product: Product, path: Path) -> Acquisition:
     _require_companions(product)
     channels = [product.channels(detector) for detector in DETECTORS]
     bands, gain, offset = _bands(channels)
-    start, end = product.time("Product_StartTime"), product.time("Product_StopTime")
+    start = product.time("Product_StartTime")
+    end = product.time("Product_StopTime")
     cloud = product.optional("Cloudy_pixels_percentage")
     version = product.optional("Processor_Version") or path.stem.rpartition("_")[2]
     return Acquisition(

@@ -268,7 +268,8 @@ class Product:
     def channels(self, detector: str) -> Channels:
         """Return the acquired channels of a detector; not acquired ones have centre 0."""
         word = detector.capitalize()
-        center, fwhm = self.numbers(f"List_Cw_{word}"), self.numbers(f"List_Fwhm_{word}")
+        center = self.numbers(f"List_Cw_{word}")
+        fwhm = self.numbers(f"List_Fwhm_{word}")
         count = self.cube(detector).shape[1]
         if not center.size == fwhm.size == count:
             raise FormatError(
@@ -304,7 +305,9 @@ class Product:
         return rows, vnir + swir, columns
 
 
-_HEAP, _HEAP_HEADER, _OBJECT_HEADER = b"GCOL\x01", 16, 16
+_HEAP = b"GCOL\x01"
+_HEAP_HEADER = 16
+_OBJECT_HEADER = 16
 
 
 def heaps_fit(data: mmap | bytes) -> bool:
@@ -315,7 +318,8 @@ def heaps_fit(data: mmap | bytes) -> bool:
     begin = data.find(_HEAP)
     while begin >= 0:
         (size,) = struct.unpack_from("<Q", data[begin : begin + _HEAP_HEADER].ljust(16, b"\0"), 8)
-        at, end = begin + _HEAP_HEADER, min(begin + size, len(data))
+        at = begin + _HEAP_HEADER
+        end = min(begin + size, len(data))
         while at + _OBJECT_HEADER <= end:
             index, length = struct.unpack_from("<H6xQ", data, at)
             # The object 0 is free space, and its length includes its header.

@@ -19,9 +19,19 @@ from deepsalt.types import BandTable, Floats
 
 # Centre nm, optical depth of 1 cm of water (two-way, effective over some 5 nm), sd nm. Positions
 # of the vapour bands; depths rounded from clear-sky transmittances, the saturated ones capped.
-_VAPOUR = ((720.0, 0.06, 8.0), (820.0, 0.07, 12.0), (907.0, 0.10, 12.0), (940.0, 0.45, 16.0),
-           (970.0, 0.10, 14.0), (1130.0, 0.50, 20.0), (1380.0, 2.5, 32.0), (1470.0, 0.10, 30.0),
-           (1880.0, 2.5, 45.0), (1950.0, 0.35, 25.0), (2500.0, 0.35, 60.0))  # fmt: skip
+_VAPOUR = (
+    (720.0, 0.06, 8.0),
+    (820.0, 0.07, 12.0),
+    (907.0, 0.10, 12.0),
+    (940.0, 0.45, 16.0),
+    (970.0, 0.10, 14.0),
+    (1130.0, 0.50, 20.0),
+    (1380.0, 2.5, 32.0),
+    (1470.0, 0.10, 30.0),
+    (1880.0, 2.5, 45.0),
+    (1950.0, 0.35, 25.0),
+    (2500.0, 0.35, 60.0),
+)
 _OXYGEN = ((687.0, 0.10, 4.0), (761.0, 0.55, 5.0))
 _AEROSOL_POWER = -1.3  # Angstrom exponent of continental aerosol
 _REFERENCE_NM = 550.0
@@ -37,7 +47,9 @@ EnMAP is specified below 1 nm; for PRISMA several nm are reported (Cogliati et a
 DRIFT_NM = {"enmap": 0.2, "prisma": 1.0, "emit": 0.1}
 """Standard deviation of a scene's common shift against the band table, nm (assumptions)."""
 
-OTHER_SMILE_NM, OTHER_DRIFT_NM = 0.5, 0.3  # of a sensor that is not named above
+# of a sensor that is not named above
+OTHER_SMILE_NM = 0.5
+OTHER_DRIFT_NM = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,8 @@ def draw_sky(
         Name that smile and drift go by.
     """
     column = rng.uniform(*config.vapour_cm)
-    vapour, oxygen = _depth(grid_nm, _VAPOUR), _depth(grid_nm, _OXYGEN)
+    vapour = _depth(grid_nm, _VAPOUR)
+    oxygen = _depth(grid_nm, _OXYGEN)
     errors = np.maximum(1.0 + rng.normal(size=2) * (config.vapour_error, config.oxygen_error), 0.0)
     haze = (grid_nm / _REFERENCE_NM) ** _AEROSOL_POWER
     slope, path, gain = rng.normal(size=3) * (

@@ -30,21 +30,30 @@ def green_vegetation(rng: np.random.Generator, n: int, wavelength_nm: Spectra) -
 
 def dry_vegetation(rng: np.random.Generator, n: int, wavelength_nm: Spectra) -> Spectra:
     """Return n stands of straw or litter (n, nb): cellulose and lignin at 2100 and 2300 nm."""
-    brightness, depth = rng.uniform(0.32, 0.55, (n, 1)), rng.uniform(0.7, 1.3, (n, 1))
+    brightness = rng.uniform(0.32, 0.55, (n, 1))
+    depth = rng.uniform(0.7, 1.3, (n, 1))
     brown = rng.uniform(250.0, 380.0, (n, 1))
     rise = 1.0 - 0.95 * np.exp(-(wavelength_nm - 330.0) / brown)
     fall = 1.0 - 0.00022 * np.maximum(wavelength_nm - 1300.0, 0.0)
     absorbance = np.zeros(wavelength_nm.shape)
-    for center, height, width in ((1200, 0.03, 40), (1480, 0.14, 60), (1730, 0.06, 30),
-                                  (1935, 0.22, 45), (2100, 0.20, 48), (2280, 0.12, 35),
-                                  (2340, 0.12, 30), (2500, 0.2, 60)):  # fmt: skip
+    for center, height, width in (
+        (1200, 0.03, 40),
+        (1480, 0.14, 60),
+        (1730, 0.06, 30),
+        (1935, 0.22, 45),
+        (2100, 0.20, 48),
+        (2280, 0.12, 35),
+        (2340, 0.12, 30),
+        (2500, 0.2, 60),
+    ):
         absorbance += height * gaussian(wavelength_nm, center, width)
     return brightness * rise * fall * np.exp(-depth * absorbance)
 
 
 def open_water(rng: np.random.Generator, n: int, wavelength_nm: Spectra) -> Spectra:
     """Return n water bodies (n, nb), clear to turbid; black in the short-wave infrared."""
-    sediment, green = rng.uniform(0.01, 0.10, (n, 1)), rng.uniform(0.005, 0.03, (n, 1))
+    sediment = rng.uniform(0.01, 0.10, (n, 1))
+    green = rng.uniform(0.005, 0.03, (n, 1))
     visible = sediment * gaussian(wavelength_nm, 580.0, 110.0) + green * gaussian(
         wavelength_nm, 540.0, 60.0
     )

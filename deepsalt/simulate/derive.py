@@ -71,30 +71,70 @@ SPECIMENS = (
 _BRIGHT = (0.72, 0.76, 0.79, 0.81, 0.83, 0.845, 0.85, 0.855, 0.85, 0.84, 0.82, 0.80, 0.78, 0.76)
 LITERATURE = (
     Mineral(
-        "halite", "Crowley1991-halite", "efflorescence with fluid inclusions", "demo",
-        _BRIGHT, ((1440.0, 0.05, 40.0), (1940.0, 0.09, 45.0)),
-    ),
-    Mineral(
-        "gypsum", "Crowley1991-gypsum", "efflorescence", "demo",
-        tuple(0.98 * level for level in _BRIGHT),
-        ((994.0, 0.03, 25.0), (1200.0, 0.10, 35.0), (1449.0, 0.55, 22.0), (1490.0, 0.38, 16.0),
-         (1535.0, 0.25, 22.0), (1749.0, 0.20, 22.0), (1944.0, 0.95, 32.0), (1970.0, 0.25, 25.0),
-         (2178.0, 0.16, 25.0), (2217.0, 0.26, 20.0), (2266.0, 0.20, 22.0), (2430.0, 0.55, 70.0)),
-    ),
-    Mineral(
-        "carnallite", "Crowley1991-carnallite", "efflorescence", "train",
-        tuple(0.97 * level for level in _BRIGHT),
-        ((985.0, 0.06, 25.0), (1190.0, 0.22, 40.0), (1445.0, 0.90, 40.0), (1520.0, 0.45, 50.0),
-         (1750.0, 0.35, 35.0), (1975.0, 1.30, 55.0), (2245.0, 0.55, 55.0), (2480.0, 0.90, 90.0)),
-    ),
-    Mineral(
-        "bassanite", "Crowley1991-bassanite", "efflorescence", "train",
+        "halite",
+        "Crowley1991-halite",
+        "efflorescence with fluid inclusions",
+        "demo",
         _BRIGHT,
-        ((1430.0, 0.40, 18.0), (1475.0, 0.15, 25.0), (1773.0, 0.15, 22.0), (1926.0, 0.75, 28.0),
-         (1950.0, 0.25, 30.0), (2107.0, 0.08, 25.0), (2217.0, 0.12, 22.0), (2267.0, 0.12, 22.0),
-         (2480.0, 0.40, 60.0)),
+        ((1440.0, 0.05, 40.0), (1940.0, 0.09, 45.0)),
     ),
-)  # fmt: skip
+    Mineral(
+        "gypsum",
+        "Crowley1991-gypsum",
+        "efflorescence",
+        "demo",
+        tuple(0.98 * level for level in _BRIGHT),
+        (
+            (994.0, 0.03, 25.0),
+            (1200.0, 0.10, 35.0),
+            (1449.0, 0.55, 22.0),
+            (1490.0, 0.38, 16.0),
+            (1535.0, 0.25, 22.0),
+            (1749.0, 0.20, 22.0),
+            (1944.0, 0.95, 32.0),
+            (1970.0, 0.25, 25.0),
+            (2178.0, 0.16, 25.0),
+            (2217.0, 0.26, 20.0),
+            (2266.0, 0.20, 22.0),
+            (2430.0, 0.55, 70.0),
+        ),
+    ),
+    Mineral(
+        "carnallite",
+        "Crowley1991-carnallite",
+        "efflorescence",
+        "train",
+        tuple(0.97 * level for level in _BRIGHT),
+        (
+            (985.0, 0.06, 25.0),
+            (1190.0, 0.22, 40.0),
+            (1445.0, 0.90, 40.0),
+            (1520.0, 0.45, 50.0),
+            (1750.0, 0.35, 35.0),
+            (1975.0, 1.30, 55.0),
+            (2245.0, 0.55, 55.0),
+            (2480.0, 0.90, 90.0),
+        ),
+    ),
+    Mineral(
+        "bassanite",
+        "Crowley1991-bassanite",
+        "efflorescence",
+        "train",
+        _BRIGHT,
+        (
+            (1430.0, 0.40, 18.0),
+            (1475.0, 0.15, 25.0),
+            (1773.0, 0.15, 22.0),
+            (1926.0, 0.75, 28.0),
+            (1950.0, 0.25, 30.0),
+            (2107.0, 0.08, 25.0),
+            (2217.0, 0.12, 22.0),
+            (2267.0, 0.12, 22.0),
+            (2480.0, 0.40, 60.0),
+        ),
+    ),
+)
 
 
 def derive_minerals(usgs: Path, out: Path) -> None:
@@ -152,7 +192,9 @@ def _fit(
     n = len(KNOTS_NM)
     hull = [np.quantile(spectrum[np.abs(wavelength - k) < 60], 0.9) for k in KNOTS_NM]
     found = np.array(hull)
-    centers, low, high = np.empty(0), np.full(n, 0.005), np.full(n, 1.2)
+    centers = np.empty(0)
+    low = np.full(n, 0.005)
+    high = np.full(n, 1.2)
     for _ in range(MAX_FEATURES + 1):
         residual = _model(found, wavelength, n) - spectrum
         if centers.size:
@@ -162,7 +204,8 @@ def _fit(
                 bounds=(low, high),
                 max_nfev=60,
             )
-            found, residual = fitted.x, fitted.fun
+            found = fitted.x
+            residual = fitted.fun
         if np.sqrt(np.mean(residual**2)) < STOP_RMS or centers.size == MAX_FEATURES:
             break
         worst = wavelength[np.argmax(residual)]

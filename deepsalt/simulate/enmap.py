@@ -37,11 +37,19 @@ EMPTY_BANDS = slice(129, 135)
 CENTER_DRIFT_NM = 0.1
 """Standard deviation of band centres between scenes, nm."""
 
-_LAYERS = ("QL_QUALITY_CLASSES", "QL_QUALITY_CLOUD", "QL_QUALITY_CLOUDSHADOW", "QL_QUALITY_CIRRUS",
-           "QL_QUALITY_HAZE", "QL_QUALITY_SNOW", "QL_QUALITY_TESTFLAGS")  # fmt: skip
+_LAYERS = (
+    "QL_QUALITY_CLASSES",
+    "QL_QUALITY_CLOUD",
+    "QL_QUALITY_CLOUDSHADOW",
+    "QL_QUALITY_CIRRUS",
+    "QL_QUALITY_HAZE",
+    "QL_QUALITY_SNOW",
+    "QL_QUALITY_TESTFLAGS",
+)
 _QUICKLOOKS_NM = {"QL_VNIR": (847.1, 671.2, 548.1), "QL_SWIR": (2201.0, 1645.3, 1051.3)}
 _SATURATED_VNIR = 32  # bit of QL_QUALITY_TESTFLAGS
-_OUTSIDE_CLASS, _OUTSIDE_MASK = 3, 255
+_OUTSIDE_CLASS = 3
+_OUTSIDE_MASK = 255
 _DEFECTS_PER_MILLION = 3  # single bands of single pixels
 _SATURATED_PER_MILLION = 8  # pixels
 _CACHE_BYTES = 192 * 2**20  # a row of blocks of all bands must fit, or GDAL writes blocks twice
@@ -148,7 +156,8 @@ def write_enmap(
     UsageError
         The grid is not a 30 m UTM grid.
     """
-    weather, variant = weather or Weather(), variant or Variant()
+    weather = weather or Weather()
+    variant = variant or Variant()
     zone = grid.crs.removeprefix("EPSG:")
     if grid.transform[0] != 30.0 or not zone.isdigit() or int(zone) // 100 not in (326, 327):
         raise UsageError(f"EnMAP products lie on 30 m UTM grids, not on {grid.crs}; use utm_grid")
@@ -231,7 +240,9 @@ class _Files:
     """The product's rasters, open for writing strips from top to bottom."""
 
     def __init__(self, product: Path, grid: PixelGrid, variant: Variant) -> None:
-        self._product, self._grid, self._variant = product, grid, variant
+        self._product = product
+        self._grid = grid
+        self._variant = variant
         self._stack = ExitStack()
         self._open: dict[str, Any] = {}
         self._paths: list[Path] = []
@@ -258,9 +269,14 @@ class _Files:
             for path in self._paths:
                 optimised = path.with_name(f"{path.stem}_COG.TIF")
                 rasterio.shutil.copy(
-                    path, optimised, driver="COG", compress="deflate", level=1,
-                    interleave=self._variant.interleave, overviews="none",
-                )  # fmt: skip
+                    path,
+                    optimised,
+                    driver="COG",
+                    compress="deflate",
+                    level=1,
+                    interleave=self._variant.interleave,
+                    overviews="none",
+                )
                 path.unlink()
 
     def _create(self, layer: str, count: int, dtype: str, nodata: int | None) -> None:
@@ -269,13 +285,27 @@ class _Files:
         self._paths.append(path)
         self._open[layer] = self._stack.enter_context(
             rasterio.open(
-                path, "w", driver="GTiff", width=self._grid.width, height=self._grid.height,
-                count=count, dtype=dtype, nodata=nodata, crs=self._grid.crs,
-                transform=rasterio.Affine(*self._grid.transform), tiled=True, blockxsize=BLOCK_PX,
-                blockysize=BLOCK_PX, interleave=self._variant.interleave, compress="deflate",
-                zlevel=1, predictor=predictor, photometric="MINISBLACK", bigtiff="IF_SAFER",
+                path,
+                "w",
+                driver="GTiff",
+                width=self._grid.width,
+                height=self._grid.height,
+                count=count,
+                dtype=dtype,
+                nodata=nodata,
+                crs=self._grid.crs,
+                transform=rasterio.Affine(*self._grid.transform),
+                tiled=True,
+                blockxsize=BLOCK_PX,
+                blockysize=BLOCK_PX,
+                interleave=self._variant.interleave,
+                compress="deflate",
+                zlevel=1,
+                predictor=predictor,
+                photometric="MINISBLACK",
+                bigtiff="IF_SAFER",
             )
-        )  # fmt: skip
+        )
 
     def write(self, strip: Strip, bands: BandTable, rng: np.random.Generator) -> None:
         numbers = np.round(np.nan_to_num(strip.reflectance, nan=0.0) / np.float32(GAIN))

@@ -362,9 +362,16 @@ def _quality(parent: Element, delivery: Delivery) -> None:
     covers = delivery.covers
     _fill(parent, {f"spare_{number}": _NOT_SET for number in (1, 2, 3)})
     for arm in ("VNIR", "SWIR"):
-        nominal = ("processorLog", "overallQuality", "deadPixels", "defectivePixels",
-                   "generalArtifacts", "saturationCrosstalk", "stripingBanding",
-                   "qualityRadiometry")  # fmt: skip
+        nominal = (
+            "processorLog",
+            "overallQuality",
+            "deadPixels",
+            "defectivePixels",
+            "generalArtifacts",
+            "saturationCrosstalk",
+            "stripingBanding",
+            "qualityRadiometry",
+        )
         _fill(parent, {f"sensorLog{arm}": _NOT_SET})
         _fill(parent, {f"{check}{arm}": 0 for check in nominal})
         _fill(parent, {f"smileIndication{arm}": _NOT_SET})

@@ -59,7 +59,8 @@ def lonlat_of_pixels(grid: PixelGrid) -> tuple[NDArray[np.float64], NDArray[np.f
     rows, columns = _lattice(grid.height), _lattice(grid.width)
     across, down = np.meshgrid(columns, rows)
     longitude, latitude = to_lonlat(grid, across.ravel(), down.ravel())
-    spread_rows, spread_columns = _weights(rows, grid.height), _weights(columns, grid.width)
+    spread_rows = _weights(rows, grid.height)
+    spread_columns = _weights(columns, grid.width)
     return (
         spread_rows @ longitude.reshape(across.shape) @ spread_columns.T,
         spread_rows @ latitude.reshape(across.shape) @ spread_columns.T,

@@ -25,9 +25,14 @@ GREEN_KINDS = 6
 
 _EARTH_RADIUS_M = 6371008.8
 _PARCEL_M = (640.0, 330.0)  # a field of irrigated land
-_LAKE, _SHORE = 1.95, 1.5  # of the basin field, whose standard deviation is 1
-_SALT_LIMIT, _GYPSUM_LIMIT = 0.16, 0.3  # mass fractions of the crust
-_MEAN_SALT, _MEAN_GYPSUM = 0.0022, 0.0008
+# of the basin field, whose standard deviation is 1
+_LAKE = 1.95
+_SHORE = 1.5
+# mass fractions of the crust
+_SALT_LIMIT = 0.16
+_GYPSUM_LIMIT = 0.3
+_MEAN_SALT = 0.0022
+_MEAN_GYPSUM = 0.0008
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,8 @@ class Landscape:
         x = flat_x + 260.0 * self._warp[0](flat_x, flat_y)
         y = flat_y + 260.0 * self._warp[1](flat_x, flat_y)
         day = (when or datetime(2024, 1, 1)).timetuple().tm_yday
-        basin, patch = self._basin(x, y), self._patch(x, y)
+        basin = self._basin(x, y)
+        patch = self._patch(x, y)
         river = np.abs(self._river(x, y))
         lake = _step(basin, _LAKE - 0.02, _LAKE + 0.02)
         water = np.maximum(lake, 1.0 - _step(river, 0.006, 0.010))
@@ -260,15 +266,18 @@ class _Parcels:
     """Fields of a farmed plain and what stands on them on a day; arrays (n,)."""
 
     def __init__(self, land: Landscape, x: Field, y: Field, day: int) -> None:
-        cos, sin = np.cos(land._angle), np.sin(land._angle)
-        u, v = cos * x + sin * y, cos * y - sin * x
+        cos = np.cos(land._angle)
+        sin = np.sin(land._angle)
+        u = cos * x + sin * y
+        v = cos * y - sin * x
         row = np.floor(v / _PARCEL_M[1]).astype(np.int64)
         # Neighbouring rows of fields are shifted, as along a road.
         shift = _uniform(_hash(row, np.zeros_like(row), land._salt), 3) * _PARCEL_M[0]
         column = np.floor((u + shift) / _PARCEL_M[0]).astype(np.int64)
         self.number = _hash(row, column, land._salt)
         sown = 60.0 + 90.0 * _uniform(self.number, 5)  # day of the year
-        crop, self.tilled = _uniform(self.number, 7), _uniform(self.number, 11)
+        crop = _uniform(self.number, 7)
+        self.tilled = _uniform(self.number, 11)
         growing = np.sin(np.pi * np.clip((day - sown) / 130.0, 0.0, 1.0)) ** 0.6
         cropped = crop < 0.55
         self.green = np.where(cropped, 0.9 * growing, 0.02)

@@ -159,7 +159,8 @@ def ec_from_salt(
     soluble = dissolved @ np.array([_SOLUTE.get(name, 0.0) for name in minerals])
     sparing = dissolved @ np.array([float(name in GYPSUM_LIKE) for name in minerals])
     gypsum = np.minimum(sparing / 640.0, config.gypsum_limit_ds_m)
-    steps_mg_l, steps_ds_m = (0.0, 3200.0, 8000.0), (0.0, 5.0, 10.0)
+    steps_mg_l = (0.0, 3200.0, 8000.0)
+    steps_ds_m = (0.0, 5.0, 10.0)
     ec = np.interp(soluble, steps_mg_l, steps_ds_m) + np.maximum(soluble - 8000.0, 0.0) / 800.0
     return np.asarray(ec + gypsum, dtype=np.float64)
 
@@ -254,9 +255,17 @@ def water_absorption(wavelength_nm: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Gaussians that follow Kou, Labrie and Chylek (1993), Appl. Opt. 32, 3531, to some 20 %.
     """
-    peaks = ((972.0, 0.045, 28.0), (1195.0, 0.11, 42.0), (1450.0, 2.9, 45.0), (1530.0, 0.9, 80.0),
-             (1790.0, 0.35, 40.0), (1932.0, 11.0, 38.0), (2010.0, 4.0, 70.0), (2150.0, 1.3, 120.0),
-             (2540.0, 9.0, 120.0))  # fmt: skip
+    peaks = (
+        (972.0, 0.045, 28.0),
+        (1195.0, 0.11, 42.0),
+        (1450.0, 2.9, 45.0),
+        (1530.0, 0.9, 80.0),
+        (1790.0, 0.35, 40.0),
+        (1932.0, 11.0, 38.0),
+        (2010.0, 4.0, 70.0),
+        (2150.0, 1.3, 120.0),
+        (2540.0, 9.0, 120.0),
+    )
     total = np.zeros(wavelength_nm.shape)
     for center, height, width in peaks:
         total += height * gaussian(wavelength_nm, center, width)
@@ -284,12 +293,72 @@ def wet(reflectance: AnyFloats, film_mm: AnyFloats, absorption: AnyFloats) -> An
 
 # EnMAP at 30 % albedo (sun zenith 35 degrees, clear sky), from the public noise coefficients of
 # EnPT; lowered by us where water vapour or the detector's edge leave little signal.
-_SNR_NM = (380, 418, 430, 496, 660, 755, 761, 767, 800, 910, 940, 970, 1050, 1100, 1130, 1165,
-           1300, 1335, 1400, 1461, 1500, 1650, 1760, 1790, 1939, 1977, 2010, 2200, 2400, 2445,
-           2525)  # fmt: skip
-_SNR = (60, 120, 260, 425, 490, 420, 200, 410, 380, 360, 150, 400, 495, 450, 150, 430,
-        430, 120, 10, 80, 250, 345, 300, 60, 40, 110, 210, 195, 150, 60,
-        30)  # fmt: skip
+_SNR_NM = (
+    380,
+    418,
+    430,
+    496,
+    660,
+    755,
+    761,
+    767,
+    800,
+    910,
+    940,
+    970,
+    1050,
+    1100,
+    1130,
+    1165,
+    1300,
+    1335,
+    1400,
+    1461,
+    1500,
+    1650,
+    1760,
+    1790,
+    1939,
+    1977,
+    2010,
+    2200,
+    2400,
+    2445,
+    2525,
+)
+_SNR = (
+    60,
+    120,
+    260,
+    425,
+    490,
+    420,
+    200,
+    410,
+    380,
+    360,
+    150,
+    400,
+    495,
+    450,
+    150,
+    430,
+    430,
+    120,
+    10,
+    80,
+    250,
+    345,
+    300,
+    60,
+    40,
+    110,
+    210,
+    195,
+    150,
+    60,
+    30,
+)
 
 
 def snr(wavelength_nm: ArrayLike) -> NDArray[np.float64]:

@@ -24,7 +24,9 @@ SWATH = "HDFEOS/SWATHS/PRS_L2D_HCO"
 VAPOUR_NM = ((1350.0, 1460.0), (1790.0, 1960.0))
 """Windows that are delivered as noise."""
 
-ERR_OK, ERR_INVALID, ERR_NEGATIVE = 0, 1, 2
+ERR_OK = 0
+ERR_INVALID = 1
+ERR_NEGATIVE = 2
 """Values of the error matrices."""
 
 _STRIP_PX = 128
@@ -107,9 +109,15 @@ def write_prisma(
     shift = np.round(rng.normal(0.0, _CENTER_DRIFT_NM), 4)
     bands = replace(table, centers_nm=tuple((np.array(table.centers_nm) + shift).tolist()))
     scene = SimulatedScene(
-        landscape, grid, bands, start=start, seed=seed, weather=weather, tilt_deg=tilt_deg,
+        landscape,
+        grid,
+        bands,
+        start=start,
+        seed=seed,
+        weather=weather,
+        tilt_deg=tilt_deg,
         snr_at_30=np.interp(bands.centers_nm, _SNR_NM, _SNR),
-    )  # fmt: skip
+    )
     path = Path(folder) / f"PRS_L2D_STD_{start:%Y%m%d%H%M%S}_{stop:%Y%m%d%H%M%S}_0001.he5"
     path.parent.mkdir(parents=True, exist_ok=True)
     arms = [_arm(name, bands) for name in ("vnir", "swir")]
@@ -144,7 +152,8 @@ def _write_cubes(
         shape = (grid.height, arm.count, grid.width)
         fields.create_dataset(f"{arm.name.upper()}_Cube", shape, np.uint16)
         fields.create_dataset(f"{arm.name.upper()}_PIXEL_L2_ERR_MATRIX", shape, np.uint8)
-    inside, cloudy = np.zeros((grid.height, grid.width), dtype=np.bool_), 0
+    inside = np.zeros((grid.height, grid.width), dtype=np.bool_)
+    cloudy = 0
     centers = np.array(scene.bands.centers_nm)
     vapour = np.flatnonzero(np.any([(centers > a) & (centers < b) for a, b in VAPOUR_NM], axis=0))
     for strip in scene.strips(_STRIP_PX):
@@ -187,7 +196,8 @@ def _write_geometry(
     longitude, latitude = lonlat_of_pixels(grid)
     place = file.create_group(f"{SWATH}/Geolocation Fields")
     place["Latitude"], place["Longitude"] = latitude, (longitude + 180.0) % 360.0 - 180.0
-    epoch, day = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=1)
+    epoch = datetime(2000, 1, 1, tzinfo=UTC)
+    day = timedelta(days=1)
     place["Time"] = np.linspace((start - epoch) / day, (stop - epoch) / day, grid.height)
     angles = file.create_group(f"{SWATH}/Geometric Fields")
     across = np.linspace(-1.0, 1.0, grid.width, dtype=np.float32)

@@ -165,7 +165,8 @@ class _Endmembers:
         self.mu0, self.mu = cosines(land.config)
         spectra = np.array([mineral_reflectance(m, GRID_NM) for m in land.minerals]) @ response
         names = [mineral.mineral for mineral in land.minerals]
-        self.densities, self.sizes = densities(names), grain_sizes(names, land.config)
+        self.densities = densities(names)
+        self.sizes = grain_sizes(names, land.config)
         self.albedo = _float32(1.0 - hapke_gamma(spectra, self.mu0, self.mu) ** 2)
         self.soil_mean = _float32(basis.mean @ response)
         self.soil_components = _float32(basis.components @ response)
@@ -213,8 +214,12 @@ class SimulatedScene:
         snr_at_30: ArrayLike | None = None,
     ) -> None:
         rng = np.random.default_rng([seed, 2])
-        self.grid, self.bands, self.weather = grid, bands, weather
-        self._landscape, self._start, self._seed = landscape, start, seed
+        self.grid = grid
+        self.bands = bands
+        self.weather = weather
+        self._landscape = landscape
+        self._start = start
+        self._seed = seed
         self._ends = _Endmembers(np.random.default_rng([landscape.seed, 3]), landscape, bands)
         self._snr = _float32(np.asarray(snr(bands.centers_nm) if snr_at_30 is None else snr_at_30))
         self._clouds = Clouds(rng, weather, grid)
@@ -228,14 +233,18 @@ class SimulatedScene:
         """
         half = self._half_px()
         square = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)]) * half
-        cos, sin = np.cos(self._tilt), np.sin(self._tilt)
-        turned = np.stack([cos * square[:, 0] - sin * square[:, 1],
-                           sin * square[:, 0] + cos * square[:, 1]], axis=1)  # fmt: skip
+        cos = np.cos(self._tilt)
+        sin = np.sin(self._tilt)
+        turned = np.stack(
+            [cos * square[:, 0] - sin * square[:, 1], sin * square[:, 0] + cos * square[:, 1]],
+            axis=1,
+        )
         return np.asarray(turned + np.array([self.grid.width / 2, self.grid.height / 2]))
 
     def _half_px(self) -> NDArray[np.float64]:
         """Return half the swath's width and length, pixels: the largest that the grid holds."""
-        cos, sin = np.cos(self._tilt), abs(np.sin(self._tilt))
+        cos = np.cos(self._tilt)
+        sin = abs(np.sin(self._tilt))
         matrix = np.array([[cos, sin], [sin, cos]])
         half = np.linalg.solve(matrix, np.array([self.grid.width / 2, self.grid.height / 2]))
         if (half <= 0).any():
@@ -248,14 +257,22 @@ class SimulatedScene:
             yield self._strip(slice(top, min(top + height, self.grid.height)))
 
     def _strip(self, rows: slice) -> Strip:
-        h, w = rows.stop - rows.start, self.grid.width
+        h = rows.stop - rows.start
+        w = self.grid.width
         row, column = np.mgrid[rows, 0:w].reshape(2, -1) + 0.5
         x, y = column * GSD_M, row * GSD_M
         ground = self._landscape.at(
             self._longitude[rows].ravel(), self._latitude[rows].ravel(), self._start
         )
-        sky = [field(x, y) for field in (self._clouds.opacity, self._clouds.shadow,
-                                         self._clouds.cirrus, self._clouds.haze)]  # fmt: skip
+        sky = [
+            field(x, y)
+            for field in (
+                self._clouds.opacity,
+                self._clouds.shadow,
+                self._clouds.cirrus,
+                self._clouds.haze,
+            )
+        ]
         reflectance = np.empty((len(self.bands), h * w), dtype=np.float32)
         rng = np.random.default_rng([self._seed, 4, rows.start])
         for first in range(0, h * w, _BATCH_PX):
@@ -287,8 +304,10 @@ class SimulatedScene:
     def _inside(self, column: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.bool_]:
         half = self._half_px()
         dx, dy = column - self.grid.width / 2, row - self.grid.height / 2
-        cos, sin = np.cos(self._tilt), np.sin(self._tilt)
-        along, across = cos * dy - sin * dx, cos * dx + sin * dy
+        cos = np.cos(self._tilt)
+        sin = np.sin(self._tilt)
+        along = cos * dy - sin * dx
+        across = cos * dx + sin * dy
         return np.asarray((np.abs(across) <= half[0]) & (np.abs(along) <= half[1]))
 
     def _dark(self, part: slice, count: int) -> Float32:

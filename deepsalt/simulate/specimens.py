@@ -23,8 +23,22 @@ Absorption = tuple[float, float, float]
 GRID_NM: NDArray[np.float64] = np.arange(380.0, 2526.0, 5.0)
 """Wavelengths on which materials are mixed, nm (430,); covers the bands of every sensor."""
 
-KNOTS_NM = (380.0, 430.0, 480.0, 530.0, 580.0, 650.0, 750.0, 880.0, 1050.0, 1300.0, 1600.0,
-            1850.0, 2150.0, 2525.0)  # fmt: skip
+KNOTS_NM = (
+    380.0,
+    430.0,
+    480.0,
+    530.0,
+    580.0,
+    650.0,
+    750.0,
+    880.0,
+    1050.0,
+    1300.0,
+    1600.0,
+    1850.0,
+    2150.0,
+    2525.0,
+)
 """Wavelengths of a mineral's continuum knots, nm; close in the visible, where iron absorbs."""
 
 SOIL_CENTERS_NM: NDArray[np.float64] = np.concatenate(

@@ -34,7 +34,8 @@ def inferred(known: NDArray[np.bool_]) -> Floats:
         Which common bands are known (n_common,).
     """
     components = _components()
-    have, want = components[known], components[~known]
+    have = components[known]
+    want = components[~known]
     gram = have.T @ have + RIDGE * np.eye(have.shape[1])
     # (C + r I)^-1 of the known bands, by way of the few components (Woodbury).
     weights: Floats = want @ np.linalg.solve(gram, have.T)

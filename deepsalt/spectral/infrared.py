@@ -32,7 +32,8 @@ STEP_CM1 = 10.0
 MAX_GAP_CM1 = 20.0
 """Columns further apart leave the grid uncovered, cm-1."""
 
-MIN_ABSORBANCE, MAX_ABSORBANCE = -1.0, 10.0
+MIN_ABSORBANCE = -1.0
+MAX_ABSORBANCE = 10.0
 """What an absorbance log10(1 / R) lies between; soils have 0 to 3. Percent and nodata do not."""
 
 ID_COLUMNS = ("sample_id", "id")

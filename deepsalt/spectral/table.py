@@ -231,7 +231,8 @@ def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> d
             f"{origin} has no spectral columns; name them r<centre in nm>, such as r450 or r450.5, "
             "or give a CSV of column, centre and FWHM as the sensor"
         )
-    names, nm = list(columns), np.array(list(columns.values()))
+    names = list(columns)
+    nm = np.array(list(columns.values()))
     if nm.max() < _MICROMETRES:
         raise FormatError(
             f"{origin} has the columns {names[0]} to {names[-1]}, which look like micrometres; "

@@ -119,7 +119,8 @@ def _close_holes(wanted: NDArray[np.float64], block: NDArray[np.float64]) -> NDA
     known = wanted[covered]
     for i in np.flatnonzero(~covered):
         nm = wanted[i]
-        below, above = known[known < nm], known[known > nm]
+        below = known[known < nm]
+        above = known[known > nm]
         if below.size and above.size and above[0] - below[-1] - STEP_NM <= MAX_HOLE_NM:
             share = (nm - below[-1]) / (above[0] - below[-1])
             left, right = (block[np.flatnonzero(wanted == at)[0]] for at in (below[-1], above[0]))

@@ -50,7 +50,8 @@ def scale_scores(observed: Floats, predicted: Floats, scale: str) -> dict[str, f
 
 def scores(observed: Floats, predicted: Floats, groups: NDArray[np.str_]) -> dict[str, float]:
     """Return all point scores; conductivities in dS/m (s,)."""
-    log_observed, log_predicted = np.log1p(observed), np.log1p(predicted)
+    log_observed = np.log1p(observed)
+    log_predicted = np.log1p(predicted)
     return {
         **scale_scores(log_observed, log_predicted, "log1p"),
         **scale_scores(observed, predicted, "dsm"),

@@ -80,7 +80,9 @@ def _contradictions(
     part: Mapping[str, NDArray[Any]], ceiling: float
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Yield what must never hold, with the pixels where it does."""
-    salinity, quality_flags, count = part["salinity"], part["quality_flags"], part["observations"]
+    salinity = part["salinity"]
+    quality_flags = part["quality_flags"]
+    count = part["observations"]
     lower, upper = part["salinity_lower"], part["salinity_upper"]
     estimated = np.isfinite(salinity)
     ends = np.isfinite(lower) & np.isfinite(upper)
@@ -122,7 +124,8 @@ def _shares(seen: _Seen, where: str, limits: Limits) -> Iterator[Finding]:
     if not count:
         yield Finding("info", "missing", where, "no scene measured any pixel")
         return
-    share, defective = seen.missing / count, seen.defective / count
+    share = seen.missing / count
+    defective = seen.defective / count
     said = f"{share:.1%} of {count} measured pixels have no estimate"
     enough = count >= _MIN_SHARE * seen.pixels
     if enough and defective > limits.max_defective:

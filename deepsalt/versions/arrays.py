@@ -117,7 +117,8 @@ def create_arrays(
     layer_attrs
         Attributes per layer beside those of `MOSAIC_LAYERS`: which EC, at which depth.
     """
-    grid, pixels = frame.grid, frame.pixels
+    grid = frame.grid
+    pixels = frame.pixels
     for layer in MOSAIC_LAYERS:
         create_layer(
             group,
@@ -223,7 +224,8 @@ def write_tile(
     """
     group = zarr.open_group(store, mode="r+", zarr_format=3)
     arrays = {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
-    n, size = job.frame.grid.tile_shards, job.frame.grid.shard_px
+    n = job.frame.grid.tile_shards
+    size = job.frame.grid.shard_px
     _, row, column = job.cell
     left = {(dy, dx) for dy in range(n) for dx in range(n)}
     # First, because Zarr reads a shard that is there before it writes over it: for nothing, and it
@@ -265,7 +267,8 @@ def write_tile(
 
 def _is_unseen(job: Job, layer: Layer, layers: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether a layer of a shard holds nothing; refuse what cannot be one."""
-    values, size = layers.get(layer.name), job.frame.grid.shard_px
+    values = layers.get(layer.name)
+    size = job.frame.grid.shard_px
     if values is None or values.shape != (size, size) or values.dtype != layer.dtype:
         found = "missing" if values is None else f"{values.dtype} {values.shape}"
         raise StoreError(

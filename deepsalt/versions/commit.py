@@ -218,7 +218,8 @@ class Build:
         StoreError
             No access, a prune took the build for dead, or a tile was not composed as asked.
         """
-        mosaic, asked = self.mosaic, sorted(set(places))
+        mosaic = self.mosaic
+        asked = sorted(set(places))
         versions: list[Version] = []
         tiles: list[Done] = []
         # What was committed once is not composed again: of two versions of deepsalt that disagree,
@@ -250,7 +251,8 @@ class Build:
         forced: Collection[Place],
     ) -> list[Work]:
         """Return what to compose: tiles whose digest is not as wanted, and those asked for anew."""
-        mosaic, frame = self.mosaic, self.mosaic.frame
+        mosaic = self.mosaic
+        frame = self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in places]
         with mosaic.reaching():
             session = mosaic.repository.writable_session(MAIN)
@@ -327,7 +329,8 @@ class Build:
         counts = now.counts - before.counts
         if parent is not None:
             counts = counts + parent.counts
-        added, removed = set[str](), set[str]()
+        added = set[str]()
+        removed = set[str]()
         for old, new in zip(before.products, now.products, strict=True):
             added |= {*new} - {*old}
             removed |= {*old} - {*new}
@@ -440,7 +443,8 @@ def _unpacked(fork: ForkSession | bytes) -> ForkSession:
 def _write_periods(session: Session, days: Mapping[int, tuple[Days | None, bool]]) -> None:
     """Write the days of periods that are new or have other days now."""
     group = zarr.open_group(session.store, mode="r+", zarr_format=3)
-    first, bounds = cast(Array, group["period"]), cast(Array, group["period_bounds"])
+    first = cast(Array, group["period"])
+    bounds = cast(Array, group["period_bounds"])
     for slot, (span, is_limit) in days.items():
         known = np.asarray(bounds[slot])
         if span is None and known[0] != NO_DAY:

@@ -63,7 +63,8 @@ class Stored:
             It is not known any more which there are.
         """
         slot, row, column = cell
-        n, edge = self.mosaic.frame.grid.tile_shards, self.mosaic.frame.grid.shard_px
+        n = self.mosaic.frame.grid.tile_shards
+        edge = self.mosaic.frame.grid.shard_px
         shards = [(row * n + y, column * n + x) for y in range(n) for x in range(n)]
 
         async def is_there(y: int, x: int) -> bool:

@@ -227,7 +227,8 @@ def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | Non
     group = zarr.open_group(store, mode="r", zarr_format=3)
     days = np.array([group["period_bounds"][slot] for slot in slots.tolist()]).reshape(-1, 2)
     order = np.argsort(days[:, 0], kind="stable")
-    slots, days = slots[order], days[order].astype("datetime64[D]").astype("datetime64[s]")
+    slots = slots[order]
+    days = days[order].astype("datetime64[D]").astype("datetime64[s]")
     not_layers = ["period", "period_bounds", "tile_digest", "tile_counts", "tile_products"]
     ds: xr.Dataset = xr.open_zarr(
         store, chunks=None, consolidated=False, zarr_format=3, drop_variables=not_layers
@@ -312,7 +313,8 @@ def _chunks(
     """Return sizes of Dask chunks along each dimension; those by shard begin where shards do."""
     if chunks != "shard":
         return dict(chunks)
-    size, pixels = frame.grid.shard_px, frame.pixels
+    size = frame.grid.shard_px
+    pixels = frame.pixels
     a, _, c, _, e, f = pixels.transform
     first = {"y": (float(ds.y[0]) - f) / e, "x": (float(ds.x[0]) - c) / a}
     return {"period": 1} | {
@@ -331,7 +333,8 @@ class Reading(WrapperStore[Store]):
 
     def __init__(self, store: Store, objects: Objects, version: str) -> None:
         super().__init__(store)
-        self._objects, self._version = objects, version
+        self._objects = objects
+        self._version = version
 
     def _with_store(self, store: Store) -> "Reading":
         return Reading(store, self._objects, self._version)

@@ -68,7 +68,8 @@ def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
     StoreError
         All slots are taken.
     """
-    known, wanted = periods_of(objects), sorted(set(periods))
+    known = periods_of(objects)
+    wanted = sorted(set(periods))
     check_periods({*known, *wanted})
     for period in wanted:
         while period not in known:

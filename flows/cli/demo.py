@@ -40,7 +40,8 @@ def demo(
     from flows.progress import bars
     from flows.run.plan import make_plan
 
-    begin, out = time.monotonic(), out.absolute()
+    begin = time.monotonic()
+    out = out.absolute()
     typer.echo(f"deepsalt demo: SIMULATED scenes, mapped into {out}")
     with bars() as progress:
         catalogue = simulated_catalogue(out / "input", seed, progress)

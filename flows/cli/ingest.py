@@ -48,7 +48,8 @@ def ingest(
     from deepsalt.scenes.base import read_acquisition
     from flows.progress import bars
 
-    made, refused = [], {}
+    made = []
+    refused = {}
     with bars() as progress:
         progress.start("scenes", len(paths))
         for path in paths:

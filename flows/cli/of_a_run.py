@@ -136,7 +136,8 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         compute = compute_of(
             workers, scheduler, threads=threads, memory=memory, device=device, tls=tls
         )
-        grid, model = grid_option(crs, resolution), model and model.absolute()
+        grid = grid_option(crs, resolution)
+        model = model and model.absolute()
         checks = checks_of(max_missing, max_defective, max_salinity, max_age)
         place = scratch_of(scratch, scratch_gb)
         mosaic = MosaicConfig(

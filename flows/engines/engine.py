@@ -144,7 +144,8 @@ def strange(identity: Identity, own: Identity, platform: str, needs: Needs) -> s
             f"computes on {identity.platform}, others on {platform}, which round otherwise; give "
             "workers of one kind, or --device cpu where only some have the device"
         )
-    memory, needed = identity.memory_bytes, needs.memory_with(identity.threads)
+    memory = identity.memory_bytes
+    needed = needs.memory_with(identity.threads)
     if memory is not None and memory < needed:
         return (
             f"has {memory / 1e9:.1f} GB of memory and a scene would need about {needed / 1e9:.1f} "

@@ -131,7 +131,8 @@ class Station:
         """What scenes are mapped with."""
         from deepsalt.context import Context
 
-        task, scratch = self._task, self._task.scratch
+        task = self._task
+        scratch = self._task.scratch
         return self._open.enter_context(
             Context.here(
                 self._model or task.model,
@@ -222,7 +223,8 @@ class Station:
 
         with self._called():
             self._refuse_to_go_on(acquisition)
-            store, context = self._store, self.context
+            store = self._store
+            context = self.context
             announce = partial(write_items, store, acquisition, context.model)
             try:
                 report = map_scene(acquisition, store, context, announce=announce)

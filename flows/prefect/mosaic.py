@@ -54,5 +54,6 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     dict
         The fields of `flows.run.mosaic.MosaicResult`.
     """
-    config, out = config or MosaicConfig(), place_of(out)
+    config = config or MosaicConfig()
+    out = place_of(out)
     return asdict(carry_on(out, make_mosaic(out, config), config))

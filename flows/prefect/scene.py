@@ -62,7 +62,8 @@ def process_scene(
     dict
         The fields of `deepsalt.SceneReport`.
     """
-    scene, place = parse_item(item), place_of(out)
+    scene = parse_item(item)
+    place = place_of(out)
     report = make_product(scene, place, config or SceneConfig())
     if report["product"]:
         link(scene, place, report["product"])

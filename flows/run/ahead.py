@@ -82,8 +82,10 @@ class Ahead:
                 # Of the last ones the build that publishes makes as many at a time as it can.
                 if self._over or not self._left:
                     return
-                ready, self._ready = self._ready[: self._at_once], self._ready[self._at_once :]
-                known, self._known = self._known, set()
+                ready = self._ready[: self._at_once]
+                self._ready = self._ready[self._at_once :]
+                known = self._known
+                self._known = set()
             places = [(self._period, tile) for tile in ready]
             self._builder.ahead(places, known=known, tiles=self._all)
 

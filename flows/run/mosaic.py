@@ -109,7 +109,8 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     from deepsalt.store import Store
     from flows.engines.opening import composing
 
-    store, shown = Store.open(out), progress or Silent()
+    store = Store.open(out)
+    shown = progress or Silent()
     refuse_other_grid(store, config.grid)
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
@@ -142,7 +143,8 @@ def carry_on(
     from deepsalt.versions import open_repository
 
     mosaic = open_repository(store.objects)
-    head, target = mosaic.head(), to.to
+    head = mosaic.head()
+    target = to.to
     if head is None or not head.totals.pixels:
         _remove_own(store)
         return replace(result, not_exported="the mosaic is empty")

@@ -108,7 +108,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     extent = grid.extent_grid(Extent.of(held.tiles))
     pixels = sum(held.pixels[number] for number in left)
     compute = config.scene.compute
-    workers, threads = compute.workers or 1, threads_per_worker(compute)
+    workers = compute.workers or 1
+    threads = threads_per_worker(compute)
     needs = refuse_too_large(
         found.scenes.only(held.indices[number] for number in left), config.scene
     )

@@ -131,7 +131,8 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     waste = Waste()
     with ExitStack() as opened:
         if not todo:
-            compute, limits = config.scene.compute, limits_of(config.mosaic.checks)
+            compute = config.scene.compute
+            limits = limits_of(config.mosaic.checks)
             context = opened.enter_context(composing(compute, store, limits, shown))
             builder = opened.enter_context(Builder(store, context.engine, limits, shown))
         else:

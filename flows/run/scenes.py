@@ -47,7 +47,9 @@ class Scenes(Sequence[Acquisition]):
     def only(self, indices: Iterable[int]) -> "Scenes":
         """Return some of the scenes, in an order."""
         found = Scenes()
-        found._names, found._columns, found._first = self._names, self._columns, self._first
+        found._names = self._names
+        found._columns = self._columns
+        found._first = self._first
         found._packed = [self._packed[index] for index in indices]
         return found
 
@@ -60,7 +62,8 @@ class Scenes(Sequence[Acquisition]):
             self._names.index(names),
             *(known.add(column) for known, column in zip(self._columns, numbers, strict=True)),
         )
-        grid, assets = _VALUES[PixelGrid](acquisition.grid), acquisition.assets
+        grid = _VALUES[PixelGrid](acquisition.grid)
+        assets = acquisition.assets
         data = pickle.dumps(
             (columns, grid, list(map(_VALUES[Asset], assets)), _REST(acquisition)),
             protocol=pickle.HIGHEST_PROTOCOL,
@@ -136,14 +139,16 @@ class _Columns:
 
 
 _STEPS = 1e4
-_EXACT, _IN_STEPS = b"=", b"-"
+_EXACT = b"="
+_IN_STEPS = b"-"
 
 
 @lru_cache(maxsize=64)
 def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
     if packed.startswith(_EXACT):
         return tuple(np.frombuffer(packed[1:]).tolist())
-    steps, base = np.frombuffer(zlib.decompress(packed[1:])), np.frombuffer(first)
+    steps = np.frombuffer(zlib.decompress(packed[1:]))
+    base = np.frombuffer(first)
     base = base if base.size == steps.size else np.zeros(1)
     return tuple(((steps + base) / _STEPS).tolist())
 

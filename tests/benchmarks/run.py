@@ -118,10 +118,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         for row in rows:
             if row["case"] == case:
                 shown = (
-                    f"{row['wall_s']:.2f}", f"{row['cpu_s']:.2f}", f"{row['peak_rss_mb']:.0f}",
-                    row["pixels_per_s"], f"{row['ratio']:.2f}", f"{row['cpu_ratio']:.2f}",
+                    f"{row['wall_s']:.2f}",
+                    f"{row['cpu_s']:.2f}",
+                    f"{row['peak_rss_mb']:.0f}",
+                    row["pixels_per_s"],
+                    f"{row['ratio']:.2f}",
+                    f"{row['cpu_ratio']:.2f}",
                     row["runs"],
-                )  # fmt: skip
+                )
                 cells = "".join(f"{value:>11}" for value in shown)
                 lines.append(f"{row['name']:<26}{cells}  {row['note']}".rstrip())
     by_name = {row["name"]: row for row in reversed(rows)}

@@ -73,10 +73,16 @@ def store(objects: Objects) -> Objects:
         (source("catalog"), "collections/enmap-l2a/2024-06/catalog-652f55016243.json"),
     ],
     ids=[
-        "product", "undated product", "mosaic", "undated mosaic", "model", "undated source",
-        "odd collection", "name of a month's document",
+        "product",
+        "undated product",
+        "mosaic",
+        "undated mosaic",
+        "model",
+        "undated source",
+        "odd collection",
+        "name of a month's document",
     ],
-)  # fmt: skip
+)
 def test_an_item_lies_where_collection_date_and_id_say(item: pystac.Item, place: str) -> None:
     assert item_key(item) == place
 
@@ -319,10 +325,14 @@ def test_items_that_were_removed_meanwhile_are_passed_over(store: Objects) -> No
 @pytest.mark.parametrize(
     "key",
     [
-        "items/p1.json", f"{JUNE}/catalog.json", f"collections/{PRODUCTS}/collection.json",
-        f"{JUNE}/deep/p1.json", f"collections/{PRODUCTS}/June/p1.json", "",
+        "items/p1.json",
+        f"{JUNE}/catalog.json",
+        f"collections/{PRODUCTS}/collection.json",
+        f"{JUNE}/deep/p1.json",
+        f"collections/{PRODUCTS}/June/p1.json",
+        "",
     ],
-)  # fmt: skip
+)
 def test_a_key_where_no_item_lies_is_refused_before_anything_is_done(
     store: Objects, key: str
 ) -> None:
@@ -347,9 +357,18 @@ def test_a_key_where_no_item_lies_is_refused_before_anything_is_done(
         (lambda item: json.dumps(item | {"properties": 3}), "'properties'"),
         (lambda item: json.dumps(item | {"properties": {"datetime": "June"}}), "'datetime'"),
     ],
-    ids=["no JSON", "no object", "type", "collection", "no collection", "short box", "odd box",
-         "properties", "date"],
-)  # fmt: skip
+    ids=[
+        "no JSON",
+        "no object",
+        "type",
+        "collection",
+        "no collection",
+        "short box",
+        "odd box",
+        "properties",
+        "date",
+    ],
+)
 def test_a_damaged_item_is_named(objects: Objects, damage: Any, complaint: str) -> None:
     key = write_item(objects, product("p1"))
     objects.write(key, damage(document(objects, key)).encode())
@@ -360,12 +379,15 @@ def test_a_damaged_item_is_named(objects: Objects, damage: Any, complaint: str) 
 @pytest.mark.parametrize(
     "content",
     [
-        b"{", b"[]", b"{}", b'{"id": "x", "months": 3, "extent": {}, "simulated": false}',
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"id": "x", "months": 3, "extent": {}, "simulated": false}',
         b'{"id": "x", "months": [], "extent": {"spatial": 1}, "simulated": false}',
         b'{"id": "x", "months": [], "extent": {"spatial": {"bbox": [["x"]]}}, "simulated": false}',
     ],
     ids=["no JSON", "no object", "empty", "no months", "no extent", "no box"],
-)  # fmt: skip
+)
 def test_a_damaged_record_is_named(store: Objects, content: bytes) -> None:
     number = heads(store, "records/catalogue")[PRODUCTS]
     store.write(f"records/catalogue/{PRODUCTS}/{number:010d}.json", content)

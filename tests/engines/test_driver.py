@@ -29,9 +29,16 @@ from tests.synth import write_enmap
 OWN = Identity("0.1.0", "digest", 1, "", None, 0, "", 0)
 WORKER = Identity("0.1.0", "digest", 1, "x86_64 AVX2", 8 * 10**9, 10**12, "there", 7)
 FLAGS = (
-    "outside", "cloud", "cirrus", "shadow", "haze", "water", "green_vegetation", "dry_vegetation",
+    "outside",
+    "cloud",
+    "cirrus",
+    "shadow",
+    "haze",
+    "water",
+    "green_vegetation",
+    "dry_vegetation",
     "out_of_domain",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

@@ -225,9 +225,14 @@ def follow(world: World, target: Objects, mortal: Mortal, plan: list[tuple]) -> 
 
 
 LAYERS = [
-    "salinity", "salinity_lower", "salinity_upper", "quality_flags", "observations",
-    "last_observed", "disagreement",
-]  # fmt: skip
+    "salinity",
+    "salinity_lower",
+    "salinity_upper",
+    "quality_flags",
+    "observations",
+    "last_observed",
+    "disagreement",
+]
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ""], ids=["fixed path", "series"])

@@ -403,10 +403,21 @@ def a_file(folder: Path) -> Path:
         (a_file, "file is a file"),
         (lambda folder: "ftp://host/x", "no place for a store"),
     ],
-    ids=["the store", "the repository", "in the repository", "in the store", "in its export",
-         "around the store", "in another store", "another store", "by a link", "something else",
-         "a file", "scheme"],
-)  # fmt: skip
+    ids=[
+        "the store",
+        "the repository",
+        "in the repository",
+        "in the store",
+        "in its export",
+        "around the store",
+        "in another store",
+        "another store",
+        "by a link",
+        "something else",
+        "a file",
+        "scheme",
+    ],
+)
 def test_a_target_that_belongs_to_others_is_refused_and_left_alone(
     make: Callable[[Path], Path | str], message: str, local: World, tmp_path: Path
 ) -> None:

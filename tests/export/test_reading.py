@@ -43,8 +43,11 @@ def versions(folder: Path) -> list[Any]:
     return [*World.at(folder).mosaic.history()]
 
 
-@pytest.mark.parametrize("of", [str, Path, Objects.of, Store.open, lambda path: path.as_uri()],
-                         ids=["text", "path", "objects", "store", "uri"])  # fmt: skip
+@pytest.mark.parametrize(
+    "of",
+    [str, Path, Objects.of, Store.open, lambda path: path.as_uri()],
+    ids=["text", "path", "objects", "store", "uri"],
+)
 def test_a_store_is_opened_however_it_is_named(of: Any, folder: Path) -> None:
     assert open_mosaic(of(folder)).attrs["version_id"] == versions(folder)[0].short
 

@@ -207,8 +207,9 @@ def table(outcomes: Sequence[Outcome], *, commit: str, seed: int, seconds: float
             f"| {each.fault} | {each.where} | {each.trials} | {each.survived} | {each.lost} | "
             f"{each.wrong} | {codes} |"
         )
-    remarks = [f"- {each.fault} ({each.where}), {text}" for each in outcomes
-               for text in each.remarks]  # fmt: skip
+    remarks = [
+        f"- {each.fault} ({each.where}), {text}" for each in outcomes for text in each.remarks
+    ]
     return "\n".join([*lines, *(["", "What was odd:", "", *remarks] if remarks else []), ""])
 
 
@@ -217,8 +218,10 @@ def try_all(
 ) -> Iterator[Outcome]:
     """Try faults one after the other, in a world of their own; none begins after a moment."""
     with made_world(folder, bucket=any(f.where == "bucket" for f in faults)) as world:
-        print(f"an undisturbed run takes {world.seconds:.1f} s; in a bucket it makes "
-              f"{world.requests} requests; {len(world.wanted)} things are compared")  # fmt: skip
+        print(
+            f"an undisturbed run takes {world.seconds:.1f} s; in a bucket it makes "
+            f"{world.requests} requests; {len(world.wanted)} things are compared"
+        )
         (folder / "trials").mkdir()
         for fault in faults:
             if time.monotonic() > until:

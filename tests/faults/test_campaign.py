@@ -14,11 +14,18 @@ def test_whatever_breaks_the_next_run_ends_like_an_undisturbed_one(
 ) -> None:
     run = subprocess.run(
         [
-            sys.executable, "-m", "tests.faults.campaign",
-            "--trials", "1", "--part", part, "--out", tmp_path / "faults.json",
+            sys.executable,
+            "-m",
+            "tests.faults.campaign",
+            "--trials",
+            "1",
+            "--part",
+            part,
+            "--out",
+            tmp_path / "faults.json",
         ],
         capture_output=True,
         text=True,
         timeout=900,
-    )  # fmt: skip
+    )
     assert run.returncode == 0, run.stdout + run.stderr

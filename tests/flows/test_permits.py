@@ -169,9 +169,21 @@ def test_options_name_hosts_and_buckets() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a.org", "a.org=", "=4", "a.org=0", "a.org=4,", "a.org=4,0", "a.org=4,inf", "a.org=x",
-     "a.org=2.5", "https://a.org=4", "a.org/path=4", "user@a.org=4"],
-)  # fmt: skip
+    [
+        "a.org",
+        "a.org=",
+        "=4",
+        "a.org=0",
+        "a.org=4,",
+        "a.org=4,0",
+        "a.org=4,inf",
+        "a.org=x",
+        "a.org=2.5",
+        "https://a.org=4",
+        "a.org/path=4",
+        "user@a.org=4",
+    ],
+)
 def test_an_option_that_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="found '"):
         host_limits([text])

@@ -232,9 +232,17 @@ BAD: list[tuple[Spoil, str]] = [
     (lambda frame: frame.drop(columns="ec_ds_m"), "no column ec_ds_m"),
 ]
 BAD_IDS = [
-    "percent", "x10000", "micrometres", "duplicate-band", "negative", "impossible", "no-group",
-    "empty-group", "few", "no-label",
-]  # fmt: skip
+    "percent",
+    "x10000",
+    "micrometres",
+    "duplicate-band",
+    "negative",
+    "impossible",
+    "no-group",
+    "empty-group",
+    "few",
+    "no-label",
+]
 
 
 @pytest.mark.parametrize(("spoil", "said"), BAD, ids=BAD_IDS)

@@ -70,9 +70,14 @@ def failing(verb: str, objects: Objects, error: type[StoreError], said: str) -> 
     ids=lambda value: str(value[1] or value[0]) if isinstance(value, tuple) else "",
 )
 def test_what_a_server_refuses_is_asked_once(
-    verb: str, fault: Fault, error: type[StoreError], said: str, code: int, s3: Objects,
+    verb: str,
+    fault: Fault,
+    error: type[StoreError],
+    said: str,
+    code: int,
+    s3: Objects,
     loopback: Loopback,
-) -> None:  # fmt: skip
+) -> None:
     loopback.always = fault
     assert failing(verb, s3, error, said).exit_code == code
     assert len(loopback.asked) == 1

@@ -99,8 +99,13 @@ def test_settling_syncs_what_zarr_wrote(store: Objects, monkeypatch: pytest.Monk
     )
     store.settle("scenes/p")
     assert synced == ["zarr.json", "p", "0", "c", "p", "scenes", "store"] or {*synced} == {
-        "zarr.json", "0", "c", "p", "scenes", "store",
-    }  # fmt: skip
+        "zarr.json",
+        "0",
+        "c",
+        "p",
+        "scenes",
+        "store",
+    }
 
 
 def test_a_store_and_its_parts_may_be_links(tmp_path: Path) -> None:

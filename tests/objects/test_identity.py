@@ -88,8 +88,13 @@ def profile_in_config(cloud: Cloud) -> None:
 
 def profile_with_a_program(cloud: Cloud) -> None:
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    answer = {"Version": 1, "AccessKeyId": "me", "SecretAccessKey": SECRET,
-              "SessionToken": "token", "Expiration": until}  # fmt: skip
+    answer = {
+        "Version": 1,
+        "AccessKeyId": "me",
+        "SecretAccessKey": SECRET,
+        "SessionToken": "token",
+        "Expiration": until,
+    }
     cloud.set("AWS_PROFILE", "salt")
     cloud.config(f"[profile salt]\ncredential_process = {cloud.program(answer)}\n")
 
@@ -285,9 +290,12 @@ def test_a_program_that_fails_later_is_one_sentence(
     ],
 )
 def test_what_other_clouds_cannot_use_is_one_sentence(
-    environment: dict[str, str], uri: str, said: str, tmp_path: Path,
+    environment: dict[str, str],
+    uri: str,
+    said: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     for name, value in environment.items():
         if value.startswith("!"):
             (tmp_path / "file").write_text(value[1:])

@@ -67,8 +67,10 @@ def test_a_fork_is_told_to_be_none_instead_of_waiting_for_ever(
     loopback: Loopback, tmp_path: Path
 ) -> None:
     bucket, memory, folder = (
-        Objects.of("s3://salt/store"), Objects.of("memory://fork"), Objects.of(tmp_path)
-    )  # fmt: skip
+        Objects.of("s3://salt/store"),
+        Objects.of("memory://fork"),
+        Objects.of(tmp_path),
+    )
     for objects in (bucket, memory, folder):
         objects.write("a", b"1")
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:

@@ -117,9 +117,27 @@ def test_objects_below_a_prefix_are_the_same_objects(objects: Objects) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "/a", "a/", "a//b", "../a", "a/..", "./a", "a\\b", "a\nb", "a\0b", "a#1", "a%2Fb", "a?b",
-     "a*", "x" * 201, "ü" * 101, "a/" * 500 + "a", "\ud800"],
-)  # fmt: skip
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/..",
+        "./a",
+        "a\\b",
+        "a\nb",
+        "a\0b",
+        "a#1",
+        "a%2Fb",
+        "a?b",
+        "a*",
+        "x" * 201,
+        "ü" * 101,
+        "a/" * 500 + "a",
+        "\ud800",
+    ],
+)
 def test_a_key_that_is_none_is_refused_by_every_verb(key: str, objects: Objects) -> None:
     for verb in (
         lambda: objects.read(key),

@@ -18,10 +18,18 @@ from tests.simulate.conftest import START, WEATHER
 from tests.simulate.hyperproc_reader import open_product
 
 LAYERS = {
-    "SPECTRAL_IMAGE", "QL_PIXELMASK", "QL_QUALITY_CLASSES", "QL_QUALITY_CLOUD",
-    "QL_QUALITY_CLOUDSHADOW", "QL_QUALITY_CIRRUS", "QL_QUALITY_HAZE", "QL_QUALITY_SNOW",
-    "QL_QUALITY_TESTFLAGS", "QL_VNIR", "QL_SWIR",
-}  # fmt: skip
+    "SPECTRAL_IMAGE",
+    "QL_PIXELMASK",
+    "QL_QUALITY_CLASSES",
+    "QL_QUALITY_CLOUD",
+    "QL_QUALITY_CLOUDSHADOW",
+    "QL_QUALITY_CIRRUS",
+    "QL_QUALITY_HAZE",
+    "QL_QUALITY_SNOW",
+    "QL_QUALITY_TESTFLAGS",
+    "QL_VNIR",
+    "QL_SWIR",
+}
 
 
 def layer(folder, name, cog=""):

@@ -57,9 +57,14 @@ def test_a_public_reader_sees_the_reflectance_that_was_meant(prisma, land, opene
     centers = np.array(table.centers_nm) + round(float(shift.mean()), 4)
     bands = replace(table, centers_nm=tuple(centers.tolist()))
     scene = SimulatedScene(
-        land, prisma.grid, bands, start=START, seed=prisma.seed, weather=WEATHER,
+        land,
+        prisma.grid,
+        bands,
+        start=START,
+        seed=prisma.seed,
+        weather=WEATHER,
         snr_at_30=np.interp(centers, _SNR_NM, _SNR),
-    )  # fmt: skip
+    )
     (strip,) = scene.strips(128)
     vapour = np.any([(centers > low) & (centers < high) for low, high in VAPOUR_NM], axis=0)
     kept = np.array(bands.usable)

@@ -15,7 +15,7 @@ BANDS = select_bands(sensor_bands("enmap"), np.arange(224) % 40 == 20)
 def scene(land, **weather):
     look = SimulatedScene(
         land, GRID, BANDS, start=datetime(2024, 6, 1), seed=1, weather=Weather(**weather)
-    )  # fmt: skip
+    )
     (strip,) = look.strips(100)
     return strip
 

@@ -69,9 +69,18 @@ def test_a_response_narrower_than_the_sampling_interpolates():
 
 @pytest.mark.parametrize(
     ("center_nm", "covered"),
-    [(390.0, False), (398.0, False), (407.0, True), (1345.0, True), (1400.0, False),
-     (1352.0, False), (1800.0, False), (2000.0, True), (2452.0, False)],
-)  # fmt: skip
+    [
+        (390.0, False),
+        (398.0, False),
+        (407.0, True),
+        (1345.0, True),
+        (1400.0, False),
+        (1352.0, False),
+        (1800.0, False),
+        (2000.0, True),
+        (2452.0, False),
+    ],
+)
 def test_a_band_in_a_gap_or_beyond_the_source_is_nan(center_nm, covered):
     source = np.array(sensor_bands("lab").centers_nm)
     row = response_matrix(source, table((center_nm, 9.0)))[0]

@@ -127,7 +127,8 @@ def fit_published(
     # One thread: sums split over threads round differently, and a seed is to give equal weights.
     with one_torch_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        sat, sat_labels = _tensor(sat_x), _tensor(sat_y)
+        sat = _tensor(sat_x)
+        sat_labels = _tensor(sat_y)
         if not len(lab_x):
             satellite = train_codec(sat, config, None, "satellite autoencoder")
             student = train_student(_latents(satellite, sat), sat_labels, config, None)

@@ -71,7 +71,8 @@ class Transformer(nn.Module):
 
     def forward(self, latents: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the estimate (s,) and what each layer puts out, (s, width) each."""
-        token, features = self.embed(latents)[:, None, :], []
+        token = self.embed(latents)[:, None, :]
+        features = []
         for layer in self.layers:
             token = layer(token)
             features.append(token[:, 0, :])

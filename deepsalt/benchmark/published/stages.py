@@ -102,7 +102,8 @@ class Anchor:
 
         The mean laboratory latent of the row's pairs; its own latent without a pair.
         """
-        rows, partners = self.pairs[:, 0], self.latents[self.pairs[:, 1]]
+        rows = self.pairs[:, 0]
+        partners = self.latents[self.pairs[:, 1]]
         count = torch.zeros(len(own), 1).index_add(0, rows, torch.ones(len(rows), 1))
         mean = torch.zeros_like(own).index_add(0, rows, partners) / count.clamp(min=1.0)
         return torch.where(count > 0, mean, own)

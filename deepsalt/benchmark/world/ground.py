@@ -19,15 +19,23 @@ from deepsalt.types import Floats
 # the anions; Na 0.52, Ca 0.30, Mg 0.16 of the cations. What Ca takes of SO4 is gypsum; of the rest
 # chlorides make about a half, sulphates of Na and Mg most of the other.
 _ASSEMBLAGE = {
-    "halite": 0.42, "thenardite": 0.17, "mirabilite": 0.10, "epsomite": 0.08, "carnallite": 0.05,
-    "bloedite": 0.04, "trona": 0.04, "eugsterite": 0.03, "hexahydrite": 0.02,
-}  # fmt: skip
+    "halite": 0.42,
+    "thenardite": 0.17,
+    "mirabilite": 0.10,
+    "epsomite": 0.08,
+    "carnallite": 0.05,
+    "bloedite": 0.04,
+    "trona": 0.04,
+    "eugsterite": 0.03,
+    "hexahydrite": 0.02,
+}
 _OTHER_SALT = 0.01
 GYPSUM_MOBILITY = 0.5
 """Enrichment of gypsum-like minerals is that of the others to this power: what dissolves sparingly
 rises less (assumption)."""
 
-_REGION_CONCENTRATION, _SITE_CONCENTRATION = 4.0, 20.0
+_REGION_CONCENTRATION = 4.0
+_SITE_CONCENTRATION = 20.0
 _PATCH_LOW = 0.4  # least share of the ground that a crust covers
 _PAIR_SOIL_SD = 0.2  # soil of the sample against that of the pixel, of the soils' spread
 
@@ -116,7 +124,9 @@ def draw_region(
     rng: np.random.Generator, materials: Materials, config: SimulationConfig
 ) -> SimulatedRegion:
     """Draw what the sites of one region have in common."""
-    basis, mixing, names = soil_basis(config.use), config.mixing, materials.minerals
+    basis = soil_basis(config.use)
+    mixing = config.mixing
+    names = materials.minerals
     soluble = [
         _ASSEMBLAGE.get(name, _OTHER_SALT) * (is_salt(name) and name not in GYPSUM_LIKE)
         for name in names
@@ -151,7 +161,8 @@ def draw_sites(
     config: SimulationConfig,
 ) -> SimulatedSites:
     """Draw n sites of a region: soils, salts in sample and crust, plants, moisture."""
-    grid, mixing = GRID_NM, config.mixing
+    grid = GRID_NM
+    mixing = config.mixing
     pixel_soil, sample_soil = _soils(rng, n, region, config)
     sample, crust = _salts(rng, n, region, config)
     # A continuous crust holds no more than its limit; a patchy one holds all of it in patches.

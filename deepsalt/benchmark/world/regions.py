@@ -157,7 +157,9 @@ def _look(
     config: SimulationConfig,
 ) -> _Looks:
     """Return all sites of a region as one scene shows them."""
-    n, bands, mixing = len(ground), sensor.bands, config.mixing
+    n = len(ground)
+    bands = sensor.bands
+    mixing = config.mixing
     growth, rain = np.exp(_SEASON_SD * rng.normal(size=2))
     green = np.minimum(growth * sites.green, mixing.max_green)
     film = rain * sites.film_mm

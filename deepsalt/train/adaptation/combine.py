@@ -178,7 +178,8 @@ class _Builder:
         test: NDArray[np.intp],
     ) -> Combined:
         """Fit on training rows, without laboratory rows of the test rows' regions or sites."""
-        features, target = self.satellite.features[train], self.satellite.target[train]
+        features = self.satellite.features[train]
+        target = self.satellite.target[train]
         weights = self.weights[train]
         sites = fit_sites(
             features,
@@ -192,7 +193,8 @@ class _Builder:
             same = Adaptation.identity(features.shape[1])
             return Combined(sites, None, same, 0.0, (0.0, 0.0), sites.encoder)
         known = self.teacher(train, adaptations, test)
-        teacher, adaptation = known.teacher, known.adaptation
+        teacher = known.teacher
+        adaptation = known.adaptation
         line = rising_line(teacher.location(adaptation(features)), target, weights)
         encoder = known.encoder(features, self.settings)
         return Combined(sites, teacher, adaptation, weight, line, encoder)
@@ -220,7 +222,8 @@ class _Builder:
         return np.unique(lab.site[self._allowed(test) & ~lab.pixels]).size >= _MIN_LIBRARY
 
     def _allowed(self, test: NDArray[np.intp]) -> NDArray[np.bool_]:
-        lab, sites = self.laboratory, self.satellite
+        lab = self.laboratory
+        sites = self.satellite
         if lab is None:
             return np.zeros(0, dtype=np.bool_)
         hidden = np.isin(lab.region, sites.region[test])
@@ -318,7 +321,8 @@ def _by_fold(target: Floats, answers: Floats, folds: Sequence[NDArray[np.intp]])
 
 def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     """Go through adaptations in order while held-out groups gain, then choose the weight."""
-    settings, target = build.settings, build.satellite.target
+    settings = build.settings
+    target = build.satellite.target
 
     def held_out(adaptations: tuple[str, ...], weights: Sequence[float]) -> Floats:
         """Return answers by weight (w, s); only the mean of both depends on it."""
@@ -349,7 +353,8 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
                 base = tuple(n for n in chosen if not (name == "epo" and n.startswith("epo")))
                 scores = best((*base, step))
                 if one_standard_error(np.array([reached, scores])) == 1:
-                    chosen, reached = (*base, step), scores
+                    chosen = (*base, step)
+                    reached = scores
     candidates = [0.0] + [w for w in positive if (chosen, w) in answers]
     known = [answers[(chosen if w else ()), w] for w in candidates]
     index = one_standard_error(np.array([by_fold(a) for a in known]))

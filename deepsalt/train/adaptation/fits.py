@@ -113,7 +113,8 @@ def direct_standardisation(satellite: Floats, laboratory: Floats, ridge: float =
         return Adaptation.identity(satellite.shape[1])
     both = np.vstack([satellite, laboratory])
     space = leading(both, satellite.mean(axis=0), energy=_ENERGY, most=_MAX_DIRECTIONS)
-    seen, wanted = space(satellite), space(laboratory)
+    seen = space(satellite)
+    wanted = space(laboratory)
     # One scale for all directions: those in which little varies are the first to be left alone.
     typical = max(float(np.sqrt((seen**2).mean())), 1e-12)
     inputs = np.column_stack([seen / typical, np.ones(len(seen))])

@@ -42,7 +42,8 @@ def fit_sites(
 
 def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> tuple[int, float]:
     """Return components and ridge that held-out groups of the sites like best."""
-    weights, target = view_weights(samples, settings), samples.target
+    weights = view_weights(samples, settings)
+    target = samples.target
 
     def error(components: int, ridge: float) -> float:
         total = 0.0

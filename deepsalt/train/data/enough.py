@@ -58,5 +58,6 @@ def separable(samples: Samples) -> tuple[Samples, dict[str, str]]:
         for name, other in chosen.items()
         if name != other
     }
-    group, region = by_name[chosen["group"]], by_name[chosen["region"]]
+    group = by_name[chosen["group"]]
+    region = by_name[chosen["region"]]
     return replace(samples, group=group, region=region), note

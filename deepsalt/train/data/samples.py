@@ -30,7 +30,8 @@ LIGHT_SD = 0.1
 DRIFT_NM = 0.5
 """Standard deviation of a spectrum's common band shift, nm: calibration and smile."""
 
-WITH_NOISE, IN_THE_FIELD = " with noise", " in the field"
+WITH_NOISE = " with noise"
+IN_THE_FIELD = " in the field"
 """What the names of views end in that are not as clean as the sensor's bands allow."""
 
 PIXELS = " pixels"

@@ -116,7 +116,8 @@ class TableSpec:
         """
         path, at, sensor = text.rpartition("@")
         if not at or Path(text).is_file():
-            path, sensor = text, "lab" if kind == "laboratory" else ""
+            path = text
+            sensor = "lab" if kind == "laboratory" else ""
         if not path or not sensor:
             raise UsageError(
                 f"{text!r} does not name a table and its sensor; give TABLE@SENSOR, such as "

@@ -29,8 +29,11 @@ logger = logging.getLogger(__name__)
 Fit = Callable[[Samples, Settings], Fitted]
 
 PLS_COMPONENTS = 20
-STUDENT, PLS, MEAN = "student", f"PLS-{PLS_COMPONENTS}, clipped", "mean"
-GROUP, REGION = "group", "region"
+STUDENT = "student"
+PLS = f"PLS-{PLS_COMPONENTS}, clipped"
+MEAN = "mean"
+GROUP = "group"
+REGION = "region"
 _REPORT = "report"  # in a fold's file, beside its answers
 
 

@@ -161,7 +161,8 @@ def assemble(
         machine = Machine(np.zeros((0, 1)), np.zeros((0, 2)), np.zeros(2))
         low_noise = CalibratedMachine(none, machine, np.zeros(1), (1.0, 1.0))
     scale = low_noise.encoder.scale
-    rows, offset = low_noise.encoder.rows[: scale.size], low_noise.encoder.offset[: scale.size]
+    rows = low_noise.encoder.rows[: scale.size]
+    offset = low_noise.encoder.offset[: scale.size]
     limits = [math.ceil(ec_max), ec_extrapolated, domain.max_t2, domain.max_q]
     limits += [low_noise_below, domain.flaw]
     weights: dict[str, ArrayLike] = {

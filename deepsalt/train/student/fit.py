@@ -109,7 +109,8 @@ def _distil(
     settings: Settings,
 ) -> Machine:
     """Return the student's location: labels, then the teachers' answers where they are better."""
-    weights, target = view_weights(labelled, settings), labelled.target
+    weights = view_weights(labelled, settings)
+    target = labelled.target
     inputs = teacher.encoder(labelled.features)[0]
     rows = [(inputs, target, weights)]
     if settings.distil:

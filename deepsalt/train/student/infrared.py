@@ -114,7 +114,9 @@ def fit_infrared(labelled: Samples, rival: Floats, settings: Settings) -> Infrar
     if not known.any():
         return None
     trust = np.zeros(len(labelled))
-    answers, target, views = held_out[known], labelled.target[known], labelled.view[known]
+    answers = held_out[known]
+    target = labelled.target[known]
+    views = labelled.view[known]
     # Beside a poor student noise would be trusted as well: it answers with about the mean.
     trust[known] = np.minimum(
         *(teacher_weights(answers, target, other[known], views) for other in (rival, mean))

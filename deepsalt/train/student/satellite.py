@@ -37,7 +37,8 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
     location, held_out, told = _followed(model, choice, samples, sites, settings)
     if choice.weight and not choice.gains(sites.target, held_out):
         # What cannot be carried into a student must not cost either.
-        model, choice = model.alone, choice.alone
+        model = model.alone
+        choice = choice.alone
         location, held_out, more_told = _followed(model, choice, samples, sites, settings)
         told = {"not_carried": told} | more_told
     student = calibrated(
@@ -73,7 +74,8 @@ def _followed(
     machine = model.sites.machine
     if not model.weight and len(machine.inducing_points) <= settings.inducing_points:
         return machine, choice.held_out, {}
-    shipped, count = "student", settings.inducing_points
+    shipped = "student"
+    count = settings.inducing_points
     said = {"combination": choice.held_out}
     said[shipped] = _held_out(choice, samples, sites, count, settings)
     scores = {name: smeared_r2(sites.ec, answers) for name, answers in said.items()}
@@ -81,7 +83,8 @@ def _followed(
         said[_ALL] = _held_out(choice, samples, sites, len(samples), settings)
         scores[_ALL] = smeared_r2(sites.ec, said[_ALL])
         if scores[_ALL] > scores[shipped] + MAX_LOSS_R2:
-            shipped, count = _ALL, len(samples)
+            shipped = _ALL
+            count = len(samples)
     told = {
         "held_out_r2_log1p": {name: round(score, 4) for name, score in scores.items()},
         "shipped": shipped,
@@ -105,7 +108,8 @@ def _copy(model: Combined, samples: Samples, count: int, settings: Settings) -> 
     """Return a machine of at most `count` inducing points that copies the model in the field."""
     field = np.char.endswith(samples.view, IN_THE_FIELD) & (model.weight > 0.0)
     shown = samples.take(samples.satellite | field)
-    answers, inputs = model.location(shown.features), model.encoder(shown.features)[0]
+    answers = model.location(shown.features)
+    inputs = model.encoder(shown.features)[0]
     own = shown.satellite
     inducing_points = choose_inducing_points(inputs[own], answers[own], count, settings.seed)
     if len(inducing_points) < count and not own.all():

@@ -82,10 +82,12 @@ def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Enc
     # Directions without signal cannot be told apart; a trace of it fixes their order.
     signal += max(1e-9 * np.trace(signal) / size, 1e-9 * _FLAT) * np.eye(size)
     ratio, vectors = eigh(signal, disturbed + floor * np.eye(size))
-    ratio, vectors = ratio[::-1], _signed(vectors[:, ::-1])
+    ratio = ratio[::-1]
+    vectors = _signed(vectors[:, ::-1])
     tail = min(tail, size // 4)
     k = min(components, max(len(clean) - 1, 1), size - tail)
-    first, last = vectors[:, :k] / np.sqrt(ratio[:k]), vectors[:, size - tail :]
+    first = vectors[:, :k] / np.sqrt(ratio[:k])
+    last = vectors[:, size - tail :]
     rows = _with_levels(clean, first, last)
     shrinkage = np.concatenate([NOISE_GAIN / ratio[:k], np.zeros(LEVEL_FEATURES)])
     return Encoder(*rows, shrinkage, _scale(k))
@@ -132,8 +134,10 @@ def _signed(vectors: Floats) -> Floats:
 
 def _with_levels(clean: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats]:
     """Return rows (k + 2 + t, d) and offset: components, standardised levels, tail."""
-    mean, spread = clean.mean(axis=0), clean[:, -LEVEL_FEATURES:].std(axis=0)
-    k, size = first.shape[1], clean.shape[1]
+    mean = clean.mean(axis=0)
+    spread = clean[:, -LEVEL_FEATURES:].std(axis=0)
+    k = first.shape[1]
+    size = clean.shape[1]
     rows = np.zeros((k + LEVEL_FEATURES + last.shape[1], size))
     rows[:k, :-LEVEL_FEATURES] = first.T
     for i in range(LEVEL_FEATURES):

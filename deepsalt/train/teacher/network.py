@@ -100,7 +100,9 @@ def _optimise(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    best, state, waited = math.inf, copy.deepcopy(network.state_dict()), 0
+    best = math.inf
+    state = copy.deepcopy(network.state_dict())
+    waited = 0
     step = 0
     for _ in range(settings.epochs):
         network.train()
@@ -122,7 +124,9 @@ def _optimise(
             reached = float((held_weights * _loss(network(held_z), held_target)).mean())
         waited += 1
         if reached < best:
-            best, state, waited = reached, copy.deepcopy(network.state_dict()), 0
+            best = reached
+            state = copy.deepcopy(network.state_dict())
+            waited = 0
         elif waited >= settings.patience:
             break
     network.load_state_dict(state)

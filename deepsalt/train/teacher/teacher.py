@@ -176,6 +176,7 @@ def noise_differences(samples: Samples) -> Floats:
 
 
 def _paired(samples: Samples, noisy: NDArray[np.bool_], clean: NDArray[np.bool_]) -> Floats:
-    rows, others = np.flatnonzero(noisy), np.flatnonzero(clean)
+    rows = np.flatnonzero(noisy)
+    others = np.flatnonzero(clean)
     _, mine, theirs = np.intersect1d(samples.site[rows], samples.site[others], return_indices=True)
     return samples.features[rows[mine]] - samples.features[others[theirs]]

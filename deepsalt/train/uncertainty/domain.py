@@ -102,8 +102,10 @@ def fit_domain(encoder: Encoder, features: Floats, noise: Floats, components: in
         Most spectral components to look at, beside the levels and the tail.
     """
     chosen = _chosen(encoder, components)
-    rows, offset = encoder.rows[chosen], encoder.offset[chosen]
-    values, own = features @ rows.T + offset, encoder(features)[1]
+    rows = encoder.rows[chosen]
+    offset = encoder.offset[chosen]
+    values = features @ rows.T + offset
+    own = encoder(features)[1]
     low_noise = own < LOW_NOISE_BELOW
     clean = values[low_noise] if low_noise.sum() >= 2 * len(rows) else values
     centre = clean.mean(axis=0)

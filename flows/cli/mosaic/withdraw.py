@@ -40,7 +40,8 @@ def withdraw(
 
     if undo and reason:
         raise UsageError("--undo takes no --reason; the record of the withdrawal keeps its own")
-    compute, named = compute_of(workers, scheduler), tuple(scenes)
+    compute = compute_of(workers, scheduler)
+    named = tuple(scenes)
     with bars() as progress:
         if undo:
             result = readmit_scenes(store, named, compute=compute, progress=progress)

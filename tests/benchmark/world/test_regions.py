@@ -113,10 +113,14 @@ def test_more_salt_is_more_conductivity():
 
 def test_a_saline_crust_shows_to_the_satellite_and_hardly_to_the_laboratory():
     plain = replace(
-        SMALL, saline_share=(1.0, 1.0), gypsum_share=(0.0, 0.0), moist_share=(0.0, 0.0),
-        enrichment_region_log_sd=0.0, enrichment_site_log_sd=0.0,
+        SMALL,
+        saline_share=(1.0, 1.0),
+        gypsum_share=(0.0, 0.0),
+        moist_share=(0.0, 0.0),
+        enrichment_region_log_sd=0.0,
+        enrichment_site_log_sd=0.0,
         mixing=MixingConfig(enrichment=30.0, max_green=0.0, max_dry=0.0, noise=0.0),
-    )  # fmt: skip
+    )
     low, high = (draw(replace(plain, salt_g_kg=(g, g), salt_log_sd=0.0)) for g in (0.1, 5.0))
     satellite = np.nanmean(np.abs(high.satellite - low.satellite))
     laboratory = np.mean(np.abs(high.lab - low.lab))

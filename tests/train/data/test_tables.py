@@ -316,11 +316,25 @@ def _empty(table):
         (_alike, "all 40 spectra are the same"),
     ],
     ids=[
-        "negative", "impossible", "infinite", "text", "comma", "no-label", "no-group",
-        "empty-group", "repeat", "suspect-text", "mixed", "percent", "integers", "micrometres",
-        "no-spectrum", "hole", "alike",
+        "negative",
+        "impossible",
+        "infinite",
+        "text",
+        "comma",
+        "no-label",
+        "no-group",
+        "empty-group",
+        "repeat",
+        "suspect-text",
+        "mixed",
+        "percent",
+        "integers",
+        "micrometres",
+        "no-spectrum",
+        "hole",
+        "alike",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("kind", ["laboratory", "satellite"])
 def test_a_bad_table_is_refused_in_one_sentence(tmp_path, spoil, message, kind):
     table = frame()

@@ -81,9 +81,14 @@ def test_training_leaves_the_random_state_of_the_process():
 def test_a_network_learns_what_holds_for_groups_it_did_not_see():
     known = GROUPS < "G20"
     network = train_network(
-        INPUTS[known], TARGET[known], np.ones(known.sum()),
-        groups=GROUPS[known], ids=IDS[known], settings=LONG, number=0,
-    )  # fmt: skip
+        INPUTS[known],
+        TARGET[known],
+        np.ones(known.sum()),
+        groups=GROUPS[known],
+        ids=IDS[known],
+        settings=LONG,
+        number=0,
+    )
     answers = apply_network(network, INPUTS[~known])
     assert np.corrcoef(answers, TARGET[~known])[0, 1] > 0.7
 
