@@ -79,7 +79,7 @@ def open_mosaic(
 def _hint(objects: Objects) -> str:
     """Say what is missing where a store's own export was not made."""
     store = next(objects.outer(), None)
-    if objects.place.prefix.rpartition("/")[2] == MOSAIC_ZARR and store and Store.exists(store):
+    if objects.location.prefix.rpartition("/")[2] == MOSAIC_ZARR and store and Store.exists(store):
         return f"; open {store} itself, or export its mosaic"
     return "; `deepsalt run` makes one"
 

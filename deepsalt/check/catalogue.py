@@ -14,7 +14,7 @@ from deepsalt.check.products import Products
 from deepsalt.concurrency import in_order
 from deepsalt.errors import MissingObjectError, StoreAwayError, StoreError, UsageError
 from deepsalt.inputs import parse_json
-from deepsalt.objects.place import check_key
+from deepsalt.objects.location import check_key
 from deepsalt.store import Store
 from deepsalt.validate import Finding, Severity
 

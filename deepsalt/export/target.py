@@ -73,7 +73,7 @@ class Target:
     @classmethod
     def new(cls, objects: Objects) -> "Target":
         """Return what an empty place becomes."""
-        is_group = objects.place.uri.endswith(_GROUP)
+        is_group = objects.location.uri.endswith(_GROUP)
         return cls(objects, is_series=not objects.is_local and not is_group)
 
 
@@ -100,8 +100,8 @@ def check_target(store: Objects, where: Where) -> Target:
     own = _real(store)
     if objects.is_local and objects.path.exists() and not objects.path.is_dir():
         raise UsageError(f"{objects} is a file; export to a folder or a bucket")
-    if real.place != own.below(MOSAIC_ZARR).place:
-        if real.place in (own.place, own.below(PREFIX).place):
+    if real.location != own.below(MOSAIC_ZARR).location:
+        if real.location in (own.location, own.below(PREFIX).location):
             raise UsageError(f"{objects} belongs to the store itself; export to another place")
         _refuse_stores(objects, real)
     found = Target.of(objects)

@@ -4,13 +4,13 @@ In goes a path or URI and keys, out come bytes: `Objects.of("s3://maps/salt").re
 Nobody else opens files or connections of a store. Start with `objects.py`.
 
 ==================  ====================================================================
-`place.py`          a path or URI, checked; which keys can be
+`location.py`       a path or URI, checked; which keys can be
 `objects.py`        the value `Objects`: read, write, create, list, delete; Zarr groups
 `folder.py`         these verbs on files, on disk when they return
 `bucket.py`         these verbs through obstore, and who created when an answer was lost
 `series.py`         numbered objects of which the highest counts
 `zarr.py`           Zarr's store over objects
-`repository.py`     the same place for Icechunk
+`repository.py`     the same location for Icechunk
 `settings.py`       endpoint, region and the like from the environment
 `credentials.py`    who we are, from the environment; what the libraries miss of it
 `connect.py`        connections, one per process, bucket and user

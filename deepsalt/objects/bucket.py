@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deepsalt.errors import MissingObjectError, StoreAwayError
 from deepsalt.objects.connect import connect
 from deepsalt.objects.entry import Entry
-from deepsalt.objects.place import Place
+from deepsalt.objects.location import Location
 from deepsalt.objects.sentences import is_in_progress, is_without_bucket, reaching
 
 if TYPE_CHECKING:
@@ -27,26 +27,26 @@ _WRITER = "deepsaltwriter"  # metadata that tells whose an object is; Azure allo
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The five verbs on objects below a place; keys are checked by who calls."""
+    """The five verbs on objects below a location; keys are checked by who calls."""
 
-    place: Place
+    location: Location
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object."""
         import obstore
 
-        with reaching(self.place, "read", key):
-            return bytes(obstore.get(connect(self.place), self.place.full(key)).bytes())
+        with reaching(self.location, "read", key):
+            return bytes(obstore.get(connect(self.location), self.location.full(key)).bytes())
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; it is there as a whole or not at all."""
         import obstore
 
-        store = connect(self.place, "send" if len(data) > _LARGE_BYTES else "ask")
-        with reaching(self.place, "write", key):
+        store = connect(self.location, "send" if len(data) > _LARGE_BYTES else "ask")
+        with reaching(self.location, "write", key):
             # In one request: parts of what was never finished are stored and paid for.
             obstore.put(
-                store, self.place.full(key), data, attributes=_type_of(key), use_multipart=False
+                store, self.location.full(key), data, attributes=_type_of(key), use_multipart=False
             )
 
     def create(self, key: str, data: bytes) -> bool:
@@ -60,17 +60,17 @@ class Bucket:
 
         mark = secrets.token_hex(8)
         attributes: Attributes = {**_type_of(key), _WRITER: mark}
-        full = self.place.full(key)
+        full = self.location.full(key)
         lost = False
         until = time.monotonic() + _PATIENCE_S
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_WAIT_S * 2**attempt * (0.5 + random()))
             try:
-                with reaching(self.place, "create", key):
+                with reaching(self.location, "create", key):
                     try:
                         obstore.put(
-                            connect(self.place, "once"),
+                            connect(self.location, "once"),
                             full,
                             data,
                             mode="create",
@@ -87,25 +87,27 @@ class Bucket:
                     raise
                 lost = True
         raise StoreAwayError(
-            f"{self.place}/{key} is being written and removed by others all the time; try again"
+            f"{self.location}/{key} is being written and removed by others all the time; try again"
         )
 
     def copy(self, source: str, key: str) -> None:
         """Write an object with the bytes of another one, which do not leave the server."""
         import obstore
 
-        with reaching(self.place, "write", key):
-            obstore.copy(connect(self.place, "send"), self.place.full(source), self.place.full(key))
+        with reaching(self.location, "write", key):
+            obstore.copy(
+                connect(self.location, "send"), self.location.full(source), self.location.full(key)
+            )
 
     def list(self, prefix: str, offset: str | None) -> Iterator[Entry]:
         """Yield the objects below a prefix, by their names; asks for a page when one is used up."""
         import obstore
 
-        start = self.place.full(prefix) if prefix else self.place.prefix
-        after = self.place.full(offset) if offset is not None else None
-        cut = len(self.place.prefix) + 1 if self.place.prefix else 0
-        with reaching(self.place, "list", prefix):
-            store = connect(self.place)
+        start = self.location.full(prefix) if prefix else self.location.prefix
+        after = self.location.full(offset) if offset is not None else None
+        cut = len(self.location.prefix) + 1 if self.location.prefix else 0
+        with reaching(self.location, "list", prefix):
+            store = connect(self.location)
             pages = obstore.list(store, start or None, offset=after, chunk_size=1000)
             for page in pages:
                 for meta in page:
@@ -115,9 +117,9 @@ class Bucket:
         """Return the names between a prefix and the next slash."""
         import obstore
 
-        start = self.place.full(prefix) if prefix else self.place.prefix
-        with reaching(self.place, "list", prefix):
-            found = obstore.list_with_delimiter(connect(self.place), start or None)
+        start = self.location.full(prefix) if prefix else self.location.prefix
+        with reaching(self.location, "list", prefix):
+            found = obstore.list_with_delimiter(connect(self.location), start or None)
         names = (each.rstrip("/").rpartition("/")[2] for each in found["common_prefixes"])
         return tuple(sorted(names))
 
@@ -125,12 +127,12 @@ class Bucket:
         """Remove objects; those that are not there are none to remove."""
         import obstore
 
-        full = [self.place.full(key) for key in keys]
+        full = [self.location.full(key) for key in keys]
         if not full:
             return
-        with reaching(self.place, "delete"):
-            store = connect(self.place)
-            if self.place.kind == "s3":
+        with reaching(self.location, "delete"):
+            store = connect(self.location)
+            if self.location.kind == "s3":
                 obstore.delete(store, full)
                 return
             for key in full:
@@ -144,8 +146,8 @@ class Bucket:
         import obstore
 
         try:
-            with reaching(self.place, "read", key):
-                found = obstore.get(connect(self.place), self.place.full(key))
+            with reaching(self.location, "read", key):
+                found = obstore.get(connect(self.location), self.location.full(key))
         except MissingObjectError:
             return False
         return found.attributes.get(_WRITER) == mark

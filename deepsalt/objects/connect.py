@@ -17,7 +17,7 @@ from deepsalt.objects.credentials import (
     has_aws_keys,
 )
 from deepsalt.objects.disk import storing
-from deepsalt.objects.place import Place
+from deepsalt.objects.location import Location
 from deepsalt.objects.settings import Settings, settings_of
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ _lock = threading.Lock()
 _used = _forked = False
 
 
-def connect(place: Place, manner: Manner = "ask") -> "ObjectStore":
-    """Return the store of a place's whole bucket, or of its folder; nothing is asked yet.
+def connect(location: Location, manner: Manner = "ask") -> "ObjectStore":
+    """Return the store of a location's whole bucket, or of its folder; nothing is asked yet.
 
     Raises
     ------
@@ -66,34 +66,34 @@ def connect(place: Place, manner: Manner = "ask") -> "ObjectStore":
     """
     if _forked:
         raise StoreError(
-            f"{place} cannot be reached from a forked process; start processes by spawn or "
+            f"{location} cannot be reached from a forked process; start processes by spawn or "
             "forkserver"
         )
     from obstore.exceptions import BaseError
 
     global _used
     _used = True
-    if place.kind == "file":
-        return _folder(place)
-    settings = settings_of(place)
-    if place.kind == "memory":
+    if location.kind == "file":
+        return _folder(location)
+    settings = settings_of(location)
+    if location.kind == "memory":
         manner = "ask"
-    bucket = (place.kind, place.bucket, place.account)
-    key = (*bucket, settings, fingerprint(place.kind), manner)
+    bucket = (location.kind, location.bucket, location.account)
+    key = (*bucket, settings, fingerprint(location.kind), manner)
     with _lock:
         if key not in _open:
             try:
-                _open[key] = _connected(place, settings, manner)
+                _open[key] = _connected(location, settings, manner)
             except (BaseError, ValueError):
                 # Without what they say: it may repeat a key that is not written right.
                 raise StoreAccessError(
-                    f"what the environment says about {place.kind}://{place.bucket} cannot be "
-                    f"used; check the variables {PREFIXES[place.kind]}..."
+                    f"what the environment says about {location.kind}://{location.bucket} cannot "
+                    f"be used; check the variables {PREFIXES[location.kind]}..."
                 ) from None
         return _open[key]
 
 
-def _connected(place: Place, settings: Settings, manner: Manner) -> "ObjectStore":
+def _connected(location: Location, settings: Settings, manner: Manner) -> "ObjectStore":
     options: ClientConfig = {
         **client_options(),
         "allow_http": settings.plain_http,
@@ -109,17 +109,17 @@ def _connected(place: Place, settings: Settings, manner: Manner) -> "ObjectStore
             "base": 2,
         },
     }
-    if place.kind == "s3":
-        return _s3(place, settings, options, retries)
-    if place.kind == "gs":
-        return _gs(place, settings, options, retries)
-    if place.kind == "az":
-        return _az(place, settings, options, retries)
+    if location.kind == "s3":
+        return _s3(location, settings, options, retries)
+    if location.kind == "gs":
+        return _gs(location, settings, options, retries)
+    if location.kind == "az":
+        return _az(location, settings, options, retries)
     return _memory()
 
 
 def _s3(
-    place: Place, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: Location, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
 ) -> "S3Store":
     from obstore.store import S3Store
 
@@ -127,7 +127,7 @@ def _s3(
     if settings.region is not None:
         config["region"] = settings.region
     if settings.endpoint is not None:
-        config["endpoint"] = settings.bucket_endpoint(place.bucket)
+        config["endpoint"] = settings.bucket_endpoint(location.bucket)
     if settings.unsigned:
         config["skip_signature"] = True
     # The name by which AWS's own tools know what obstore calls otherwise.
@@ -135,9 +135,9 @@ def _s3(
         config["metadata_endpoint"] = machine
     keys = not settings.unsigned and has_aws_keys()
     if not settings.unsigned and not keys:
-        _refuse_nobody(place)
+        _refuse_nobody(location)
     return S3Store(
-        place.bucket,
+        location.bucket,
         config=config,
         client_options=options,
         retry_config=retries,
@@ -145,7 +145,7 @@ def _s3(
     )
 
 
-def _refuse_nobody(place: Place) -> None:
+def _refuse_nobody(location: Location) -> None:
     """Refuse where there are no keys and no role to ask for."""
     roles = (
         "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -155,13 +155,13 @@ def _refuse_nobody(place: Place) -> None:
     role = any(os.environ.get(name) for name in roles)
     if not role and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         raise StoreAccessError(
-            f"no credentials for {place.kind}://{place.bucket} are in the environment; set "
+            f"no credentials for {location.kind}://{location.bucket} are in the environment; set "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
 
 
 def _gs(
-    place: Place, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: Location, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
 ) -> "GCSStore":
     from obstore.store import GCSStore
 
@@ -172,11 +172,11 @@ def _gs(
         config["skip_signature"] = True
     else:
         check_google()
-    return GCSStore(place.bucket, config=config, client_options=options, retry_config=retries)
+    return GCSStore(location.bucket, config=config, client_options=options, retry_config=retries)
 
 
 def _az(
-    place: Place, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: Location, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
 ) -> "AzureStore":
     from obstore.store import AzureStore
 
@@ -189,15 +189,15 @@ def _az(
         config["skip_signature"] = True
     else:
         check_azure()
-    return AzureStore(place.bucket, config=config, client_options=options, retry_config=retries)
+    return AzureStore(location.bucket, config=config, client_options=options, retry_config=retries)
 
 
-def _folder(place: Place) -> "LocalStore":
+def _folder(location: Location) -> "LocalStore":
     from obstore.store import LocalStore
 
-    with storing(Path(place.prefix)):
-        Path(place.prefix).mkdir(parents=True, exist_ok=True)
-    return LocalStore(place.prefix)
+    with storing(Path(location.prefix)):
+        Path(location.prefix).mkdir(parents=True, exist_ok=True)
+    return LocalStore(location.prefix)
 
 
 def _memory() -> "MemoryStore":

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import StoreAccessError
-from deepsalt.objects.place import Kind
+from deepsalt.objects.location import Kind
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential

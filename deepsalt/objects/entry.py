@@ -11,7 +11,7 @@ class Entry:
     Parameters
     ----------
     key
-        Its key, from the place that was listed.
+        Its key, from the location that was listed.
     size
         Its bytes.
     modified

@@ -11,7 +11,7 @@ from deepsalt.errors import StoreError
 from deepsalt.objects.bucket import Bucket
 from deepsalt.objects.entry import Entry
 from deepsalt.objects.folder import Folder
-from deepsalt.objects.place import Place, check_key
+from deepsalt.objects.location import Location, check_key
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
@@ -21,20 +21,20 @@ _PROCESS = secrets.token_hex(8)  # process ids repeat in containers
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Objects below a place, by key.
+    """Objects below a location, by key.
 
     A value: it holds no connection and no secret, and may be pickled to any machine that reaches
-    the place by itself. Connections are made when they are needed and kept for the process.
+    the location by itself. Connections are made when they are needed and kept for the process.
 
     Parameters
     ----------
-    place
+    location
         Where they lie.
     process
         The process that has them in its memory; empty for all other kinds.
     """
 
-    place: Place
+    location: Location
     process: str = ""
 
     @classmethod
@@ -48,18 +48,18 @@ class Objects:
         """
         if isinstance(where, Objects):
             return where
-        place = Place.of(where)
-        return cls(place, _here() if place.kind == "memory" else "")
+        location = Location.of(where)
+        return cls(location, _here() if location.kind == "memory" else "")
 
     @property
     def uri(self) -> str:
         """Where, as a URI that `of` takes; no credentials are in it."""
-        return self.place.uri
+        return self.location.uri
 
     @property
     def is_local(self) -> bool:
         """Whether the objects are files of a folder."""
-        return self.place.kind == "file"
+        return self.location.kind == "file"
 
     @property
     def path(self) -> Path:
@@ -72,22 +72,22 @@ class Objects:
         """
         if not self.is_local:
             raise StoreError(f"{self} is not a folder; give a store in a folder")
-        return Path(self.place.prefix)
+        return Path(self.location.prefix)
 
     def __str__(self) -> str:
-        return str(self.place)
+        return str(self.location)
 
     def below(self, prefix: str) -> "Objects":
         """Return the objects whose keys begin with a prefix and a slash, by the rest of the key."""
-        return replace(self, place=self.place.below(prefix))
+        return replace(self, location=self.location.below(prefix))
 
     def outer(self) -> "Iterator[Objects]":
         """Yield the places that this one lies in, the nearest first."""
-        prefix = self.place.prefix
+        prefix = self.location.prefix
         while prefix.strip("/"):
             prefix = prefix.rpartition("/")[0]
             if prefix or not self.is_local:
-                yield replace(self, place=replace(self.place, prefix=prefix))
+                yield replace(self, location=replace(self.location, prefix=prefix))
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object.
@@ -210,7 +210,7 @@ class Objects:
         StoreError
             It does.
         """
-        if self.place.kind == "memory" and self.process != _here():
+        if self.location.kind == "memory" and self.process != _here():
             raise StoreError(
                 f"{self} is in the memory of another process; give a folder or a bucket where "
                 "several processes work"
@@ -220,10 +220,10 @@ class Objects:
         """Return who knows this kind of store, when the keys are good."""
         for key in keys:
             check_key(key)
-        if self.place.kind == "file":
-            return Folder(Path(self.place.prefix))
+        if self.location.kind == "file":
+            return Folder(Path(self.location.prefix))
         self.check_reachable()
-        return Bucket(self.place)
+        return Bucket(self.location)
 
 
 def _here() -> str:

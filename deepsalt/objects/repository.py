@@ -1,4 +1,4 @@
-"""The same place, user and server for Icechunk, which has its own way to objects."""
+"""The same location, user and server for Icechunk, which has its own way to objects."""
 
 import contextlib
 import os
@@ -33,24 +33,24 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
     import icechunk
 
     objects = objects.below(prefix)
-    place = objects.place
+    location = objects.location
     if "ICECHUNK_LOG" not in os.environ:
         # Commits to a folder are locked by who commits; what fails is said by our errors.
         icechunk.set_logs_filter("error")
-    if place.kind == "file":
-        return icechunk.local_filesystem_storage(place.prefix)
-    if place.kind == "memory":
+    if location.kind == "file":
+        return icechunk.local_filesystem_storage(location.prefix)
+    if location.kind == "memory":
         objects.check_reachable()
         with _lock:
             if objects not in _in_memory:
                 _in_memory[objects] = icechunk.in_memory_storage()
             return _in_memory[objects]
     _ask(objects)
-    settings = settings_of(place)
-    if place.kind == "s3":
+    settings = settings_of(location)
+    if location.kind == "s3":
         return icechunk.s3_storage(
-            bucket=place.bucket,
-            prefix=place.prefix,
+            bucket=location.bucket,
+            prefix=location.prefix,
             region=settings.region,
             endpoint_url=settings.endpoint,
             allow_http=settings.plain_http,
@@ -59,12 +59,12 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
             from_env=None if settings.unsigned else True,
         )
     config = {"allow_http": "true"} if settings.plain_http else {}
-    if place.kind == "gs":
+    if location.kind == "gs":
         if settings.endpoint is not None:
             config["google_base_url"] = settings.endpoint
         return icechunk.gcs_storage(
-            bucket=place.bucket,
-            prefix=place.prefix,
+            bucket=location.bucket,
+            prefix=location.prefix,
             anonymous=settings.unsigned or None,
             from_env=None if settings.unsigned else True,
             config=config,
@@ -75,8 +75,8 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
         config["azure_skip_signature"] = "true"
     return icechunk.azure_storage(
         account=settings.account or "",
-        container=place.bucket,
-        prefix=place.prefix,
+        container=location.bucket,
+        prefix=location.prefix,
         from_env=True,
         config=config,
     )
@@ -85,8 +85,8 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
 def create_repository(objects: Objects, prefix: str, config: "RepositoryConfig") -> None:
     """Create an empty repository, or finish one whose creation was cut short.
 
-    Icechunk writes the first objects of a repository side by side, and refuses a place that has
-    some of them: a kill or a lost answer would close the place for good. So they are made in a
+    Icechunk writes the first objects of a repository side by side, and refuses a location that has
+    some of them: a kill or a lost answer would close the location for good. So they are made in a
     folder and carried over, each where it is missing, the branch last: a repository is there when
     its branch is. Any number of callers may do this at once.
 
@@ -97,7 +97,7 @@ def create_repository(objects: Objects, prefix: str, config: "RepositoryConfig")
     """
     import icechunk
 
-    if objects.place.kind == "memory":
+    if objects.location.kind == "memory":
         storage = icechunk_storage(objects, prefix)
         with _lock:
             if not icechunk.Repository.exists(storage):

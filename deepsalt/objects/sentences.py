@@ -21,7 +21,7 @@ from deepsalt.errors import (
 )
 from deepsalt.objects.credentials import aws_keys
 from deepsalt.objects.disk import unstorable
-from deepsalt.objects.place import Place
+from deepsalt.objects.location import Location
 
 Verb = Literal["read", "write", "create", "list", "delete"]
 
@@ -100,7 +100,7 @@ _SET = {
 
 
 @contextmanager
-def reaching(place: Place, verb: Verb, key: str = "") -> Iterator[None]:
+def reaching(location: Location, verb: Verb, key: str = "") -> Iterator[None]:
     """Turn what obstore and Icechunk raise in the block into one sentence.
 
     Raises
@@ -117,19 +117,19 @@ def reaching(place: Place, verb: Verb, key: str = "") -> Iterator[None]:
         yield
     except errors as error:
         text = str(error)
-        if place.kind == "s3" and _IS_NOBODY in text and _status_of(text) is None:
+        if location.kind == "s3" and _IS_NOBODY in text and _status_of(text) is None:
             aws_keys()  # says itself why there are none
-        raise sentence(text, place, verb, key) from None
+        raise sentence(text, location, verb, key) from None
 
 
-def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
+def sentence(text: str, location: Location, verb: Verb, key: str = "") -> StoreError:
     """Return the error that a library's text means.
 
     Parameters
     ----------
     text
         What it said.
-    place
+    location
         Where.
     verb
         What was tried.
@@ -138,11 +138,11 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
     """
     code = _code_of(text)
     status = _status_of(text)
-    what = f"{place}/{key}" if key else str(place)
+    what = f"{location}/{key}" if key else str(location)
     because = f" ({code or status})" if code or status else ""
-    if place.kind in ("file", "memory"):
-        return _of_this_machine(text, place, verb, key)
-    bucket = f"{place.kind}://{place.bucket}"
+    if location.kind in ("file", "memory"):
+        return _of_this_machine(text, location, verb, key)
+    bucket = f"{location.kind}://{location.bucket}"
     if code in _NO_BUCKET or (status == 404 and verb in ("write", "create", "list")):
         return StoreMissingError(
             f"{bucket} does not exist{because}; make it, or check its name and the endpoint "
@@ -163,17 +163,17 @@ def sentence(text: str, place: Place, verb: Verb, key: str = "") -> StoreError:
     if any(mark in text for mark in _METADATA) or (not status and _IS_NOBODY in text):
         return StoreAccessError(
             f"no credentials for {bucket} were found, neither in the environment nor from this "
-            f"machine; set {_SET[place.kind]}"
+            f"machine; set {_SET[location.kind]}"
         )
     if code in _WRONG_KEYS or status == 401:
         return StoreAccessError(
-            f"the credentials for {bucket} are not accepted{because}; set {_SET[place.kind]} "
+            f"the credentials for {bucket} are not accepted{because}; set {_SET[location.kind]} "
             "anew, and check the endpoint in the environment"
         )
     if status == 403 or code == "AccessDenied":
         return StoreAccessError(
             f"{what} may not be {_DONE[verb]} with these credentials{because}; ask for "
-            f"{_RIGHTS[place.kind][verb]}"
+            f"{_RIGHTS[location.kind][verb]}"
         )
     if status == 404:
         return MissingObjectError(f"{what} is not there")
@@ -219,8 +219,8 @@ def is_in_progress(text: str) -> bool:
     return _code_of(text) == "ConditionalRequestConflict"
 
 
-def _of_this_machine(text: str, place: Place, verb: Verb, key: str) -> StoreError:
-    what = f"{place}/{key}" if key else str(place)
+def _of_this_machine(text: str, location: Location, verb: Verb, key: str) -> StoreError:
+    what = f"{location}/{key}" if key else str(location)
     if found := _OS_ERROR.search(text):
         number = int(found[1])
         return unstorable(Path(what), OSError(number, text.partition("\n")[0][:150]))

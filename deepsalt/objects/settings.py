@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from deepsalt.errors import StoreAccessError
 from deepsalt.objects.credentials import aws_profile
-from deepsalt.objects.place import Place
+from deepsalt.objects.location import Location
 
 _TRUE = ("1", "true", "yes", "on")
 
@@ -51,28 +51,28 @@ class Settings:
         return f"{scheme}://{bucket}.{host}"
 
 
-def settings_of(place: Place) -> Settings:
-    """Return how the environment wants the server of a place to be reached.
+def settings_of(location: Location) -> Settings:
+    """Return how the environment wants the server of a location to be reached.
 
     Raises
     ------
     StoreAccessError
         The endpoint is no URL or holds credentials, or Azure's account is nowhere named.
     """
-    if place.kind == "s3":
-        return _s3(place)
-    if place.kind == "gs":
+    if location.kind == "s3":
+        return _s3(location)
+    if location.kind == "gs":
         emulator = _first("STORAGE_EMULATOR_HOST")
         if emulator and "://" not in emulator:
             emulator = f"http://{emulator}"
         endpoint = _endpoint("GOOGLE_BASE_URL", _first("GOOGLE_BASE_URL") or emulator)
         return Settings(endpoint=endpoint, unsigned=_is_set("GOOGLE_SKIP_SIGNATURE"))
-    if place.kind == "az":
-        return _azure(place)
+    if location.kind == "az":
+        return _azure(location)
     return Settings()
 
 
-def _s3(place: Place) -> Settings:
+def _s3(location: Location) -> Settings:
     profile = aws_profile()
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     endpoint = _endpoint("AWS_ENDPOINT_URL", _first(*names) or profile.get("endpoint_url"))
@@ -85,15 +85,15 @@ def _s3(place: Place) -> Settings:
     )
 
 
-def _azure(place: Place) -> Settings:
-    account = place.account or _first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+def _azure(location: Location) -> Settings:
+    account = location.account or _first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
     emulated = _is_set("AZURE_STORAGE_USE_EMULATOR")
     if account is None and emulated:
         account = "devstoreaccount1"
     if account is None:
         raise StoreAccessError(
-            f"{place} names no account; set AZURE_STORAGE_ACCOUNT_NAME, or write the store as "
-            f"abfss://{place.bucket}@ACCOUNT.dfs.core.windows.net"
+            f"{location} names no account; set AZURE_STORAGE_ACCOUNT_NAME, or write the store as "
+            f"abfss://{location.bucket}@ACCOUNT.dfs.core.windows.net"
         )
     endpoint = _endpoint(
         "AZURE_STORAGE_ENDPOINT", _first("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Chunks(Store):
-    """A Zarr store of the objects below a place.
+    """A Zarr store of the objects below a location.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Chunks(Store):
         """Return the bytes of a key, None where there are none."""
         if (store := self._reader()) is None:
             return None
-        with reaching(self._objects.place, "read", key):
+        with reaching(self._objects.location, "read", key):
             return await store.get(self._full(key), prototype, byte_range)
 
     async def get_partial_values(
@@ -74,14 +74,14 @@ class Chunks(Store):
         wanted = [(self._full(key), part) for key, part in key_ranges]
         if (store := self._reader()) is None:
             return [None] * len(wanted)
-        with reaching(self._objects.place, "read"):
+        with reaching(self._objects.location, "read"):
             return await store.get_partial_values(prototype, wanted)
 
     async def exists(self, key: str) -> bool:
         """Whether a key is there."""
         if (store := self._reader()) is None:
             return False
-        with reaching(self._objects.place, "read", key):
+        with reaching(self._objects.location, "read", key):
             return await store.exists(self._full(key))
 
     async def getsize(self, key: str) -> int:
@@ -89,14 +89,14 @@ class Chunks(Store):
         store = self._reader()
         if store is None or not await self.exists(key):
             raise FileNotFoundError(key)
-        with reaching(self._objects.place, "read", key):
+        with reaching(self._objects.location, "read", key):
             return await store.getsize(self._full(key))
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write a key, in one request: parts of what was never finished would be paid for."""
         self._check_writable()
         store = self._store("send")
-        with reaching(self._objects.place, "write", key):
+        with reaching(self._objects.location, "write", key):
             await obstore.put_async(
                 store, self._full(key), value.as_buffer_like(), use_multipart=False
             )
@@ -106,7 +106,7 @@ class Chunks(Store):
         self._check_writable()
         store = self._store("send")
         with (
-            reaching(self._objects.place, "create", key),
+            reaching(self._objects.location, "create", key),
             contextlib.suppress(AlreadyExistsError),
         ):
             await obstore.put_async(
@@ -122,7 +122,7 @@ class Chunks(Store):
         self._check_writable()
         if (store := self._reader()) is None:
             return
-        with reaching(self._objects.place, "delete", key):
+        with reaching(self._objects.location, "delete", key):
             await store.delete(self._full(key))
 
     async def list(self) -> AsyncIterator[str]:
@@ -135,7 +135,7 @@ class Chunks(Store):
         if (store := self._reader()) is None:
             return
         cut = len(self._full(""))
-        with reaching(self._objects.place, "list", prefix):
+        with reaching(self._objects.location, "list", prefix):
             async for key in store.list_prefix(self._full(prefix)):
                 yield key[cut:]
 
@@ -143,14 +143,14 @@ class Chunks(Store):
         """Yield the names between a prefix and the next slash."""
         if (store := self._reader()) is None:
             return
-        with reaching(self._objects.place, "list", prefix):
+        with reaching(self._objects.location, "list", prefix):
             async for name in store.list_dir(self._full(prefix)):
                 yield name
 
     def _full(self, key: str) -> str:
         """Return a key as obstore knows it."""
-        place = self._objects.place
-        return key if place.kind == "file" or not place.prefix else f"{place.prefix}/{key}"
+        location = self._objects.location
+        return key if location.kind == "file" or not location.prefix else f"{location.prefix}/{key}"
 
     def _reader(self) -> "ObjectStore[Obstore] | None":
         """Return zarr's store over obstore; None for a folder that is not there."""
@@ -160,4 +160,4 @@ class Chunks(Store):
 
     def _store(self, manner: Manner) -> "Obstore":
         self._objects.check_reachable()
-        return connect(self._objects.place, manner)
+        return connect(self._objects.location, manner)

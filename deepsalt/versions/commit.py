@@ -266,7 +266,7 @@ class Build:
             job = Job(frame, slots[place[0]], place[1], products, before, simulated=simulated)
             if (job.digest != before or place in forced) and _key(job) not in settled:
                 jobs.append(job)
-        if mosaic.objects.place.kind == "memory":
+        if mosaic.objects.location.kind == "memory":
             return [(_session_in_memory(mosaic), job) for job in jobs]
         fork = _packed(session.fork()) if jobs else b""
         return [(fork, job) for job in jobs]
@@ -420,7 +420,7 @@ def _compose(compose: Compose, objects: Objects, work: Work) -> Done:
         note = compose(session.store, job)
     except IcechunkError as error:
         what = f"{PREFIX}, tile {job.tile.id}"
-        raise sentence(str(error), objects.place, "write", what) from None
+        raise sentence(str(error), objects.location, "write", what) from None
     return Done(job, note, _packed(session) if isinstance(fork, bytes) else session)
 
 

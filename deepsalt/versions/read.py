@@ -348,4 +348,4 @@ class Reading(WrapperStore[Store]):
         except IcechunkError as error:
             if is_missing(error):
                 raise expired(self._objects, self._version) from None
-            raise sentence(str(error), self._objects.place, "read", PREFIX) from None
+            raise sentence(str(error), self._objects.location, "read", PREFIX) from None

@@ -78,7 +78,7 @@ def reaching(objects: Objects, verb: Verb = "read") -> Iterator[None]:
     except (IcechunkError, OSError) as error:
         if is_untold(str(error)):
             open_storage(objects)  # asks the server itself, and says what it answers
-        raise sentence(str(error), objects.place, verb, PREFIX) from None
+        raise sentence(str(error), objects.location, verb, PREFIX) from None
 
 
 def is_missing(error: IcechunkError) -> bool:

@@ -24,7 +24,7 @@ from catalog.store_catalog import (
 )
 from deepsalt.errors import FormatError, StoreError, UsageError
 from deepsalt.objects import Objects, heads, series
-from deepsalt.objects.place import check_key
+from deepsalt.objects.location import check_key
 from tests.catalog.core_schema import assert_valid
 from tests.catalog.extension_fields import assert_extensions
 from tests.catalog.published import START, model, mosaic, product, source

@@ -102,7 +102,7 @@ def test_a_server_of_which_icechunk_only_says_that_it_failed_answers_with_errors
     s3: Objects,
 ) -> None:
     text = "  x session error: error writing object to object store service error\n  | context:"
-    error = sentence(text, s3.place, "write", "mosaic")
+    error = sentence(text, s3.location, "write", "mosaic")
     assert isinstance(error, StoreAwayError)
     assert "s3://salt/store/mosaic answers with errors" in str(error)
 

@@ -181,7 +181,7 @@ def test_both_ask_the_same_server(name: str, cloud: Cloud, monkeypatch: pytest.M
 def test_a_bucket_may_be_part_of_the_host(by_host: str, endpoint: str, cloud: Cloud) -> None:
     cloud.set("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", by_host)
     cloud.set("AWS_ENDPOINT_URL", "https://example.org:9000/")
-    settings = settings_of(Objects.of("s3://salt/store").place)
+    settings = settings_of(Objects.of("s3://salt/store").location)
     assert settings.bucket_endpoint("salt") == endpoint
     assert not settings.plain_http
 
@@ -361,7 +361,7 @@ def test_what_icechunk_says_is_a_sentence(loopback: Loopback) -> None:
     loopback.always = (403, "SignatureDoesNotMatch")
     with (
         pytest.raises(StoreAccessError, match="are not accepted") as raised,
-        reaching(objects.place, "read"),
+        reaching(objects.location, "read"),
     ):
         icechunk.Repository.exists(storage)
     assert "sesame" not in str(raised.value)
@@ -375,6 +375,6 @@ def test_memory_of_icechunk_is_shared_within_the_process(tmp_path: Path) -> None
 
 
 def test_memory_of_another_process_is_not_icechunks(tmp_path: Path) -> None:
-    elsewhere = Objects(Objects.of(f"memory://{tmp_path.name}").place, "elsewhere")
+    elsewhere = Objects(Objects.of(f"memory://{tmp_path.name}").location, "elsewhere")
     with pytest.raises(StoreError, match="memory of another process"):
         icechunk_storage(elsewhere, "mosaic")

@@ -35,7 +35,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\\%#?*]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where objects lie.
 
     Parameters
@@ -56,7 +56,7 @@ class Place:
     account: str = ""
 
     @classmethod
-    def of(cls, text: str | os.PathLike[str]) -> "Place":
+    def of(cls, text: str | os.PathLike[str]) -> "Location":
         """Parse a path or URI.
 
         Raises
@@ -80,7 +80,7 @@ class Place:
 
     @property
     def uri(self) -> str:
-        """The place as a URI, which `of` takes again; no credentials are in it."""
+        """The location as a URI, which `of` takes again; no credentials are in it."""
         if self.kind == "file":
             return f"file://{quote(self.prefix)}"
         if self.account:
@@ -92,12 +92,12 @@ class Place:
     def __str__(self) -> str:
         return self.prefix if self.kind == "file" else unquote(self.uri)
 
-    def below(self, prefix: str) -> "Place":
-        """Return the place of the keys that begin with a prefix."""
+    def below(self, prefix: str) -> "Location":
+        """Return the location of the keys that begin with a prefix."""
         return replace(self, prefix=self.full(prefix))
 
     def full(self, key: str) -> str:
-        """Return a key of this place as a key of its bucket, or as a path.
+        """Return a key of this location as a key of its bucket, or as a path.
 
         Raises
         ------
@@ -139,17 +139,17 @@ def check_key(key: str) -> None:
         )
 
 
-def _folder(path: Path) -> Place:
+def _folder(path: Path) -> Location:
     try:
         absolute = os.path.abspath(path.expanduser())
     except (RuntimeError, OSError) as error:  # ~nobody, or a working folder that was removed
         raise UsageError(f"{path} cannot be made a whole path ({error}); give it whole") from error
     if "\0" in absolute:
         raise UsageError(f"{str(path)!r:.200} is not a path")
-    return Place("file", "", absolute)
+    return Location("file", "", absolute)
 
 
-def _parsed(text: str, kind: Kind) -> Place:
+def _parsed(text: str, kind: Kind) -> Location:
     """Parse a URI of a known scheme; nothing of it is repeated that may be a key."""
     try:
         parts = urlsplit(text)
@@ -177,7 +177,7 @@ def _parsed(text: str, kind: Kind) -> Place:
     prefix = unquote(parts.path).strip("/")
     if prefix:
         check_key(prefix)
-    return Place(kind, host, prefix, account)
+    return Location(kind, host, prefix, account)
 
 
 def _shown(scheme: str) -> str:
