@@ -29,7 +29,7 @@ from deepsalt.products import (
 )
 from deepsalt.progress import Progress
 from deepsalt.store import Store, Tombstone
-from deepsalt.store.tombstones import Place as Acquired
+from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.validate import REPAIR, Finding
 
 _REQUESTS = 16
@@ -77,7 +77,7 @@ class ProductCheck:
     """
 
     store: Store
-    withdrawn: Mapping[Acquired, Tombstone]
+    withdrawn: Mapping[AcquisitionKey, Tombstone]
     quick: bool
     repair_index: bool
     heard: Progress

@@ -73,14 +73,14 @@ def _unneeded(
     """Return the products that nobody has needed since a moment."""
     markers = read_markers(store, complete_names(store))
     withdrawn = tombstones(store)
-    chosen_ones = {marker.place: marker for marker in chosen(markers.values(), withdrawn)}
+    chosen_ones = {marker.acquisition_key: marker for marker in chosen(markers.values(), withdrawn)}
     named = {marker.name for marker in chosen_ones.values()}
     for version in staying:
         named |= {name for _, _, names in products_of(mosaic, version) for name in names}
 
     def is_old(marker: ProductMarker) -> bool:
-        newer = chosen_ones.get(marker.place)
-        record = withdrawn.get(marker.place)
+        newer = chosen_ones.get(marker.acquisition_key)
+        record = withdrawn.get(marker.acquisition_key)
         since = [marker.created]
         since += [newer.created] if newer else []
         since += [record.lifted or record.withdrawn] if record else []

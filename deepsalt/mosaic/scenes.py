@@ -15,7 +15,7 @@ from deepsalt.grid import Tile
 from deepsalt.mosaic.wanted import is_withdrawn
 from deepsalt.products import ProductMarker, complete_names, read_markers, versions_of
 from deepsalt.store import Store, bury, lift, tombstone, tombstones
-from deepsalt.store.tombstones import Place
+from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.versions import Mosaic, Version, periods_of, products_at
 
 
@@ -60,13 +60,17 @@ def withdraw(store: Store, scenes: Sequence[str], *, reason: str = "") -> Change
         The store cannot be read or written.
     """
     # What was withdrawn before stays so, also when its products were pruned since.
-    before = {scene: place for scene in scenes if (place := _withdrawn_place(store, scene))}
+    before = {
+        scene: acquisition
+        for scene in scenes
+        if (acquisition := _withdrawn_acquisition(store, scene))
+    }
     found = [_named(store, scene) for scene in scenes if scene not in before]
     for marker in found:
-        bury(store, marker.place, marker.version, reason)
+        bury(store, marker.acquisition_key, marker.version, reason)
     keys = {*before, *(marker.scene_key for marker in found)}
-    places = {*before.values(), *(marker.place for marker in found)}
-    return Changed(tuple(sorted(keys)), _acquired(store, places))
+    acquisitions = {*before.values(), *(marker.acquisition_key for marker in found)}
+    return Changed(tuple(sorted(keys)), _acquired(store, acquisitions))
 
 
 def readmit(store: Store, scenes: Sequence[str]) -> Changed:
@@ -86,18 +90,18 @@ def readmit(store: Store, scenes: Sequence[str]) -> Changed:
     StoreError
         The store cannot be read or written.
     """
-    places = []
+    acquisitions = []
     for scene in scenes:
-        place = _place_of(scene) or _named(store, scene).place
-        record = tombstone(store, place)
-        if record is None or scene not in (record.scene, *versions_of(store, place)):
+        acquisition = _acquisition_of(scene) or _named(store, scene).acquisition_key
+        record = tombstone(store, acquisition)
+        if record is None or scene not in (record.scene, *versions_of(store, acquisition)):
             holding = (each.scene for each in tombstones(store).values() if each.lifted is None)
             raise UsageError(
                 f"scene {scene} is not withdrawn from {store}; {_some('withdrawn are', holding)}"
             )
-        places.append(place)
-    keys = sorted({lift(store, place).scene for place in places})
-    return Changed(tuple(keys), _acquired(store, places))
+        acquisitions.append(acquisition)
+    keys = sorted({lift(store, acquisition).scene for acquisition in acquisitions})
+    return Changed(tuple(keys), _acquired(store, acquisitions))
 
 
 def refuse_withdrawn(store: Store, mosaic: Mosaic, version: Version) -> None:
@@ -110,14 +114,14 @@ def refuse_withdrawn(store: Store, mosaic: Mosaic, version: Version) -> None:
     StoreError
         The store cannot be read.
     """
-    withdrawn = {place: each for place, each in tombstones(store).items() if each.lifted is None}
+    withdrawn = {key: each for key, each in tombstones(store).items() if each.lifted is None}
     slots = [*periods_of(store.objects).values()]
     for marker in _acquired(store, withdrawn):
         if not is_withdrawn(marker, withdrawn):
             continue
         cells = [mosaic.frame.cell(slot, tile) for slot in slots for tile in marker.over]
         if any(marker.name in names for names in products_at(mosaic, version, cells)):
-            record = withdrawn[marker.place]
+            record = withdrawn[marker.acquisition_key]
             raise UsageError(
                 f"version {version.short} holds scene {marker.scene_key}, {record}; take that back "
                 f"first: `deepsalt mosaic withdraw --undo STORE {record.scene}`"
@@ -132,17 +136,17 @@ def withdrawn_names(store: Store) -> set[str]:
     StoreError
         The store cannot be read.
     """
-    withdrawn = {place: each for place, each in tombstones(store).items() if each.lifted is None}
+    withdrawn = {key: each for key, each in tombstones(store).items() if each.lifted is None}
     markers = _acquired(store, withdrawn)
     return {marker.name for marker in markers if is_withdrawn(marker, withdrawn)}
 
 
 def _named(store: Store, scene: str) -> ProductMarker:
     """Return the newest complete product of a scene, given by its key or a product's name."""
-    place = _place_of(scene)
+    acquisition = _acquisition_of(scene)
     names = [] if "/" in scene else [scene]  # no product is called so
-    if place is not None:
-        names = versions_of(store, place)
+    if acquisition is not None:
+        names = versions_of(store, acquisition)
     found = [
         marker
         for marker in read_markers(store, names).values()
@@ -153,12 +157,12 @@ def _named(store: Store, scene: str) -> ProductMarker:
     return max(found, key=lambda marker: marker.created)
 
 
-def _withdrawn_place(store: Store, scene: str) -> Place | None:
+def _withdrawn_acquisition(store: Store, scene: str) -> AcquisitionKey | None:
     """Return the acquisition of a scene key that is withdrawn; None of any other."""
-    place = _place_of(scene)
-    record = tombstone(store, place) if place else None
+    acquisition = _acquisition_of(scene)
+    record = tombstone(store, acquisition) if acquisition else None
     version = scene.rpartition("/")[2]
-    return place if record is not None and record.covers(version) else None
+    return acquisition if record is not None and record.covers(version) else None
 
 
 def _keys(store: Store) -> Iterable[str]:
@@ -166,16 +170,16 @@ def _keys(store: Store) -> Iterable[str]:
     return [marker.scene_key for marker in read_markers(store, names).values()]
 
 
-def _place_of(scene: str) -> Place | None:
+def _acquisition_of(scene: str) -> AcquisitionKey | None:
     """Return the acquisition that a scene key names; None of what is no such key."""
     collection, _, rest = scene.partition("/")
     acquisition, _, version = rest.rpartition("/")
     return (collection, acquisition) if collection and acquisition and version else None
 
 
-def _acquired(store: Store, places: Iterable[Place]) -> tuple[ProductMarker, ...]:
+def _acquired(store: Store, acquisitions: Iterable[AcquisitionKey]) -> tuple[ProductMarker, ...]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(partial(versions_of, store), sorted(set(places)))
+        found = pool.map(partial(versions_of, store), sorted(set(acquisitions)))
         names = [name for versions in found for name in versions]
     return tuple(read_markers(store, names).values())
 

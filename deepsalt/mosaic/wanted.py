@@ -19,7 +19,7 @@ from deepsalt.products import (
     read_markers,
 )
 from deepsalt.store import Period, Store, Tombstone, tombstones
-from deepsalt.store.tombstones import Place as Acquired
+from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.versions import Days, Place
 
 _FEW = 1000
@@ -55,8 +55,10 @@ class Wanted:
             The store cannot be read.
         """
         over = self._over({tile for _, tile in places})
-        places_of_tiles = {self.markers[name].place for names in over.values() for name in names}
-        withdrawn = tombstones(self.store, places_of_tiles)
+        acquisitions = {
+            self.markers[name].acquisition_key for names in over.values() for name in names
+        }
+        withdrawn = tombstones(self.store, acquisitions)
         found = {
             (period, tile): [
                 marker.name
@@ -133,15 +135,15 @@ def _said(marker: ProductMarker) -> str:
 
 
 def chosen(
-    markers: Iterable[ProductMarker], withdrawn: Mapping[Acquired, Tombstone]
+    markers: Iterable[ProductMarker], withdrawn: Mapping[AcquisitionKey, Tombstone]
 ) -> list[ProductMarker]:
     """Return the products that count: not withdrawn, the newest of each acquisition."""
     return newest_versions(marker for marker in markers if not is_withdrawn(marker, withdrawn))
 
 
-def is_withdrawn(marker: ProductMarker, withdrawn: Mapping[Acquired, Tombstone]) -> bool:
+def is_withdrawn(marker: ProductMarker, withdrawn: Mapping[AcquisitionKey, Tombstone]) -> bool:
     """Whether a tombstone covers a product."""
-    found = withdrawn.get(marker.place)
+    found = withdrawn.get(marker.acquisition_key)
     return found is not None and found.covers(marker.version)
 
 

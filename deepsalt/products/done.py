@@ -53,7 +53,7 @@ def _tiles_in(store: Store, key: str) -> list[str]:
         raise StoreError(f"{store}/{key} is damaged ({error}); restore or remove it") from error
 
 
-def versions_of(store: Store, place: tuple[str, str]) -> list[str]:
+def versions_of(store: Store, acquisition: tuple[str, str]) -> list[str]:
     """Return the names of the products of an acquisition, complete or not.
 
     Raises
@@ -61,7 +61,7 @@ def versions_of(store: Store, place: tuple[str, str]) -> list[str]:
     StoreError
         The store cannot be read.
     """
-    prefix = f"{_ACQUISITIONS}/{record_name('/'.join(place))}"
+    prefix = f"{_ACQUISITIONS}/{record_name('/'.join(acquisition))}"
     return [entry.key.removeprefix(f"{prefix}/") for entry in store.objects.list(prefix)]
 
 
@@ -88,7 +88,7 @@ def remove_product(store: Store, name: str) -> None:
     unmark(store, name)
     keys = [entry.key for entry in store.objects.list(prefix_of(name))]
     if marker is not None:
-        acquired = f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}/{name}"
+        acquired = f"{_ACQUISITIONS}/{record_name('/'.join(marker.acquisition_key))}/{name}"
         keys += [acquired, *(f"{_INDEX}/{tile}/{name}" for tile in marker.tiles)]
     store.objects.delete(keys)
 
@@ -268,7 +268,7 @@ def index_key(tile: str, name: str) -> str:
 
 def acquisition_key(marker: ProductMarker) -> str:
     """Return where the entry of a product for its acquisition lies."""
-    return f"{_ACQUISITIONS}/{record_name('/'.join(marker.place))}/{marker.name}"
+    return f"{_ACQUISITIONS}/{record_name('/'.join(marker.acquisition_key))}/{marker.name}"
 
 
 def acquisition_entry(tiles: Iterable[str]) -> bytes:

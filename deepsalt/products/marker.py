@@ -81,7 +81,7 @@ class ProductMarker:
     own: tuple[str, ...] = ()
 
     @property
-    def place(self) -> tuple[str, str]:
+    def acquisition_key(self) -> tuple[str, str]:
         """Collection and acquisition id: what all provider versions of a scene share."""
         return self.collection, self.acquisition_id
 
@@ -147,8 +147,9 @@ def newest_versions(markers: Iterable[ProductMarker]) -> list[ProductMarker]:
     """
     newest: dict[tuple[str, str], ProductMarker] = {}
     for marker in markers:
-        if marker.place not in newest or _age(newest[marker.place]) < _age(marker):
-            newest[marker.place] = marker
+        key = marker.acquisition_key
+        if key not in newest or _age(newest[key]) < _age(marker):
+            newest[key] = marker
     return sorted(newest.values(), key=lambda marker: marker.name)
 
 

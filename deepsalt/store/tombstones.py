@@ -16,7 +16,7 @@ from deepsalt.store.documents import decode, encode, record_name
 from deepsalt.store.store import Store
 from deepsalt.types import version_order
 
-Place = tuple[str, str]
+AcquisitionKey = tuple[str, str]
 """Collection and acquisition id: what all provider versions of a scene share."""
 
 _PREFIX = "records/tombstones"
@@ -50,7 +50,7 @@ class Tombstone:
     lifted: datetime | None = None
 
     @property
-    def place(self) -> Place:
+    def acquisition_key(self) -> AcquisitionKey:
         """The acquisition."""
         return self.collection, self.acquisition_id
 
@@ -67,7 +67,7 @@ class Tombstone:
         return f"withdrawn on {self.withdrawn:%Y-%m-%d}: {self.reason or 'no reason given'}"
 
 
-def bury(store: Store, place: Place, version: str, reason: str) -> Tombstone:
+def bury(store: Store, acquisition: AcquisitionKey, version: str, reason: str) -> Tombstone:
     """Record that a provider version of an acquisition and the older ones are withdrawn.
 
     Returns
@@ -84,12 +84,12 @@ def bury(store: Store, place: Place, version: str, reason: str) -> Tombstone:
     def after(before: Tombstone | None) -> Tombstone:
         if before is not None and before.covers(version):
             return before
-        return Tombstone(*place, version, reason, datetime.now(UTC))
+        return Tombstone(*acquisition, version, reason, datetime.now(UTC))
 
-    return _change(store, place, after)
+    return _change(store, acquisition, after)
 
 
-def lift(store: Store, place: Place) -> Tombstone:
+def lift(store: Store, acquisition: AcquisitionKey) -> Tombstone:
     """Take a withdrawal back; one that was taken back already stays as it is.
 
     Raises
@@ -100,28 +100,28 @@ def lift(store: Store, place: Place) -> Tombstone:
 
     def after(before: Tombstone | None) -> Tombstone:
         if before is None:
-            raise StoreError(f"{'/'.join(place)} was never withdrawn from {store}")
+            raise StoreError(f"{'/'.join(acquisition)} was never withdrawn from {store}")
         return replace(before, lifted=datetime.now(UTC)) if before.lifted is None else before
 
-    return _change(store, place, after)
+    return _change(store, acquisition, after)
 
 
 def _change(
-    store: Store, place: Place, after: Callable[[Tombstone | None], Tombstone]
+    store: Store, acquisition: AcquisitionKey, after: Callable[[Tombstone | None], Tombstone]
 ) -> Tombstone:
     """Add what follows from the last record; nothing where it says so already."""
-    before = tombstone(store, place)
+    before = tombstone(store, acquisition)
     if before is not None and after(before) is before:
         return before
-    where = f"{store}/{_prefix(place)}"
+    where = f"{store}/{_prefix(acquisition)}"
 
     def make(number: int, data: bytes | None) -> bytes:
         return _render(after(None if data is None else _parse(data, where)))
 
-    return _parse(append(store.objects, _prefix(place), make)[1], where)
+    return _parse(append(store.objects, _prefix(acquisition), make)[1], where)
 
 
-def tombstone(store: Store, place: Place) -> Tombstone | None:
+def tombstone(store: Store, acquisition: AcquisitionKey) -> Tombstone | None:
     """Return the record of an acquisition, lifted or not; None when it was never withdrawn.
 
     Raises
@@ -129,11 +129,13 @@ def tombstone(store: Store, place: Place) -> Tombstone | None:
     StoreError
         The record cannot be read.
     """
-    found = latest(store.objects, _prefix(place))
-    return None if found is None else _parse(found[1], f"{store}/{_prefix(place)}")
+    found = latest(store.objects, _prefix(acquisition))
+    return None if found is None else _parse(found[1], f"{store}/{_prefix(acquisition)}")
 
 
-def tombstones(store: Store, among: Iterable[Place] | None = None) -> dict[Place, Tombstone]:
+def tombstones(
+    store: Store, among: Iterable[AcquisitionKey] | None = None
+) -> dict[AcquisitionKey, Tombstone]:
     """Return records, lifted ones too, by acquisition.
 
     Parameters
@@ -150,7 +152,7 @@ def tombstones(store: Store, among: Iterable[Place] | None = None) -> dict[Place
     """
     known = heads(store.objects, _PREFIX)
     if among is not None:
-        names = {record_name("/".join(place)) for place in among}
+        names = {record_name("/".join(acquisition)) for acquisition in among}
         known = {name: number for name, number in known.items() if name in names}
 
     def read(name: str) -> Tombstone:
@@ -158,11 +160,11 @@ def tombstones(store: Store, among: Iterable[Place] | None = None) -> dict[Place
         return _parse(read_number(store.objects, prefix, known[name]), f"{store}/{prefix}")
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return {each.place: each for each in pool.map(read, sorted(known))}
+        return {each.acquisition_key: each for each in pool.map(read, sorted(known))}
 
 
-def _prefix(place: Place) -> str:
-    return f"{_PREFIX}/{record_name('/'.join(place))}"
+def _prefix(acquisition: AcquisitionKey) -> str:
+    return f"{_PREFIX}/{record_name('/'.join(acquisition))}"
 
 
 def _render(record: Tombstone) -> bytes:
