@@ -34,7 +34,7 @@ from deepsalt.products import (
     unmark,
     write_product,
 )
-from deepsalt.store import Period, Store, bury, quarantine
+from deepsalt.store import Period, Store, quarantine, record_withdrawal
 from deepsalt.types import QualityFlag
 from deepsalt.validate import Finding, Limits
 from deepsalt.versions import (
@@ -712,7 +712,7 @@ def test_a_build_that_is_going_on_is_no_problem(store: Store) -> None:
 
 
 def test_records_of_all_kinds_are_sound(store: Store) -> None:
-    bury(store, ("test", "x"), "1", "broken")
+    record_withdrawal(store, ("test", "x"), "1", "broken")
     quarantine(store, "test/x/1", "unreadable")
     assert problems(store) == []
 

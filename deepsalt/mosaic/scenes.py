@@ -14,7 +14,7 @@ from deepsalt.errors import UsageError
 from deepsalt.grid import Tile
 from deepsalt.mosaic.wanted import is_withdrawn
 from deepsalt.products import ProductMarker, complete_names, read_markers, versions_of
-from deepsalt.store import Store, bury, lift, tombstone, tombstones
+from deepsalt.store import Store, lift, record_withdrawal, tombstone, tombstones
 from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.versions import Mosaic, Version, periods_of, products_at
 
@@ -67,7 +67,7 @@ def withdraw(store: Store, scenes: Sequence[str], *, reason: str = "") -> Change
     }
     found = [_named(store, scene) for scene in scenes if scene not in before]
     for marker in found:
-        bury(store, marker.acquisition_key, marker.version, reason)
+        record_withdrawal(store, marker.acquisition_key, marker.version, reason)
     keys = {*before, *(marker.scene_key for marker in found)}
     acquisitions = {*before.values(), *(marker.acquisition_key for marker in found)}
     return Changed(tuple(sorted(keys)), _acquired(store, acquisitions))

@@ -18,19 +18,19 @@ from deepsalt.store.periods import Period, check_periods
 from deepsalt.store.platforms import keep_to_platform
 from deepsalt.store.quarantine import quarantine, quarantined, release
 from deepsalt.store.store import Store, Where
-from deepsalt.store.tombstones import Tombstone, bury, lift, tombstone, tombstones
+from deepsalt.store.tombstones import Tombstone, lift, record_withdrawal, tombstone, tombstones
 
 __all__ = [
     "Period",
     "Store",
     "Tombstone",
     "Where",
-    "bury",
     "check_periods",
     "keep_to_platform",
     "lift",
     "quarantine",
     "quarantined",
+    "record_withdrawal",
     "release",
     "tombstone",
     "tombstones",

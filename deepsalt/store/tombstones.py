@@ -67,7 +67,9 @@ class Tombstone:
         return f"withdrawn on {self.withdrawn:%Y-%m-%d}: {self.reason or 'no reason given'}"
 
 
-def bury(store: Store, acquisition: AcquisitionKey, version: str, reason: str) -> Tombstone:
+def record_withdrawal(
+    store: Store, acquisition: AcquisitionKey, version: str, reason: str
+) -> Tombstone:
     """Record that a provider version of an acquisition and the older ones are withdrawn.
 
     Returns

@@ -85,7 +85,7 @@ def prune(
         )
     now = now or datetime.now(UTC)
     with mosaic.exclusively(), mosaic.reaching("delete"):
-        dead, began = _bury(mosaic.objects, now)
+        dead, began = _drop_dead_builds(mosaic.objects, now)
         cut = min(now - margin, began)
         found = _expiring(mosaic, keep, began)
         for tag, version in mosaic.tagged(LEFT).items():
@@ -170,7 +170,7 @@ def _kept(versions: Sequence[Version], keep: int, began: datetime) -> Sequence[V
     return versions[: max(keep, older[0] + 1 if older else len(versions))]
 
 
-def _bury(objects: Objects, now: datetime) -> tuple[tuple[str, ...], datetime]:
+def _drop_dead_builds(objects: Objects, now: datetime) -> tuple[tuple[str, ...], datetime]:
     """Delete the records of silent builds; return their names, and when the oldest other began."""
     dead: list[LiveBuild] = [b for b in live_builds(objects) if b.seen < now - DEAD_AFTER]
     for build in dead:

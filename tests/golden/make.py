@@ -5,7 +5,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from deepsalt.store import bury, lift, quarantine
+from deepsalt.store import lift, quarantine, record_withdrawal
 from deepsalt.store.store import SCHEMA
 from tests.store.builders import add_small, build, make_store
 
@@ -24,7 +24,7 @@ def main() -> None:
         build(store, why="first")
         add_small(store, "c", column=90)
         build(store, why="second")
-        bury(store, ("test", "b"), "1", "clouds seen as salt")
+        record_withdrawal(store, ("test", "b"), "1", "clouds seen as salt")
         lift(store, ("test", "b"))
         quarantine(store, "test/d/1", "its pixels cannot be read")
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -25,11 +25,11 @@ from deepsalt.objects.disk import storing
 from deepsalt.store import (
     Period,
     Store,
-    bury,
     check_periods,
     lift,
     quarantine,
     quarantined,
+    record_withdrawal,
     release,
     tombstone,
     tombstones,
@@ -279,7 +279,7 @@ ACQUISITION = ("test", "a")
 
 
 def test_a_tombstone_is_found_by_its_acquisition(store: Store) -> None:
-    record = bury(store, ACQUISITION, "2", "bad geolocation")
+    record = record_withdrawal(store, ACQUISITION, "2", "bad geolocation")
     assert tombstone(store, ACQUISITION) == record == tombstones(store)[ACQUISITION]
     assert (record.scene, record.reason) == ("test/a/2", "bad geolocation")
     assert tombstone(store, ("test", "b")) is None
@@ -289,11 +289,11 @@ def test_a_tombstone_is_found_by_its_acquisition(store: Store) -> None:
 def test_a_tombstone_covers_a_version_and_those_before(
     store: Store, version: str, covered: bool
 ) -> None:
-    assert bury(store, ACQUISITION, "2", "").covers(version) is covered
+    assert record_withdrawal(store, ACQUISITION, "2", "").covers(version) is covered
 
 
 def test_a_lifted_tombstone_covers_nothing_and_stays_as_a_record(store: Store) -> None:
-    bury(store, ACQUISITION, "2", "")
+    record_withdrawal(store, ACQUISITION, "2", "")
     lifted = lift(store, ACQUISITION)
     assert lifted.lifted is not None
     assert not lifted.covers("1")
@@ -302,9 +302,9 @@ def test_a_lifted_tombstone_covers_nothing_and_stays_as_a_record(store: Store) -
 
 def test_each_word_about_an_acquisition_is_a_record_of_its_own(store: Store) -> None:
     words: list[Callable[[], object]] = [
-        lambda: bury(store, ACQUISITION, "2", "first"),
+        lambda: record_withdrawal(store, ACQUISITION, "2", "first"),
         lambda: lift(store, ACQUISITION),
-        lambda: bury(store, ACQUISITION, "2", "second"),
+        lambda: record_withdrawal(store, ACQUISITION, "2", "second"),
     ]
     kept: dict[str, bytes] = {}
     for count, word in enumerate(words, start=1):
@@ -317,18 +317,18 @@ def test_each_word_about_an_acquisition_is_a_record_of_its_own(store: Store) -> 
 
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_what_is_withdrawn_already_is_not_recorded_again(store: Store, version: str) -> None:
-    first = bury(store, ACQUISITION, "2", "first")
-    assert bury(store, ACQUISITION, version, "second") == first
+    first = record_withdrawal(store, ACQUISITION, "2", "first")
+    assert record_withdrawal(store, ACQUISITION, version, "second") == first
     assert len([*store.objects.list("records")]) == 1
 
 
 def test_a_newer_version_extends_a_withdrawal(store: Store) -> None:
-    bury(store, ACQUISITION, "2", "first")
-    assert bury(store, ACQUISITION, "10", "second").covers("10")
+    record_withdrawal(store, ACQUISITION, "2", "first")
+    assert record_withdrawal(store, ACQUISITION, "10", "second").covers("10")
 
 
 def test_lifting_twice_keeps_the_first_record(store: Store) -> None:
-    bury(store, ACQUISITION, "2", "")
+    record_withdrawal(store, ACQUISITION, "2", "")
     assert lift(store, ACQUISITION) == lift(store, ACQUISITION)
     assert len([*store.objects.list("records")]) == 2
 
@@ -344,7 +344,7 @@ def test_of_writers_at_once_the_newest_withdrawn_version_wins(store: Store) -> N
 
     def withdraw(number: int) -> None:
         ready.wait()
-        bury(store, ACQUISITION, str(number + 1), "")
+        record_withdrawal(store, ACQUISITION, str(number + 1), "")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(withdraw, range(8)))
@@ -370,7 +370,7 @@ def test_of_quarantines_and_releases_at_once_the_last_word_counts(store: Store) 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"version": "1"}'])
 def test_a_damaged_tombstone_is_named(store: Store, content: bytes) -> None:
-    bury(store, ACQUISITION, "2", "")
+    record_withdrawal(store, ACQUISITION, "2", "")
     (entry,) = store.objects.list("records/tombstones")
     store.objects.write(entry.key, content)
     with pytest.raises(StoreError, match=entry.key.rpartition("/")[0]):
