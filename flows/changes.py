@@ -117,10 +117,10 @@ def _follow(
     if find_repository(store.objects) is None:
         return ChangeResult(changed.scenes, None)
     periods = [*periods_of(store.objects)] or [Period.all()]
-    places = [(period, tile) for period in periods for tile in changed.tiles]
+    period_tiles = [(period, tile) for period in periods for tile in changed.tiles]
     shown = progress or Silent()
     with composing(compute or Compute(), store, Limits(), shown) as context:
-        built = build_mosaic(store, context, places=places, why=why)
+        built = build_mosaic(store, context, period_tiles=period_tiles, why=why)
         result = carry_on(store, publish_report(store, built), Export(), shown)
     link_items(store, (key for marker in changed.products for key in items_of(marker)))
     return ChangeResult(changed.scenes, result)

@@ -17,7 +17,7 @@ from deepsalt.errors import StoppedError, StoreMismatchError
 from deepsalt.grid import MosaicGrid
 from deepsalt.model.load import model_ref
 from deepsalt.model.platform import platform
-from deepsalt.mosaic import Builder, places_of
+from deepsalt.mosaic import Builder, period_tiles_of
 from deepsalt.mosaic.tile import Composer
 from deepsalt.products import ProductMarker, find_marker, product_name
 from deepsalt.progress import Silent
@@ -196,11 +196,13 @@ def test_tiles_composed_ahead_are_not_composed_again(
     )
     product = map_scene(scene, store, context).product
     map_scene(scene, plain, context)
-    places = places_of(store, [product], Period.all())
+    period_tiles = period_tiles_of(store, [product], Period.all())
     with Builder(store, context.engine) as builder:
-        assert builder.ahead(places, known=[product], tiles=len(places)) == len(places)
-        build_mosaic(store, context, places=places, builder=builder)
-    assert sorted(calls) == sorted(tile.id for _, tile in places)
+        assert builder.ahead(period_tiles, known=[product], tiles=len(period_tiles)) == len(
+            period_tiles
+        )
+        build_mosaic(store, context, period_tiles=period_tiles, builder=builder)
+    assert sorted(calls) == sorted(tile.id for _, tile in period_tiles)
     build_mosaic(plain, context)
     for name, layer in open_mosaic(store).items():
         np.testing.assert_array_equal(layer.values, open_mosaic(plain)[name].values)

@@ -15,7 +15,7 @@ import xarray as xr
 from deepsalt.composite import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, MosaicGrid
-from deepsalt.mosaic import Builder, Wanted, all_places, places_of
+from deepsalt.mosaic import Builder, Wanted, all_period_tiles, period_tiles_of
 from deepsalt.mosaic import wanted as wanting
 from deepsalt.mosaic.tile import Composer
 from deepsalt.objects import Objects
@@ -36,7 +36,7 @@ from tests.store.builders import (
     scene_grid,
 )
 from tests.store.test_any_order import InTurn
-from tests.store.test_any_order import build as build_places
+from tests.store.test_any_order import build as build_period_tiles
 
 ALL = Period.all()
 Y2023 = Period(date(2023, 1, 1), date(2023, 12, 31))
@@ -186,8 +186,8 @@ def test_tiles_are_composed_side_by_side(shard_px: int) -> None:
         add(made, "a")
         add(made, "b", row=20, column=30)
     with ThreadPoolExecutor(4) as pool:
-        Builder(parallel, pool)(all_places(parallel), why="test")
-    Builder(serial, InTurn())(all_places(serial), why="test")
+        Builder(parallel, pool)(all_period_tiles(parallel), why="test")
+    Builder(serial, InTurn())(all_period_tiles(serial), why="test")
     assert_same(parallel, serial)
 
 
@@ -228,7 +228,7 @@ def test_an_older_version_that_comes_late_changes_nothing(store: Store) -> None:
 def test_a_late_build_of_some_tiles_takes_all_that_is_complete_over_them(store: Store) -> None:
     """So whoever comes second need not know who was there before."""
     first, second = add(store, "a"), add(store, "b")
-    build_places(store, places_of(store, [second], ALL))
+    build_period_tiles(store, period_tiles_of(store, [second], ALL))
     assert published(store) == tuple(sorted((first, second)))
 
 
@@ -238,13 +238,13 @@ def test_places_are_those_under_a_product_and_its_other_versions(store: Store) -
     tiles = {
         tile for column in (0, 200) for tile in store.grid.tiles_over(scene_grid(column=column))
     }
-    assert places_of(store, [new], Y2024) == sorted((Y2024, tile) for tile in tiles)
+    assert period_tiles_of(store, [new], Y2024) == sorted((Y2024, tile) for tile in tiles)
 
 
 def test_products_that_are_not_complete_change_no_place(store: Store) -> None:
     name = add(store, "a")
     unmark(store, name)
-    assert places_of(store, [name, "no-such"], ALL) == []
+    assert period_tiles_of(store, [name, "no-such"], ALL) == []
 
 
 @pytest.mark.parametrize("few", [0, 1000], ids=["whole index", "tile by tile"])
@@ -253,8 +253,8 @@ def test_what_is_wanted_does_not_depend_on_how_the_index_is_read(
 ) -> None:
     names = [add(store, "a"), add(store, "b", column=90), add(store, "c", column=10)]
     monkeypatch.setattr(wanting, "_FEW", few)
-    places = all_places(store)
-    found = Wanted(store)(places)
+    period_tiles = all_period_tiles(store)
+    found = Wanted(store)(period_tiles)
     grids = dict(zip(names, (0, 90, 10), strict=True))
     assert found == {
         (ALL, tile): sorted(
@@ -262,7 +262,7 @@ def test_what_is_wanted_does_not_depend_on_how_the_index_is_read(
             for name, column in grids.items()
             if tile in store.grid.tiles_over(scene_grid(column=column))
         )
-        for _, tile in places
+        for _, tile in period_tiles
     }
 
 
@@ -286,7 +286,7 @@ def test_periods_lie_side_by_side_in_order_of_time(dated: Store) -> None:
 def test_a_scene_is_in_the_period_of_its_day_alone(dated: Store) -> None:
     name = add(dated, "a", day=2)
     add(dated, "b", day=None)
-    assert all_places(dated, Y2023) == []
+    assert all_period_tiles(dated, Y2023) == []
     build(dated, Y2024)
     mosaic = open_repository(dated.objects)
     head = mosaic.head()
@@ -403,7 +403,7 @@ def test_scenes_that_are_too_old_are_not_published(store: Store) -> None:
     add(store, "a")
     builder = Builder(store, InTurn(), limits=Limits(max_age_days=1))
     with pytest.raises(StoreError, match=r"nothing is published: .*day"):
-        builder(all_places(store), why="test")
+        builder(all_period_tiles(store), why="test")
 
 
 def test_a_listener_is_told_about_every_tile(store: Store) -> None:
@@ -418,9 +418,9 @@ def test_a_listener_is_told_about_every_tile(store: Store) -> None:
             self.told.append((what, count))
 
     add(store, "a")
-    listener, places = Listening(), all_places(store)
-    Builder(store, InTurn(), progress=listener)(places, why="test")
-    assert listener.told == [("tiles", len(places)), *[("tiles", 1)] * len(places)]
+    listener, period_tiles = Listening(), all_period_tiles(store)
+    Builder(store, InTurn(), progress=listener)(period_tiles, why="test")
+    assert listener.told == [("tiles", len(period_tiles)), *[("tiles", 1)] * len(period_tiles)]
 
 
 def test_who_composes_looks_at_a_product_once_for_a_build(
@@ -435,7 +435,7 @@ def test_who_composes_looks_at_a_product_once_for_a_build(
         return really(self, prefix, offset=offset)
 
     monkeypatch.setattr(Objects, "list", listing)
-    made = Builder(store, InTurn())(all_places(store), why="test")
+    made = Builder(store, InTurn())(all_period_tiles(store), why="test")
     assert made.composed > 1
     assert listed.count(prefix_of(name)) == 1
 
@@ -444,7 +444,7 @@ def test_a_held_version_is_not_published(store: Store) -> None:
     name = add(store, "a")
     build(store)
     add_small(store, "b")
-    held = Builder(store, InTurn())(all_places(store), why="test", hold=True)
+    held = Builder(store, InTurn())(all_period_tiles(store), why="test", hold=True)
     assert held.held
     assert published(store) == (name,)
 
@@ -453,7 +453,7 @@ def test_a_held_version_can_be_published(store: Store) -> None:
     names = [add(store, "a")]
     build(store)
     names.append(add_small(store, "b"))
-    made = Builder(store, InTurn())(all_places(store), why="test", hold=True)
+    made = Builder(store, InTurn())(all_period_tiles(store), why="test", hold=True)
     publish(open_repository(store.objects), made.versions[-1].short)
     assert published(store) == tuple(sorted(names))
 
@@ -481,8 +481,8 @@ def test_a_folder_has_the_same_mosaic_as_memory(store: Store, tmp_path: object) 
 def test_a_product_that_a_listing_does_not_show_yet_is_composed_all_the_same() -> None:
     store = make_store()
     name = add_small(store, "a")
-    places = places_of(store, [name], Period.all())
+    period_tiles = period_tiles_of(store, [name], Period.all())
     store.objects.delete([entry.key for entry in store.objects.list("records/index")])
     with ThreadPoolExecutor(1) as pool:
-        Builder(store, pool)(places, why="run", known=[name])
+        Builder(store, pool)(period_tiles, why="run", known=[name])
     assert published(store) == (name,)

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import StoreAccessError, StoreError
-from deepsalt.mosaic import Builder, Repaired, all_places, repair_mosaic
+from deepsalt.mosaic import Builder, Repaired, all_period_tiles, repair_mosaic
 from deepsalt.objects import Objects
 from deepsalt.products import (
     complete_names,
@@ -269,9 +269,9 @@ def test_a_tile_is_composed_again_though_it_is_as_wanted(store: Store) -> None:
     with ThreadPoolExecutor(2) as pool:
         builder = Builder(store, pool)
         lose(store, chunk(store))
-        place = all_places(store)[0]
-        assert builder([place], why="asked").versions == ()
-        built = builder([place], why="asked", again=[place])
+        period_tile = all_period_tiles(store)[0]
+        assert builder([period_tile], why="asked").versions == ()
+        built = builder([period_tile], why="asked", again=[period_tile])
     assert (built.composed, head(store).parent) == (1, before.id)
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from deepsalt.errors import StoreError
 from deepsalt.layers import DATE_FILL
-from deepsalt.mosaic import Builder, all_places, tile
+from deepsalt.mosaic import Builder, all_period_tiles, tile
 from deepsalt.products import complete_names
 from deepsalt.store import Store
 from deepsalt.types import QualityFlag
@@ -70,7 +70,7 @@ def read(store: Store) -> xr.Dataset:
 
 def build_one_by_one(store: Store, limits: Limits | None = None, tiles: int | None = None) -> None:
     with ThreadPoolExecutor(1) as pool:
-        Builder(store, pool, limits or Limits())(all_places(store)[:tiles], why="test")
+        Builder(store, pool, limits or Limits())(all_period_tiles(store)[:tiles], why="test")
 
 
 def refusal(store: Store, limits: Limits | None = None, tiles: int | None = 1) -> str:

@@ -23,7 +23,7 @@ from catalog.store_catalog import href_of, publish_items, write_item
 from deepsalt.check import check_store
 from deepsalt.layers import DATE_FILL
 from deepsalt.model.load import model_card, model_ref
-from deepsalt.mosaic import Builder, all_places, withdraw
+from deepsalt.mosaic import Builder, all_period_tiles, withdraw
 from deepsalt.objects import Objects
 from deepsalt.products import (
     complete_names,
@@ -700,7 +700,7 @@ def test_a_version_that_is_held_back_is_told_of() -> None:
     store = make_store()
     add_small(store, "a")
     with ThreadPoolExecutor(2) as pool:
-        built = Builder(store, pool)(all_places(store), why="test", hold=True)
+        built = Builder(store, pool)(all_period_tiles(store), why="test", hold=True)
     said = [each for each in check_store(store) if each.check == "leftovers"]
     assert built.versions[0].short in said[0].message
 

@@ -14,7 +14,13 @@ whole. Only tiles whose set of products changed are composed. Open `build.py` fi
 =============  =====================================================================
 """
 
-from deepsalt.mosaic.build import Builder, MosaicReport, all_places, build_mosaic, places_of
+from deepsalt.mosaic.build import (
+    Builder,
+    MosaicReport,
+    all_period_tiles,
+    build_mosaic,
+    period_tiles_of,
+)
 from deepsalt.mosaic.picture import QUICKLOOK, draw_version
 from deepsalt.mosaic.prune import Pruning, prune, to_prune
 from deepsalt.mosaic.repair import Repaired, repair_mosaic
@@ -35,10 +41,10 @@ __all__ = [
     "Pruning",
     "Repaired",
     "Wanted",
-    "all_places",
+    "all_period_tiles",
     "build_mosaic",
     "draw_version",
-    "places_of",
+    "period_tiles_of",
     "prune",
     "readmit",
     "refuse_withdrawn",

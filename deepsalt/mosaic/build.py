@@ -24,7 +24,7 @@ from deepsalt.versions import (
     Built,
     Done,
     Mosaic,
-    Place,
+    PeriodTile,
     Version,
     building,
     create_mosaic,
@@ -75,12 +75,14 @@ class Builder:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def ahead(self, places: Iterable[Place], *, known: Collection[str], tiles: int) -> int:
+    def ahead(
+        self, period_tiles: Iterable[PeriodTile], *, known: Collection[str], tiles: int
+    ) -> int:
         """Compose tiles of which nothing more is expected, for the call that publishes them.
 
         Parameters
         ----------
-        places
+        period_tiles
             The tiles, by period.
         known
             Products over them that just became complete.
@@ -99,7 +101,7 @@ class Builder:
         StoreError
             A product is damaged, or the store cannot be written.
         """
-        asked = self._asked(places)
+        asked = self._asked(period_tiles)
         self._wanted.read(known)
         if not any(self._wanted(asked).values()):
             return 0  # what is left of them is for the call that publishes
@@ -112,18 +114,18 @@ class Builder:
 
     def __call__(
         self,
-        places: Iterable[Place],
+        period_tiles: Iterable[PeriodTile],
         *,
         why: str,
         hold: bool = False,
-        again: Collection[Place] = (),
+        again: Collection[PeriodTile] = (),
         known: Collection[str] = (),
     ) -> Built:
         """Compose the tiles that are not as they should be, check them, and publish them.
 
         Parameters
         ----------
-        places
+        period_tiles
             Tiles that may have changed, by period.
         why
             What the history says about the version.
@@ -143,13 +145,13 @@ class Builder:
         StoreError
             A product is damaged, a check finds an error, or the store cannot be written.
         """
-        asked = self._asked(places)
+        asked = self._asked(period_tiles)
         self._wanted.read(known)
         build = self._build(asked, len(asked), why=why)
         return build(asked, hold=hold, again=again, ready=self._ready)
 
-    def _asked(self, places: Iterable[Place]) -> list[Place]:
-        asked = sorted(set(places))
+    def _asked(self, period_tiles: Iterable[PeriodTile]) -> list[PeriodTile]:
+        asked = sorted(set(period_tiles))
         for period in {period for period, _ in asked}:
             if period.layout != self.store.period_layout:
                 raise StoreMismatchError(
@@ -158,7 +160,7 @@ class Builder:
                 )
         return asked
 
-    def _build(self, asked: Sequence[Place], tiles: int, *, why: str) -> Build:
+    def _build(self, asked: Sequence[PeriodTile], tiles: int, *, why: str) -> Build:
         store = self.store
         wanted = self._wanted
         mosaic = mosaic_of(store, wanted, asked)
@@ -240,7 +242,7 @@ def build_mosaic(
     store: Store,
     context: Context,
     *,
-    places: Iterable[Place] | None = None,
+    period_tiles: Iterable[PeriodTile] | None = None,
     why: str = "mosaic build",
     hold: bool = False,
     known: Collection[str] = (),
@@ -257,7 +259,7 @@ def build_mosaic(
         The store.
     context
         What composes, from where on a tile is wrong, and who is told.
-    places
+    period_tiles
         Tiles that may have changed, by period. Default: all that have data or should have.
     why
         What the history says about the version.
@@ -283,7 +285,7 @@ def build_mosaic(
     ...     build_mosaic(Store.open("store"), context)
     """
     builder = builder or Builder(store, context.engine, context.limits, context.progress)
-    asked = all_places(store) if places is None else places
+    asked = all_period_tiles(store) if period_tiles is None else period_tiles
     built = builder(asked, why=why, hold=hold, known=known)
     version = built.versions[-1] if built.versions else open_repository(store.objects).head()
     if version is None:
@@ -303,7 +305,7 @@ def build_mosaic(
     )
 
 
-def mosaic_of(store: Store, wanted: Wanted, places: Sequence[Place]) -> Mosaic:
+def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) -> Mosaic:
     """Open the mosaic of a store; make it of what is wanted where there is none.
 
     Raises
@@ -316,7 +318,7 @@ def mosaic_of(store: Store, wanted: Wanted, places: Sequence[Place]) -> Mosaic:
     try:
         return open_repository(store.objects)
     except StoreMissingError:
-        names = [name for found in wanted(places).values() for name in found]
+        names = [name for found in wanted(period_tiles).values() for name in found]
     if not names:
         raise UsageError(
             f"there are no scene products to mosaic in {store} that are not withdrawn; run scenes"
@@ -334,7 +336,7 @@ def mosaic_of(store: Store, wanted: Wanted, places: Sequence[Place]) -> Mosaic:
     )
 
 
-def places_of(store: Store, names: Collection[str], period: Period) -> list[Place]:
+def period_tiles_of(store: Store, names: Collection[str], period: Period) -> list[PeriodTile]:
     """Return the tiles that products change, in one period; those of incomplete products are none.
 
     Raises
@@ -347,7 +349,7 @@ def places_of(store: Store, names: Collection[str], period: Period) -> list[Plac
     return sorted({(period, tile) for marker in markers for tile in marker.over})
 
 
-def all_places(store: Store, period: Period | None = None) -> list[Place]:
+def all_period_tiles(store: Store, period: Period | None = None) -> list[PeriodTile]:
     """Return all tiles that have data or should have some.
 
     Parameters
@@ -367,7 +369,7 @@ def all_places(store: Store, period: Period | None = None) -> list[Place]:
     wanted = Wanted(store)
     over = indexed(store)
     wanted.read({name for names in over.values() for name in names})
-    places = {
+    period_tiles = {
         (each, tile)
         for tile, names in over.items()
         for each in periods
@@ -376,8 +378,8 @@ def all_places(store: Store, period: Period | None = None) -> list[Place]:
     slots = {slot: each for each, slot in known.items() if each in periods}
     for filled in _filled(store):
         if filled.slot in slots:
-            places |= {(slots[filled.slot], tile) for tile in filled.tiles}
-    return sorted(places)
+            period_tiles |= {(slots[filled.slot], tile) for tile in filled.tiles}
+    return sorted(period_tiles)
 
 
 def _filled(store: Store) -> Sequence[Any]:

@@ -22,7 +22,7 @@ from deepsalt.validate import Finding, check_tiles, effective
 from deepsalt.versions import (
     Built,
     Mosaic,
-    Place,
+    PeriodTile,
     Version,
     digests_at,
     find_repository,
@@ -56,7 +56,7 @@ class Repaired:
     """
 
     tiles: int
-    again: tuple[Place, ...]
+    again: tuple[PeriodTile, ...]
     products: tuple[str, ...]
     built: Built | None
     findings: tuple[Finding, ...]
@@ -114,7 +114,7 @@ class _Found:
     """What is damaged of a mosaic: how many tiles there are, which can be made again, and why."""
 
     tiles: int
-    again: tuple[Place, ...]
+    again: tuple[PeriodTile, ...]
     cells: tuple[Cell, ...]
     findings: tuple[Finding, ...]
 
@@ -125,7 +125,7 @@ def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[st
     periods = {slot: period for period, slot in periods_of(store.objects).items()}
     tiles = 0
     findings = list[Finding]()
-    damage: dict[Place, Finding] = {}
+    damage: dict[PeriodTile, Finding] = {}
     for seen in check_tiles(
         mosaic, head, limits, executor=builder.executor, progress=builder.progress
     ):
@@ -137,13 +137,13 @@ def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[st
                 findings.append(each)
     wanted = Wanted(store)(list(damage)) if damage else {}
     again = []
-    for place, each in damage.items():
-        if waiting := sorted(set(wanted[place]) & set(broken)):
+    for period_tile, each in damage.items():
+        if waiting := sorted(set(wanted[period_tile]) & set(broken)):
             advice = f"{_THEN} and repair again"
             text = f"{each.found}, and so is product {waiting[0]} that it is made of"
             findings.append(Finding("error", "checksums", each.where, text, advice))
         else:
-            again.append(place)
+            again.append(period_tile)
             text = f"{each.found}; it was composed again"
             findings.append(Finding("info", "checksums", each.where, text))
     slots = {period: slot for slot, period in periods.items()}

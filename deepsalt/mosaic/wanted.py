@@ -20,7 +20,7 @@ from deepsalt.products import (
 )
 from deepsalt.store import Period, Store, Tombstone, tombstones
 from deepsalt.store.tombstones import AcquisitionKey
-from deepsalt.versions import Days, Place
+from deepsalt.versions import Days, PeriodTile
 
 _FEW = 1000
 """Tiles whose index is asked for one by one; of more the whole index is listed."""
@@ -44,7 +44,7 @@ class Wanted:
     markers: dict[str, ProductMarker] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
-    def __call__(self, places: Sequence[Place]) -> dict[Place, list[str]]:
+    def __call__(self, period_tiles: Sequence[PeriodTile]) -> dict[PeriodTile, list[str]]:
         """Return the names of the products that tiles should be made of now, sorted.
 
         Raises
@@ -54,7 +54,7 @@ class Wanted:
         StoreError
             The store cannot be read.
         """
-        over = self._over({tile for _, tile in places})
+        over = self._over({tile for _, tile in period_tiles})
         acquisitions = {
             self.markers[name].acquisition_key for names in over.values() for name in names
         }
@@ -66,7 +66,7 @@ class Wanted:
                 # The newest version need not lie where an older one did.
                 if period.holds(marker.day) and tile.id in marker.own
             ]
-            for period, tile in places
+            for period, tile in period_tiles
         }
         self.used.update(name for names in found.values() for name in names)
         return found

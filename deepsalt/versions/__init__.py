@@ -8,7 +8,7 @@ catalogues, scenes or engines. Open `commit.py` first: it holds what happens whe
 
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back, states
-from deepsalt.versions.commit import Build, Built, Days, Done, Place
+from deepsalt.versions.commit import Build, Built, Days, Done, PeriodTile
 from deepsalt.versions.compare import Piece, changed_pieces, encoded
 from deepsalt.versions.look import Stored, digests_at
 from deepsalt.versions.read import (
@@ -40,8 +40,8 @@ __all__ = [
     "Filled",
     "Job",
     "Mosaic",
+    "PeriodTile",
     "Piece",
-    "Place",
     "Pruned",
     "Stored",
     "Version",

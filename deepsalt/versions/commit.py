@@ -55,7 +55,7 @@ _CLOCK_WAIT_S = 60.0
 HELD = "held-"
 """Beginning of the tags of versions that are held back."""
 
-Place = tuple[Period, Tile]
+PeriodTile = tuple[Period, Tile]
 """A tile of a period."""
 Days = tuple[date, date]
 _NOT_KNOWN: Days = (EPOCH, EPOCH)
@@ -155,7 +155,7 @@ class Build:
     """
 
     mosaic: Mosaic
-    wanted: Callable[[Sequence[Place]], Mapping[Place, Collection[str]]]
+    wanted: Callable[[Sequence[PeriodTile]], Mapping[PeriodTile, Collection[str]]]
     compose: Compose
     run: Run = in_turn
     judge: Callable[[Sequence[Done]], None] = accept
@@ -164,12 +164,12 @@ class Build:
     why: str = "mosaic build"
     facts: Callable[[Version | None, Sequence[Done]], Mapping[str, Any]] = lambda _, __: {}
 
-    def ahead(self, places: Iterable[Place]) -> list[Done]:
+    def ahead(self, period_tiles: Iterable[PeriodTile]) -> list[Done]:
         """Compose what is not as it should be among some tiles, for a later call to commit.
 
         Parameters
         ----------
-        places
+        period_tiles
             Tiles of which nothing more is expected.
 
         Raises
@@ -179,7 +179,7 @@ class Build:
         StoreError
             No access.
         """
-        asked = sorted(set(places))
+        asked = sorted(set(period_tiles))
         slots = slots_of(self.mosaic.objects, [period for period, _ in asked])
         return list(self._run(self._begin(asked, slots, (), ())))
 
@@ -188,10 +188,10 @@ class Build:
 
     def __call__(
         self,
-        places: Iterable[Place],
+        period_tiles: Iterable[PeriodTile],
         *,
         hold: bool = False,
-        again: Collection[Place] = (),
+        again: Collection[PeriodTile] = (),
         ready: Iterable[Done] = (),
     ) -> Built:
         """Compose what is not as it should be among some tiles, and publish it.
@@ -201,7 +201,7 @@ class Build:
 
         Parameters
         ----------
-        places
+        period_tiles
             Tiles that may have changed.
         hold
             Whether the version is held back under a tag instead of published.
@@ -219,7 +219,7 @@ class Build:
             No access, a prune took the build for dead, or a tile was not composed as asked.
         """
         mosaic = self.mosaic
-        asked = sorted(set(places))
+        asked = sorted(set(period_tiles))
         versions: list[Version] = []
         tiles: list[Done] = []
         # What was committed once is not composed again: of two versions of deepsalt that disagree,
@@ -245,26 +245,28 @@ class Build:
 
     def _begin(
         self,
-        places: Sequence[Place],
+        period_tiles: Sequence[PeriodTile],
         slots: Mapping[Period, int],
         settled: Collection[tuple[int, Tile, int]],
-        forced: Collection[Place],
+        forced: Collection[PeriodTile],
     ) -> list[Work]:
         """Return what to compose: tiles whose digest is not as wanted, and those asked for anew."""
         mosaic = self.mosaic
         frame = self.mosaic.frame
-        cells = [frame.cell(slots[period], tile) for period, tile in places]
+        cells = [frame.cell(slots[period], tile) for period, tile in period_tiles]
         with mosaic.reaching():
             session = mosaic.repository.writable_session(MAIN)
             digests = read_digests(session.store, cells)
         # Looked up after the digests were read: who arrives between is seen in the next round.
-        wanted = self.wanted(places)
+        wanted = self.wanted(period_tiles)
         jobs = []
-        for place, before in zip(places, digests, strict=True):
-            products = tuple(sorted(wanted.get(place, ())))
+        for period_tile, before in zip(period_tiles, digests, strict=True):
+            products = tuple(sorted(wanted.get(period_tile, ())))
             simulated = any(map(self.simulated, products))
-            job = Job(frame, slots[place[0]], place[1], products, before, simulated=simulated)
-            if (job.digest != before or place in forced) and _key(job) not in settled:
+            job = Job(
+                frame, slots[period_tile[0]], period_tile[1], products, before, simulated=simulated
+            )
+            if (job.digest != before or period_tile in forced) and _key(job) not in settled:
                 jobs.append(job)
         if mosaic.objects.location.kind == "memory":
             return [(_session_in_memory(mosaic), job) for job in jobs]

@@ -86,8 +86,8 @@ class Ahead:
                 self._ready = self._ready[self._at_once :]
                 known = self._known
                 self._known = set()
-            places = [(self._period, tile) for tile in ready]
-            self._builder.ahead(places, known=known, tiles=self._all)
+            period_tiles = [(self._period, tile) for tile in ready]
+            self._builder.ahead(period_tiles, known=known, tiles=self._all)
 
 
 def _tell(work: Future[None]) -> None:

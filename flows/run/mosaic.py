@@ -105,7 +105,7 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     StoreError
         A store that cannot be written, or has another grid.
     """
-    from deepsalt.mosaic import all_places, build_mosaic
+    from deepsalt.mosaic import all_period_tiles, build_mosaic
     from deepsalt.store import Store
     from flows.engines.opening import composing
 
@@ -115,8 +115,10 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
     with composing(config.compute, store, limits_of(config.checks), shown) as context:
-        places = all_places(store, period)
-        return publish(store, build_mosaic(store, context, places=places, hold=config.hold))
+        period_tiles = all_period_tiles(store, period)
+        return publish(
+            store, build_mosaic(store, context, period_tiles=period_tiles, hold=config.hold)
+        )
 
 
 def carry_on(

@@ -12,7 +12,7 @@ from deepsalt import __version__
 from deepsalt.context import Context
 from deepsalt.mapping import SceneReport, report_of
 from deepsalt.model.load import model_ref
-from deepsalt.mosaic import Builder, build_mosaic, places_of
+from deepsalt.mosaic import Builder, build_mosaic, period_tiles_of
 from deepsalt.products import ALGORITHM_VERSION, complete_names, product_name, read_markers
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
@@ -177,7 +177,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
             built = build_mosaic(
                 store,
                 context,
-                places=places_of(store, names, period),
+                period_tiles=period_tiles_of(store, names, period),
                 why="run",
                 hold=config.mosaic.hold,
                 known=names,

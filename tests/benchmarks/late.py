@@ -32,7 +32,7 @@ from catalog.local import add_items
 from deepsalt.grid import MosaicGrid
 from deepsalt.grid.crs import footprint
 from deepsalt.model.load import model_ref
-from deepsalt.mosaic import Wanted, all_places
+from deepsalt.mosaic import Wanted, all_period_tiles
 from deepsalt.objects import Objects
 from deepsalt.products import mark_done, prefix_of, product_name, read_marker
 from deepsalt.products.marker import product_key
@@ -111,8 +111,8 @@ def fill(store: Path, number: int) -> None:
         put(scene)
     wanted = Wanted(opened)
     mosaic = open_repository(opened.objects)
-    places = all_places(opened)
-    Build(mosaic, wanted, _leave_empty, simulated=wanted.is_simulated, facts=_facts)(places)
+    period_tiles = all_period_tiles(opened)
+    Build(mosaic, wanted, _leave_empty, simulated=wanted.is_simulated, facts=_facts)(period_tiles)
     link_items(opened, keys)
     head = mosaic.head()
     assert head is not None

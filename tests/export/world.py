@@ -16,7 +16,7 @@ from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.store import Period, Where
 from deepsalt.types import Report
-from deepsalt.versions import Build, Job, Mosaic, Place, Version, create_mosaic, write_tile
+from deepsalt.versions import Build, Job, Mosaic, PeriodTile, Version, create_mosaic, write_tile
 
 GRID = MosaicGrid("EPSG:32633", 250.0, (0.0, 0.0), chunk_px=8, shard_px=16, tile_shards=2)
 ORIGIN = Tile(32, -1200)  # where sixteen tiles begin, in the middle of the zone
@@ -38,7 +38,7 @@ class World:
     """A mosaic, and the names of the products that its tiles should be made of."""
 
     mosaic: Mosaic
-    wanted: dict[Place, set[str]] = field(default_factory=dict)
+    wanted: dict[PeriodTile, set[str]] = field(default_factory=dict)
 
     @classmethod
     def at(cls, where: Where | None = None) -> "World":
@@ -51,10 +51,10 @@ class World:
         for period, where, names in changes:
             self.wanted[period, where] = {*names}
 
-        def wanted(places: Sequence[Place]) -> Mapping[Place, Collection[str]]:
-            return {place: self.wanted.get(place, ()) for place in places}
+        def wanted(period_tiles: Sequence[PeriodTile]) -> Mapping[PeriodTile, Collection[str]]:
+            return {period_tile: self.wanted.get(period_tile, ()) for period_tile in period_tiles}
 
-        built = Build(self.mosaic, wanted, compose)([place[:2] for place in changes])
+        built = Build(self.mosaic, wanted, compose)([period_tile[:2] for period_tile in changes])
         head = built.versions[-1] if built.versions else self.mosaic.head()
         assert head is not None
         return head

@@ -19,8 +19,8 @@ class Listening:
         self.asked: list[tuple[set[Tile], set[str], int]] = []
         self.heard = threading.Event()
 
-    def ahead(self, places: Iterable[Any], *, known: Collection[str], tiles: int) -> int:
-        self.asked.append(({tile for _, tile in places}, set(known), tiles))
+    def ahead(self, period_tiles: Iterable[Any], *, known: Collection[str], tiles: int) -> int:
+        self.asked.append(({tile for _, tile in period_tiles}, set(known), tiles))
         self.heard.set()
         return len(self.asked)
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from deepsalt.grid import MosaicGrid
 from deepsalt.layers import SCENE_LAYERS
-from deepsalt.mosaic import Builder, all_places
+from deepsalt.mosaic import Builder, all_period_tiles
 from deepsalt.objects import Objects
 from deepsalt.products import mark_done, write_product
 from deepsalt.store import Period, Store
@@ -113,14 +113,14 @@ def make_store(
     layout: str = "all",
     ref: ModelRef = REF,
 ) -> Store:
-    place = in_memory() if where is None else where
-    return Store.create(place, grid=grid, model=ref.digest, period_layout=layout)
+    period_tile = in_memory() if where is None else where
+    return Store.create(period_tile, grid=grid, model=ref.digest, period_layout=layout)
 
 
 def build(store: Store, period: Period | None = None, *, why: str = "test") -> Built:
     """Bring all tiles of a period, or of all there are, to what they should be."""
     with ThreadPoolExecutor(2) as pool:
-        return Builder(store, pool)(all_places(store, period), why=why)
+        return Builder(store, pool)(all_period_tiles(store, period), why=why)
 
 
 def add_small(store: Store, name: str, *, column: int = 0, version: str = "1") -> str:

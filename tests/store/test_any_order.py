@@ -23,15 +23,15 @@ from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.grid import MosaicGrid, Tile
 from deepsalt.mosaic import (
     Builder,
-    all_places,
-    places_of,
+    all_period_tiles,
+    period_tiles_of,
     prune,
     readmit,
     refuse_withdrawn,
     withdraw,
 )
 from deepsalt.store import Store, tombstone, tombstones
-from deepsalt.versions import Mosaic, Place, open_repository, roll_back
+from deepsalt.versions import Mosaic, PeriodTile, open_repository, roll_back
 from tests.campaign import examples
 from tests.store.builders import make_store
 from tests.store.crash import killed_at
@@ -67,9 +67,11 @@ class InTurn(Executor):
         return found
 
 
-def build(store: Store, places: Iterable[Place], executor: Executor | None = None) -> set[Tile]:
+def build(
+    store: Store, period_tiles: Iterable[PeriodTile], executor: Executor | None = None
+) -> set[Tile]:
     """Bring tiles to what they should be; return them."""
-    asked = [*places]
+    asked = [*period_tiles]
     if asked:
         Builder(store, executor or InTurn())(asked, why="test")
     return {tile for _, tile in asked}
@@ -81,7 +83,7 @@ def arrive(store: Store, each: Scene, executor: Executor | None = None) -> set[T
     record = tombstone(store, (acq.collection, acq.acquisition_id))
     if record is not None and record.covers(acq.version):
         return set()
-    return build(store, places_of(store, write(store, [each]), ALL), executor)
+    return build(store, period_tiles_of(store, write(store, [each]), ALL), executor)
 
 
 def withdraw_one(store: Store, each: Scene) -> set[Tile]:
@@ -126,12 +128,12 @@ def pick_from(things: Sequence[Thing], pick: int) -> Thing | None:
 class AnyOrder(RuleBasedStateMachine):
     """A store and what each tile of its published version should be made of."""
 
-    def place(self) -> str:
+    def location(self) -> str:
         return f"memory://{secrets.token_hex(8)}"
 
     @initialize(grid=st.sampled_from(GRIDS))
     def start(self, grid: MosaicGrid) -> None:
-        self.store = make_store(self.place(), grid, ref=REF)
+        self.store = make_store(self.location(), grid, ref=REF)
         self.tiles: Tiles = {}
         self.killed: list[Act] = []
         # What each version was made of when it was published: a version never changes.
@@ -254,12 +256,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.attempt(self.build_all, kill)
 
     def build_all(self) -> set[Tile]:
-        places = all_places(self.store)
+        period_tiles = all_period_tiles(self.store)
         if not self.members() and mosaic_of(self.store) is None:
             with pytest.raises(UsageError, match="no scene products"):
-                Builder(self.store, InTurn())(places, why="test")
+                Builder(self.store, InTurn())(period_tiles, why="test")
             return set()
-        return build(self.store, places)
+        return build(self.store, period_tiles)
 
     @rule(pick=PICKS, kill=KILLS)
     def is_rolled_back(self, pick: int, kill: int | None) -> None:
@@ -336,7 +338,7 @@ class TestAnyOrderDeeply(AnyOrder.TestCase):
 
 
 class AnyOrderInABucket(AnyOrder):
-    def place(self) -> str:
+    def location(self) -> str:
         return f"s3://salt/{secrets.token_hex(8)}"
 
 

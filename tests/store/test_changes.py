@@ -7,7 +7,7 @@ import pytest
 
 from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.mosaic import (
-    places_of,
+    period_tiles_of,
     prune,
     readmit,
     refuse_withdrawn,
@@ -59,7 +59,7 @@ def head(store: Store) -> Version:
 def test_a_withdrawn_scene_is_left_out_of_every_build(two: tuple[Store, str, str]) -> None:
     store, a, b = two
     assert withdraw(store, [key("b")]).scenes == (key("b"),)
-    build_places(store, places_of(store, [b], ALL))
+    build_places(store, period_tiles_of(store, [b], ALL))
     assert published(store) == (a,)
     build(store)
     assert published(store) == (a,)
@@ -299,7 +299,7 @@ def test_a_run_after_a_rollback_starts_from_the_version_rolled_back_to(
     store, a, _ = two
     roll_back(open_repository(store.objects))
     c = add_small(store, "c")
-    build_places(store, places_of(store, [c], ALL))
+    build_places(store, period_tiles_of(store, [c], ALL))
     assert published(store) == tuple(sorted((a, c)))
 
 
@@ -326,7 +326,7 @@ def test_a_late_scene_touches_only_its_tiles(two: tuple[Store, str, str]) -> Non
     store, _, _ = two
     before = tiles(store)
     late = add_small(store, "c", column=5)
-    build_places(store, places_of(store, [late], ALL))
+    build_places(store, period_tiles_of(store, [late], ALL))
     under = {*store.grid.tiles_over(scene_grid(column=5, height=20, width=20))}
     after = tiles(store)
     assert {tile for tile in before | after if before.get(tile) != after.get(tile)} == under

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepsalt.mosaic import Builder, places_of
+from deepsalt.mosaic import Builder, period_tiles_of
 from deepsalt.products import mark_done, read_marker, write_product
 from deepsalt.store import Period, Store
 from tests.store.builders import (
@@ -47,7 +47,7 @@ def add_late(store: Store) -> Counter[str]:
     ds = layers(LATE, seed=1)
     with counted() as asked, ThreadPoolExecutor(2) as pool:
         marker = mark_done(store, write_product(ds, store, acq, REF))
-        built = Builder(store, pool)(places_of(store, [marker.name], ALL), why="late")
+        built = Builder(store, pool)(period_tiles_of(store, [marker.name], ALL), why="late")
     assert built.composed == len(store.grid.tiles_over(LATE))
     assert marker.name in published(store)
     return asked

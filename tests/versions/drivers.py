@@ -13,9 +13,9 @@ import icechunk
 from deepsalt.errors import OvertakenError
 from deepsalt.objects import Objects
 from deepsalt.versions import Build, Mosaic, open_mosaic, open_repository, roll_back, storage
-from deepsalt.versions.commit import Done, Place, Work
+from deepsalt.versions.commit import Done, PeriodTile, Work
 from deepsalt.versions.repository import MAIN
-from tests.versions.world import PX, compose, place_of, product, put, wanted_of
+from tests.versions.world import PX, compose, period_tile_of, product, put, wanted_of
 
 LONG_S = 120.0
 
@@ -88,8 +88,11 @@ def build_at_once(
     meeting.watch_commits()
     listed = wanted_of(mosaic)
 
-    def wanted(places: Sequence[Place]) -> Mapping[Place, Collection[str]]:
-        return {place: {*names} - meeting.blind for place, names in listed(places).items()}
+    def wanted(period_tiles: Sequence[PeriodTile]) -> Mapping[PeriodTile, Collection[str]]:
+        return {
+            period_tile: {*names} - meeting.blind
+            for period_tile, names in listed(period_tiles).items()
+        }
 
     build = Build(mosaic, wanted, compose, run=meeting.run)
     for number in range(rounds):
@@ -99,7 +102,7 @@ def build_at_once(
         meeting.blind = {pair[1 - me]}
         barrier.wait(LONG_S)
         meeting.armed = True
-        build([place_of(pair[me])])
+        build([period_tile_of(pair[me])])
         barrier.wait(LONG_S)
     queue.put((me, (meeting.refused, meeting.overtaken, meeting.dropped)))
 
@@ -126,7 +129,7 @@ def commit_at_once(
         name = name_of(number, me)
         put(mosaic, name)
         meeting.armed = True
-        build([place_of(name)])
+        build([period_tile_of(name)])
         barrier.wait(LONG_S)
         kept = {name for version in mosaic.history() for name in version.added}
         barrier.wait(LONG_S)
@@ -154,7 +157,7 @@ def roll_back_beside_commits(
             put(mosaic, name)
             barrier.wait(LONG_S)
             meeting.armed = True
-            seen += [version.id for version in build([place_of(name)]).versions]
+            seen += [version.id for version in build([period_tile_of(name)]).versions]
             barrier.wait(LONG_S)
         queue.put((me, (seen, meeting.refused)))
         return

@@ -18,8 +18,8 @@ from tests.versions.world import (
     build_of,
     names_of,
     new,
+    period_tile_of,
     pixels_of,
-    place_of,
     product,
     put,
     withdraw,
@@ -33,7 +33,7 @@ NAMES = [
     product(1, 16),
     product(2, 32, shard=2),
 ]
-PLACES = sorted({place_of(name) for name in NAMES})
+PERIOD_TILES = sorted({period_tile_of(name) for name in NAMES})
 
 
 class CrashError(Exception):
@@ -82,12 +82,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def everything_is_built(self) -> None:
-        build_of(self.mosaic)(PLACES)
+        build_of(self.mosaic)(PERIOD_TILES)
         self.note()
 
-    @rule(index=st.integers(0, len(PLACES) - 1))
+    @rule(index=st.integers(0, len(PERIOD_TILES) - 1))
     def a_tile_is_built(self, index: int) -> None:
-        build_of(self.mosaic)(PLACES[index : index + 1])
+        build_of(self.mosaic)(PERIOD_TILES[index : index + 1])
         self.note()
 
     @rule(name=st.sampled_from(NAMES))
@@ -95,10 +95,10 @@ class AnyOrder(RuleBasedStateMachine):
         def run(work: type, items: Sequence[Work]) -> list[Done]:
             done = [work(item) for item in items]
             put(self.mosaic, name)
-            build_of(self.mosaic)(PLACES)
+            build_of(self.mosaic)(PERIOD_TILES)
             return done
 
-        build_of(self.mosaic, run=run)(PLACES)
+        build_of(self.mosaic, run=run)(PERIOD_TILES)
         self.note()
 
     @rule(after=st.integers(0, 2))
@@ -110,12 +110,12 @@ class AnyOrder(RuleBasedStateMachine):
             return done
 
         with suppress(CrashError):
-            build_of(self.mosaic, run=run)(PLACES)
+            build_of(self.mosaic, run=run)(PERIOD_TILES)
         self.note()
 
     @rule()
     def a_build_is_held(self) -> None:
-        build_of(self.mosaic)(PLACES, hold=True)
+        build_of(self.mosaic)(PERIOD_TILES, hold=True)
 
     @precondition(lambda self: held(self.mosaic))
     @rule()
@@ -142,10 +142,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.check_versions()
-        build_of(self.mosaic)(PLACES)
+        build_of(self.mosaic)(PERIOD_TILES)
         clean = new()
         put(clean, *names_of(self.mosaic))
-        build_of(clean)(PLACES)
+        build_of(clean)(PERIOD_TILES)
         assert_same(contents(self.mosaic), contents(clean))
         one, other = self.mosaic.head(), clean.head()
         if one is not None and other is not None:

@@ -32,7 +32,7 @@ from deepsalt.versions import (
     products_of,
     write_tile,
 )
-from deepsalt.versions.commit import Done, Place, Work
+from deepsalt.versions.commit import Done, PeriodTile, Work
 from deepsalt.versions.records import Alive, slots_of
 from tests.versions.world import (
     BEFORE,
@@ -41,12 +41,12 @@ from tests.versions.world import (
     always,
     at_once,
     build_of,
-    by_place,
+    by_period_tile,
     check,
     compose,
     names_of,
     new,
-    place_of,
+    period_tile_of,
     product,
     put,
     tile,
@@ -55,13 +55,13 @@ from tests.versions.world import (
 )
 
 A, B, C = product(0, 3), product(1, 5, shard=2), product(0, 7, shard=3)
-PLACES = [place_of(A), place_of(B)]
+PERIOD_TILES = [period_tile_of(A), period_tile_of(B)]
 
 
 def test_what_was_wanted_is_published(place: str) -> None:
     mosaic = new(place)
     put(mosaic, A, B, C)
-    built = build_of(mosaic, run=at_once)(PLACES)
+    built = build_of(mosaic, run=at_once)(PERIOD_TILES)
     check(mosaic, [A, B, C])
     assert mosaic.head() == built.versions[0]
     assert built.composed == 2
@@ -70,26 +70,26 @@ def test_what_was_wanted_is_published(place: str) -> None:
 def test_a_second_build_of_the_same_finds_nothing_to_do() -> None:
     mosaic = new()
     put(mosaic, A)
-    build_of(mosaic)(PLACES)
-    again = build_of(mosaic)(PLACES)
+    build_of(mosaic)(PERIOD_TILES)
+    again = build_of(mosaic)(PERIOD_TILES)
     assert (again.versions, again.composed) == ((), 0)
 
 
 def test_only_tiles_that_changed_are_composed() -> None:
     mosaic = new()
     put(mosaic, A, B)
-    build_of(mosaic)(PLACES)
+    build_of(mosaic)(PERIOD_TILES)
     put(mosaic, C)
-    assert build_of(mosaic)(PLACES).composed == 1
+    assert build_of(mosaic)(PERIOD_TILES).composed == 1
 
 
 def test_a_version_says_what_tiles_gained_and_lost() -> None:
     mosaic = new()
     put(mosaic, A, B)
-    build_of(mosaic, why="first")(PLACES)
+    build_of(mosaic, why="first")(PERIOD_TILES)
     put(mosaic, C)
     withdraw(mosaic, B)
-    build_of(mosaic, why="second")(PLACES)
+    build_of(mosaic, why="second")(PERIOD_TILES)
     second, first = mosaic.history()
     assert (first.why, first.added, first.removed, first.parent) == ("first", (A, B), (), None)
     assert (second.added, second.removed, second.parent) == ((C,), (B,), first.id)
@@ -101,7 +101,7 @@ def test_more_products_than_are_named_are_counted(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("deepsalt.versions.repository.NAMED", 2)
     mosaic = new()
     put(mosaic, A, B, C)
-    (version,) = build_of(mosaic)(PLACES).versions
+    (version,) = build_of(mosaic)(PERIOD_TILES).versions
     assert (len(version.added), version.added_count) == (2, 3)
 
 
@@ -109,7 +109,7 @@ def test_facts_of_the_builder_are_kept_and_told_to_readers() -> None:
     mosaic = new()
     put(mosaic, A)
     build = Build(mosaic, always(A), compose, facts=lambda parent, done: {"sensors": ["enmap"]})
-    (version,) = build([place_of(A)]).versions
+    (version,) = build([period_tile_of(A)]).versions
     assert version.facts == {"sensors": ["enmap"]}
     assert open_mosaic(mosaic).attrs["sensors"] == ["enmap"]
 
@@ -117,7 +117,7 @@ def test_facts_of_the_builder_are_kept_and_told_to_readers() -> None:
 def test_what_each_tile_was_made_of_is_kept_with_the_version() -> None:
     mosaic = new()
     put(mosaic, A, B, C)
-    (version,) = build_of(mosaic)(PLACES).versions
+    (version,) = build_of(mosaic)(PERIOD_TILES).versions
     made_of = {tile: names for _, tile, names in products_of(mosaic, version)}
     assert made_of == {tile(0): (A, C), tile(1): (B,)}
 
@@ -131,7 +131,7 @@ def test_a_product_that_arrives_while_tiles_are_composed_is_in_the_end_there() -
         put(mosaic, C)
         return done
 
-    built = build_of(mosaic, run=late)(PLACES)
+    built = build_of(mosaic, run=late)(PERIOD_TILES)
     check(mosaic, [A, C])
     assert len(built.versions) == 2
 
@@ -144,10 +144,10 @@ def test_a_tile_that_another_driver_composed_meanwhile_is_composed_of_both() -> 
         done = [work(item) for item in items]
         if C not in names_of(mosaic):
             put(mosaic, C)
-            build_of(mosaic, why="other")([place_of(A)])
+            build_of(mosaic, why="other")([period_tile_of(A)])
         return done
 
-    built = build_of(mosaic, run=overtaken, why="mine")(PLACES)
+    built = build_of(mosaic, run=overtaken, why="mine")(PERIOD_TILES)
     check(mosaic, [A, B, C])
     assert [version.why for version in mosaic.history()] == ["mine", "other"]
     assert built.versions[0].tiles == 1
@@ -165,11 +165,11 @@ def test_the_loser_of_a_race_for_a_commit_tries_again_at_the_new_head(
         if not raced:  # the session is open: whoever commits now makes it out of date
             raced.append(True)
             monkeypatch.setattr(Build, "_check_composed", original)
-            build_of(mosaic, why="other")([place_of(B)])
+            build_of(mosaic, why="other")([period_tile_of(B)])
 
     monkeypatch.setattr(Build, "_check_composed", race)
     monkeypatch.setattr("deepsalt.versions.storage._locked", lambda folder: nullcontext())
-    build_of(mosaic, why="mine")([place_of(A)])
+    build_of(mosaic, why="mine")([period_tile_of(A)])
     check(mosaic, [A, B])
     assert [version.why for version in mosaic.history()] == ["mine", "other"]
 
@@ -245,10 +245,12 @@ def test_simulated_tiles_are_counted_in_and_out() -> None:
     counted = []
 
     def build(*products: str) -> None:
-        there = by_place(products)
+        there = by_period_tile(products)
         Build(
             mosaic,
-            lambda places: {place: there.get(place, ()) for place in places},
+            lambda period_tiles: {
+                period_tile: there.get(period_tile, ()) for period_tile in period_tiles
+            },
             compose,
             simulated=simulated.__contains__,
         )([(YEAR, tile(x)) for x in range(3)])
@@ -272,25 +274,25 @@ def test_a_job_says_whether_any_of_its_products_was_simulated() -> None:
         compose(store, job)
 
     put(mosaic, A, B, C)
-    Build(mosaic, wanted_of(mosaic), noting, simulated=C.__eq__)(PLACES)
+    Build(mosaic, wanted_of(mosaic), noting, simulated=C.__eq__)(PERIOD_TILES)
     assert found == [(tile(0), True), (tile(1), False)]
 
 
 def test_wanted_is_asked_once_a_round_for_all_tiles() -> None:
     mosaic, asked = new(), []
 
-    def wanted(places: Sequence[Place]) -> Mapping[Place, Sequence[str]]:
-        asked.append([*places])
-        return {place: [A] for place in places}
+    def wanted(period_tiles: Sequence[PeriodTile]) -> Mapping[PeriodTile, Sequence[str]]:
+        asked.append([*period_tiles])
+        return {period_tile: [A] for period_tile in period_tiles}
 
-    Build(mosaic, wanted, compose)([*PLACES, *PLACES])
-    assert asked == [PLACES, PLACES]
+    Build(mosaic, wanted, compose)([*PERIOD_TILES, *PERIOD_TILES])
+    assert asked == [PERIOD_TILES, PERIOD_TILES]
 
 
 def test_notes_of_the_composer_reach_the_driver() -> None:
     mosaic = new()
     put(mosaic, A, B, C)
-    built = build_of(mosaic)(PLACES)
+    built = build_of(mosaic)(PERIOD_TILES)
     found = {done.job.tile: done.note for done in built.tiles}
     assert {where: note.estimated for where, note in found.items()} == {
         tile(0): 2 * PX**2,
@@ -301,9 +303,9 @@ def test_notes_of_the_composer_reach_the_driver() -> None:
 def test_a_tile_that_is_emptied_has_a_note_as_well() -> None:
     mosaic = new()
     put(mosaic, A, B)
-    build_of(mosaic)(PLACES)
+    build_of(mosaic)(PERIOD_TILES)
     withdraw(mosaic, B)
-    (done,) = build_of(mosaic)(PLACES).tiles
+    (done,) = build_of(mosaic)(PERIOD_TILES).tiles
     assert (done.job.tile, done.job.products, done.note) == (tile(1), (), Report(0, 0))
     check(mosaic, [A], [B])
 
@@ -314,10 +316,10 @@ def test_a_tile_that_others_committed_has_no_note_of_ours() -> None:
 
     def overtaken(work: Callable[[Work], Done], items: Sequence[Work]) -> list[Done]:
         done = [work(item) for item in items]
-        build_of(mosaic, why="other")([place_of(A)])
+        build_of(mosaic, why="other")([period_tile_of(A)])
         return done
 
-    built = build_of(mosaic, run=overtaken)(PLACES)
+    built = build_of(mosaic, run=overtaken)(PERIOD_TILES)
     assert [done.job.tile for done in built.tiles] == [tile(1)]
     assert built.composed == 2
 
@@ -337,11 +339,11 @@ def test_a_judge_that_refuses_publishes_nothing_and_leaves_no_build(hold: bool) 
     put(mosaic, A, B)
     build = Build(mosaic, wanted_of(mosaic), compose, judge=judge)
     with pytest.raises(JudgementError, match="unfit"):
-        build(PLACES, hold=hold)
+        build(PERIOD_TILES, hold=hold)
     assert seen == [(tile(0), PX**2), (tile(1), PX**2)]
     assert (mosaic.head(), held(mosaic), live_builds(mosaic.objects)) == (None, (), [])
     # Nor is anything of it in the next one's way.
-    build_of(mosaic)(PLACES)
+    build_of(mosaic)(PERIOD_TILES)
     check(mosaic, [A, B])
 
 
@@ -360,7 +362,7 @@ def test_a_judge_that_refuses_later_leaves_what_was_published() -> None:
 
     put(mosaic, A, B)
     with pytest.raises(JudgementError):
-        Build(mosaic, wanted_of(mosaic), compose, run=late, judge=judge)(PLACES)
+        Build(mosaic, wanted_of(mosaic), compose, run=late, judge=judge)(PERIOD_TILES)
     check(mosaic, [A, B], [C])
 
 
@@ -370,7 +372,7 @@ def test_an_error_of_a_judge_is_its_own_also_where_storage_fails_alike() -> None
 
     mosaic = new()
     with pytest.raises(FileNotFoundError, match="no picture"):
-        Build(mosaic, always(A), compose, judge=judge)(PLACES)
+        Build(mosaic, always(A), compose, judge=judge)(PERIOD_TILES)
 
 
 def test_a_tile_beyond_the_mosaic_is_refused() -> None:
@@ -385,7 +387,7 @@ def test_what_was_not_written_by_write_tile_is_not_published() -> None:
 
     mosaic = new()
     with pytest.raises(StoreError, match=r"x30_y-300 came back without being written"):
-        Build(mosaic, always(A), lazy)([place_of(A)])
+        Build(mosaic, always(A), lazy)([period_tile_of(A)])
     assert mosaic.head() is None
 
 
@@ -396,7 +398,7 @@ def test_a_composer_that_fails_publishes_nothing() -> None:
 
     mosaic = new()
     with pytest.raises(StoreError, match="disk full"):
-        Build(mosaic, always(A), failing)([place_of(A)])
+        Build(mosaic, always(A), failing)([period_tile_of(A)])
     assert mosaic.head() is None
     assert live_builds(mosaic.objects) == []
 
@@ -419,7 +421,7 @@ def test_a_tile_that_cannot_be_written_is_named() -> None:
 
     mosaic = new()
     with pytest.raises(StoreError, match=r"tile x30_y-300 could not be written: the bucket"):
-        Build(mosaic, always(A), away)([place_of(A)])
+        Build(mosaic, always(A), away)([period_tile_of(A)])
 
 
 def test_a_period_that_overlaps_one_that_came_meanwhile_takes_no_slot(
@@ -461,10 +463,10 @@ def test_a_clock_that_is_behind_waits_a_little_or_says_so(
     monkeypatch.setattr(Build, "_publish", refused)
     monkeypatch.setattr(commit, "datetime", Clock)
     if behind_s < 60:
-        assert build_of(mosaic)([place_of(A)]).versions
+        assert build_of(mosaic)([period_tile_of(A)]).versions
     else:
         with pytest.raises(StoreAccessError, match="this machine's clock is"):
-            build_of(mosaic)([place_of(A)])
+            build_of(mosaic)([period_tile_of(A)])
 
 
 def test_a_build_that_published_does_not_fail_over_its_record(
@@ -477,5 +479,5 @@ def test_a_build_that_published_does_not_fail_over_its_record(
         raise StoreError("the server does not answer")
 
     monkeypatch.setattr(Alive, "end", away)
-    assert build_of(mosaic)([place_of(A)]).versions
+    assert build_of(mosaic)([period_tile_of(A)]).versions
     assert "is left to a prune" in caplog.text

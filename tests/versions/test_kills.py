@@ -20,15 +20,15 @@ from tests.versions.world import (
     expected,
     names_of,
     new,
+    period_tile_of,
     pixels_of,
-    place_of,
     product,
     put,
     sums,
 )
 
 TILES = 4
-PLACES = [place_of(product(x, 0)) for x in range(TILES)]
+PERIOD_TILES = [period_tile_of(product(x, 0)) for x in range(TILES)]
 STAGES = {"chunk": 9, "tile": 3, "merge": 2, "commit": 1}
 """For the how manieth time the process comes there; a tile has five chunks a shard."""
 
@@ -85,7 +85,7 @@ def kill_builds(where: str, stage: str, hits: int) -> None:
     """Kill builds in a stage, look at what is left, and build again."""
     mosaic = new(where)
     put(mosaic, *(product(x, 1 + x, shard=x) for x in range(TILES)))
-    build_of(mosaic)(PLACES)
+    build_of(mosaic)(PERIOD_TILES)
     put(mosaic, *(product(x, 10 + x, shard=3 - x) for x in range(TILES)))
     took = struck(victims.build, where, stage, STAGES[stage], None)
     assert took is not None
@@ -103,13 +103,13 @@ def kill_builds(where: str, stage: str, hits: int) -> None:
             old if is_old else expected(names, names)
         )
         # Nobody has to clear anything away, and the next build ends as one that was not disturbed.
-        build_of(mosaic)(PLACES)
+        build_of(mosaic)(PERIOD_TILES)
         check(mosaic, names)
         if len(outcomes) - outcomes.count("late") == hits:
             break
     clean = new()
     put(clean, *names_of(mosaic))
-    build_of(clean)(PLACES)
+    build_of(clean)(PERIOD_TILES)
     found = pixels_of(mosaic)
     for name, values in pixels_of(clean).items():
         np.testing.assert_array_equal(found[name], values)
@@ -124,7 +124,7 @@ def test_a_killed_collection_leaves_every_kept_version_readable(tmp_path: Path, 
     mosaic = new(source)
     for number in range(6):
         put(mosaic, *(product(x, 10 + number, shard=number % 4) for x in range(TILES)))
-        build_of(mosaic)(PLACES)
+        build_of(mosaic)(PERIOD_TILES)
     names = names_of(mosaic)
     head = mosaic.head()
     assert head is not None

@@ -18,7 +18,7 @@ from tests.versions.world import (
     check,
     names_of,
     new,
-    place_of,
+    period_tile_of,
     product,
     put,
     somewhere,
@@ -94,7 +94,7 @@ def test_what_a_roll_back_and_a_commit_at_once_leave_can_all_be_found(
     assert min(commits_refused, rolls_refused) > 0
     # The rest is a matter of the next build.
     names = names_of(mosaic)
-    build_of(mosaic)({place_of(name) for name in names})
+    build_of(mosaic)({period_tile_of(name) for name in names})
     check(mosaic, names)
 
 
@@ -105,7 +105,7 @@ def test_drivers_in_threads_of_one_memory_lose_nothing() -> None:
     def drive(mine: list[str]) -> None:
         for name in mine:
             put(mosaic, name)
-            build_of(mosaic)([place_of(name)])
+            build_of(mosaic)([period_tile_of(name)])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(drive, [products[n::4] for n in range(4)]))
@@ -140,7 +140,7 @@ def read_while_publishing(where: str, publications: int, readers: int) -> None:
 
     def publish(value: int) -> None:
         put(mosaic, *(product(x, value) for x in range(4)))
-        (version,) = build_of(mosaic)([place_of(product(x, 0)) for x in range(4)]).versions
+        (version,) = build_of(mosaic)([period_tile_of(product(x, 0)) for x in range(4)]).versions
         made[version.short] = frozenset({float(sum(range(value + 1)))})
 
     publish(1)

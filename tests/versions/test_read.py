@@ -22,7 +22,7 @@ from tests.versions.world import (
     build_of,
     compose,
     new,
-    place_of,
+    period_tile_of,
     product,
     put,
     somewhere,
@@ -35,7 +35,7 @@ NAMES = [product(2, 3), product(4, 5, y=1, shard=3)]
 def made(place: str | Path) -> Mosaic:
     mosaic = new(place)
     put(mosaic, *NAMES)
-    build_of(mosaic)([place_of(name) for name in NAMES])
+    build_of(mosaic)([period_tile_of(name) for name in NAMES])
     return mosaic
 
 
@@ -217,7 +217,7 @@ def test_nothing_published_is_said() -> None:
 def test_periods_with_gaps_between_their_slots_are_read_in_order() -> None:
     mosaic = new()
     wanted = {(YEAR, tile(0)): [product(0, 1)], (BEFORE, tile(1)): [product(1, 2)]}
-    build = Build(mosaic, lambda places: wanted, compose)
+    build = Build(mosaic, lambda period_tiles: wanted, compose)
     build([*wanted])
     ds = open_mosaic(mosaic)
     assert ds.period.dt.year.values.tolist() == [2023, 2024]

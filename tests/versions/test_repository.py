@@ -13,7 +13,7 @@ from deepsalt.objects import Objects
 from deepsalt.versions import create_mosaic, open_repository
 from deepsalt.versions.repository import _config
 from deepsalt.versions.storage import PREFIX, open_storage
-from tests.versions.world import GRID, build_of, new, place_of, product, put, somewhere
+from tests.versions.world import GRID, build_of, new, period_tile_of, product, put, somewhere
 
 A = product(0, 3)
 
@@ -76,7 +76,7 @@ def test_a_repository_of_somebody_else_is_refused() -> None:
 def test_the_repository_lies_below_a_prefix_of_its_own(tmp_path: Path) -> None:
     mosaic = new(tmp_path)
     put(mosaic, A)
-    build_of(mosaic)([place_of(A)])
+    build_of(mosaic)([period_tile_of(A)])
     assert mosaic.objects.folders() == (PREFIX, "records")
 
 
@@ -94,6 +94,6 @@ def test_a_server_that_is_away_is_a_sentence_without_secrets(
 def test_metadata_of_a_version_are_plain_values() -> None:
     mosaic = new()
     put(mosaic, A)
-    build_of(mosaic)([place_of(A)])
+    build_of(mosaic)([period_tile_of(A)])
     (found, *_) = mosaic.repository.ancestry(branch="main")
     assert json.loads(json.dumps(found.metadata)) == found.metadata

@@ -26,7 +26,7 @@ from tests.versions.world import (
     build_of,
     check,
     new,
-    place_of,
+    period_tile_of,
     product,
     put,
     somewhere,
@@ -35,7 +35,7 @@ from tests.versions.world import (
 LONG_AGO = timedelta(days=30)
 _BEFORE_LONG = 29 * 24.0  # hours
 NAMES = [product(0, 2**n, shard=n % 4) for n in range(8)]
-PLACES = [place_of(NAMES[0])]
+PERIOD_TILES = [period_tile_of(NAMES[0])]
 
 
 class World:
@@ -47,7 +47,7 @@ class World:
         for _ in range(versions):
             put(self.mosaic, NAMES[self.published])
             self.published += 1
-            build_of(self.mosaic)(PLACES)
+            build_of(self.mosaic)(PERIOD_TILES)
 
     def check(self) -> None:
         check(self.mosaic, NAMES[: self.published])
@@ -150,7 +150,7 @@ def test_a_held_version_stays_until_it_is_published() -> None:
     world = World()
     world.publish(2)
     put(world.mosaic, NAMES[2])
-    (version,) = build_of(world.mosaic)(PLACES, hold=True).versions
+    (version,) = build_of(world.mosaic)(PERIOD_TILES, hold=True).versions
     world.prune(1, later())
     assert held(world.mosaic) == (version,)
     publish(world.mosaic, version.short)
@@ -168,7 +168,7 @@ def aged_while_composing(world: World, between: Callable[[], object]) -> None:
 
     put(world.mosaic, NAMES[world.published])
     world.published += 1
-    build_of(world.mosaic, run=run)(PLACES)
+    build_of(world.mosaic, run=run)(PERIOD_TILES)
 
 
 @pytest.mark.usefixtures("long_build")
@@ -199,7 +199,7 @@ def test_what_a_living_build_began_with_stays(world: World) -> None:
             for _ in range(3):
                 put(world.mosaic, product(1, 1 + len(over)))
                 over.append(True)
-                build_of(world.mosaic)([place_of(product(1, 0))])
+                build_of(world.mosaic)([period_tile_of(product(1, 0))])
             age(repository_of(world), hours=_BEFORE_LONG)
             world.prune(1)
         forks = [pickle.loads(pickle.dumps(item)) for item in items]  # opened only now
@@ -207,7 +207,7 @@ def test_what_a_living_build_began_with_stays(world: World) -> None:
 
     over: list[bool] = []
     put(world.mosaic, NAMES[2])
-    build_of(world.mosaic, run=run)(PLACES)
+    build_of(world.mosaic, run=run)(PERIOD_TILES)
     check(world.mosaic, [*NAMES[:3], *(product(1, n) for n in (2, 3, 4))])
 
 

@@ -25,7 +25,7 @@ from tests.versions.world import (
     check,
     compose,
     new,
-    place_of,
+    period_tile_of,
     product,
     put,
 )
@@ -56,13 +56,13 @@ def test_tiles_are_composed_in_other_processes(shared_place: str) -> None:
             return list(pool.map(work, items))
 
     put(mosaic, *NAMES)
-    build_of(mosaic, run=run)([place_of(name) for name in NAMES])
+    build_of(mosaic, run=run)([period_tile_of(name) for name in NAMES])
     check(mosaic, NAMES)
 
 
 def test_nothing_that_is_sent_to_workers_or_back_holds_a_secret(bucket: str) -> None:
     mosaic, spy = new(bucket), Spy()
-    Build(mosaic, always(*NAMES), compose, run=spy.run)([place_of(NAMES[0])])
+    Build(mosaic, always(*NAMES), compose, run=spy.run)([period_tile_of(NAMES[0])])
     ((work, (there, _)),), (done,) = spy.sent, spy.back
     assert isinstance(there, bytes)
     assert isinstance(done.fork, bytes)
@@ -86,8 +86,8 @@ def a_shard(store: IcechunkStore, job: Job) -> Report:
 
 def test_what_is_sent_for_a_tile_of_the_world_is_small(shared_place: str) -> None:
     mosaic, spy = create_mosaic(Objects.of(shared_place), Frame.of(WORLD)), Spy()
-    places = [(YEAR, Tile(-50, -60)), (YEAR, Tile(3, 3))]
+    period_tiles = [(YEAR, Tile(-50, -60)), (YEAR, Tile(3, 3))]
     for products in (["first"], ["first", "second"]):
-        Build(mosaic, always(*products), a_shard, run=spy.run)(places)
+        Build(mosaic, always(*products), a_shard, run=spy.run)(period_tiles)
     assert len(spy.sent) == len(spy.back) == 4
     assert max(len(pickle.dumps(each)) for each in (*spy.sent, *spy.back)) < 10_000

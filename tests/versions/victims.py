@@ -17,7 +17,7 @@ from icechunk import IcechunkStore
 from deepsalt.objects import Objects
 from deepsalt.types import Report
 from deepsalt.versions import Build, Job, open_repository, prune
-from tests.versions.world import compose, names_of, place_of, wanted_of
+from tests.versions.world import compose, names_of, period_tile_of, wanted_of
 
 LONG_S = 60.0
 
@@ -83,8 +83,8 @@ def build(told: Connection, where: str, stage: str, nth: int, after_s: float | N
     icechunk.Session.merge = merging  # type: ignore[method-assign]
     icechunk.Session.commit = committing  # type: ignore[method-assign]
     mosaic = open_repository(Objects.of(where))
-    places = [place_of(name) for name in names_of(mosaic)]
-    Build(mosaic, wanted_of(mosaic), composing)(places)
+    period_tiles = [period_tile_of(name) for name in names_of(mosaic)]
+    Build(mosaic, wanted_of(mosaic), composing)(period_tiles)
 
 
 def collect(told: Connection, where: str, stage: str, nth: int, after_s: float | None) -> None:

@@ -23,7 +23,7 @@ from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.types import Report
 from deepsalt.versions import Build, Job, Mosaic, create_mosaic, open_mosaic, write_tile
-from deepsalt.versions.commit import Done, Place, Run, Work, in_turn
+from deepsalt.versions.commit import Done, PeriodTile, Run, Work, in_turn
 
 YEAR = Period(date(2024, 1, 1), date(2024, 12, 31))
 BEFORE = Period(date(2023, 1, 1), date(2023, 12, 31))
@@ -32,7 +32,7 @@ GRID = MosaicGrid("EPSG:32633", 250.0, (0.0, 0.0), chunk_px=8, shard_px=32, tile
 PX = GRID.shard_px
 ORIGIN = Tile(30, -300)  # in the middle of the zone
 
-Wanted = Callable[[Sequence[Place]], Mapping[Place, Collection[str]]]
+Wanted = Callable[[Sequence[PeriodTile]], Mapping[PeriodTile, Collection[str]]]
 
 _PRODUCTS = "records/products"
 
@@ -45,7 +45,7 @@ def product(x: int, value: int, *, y: int = 0, shard: int = 0) -> str:
     return f"{x},{y}-{shard}-{value}"
 
 
-def place_of(name: str) -> Place:
+def period_tile_of(name: str) -> PeriodTile:
     x, y = name.split("-")[0].split(",")
     return YEAR, tile(int(x), int(y))
 
@@ -89,26 +89,28 @@ def names_of(mosaic: Mosaic) -> list[str]:
     return sorted(entry.key.rsplit("/", 1)[1] for entry in mosaic.objects.list(_PRODUCTS))
 
 
-def by_place(products: Iterable[str]) -> dict[Place, set[str]]:
-    found: dict[Place, set[str]] = {}
+def by_period_tile(products: Iterable[str]) -> dict[PeriodTile, set[str]]:
+    found: dict[PeriodTile, set[str]] = {}
     for name in products:
-        found.setdefault(place_of(name), set()).add(name)
+        found.setdefault(period_tile_of(name), set()).add(name)
     return found
 
 
 def wanted_of(mosaic: Mosaic) -> Wanted:
     """What the products that are there make of the tiles asked for."""
 
-    def wanted(places: Sequence[Place]) -> Mapping[Place, Collection[str]]:
-        found = by_place(names_of(mosaic))
-        return {place: found[place] for place in places if place in found}
+    def wanted(period_tiles: Sequence[PeriodTile]) -> Mapping[PeriodTile, Collection[str]]:
+        found = by_period_tile(names_of(mosaic))
+        return {
+            period_tile: found[period_tile] for period_tile in period_tiles if period_tile in found
+        }
 
     return wanted
 
 
 def always(*products: str) -> Wanted:
     """Want the same of every tile."""
-    return lambda places: dict.fromkeys(places, products)
+    return lambda period_tiles: dict.fromkeys(period_tiles, products)
 
 
 def build_of(mosaic: Mosaic, run: Run = in_turn, why: str = "test") -> Build:
@@ -126,13 +128,13 @@ def new(where: str | Path | None = None) -> Mosaic:
     return create_mosaic(objects, Frame.of(GRID), attrs={"title": "Surface soil salinity"})
 
 
-def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[Place, int], float]:
+def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[PeriodTile, int], float]:
     """What the mosaic holds in the shards of these products' tiles: the sum, 0 where nothing is."""
     origin_x, origin_y = ds.attrs["spatial:transform"][2], ds.attrs["spatial:transform"][5]
     px = GRID.tile_px * GRID.resolution_m
     loaded = ds.salinity.sel(period="2024-01-01").values
     found = {}
-    for where in {place_of(name) for name in products}:
+    for where in {period_tile_of(name) for name in products}:
         column = round((where[1].ix * px - origin_x) / GRID.resolution_m)
         row = round((origin_y + where[1].iy * px) / GRID.resolution_m)
         for shard in range(4):
@@ -146,11 +148,11 @@ def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[Place, int], flo
     return found
 
 
-def expected(products: Iterable[str], among: Iterable[str]) -> dict[tuple[Place, int], float]:
-    there = by_place(products)
+def expected(products: Iterable[str], among: Iterable[str]) -> dict[tuple[PeriodTile, int], float]:
+    there = by_period_tile(products)
     return {
         (where, shard): float(values_of(there.get(where, [])).get(shard, 0))
-        for where in {place_of(name) for name in among}
+        for where in {period_tile_of(name) for name in among}
         for shard in range(4)
     }
 
@@ -162,9 +164,9 @@ def check(mosaic: Mosaic, products: Sequence[str], among: Iterable[str] = ()) ->
     assert sums(ds, everything) == expected(products, everything)
     head = mosaic.head()
     assert head is not None
-    tiles = {place_of(name) for name in products}
+    tiles = {period_tile_of(name) for name in products}
     assert head.totals.pixels == len(tiles) * GRID.tile_px**2
-    shards = {(place_of(name), name.split("-")[1]) for name in products}
+    shards = {(period_tile_of(name), name.split("-")[1]) for name in products}
     assert head.totals.estimated == len(shards) * PX**2
 
 
