@@ -53,7 +53,7 @@ LeaveOut = Looking | Left | Collection[str]
 _ORDER = (MOSAICS, PRODUCTS, MODELS)
 _SERIES = "records/catalogue"
 _UNDATED = "undated"
-_PLACE = re.compile(r"collections/([^/]+)/(\d{4}-\d{2}|undated)/([^/]+)\.json")
+_ITEM_KEY = re.compile(r"collections/([^/]+)/(\d{4}-\d{2}|undated)/([^/]+)\.json")
 _WALKING = frozenset({"root", "parent", "collection", "self"})
 _TURNS = 100
 
@@ -176,16 +176,16 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
     puts it right.
     """
     look = _asked(leave_out)
-    places = sorted({_Place.of(key) for key in keys})
-    _link_months(objects, places, look)
+    items = sorted({_ItemKey.of(key) for key in keys})
+    _link_months(objects, items, look)
     left = look()
-    for collection in sorted({place.collection for place in places}):
-        there = [place for place in places if place.collection == collection]
-        if _grow(objects, collection, [place for place in there if not left(place.name)]):
+    for collection in sorted({item.collection for item in items}):
+        there = [item for item in items if item.collection == collection]
+        if _grow(objects, collection, [item for item in there if not left(item.name)]):
             _link_collection(objects, collection)
-    if places:
+    if items:
         _keep(objects, "catalog.json", lambda: _root(objects))
-    logger.info("%d Items published or withdrawn in the catalogue of %s", len(places), objects)
+    logger.info("%d Items published or withdrawn in the catalogue of %s", len(items), objects)
 
 
 def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut = ()) -> None:
@@ -210,8 +210,8 @@ def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut =
         A key where no Item lies.
     """
     look = _asked(leave_out)
-    places = sorted({_Place.of(key) for key in keys})
-    gone = {place.name for place in places}
+    items = sorted({_ItemKey.of(key) for key in keys})
+    gone = {item.name for item in items}
 
     def without_gone() -> Left:
         left = look()
@@ -219,13 +219,13 @@ def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut =
 
     # Readers follow no link to what is not there; a publisher that listed them before links them
     # once more, hence again when they are gone.
-    _link_months(objects, places, without_gone)
-    objects.delete(place.key for place in places)
-    _link_months(objects, places, look)
+    _link_months(objects, items, without_gone)
+    objects.delete(item.key for item in items)
+    _link_months(objects, items, look)
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class _Place:
+class _ItemKey:
     """Where an Item lies: folder of its collection, month, and its file's name without .json."""
 
     collection: str
@@ -233,8 +233,8 @@ class _Place:
     name: str
 
     @classmethod
-    def of(cls, key: str) -> "_Place":
-        match = _PLACE.fullmatch(key)
+    def of(cls, key: str) -> "_ItemKey":
+        match = _ITEM_KEY.fullmatch(key)
         if match is None or match[3] == "catalog":
             raise UsageError(f"no Item lies at {key!r:.200}; give a key that write_item returned")
         return cls(match[1], match[2], match[3])
@@ -321,8 +321,8 @@ def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
     )
 
 
-def _link_months(objects: Objects, places: list[_Place], look: Callable[[], Left]) -> None:
-    for collection, month in sorted({(place.collection, place.month) for place in places}):
+def _link_months(objects: Objects, items: list[_ItemKey], look: Callable[[], Left]) -> None:
+    for collection, month in sorted({(item.collection, item.month) for item in items}):
         folder = f"collections/{collection}/{month}"
 
         def render(folder: str = folder) -> bytes:
@@ -335,7 +335,7 @@ def _link_months(objects: Objects, places: list[_Place], look: Callable[[], Left
 
 def _names(objects: Objects, folder: str) -> Iterator[str]:
     for entry in objects.list(folder):
-        match = _PLACE.fullmatch(entry.key)
+        match = _ITEM_KEY.fullmatch(entry.key)
         if match is not None and match[3] != "catalog":
             yield match[3]
 
@@ -359,7 +359,7 @@ def _month(folder: str, names: Iterable[str]) -> bytes:
     )
 
 
-def _grow(objects: Objects, collection: str, places: list[_Place]) -> bool:
+def _grow(objects: Objects, collection: str, items: list[_ItemKey]) -> bool:
     """Add a record to a collection's series where Items are of a new month or widen its extent.
 
     Returns
@@ -368,14 +368,14 @@ def _grow(objects: Objects, collection: str, places: list[_Place]) -> bool:
     """
     series = _series(collection)
     last = latest(objects, series)
-    found = [(place, document) for place in places if (document := _read_item(objects, place))]
+    found = [(item, document) for item in items if (document := _read_item(objects, item))]
     if not found:
         return last is not None
 
     def grown(before: bytes | None) -> _Record:
         known = None if before is None else _Record.parse(before, f"{objects}/{series}")
         documents = [document for _, document in found]
-        months = {place.month for place, _ in found}
+        months = {item.month for item, _ in found}
         simulated = any(each["properties"].get("deepsalt:simulated") for each in documents)
         return _Record(
             documents[0]["collection"],
@@ -395,16 +395,16 @@ def _grow(objects: Objects, collection: str, places: list[_Place]) -> bool:
     return True
 
 
-def _read_item(objects: Objects, place: _Place) -> dict[str, Any] | None:
+def _read_item(objects: Objects, item: _ItemKey) -> dict[str, Any] | None:
     """Return an Item whose extent can be read; None where it was removed."""
-    where = f"{objects}/{place.key}"
+    where = f"{objects}/{item.key}"
     try:
-        document = parse_document(objects.read(place.key), where)
+        document = parse_document(objects.read(item.key), where)
     except MissingObjectError:
         return None
     collection = document.get("collection")
     whole = document.get("type") == "Feature" and isinstance(collection, str)
-    if not whole or file_name(str(collection)) != place.collection:
+    if not whole or file_name(str(collection)) != item.collection:
         raise FormatError(
             f"{where} is no STAC Item of the collection it lies in; remove it and run again"
         )

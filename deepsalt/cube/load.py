@@ -29,7 +29,7 @@ MAX_OPEN_SCENES = 2
 
 _BAND = "#band="
 
-_Place = tuple[int, int, int, int]
+_Window = tuple[int, int, int, int]
 """Row, column, height and width of a window, pixels."""
 
 
@@ -177,25 +177,25 @@ def _plain_item(acquisition: Acquisition) -> dict[str, Any]:
     href = acquisition.asset("image").href
     # The bounding box alone: from transform and shape stackstac would compute it per band, with an
     # operator that affine has deprecated.
-    place = {"proj:epsg": _epsg(acquisition), "proj:bbox": list(acquisition.grid.bounds)}
+    grid = {"proj:epsg": _epsg(acquisition), "proj:bbox": list(acquisition.grid.bounds)}
     return {
         "id": acquisition.scene_id,
         "properties": {"datetime": acquisition.start and acquisition.start.isoformat()},
         "assets": {
-            str(index): {"href": f"{href}{_BAND}{index}", **place}
+            str(index): {"href": f"{href}{_BAND}{index}", **grid}
             for index in range(len(acquisition.bands))
         },
     }
 
 
-class _Window:
+class _OpenWindow:
     """One window of a scene: the provider's bits, and bands one after another."""
 
-    def __init__(self, reader: SceneReader, acquisition: Acquisition, place: _Place) -> None:
-        self.quality = reader.read_quality(*place)
+    def __init__(self, reader: SceneReader, acquisition: Acquisition, window: _Window) -> None:
+        self.quality = reader.read_quality(*window)
         self.numbers: NDArray[Any] | None = None
         self._reader = reader
-        self._place = place
+        self._window = window
         pixels = (self.quality & np.uint16(REJECTING)) == 0
         self._wanted = Wanted.of(pixels, np.array(acquisition.bands.usable))
         self._any = bool(pixels.any())
@@ -216,10 +216,10 @@ class _Window:
         if not (self._any and usable[index]):
             return np.broadcast_to(self._fill, self.quality.shape)
         if self._reader.by_band:
-            (band,) = self._reader.read_window(*self._place, wanted=self._wanted.in_band(index))
+            (band,) = self._reader.read_window(*self._window, wanted=self._wanted.in_band(index))
         else:
             if self.numbers is None:
-                self.numbers = self._reader.read_window(*self._place, wanted=self._wanted)
+                self.numbers = self._reader.read_window(*self._window, wanted=self._wanted)
             band = self.numbers[np.count_nonzero(usable[:index])]
         if not usable[index + 1 :].any():
             self.numbers = None  # bands come in order; after the last one the copy is dead weight
@@ -235,8 +235,8 @@ class _OpenScenes(threading.local):
 
     def __init__(self) -> None:
         self.readers: OrderedDict[Acquisition, SceneReader] = OrderedDict()
-        self.window: _Window | None = None
-        self.where: tuple[Acquisition, _Place] | None = None
+        self.window: _OpenWindow | None = None
+        self.where: tuple[Acquisition, _Window] | None = None
 
     def reader(self, acquisition: Acquisition) -> SceneReader:
         if acquisition not in self.readers:
@@ -246,12 +246,12 @@ class _OpenScenes(threading.local):
         self.readers.move_to_end(acquisition)
         return self.readers[acquisition]
 
-    def at(self, acquisition: Acquisition, place: _Place) -> _Window:
+    def at(self, acquisition: Acquisition, window: _Window) -> _OpenWindow:
         """Return a window, the same one while it is asked for its bands and its bits."""
-        if self.window is None or self.where != (acquisition, place):
+        if self.window is None or self.where != (acquisition, window):
             self.window = None  # the old one is released before the new one is read
-            self.window = _Window(self.reader(acquisition), acquisition, place)
-            self.where = (acquisition, place)
+            self.window = _OpenWindow(self.reader(acquisition), acquisition, window)
+            self.where = (acquisition, window)
         return self.window
 
 
@@ -277,8 +277,8 @@ class _BandReader:
         self._index = int(url.rpartition(_BAND)[2])
 
     def read(self, window: Any, **_stackstac: Any) -> NDArray[Any]:
-        place = (window.row_off, window.col_off, window.height, window.width)
-        row, column, height, width = map(int, place)
+        numbers = (window.row_off, window.col_off, window.height, window.width)
+        row, column, height, width = map(int, numbers)
         return _open_scenes.at(self._acquisition, (row, column, height, width)).band(self._index)
 
     def close(self) -> None:
@@ -302,5 +302,5 @@ def _read_quality(
     if block_info is None:  # dask asks for a sample before the graph is made
         return np.empty((0, 0), np.uint16)
     (row, row_end), (column, column_end) = block_info[None]["array-location"]
-    place = (row, column, row_end - row, column_end - column)
-    return _open_scenes.at(acquisition, place).quality
+    window = (row, column, row_end - row, column_end - column)
+    return _open_scenes.at(acquisition, window).quality
