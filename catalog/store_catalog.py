@@ -36,18 +36,18 @@ from deepsalt.objects import Objects, append, latest, trim
 
 logger = logging.getLogger(__name__)
 
-Left = Callable[[str], bool]
+IsUnlinked = Callable[[str], bool]
 """Whether an Item is not linked, by the name that ends its key, without .json."""
 
 
-class Looking(Protocol):
+class UnlinkedItems(Protocol):
     """Who finds out which Items are not linked, each time a month is listed."""
 
-    def look(self) -> Left:
+    def unlinked(self) -> IsUnlinked:
         """Return what holds now."""
 
 
-LeaveOut = Looking | Left | Collection[str]
+LeaveOut = UnlinkedItems | IsUnlinked | Collection[str]
 """Which Items are not linked."""
 
 _ORDER = (MOSAICS, PRODUCTS, MODELS)
@@ -175,13 +175,13 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
     over a newer one; the next publication in that month or collection, or the same one repeated,
     puts it right.
     """
-    look = _asked(leave_out)
+    unlinked = _asked(leave_out)
     items = sorted({_ItemKey.of(key) for key in keys})
-    _link_months(objects, items, look)
-    left = look()
+    _link_months(objects, items, unlinked)
+    is_unlinked = unlinked()
     for collection in sorted({item.collection for item in items}):
         there = [item for item in items if item.collection == collection]
-        if _grow(objects, collection, [item for item in there if not left(item.name)]):
+        if _grow(objects, collection, [item for item in there if not is_unlinked(item.name)]):
             _link_collection(objects, collection)
     if items:
         _keep(objects, "catalog.json", lambda: _root(objects))
@@ -209,19 +209,19 @@ def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut =
     UsageError
         A key where no Item lies.
     """
-    look = _asked(leave_out)
+    unlinked = _asked(leave_out)
     items = sorted({_ItemKey.of(key) for key in keys})
     gone = {item.name for item in items}
 
-    def without_gone() -> Left:
-        left = look()
-        return lambda name: name in gone or left(name)
+    def without_gone() -> IsUnlinked:
+        is_unlinked = unlinked()
+        return lambda name: name in gone or is_unlinked(name)
 
     # Readers follow no link to what is not there; a publisher that listed them before links them
     # once more, hence again when they are gone.
     _link_months(objects, items, without_gone)
     objects.delete(item.key for item in items)
-    _link_months(objects, items, look)
+    _link_months(objects, items, unlinked)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -295,14 +295,14 @@ class _Record:
         )
 
 
-def _asked(leave_out: LeaveOut) -> Callable[[], Left]:
+def _asked(leave_out: LeaveOut) -> Callable[[], IsUnlinked]:
     """Return what tells, at a listing, which Items are not linked."""
     if callable(leave_out):
         return lambda: leave_out
     if isinstance(leave_out, Collection):
         names = frozenset(leave_out)
         return lambda: names.__contains__
-    return leave_out.look
+    return leave_out.unlinked
 
 
 def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
@@ -321,14 +321,16 @@ def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
     )
 
 
-def _link_months(objects: Objects, items: list[_ItemKey], look: Callable[[], Left]) -> None:
+def _link_months(
+    objects: Objects, items: list[_ItemKey], unlinked: Callable[[], IsUnlinked]
+) -> None:
     for collection, month in sorted({(item.collection, item.month) for item in items}):
         folder = f"collections/{collection}/{month}"
 
         def render(folder: str = folder) -> bytes:
             names = [*_names(objects, folder)]
-            left = look()
-            return _month(folder, (name for name in names if not left(name)))
+            is_unlinked = unlinked()
+            return _month(folder, (name for name in names if not is_unlinked(name)))
 
         _keep(objects, f"{folder}/catalog.json", render)
 

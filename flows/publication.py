@@ -90,26 +90,26 @@ def write_items(
     write_item(store.objects, item)
 
 
-class _LeftOut:
+class _Unlinked:
     """Items that the catalogue of a store does not link: withdrawn products, other versions."""
 
     def __init__(self, store: "Store") -> None:
         self._store = store
         self._mosaic: Mosaic | None = None
 
-    def look(self) -> Callable[[str], bool]:
+    def unlinked(self) -> Callable[[str], bool]:
         """Return which these are now; asked only where there are such Items at all."""
         from deepsalt.mosaic import withdrawn_names
 
         withdrawn = cache(lambda: withdrawn_names(self._store))
         published = cache(self._published)
 
-        def is_left_out(name: str) -> bool:
+        def is_unlinked(name: str) -> bool:
             if name.startswith(_VERSION):
                 return name != published()
             return bool(_PRODUCT.search(name)) and name in withdrawn()
 
-        return is_left_out
+        return is_unlinked
 
     def _published(self) -> str:
         from deepsalt.versions import find_repository
@@ -127,7 +127,7 @@ def link_items(store: "Store", keys: Iterable[str]) -> None:
     StoreError
         The store cannot be written.
     """
-    publish_items(store.objects, set(keys), leave_out=_LeftOut(store))
+    publish_items(store.objects, set(keys), leave_out=_Unlinked(store))
 
 
 def link_scene(store: "Store", acquisition: Acquisition, product: str) -> None:
@@ -192,7 +192,7 @@ def unlink_items(store: "Store", keys: Iterable[str]) -> None:
     StoreError
         The store cannot be written.
     """
-    remove_items(store.objects, keys, leave_out=_LeftOut(store))
+    remove_items(store.objects, keys, leave_out=_Unlinked(store))
 
 
 def version_keys(mosaic: "Mosaic", versions: "Iterable[Version]") -> dict[str, str]:
