@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 
 from deepsalt.errors import DeepsaltError, RunError, StoppedError
-from flows.engines.engine import Call, Event, Joined, Left
+from flows.engines.engine import Call, Event, Joined, WorkerLeft
 from flows.engines.station import Station, Task
 
 P = ParamSpec("P")
@@ -289,7 +289,7 @@ class _Watch:
             if worker in self._there:
                 self._there.discard(worker)
                 asked = worker in self._leaving or is_expected(message)
-                self._events.put(Left(worker, asked=asked))
+                self._events.put(WorkerLeft(worker, asked=asked))
                 self._leaving.discard(worker)
 
     def of_stations(self, event: tuple[float, Any]) -> None:

@@ -40,7 +40,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class WorkerLeft:
     """A worker is gone, and with it what it had begun.
 
     Parameters
@@ -55,7 +55,7 @@ class Left:
     asked: bool
 
 
-Event = Joined | Left
+Event = Joined | WorkerLeft
 
 
 class Engine(Protocol):

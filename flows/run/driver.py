@@ -18,7 +18,7 @@ from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
 from deepsalt.types import Acquisition
-from flows.engines.engine import Call, Engine, Joined, Left, Needs, refuse_strangers, strange
+from flows.engines.engine import Call, Engine, Joined, Needs, WorkerLeft, refuse_strangers, strange
 from flows.engines.station import Identity, Station
 from flows.permits import Permit, Permits
 
@@ -124,7 +124,7 @@ class Driver:
             event = self._next_event()
             if isinstance(event, Joined):
                 self._greet(event.worker)
-            elif isinstance(event, Left):
+            elif isinstance(event, WorkerLeft):
                 met.pop(event.worker, None)
                 self._gone(event.worker)
             elif isinstance(event, _Flight) and self._ends(event):
@@ -170,7 +170,7 @@ class Driver:
                 event = self._next_event()
                 if isinstance(event, Joined):
                     self._greet(event.worker)
-                elif isinstance(event, Left):
+                elif isinstance(event, WorkerLeft):
                     self._lose(event, heard, quarantine)
                 elif isinstance(event, _Flight) and self._ends(event):
                     self._land(event, heard)
@@ -300,7 +300,7 @@ class Driver:
 
     def _lose(
         self,
-        left: Left,
+        left: WorkerLeft,
         heard: Callable[[int, SceneReport], None],
         quarantine: Callable[[Acquisition, str], None],
     ) -> None:

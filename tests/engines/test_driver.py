@@ -19,7 +19,7 @@ from deepsalt.mapping import SceneReport
 from deepsalt.progress import Silent
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.types import Acquisition
-from flows.engines.engine import Joined, Left, Needs
+from flows.engines.engine import Joined, Needs, WorkerLeft
 from flows.engines.station import Identity, Station
 from flows.permits import Permits
 from flows.run.driver import Driver
@@ -99,7 +99,7 @@ class Books:
     def lose(self, worker: str, *, asked: bool = False) -> None:
         """Let a worker be gone."""
         self.waiting = [each for each in self.waiting if each[0] != worker]
-        self.events.put(Left(worker, asked))
+        self.events.put(WorkerLeft(worker, asked))
 
 
 def report(key: str) -> SceneReport:
@@ -269,7 +269,7 @@ def test_what_a_stopped_worker_hands_back_is_done_by_another(acquisition: Acquis
 def test_a_worker_that_leaves_while_it_is_introduced_is_forgotten(acquisition: Acquisition) -> None:
     events: SimpleQueue[Any] = SimpleQueue()
     books = Books(events, "a", "b")
-    events.put(Left("a", asked=False))
+    events.put(WorkerLeft("a", asked=False))
     permits = Permits(lambda _: HostLimit(None), 1)
     driver = Driver(books, events, permits, own=OWN, needs=Needs(10**9), progress=Silent())
     assert driver.meet() == WORKER.platform
