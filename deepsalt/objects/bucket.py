@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deepsalt.errors import MissingObjectError, StoreAwayError
 from deepsalt.objects.connect import connect
 from deepsalt.objects.entry import Entry
-from deepsalt.objects.location import Location
+from deepsalt.objects.location import StoreLocation
 from deepsalt.objects.sentences import is_in_progress, is_without_bucket, reaching
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _WRITER = "deepsaltwriter"  # metadata that tells whose an object is; Azure allo
 class Bucket:
     """The five verbs on objects below a location; keys are checked by who calls."""
 
-    location: Location
+    location: StoreLocation
 
     def read(self, key: str) -> bytes:
         """Return the bytes of an object."""

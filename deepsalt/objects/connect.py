@@ -17,7 +17,7 @@ from deepsalt.objects.credentials import (
     has_aws_keys,
 )
 from deepsalt.objects.disk import storing
-from deepsalt.objects.location import Location
+from deepsalt.objects.location import StoreLocation
 from deepsalt.objects.settings import Settings, settings_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ _lock = threading.Lock()
 _used = _forked = False
 
 
-def connect(location: Location, manner: Manner = "ask") -> "ObjectStore":
+def connect(location: StoreLocation, manner: Manner = "ask") -> "ObjectStore":
     """Return the store of a location's whole bucket, or of its folder; nothing is asked yet.
 
     Raises
@@ -93,7 +93,7 @@ def connect(location: Location, manner: Manner = "ask") -> "ObjectStore":
         return _open[key]
 
 
-def _connected(location: Location, settings: Settings, manner: Manner) -> "ObjectStore":
+def _connected(location: StoreLocation, settings: Settings, manner: Manner) -> "ObjectStore":
     options: ClientConfig = {
         **client_options(),
         "allow_http": settings.plain_http,
@@ -119,7 +119,7 @@ def _connected(location: Location, settings: Settings, manner: Manner) -> "Objec
 
 
 def _s3(
-    location: Location, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: StoreLocation, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
 ) -> "S3Store":
     from obstore.store import S3Store
 
@@ -145,7 +145,7 @@ def _s3(
     )
 
 
-def _refuse_nobody(location: Location) -> None:
+def _refuse_nobody(location: StoreLocation) -> None:
     """Refuse where there are no keys and no role to ask for."""
     roles = (
         "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -161,7 +161,7 @@ def _refuse_nobody(location: Location) -> None:
 
 
 def _gs(
-    location: Location, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: StoreLocation, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
 ) -> "GCSStore":
     from obstore.store import GCSStore
 
@@ -176,7 +176,7 @@ def _gs(
 
 
 def _az(
-    location: Location, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: StoreLocation, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
 ) -> "AzureStore":
     from obstore.store import AzureStore
 
@@ -192,7 +192,7 @@ def _az(
     return AzureStore(location.bucket, config=config, client_options=options, retry_config=retries)
 
 
-def _folder(location: Location) -> "LocalStore":
+def _folder(location: StoreLocation) -> "LocalStore":
     from obstore.store import LocalStore
 
     with storing(Path(location.prefix)):

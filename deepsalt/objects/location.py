@@ -35,7 +35,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\\%#?*]")
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class StoreLocation:
     """Where objects lie.
 
     Parameters
@@ -56,7 +56,7 @@ class Location:
     account: str = ""
 
     @classmethod
-    def of(cls, text: str | os.PathLike[str]) -> "Location":
+    def of(cls, text: str | os.PathLike[str]) -> "StoreLocation":
         """Parse a path or URI.
 
         Raises
@@ -92,7 +92,7 @@ class Location:
     def __str__(self) -> str:
         return self.prefix if self.kind == "file" else unquote(self.uri)
 
-    def below(self, prefix: str) -> "Location":
+    def below(self, prefix: str) -> "StoreLocation":
         """Return the location of the keys that begin with a prefix."""
         return replace(self, prefix=self.full(prefix))
 
@@ -139,17 +139,17 @@ def check_key(key: str) -> None:
         )
 
 
-def _folder(path: Path) -> Location:
+def _folder(path: Path) -> StoreLocation:
     try:
         absolute = os.path.abspath(path.expanduser())
     except (RuntimeError, OSError) as error:  # ~nobody, or a working folder that was removed
         raise UsageError(f"{path} cannot be made a whole path ({error}); give it whole") from error
     if "\0" in absolute:
         raise UsageError(f"{str(path)!r:.200} is not a path")
-    return Location("file", "", absolute)
+    return StoreLocation("file", "", absolute)
 
 
-def _parsed(text: str, kind: Kind) -> Location:
+def _parsed(text: str, kind: Kind) -> StoreLocation:
     """Parse a URI of a known scheme; nothing of it is repeated that may be a key."""
     try:
         parts = urlsplit(text)
@@ -177,7 +177,7 @@ def _parsed(text: str, kind: Kind) -> Location:
     prefix = unquote(parts.path).strip("/")
     if prefix:
         check_key(prefix)
-    return Location(kind, host, prefix, account)
+    return StoreLocation(kind, host, prefix, account)
 
 
 def _shown(scheme: str) -> str:

@@ -11,7 +11,7 @@ from deepsalt.errors import StoreError
 from deepsalt.objects.bucket import Bucket
 from deepsalt.objects.entry import Entry
 from deepsalt.objects.folder import Folder
-from deepsalt.objects.location import Location, check_key
+from deepsalt.objects.location import StoreLocation, check_key
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
@@ -34,7 +34,7 @@ class Objects:
         The process that has them in its memory; empty for all other kinds.
     """
 
-    location: Location
+    location: StoreLocation
     process: str = ""
 
     @classmethod
@@ -48,7 +48,7 @@ class Objects:
         """
         if isinstance(where, Objects):
             return where
-        location = Location.of(where)
+        location = StoreLocation.of(where)
         return cls(location, _here() if location.kind == "memory" else "")
 
     @property

@@ -21,7 +21,7 @@ from deepsalt.errors import (
 )
 from deepsalt.objects.credentials import aws_keys
 from deepsalt.objects.disk import unstorable
-from deepsalt.objects.location import Location
+from deepsalt.objects.location import StoreLocation
 
 Verb = Literal["read", "write", "create", "list", "delete"]
 
@@ -100,7 +100,7 @@ _SET = {
 
 
 @contextmanager
-def reaching(location: Location, verb: Verb, key: str = "") -> Iterator[None]:
+def reaching(location: StoreLocation, verb: Verb, key: str = "") -> Iterator[None]:
     """Turn what obstore and Icechunk raise in the block into one sentence.
 
     Raises
@@ -122,7 +122,7 @@ def reaching(location: Location, verb: Verb, key: str = "") -> Iterator[None]:
         raise sentence(text, location, verb, key) from None
 
 
-def sentence(text: str, location: Location, verb: Verb, key: str = "") -> StoreError:
+def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> StoreError:
     """Return the error that a library's text means.
 
     Parameters
@@ -219,7 +219,7 @@ def is_in_progress(text: str) -> bool:
     return _code_of(text) == "ConditionalRequestConflict"
 
 
-def _of_this_machine(text: str, location: Location, verb: Verb, key: str) -> StoreError:
+def _of_this_machine(text: str, location: StoreLocation, verb: Verb, key: str) -> StoreError:
     what = f"{location}/{key}" if key else str(location)
     if found := _OS_ERROR.search(text):
         number = int(found[1])

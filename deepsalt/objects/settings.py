@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from deepsalt.errors import StoreAccessError
 from deepsalt.objects.credentials import aws_profile
-from deepsalt.objects.location import Location
+from deepsalt.objects.location import StoreLocation
 
 _TRUE = ("1", "true", "yes", "on")
 
@@ -51,7 +51,7 @@ class Settings:
         return f"{scheme}://{bucket}.{host}"
 
 
-def settings_of(location: Location) -> Settings:
+def settings_of(location: StoreLocation) -> Settings:
     """Return how the environment wants the server of a location to be reached.
 
     Raises
@@ -72,7 +72,7 @@ def settings_of(location: Location) -> Settings:
     return Settings()
 
 
-def _s3(location: Location) -> Settings:
+def _s3(location: StoreLocation) -> Settings:
     profile = aws_profile()
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     endpoint = _endpoint("AWS_ENDPOINT_URL", _first(*names) or profile.get("endpoint_url"))
@@ -85,7 +85,7 @@ def _s3(location: Location) -> Settings:
     )
 
 
-def _azure(location: Location) -> Settings:
+def _azure(location: StoreLocation) -> Settings:
     account = location.account or _first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
     emulated = _is_set("AZURE_STORAGE_USE_EMULATOR")
     if account is None and emulated:
