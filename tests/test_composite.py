@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from deepsalt.composite import PLACE_BYTES, SCENE_BYTES, _view, composite
-from deepsalt.composite.combine import LOOK_BYTES
+from deepsalt.composite.combine import CONTRIBUTION_BYTES
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
@@ -268,7 +268,7 @@ def test_many_and_finer_scenes_make_blocks_smaller_and_change_no_bit(
     scale = cell_m // 30
     grid = replace(fine, transform=(a * scale, b, c, d, e * scale, f))
     reference = composite(*overlapping, grid)
-    per_pixel = len(overlapping[1]) * (LOOK_BYTES + PLACE_BYTES + SCENE_BYTES)
+    per_pixel = len(overlapping[1]) * (CONTRIBUTION_BYTES + PLACE_BYTES + SCENE_BYTES)
     monkeypatch.setattr("deepsalt.composite.STACK_BYTES", 25 * 25 * per_pixel)
     monkeypatch.setattr("deepsalt.composite.MIN_BLOCK_PX", 8)
     shapes, _ = spied_views(monkeypatch)

@@ -36,7 +36,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.composite.combine import LOOK_BYTES, Accumulators
+from deepsalt.composite.combine import CONTRIBUTION_BYTES, Accumulators
 from deepsalt.composite.feather import feather, feather_radius_px, ramp
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
@@ -212,9 +212,12 @@ def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) ->
     # As the CRS counts: the middle of a tile may lie where its CRS is not defined.
     cell_m2 = abs(tile_grid.transform[0] * tile_grid.transform[4])
     view = sum(PLACE_BYTES + SCENE_BYTES * cell_m2 / source.pixel_m2 for source in sources)
-    look = len(sources) * LOOK_BYTES
+    contributions = len(sources) * CONTRIBUTION_BYTES
     size = largest
-    while size > MIN_BLOCK_PX and view * size**2 + look * min(size, PART_PX) ** 2 > STACK_BYTES:
+    while (
+        size > MIN_BLOCK_PX
+        and view * size**2 + contributions * min(size, PART_PX) ** 2 > STACK_BYTES
+    ):
         size //= 2
     return size
 

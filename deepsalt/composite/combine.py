@@ -23,14 +23,14 @@ ROBUST_FROM = 3
 """Contributors from which on a scene can be told apart from the others: of two scenes that differ
 nobody knows which is wrong."""
 
-LOOK_BYTES = 32
-"""Memory of one `Look` per pixel."""
+CONTRIBUTION_BYTES = 32
+"""Memory of one `Contribution` per pixel."""
 
 _REJECTING = np.uint16(REJECTING)
 _OUTSIDE = np.uint16(QualityFlag.OUTSIDE)
 
 
-class Look(NamedTuple):
+class Contribution(NamedTuple):
     """What a scene adds to the sums of a block (n pixels).
 
     Parameters
@@ -62,7 +62,7 @@ class Accumulators:
         self.count, self.advice, self.reasons = np.zeros((3, n), np.uint16)
         self.last = np.full(n, DATE_FILL, np.int32)
         self.measured = np.zeros(n, np.bool_)
-        self.looks: list[Look] = []
+        self.contributions: list[Contribution] = []
 
     def add(self, inside: NDArray[np.bool_], values: dict[str, NDArray[Any]], day: int) -> None:
         """Add one scene.
@@ -98,15 +98,15 @@ class Accumulators:
         salinity, *_ = estimates = [np.where(counts, end, np.float64(0)) for end in ends]
         value, lower, upper = (np.log1p(end) for end in estimates)
         plain = counts / np.maximum(upper - lower, MIN_WIDTH) ** 2
-        look = Look((value, lower, upper), plain * edge)
-        self._sum(look.weight, look.logs)
+        contribution = Contribution((value, lower, upper), plain * edge)
+        self._sum(contribution.weight, contribution.logs)
         np.copyto(self.first, salinity, where=counts & (self.count == 0))
         shift = salinity - self.first
         self.plain += plain
         self.shift += plain * shift
         self.shift2 += plain * shift**2
         self.count += counts
-        self.looks.append(look)
+        self.contributions.append(contribution)
 
     def _sum(self, weight: Floats, logs: tuple[Floats, Floats, Floats]) -> None:
         value, lower, upper = logs
@@ -127,14 +127,14 @@ class Accumulators:
             return
         center = np.divide(self.value, self.weight, out=np.zeros_like(self.value), where=many)
         moments = np.zeros((3, many.size))
-        for (value, _, _), weight in self.looks:
+        for (value, _, _), weight in self.contributions:
             shift = value - center
             moment = weight * shift
             for total, power in zip(moments, (weight, moment, moment * shift), strict=True):
                 total += power
         for sums in (self.weight, self.value, self.lower, self.upper):
             sums[many] = 0.0
-        for logs, weight in self.looks:
+        for logs, weight in self.contributions:
             trust = _trust(logs[0] - center, weight, moments)
             self._sum(np.where(many, weight * trust, 0.0), logs)
 
