@@ -64,7 +64,7 @@ _ESTIMATES = tuple(layer for layer in SCENE_LAYERS if layer.name != "quality_fla
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _ProductSource:
     """A product that is being gathered from.
 
     Parameters
@@ -90,7 +90,7 @@ class _Source:
     pixel_m2: float
 
 
-_Part = tuple[slice, slice]
+_Window = tuple[slice, slice]
 """Rows and columns of a block or a tile."""
 
 
@@ -112,7 +112,7 @@ class _View:
         Day since the epoch.
     """
 
-    window: _Part
+    window: _Window
     at: NDArray[np.int32]
     layers: dict[str, NDArray[Any]]
     ramp: NDArray[np.float64]
@@ -186,8 +186,8 @@ def _dataset(layers: dict[str, NDArray[Any]], grid: PixelGrid) -> xr.Dataset:
 
 
 def _parts(
-    grid: PixelGrid, sources: Sequence[_Source]
-) -> Iterator[tuple[_Part, dict[str, NDArray[Any]]]]:
+    grid: PixelGrid, sources: Sequence[_ProductSource]
+) -> Iterator[tuple[_Window, dict[str, NDArray[Any]]]]:
     """Yield the parts of a block in which a scene measured something, with their layers."""
     views = list(_views(grid, sources))
     for part in _cuts(grid.height, grid.width, PART_PX) if views else ():
@@ -198,16 +198,16 @@ def _parts(
             yield part, block.layers()
 
 
-def _source(store: Store, name: str, build: str) -> _Source:
+def _source(store: Store, name: str, build: str) -> _ProductSource:
     # Without Dask: a tile may itself be a Dask task, and a task that computes waits for itself.
     marker, arrays = product_layers(store, name, build)
     grid = marker.grid
     day = DATE_FILL if marker.day is None else (marker.day - _EPOCH).days
     pixel_m2 = math.prod(ground_size_m(grid))
-    return _Source(store, name, arrays, grid, day, feather_radius_px(grid), pixel_m2)
+    return _ProductSource(store, name, arrays, grid, day, feather_radius_px(grid), pixel_m2)
 
 
-def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) -> int:
+def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_ProductSource]) -> int:
     """Return the edge of blocks for which what the scenes say about one fits in memory."""
     # As the CRS counts: the middle of a tile may lie where its CRS is not defined.
     cell_m2 = abs(tile_grid.transform[0] * tile_grid.transform[4])
@@ -222,7 +222,7 @@ def _block_px(largest: int, tile_grid: PixelGrid, sources: Sequence[_Source]) ->
     return size
 
 
-def _cuts(height: int, width: int, size: int) -> Iterator[_Part]:
+def _cuts(height: int, width: int, size: int) -> Iterator[_Window]:
     for row in range(0, height, size):
         for column in range(0, width, size):
             yield (
@@ -231,7 +231,7 @@ def _cuts(height: int, width: int, size: int) -> Iterator[_Part]:
             )
 
 
-def _views(grid: PixelGrid, sources: Sequence[_Source]) -> Iterator[_View]:
+def _views(grid: PixelGrid, sources: Sequence[_ProductSource]) -> Iterator[_View]:
     """Read what the scenes say about a block, those that do."""
     moved: Moved = {}
     for source in sources:
@@ -240,7 +240,7 @@ def _views(grid: PixelGrid, sources: Sequence[_Source]) -> Iterator[_View]:
             yield _view(source, found)
 
 
-def _view(source: _Source, found: Location) -> _View:
+def _view(source: _ProductSource, found: Location) -> _View:
     # Outside both are -1: of those without a sign the largest there is.
     firsts = [int(each.view(np.uint32).min()) for each in (found.rows, found.columns)]
     lasts = int(found.rows.max()), int(found.columns.max())
@@ -252,7 +252,7 @@ def _view(source: _Source, found: Location) -> _View:
     return _View(found.window, at, layers, ramp(source.radius_px), source.day)
 
 
-def _gather(block: Accumulators, view: _View, part: _Part) -> None:
+def _gather(block: Accumulators, view: _View, part: _Window) -> None:
     """Add what a scene says about the pixels of a part of a block that lie in it."""
     into = []
     of = []
@@ -275,7 +275,7 @@ def _gather(block: Accumulators, view: _View, part: _Part) -> None:
     block.add(inside, values, view.day)
 
 
-def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
+def _read(source: _ProductSource, window: _Window) -> dict[str, NDArray[Any]]:
     """Return the layers of a scene in a window, and the squared distance to its edge, `feather`."""
     arrays = source.arrays
     radius = source.radius_px
@@ -288,7 +288,7 @@ def _read(source: _Source, window: _Part) -> dict[str, NDArray[Any]]:
     return {**values, "quality_flags": inner, "feather": feather(wide, radius)}
 
 
-def _flags_around(quality_flags: Array, window: _Part, radius: int) -> NDArray[np.uint16]:
+def _flags_around(quality_flags: Array, window: _Window, radius: int) -> NDArray[np.uint16]:
     """Return `quality_flags` in a window and around it, OUTSIDE beyond the scene's grid."""
     wide = []
     padding = []
