@@ -25,7 +25,7 @@ _LEVEL = 1
 """A quarter of the time of 6, for half as many bytes again."""
 
 
-Seen = tuple[Tile, int]
+TileState = tuple[Tile, int]
 """A tile and the digest of what it is made of."""
 
 
@@ -102,14 +102,14 @@ class Overview:
 
     grid: MosaicGrid
     cell_px: int
-    views: Mapping[Seen, TileView]
+    views: Mapping[TileState, TileView]
 
-    def of(self, tiles: Iterable[Seen]) -> Self:
+    def of(self, tiles: Iterable[TileState]) -> Self:
         """Return it with these tiles alone, as far as they are known."""
         views = {tile: self.views[tile] for tile in tiles if tile in self.views}
         return type(self)(self.grid, self.cell_px, views)
 
-    def painted(self, cell_px: int, views: Mapping[Seen, TileView]) -> Self:
+    def painted(self, cell_px: int, views: Mapping[TileState, TileView]) -> Self:
         """Return it with more tiles, whose cells have an edge of so many pixels."""
         size = max(self.cell_px, cell_px)
         painted = {

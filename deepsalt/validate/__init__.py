@@ -13,7 +13,7 @@ from deepsalt.validate.findings import (
 )
 from deepsalt.validate.limits import check_age, effective
 from deepsalt.validate.pixels import check_pixels
-from deepsalt.validate.tiles import ANEW, REPAIR, Seen, check_tiles
+from deepsalt.validate.tiles import ANEW, REPAIR, TileFindings, check_tiles
 
 __all__ = [
     "ANEW",
@@ -21,8 +21,8 @@ __all__ = [
     "REPAIR",
     "Finding",
     "Limits",
-    "Seen",
     "Severity",
+    "TileFindings",
     "by_severity",
     "check_age",
     "check_pixels",

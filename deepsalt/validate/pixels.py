@@ -53,7 +53,7 @@ def check_pixels(
     """
     ceiling_ds_m = limits.max_salinity_ds_m or MAX_SALINITY_DS_M
     wrong: Counter[tuple[str, str]] = Counter()
-    seen = _Seen(pixels)
+    counts = _PixelCounts(pixels)
     try:
         # A server is waited for once for all layers of a shard.
         with ThreadPoolExecutor(len(arrays)) as pool:
@@ -65,7 +65,7 @@ def check_pixels(
                 part = {name: np.asarray(read.result()) for name, read in reads.items()}
                 for check, found, amiss in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
                     wrong[check, found] += int(np.count_nonzero(amiss))
-                seen.add(part)
+                counts.add(part)
     except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
         found = f"the pixels cannot be read ({error})"
         yield Finding("error", "checksums", where, found, "run `deepsalt mosaic repair`")
@@ -73,7 +73,7 @@ def check_pixels(
     for (check, found), count in wrong.items():
         if count:
             yield Finding("error", check, where, f"{count} pixels {found}", "build again")
-    yield from _shares(seen, where, limits)
+    yield from _shares(counts, where, limits)
 
 
 def _contradictions(
@@ -102,7 +102,7 @@ def _contradictions(
     yield "values", "disagree without two observations", spread != (count > 1)
 
 
-class _Seen:
+class _PixelCounts:
     """Pixels of a tile that a scene measured, and those without an estimate."""
 
     def __init__(self, pixels: int) -> None:
@@ -118,16 +118,16 @@ class _Seen:
         self.defective += int(np.count_nonzero(missing & ((quality_flags & _EXPLAINED) == 0)))
 
 
-def _shares(seen: _Seen, where: str, limits: Limits) -> Iterator[Finding]:
+def _shares(counts: _PixelCounts, where: str, limits: Limits) -> Iterator[Finding]:
     """Yield which share of the measured pixels has no estimate, and whether that can be."""
-    count = seen.measured
+    count = counts.measured
     if not count:
         yield Finding("info", "missing", where, "no scene measured any pixel")
         return
-    share = seen.missing / count
-    defective = seen.defective / count
+    share = counts.missing / count
+    defective = counts.defective / count
     said = f"{share:.1%} of {count} measured pixels have no estimate"
-    enough = count >= _MIN_SHARE * seen.pixels
+    enough = count >= _MIN_SHARE * counts.pixels
     if enough and defective > limits.max_defective:
         yield Finding(
             "error",

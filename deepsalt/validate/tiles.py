@@ -25,7 +25,7 @@ ANEW = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TileFindings:
     """What a check saw of a tile.
 
     Parameters
@@ -50,7 +50,7 @@ def check_tiles(
     *,
     executor: Executor,
     progress: Progress | None = None,
-) -> Iterator[Seen]:
+) -> Iterator[TileFindings]:
     """Read every tile of a version and check its values and checksums.
 
     Parameters
@@ -72,38 +72,38 @@ def check_tiles(
         No access, or it is not known which tiles there are.
     """
     periods = filled_periods(mosaic, version)
-    places = [
+    named = [
         (filled.slot, tile, _name(tile, filled if len(periods) > 1 else None))
         for filled in periods
         for tile in sorted(filled.tiles)
     ]
     heard = progress or Silent()
-    heard.start("checks", len(places))
-    look = partial(_look, mosaic, version, limits)
-    batches = (places[first : first + _BATCH] for first in range(0, len(places), _BATCH))
-    for seen in in_order(executor, look, batches):
-        yield from seen
-        heard.advance("checks", len(seen))
+    heard.start("checks", len(named))
+    check = partial(_check, mosaic, version, limits)
+    batches = (named[first : first + _BATCH] for first in range(0, len(named), _BATCH))
+    for checked in in_order(executor, check, batches):
+        yield from checked
+        heard.advance("checks", len(checked))
 
 
 def _name(tile: Tile, filled: Filled | None) -> str:
     return f"tile {tile.id}" + (f" of {filled.days[0]}/{filled.days[1]}" if filled else "")
 
 
-def _look(
-    mosaic: Mosaic, version: Version, limits: Limits, places: Sequence[tuple[int, Tile, str]]
-) -> list[Seen]:
+def _check(
+    mosaic: Mosaic, version: Version, limits: Limits, named: Sequence[tuple[int, Tile, str]]
+) -> list[TileFindings]:
     stored = Stored.of(mosaic, version)
     return [
-        Seen(slot, tile, tuple(_check_tile(stored, version, limits, (slot, tile, where))))
-        for slot, tile, where in places
+        TileFindings(slot, tile, tuple(_check_tile(stored, version, limits, (slot, tile, where))))
+        for slot, tile, where in named
     ]
 
 
 def _check_tile(
-    stored: Stored, version: Version, limits: Limits, place: tuple[int, Tile, str]
+    stored: Stored, version: Version, limits: Limits, named: tuple[int, Tile, str]
 ) -> Iterator[Finding]:
-    slot, tile, where = place
+    slot, tile, where = named
     frame = stored.mosaic.frame
     cell = frame.cell(slot, tile)
     arrays = {layer.name: stored.arrays[layer.name] for layer in MOSAIC_LAYERS}
