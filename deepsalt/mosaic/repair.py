@@ -90,27 +90,27 @@ def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
     broken = dict(_broken(store, heard))
     mosaic = find_repository(store.objects)
     head = mosaic.head() if mosaic else None
-    found = _Found(0, (), (), ())
+    damage = _Damage(0, (), (), ())
     if mosaic is not None and head is not None:
-        found = _look(builder, mosaic, head, broken)
-    findings = [*found.findings, *_break(store, broken)]
+        damage = _find_damaged(builder, mosaic, head, broken)
+    findings = [*damage.findings, *_break(store, broken)]
     built = None
-    if mosaic is not None and head is not None and found.again:
-        older = list(_older(mosaic, head, found.cells))
+    if mosaic is not None and head is not None and damage.again:
+        older = list(_older(mosaic, head, damage.cells))
         try:
-            built = builder(found.again, why=why, again=found.again)
+            built = builder(damage.again, why=why, again=damage.again)
         except (StoreAwayError, StoreAccessError):
             raise
         except StoreError as error:
             findings.append(Finding("error", "checksums", "mosaic", str(error)))
         else:
             findings += older
-    again = found.again if built else ()
-    return Repaired(found.tiles, again, tuple(broken), built, tuple(findings))
+    again = damage.again if built else ()
+    return Repaired(damage.tiles, again, tuple(broken), built, tuple(findings))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Damage:
     """What is damaged of a mosaic: how many tiles there are, which can be made again, and why."""
 
     tiles: int
@@ -119,7 +119,9 @@ class _Found:
     findings: tuple[Finding, ...]
 
 
-def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[str]) -> _Found:
+def _find_damaged(
+    builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[str]
+) -> _Damage:
     store = builder.store
     limits = effective(builder.limits, store)
     periods = {slot: period for period, slot in periods_of(store.objects).items()}
@@ -148,7 +150,7 @@ def _look(builder: Builder, mosaic: Mosaic, head: Version, broken: Collection[st
             findings.append(Finding("info", "checksums", each.where, text))
     slots = {period: slot for slot, period in periods.items()}
     cells = tuple(mosaic.frame.cell(slots[period], tile) for period, tile in again)
-    return _Found(tiles, tuple(again), cells, tuple(findings))
+    return _Damage(tiles, tuple(again), cells, tuple(findings))
 
 
 def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Finding]:
