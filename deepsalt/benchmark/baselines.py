@@ -78,12 +78,12 @@ def fit_mean(training: Samples) -> Predictor:
     return lambda samples: np.full(len(samples), mean)
 
 
-def _ridge(look: Callable[[Samples], Floats], training: Samples) -> Predictor:
-    center = look(training).mean(axis=0)
-    spread = look(training).std(axis=0) + 1e-9
+def _ridge(covariates: Callable[[Samples], Floats], training: Samples) -> Predictor:
+    center = covariates(training).mean(axis=0)
+    spread = covariates(training).std(axis=0) + 1e-9
 
     def inputs(samples: Samples) -> Floats:
-        known = (look(samples) - center) / spread
+        known = (covariates(samples) - center) / spread
         return np.concatenate([known, known**2], axis=1)
 
     def fit(rows: Samples, ridge: float) -> Predictor:

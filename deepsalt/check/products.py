@@ -96,9 +96,9 @@ class ProductCheck:
         index = _Index.of(self.store, products.names)
         yield from _count_idle(idle, "records/acquisitions")
         yield from _count_idle(index.idle, "records/index")
-        look = partial(self._acquisition, index)
+        check = partial(self._acquisition, index)
         with ThreadPoolExecutor(_REQUESTS if self.quick else _READERS) as pool:
-            for names, findings, counting in in_order(pool, look, groups.values()):
+            for names, findings, counting in in_order(pool, check, groups.values()):
                 yield from findings
                 products.counting |= counting
                 self.heard.advance("products", names)

@@ -68,7 +68,7 @@ def simulate_regions(
     Returns
     -------
     SimulatedPairs
-        Regions in the order asked for; the sites of a region in order, all of them once per look.
+        Regions in the order asked for; the sites of a region in order, all of them once per repeat.
 
     Raises
     ------
@@ -85,13 +85,13 @@ def simulate_regions(
             f"{repeats} repeats need as many scenes per region, of which there are "
             f"{config.scenes}; raise `scenes` or ask for 1 to {config.scenes}"
         )
-    look = (
+    instrument = (
         _Sensor("", sensor)
         if isinstance(sensor, BandTable)
         else _Sensor(sensor.lower(), sensor_bands(sensor))
     )
     base = config.seed if seed is None else seed
-    parts = [_simulate_region(config, look, base, index, repeats) for index in chosen]
+    parts = [_simulate_region(config, instrument, base, index, repeats) for index in chosen]
     return join_pairs(parts)
 
 
@@ -112,14 +112,14 @@ def _simulate_region(
     ground = crust_spectra(sites, region, materials, config)
     n = config.sites
     scene = (np.arange(n)[None, :] + np.arange(repeats)[:, None]) % config.scenes
-    looks = _Looks(np.empty((repeats, n, len(sensor.bands))), *np.empty((2, repeats, n)))
+    appearance = _Appearance(np.empty((repeats, n, len(sensor.bands))), *np.empty((2, repeats, n)))
     for number in range(config.scenes):
         which, rows = np.nonzero(scene == number)
         if rows.size:
             stream = np.random.default_rng([seed, index, 1 + number])
-            seen = _look(stream, ground, sites, sensor=sensor, config=config)
-            for all_looks, one in zip(looks, seen, strict=True):
-                all_looks[which, rows] = one[rows]
+            seen = _appearance(stream, ground, sites, sensor=sensor, config=config)
+            for every, one in zip(appearance, seen, strict=True):
+                every[which, rows] = one[rows]
     names = materials.minerals
     salts = sites.crust[:, [is_salt(name) for name in names]].sum(axis=1)
     gypsum = sites.crust[:, [name in GYPSUM_LIKE for name in names]].sum(axis=1)
@@ -127,35 +127,35 @@ def _simulate_region(
     return SimulatedPairs(
         lab=np.tile(lab, (repeats, 1)),
         lab_bands=lab_bands,
-        satellite=looks.reflectance.reshape(repeats * n, -1),
+        satellite=appearance.reflectance.reshape(repeats * n, -1),
         satellite_bands=sensor.bands,
         ec=np.tile(sample_ec(sites, materials, config), repeats),
         region=np.full(repeats * n, place),
         scene=np.array([f"{place}-scene-{number:02d}" for number in scene.ravel()]),
         sample=np.tile(np.array([f"{place}-site-{i:04d}" for i in range(n)]), repeats),
-        green=looks.green.ravel(),
+        green=appearance.green.ravel(),
         dry=np.tile(sites.dry[:, 0], repeats),
-        film_mm=looks.film_mm.ravel(),
+        film_mm=appearance.film_mm.ravel(),
         gypsum=np.tile(gypsum, repeats),
         salt=np.tile(salts, repeats),
         ec_method=f"simulated extract of {config.mixing.extract_water_l_kg:g} L water per kg",
     )
 
 
-class _Looks(NamedTuple):
+class _Appearance(NamedTuple):
     reflectance: Floats
     green: Floats
     film_mm: Floats
 
 
-def _look(
+def _appearance(
     rng: np.random.Generator,
     ground: Floats,
     sites: SimulatedSites,
     *,
     sensor: _Sensor,
     config: SimulationConfig,
-) -> _Looks:
+) -> _Appearance:
     """Return all sites of a region as one scene shows them."""
     n = len(ground)
     bands = sensor.bands
@@ -171,7 +171,7 @@ def _look(
     sd = noise_sd(seen, snr(bands.centers_nm)) * SENSOR_NOISE.get(sensor.name, 1.0)
     seen += mixing.noise * sd * rng.normal(size=seen.shape)
     seen[:, ~np.array(bands.usable)] = np.nan
-    return _Looks(seen, green[:, 0], film[:, 0])
+    return _Appearance(seen, green[:, 0], film[:, 0])
 
 
 def _measure(
