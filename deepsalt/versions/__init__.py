@@ -10,7 +10,6 @@ from deepsalt.versions.arrays import Job, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back, states
 from deepsalt.versions.commit import Build, Built, Days, Done, PeriodTile
 from deepsalt.versions.compare import Piece, changed_pieces, encoded
-from deepsalt.versions.look import Stored, digests_at
 from deepsalt.versions.read import (
     Filled,
     filled_periods,
@@ -28,6 +27,7 @@ from deepsalt.versions.repository import (
     open_repository,
 )
 from deepsalt.versions.retention import MARGIN, Expiring, Pruned, drop, expiring, prune
+from deepsalt.versions.stored import Stored, digests_at
 
 __all__ = [
     "MARGIN",
