@@ -153,7 +153,7 @@ class _Blocks:
             return None
         return cls(raster, descriptor, differences=predictor == "2")
 
-    def meeting(self, window: Window, wanted: Wanted) -> Iterator["_Part"]:
+    def meeting(self, window: Window, wanted: Wanted) -> Iterator["_BlockPart"]:
         """Yield the parts of a window that lie in one block each; those with a wanted pixel.
 
         Each is to be used before the next: all lie in the same memory.
@@ -173,14 +173,14 @@ class _Blocks:
                 slice(max(part.start, at * size), min(part.stop, (at + 1) * size))
                 for part, at, size in zip(within, (row, column), (height, width), strict=True)
             )
-            here = _moved(rows, -top), _moved(columns, -left)
-            pixels = wanted.pixels[here]
+            in_window = _moved(rows, -top), _moved(columns, -left)
+            pixels = wanted.pixels[in_window]
             if not pixels.any():
                 continue
-            inside = _moved(rows, -row * height), _moved(columns, -column * width)
-            for place, band in enumerate(bands):
+            in_block = _moved(rows, -row * height), _moved(columns, -column * width)
+            for plane, band in enumerate(bands):
                 self._inflate(row, column, band)
-                yield _Part(self, self._buffer, inside, here, pixels, wanted, place)
+                yield _BlockPart(self, self._buffer, in_block, in_window, pixels, wanted, plane)
 
     def _inflate(self, row: int, column: int, band: int) -> None:
         """Fill the memory with a block as it is stored.
@@ -211,7 +211,7 @@ class _Blocks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class _BlockPart:
     """What a window and a block have in common.
 
     Parameters
@@ -220,30 +220,30 @@ class _Part:
         Where it is from.
     block
         The block as it is stored (y, x, sample).
-    inside, here
+    in_block, in_window
         Rows and columns in the block and in the window.
     pixels
         Those that are wanted (y, x) of this part.
     wanted
         Of the whole window.
-    place
+    plane
         Of its band among the wanted ones, where bands lie apart.
     """
 
     blocks: _Blocks
     block: NDArray[Any]
-    inside: tuple[slice, slice]
-    here: tuple[slice, slice]
+    in_block: tuple[slice, slice]
+    in_window: tuple[slice, slice]
     pixels: NDArray[np.bool_]
     wanted: Wanted
-    place: int
+    plane: int
 
     def turn(self, planes: NDArray[Any]) -> None:
         """Write it to its place in the window (band, y, x); only around pixels that are wanted."""
-        rows, columns = self.inside
-        into = planes[(slice(None), *self.here)]
+        rows, columns = self.in_block
+        into = planes[(slice(None), *self.in_window)]
         if not self.blocks.together:
-            into[self.place] = self._summed(rows, columns.stop)[:, columns.start :, 0]
+            into[self.plane] = self._summed(rows, columns.stop)[:, columns.start :, 0]
             return
         height = rows.stop - rows.start
         for first in range(0, height, _ROWS):
@@ -254,15 +254,15 @@ class _Part:
             span = slice(int(across[0]), int(across[-1]) + 1)
             stored = self._summed(_moved(some, rows.start), columns.start + span.stop)
             stored = stored[:, columns.start + span.start :]
-            place = 0
+            plane = 0
             for run in self.wanted.runs():
-                places = slice(place, place + run.stop - run.start)
-                into[places, some, span] = stored[..., run].transpose(2, 0, 1)
-                place = places.stop
+                run_planes = slice(plane, plane + run.stop - run.start)
+                into[run_planes, some, span] = stored[..., run].transpose(2, 0, 1)
+                plane = run_planes.stop
 
     def find(self, value: int) -> tuple[NDArray[np.intp], ...]:
         """Return wanted band, row and column in the window of each such value."""
-        rows, columns = self.inside
+        rows, columns = self.in_block
         stored = self._summed(rows, columns.stop)[:, columns.start :]
         row, column, band = _positions(stored == value)
         if self.blocks.together:
@@ -270,8 +270,8 @@ class _Part:
             row, column = row[asked], column[asked]
             band = (np.cumsum(self.wanted.bands) - 1)[band[asked]]
         else:
-            band = band + self.place
-        return band, row + self.here[0].start, column + self.here[1].start
+            band = band + self.plane
+        return band, row + self.in_window[0].start, column + self.in_window[1].start
 
     def _summed(self, rows: slice, end: int) -> NDArray[Any]:
         """Return some rows (y, x, sample) up to a column; sums them up, so it is asked once."""
