@@ -2,7 +2,7 @@
 
     threads of chunks  scale numbers to reflectance, part by part
       -> queue         bounded: who asks waits while the device is behind
-      -> batch         parts of any chunks side by side in pinned memory
+      -> batch         requests of any chunks side by side in pinned memory
       -> device        the student, the whole batch at once, while the next is being filled
       -> who asked
 
@@ -32,7 +32,7 @@ DEVICES = ("cpu", "cuda")
 BATCH_PX = 65_536
 """Pixels of a batch; the last is padded, so that a pixel's bits do not depend on its neighbours."""
 
-PART_PX = 4096
+REQUEST_PX = 4096
 """Pixels that are asked for at a time."""
 
 WAITING = 16
@@ -123,14 +123,14 @@ def _feed() -> "Feed | None":
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class _Request:
     student: FoldedStudent
     spectra: NDArray[np.float32]
-    place: "Future[tuple[Future[NDArray[np.float32]], slice]]" = field(default_factory=Future)
+    answered: "Future[tuple[Future[NDArray[np.float32]], slice]]" = field(default_factory=Future)
 
     def answers(self) -> NDArray[np.float32]:
-        """Wait for the answers; raises what the device raised for the part's batch."""
-        batch, columns = self.place.result()
+        """Wait for the answers; raises what the device raised for the batch."""
+        batch, columns = self.answered.result()
         return batch.result()[:, columns]
 
 
@@ -142,14 +142,14 @@ class Feed:
     device
         The device.
     batch_px, waiting
-        Pixels of a batch, and parts that wait at most.
+        Pixels of a batch, and requests that wait at most.
     """
 
     def __init__(self, device: Device, *, batch_px: int = BATCH_PX, waiting: int = WAITING) -> None:
         self._device = device
         self._batch_px = batch_px
-        self._queue: queue.Queue[_Part] = queue.Queue(maxsize=waiting)
-        self._next: _Part | None = None
+        self._queue: queue.Queue[_Request] = queue.Queue(maxsize=waiting)
+        self._next: _Request | None = None
         self._moved: tuple[FoldedStudent, FoldedStudent] | None = None
         self._pinned: list[Tensor] = []
         # An executor of one thread: what fails in a call is raised to all who ask for its result.
@@ -160,12 +160,12 @@ class Feed:
         """Return a student that answers on the device."""
         return _OnDevice(folded, self)
 
-    def ask(self, part: _Part) -> None:
-        """Queue a part; waits while too many do."""
-        self._queue.put(part)
+    def ask(self, request: _Request) -> None:
+        """Queue a request; waits while too many do."""
+        self._queue.put(request)
 
     def _run(self) -> None:
-        under_way: tuple[list[_Part], Future[Tensor]] | None = None
+        under_way: tuple[list[_Request], Future[Tensor]] | None = None
         while True:
             batch = self._assemble(wait=under_way is None)
             started = (batch, self._submit(self._start, batch)) if batch else None
@@ -182,14 +182,14 @@ class Feed:
             return failed
 
     def _hand_out(
-        self, batch: list[_Part], started: "Future[Tensor]"
+        self, batch: list[_Request], started: "Future[Tensor]"
     ) -> "Future[NDArray[np.float32]]":
         """Tell all of a batch where their answers will be."""
         answers = self._submit(self._finish, started)
         start = 0
-        for part in batch:
-            stop = start + part.spectra.shape[1]
-            part.place.set_result((answers, slice(start, stop)))
+        for request in batch:
+            stop = start + request.spectra.shape[1]
+            request.answered.set_result((answers, slice(start, stop)))
             start = stop
         return answers
 
@@ -197,23 +197,23 @@ class Feed:
         found: NDArray[np.float32] = self._device.get(started.result()).numpy()
         return found
 
-    def _assemble(self, *, wait: bool) -> list[_Part]:
-        """Return parts of one student that fill a batch, or as many as there are."""
-        batch: list[_Part] = []
+    def _assemble(self, *, wait: bool) -> list[_Request]:
+        """Return requests of one student that fill a batch, or as many as there are."""
+        batch: list[_Request] = []
         size = 0
         while True:
             try:
-                part = self._next or self._queue.get(block=wait and not batch)
+                request = self._next or self._queue.get(block=wait and not batch)
             except queue.Empty:
                 return batch
             self._next = None
-            size += part.spectra.shape[1]
-            if batch and (part.student is not batch[0].student or size > self._batch_px):
-                self._next = part
+            size += request.spectra.shape[1]
+            if batch and (request.student is not batch[0].student or size > self._batch_px):
+                self._next = request
                 return batch
-            batch.append(part)
+            batch.append(request)
 
-    def _start(self, batch: list[_Part]) -> Tensor:
+    def _start(self, batch: list[_Request]) -> Tensor:
         folded = batch[0].student
         if self._moved is None or self._moved[0] is not folded:
             self._moved = folded, folded.moved(self._device.put)
@@ -223,9 +223,9 @@ class Feed:
         self._pinned.reverse()
         memory = self._pinned[0]
         start = 0
-        for part in batch:
-            stop = start + part.spectra.shape[1]
-            memory[:, start:stop] = torch.from_numpy(part.spectra)
+        for request in batch:
+            stop = start + request.spectra.shape[1]
+            memory[:, start:stop] = torch.from_numpy(request.spectra)
             start = stop
         memory[:, start:] = 1.0
         with torch.inference_mode():
@@ -242,16 +242,16 @@ class _OnDevice:
         size = numbers.shape[1]
         values = np.empty((4, size), np.float32)
         flags = np.empty(size, np.uint16)
-        asked: list[tuple[slice, NDArray[np.bool_], _Part]] = []
-        for start in range(0, size, PART_PX):
-            columns = slice(start, start + PART_PX)
+        asked: list[tuple[slice, NDArray[np.bool_], _Request]] = []
+        for start in range(0, size, REQUEST_PX):
+            columns = slice(start, start + REQUEST_PX)
             spectra, lost = self.folded.prepare(numbers[:, columns], nodata)
-            part = _Part(self.folded, spectra)
-            self.feed.ask(part)
-            asked.append((columns, lost, part))
+            request = _Request(self.folded, spectra)
+            self.feed.ask(request)
+            asked.append((columns, lost, request))
         try:
-            for columns, lost, part in asked:
-                answers = part.answers()
+            for columns, lost, request in asked:
+                answers = request.answers()
                 values[:, columns] = np.where(lost, np.nan, answers[:4])
                 flags[columns] = np.where(lost, 0, answers[4])
         except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors

@@ -18,7 +18,7 @@ import torch
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.model import device as module
-from deepsalt.model.device import PART_PX, Feed, on_device
+from deepsalt.model.device import REQUEST_PX, Feed, on_device
 from deepsalt.model.folded import fold
 from deepsalt.spectral.bands import sensor_bands
 from tests.model.students import soils, tiny_student
@@ -90,7 +90,7 @@ def test_too_few_bands_are_refused_on_a_device():
 
 def test_batches_hold_the_pixels_of_many_chunks():
     fake = Fake()
-    feed = Feed(fake, batch_px=2 * PART_PX, waiting=40)
+    feed = Feed(fake, batch_px=2 * REQUEST_PX, waiting=40)
     fake.go.clear()
     with ThreadPoolExecutor(21) as pool:
         chunks = [pool.submit(feed.student(FOLDED).estimate, SPECTRA)]
@@ -99,26 +99,26 @@ def test_batches_hold_the_pixels_of_many_chunks():
         wait_until(lambda: feed._queue.qsize() == 20)
         fake.go.set()
         found = [chunk.result() for chunk in chunks]
-    assert fake.batches(2 * PART_PX) == 2
+    assert fake.batches(2 * REQUEST_PX) == 2
     assert all(np.array_equal(each.salinity, found[0].salinity) for each in found)
 
 
 def test_who_asks_waits_while_the_device_is_behind():
     fake = Fake()
-    feed = Feed(fake, batch_px=PART_PX, waiting=2)
+    feed = Feed(fake, batch_px=REQUEST_PX, waiting=2)
     fake.go.clear()
-    many = np.resize(SPECTRA.T, (9 * PART_PX, len(ENMAP))).T
+    many = np.resize(SPECTRA.T, (9 * REQUEST_PX, len(ENMAP))).T
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(feed.student(FOLDED).estimate, many)
         wait_until(feed._queue.full)
         assert not wait_for([asked], timeout=0.3).done
         fake.go.set()
-        assert asked.result().salinity.shape == (9 * PART_PX,)
+        assert asked.result().salinity.shape == (9 * REQUEST_PX,)
 
 
 def test_weights_go_to_the_device_once():
     fake = Fake()
-    feed = Feed(fake, batch_px=PART_PX)
+    feed = Feed(fake, batch_px=REQUEST_PX)
     feed.student(FOLDED).estimate(SPECTRA)
     first = len(fake.sent)
     feed.student(FOLDED).estimate(SPECTRA)
@@ -126,7 +126,7 @@ def test_weights_go_to_the_device_once():
 
 
 def test_students_of_two_sensors_share_a_device():
-    feed = Feed(Fake(), batch_px=PART_PX)
+    feed = Feed(Fake(), batch_px=REQUEST_PX)
     prisma = sensor_bands("prisma")
     other, spectra = fold(STUDENT, prisma), soils(50, prisma.centers_nm).T.astype(np.float32)
     with ThreadPoolExecutor(4) as pool:
@@ -152,12 +152,12 @@ def test_what_a_device_fails_at_is_done_by_the_cpu_with_a_warning(caplog):
 
 def test_a_device_that_recovers_is_used_again():
     fake = Fake()
-    feed = Feed(fake, batch_px=PART_PX)
+    feed = Feed(fake, batch_px=REQUEST_PX)
     fake.fails = True
     feed.student(FOLDED).estimate(SPECTRA)
     fake.fails = False
     feed.student(FOLDED).estimate(SPECTRA)
-    assert fake.batches(PART_PX) == 1
+    assert fake.batches(REQUEST_PX) == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -185,8 +185,8 @@ class Slow(here.Fake):
         here.time.sleep(0.3)
         return super().get(there)
 
-feed = here.Feed(Slow(), batch_px=here.PART_PX, waiting=2)
-many = here.np.resize(here.SPECTRA.T, (9 * here.PART_PX, len(here.ENMAP))).T
+feed = here.Feed(Slow(), batch_px=here.REQUEST_PX, waiting=2)
+many = here.np.resize(here.SPECTRA.T, (9 * here.REQUEST_PX, len(here.ENMAP))).T
 student = feed.student(here.FOLDED)
 threading.Thread(target=lambda: print(student.estimate(many).salinity.size)).start()
 here.time.sleep(0.5)
@@ -197,4 +197,4 @@ sys.exit(130)
 def test_a_process_that_ends_does_not_wait_for_ever():
     done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, timeout=60)
     assert done.returncode == 130
-    assert done.stdout.strip() == str(9 * PART_PX).encode()
+    assert done.stdout.strip() == str(9 * REQUEST_PX).encode()
