@@ -15,7 +15,14 @@ from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
 from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import Lane, Share
-from deepsalt.fetch.sources import Part, Range, RangesRefusedError, Source, StatusError, source_of
+from deepsalt.fetch.sources import (
+    Body,
+    FileSource,
+    Range,
+    RangesRefusedError,
+    StatusError,
+    source_of,
+)
 from deepsalt.objects.disk import storing
 from deepsalt.types import Asset
 
@@ -45,7 +52,7 @@ class Remote:
     """
 
     asset: Asset
-    source: Source
+    source: FileSource
     size_bytes: int
     e_tag: str | None
     ranges: bool
@@ -120,7 +127,7 @@ class Session:
             )
         return Remote(asset, source, size, found.e_tag, ranges)
 
-    async def _begin(self, source: Source, href: str, wanted: Range | None) -> Part:
+    async def _begin(self, source: FileSource, href: str, wanted: Range | None) -> Body:
         """Return an answer that was begun and let go, asked for until it is a good one."""
         failures = 0
         while True:
@@ -128,11 +135,11 @@ class Session:
                 async with (
                     self._lane(href).turn(),
                     asyncio.timeout(self._patience.silence_s),
-                    source.get(wanted) as part,
+                    source.get(wanted) as body,
                 ):
                     if wanted is not None:
-                        await _step(part.chunks)  # read to its end, the connection serves again
-                    return part
+                        await _step(body.chunks)  # read to its end, the connection serves again
+                    return body
             except _transient() as error:
                 failures += 1
                 await self._retries.wait_or_raise(href, error, failures)
@@ -165,7 +172,7 @@ class Session:
         step = part_bytes if remote.ranges else remote.size_bytes
         starts = range(0, remote.size_bytes, max(step, 1))
         ends = [min(start + step, remote.size_bytes) for start in starts]
-        await run_all(self._part(remote, target, *part) for part in zip(starts, ends, strict=True))
+        await run_all(self._part(remote, target, *each) for each in zip(starts, ends, strict=True))
 
     async def _part(self, remote: Remote, target: Path, start: int, end: int) -> None:
         """Write bytes `start` to `end` of an object to their place in a file."""
@@ -194,14 +201,14 @@ class Session:
         wanted = (start, end) if remote.ranges else None
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._patience.silence_s):
-                part = await stack.enter_async_context(remote.source.get(wanted))
-            if (part.size_bytes, part.e_tag) != (remote.size_bytes, remote.e_tag):
+                body = await stack.enter_async_context(remote.source.get(wanted))
+            if (body.size_bytes, body.e_tag) != (remote.size_bytes, remote.e_tag):
                 raise _UnfitError("the file changes while it is fetched")
             skip = 0 if remote.ranges else start  # without ranges what is there comes again
             left = end - start  # a server may send more than was asked for
             while left > 0:
                 async with asyncio.timeout(self._patience.silence_s):
-                    data = await _step(part.chunks)
+                    data = await _step(body.chunks)
                 if not data:
                     return
                 if not remote.ranges:  # asked for as a whole, so paid for as it comes
@@ -213,7 +220,7 @@ class Session:
             # Read to its end, the connection serves again; all bytes are here, whatever it says.
             with suppress(*_transient()):
                 async with asyncio.timeout(_END_S):
-                    await anext(part.chunks, None)
+                    await anext(body.chunks, None)
 
 
 async def _step(chunks: AsyncIterator[bytes]) -> bytes:

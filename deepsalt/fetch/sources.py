@@ -16,7 +16,7 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Body:
     """An answer that has begun.
 
     Parameters
@@ -37,10 +37,10 @@ class Part:
     chunks: AsyncIterator[bytes]
 
 
-class Source(Protocol):
+class FileSource(Protocol):
     """An object on a server."""
 
-    def get(self, wanted: Range | None) -> AbstractAsyncContextManager[Part]:
+    def get(self, wanted: Range | None) -> AbstractAsyncContextManager[Body]:
         """Ask for bytes, all of them when None; they come inside the block.
 
         Raises
@@ -75,7 +75,7 @@ class StatusError(Exception):
         self.retry_after_s = retry_after_s
 
 
-def source_of(href: str, web: Web) -> Source:
+def source_of(href: str, web: Web) -> FileSource:
     """Return the source that an href names; nothing is asked yet.
 
     Raises
@@ -102,17 +102,17 @@ class WebSource:
     web: Web
 
     @asynccontextmanager
-    async def get(self, wanted: Range | None) -> AsyncIterator[Part]:
-        """Ask for bytes; see `Source`."""
+    async def get(self, wanted: Range | None) -> AsyncIterator[Body]:
+        """Ask for bytes; see `FileSource`."""
         headers = {} if wanted is None else {"Range": f"bytes={wanted[0]}-{wanted[1] - 1}"}
         try:
             async with self.web.ask("GET", self.href, headers) as answer:
-                yield _part(answer, wanted, self.href)
+                yield _body(answer, wanted, self.href)
         except RefusedError as error:
             raise ReadError(f"{without_secrets(self.href)} leads to {error}") from None
 
 
-def _part(answer: Answer, wanted: Range | None, href: str) -> Part:
+def _body(answer: Answer, wanted: Range | None, href: str) -> Body:
     headers = answer.headers
     if answer.status == 206 and wanted is not None:
         size = _size_of_ranged(headers.get("content-range", ""), wanted[0])
@@ -129,7 +129,7 @@ def _part(answer: Answer, wanted: Range | None, href: str) -> Part:
             "a server that answers ranges, or download the file and ingest it"
         )
     kind = headers.get("content-type", "")
-    return Part(size, headers.get("etag"), kind, answer.body)
+    return Body(size, headers.get("etag"), kind, answer.body)
 
 
 def _size_of_ranged(text: str, first: int) -> int | None:
@@ -169,8 +169,8 @@ class BucketSource:
         self._store, self._name = open_bucket(href)
 
     @asynccontextmanager
-    async def get(self, wanted: Range | None) -> AsyncIterator[Part]:
-        """Ask for bytes; see `Source`."""
+    async def get(self, wanted: Range | None) -> AsyncIterator[Body]:
+        """Ask for bytes; see `FileSource`."""
         import obstore
 
         options: Any = {} if wanted is None else {"range": wanted}
@@ -180,4 +180,4 @@ class BucketSource:
             raise RangesRefusedError from None
         kind = str(found.attributes.get("Content-Type", ""))
         chunks = (bytes(data) async for data in found.stream())
-        yield Part(found.meta["size"], found.meta["e_tag"], kind, chunks)
+        yield Body(found.meta["size"], found.meta["e_tag"], kind, chunks)
