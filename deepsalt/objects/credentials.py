@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import StoreAccessError
-from deepsalt.objects.location import Kind
+from deepsalt.objects.location import StoreKind
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -127,7 +127,7 @@ def aws_profile() -> Profile:
     return profile
 
 
-def fingerprint(kind: Kind) -> int:
+def fingerprint(kind: StoreKind) -> int:
     """Return what changes when the environment names another user; it means nothing elsewhere."""
     prefix = PREFIXES.get(kind)
     if prefix is None:

@@ -9,13 +9,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from deepsalt.errors import UsageError
 
-Kind = Literal["file", "s3", "gs", "az", "memory"]
+StoreKind = Literal["file", "s3", "gs", "az", "memory"]
 
 _HELP = (
     "give a folder, or s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, "
     "abfss://container@account.dfs.core.windows.net/prefix or memory://name"
 )
-_SCHEMES: dict[str, Kind] = {
+_SCHEMES: dict[str, StoreKind] = {
     "file": "file",
     "s3": "s3",
     "s3a": "s3",
@@ -50,7 +50,7 @@ class StoreLocation:
         Azure's account where the URI names it; otherwise the environment does.
     """
 
-    kind: Kind
+    kind: StoreKind
     bucket: str
     prefix: str
     account: str = ""
@@ -149,7 +149,7 @@ def _folder(path: Path) -> StoreLocation:
     return StoreLocation("file", "", absolute)
 
 
-def _parsed(text: str, kind: Kind) -> StoreLocation:
+def _parsed(text: str, kind: StoreKind) -> StoreLocation:
     """Parse a URI of a known scheme; nothing of it is repeated that may be a key."""
     try:
         parts = urlsplit(text)
