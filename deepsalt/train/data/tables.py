@@ -24,7 +24,7 @@ from deepsalt.types import BandTable
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["laboratory", "satellite", "unlabelled"]
+TableKind = Literal["laboratory", "satellite", "unlabelled"]
 
 MIN_LABELS = 30
 """Fewer labelled spectra cannot be split and calibrated."""
@@ -84,7 +84,7 @@ class TableSpec:
     """
 
     path: Path
-    kind: Kind
+    kind: TableKind
     sensor: str = "lab"
     group: str | None = None
     group_elsewhere: bool = False
@@ -98,13 +98,13 @@ class TableSpec:
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and units."""
-        if self.kind not in get_args(Kind):
-            raise UsageError(f"kind {self.kind!r} is not one of {', '.join(get_args(Kind))}")
+        if self.kind not in get_args(TableKind):
+            raise UsageError(f"kind {self.kind!r} is not one of {', '.join(get_args(TableKind))}")
         if self.ec_unit is not None and self.ec_unit not in TO_DS_M:
             raise UsageError(f"EC unit {self.ec_unit!r} is not one of {', '.join(TO_DS_M)}")
 
     @classmethod
-    def parse(cls, text: str, kind: Kind) -> Self:
+    def parse(cls, text: str, kind: TableKind) -> Self:
         """Return the table that ``TABLE@SENSOR`` names; of a laboratory table also ``TABLE``.
 
         The last ``@`` separates, unless the whole is a file.
@@ -162,7 +162,7 @@ class Table:
     """
 
     name: str
-    kind: Kind
+    kind: TableKind
     sensor: str
     bands: BandTable
     reflectance: NDArray[np.float64]
