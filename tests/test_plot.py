@@ -11,8 +11,8 @@ from deepsalt.georef import group_attrs, pixel_grid_of
 from deepsalt.grid import Region
 from deepsalt.plot import quicklook
 from deepsalt.plot.picture import (
-    KINDS,
-    OUTSIDE,
+    LEGEND_CLASSES,
+    OUTSIDE_CLASS,
     REASONS,
     SALINITY,
     assemble_picture,
@@ -39,9 +39,9 @@ def layers(height: int, width: int, *, crs: str = "EPSG:32633", seed: int = 0) -
     )
 
 
-def kind(salinity: float, quality_flags: int = 0) -> str:
+def label_of(salinity: float, quality_flags: int = 0) -> str:
     index = classify(np.array([[salinity]]), np.array([[quality_flags]], np.uint16))[0, 0]
-    return "not measured" if index == OUTSIDE else KINDS[index].label
+    return "not measured" if index == OUTSIDE_CLASS else LEGEND_CLASSES[index].label
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def kind(salinity: float, quality_flags: int = 0) -> str:
     ],
 )
 def test_salinity_falls_into_the_bins_of_the_usda_breaks(salinity: float, label: str) -> None:
-    assert kind(salinity) == label
+    assert label_of(salinity) == label
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_salinity_falls_into_the_bins_of_the_usda_breaks(salinity: float, label:
     ],
 )
 def test_a_pixel_without_estimate_shows_its_first_reason(quality_flags: int, label: str) -> None:
-    assert kind(np.nan, int(quality_flags)) == label
+    assert label_of(np.nan, int(quality_flags)) == label
 
 
 def test_colours_of_salinity_darken_steadily() -> None:
@@ -82,13 +82,13 @@ def test_colours_of_salinity_darken_steadily() -> None:
 
 
 def test_every_reason_has_its_own_colour() -> None:
-    assert len({k.color for k in KINDS}) == len(SALINITY) + len(REASONS)
+    assert len({k.color for k in LEGEND_CLASSES}) == len(SALINITY) + len(REASONS)
 
 
 def test_shares_are_counted_before_coarsening() -> None:
     ds = layers(30, 5000).isel(period=0)
     picture = picture_of(ds)
-    assert max(picture.kinds.shape) <= 2000
+    assert max(picture.classes.shape) <= 2000
     assert picture.counts[: len(SALINITY)].sum() == int(np.isfinite(ds.salinity).sum())
 
 
@@ -96,7 +96,7 @@ def test_a_cell_shows_what_most_of_its_pixels_are() -> None:
     ds = layers(30, 5000).isel(period=0)
     ds["salinity"].values[:], ds["quality_flags"].values[:] = 3.0, 0
     ds["salinity"].values[::3, ::3] = 30.0
-    assert set(np.unique(picture_of(ds).kinds)) == {[k.label for k in SALINITY].index("2 - 4")}
+    assert set(np.unique(picture_of(ds).classes)) == {[k.label for k in SALINITY].index("2 - 4")}
 
 
 def test_coarse_cells_stay_where_their_pixels_were() -> None:
@@ -109,7 +109,7 @@ def test_the_picture_is_cropped_to_what_was_measured() -> None:
     ds["quality_flags"].values[:] = QualityFlag.OUTSIDE
     ds["quality_flags"].values[100:200, 150:250] = 0
     picture = picture_of(ds)
-    assert picture.kinds.shape == (104, 104)
+    assert picture.classes.shape == (104, 104)
     assert picture.grid.bounds[0] == 400_005.0 + 30 * 148
 
 
@@ -145,14 +145,14 @@ def test_only_the_pieces_are_asked_for_and_what_lies_outside_them_is_not_measure
     for piece in pieces:
         empty[slice(*piece.y), slice(*piece.x)] = False
     ds["salinity"].values[empty], ds["quality_flags"].values[empty] = np.nan, QualityFlag.OUTSIDE
-    kinds = classify(ds["salinity"].values, ds["quality_flags"].values)
+    classes = classify(ds["salinity"].values, ds["quality_flags"].values)
     asked: list[Region] = []
 
-    def kinds_at(piece: Region) -> np.ndarray:
+    def classes_at(piece: Region) -> np.ndarray:
         asked.append(piece)
-        return kinds[slice(*piece.y), slice(*piece.x)]
+        return classes[slice(*piece.y), slice(*piece.x)]
 
-    whole, some = picture_of(ds), assemble_picture(pixel_grid_of(ds.attrs), pieces, kinds_at)
-    np.testing.assert_array_equal(some.kinds, whole.kinds)
-    np.testing.assert_array_equal(some.counts[:OUTSIDE], whole.counts[:OUTSIDE])
+    whole, some = picture_of(ds), assemble_picture(pixel_grid_of(ds.attrs), pieces, classes_at)
+    np.testing.assert_array_equal(some.classes, whole.classes)
+    np.testing.assert_array_equal(some.counts[:OUTSIDE_CLASS], whole.counts[:OUTSIDE_CLASS])
     assert asked == pieces

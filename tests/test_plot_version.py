@@ -13,7 +13,7 @@ from deepsalt.mosaic import QUICKLOOK, draw_version, withdraw
 from deepsalt.mosaic import picture as module
 from deepsalt.plot import overview as overviews
 from deepsalt.plot.overview import Overview, TileView, cell_px
-from deepsalt.plot.picture import OUTSIDE, Picture, classify, picture_of
+from deepsalt.plot.picture import OUTSIDE_CLASS, Picture, classify, picture_of
 from deepsalt.store import Period, Store
 from deepsalt.versions import Built, Version, open_mosaic, open_repository, roll_back
 from tests.store.builders import GRID, add_small, build, make_store
@@ -36,7 +36,7 @@ class Drawn:
 
         def drawing(ds: xr.Dataset, *, simulated: bool, picture: Picture) -> bytes:
             self.picture = picture
-            return picture.kinds.tobytes() + picture.counts.tobytes()
+            return picture.classes.tobytes() + picture.counts.tobytes()
 
         def reading(*args: object) -> TileView:
             self.read.append(args[3])
@@ -74,7 +74,7 @@ def from_pixels(drawn: Drawn, store: Store, version: Version) -> Picture:
 
 
 def assert_same(found: Picture, expected: Picture) -> None:
-    np.testing.assert_array_equal(found.kinds, expected.kinds)
+    np.testing.assert_array_equal(found.classes, expected.classes)
     np.testing.assert_array_equal(found.counts, expected.counts)
     assert found.grid == expected.grid
 
@@ -84,11 +84,11 @@ def test_a_picture_shows_the_pixels_that_were_measured(store: Store, drawn: Draw
     found = drawn.of(store, made.versions[-1], made)
     ds = open_mosaic(open_repository(store.objects), chunks=None).isel(period=0)
     expected = picture_of(ds)
-    np.testing.assert_array_equal(found.kinds, expected.kinds)
+    np.testing.assert_array_equal(found.classes, expected.classes)
     assert found.grid == expected.grid
-    kinds = classify(ds["salinity"].values, ds["quality_flags"].values)
-    seen = np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)[:OUTSIDE]
-    np.testing.assert_array_equal(found.counts[:OUTSIDE], seen)
+    classes = classify(ds["salinity"].values, ds["quality_flags"].values)
+    seen = np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS + 1)[:OUTSIDE_CLASS]
+    np.testing.assert_array_equal(found.counts[:OUTSIDE_CLASS], seen)
     assert seen.sum() > 0
 
 
@@ -210,9 +210,9 @@ def test_cells_grow_with_the_number_of_tiles(
     edges = [abs(picture.grid.transform[0]) for picture in (fine, coarse)]
     assert edges == [30.0, 60.0]
     ds = open_mosaic(open_repository(store.objects), chunks=None).isel(period=0)
-    kinds = classify(ds["salinity"].values, ds["quality_flags"].values)
-    seen = np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)[:OUTSIDE]
-    np.testing.assert_array_equal(coarse.counts[:OUTSIDE], seen)
+    classes = classify(ds["salinity"].values, ds["quality_flags"].values)
+    seen = np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS + 1)[:OUTSIDE_CLASS]
+    np.testing.assert_array_equal(coarse.counts[:OUTSIDE_CLASS], seen)
     assert_same(coarse, from_pixels(drawn, store, second.versions[-1]))
 
 
@@ -276,7 +276,7 @@ def test_the_last_period_is_drawn(drawn: Drawn) -> None:
     early, late = (Period(date(2024, 5, day), date(2024, 5, day + 1)) for day in (1, 10))
     made = build(store, early)
     found = drawn.of(store, made.versions[-1], made)
-    assert found.counts[:OUTSIDE].sum() > 0
+    assert found.counts[:OUTSIDE_CLASS].sum() > 0
     build(store, late)
     head = open_repository(store.objects).head()
     assert head is not None

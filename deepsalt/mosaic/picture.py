@@ -65,7 +65,7 @@ def _overview(
         for each in done
         if each.job.slot == last.slot and last.tiles.get(each.job.tile) == each.job.digest
     }
-    edge = next((store.grid.tile_px // len(view.kinds) for view in fresh.values()), size)
+    edge = next((store.grid.tile_px // len(view.classes) for view in fresh.values()), size)
     overview = known.painted(edge, fresh)
     missing = [seen for seen in wanted if seen not in overview.views]
     size = max(size, overview.cell_px)

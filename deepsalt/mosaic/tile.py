@@ -93,8 +93,8 @@ class Composer:
             if ds is None:
                 continue
             layers = {layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS}
-            kinds = classify(layers["salinity"], layers["quality_flags"])
-            views.append(((rows.start, columns.start), kinds))
+            classes = classify(layers["salinity"], layers["quality_flags"])
+            views.append(((rows.start, columns.start), classes))
             top = row * grid.tile_px + rows.start
             left = column * grid.tile_px + columns.start
             written.append(Region((top, top + edge), (left, left + edge)))

@@ -8,7 +8,14 @@ import xarray as xr
 from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import ground_size_m
 from deepsalt.plot.map import FAINT, INK
-from deepsalt.plot.picture import OUTSIDE, OUTSIDE_COLOR, REASONS, SALINITY, Kind, Picture
+from deepsalt.plot.picture import (
+    OUTSIDE_CLASS,
+    OUTSIDE_COLOR,
+    REASONS,
+    SALINITY,
+    LegendClass,
+    Picture,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,20 +27,20 @@ _SENSORS = {"enmap": "EnMAP", "prisma": "PRISMA", "generic": "other sensor"}
 
 def draw_legend(axes: "Axes", picture: Picture, mosaic: xr.Dataset) -> None:
     """Draw colours, their shares and the area covered."""
-    classes = picture.counts[: len(SALINITY)]
-    reasons = picture.counts[len(SALINITY) : OUTSIDE]
-    estimated = int(classes.sum())
-    measured = int(picture.counts[:OUTSIDE].sum())
+    salinity = picture.counts[: len(SALINITY)]
+    reasons = picture.counts[len(SALINITY) : OUTSIDE_CLASS]
+    estimated = int(salinity.sum())
+    measured = int(picture.counts[:OUTSIDE_CLASS].sum())
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     y = _heading(axes, 0.99, "Electrical conductivity, dS/m", "share of the estimated area")
-    for kind, count in zip(SALINITY, classes, strict=True):
-        y = _entry(axes, y, kind, count / max(estimated, 1))
+    for legend_class, count in zip(SALINITY, salinity, strict=True):
+        y = _entry(axes, y, legend_class, count / max(estimated, 1))
     y = _heading(axes, y - 0.03, "No estimate", "share of the measured area")
-    for kind, count in zip(REASONS, reasons, strict=True):
+    for legend_class, count in zip(REASONS, reasons, strict=True):
         if count:
-            y = _entry(axes, y, kind, count / max(measured, 1))
-    y = _entry(axes, y, Kind("not measured", OUTSIDE_COLOR), None)
+            y = _entry(axes, y, legend_class, count / max(measured, 1))
+    y = _entry(axes, y, LegendClass("not measured", OUTSIDE_COLOR), None)
     _area(axes, y - 0.02, mosaic, estimated, measured)
 
 
@@ -43,17 +50,22 @@ def _heading(axes: "Axes", y: float, text: str, detail: str) -> float:
     return y - _line(axes, 2.1)
 
 
-def _entry(axes: "Axes", y: float, kind: Kind, share: float | None) -> float:
+def _entry(axes: "Axes", y: float, legend_class: LegendClass, share: float | None) -> float:
     from matplotlib.patches import Rectangle
 
     height = _line(axes, 0.72)
     axes.add_patch(
         Rectangle(
-            (0.07, y - height), 0.09, height, facecolor=kind.color, edgecolor="#9a9fa5", lw=0.5
+            (0.07, y - height),
+            0.09,
+            height,
+            facecolor=legend_class.color,
+            edgecolor="#9a9fa5",
+            lw=0.5,
         )
     )
     text: dict[str, Any] = {"fontsize": 8.5, "color": INK, "va": "center"}
-    axes.text(0.20, y - height / 2, kind.label.replace(" - ", " \N{EN DASH} "), **text)
+    axes.text(0.20, y - height / 2, legend_class.label.replace(" - ", " \N{EN DASH} "), **text)
     if share is not None:
         axes.text(0.97, y - height / 2, _percent(share), ha="right", **text)
     return y - _line(axes, 1.0)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import ground_size_m, to_lonlat
-from deepsalt.plot.picture import KINDS, OUTSIDE_COLOR, Picture
+from deepsalt.plot.picture import LEGEND_CLASSES, OUTSIDE_COLOR, Picture
 from deepsalt.types import PixelGrid
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def frame(picture: Picture) -> tuple["Figure", "Axes", "Axes"]:
     from matplotlib.figure import Figure
 
     width_m, height_m = ground_size_m(picture.grid)
-    rows, columns = picture.kinds.shape
+    rows, columns = picture.classes.shape
     proportion = rows * height_m / (columns * width_m)
     map_width = 7.6 if proportion < 1 else max(3.4, 7.6 / proportion)
     map_height = max(3.6, map_width * proportion)
@@ -47,11 +47,13 @@ def draw_map(axes: "Axes", picture: Picture) -> None:
     from matplotlib.colors import to_rgba_array
 
     # Coloured here: as numbers with a colormap matplotlib would resample them as floats.
-    colors = to_rgba_array([kind.color for kind in KINDS] + [OUTSIDE_COLOR])
+    colors = to_rgba_array(
+        [legend_class.color for legend_class in LEGEND_CLASSES] + [OUTSIDE_COLOR]
+    )
     painted = np.round(colors * 255).astype(np.uint8)
     width_m, height_m = ground_size_m(picture.grid)
     axes.imshow(
-        painted[picture.kinds],
+        painted[picture.classes],
         interpolation="nearest",
         aspect=height_m / width_m,
         extent=(0, picture.grid.width, picture.grid.height, 0),

@@ -1,4 +1,4 @@
-"""What a quicklook shows: every pixel's kind, counted in full and reduced to a drawable size."""
+"""What a quicklook shows: every pixel's class, counted in full and reduced to a drawable size."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ Handbook 60), halved twice more, because a water extract of the same soil conduc
 third of its saturated paste."""
 _PIECE_PX = 1024
 _REMEMBERED_PX = 2**26
-"""Pixels whose kinds are kept while a picture is made, a byte each."""
+"""Pixels whose classes are kept while a picture is made, a byte each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class LegendClass:
     """One colour of the legend: a class of salinity, or a reason for no estimate."""
 
     label: str
@@ -36,26 +36,26 @@ class Kind:
 
 
 SALINITY = (
-    Kind("0 - 0.5", "#fff3c4"),
-    Kind("0.5 - 1", "#fdd587"),
-    Kind("1 - 2", "#fba95a"),
-    Kind("2 - 4", "#ee744c"),
-    Kind("4 - 8", "#cb4560"),
-    Kind("8 - 16", "#8a2a72"),
-    Kind("above 16", "#3f1159"),
+    LegendClass("0 - 0.5", "#fff3c4"),
+    LegendClass("0.5 - 1", "#fdd587"),
+    LegendClass("1 - 2", "#fba95a"),
+    LegendClass("2 - 4", "#ee744c"),
+    LegendClass("4 - 8", "#cb4560"),
+    LegendClass("8 - 16", "#8a2a72"),
+    LegendClass("above 16", "#3f1159"),
 )
 REASONS = (
-    Kind("cloud, cirrus", "#dde3ea", QualityFlag.CLOUD | QualityFlag.CIRRUS),
-    Kind("cloud shadow", "#a3abb5", QualityFlag.SHADOW),
-    Kind("snow", "#c4e3ee", QualityFlag.SNOW),
-    Kind("water", "#86aed1", QualityFlag.WATER),
-    Kind("green vegetation", "#93b28c", QualityFlag.GREEN_VEGETATION),
-    Kind("dry vegetation", "#c9c3ae", QualityFlag.DRY_VEGETATION),
-    Kind("saturated, defective", "#7b756f", QualityFlag.DEFECTIVE),
+    LegendClass("cloud, cirrus", "#dde3ea", QualityFlag.CLOUD | QualityFlag.CIRRUS),
+    LegendClass("cloud shadow", "#a3abb5", QualityFlag.SHADOW),
+    LegendClass("snow", "#c4e3ee", QualityFlag.SNOW),
+    LegendClass("water", "#86aed1", QualityFlag.WATER),
+    LegendClass("green vegetation", "#93b28c", QualityFlag.GREEN_VEGETATION),
+    LegendClass("dry vegetation", "#c9c3ae", QualityFlag.DRY_VEGETATION),
+    LegendClass("saturated, defective", "#7b756f", QualityFlag.DEFECTIVE),
 )
 """Reasons in order of precedence, where a pixel has several."""
-KINDS = (*SALINITY, *REASONS)
-OUTSIDE = len(KINDS)
+LEGEND_CLASSES = (*SALINITY, *REASONS)
+OUTSIDE_CLASS = len(LEGEND_CLASSES)
 """Index of cells where nothing was measured."""
 OUTSIDE_COLOR = "#f6f6f3"
 
@@ -66,25 +66,25 @@ class Picture:
 
     Parameters
     ----------
-    kinds
-        Index into `KINDS` per cell (h, w) uint8, one past the last where nothing was measured.
+    classes
+        Index into `LEGEND_CLASSES` per cell (h, w) uint8, one past the last where nothing was measured.
     counts
-        Pixels of the mosaic per kind (k,), before coarsening.
+        Pixels of the mosaic per class (k,), before coarsening.
     grid
         Grid of the cells.
     """
 
-    kinds: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
     counts: NDArray[np.int64]
     grid: PixelGrid
 
 
-KindsAt = Callable[[Region], NDArray[np.uint8]]
-"""Returns the index into `KINDS` of a region's pixels (h, w), one past the last outside."""
+ClassesAt = Callable[[Region], NDArray[np.uint8]]
+"""Returns the index into `LEGEND_CLASSES` of a region's pixels (h, w), one past the last outside."""
 
 
 def picture_of(layers: xr.Dataset) -> Picture:
-    """Reduce the layers (y, x) of one period to kinds, cropped to what was measured.
+    """Reduce the layers (y, x) of one period to classes, cropped to what was measured.
 
     Parameters
     ----------
@@ -95,18 +95,18 @@ def picture_of(layers: xr.Dataset) -> Picture:
     if "salinity" not in layers or "quality_flags" not in layers:
         raise FormatError("a quicklook needs the layers salinity and quality_flags")
 
-    def kinds_at(region: Region) -> NDArray[np.uint8]:
+    def classes_at(region: Region) -> NDArray[np.uint8]:
         found = layers.isel(y=slice(*region.y), x=slice(*region.x))
         return classify(found["salinity"].values, found["quality_flags"].values)
 
     rows, columns = _cuts(grid.height), _cuts(grid.width)
-    return assemble_picture(grid, [Region(y, x) for y in rows for x in columns], kinds_at)
+    return assemble_picture(grid, [Region(y, x) for y in rows for x in columns], classes_at)
 
 
-def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt) -> Picture:
+def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], classes_at: ClassesAt) -> Picture:
     """Reduce pixels that are given piece by piece, cropped, to at most `MAX_EDGE_PX`.
 
-    Memory does not grow with the mosaic. A cell shows the kind that most of its pixels have.
+    Memory does not grow with the mosaic. A cell shows the class that most of its pixels have.
 
     Parameters
     ----------
@@ -114,15 +114,15 @@ def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsA
         All pixels.
     pieces
         Where there may be something measured.
-    kinds_at
-        Returns the kinds of a piece's pixels (h, w); asked twice for a piece unless there are few.
+    classes_at
+        Returns the classes of a piece's pixels (h, w); asked twice for a piece unless there are few.
     """
-    kinds_at = _remembered(kinds_at, pieces)
-    (top, bottom), (left, right) = _measured_window(grid, pieces, kinds_at)
+    classes_at = _remembered(classes_at, pieces)
+    (top, bottom), (left, right) = _measured_window(grid, pieces, classes_at)
     factor = math.ceil(max(bottom - top, right - left) / MAX_EDGE_PX)
     window = Region((top, bottom), (left, right))
     cells = cells_of(window.shape, factor)
-    counts = np.zeros(OUTSIDE + 1, np.int64)
+    counts = np.zeros(OUTSIDE_CLASS + 1, np.int64)
     for piece in pieces:
         part = _overlap(piece, window)
         if part is not None:
@@ -130,32 +130,32 @@ def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsA
                 slice(first - start, last - start)
                 for (first, last), (start, _) in ((part.y, piece.y), (part.x, piece.x))
             )
-            kinds = kinds_at(piece)[rows, columns]
-            counts += np.bincount(kinds.ravel(), minlength=OUTSIDE + 1)
-            cells.add(kinds, (part.y[0] - top, part.x[0] - left))
+            classes = classes_at(piece)[rows, columns]
+            counts += np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS + 1)
+            cells.add(classes, (part.y[0] - top, part.x[0] - left))
     a, b, c, d, e, f = grid.transform
     corner = (a * factor, b, c + a * left, d, e * factor, f + e * top)
-    kinds = cells.winners()
-    return Picture(kinds, counts, PixelGrid(grid.crs, corner, *kinds.shape))
+    classes = cells.winners()
+    return Picture(classes, counts, PixelGrid(grid.crs, corner, *classes.shape))
 
 
-def _remembered(kinds_at: KindsAt, pieces: Sequence[Region]) -> KindsAt:
+def _remembered(classes_at: ClassesAt, pieces: Sequence[Region]) -> ClassesAt:
     """Return the same function, with a memory when all it says takes little."""
     pixels = sum(height * width for height, width in (piece.shape for piece in pieces))
-    return cache(kinds_at) if pixels <= _REMEMBERED_PX else kinds_at
+    return cache(classes_at) if pixels <= _REMEMBERED_PX else classes_at
 
 
 def classify(
     salinity: NDArray[np.floating[Any]], quality_flags: NDArray[np.uint16]
 ) -> NDArray[np.uint8]:
-    """Return the index into `KINDS` of each pixel, one past the last where nothing was measured."""
-    kinds = np.full(quality_flags.shape, OUTSIDE, np.uint8)
+    """Return the index into `LEGEND_CLASSES` of each pixel, one past the last where nothing was measured."""
+    classes = np.full(quality_flags.shape, OUTSIDE_CLASS, np.uint8)
     for index, reason in reversed(list(enumerate(REASONS, start=len(SALINITY)))):
-        kinds[(quality_flags & np.uint16(reason.bits or 0)) != 0] = index
+        classes[(quality_flags & np.uint16(reason.bits or 0)) != 0] = index
     estimated = np.isfinite(salinity)
-    kinds[estimated] = np.digitize(salinity[estimated], BREAKS_DS_M)
-    kinds[(quality_flags & np.uint16(QualityFlag.OUTSIDE)) != 0] = OUTSIDE
-    return kinds
+    classes[estimated] = np.digitize(salinity[estimated], BREAKS_DS_M)
+    classes[(quality_flags & np.uint16(QualityFlag.OUTSIDE)) != 0] = OUTSIDE_CLASS
+    return classes
 
 
 def _cuts(size: int) -> list[tuple[int, int]]:
@@ -170,12 +170,12 @@ def _overlap(piece: Region, window: Region) -> Region | None:
 
 
 def _measured_window(
-    grid: PixelGrid, pieces: Sequence[Region], kinds_at: KindsAt
+    grid: PixelGrid, pieces: Sequence[Region], classes_at: ClassesAt
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     rows = np.zeros(grid.height, np.bool_)
     columns = np.zeros(grid.width, np.bool_)
     for piece in pieces:
-        measured = kinds_at(piece) != OUTSIDE
+        measured = classes_at(piece) != OUTSIDE_CLASS
         rows[slice(*piece.y)] |= measured.any(axis=1)
         columns[slice(*piece.x)] |= measured.any(axis=0)
     if not rows.any():
@@ -201,11 +201,11 @@ def _span(flags: NDArray[np.bool_], least: int) -> tuple[int, int]:
 class Cells(Protocol):
     """Kinds of pixels, reduced to cells."""
 
-    def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+    def add(self, classes: NDArray[np.uint8], corner: tuple[int, int]) -> None:
         """Take in the pixels of a piece, whose first one is at `corner`."""
 
     def winners(self) -> NDArray[np.uint8]:
-        """Return the kind of each cell; a pixel that was not taken in is outside."""
+        """Return the class of each cell; a pixel that was not taken in is outside."""
 
 
 def cells_of(shape: tuple[int, int], factor: int) -> Cells:
@@ -217,14 +217,14 @@ class _Pixels:
     """`Cells` of a pixel each."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        self._kinds = np.full(shape, OUTSIDE, np.uint8)
+        self._classes = np.full(shape, OUTSIDE_CLASS, np.uint8)
 
-    def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:
-        (top, left), (height, width) = corner, kinds.shape
-        self._kinds[top : top + height, left : left + width] = kinds
+    def add(self, classes: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+        (top, left), (height, width) = corner, classes.shape
+        self._classes[top : top + height, left : left + width] = classes
 
     def winners(self) -> NDArray[np.uint8]:
-        return self._kinds
+        return self._classes
 
 
 class Votes:
@@ -242,24 +242,28 @@ class Votes:
         cells = [-(-size // factor) for size in shape]
         self.shape = shape
         self.factor = factor
-        self.votes = np.zeros((len(KINDS), *cells), np.min_scalar_type(factor**2))
+        self.votes = np.zeros((len(LEGEND_CLASSES), *cells), np.min_scalar_type(factor**2))
 
-    def add(self, kinds: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+    def add(self, classes: NDArray[np.uint8], corner: tuple[int, int]) -> None:
         """Count the pixels of a piece, whose first one is at `corner`."""
         factor = self.factor
         cell = [place // factor for place in corner]
         before = [place % factor for place in corner]
-        after = [-(skip + size) % factor for skip, size in zip(before, kinds.shape, strict=True)]
-        padded = np.pad(kinds, list(zip(before, after, strict=True)), constant_values=OUTSIDE)
+        after = [-(skip + size) % factor for skip, size in zip(before, classes.shape, strict=True)]
+        padded = np.pad(
+            classes, list(zip(before, after, strict=True)), constant_values=OUTSIDE_CLASS
+        )
         height, width = (size // factor for size in padded.shape)
         blocks = padded.reshape(height, factor, width, factor)
         place = (slice(cell[0], cell[0] + height), slice(cell[1], cell[1] + width))
-        for kind in np.flatnonzero(np.bincount(kinds.ravel(), minlength=OUTSIDE)[:OUTSIDE]):
-            found = (blocks == kind).sum(axis=(1, 3), dtype=self.votes.dtype)
-            self.votes[kind][place] += found
+        for index in np.flatnonzero(
+            np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS)[:OUTSIDE_CLASS]
+        ):
+            found = (blocks == index).sum(axis=(1, 3), dtype=self.votes.dtype)
+            self.votes[index][place] += found
 
     def winners(self) -> NDArray[np.uint8]:
-        """Return the kind of each cell; a pixel that did not vote is outside."""
+        """Return the class of each cell; a pixel that did not vote is outside."""
         counted = self.votes
         sizes = [
             np.diff(np.r_[np.arange(0, size, self.factor), size]).astype(np.int32)
@@ -267,5 +271,5 @@ class Votes:
         ]
         silent = np.multiply.outer(*sizes) - counted.sum(axis=0, dtype=np.int32)
         winners: NDArray[np.uint8] = counted.argmax(axis=0).astype(np.uint8)
-        winners[silent > counted.max(axis=0)] = OUTSIDE
+        winners[silent > counted.max(axis=0)] = OUTSIDE_CLASS
         return winners
