@@ -11,7 +11,7 @@ from catalog.fields import Fields, shown
 from catalog.statistics import sun_elevation
 from deepsalt.errors import FormatError, UnsupportedError
 
-SENSORS = ("enmap", "prisma", "generic")
+ITEM_SENSORS = ("enmap", "prisma", "generic")
 _LEVELS = {"enmap": "L2A", "prisma": "L2D"}
 _MAX_ASSETS = 200
 
@@ -102,8 +102,8 @@ def sensor_of(fields: ItemFields) -> str:
     """
     stated = fields.properties.text("deepsalt:sensor")
     if stated is not None:
-        if stated not in SENSORS:
-            raise fields.properties.wrong("deepsalt:sensor", f"one of {', '.join(SENSORS)}")
+        if stated not in ITEM_SENSORS:
+            raise fields.properties.wrong("deepsalt:sensor", f"one of {', '.join(ITEM_SENSORS)}")
         return stated
     names = " ".join(
         str(value).lower()

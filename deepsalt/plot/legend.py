@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CHARACTERS_PER_INCH = 15  # of the foot's 7.5 point type, on average
-_SENSORS = {"enmap": "EnMAP", "prisma": "PRISMA", "generic": "other sensor"}
+_LABELS = {"enmap": "EnMAP", "prisma": "PRISMA", "generic": "other sensor"}
 
 
 def draw_legend(axes: "Axes", picture: Picture, mosaic: xr.Dataset) -> None:
@@ -127,7 +127,7 @@ def _subtitle(mosaic: xr.Dataset, period: int, simulated: bool) -> str:
         parts.append(first if first == last else f"{first} to {last}")
     if counts := mosaic.attrs.get("scene_counts"):
         parts.append(f"{counts[period]} scene{'s' if counts[period] != 1 else ''}")
-    parts += [", ".join(_SENSORS.get(name, name) for name in mosaic.attrs.get("sensors", []))]
+    parts += [", ".join(_LABELS.get(name, name) for name in mosaic.attrs.get("sensors", []))]
     return "  \N{MIDDLE DOT}  ".join(part for part in parts if part)
 
 

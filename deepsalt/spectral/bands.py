@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.types import BandTable
 
-SENSORS = ("enmap", "prisma", "emit", "lab")
+BAND_TABLES = ("enmap", "prisma", "emit", "lab")
 """Names that `sensor_bands` knows; anything else is the path of a table."""
 
 _CENTERS = ("center_nm", "centre_nm", "wavelength_nm", "wavelength")
@@ -46,13 +46,13 @@ def sensor_bands(name: str) -> BandTable:
         Neither a sensor nor a readable band table; micrometres; a name or a usable band's centre
         that stands twice.
     """
-    if name.lower() in SENSORS:
+    if name.lower() in BAND_TABLES:
         text = (files("deepsalt.spectral") / "sensors" / f"{name.lower()}.csv").read_text("utf-8")
         return _parse(text.splitlines(), name)
     path = Path(name)
     if not path.is_file():
         raise FormatError(
-            f"{name} is neither a sensor ({', '.join(SENSORS)}) nor a file; "
+            f"{name} is neither a sensor ({', '.join(BAND_TABLES)}) nor a file; "
             "give one of these or a CSV table of centre and FWHM"
         )
     try:
