@@ -149,14 +149,14 @@ def fit_combined(
     # More folds than elsewhere: sites are few, and a standard error over few folds hides gains.
     folds = group_folds(satellite.region, 2 * settings.inner_folds, settings.seed)
     components, ridge = tune_sites(satellite, folds, settings)
-    build = _Builder(satellite, laboratory, settings, components, ridge, unlabelled)
-    choice = _choose(build, folds)
+    fitter = _AdaptationFitter(satellite, laboratory, settings, components, ridge, unlabelled)
+    choice = _choose(fitter, folds)
     every = np.arange(len(satellite))
-    return build.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
+    return fitter.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
 
 
 @dataclass(eq=False)
-class _Builder:
+class _AdaptationFitter:
     """Fits models of one shape on any part of the sites."""
 
     satellite: Samples
@@ -319,18 +319,18 @@ def _by_fold(target: Floats, answers: Floats, folds: Sequence[NDArray[np.intp]])
     return [-float(((target[rows] - answers[rows]) ** 2).mean()) for rows in folds]
 
 
-def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
+def _choose(fitter: _AdaptationFitter, folds: Sequence[Fold]) -> Choice:
     """Go through adaptations in order while held-out groups gain, then choose the weight."""
-    settings = build.settings
-    target = build.satellite.target
+    settings = fitter.settings
+    target = fitter.satellite.target
 
     def held_out(adaptations: tuple[str, ...], weights: Sequence[float]) -> Floats:
         """Return answers by weight (w, s); only the mean of both depends on it."""
         out = np.empty((len(weights), len(target)))
         for train, test in folds:
-            model = build.fit(train, adaptations, weights[0], test)
+            model = fitter.fit(train, adaptations, weights[0], test)
             for row, weight in enumerate(weights):
-                out[row, test] = model.weighing(weight).location(build.satellite.features[test])
+                out[row, test] = model.weighing(weight).location(fitter.satellite.features[test])
         return out
 
     def by_fold(answers: Floats) -> list[float]:
@@ -339,7 +339,7 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     answers: dict[tuple[tuple[str, ...], float], Floats] = {((), 0.0): held_out((), [0.0])[0]}
     positive = sorted(w for w in settings.weights if w > 0)
     chosen: tuple[str, ...] = ()
-    if build.laboratory is not None and positive:
+    if fitter.laboratory is not None and positive:
 
         def best(adaptations: tuple[str, ...]) -> list[float]:
             for weight, said in zip(positive, held_out(adaptations, positive), strict=True):
@@ -360,7 +360,7 @@ def _choose(build: _Builder, folds: Sequence[Fold]) -> Choice:
     index = one_standard_error(np.array([by_fold(a) for a in known]))
     weight = candidates[index]
     chosen = chosen if weight else ()
-    models = tuple((test, build.fit(train, chosen, weight, test)) for train, test in folds)
+    models = tuple((test, fitter.fit(train, chosen, weight, test)) for train, test in folds)
     told = {
         f"{'+'.join(names) or 'as it is'}, b = {w:g}": round(-float(np.mean(by_fold(a))), 5)
         for (names, w), a in answers.items()
