@@ -18,7 +18,7 @@ from deepsalt.objects.credentials import (
 )
 from deepsalt.objects.disk import storing
 from deepsalt.objects.location import StoreLocation
-from deepsalt.objects.settings import Settings, settings_of
+from deepsalt.objects.settings import BucketSettings, settings_of
 
 if TYPE_CHECKING:
     from obstore.store import (
@@ -93,7 +93,7 @@ def connect(location: StoreLocation, manner: Manner = "ask") -> "ObjectStore":
         return _open[key]
 
 
-def _connected(location: StoreLocation, settings: Settings, manner: Manner) -> "ObjectStore":
+def _connected(location: StoreLocation, settings: BucketSettings, manner: Manner) -> "ObjectStore":
     options: ClientConfig = {
         **client_options(),
         "allow_http": settings.plain_http,
@@ -119,7 +119,10 @@ def _connected(location: StoreLocation, settings: Settings, manner: Manner) -> "
 
 
 def _s3(
-    location: StoreLocation, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: StoreLocation,
+    settings: BucketSettings,
+    options: "ClientConfig",
+    retries: "RetryConfig",
 ) -> "S3Store":
     from obstore.store import S3Store
 
@@ -161,7 +164,10 @@ def _refuse_nobody(location: StoreLocation) -> None:
 
 
 def _gs(
-    location: StoreLocation, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: StoreLocation,
+    settings: BucketSettings,
+    options: "ClientConfig",
+    retries: "RetryConfig",
 ) -> "GCSStore":
     from obstore.store import GCSStore
 
@@ -176,7 +182,10 @@ def _gs(
 
 
 def _az(
-    location: StoreLocation, settings: Settings, options: "ClientConfig", retries: "RetryConfig"
+    location: StoreLocation,
+    settings: BucketSettings,
+    options: "ClientConfig",
+    retries: "RetryConfig",
 ) -> "AzureStore":
     from obstore.store import AzureStore
 

@@ -12,7 +12,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class BucketSettings:
     """How a server is reached.
 
     Parameters
@@ -51,7 +51,7 @@ class Settings:
         return f"{scheme}://{bucket}.{host}"
 
 
-def settings_of(location: StoreLocation) -> Settings:
+def settings_of(location: StoreLocation) -> BucketSettings:
     """Return how the environment wants the server of a location to be reached.
 
     Raises
@@ -66,18 +66,18 @@ def settings_of(location: StoreLocation) -> Settings:
         if emulator and "://" not in emulator:
             emulator = f"http://{emulator}"
         endpoint = _endpoint("GOOGLE_BASE_URL", _first("GOOGLE_BASE_URL") or emulator)
-        return Settings(endpoint=endpoint, unsigned=_is_set("GOOGLE_SKIP_SIGNATURE"))
+        return BucketSettings(endpoint=endpoint, unsigned=_is_set("GOOGLE_SKIP_SIGNATURE"))
     if location.kind == "az":
         return _azure(location)
-    return Settings()
+    return BucketSettings()
 
 
-def _s3(location: StoreLocation) -> Settings:
+def _s3(location: StoreLocation) -> BucketSettings:
     profile = aws_profile()
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     endpoint = _endpoint("AWS_ENDPOINT_URL", _first(*names) or profile.get("endpoint_url"))
     by_host = _is_set("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
-    return Settings(
+    return BucketSettings(
         endpoint=endpoint,
         region=_first("AWS_REGION", "AWS_DEFAULT_REGION") or profile.get("region", "us-east-1"),
         unsigned=_is_set("AWS_SKIP_SIGNATURE"),
@@ -85,7 +85,7 @@ def _s3(location: StoreLocation) -> Settings:
     )
 
 
-def _azure(location: StoreLocation) -> Settings:
+def _azure(location: StoreLocation) -> BucketSettings:
     account = location.account or _first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
     emulated = _is_set("AZURE_STORAGE_USE_EMULATOR")
     if account is None and emulated:
@@ -98,7 +98,7 @@ def _azure(location: StoreLocation) -> Settings:
     endpoint = _endpoint(
         "AZURE_STORAGE_ENDPOINT", _first("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
     )
-    return Settings(
+    return BucketSettings(
         endpoint=endpoint,
         account=account,
         unsigned=_is_set("AZURE_SKIP_SIGNATURE"),
