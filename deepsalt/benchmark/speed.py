@@ -21,10 +21,10 @@ PIXELS = 65_536
 _REPEATS = 10
 _ROWS = 300  # to train on: neither rate depends on what was learned
 
-Report = dict[str, dict[str, float]]
+SpeedReport = dict[str, dict[str, float]]
 
 
-def measure_speed(samples: Samples, settings: Settings) -> Report:
+def measure_speed(samples: Samples, settings: Settings) -> SpeedReport:
     """Return pixels per second of a student of full size and of the published one.
 
     Parameters

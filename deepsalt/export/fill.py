@@ -47,7 +47,7 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _FillPlan:
     """What to do: tiles to write again, others to complete, and the layouts after and before."""
 
     layout: Layout
@@ -127,7 +127,7 @@ def _bring(
     writer: Writer,
     content: Content,
     state: State | None,
-    plan: _Plan,
+    plan: _FillPlan,
     *,
     twins: "Twins | None",
     progress: Progress | None,
@@ -179,7 +179,9 @@ def _is_there(state: State | None, root: bytes | None, content: Content, is_shar
     )
 
 
-def _plan(state: State | None, content: Content, is_sharded: bool, other: Layout | None) -> _Plan:
+def _plan(
+    state: State | None, content: Content, is_sharded: bool, other: Layout | None
+) -> _FillPlan:
     """Return what to do in a group of this state; `other` is the layout that a new one takes."""
     tiles = pieces_of(content.filled)
     grown = False
@@ -193,10 +195,10 @@ def _plan(state: State | None, content: Content, is_sharded: bool, other: Layout
                 if _is_within(reach, each)
             }
             missing = {*tiles} - again if state.is_partial else set()
-            return _Plan(layout, reach, again, missing)
+            return _FillPlan(layout, reach, again, missing)
         grown = True
     layout = other or Layout.of(content.mosaic.frame, content.filled, is_sharded=is_sharded)
-    return _Plan(layout, layout, (), {*tiles}, is_full=True, grown=grown)
+    return _FillPlan(layout, layout, (), {*tiles}, is_full=True, grown=grown)
 
 
 def _is_outgrown(state: State | None, content: Content, is_sharded: bool) -> bool:
@@ -212,7 +214,7 @@ def _is_within(layout: Layout, piece: Piece) -> bool:
     return slot in layout.slots and e.ix0 <= tile.ix < e.ix1 and e.iy0 <= tile.iy < e.iy1
 
 
-def _under_way(state: State, whole: State, plan: _Plan) -> State:
+def _under_way(state: State, whole: State, plan: _FillPlan) -> State:
     """Return what the group holds while tiles are written again."""
     dirty = frozenset(plan.again)
     if state.is_partial:
@@ -221,7 +223,7 @@ def _under_way(state: State, whole: State, plan: _Plan) -> State:
     return State(whole.model, plan.reach, state.version, state.tiles, dirty)
 
 
-def _carry(carrier: "Carrier", plan: _Plan, progress: Progress | None) -> Counts:
+def _carry(carrier: "Carrier", plan: _FillPlan, progress: Progress | None) -> Counts:
     pieces = [*sorted(plan.again), *sorted(plan.missing)]
     if progress is not None:
         progress.start("export", len(pieces))
