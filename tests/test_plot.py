@@ -11,7 +11,7 @@ from deepsalt.georef import group_attrs, pixel_grid_of
 from deepsalt.grid import Region
 from deepsalt.plot import quicklook
 from deepsalt.plot.picture import (
-    LEGEND_CLASSES,
+    CLASSES,
     OUTSIDE_CLASS,
     REASONS,
     SALINITY,
@@ -41,7 +41,7 @@ def layers(height: int, width: int, *, crs: str = "EPSG:32633", seed: int = 0) -
 
 def label_of(salinity: float, quality_flags: int = 0) -> str:
     index = classify(np.array([[salinity]]), np.array([[quality_flags]], np.uint16))[0, 0]
-    return "not measured" if index == OUTSIDE_CLASS else LEGEND_CLASSES[index].label
+    return "not measured" if index == OUTSIDE_CLASS else CLASSES[index].label
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_colours_of_salinity_darken_steadily() -> None:
 
 
 def test_every_reason_has_its_own_colour() -> None:
-    assert len({k.color for k in LEGEND_CLASSES}) == len(SALINITY) + len(REASONS)
+    assert len({k.color for k in CLASSES}) == len(SALINITY) + len(REASONS)
 
 
 def test_shares_are_counted_before_coarsening() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import ground_size_m, to_lonlat
-from deepsalt.plot.picture import LEGEND_CLASSES, OUTSIDE_COLOR, Picture
+from deepsalt.plot.picture import CLASSES, OUTSIDE_COLOR, Picture
 from deepsalt.types import PixelGrid
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def draw_map(axes: "Axes", picture: Picture) -> None:
     from matplotlib.colors import to_rgba_array
 
     # Coloured here: as numbers with a colormap matplotlib would resample them as floats.
-    colors = to_rgba_array(
-        [legend_class.color for legend_class in LEGEND_CLASSES] + [OUTSIDE_COLOR]
-    )
+    colors = to_rgba_array([legend_class.color for legend_class in CLASSES] + [OUTSIDE_COLOR])
     painted = np.round(colors * 255).astype(np.uint8)
     width_m, height_m = ground_size_m(picture.grid)
     axes.imshow(

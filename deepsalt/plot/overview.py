@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import Extent, MosaicGrid, Region, Tile
-from deepsalt.plot.picture import LEGEND_CLASSES, OUTSIDE_CLASS, Picture, assemble_picture, cells_of
+from deepsalt.plot.picture import CLASSES, OUTSIDE_CLASS, Picture, assemble_picture, cells_of
 from deepsalt.types import PixelGrid
 
 MOST_CELLS = 2**24
@@ -36,7 +36,7 @@ class TileView:
     Parameters
     ----------
     classes
-        Index into `LEGEND_CLASSES` of what most pixels of a cell are (n, n) uint8, one past the last
+        Index into `CLASSES` of what most pixels of a cell are (n, n) uint8, one past the last
         where nothing was measured.
     counts
         Pixels of the tile per class (k + 1,) int64.
@@ -72,7 +72,7 @@ class TileView:
     def unpack(cls, packed: bytes) -> Self:
         """Return what `pack` made bytes of."""
         counts, classes = np.split(
-            np.frombuffer(zlib.decompress(packed), np.uint8), [8 * (len(LEGEND_CLASSES) + 1)]
+            np.frombuffer(zlib.decompress(packed), np.uint8), [8 * (len(CLASSES) + 1)]
         )
         edge = math.isqrt(classes.size)
         return cls(classes.reshape(edge, edge), counts.view(np.int64))

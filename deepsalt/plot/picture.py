@@ -54,8 +54,8 @@ REASONS = (
     LegendClass("saturated, defective", "#7b756f", QualityFlag.DEFECTIVE),
 )
 """Reasons in order of precedence, where a pixel has several."""
-LEGEND_CLASSES = (*SALINITY, *REASONS)
-OUTSIDE_CLASS = len(LEGEND_CLASSES)
+CLASSES = (*SALINITY, *REASONS)
+OUTSIDE_CLASS = len(CLASSES)
 """Index of cells where nothing was measured."""
 OUTSIDE_COLOR = "#f6f6f3"
 
@@ -67,7 +67,7 @@ class Picture:
     Parameters
     ----------
     classes
-        Index into `LEGEND_CLASSES` per cell (h, w) uint8, one past the last where nothing was measured.
+        Index into `CLASSES` per cell (h, w) uint8, one past the last where nothing was measured.
     counts
         Pixels of the mosaic per class (k,), before coarsening.
     grid
@@ -80,7 +80,7 @@ class Picture:
 
 
 ClassesAt = Callable[[Region], NDArray[np.uint8]]
-"""Returns the index into `LEGEND_CLASSES` of a region's pixels (h, w), one past the last outside."""
+"""Returns the index into `CLASSES` of a region's pixels (h, w), one past the last outside."""
 
 
 def picture_of(layers: xr.Dataset) -> Picture:
@@ -115,7 +115,7 @@ def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], classes_at: Clas
     pieces
         Where there may be something measured.
     classes_at
-        Returns the classes of a piece's pixels (h, w); asked twice for a piece unless there are few.
+        Returns the classes of a piece's pixels (h, w); asked twice per piece unless there are few.
     """
     classes_at = _remembered(classes_at, pieces)
     (top, bottom), (left, right) = _measured_window(grid, pieces, classes_at)
@@ -148,7 +148,7 @@ def _remembered(classes_at: ClassesAt, pieces: Sequence[Region]) -> ClassesAt:
 def classify(
     salinity: NDArray[np.floating[Any]], quality_flags: NDArray[np.uint16]
 ) -> NDArray[np.uint8]:
-    """Return the index into `LEGEND_CLASSES` of each pixel, one past the last where nothing was measured."""
+    """Return the index into `CLASSES` of each pixel, one past the last where nothing was measured."""
     classes = np.full(quality_flags.shape, OUTSIDE_CLASS, np.uint8)
     for index, reason in reversed(list(enumerate(REASONS, start=len(SALINITY)))):
         classes[(quality_flags & np.uint16(reason.bits or 0)) != 0] = index
@@ -242,7 +242,7 @@ class Votes:
         cells = [-(-size // factor) for size in shape]
         self.shape = shape
         self.factor = factor
-        self.votes = np.zeros((len(LEGEND_CLASSES), *cells), np.min_scalar_type(factor**2))
+        self.votes = np.zeros((len(CLASSES), *cells), np.min_scalar_type(factor**2))
 
     def add(self, classes: NDArray[np.uint8], corner: tuple[int, int]) -> None:
         """Count the pixels of a piece, whose first one is at `corner`."""
