@@ -19,9 +19,9 @@ from shapely.ops import unary_union
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.inputs import parse_json, read_regular
+from deepsalt.types import Bbox
 
 Ring = tuple[tuple[float, float], ...]
-Bbox = tuple[float, float, float, float]
 
 _HALF_TURN = 180.0
 _MAX_VERTICES = 100_000

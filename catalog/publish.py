@@ -14,9 +14,9 @@ import pystac
 
 from catalog.bands import write_nodata
 from catalog.extensions import used_extensions
-from catalog.geometry import Bbox, Ring, box_halves, footprint_geometry
+from catalog.geometry import Ring, box_halves, footprint_geometry
 from catalog.items import grid_properties, time_properties
-from deepsalt.types import REJECTING, PixelGrid, QualityFlag, Report
+from deepsalt.types import REJECTING, Bbox, PixelGrid, QualityFlag, Report
 
 PRODUCTS = "deepsalt-scene-products"
 MOSAICS = "deepsalt-mosaics"

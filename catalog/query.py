@@ -13,9 +13,10 @@ from shapely import prepare
 from shapely.geometry.base import BaseGeometry
 
 from catalog.fields import Fields, shown, utc
-from catalog.geometry import Bbox, box_shape, to_shape
+from catalog.geometry import box_shape, to_shape
 from catalog.statistics import cloud_cover, overall_quality
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.types import Bbox
 
 Interval = tuple[datetime | None, datetime | None]
 

@@ -8,9 +8,9 @@ from deepsalt.export import MOSAIC_ZARR, open_export
 from deepsalt.export.target import group_at
 from deepsalt.objects import Objects
 from deepsalt.store import Store, Where
+from deepsalt.types import Bbox
 from deepsalt.versions import open_mosaic as open_version
 from deepsalt.versions import open_repository
-from deepsalt.versions.read import Bbox
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 AnyFloats = NDArray[np.floating]
 Affine6 = tuple[float, float, float, float, float, float]
+Bbox = tuple[float, float, float, float]
+"""West, south, east and north, degrees WGS84."""
 
 MAX_SIDE_PX = 1_000_000
 MAX_PIXELS = 10_000_000_000

@@ -20,7 +20,8 @@ from deepsalt.objects import Objects
 from deepsalt.objects.zarr import Chunks
 from deepsalt.store import Where
 from deepsalt.store.documents import decode
-from deepsalt.versions.read import Bbox, crop, cut, part
+from deepsalt.types import Bbox
+from deepsalt.versions.read import crop, cut, part
 
 
 def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:

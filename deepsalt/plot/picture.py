@@ -148,7 +148,7 @@ def _remembered(classes_at: ClassesAt, pieces: Sequence[Region]) -> ClassesAt:
 def classify(
     salinity: NDArray[np.floating[Any]], quality_flags: NDArray[np.uint16]
 ) -> NDArray[np.uint8]:
-    """Return the index into `CLASSES` of each pixel, one past the last where nothing was measured."""
+    """Return the index into `CLASSES` of each pixel, one past the last where not measured."""
     classes = np.full(quality_flags.shape, OUTSIDE_CLASS, np.uint8)
     for index, reason in reversed(list(enumerate(REASONS, start=len(SALINITY)))):
         classes[(quality_flags & np.uint16(reason.bits or 0)) != 0] = index

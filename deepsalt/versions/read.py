@@ -26,12 +26,10 @@ from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence
 from deepsalt.store.arrays import Array
-from deepsalt.types import PixelGrid
+from deepsalt.types import Bbox, PixelGrid
 from deepsalt.versions.arrays import DESCRIPTION, EPOCH, TIME_UNITS, read_digests, read_products
 from deepsalt.versions.repository import Mosaic, Version, expired
 from deepsalt.versions.storage import PREFIX, is_missing
-
-Bbox = tuple[float, float, float, float]
 
 _PER_EDGE = 65  # points along an edge of a bounding box: lines of longitude are bent in most grids
 

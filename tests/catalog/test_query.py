@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import shape
 
-from catalog.geometry import Bbox, footprint_geometry, planar, read_area, ring_of
+from catalog.geometry import footprint_geometry, planar, read_area, ring_of
 from catalog.items import to_item
 from catalog.query import Query, parse_interval, sort_key
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.types import Bbox
 from tests.catalog.scenes import acquisition, square
 
 POLYGON = {"type": "Polygon", "coordinates": [[[9, 44], [11, 44], [11, 46], [9, 46], [9, 44]]]}
