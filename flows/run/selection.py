@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class Selected:
     """Scenes that take part, ordered by key, and Items that cannot, with the reason by id.
 
     `access` is whom their Items may send us to, as the catalogue was found where it was searched.
@@ -59,7 +59,7 @@ def _query(selection: Selection) -> "Query":
     )
 
 
-def find_scenes(selection: Selection, progress: Progress | None = None) -> Found:
+def find_scenes(selection: Selection, progress: Progress | None = None) -> Selected:
     """Search and parse; of several versions of one acquisition, keep the newest.
 
     Raises
@@ -94,7 +94,7 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Found
     if not newest:
         raise UsageError(_nothing(selection, refused))
     ordered = sorted(newest.values(), key=lambda each: each.key)
-    return Found(scenes.only(each.index for each in ordered), refused, Access.of(reach))
+    return Selected(scenes.only(each.index for each in ordered), refused, Access.of(reach))
 
 
 @dataclass(frozen=True, slots=True)
