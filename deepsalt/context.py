@@ -61,7 +61,7 @@ class Context:
 
     @classmethod
     @contextmanager
-    def here(
+    def local(
         cls,
         model: ModelRef | str | Path | None = None,
         *,

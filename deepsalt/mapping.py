@@ -149,7 +149,7 @@ def map_scene(
 
     Examples
     --------
-    >>> with Context.here() as context:  # doctest: +SKIP
+    >>> with Context.local() as context:  # doctest: +SKIP
     ...     map_scene(read_acquisition("ENMAP01-____L2A-DT..."), Store.open("store"), context)
     """
     record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))

@@ -42,7 +42,7 @@ def store() -> Store:
 
 @pytest.fixture
 def context() -> Iterator[Context]:
-    with Context.here(threads=2) as context:
+    with Context.local(threads=2) as context:
         yield context
 
 
@@ -127,7 +127,7 @@ def test_a_scene_is_given_up_when_the_work_is_stopped(scene: Acquisition, store:
         def advance(self, stage: str, units: int = 1, *, size_bytes: int = 0) -> None:
             context.stopped.set()
 
-    with Context.here(threads=1, progress=Stopping()) as context, pytest.raises(StoppedError):
+    with Context.local(threads=1, progress=Stopping()) as context, pytest.raises(StoppedError):
         map_scene(scene, store, context)
     assert find_marker(store, product_name(scene, context.model)) is None
 
@@ -145,7 +145,7 @@ def test_all_chunks_of_a_scene_are_told(block: int, store: Store, tmp_path: Path
 
     scene = read_acquisition(write_enmap(tmp_path, block=block))
     heard = Counting()
-    with Context.here(threads=1, progress=heard) as context:
+    with Context.local(threads=1, progress=heard) as context:
         map_scene(scene, store, context)
     assert heard.done == heard.total > 0
 
@@ -169,7 +169,7 @@ def test_the_library_needs_neither_catalogue_nor_orchestration(tmp_path: Path) -
     code = """
 import sys
 from deepsalt import Context, map_scene, build_mosaic
-with Context.here(threads=1):
+with Context.local(threads=1):
     pass
 rooms = {name.split(".")[0] for name in sys.modules}
 print(sorted(rooms & {"catalog", "flows", "pystac", "prefect", "typer"}))

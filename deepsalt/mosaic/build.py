@@ -281,7 +281,7 @@ def build_mosaic(
 
     Examples
     --------
-    >>> with Context.here() as context:  # doctest: +SKIP
+    >>> with Context.local() as context:  # doctest: +SKIP
     ...     build_mosaic(Store.open("store"), context)
     """
     builder = builder or Builder(store, context.engine, context.limits, context.progress)

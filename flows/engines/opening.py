@@ -23,7 +23,7 @@ from flows.config import Compute
 from flows.engines.allocator import allocator_environment, keep_freed_memory
 from flows.engines.engine import Engine, Event
 from flows.engines.station import Station, Task
-from flows.engines.threads import threads_here
+from flows.engines.threads import local_threads
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -44,7 +44,7 @@ def engine_of(
     compute: Compute,
     task: Task,
     events: "SimpleQueue[Event | Any]",
-    here: Callable[[int], Station],
+    station_of: Callable[[int], Station],
 ) -> Iterator[Engine]:
     """Start or reach the workers of a configuration, each with a station, until the block ends.
 
@@ -56,7 +56,7 @@ def engine_of(
         What their stations are for.
     events
         Is told who comes and goes.
-    here
+    station_of
         Makes the station of this process, of so many threads, where it is the worker.
 
     Raises
@@ -65,7 +65,7 @@ def engine_of(
         No scheduler answers, or it has no workers.
     """
     if compute.scheduler is None and compute.workers is None:
-        with threads_here(here(threads_per_worker(compute)), events) as engine:
+        with local_threads(station_of(threads_per_worker(compute)), events) as engine:
             yield engine
         return
     from flows.engines.cluster import cluster_of
@@ -103,7 +103,7 @@ def composing(
     threads = threads_per_worker(compute)
     # Tiles need no weights, and the model of the store may lie elsewhere.
     model = ModelRef("", store.model, "")
-    with Context.here(model, threads=threads, limits=limits, progress=progress) as context:
+    with Context.local(model, threads=threads, limits=limits, progress=progress) as context:
         if compute.scheduler is None and compute.workers is None:
             yield context
             return

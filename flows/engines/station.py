@@ -134,7 +134,7 @@ class Station:
         task = self._task
         scratch = self._task.scratch
         return self._open.enter_context(
-            Context.here(
+            Context.local(
                 self._model or task.model,
                 threads=self._threads,
                 device=task.device,

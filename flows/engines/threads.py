@@ -10,7 +10,7 @@ from flows.engines.allocator import keep_freed_memory
 from flows.engines.engine import Event, Joined
 from flows.engines.station import Station
 
-HERE = "this process"
+THIS_PROCESS = "this process"
 _SCENES = 4
 """Scenes under way at a time: one is brought, one mapped, one written, and one waits its turn."""
 
@@ -32,7 +32,7 @@ class Threads:
     def __init__(self, station: Station, calls: ThreadPoolExecutor) -> None:
         self._station = station
         self._calls = calls
-        self.label = HERE
+        self.label = THIS_PROCESS
 
     def is_alive(self) -> bool:
         """Whether it can still be called; this process can."""
@@ -55,11 +55,11 @@ class Threads:
 
 
 @contextmanager
-def threads_here(station: Station, events: "SimpleQueue[Event | Any]") -> Iterator[Threads]:
+def local_threads(station: Station, events: "SimpleQueue[Event | Any]") -> Iterator[Threads]:
     """Compute with threads of this process until the block ends; what is mapped then is written."""
     keep_freed_memory()
     calls = ThreadPoolExecutor(_SCENES, "scene")
-    events.put(Joined(HERE))
+    events.put(Joined(THIS_PROCESS))
     try:
         yield Threads(station, calls)
     finally:

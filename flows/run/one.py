@@ -45,7 +45,7 @@ def map_one(
     store = open_store(out, ref, config.grid, find_store(out))
     refuse_too_large([acquisition], config)
     keep_to_platform(store, platform(config.compute.device), mixed=config.allow_mixed)
-    with Context.here(
+    with Context.local(
         ref,
         threads=threads_per_worker(config.compute),
         device=config.compute.device,

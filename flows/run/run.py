@@ -224,7 +224,7 @@ def _context_of(
 ) -> Iterator[Context]:
     """Compose tiles on the workers that map scenes."""
     limits = limits_of(config.mosaic.checks)
-    with Context.here(ref, threads=1, limits=limits, progress=progress) as context:
+    with Context.local(ref, threads=1, limits=limits, progress=progress) as context:
         yield replace(context, engine=engine.executor)
 
 

@@ -16,7 +16,7 @@ from flows.config import Access, Compute, Grid, Politeness, SceneConfig, Scratch
 from flows.engines.engine import Engine, Needs
 from flows.engines.opening import client_of
 from flows.engines.station import Station, Task
-from flows.engines.threads import threads_here
+from flows.engines.threads import local_threads
 from flows.permits import Permits
 from flows.run.driver import Driver
 from flows.run.one import map_one
@@ -45,7 +45,7 @@ def several_on_threads() -> Iterator[Run]:
 
     def run(acquisition: Acquisition, out: Path) -> None:
         events: SimpleQueue[Any] = SimpleQueue()
-        with threads_here(Station(task(out), threads=WORKERS), events) as engine:
+        with local_threads(Station(task(out), threads=WORKERS), events) as engine:
             work(engine, events, several(acquisition))
 
     yield run
