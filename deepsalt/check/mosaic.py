@@ -68,7 +68,7 @@ class MosaicCheck:
         From where on it is wrong, with the largest salinity of the model.
     quick
         Leave out pixels and checksums.
-    heard
+    progress
         Told about tiles.
     """
 
@@ -76,7 +76,7 @@ class MosaicCheck:
     mosaic: Mosaic
     limits: Limits
     quick: bool
-    heard: Progress
+    progress: Progress
 
     def __call__(self, published: Published) -> Iterator[Finding]:
         """Yield what is found; `published` is filled meanwhile.
@@ -105,7 +105,7 @@ class MosaicCheck:
             return
         with ThreadPoolExecutor(min(cpu_count() or 1, _MAX_THREADS)) as pool:
             for seen in check_tiles(
-                self.mosaic, version, self.limits, executor=pool, progress=self.heard
+                self.mosaic, version, self.limits, executor=pool, progress=self.progress
             ):
                 yield from seen.findings
 

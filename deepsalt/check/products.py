@@ -72,7 +72,7 @@ class ProductCheck:
         Leave out checksums.
     repair_index
         Make missing entries of the index again.
-    heard
+    progress
         Told about products.
     """
 
@@ -80,7 +80,7 @@ class ProductCheck:
     withdrawn: Mapping[AcquisitionKey, Tombstone]
     quick: bool
     repair_index: bool
-    heard: Progress
+    progress: Progress
 
     def __call__(self, products: Products) -> Iterator[Finding]:
         """Yield what is found; `products` is filled meanwhile.
@@ -91,7 +91,7 @@ class ProductCheck:
             The store cannot be read, or an entry cannot be written.
         """
         products.names = complete_names(self.store)
-        self.heard.start("products", len(products.names))
+        self.progress.start("products", len(products.names))
         groups, idle = self._acquisitions(products.names)
         index = _Index.of(self.store, products.names)
         yield from _count_idle(idle, "records/acquisitions")
@@ -101,7 +101,7 @@ class ProductCheck:
             for names, findings, counting in in_order(pool, check, groups.values()):
                 yield from findings
                 products.counting |= counting
-                self.heard.advance("products", names)
+                self.progress.advance("products", names)
             yield from self._unfinished(products.names, pool)
 
     def _acquisitions(self, complete: set[str]) -> tuple[dict[str, list[str]], int]:

@@ -57,7 +57,7 @@ def check_store(
 
 
 def _check(
-    store: Store, limits: Limits, quick: bool, heard: Progress, repair_index: bool
+    store: Store, limits: Limits, quick: bool, progress: Progress, repair_index: bool
 ) -> Iterator[Finding]:
     read: dict[str, Any] = {}
     for where, what in (
@@ -70,9 +70,9 @@ def _check(
     products = Products()
     published = Published()
     withdrawn = read.get("records/tombstones", {})
-    check = ProductCheck(store, withdrawn, quick, repair_index, heard)
+    check = ProductCheck(store, withdrawn, quick, repair_index, progress)
     yield from _said("scenes", lambda: check(products))
-    yield from _said("mosaic", lambda: _mosaic(store, limits, quick, heard, published), ANEW)
+    yield from _said("mosaic", lambda: _mosaic(store, limits, quick, progress, published), ANEW)
     catalogue = Catalogue(store)
     yield from _said("catalog.json", lambda: catalogue(products, published))
 
@@ -85,7 +85,7 @@ def _record(
 
 
 def _mosaic(
-    store: Store, limits: Limits, quick: bool, heard: Progress, published: Published
+    store: Store, limits: Limits, quick: bool, progress: Progress, published: Published
 ) -> Iterator[Finding]:
     try:
         mosaic = open_repository(store.objects)
@@ -93,7 +93,7 @@ def _mosaic(
         found = "no mosaic is published yet"
         yield Finding("warning", "records", "mosaic", found, "run `deepsalt mosaic build`")
         return
-    yield from MosaicCheck(store, mosaic, effective(limits, store), quick, heard)(published)
+    yield from MosaicCheck(store, mosaic, effective(limits, store), quick, progress)(published)
 
 
 def _said(

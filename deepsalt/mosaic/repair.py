@@ -86,8 +86,8 @@ def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
         The store cannot be read or written, or the mosaic is damaged beyond its tiles.
     """
     store = builder.store
-    heard = builder.progress
-    broken = dict(_broken(store, heard))
+    progress = builder.progress
+    broken = dict(_broken(store, progress))
     mosaic = find_repository(store.objects)
     head = mosaic.head() if mosaic else None
     damage = _Damage(0, (), (), ())
@@ -174,16 +174,16 @@ def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Fin
         )
 
 
-def _broken(store: Store, heard: Progress) -> Iterator[tuple[str, str]]:
+def _broken(store: Store, progress: Progress) -> Iterator[tuple[str, str]]:
     """Yield the products that are not as they were written, and what is wrong."""
     names = sorted(complete_names(store))
-    heard.start("products", len(names))
+    progress.start("products", len(names))
     with ThreadPoolExecutor(_READERS) as pool:
         looked = in_order(pool, partial(_damage_of, store), names)
         for name, found in zip(names, looked, strict=True):
             if found:
                 yield name, found
-            heard.advance("products")
+            progress.advance("products")
 
 
 def _damage_of(store: Store, name: str) -> str:

@@ -77,13 +77,13 @@ def check_tiles(
         for filled in periods
         for tile in sorted(filled.tiles)
     ]
-    heard = progress or Silent()
-    heard.start("checks", len(named))
+    progress = progress or Silent()
+    progress.start("checks", len(named))
     check = partial(_check, mosaic, version, limits)
     batches = (named[first : first + _BATCH] for first in range(0, len(named), _BATCH))
     for checked in in_order(executor, check, batches):
         yield from checked
-        heard.advance("checks", len(checked))
+        progress.advance("checks", len(checked))
 
 
 def _name(tile: Tile, filled: Filled | None) -> str:
