@@ -31,7 +31,7 @@ from deepsalt.versions import (
 from flows.config import Compute, Export
 from flows.engines.opening import composing
 from flows.publication import items_of, link_items, publish_version, unlink_items, version_keys
-from flows.run.mosaic import MosaicResult, carry_on, follow
+from flows.run.mosaic import MosaicResult, export_after_build, follow
 from flows.run.mosaic import publish as publish_report
 
 
@@ -121,7 +121,7 @@ def _follow(
     shown = progress or Silent()
     with composing(compute or Compute(), store, Limits(), shown) as context:
         built = build_mosaic(store, context, period_tiles=period_tiles, why=why)
-        result = carry_on(store, publish_report(store, built), Export(), shown)
+        result = export_after_build(store, publish_report(store, built), Export(), shown)
     link_items(store, (key for marker in changed.products for key in items_of(marker)))
     return ChangeResult(changed.scenes, result)
 

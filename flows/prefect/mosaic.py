@@ -29,12 +29,12 @@ def make_mosaic(out: str, config: MosaicConfig) -> MosaicResult:
 
 
 @task(name="export", **_TWICE_MORE)
-def carry_on(out: str, result: MosaicResult, config: MosaicConfig) -> MosaicResult:
-    """Write what was published as plain Zarr; see `flows.run.mosaic.carry_on`."""
-    carried = mosaic.carry_on(Store.open(out), result, config.export)
-    if carried.export_failed:
-        raise StoreError(carried.export_failed)
-    return carried
+def export_after_build(out: str, result: MosaicResult, config: MosaicConfig) -> MosaicResult:
+    """Write what was published as plain Zarr; see `flows.run.mosaic.export_after_build`."""
+    exported = mosaic.export_after_build(Store.open(out), result, config.export)
+    if exported.export_failed:
+        raise StoreError(exported.export_failed)
+    return exported
 
 
 @flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
@@ -56,4 +56,4 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     """
     config = config or MosaicConfig()
     out = place_of(out)
-    return asdict(carry_on(out, make_mosaic(out, config), config))
+    return asdict(export_after_build(out, make_mosaic(out, config), config))

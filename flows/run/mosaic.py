@@ -94,7 +94,7 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     out
         The store.
     config
-        Period, and what computes; its export is judged here and made by `carry_on`.
+        Period, and what computes; its export is judged here and made by `export_after_build`.
     progress
         Told about tiles.
 
@@ -121,7 +121,7 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
         )
 
 
-def carry_on(
+def export_after_build(
     store: "Store", result: MosaicResult, to: Export, progress: Progress | None = None
 ) -> MosaicResult:
     """Write what readers of a store see as plain Zarr, also when nothing was added to it.

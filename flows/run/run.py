@@ -26,7 +26,7 @@ from flows.publication import link_items, model_keys, scene_keys
 from flows.run.ahead import Ahead
 from flows.run.driver import Driver, Waste
 from flows.run.memory import refuse_too_large, size_of
-from flows.run.mosaic import MosaicResult, carry_on, limits_of, publish, refuse_export
+from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, open_store, period_of
@@ -185,7 +185,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
             )
             mosaic = publish(store, built)
             linked.result()
-    return replace(done, mosaic=carry_on(store, mosaic, config.mosaic.export, shown))
+    return replace(done, mosaic=export_after_build(store, mosaic, config.mosaic.export, shown))
 
 
 def _map_scenes(

@@ -55,7 +55,7 @@ def build(
     """Composite the complete scene products of a store and publish the mosaic."""
     from deepsalt.store import Store as OpenStore
     from flows.progress import bars
-    from flows.run.mosaic import build_at, carry_on
+    from flows.run.mosaic import build_at, export_after_build
 
     config = MosaicConfig(
         grid=grid_option(crs, resolution),
@@ -67,7 +67,7 @@ def build(
     )
     with bars() as progress:
         built = build_at(store, config, progress)
-        result = carry_on(OpenStore.open(store), built, config.export, progress)
+        result = export_after_build(OpenStore.open(store), built, config.export, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
     if result.export_failed:
         raise typer.Exit(1)
