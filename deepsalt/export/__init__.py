@@ -10,7 +10,7 @@ the versions differ. Open `export.py` first, then `fill.py`, which holds what ha
 `group.py`     the group's documents and coordinates
 `record.py`    what a target remembers of what it holds
 `fill.py`      a group is brought from what it holds to a version
-`carry.py`     tiles are carried into a group, as they are encoded
+`tiles.py`     tiles are exported into a group, as they are encoded
 `shard.py`     encoded shards taken apart and checked
 `read.py`      an export is opened
 =============  =====================================================================

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
-from deepsalt.export.carry import Content, Seed
 from deepsalt.export.fill import Brought, bring, delete_all
 from deepsalt.export.group import ROOT
 from deepsalt.export.record import RECORD
@@ -18,6 +17,7 @@ from deepsalt.export.target import (
     group_of,
     read_pointer,
 )
+from deepsalt.export.tiles import Content, Seed
 from deepsalt.objects import Objects, append, history, latest, trim
 from deepsalt.progress import Progress
 from deepsalt.store import Where

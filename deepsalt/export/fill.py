@@ -13,10 +13,10 @@ from itertools import islice
 
 from deepsalt.concurrency import submitted
 from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
-from deepsalt.export.carry import Carrier, Content, Counts, Seed, Twins, changed_tiles
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
 from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
+from deepsalt.export.tiles import Content, Counts, Seed, TileExporter, Twins, changed_tiles
 from deepsalt.objects import Objects, trim
 from deepsalt.progress import Progress
 from deepsalt.store.documents import decode
@@ -143,13 +143,13 @@ def _bring(
         _clear(place)
         writer.note(replace(whole, is_partial=True))
         place.write(ROOT, emptied(objects[ROOT]))
-        there = set[str]()
+        present = set[str]()
     else:
         writer.note(_under_way(state, whole, plan))
         _say_of_none(place)
-        there = keys_below(place, ARRAYS) if plan.missing else set()
-    carrier = Carrier(writer, content, plan.reach, there, twins)
-    counts = _carry(carrier, plan, progress)
+        present = keys_below(place, ARRAYS) if plan.missing else set()
+    exporter = TileExporter(writer, content, plan.reach, present, twins)
+    counts = _export_tiles(exporter, plan, progress)
     for key, data in objects.items():
         if key != ROOT:
             place.write(key, data)
@@ -223,11 +223,11 @@ def _under_way(state: State, whole: State, plan: _FillPlan) -> State:
     return State(whole.model, plan.reach, state.version, state.tiles, dirty)
 
 
-def _carry(carrier: "Carrier", plan: _FillPlan, progress: Progress | None) -> Counts:
+def _export_tiles(exporter: "TileExporter", plan: _FillPlan, progress: Progress | None) -> Counts:
     pieces = [*sorted(plan.again), *sorted(plan.missing)]
     if progress is not None:
         progress.start("export", len(pieces))
-    work = partial(carrier, {*plan.again})
+    work = partial(exporter, {*plan.again})
     counts = Counts()
     with ThreadPoolExecutor(_AT_ONCE) as pool, submitted(pool, work, pieces) as calls:
         for call in as_completed(calls):

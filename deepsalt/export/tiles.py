@@ -1,4 +1,4 @@
-"""Tiles are carried into a Zarr group: their shards as they are encoded, none decoded."""
+"""Tiles are exported into a Zarr group: their shards as they are encoded, none decoded."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,18 +144,18 @@ class Twins:
 
     def copy(self, keys: Iterable[str]) -> int | None:
         """Copy those of some keys that are there; None where one was removed meanwhile."""
-        there = [key for key in keys if key in self.keys]
+        present = [key for key in keys if key in self.keys]
         try:
-            for key in there:
+            for key in present:
                 self.seed.root.copy(f"{self.seed.group}/{key}", f"{self.seed.new}/{key}")
         except MissingObjectError:
             return None
-        return len(there)
+        return len(present)
 
 
 @dataclass(frozen=True)
-class Carrier:
-    """Carries tiles over, a shard at a time.
+class TileExporter:
+    """Exports tiles, a shard at a time.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class Carrier:
         What is exported.
     layout
         Where shards lie in the group.
-    there
+    present
         Keys that need not be written, of tiles that are not to be written again.
     twins
         What can be copied from another group.
@@ -174,11 +174,11 @@ class Carrier:
     writer: Writer
     content: Content
     layout: Layout
-    there: Collection[str]
+    present: Collection[str]
     twins: Twins | None
 
     def __call__(self, again: Collection[Piece], piece: Piece) -> Counts:
-        """Carry a tile over; where it is to be written again, what it has not is removed."""
+        """Export a tile; where it is to be written again, what it has not is removed."""
         self.writer.check()
         if (copied := self._copied(again, piece)) is not None:
             return Counts(copied=copied)
@@ -194,7 +194,7 @@ class Carrier:
                 if piece in again:
                     gone += {*self._keys(layer.name, index)} - {*found}
                 else:
-                    found = {key: data for key, data in found.items() if key not in self.there}
+                    found = {key: data for key, data in found.items() if key not in self.present}
                 for key, data in found.items():
                     self.writer.place.write(key, data)
                 if found or piece in again:
@@ -212,7 +212,7 @@ class Carrier:
             for _, index in self.layout.shards(piece)
             for layer in MOSAIC_LAYERS
             for key in self._keys(layer.name, index)
-            if key not in self.there
+            if key not in self.present
         )
 
     def _objects(
