@@ -201,10 +201,12 @@ def _refuse_namesake(path: Path, document: dict[str, Any]) -> None:
         same == document["properties"].get(name)
     ):
         return
-    there, here = (_first_file(doc, path) for doc in (old, document))
-    if there and here and there != here and os.path.exists(there) and os.path.exists(here):
+    old_path, new_path = (_first_file(doc, path) for doc in (old, document))
+    if not old_path or not new_path or old_path == new_path:
+        return
+    if os.path.exists(old_path) and os.path.exists(new_path):
         raise FormatError(
-            f"{here} has the name of {there}, which is in the catalogue as {document['id']}; "
+            f"{new_path} has the name of {old_path}, which is in the catalogue as {document['id']}; "
             "rename one of the files"
         )
 

@@ -180,8 +180,8 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
     _link_months(objects, items, unlinked)
     is_unlinked = unlinked()
     for collection in sorted({item.collection for item in items}):
-        there = [item for item in items if item.collection == collection]
-        if _grow(objects, collection, [item for item in there if not is_unlinked(item.name)]):
+        listed = [item for item in items if item.collection == collection]
+        if _grow(objects, collection, [item for item in listed if not is_unlinked(item.name)]):
             _link_collection(objects, collection)
     if items:
         _keep(objects, "catalog.json", lambda: _root(objects))

@@ -161,9 +161,9 @@ def map_scene(
     # Refused here, or the product could not be put into the mosaic.
     store.frame.refuse_beyond(f"scene {acquisition.key}", store.grid.tiles_over(acquisition.grid))
     with ExitStack() as written:
-        with context.fetcher.local(acquisition) as here, context.maps:
+        with context.fetcher.local(acquisition) as local, context.maps:
             with verified(acquisition):  # what was fetched was compared when it arrived
-                layers = _layers(here, context)
+                layers = _layers(local, context)
             # Whoever is mapped waits for the one that is written: never are there more than two.
             written.enter_context(context.writes)
         attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
@@ -174,14 +174,14 @@ def map_scene(
         return report_of(acquisition, "written", mark_done(store, marker))
 
 
-def _layers(here: Acquisition, context: Context) -> "xr.Dataset":
+def _layers(local: Acquisition, context: Context) -> "xr.Dataset":
     """Return the layers of a scene whose files lie here, in memory."""
     from dask.callbacks import Callback
 
-    layers = predict_cube(mark_valid(open_scene(here)), context.model, device=context.device)
-    check_layers(layers, here)
+    layers = predict_cube(mark_valid(open_scene(local)), context.model, device=context.device)
+    check_layers(layers, local)
     # Ours is of this scene alone; those that a user has set hear of it as of any other work.
-    told = [_chunks(context, here.scene_id, layers["quality_flags"].data), *Callback.active]
+    told = [_chunks(context, local.scene_id, layers["quality_flags"].data), *Callback.active]
     # By name: inside a task of a cluster Dask would take the cluster itself.
     computed = layers.compute(scheduler="threads", pool=context.pool, callbacks=told)
     return computed

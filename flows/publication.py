@@ -218,8 +218,8 @@ def _write_model(store: "Store", ref: ModelRef) -> Source:
         store.objects.create(f"{prefix}/{file.name}", file.read_bytes())
     # Its date is that of the first copy in the store, so that all have the same Item; a copy that
     # is not listed yet was made right now.
-    there = {entry.key: entry.modified for entry in store.objects.list(prefix)}
-    created = there.get(f"{prefix}/card.json", datetime.now(UTC))
+    stored = {entry.key: entry.modified for entry in store.objects.list(prefix)}
+    created = stored.get(f"{prefix}/card.json", datetime.now(UTC))
     item = mlm_item(
         json.loads(store.objects.read(f"{prefix}/card.json")),
         digest=ref.digest,

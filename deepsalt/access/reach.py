@@ -145,20 +145,20 @@ class Reach:
         It stays on the host and port, or goes to a host that the user named; never from https to
         http. From http to https the ports change from default to default.
         """
-        there = urlsplit(link).hostname
-        if not is_web(link) or there is None or downgrades(origin, link):
+        host = urlsplit(link).hostname
+        if not is_web(link) or host is None or downgrades(origin, link):
             return False
-        return same_server(origin, link) or self.allows(there, port_of(link))
+        return same_server(origin, link) or self.allows(host, port_of(link))
 
 
 def same_server(origin: str, link: str) -> bool:
     """Return whether two URLs are of one host and port, or the second of its encrypted twin."""
-    here = urlsplit(origin)
-    there = urlsplit(link)
+    first = urlsplit(origin)
+    second = urlsplit(link)
     ports = (port_of(origin), port_of(link))
-    upgrade = (here.scheme.lower(), there.scheme.lower()) == ("http", "https")
+    upgrade = (first.scheme.lower(), second.scheme.lower()) == ("http", "https")
     same_port = ports == (80, 443) if upgrade else ports[0] == ports[1]
-    return here.hostname == there.hostname and same_port and not downgrades(origin, link)
+    return first.hostname == second.hostname and same_port and not downgrades(origin, link)
 
 
 def port_of(url: str) -> int:

@@ -165,8 +165,8 @@ def markdown(report: Record) -> str:
         chosen = [r for r in records if r["split"] == split]
         lines += _curve(split, chosen)
         for size in sorted({r["sites"] for r in chosen}):
-            here = [r for r in chosen if r["sites"] == size]
-            lines += _section(f"SIMULATED {split}, {size} sites", here)
+            sized = [r for r in chosen if r["sites"] == size]
+            lines += _section(f"SIMULATED {split}, {size} sites", sized)
     lines += _speed(report["speed"])
     for part, rows in report["rows"].items():
         shown = "SIMULATED part" if part == "simulated" else "real part"

@@ -138,8 +138,10 @@ class MosaicCheck:
                 raise
             except StoreError as error:  # a record; the tiles can still be read
                 yield Finding("error", "contents", "mosaic", str(error))
-            there = [place for tile in some for slot in slots if (place := (slot, tile)) in holds]
-            published.products |= self._products(version, there)
+            present = [
+                slot_tile for tile in some for slot in slots if (slot_tile := (slot, tile)) in holds
+            ]
+            published.products |= self._products(version, present)
         if different:
             named = ", ".join(different[:3]) + (" ..." if len(different) > 3 else "")
             found = f"{len(different)} tiles are not what the scenes of the store give ({named})"
@@ -160,8 +162,8 @@ class MosaicCheck:
             if tile_digest(grid, tile, wanted[period, tile]) != holds.get((slot, tile), 0)
         ]
 
-    def _products(self, version: Version, places: Sequence[tuple[int, Tile]]) -> set[str]:
-        cells = [self.mosaic.frame.cell(*place) for place in places]
+    def _products(self, version: Version, slot_tiles: Sequence[tuple[int, Tile]]) -> set[str]:
+        cells = [self.mosaic.frame.cell(*slot_tile) for slot_tile in slot_tiles]
         try:
             made_of = products_at(self.mosaic, version, cells)
         except (StoreError, ValueError, RuntimeError):

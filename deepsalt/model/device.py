@@ -53,7 +53,7 @@ class Device(Protocol):
     def put(self, host: Tensor) -> Tensor:
         """Return a copy on the device; may still be under way."""
 
-    def get(self, there: Tensor) -> Tensor:
+    def get(self, tensor: Tensor) -> Tensor:
         """Return a copy on the host, once everything before it is done."""
 
 
@@ -68,9 +68,9 @@ class Cuda:
         """Start a copy to the device."""
         return host.to("cuda", non_blocking=True)
 
-    def get(self, there: Tensor) -> Tensor:
+    def get(self, tensor: Tensor) -> Tensor:
         """Wait for a copy to the host."""
-        return there.cpu()
+        return tensor.cpu()
 
 
 class Estimator(Protocol):
@@ -115,10 +115,10 @@ def _feed() -> "Feed | None":
     """Return the feed of this process's CUDA device, or None; looked for once."""
     with _lock:
         if not _found:
-            there = torch.cuda.is_available()
-            if not there:
+            available = torch.cuda.is_available()
+            if not available:
                 logger.warning("no CUDA device can be used; predicting on the CPU")
-            _found.append(Feed(Cuda()) if there else None)
+            _found.append(Feed(Cuda()) if available else None)
         return _found[0]
 
 

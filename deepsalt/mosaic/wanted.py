@@ -89,8 +89,8 @@ class Wanted:
         # But it may have been found damaged since; then it counts no more.
         missed = before - complete_names(self.store, before) if before else set()
         gone = missed - read_markers(self.store, missed).keys() if missed else set()
-        there = self.markers.keys() - gone
-        return {tile: [name for name in each if name in there] for tile, each in over.items()}
+        present = self.markers.keys() - gone
+        return {tile: [name for name in each if name in present] for tile, each in over.items()}
 
     def read(self, names: Collection[str]) -> list[ProductMarker]:
         """Return the markers of complete products, each read once.

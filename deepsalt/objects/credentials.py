@@ -115,11 +115,11 @@ def aws_profile() -> Profile:
     config = Path(_variable("AWS_CONFIG_FILE") or "~/.aws/config")
     shared = Path(_variable("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
     section = profile.name if profile.name == "default" else f"profile {profile.name}"
-    there = [
+    sections = [
         _read_section(config, section, profile),
         _read_section(shared, profile.name, profile),
     ]
-    if profile.named and not any(there):
+    if profile.named and not any(sections):
         raise StoreAccessError(
             f"AWS_PROFILE is {profile.name}, which is neither in {config} nor in {shared}; name "
             "one that is"

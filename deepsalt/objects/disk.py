@@ -49,8 +49,10 @@ def _reason(path: Path, error: OSError) -> str:
 
 
 def _is_full(path: Path) -> bool:
-    there = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), None)
-    return there is not None and shutil.disk_usage(there).free < _NEXT_TO_NOTHING_BYTES
+    existing = next(
+        (folder for folder in (path, *path.absolute().parents) if folder.exists()), None
+    )
+    return existing is not None and shutil.disk_usage(existing).free < _NEXT_TO_NOTHING_BYTES
 
 
 def sync(path: Path) -> None:

@@ -49,7 +49,7 @@ class Objects:
         if isinstance(where, Objects):
             return where
         location = StoreLocation.of(where)
-        return cls(location, _here() if location.kind == "memory" else "")
+        return cls(location, _this_process() if location.kind == "memory" else "")
 
     @property
     def uri(self) -> str:
@@ -210,7 +210,7 @@ class Objects:
         StoreError
             It does.
         """
-        if self.location.kind == "memory" and self.process != _here():
+        if self.location.kind == "memory" and self.process != _this_process():
             raise StoreError(
                 f"{self} is in the memory of another process; give a folder or a bucket where "
                 "several processes work"
@@ -226,6 +226,6 @@ class Objects:
         return Bucket(self.location)
 
 
-def _here() -> str:
+def _this_process() -> str:
     """Return what no other process is called, forked ones included."""
     return f"{_PROCESS}.{os.getpid()}"

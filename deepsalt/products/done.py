@@ -183,8 +183,8 @@ def complete_names(store: Store, among: Collection[str] | None = None) -> set[st
         if len(found) < len(among) * _PAGE:
             return found & set(among)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        there = pool.map(partial(_is_there, store), among)
-        return {name for name, is_there in zip(among, there, strict=True) if is_there}
+        present = pool.map(partial(_is_there, store), among)
+        return {name for name, is_there in zip(among, present, strict=True) if is_there}
 
 
 def _listed(store: Store) -> Iterator[str]:

@@ -140,9 +140,9 @@ def lacking(store: Store, marker: ProductMarker) -> str:
         The store cannot be read.
     """
     prefix = prefix_of(marker.name)
-    there = {e.key.removeprefix(f"{prefix}/"): e.size for e in store.objects.list(prefix)}
+    stored = {e.key.removeprefix(f"{prefix}/"): e.size for e in store.objects.list(prefix)}
     for key, _, size in marker.files:
-        if there.get(key) != size and (found := _amiss(store, f"{prefix}/{key}", size)):
+        if stored.get(key) != size and (found := _amiss(store, f"{prefix}/{key}", size)):
             return f"{key} {found}"
     return ""
 

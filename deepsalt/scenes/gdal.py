@@ -65,9 +65,9 @@ def forget_followers() -> None:
     with _lock:
         if _done.is_set():  # by another thread meanwhile
             return
-        there = _in_a_thread(_registered)
+        registered = _in_a_thread(_registered)
         # GDAL obeys the setting while formats are registered, and warns of names it does not know.
-        with _skipping(there):
+        with _skipping(registered):
             # rasterio 1.4 remembers that it registered formats; this has it done once more.
             rasterio._env._have_registered_drivers = False
             kept = _in_a_thread(_registered)

@@ -30,11 +30,11 @@ def keep_to_platform(store: Store, platform: str, *, mixed: bool = False) -> Non
     is_new = store.objects.create(own, platform.encode())
     others = [entry.key for entry in store.objects.list(_PREFIX) if entry.key != own]
     if others and not mixed:
-        there = store.objects.read(others[0]).decode(errors="replace")
+        other = store.objects.read(others[0]).decode(errors="replace")
         if is_new:
             store.objects.delete([own])
         raise StoreMismatchError(
-            f"store {store} holds products computed on {there}, this run would compute on "
+            f"store {store} holds products computed on {other}, this run would compute on "
             f"{platform}, with other roundings; take the same machines, another store, or "
             "--allow-mixed"
         )

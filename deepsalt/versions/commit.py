@@ -227,12 +227,12 @@ class Build:
         settled: set[tuple[int, Tile, int]] = set()
         forced = {*again}
         composed = 0
-        there = {_state(each.job): each for each in ready}
+        prepared = {_state(each.job): each for each in ready}
         with building(mosaic.objects) as alive:
             self._warn_of_other_machines()
             slots = slots_of(mosaic.objects, [period for period, _ in asked])
             while not (hold and versions) and (work := self._begin(asked, slots, settled, forced)):
-                known = [there.pop(_state(job), None) for _, job in work]
+                known = [prepared.pop(_state(job), None) for _, job in work]
                 todo = [each for each, done in zip(work, known, strict=True) if done is None]
                 done = [*filter(None, known), *self._run(todo)]
                 composed += len(done)

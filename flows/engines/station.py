@@ -285,8 +285,8 @@ def _without_product(
     from deepsalt.mapping import SceneReport
     from deepsalt.store import quarantine
 
-    is_here = all(Path(asset.href).exists() for asset in acquisition.assets)
-    if isinstance(error, ReadError) and not is_here:
+    is_local = all(Path(asset.href).exists() for asset in acquisition.assets)
+    if isinstance(error, ReadError) and not is_local:
         # A server or a disk may be away for a moment.
         return SceneReport(acquisition.key, "failed", reason=str(error))
     quarantine(store, acquisition.key, str(error))

@@ -119,14 +119,14 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     found = find_scenes(config.selection, shown)
     ref = model_ref(config.scene.model)
     period = period_of(config.mosaic.datetime)
-    there = find_store(config.out)
-    reports = _present(found.scenes, ref, there)
-    if there is not None:
-        reports |= _left_out(there, found.scenes, reports, retry=config.retry_quarantined)
+    existing = find_store(config.out)
+    reports = _present(found.scenes, ref, existing)
+    if existing is not None:
+        reports |= _left_out(existing, found.scenes, reports, retry=config.retry_quarantined)
     todo = [index for index in range(len(found.scenes)) if index not in reports]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
-    store = open_store(config.out, ref, config.scene.grid, there, period_layout=period.layout)
+    store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
     waste = Waste()
     with ExitStack() as opened:
@@ -145,9 +145,11 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 found.access,
                 config.retry_quarantined,
             )
-            here = partial(Station, task, progress=shown, store=store, model=ref)
+            new_station = partial(Station, task, progress=shown, store=store, model=ref)
             engine = opened.enter_context(
-                engine_of(config.scene.compute, task, events, lambda threads: here(threads=threads))
+                engine_of(
+                    config.scene.compute, task, events, lambda threads: new_station(threads=threads)
+                )
             )
             driver = Driver(
                 engine,
@@ -228,12 +230,12 @@ def _context_of(
         yield replace(context, engine=engine.executor)
 
 
-def _present(scenes: Scenes, ref: ModelRef, there: Store | None) -> dict[int, SceneReport]:
+def _present(scenes: Scenes, ref: ModelRef, existing: Store | None) -> dict[int, SceneReport]:
     """Return the scenes that a store has already, by index."""
-    if there is None:
+    if existing is None:
         return {}
     names = [product_name(each, ref) for each in scenes]
-    markers = read_markers(there, complete_names(there, names))
+    markers = read_markers(existing, complete_names(existing, names))
     return {
         index: report_of(scenes[index], "present", markers[name])
         for index, name in enumerate(names)

@@ -51,8 +51,8 @@ class Fake:
         self.sent.append(host.shape)
         return host.clone()
 
-    def get(self, there: torch.Tensor) -> torch.Tensor:
-        return there.clone()
+    def get(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.clone()
 
     def batches(self, batch_px: int) -> int:
         return sum(shape == (FOLDED.used.size, batch_px) for shape in self.sent)
@@ -181,9 +181,9 @@ import sys, threading
 import tests.model.test_device as here
 
 class Slow(here.Fake):
-    def get(self, there):
+    def get(self, tensor):
         here.time.sleep(0.3)
-        return super().get(there)
+        return super().get(tensor)
 
 feed = here.Feed(Slow(), batch_px=here.REQUEST_PX, waiting=2)
 many = here.np.resize(here.SPECTRA.T, (9 * here.REQUEST_PX, len(here.ENMAP))).T
