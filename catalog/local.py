@@ -206,8 +206,8 @@ def _refuse_namesake(path: Path, document: dict[str, Any]) -> None:
         return
     if os.path.exists(old_path) and os.path.exists(new_path):
         raise FormatError(
-            f"{new_path} has the name of {old_path}, which is in the catalogue as {document['id']}; "
-            "rename one of the files"
+            f"{new_path} has the name of {old_path}, which is in the catalogue as "
+            f"{document['id']}; rename one of the files"
         )
 
 
