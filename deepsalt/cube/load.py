@@ -21,7 +21,7 @@ from dask.local import get_sync
 from numpy.typing import NDArray
 
 from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
-from deepsalt.scenes.base import SceneReader, Wanted, open_reader
+from deepsalt.scenes.base import SceneReader, WindowRequest, open_reader
 from deepsalt.types import REJECTING, Acquisition
 
 MAX_OPEN_SCENES = 2
@@ -197,7 +197,7 @@ class _OpenWindow:
         self._reader = reader
         self._window = window
         pixels = (self.quality & np.uint16(REJECTING)) == 0
-        self._wanted = Wanted.of(pixels, np.array(acquisition.bands.usable))
+        self._wanted = WindowRequest.of(pixels, np.array(acquisition.bands.usable))
         self._any = bool(pixels.any())
         self._all = bool(pixels.all())
         # Numbers are masked as bits, in a twentieth of the time of `numpy.putmask`.

@@ -44,7 +44,7 @@ def utc_time(text: str) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wanted:
+class WindowRequest:
     """What of a window is asked for.
 
     Parameters
@@ -102,7 +102,7 @@ class SceneReader(Protocol):
     """Whether bands lie apart in the file, and reading each by itself costs nothing more."""
 
     def read_window(
-        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+        self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window: digital numbers (band, y, x) in the stored dtype.
 

@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from deepsalt.inputs import open_regular
-from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.base import WindowRequest
 from deepsalt.scenes.geotiff import MAX_BLOCK_BYTES, read_raster
 
 _LITTLE_ENDIAN = (b"II*\0", b"II+\0")
@@ -53,7 +53,7 @@ class Cube:
         # GDAL is asked for many bands at once: each call costs it some.
         self.by_band = self._blocks is not None and not self._blocks.together
 
-    def read(self, window: Window, wanted: Wanted) -> NDArray[Any]:
+    def read(self, window: Window, wanted: WindowRequest) -> NDArray[Any]:
         """Return wanted bands of a window in the stored type (band, y, x).
 
         Pixels that are not wanted may hold anything.
@@ -75,7 +75,9 @@ class Cube:
                 return planes
         return self._by_gdal(window, wanted)
 
-    def find(self, value: int, window: Window, wanted: Wanted) -> tuple[NDArray[np.intp], ...]:
+    def find(
+        self, value: int, window: Window, wanted: WindowRequest
+    ) -> tuple[NDArray[np.intp], ...]:
         """Return wanted band, row and column of each such value, at least in the wanted pixels.
 
         Raises
@@ -93,7 +95,7 @@ class Cube:
                 return tuple(np.concatenate(axis) for axis in zip(nowhere, *found, strict=True))
         return _positions(self._by_gdal(window, wanted) == value)
 
-    def _by_gdal(self, window: Window, wanted: Wanted) -> NDArray[Any]:
+    def _by_gdal(self, window: Window, wanted: WindowRequest) -> NDArray[Any]:
         if self._raster.interleaving == Interleaving.band:
             return read_raster(self._raster, window, (np.flatnonzero(wanted.bands) + 1).tolist())
         planes = read_raster(self._raster, window)
@@ -153,7 +155,7 @@ class _Blocks:
             return None
         return cls(raster, descriptor, differences=predictor == "2")
 
-    def meeting(self, window: Window, wanted: Wanted) -> Iterator["_BlockPart"]:
+    def meeting(self, window: Window, wanted: WindowRequest) -> Iterator["_BlockPart"]:
         """Yield the parts of a window that lie in one block each; those with a wanted pixel.
 
         Each is to be used before the next: all lie in the same memory.
@@ -235,7 +237,7 @@ class _BlockPart:
     in_block: tuple[slice, slice]
     in_window: tuple[slice, slice]
     pixels: NDArray[np.bool_]
-    wanted: Wanted
+    wanted: WindowRequest
     plane: int
 
     def turn(self, planes: NDArray[Any]) -> None:

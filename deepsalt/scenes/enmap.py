@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from deepsalt.errors import FormatError, ReadError, UnsupportedError
-from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.base import WindowRequest
 from deepsalt.scenes.blocks import Cube
 from deepsalt.scenes.enmap_metadata import Metadata, read_metadata
 from deepsalt.scenes.geotiff import (
@@ -247,7 +247,7 @@ class EnmapReader:
         return all(self._cube(role).by_band for role in ("image", "defective_pixel_mask"))
 
     def read_window(
-        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+        self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.int16]:
         """Return all bands of a window: digital numbers (band, y, x), int16.
 
@@ -260,7 +260,7 @@ class EnmapReader:
             A file is truncated or has vanished.
         """
         window = Window(column, row, width, height)
-        wanted = wanted or Wanted.everything(len(self._acquisition.bands), height, width)
+        wanted = wanted or WindowRequest.everything(len(self._acquisition.bands), height, width)
         numbers = self._cube("image").read(window, wanted).astype(np.int16, copy=False)
         nodata = NODATA if self._acquisition.nodata is None else self._acquisition.nodata
         # A few in a million: finding them is a tenth of the work of looking at a mask.

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from deepsalt.errors import FormatError, ReadError, UnsupportedError, UsageError
 from deepsalt.inputs import open_regular
-from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.base import WindowRequest
 from deepsalt.scenes.blocks import Cube
 from deepsalt.scenes.generic_header import Tags
 from deepsalt.scenes.geotiff import (
@@ -232,7 +232,7 @@ class GenericReader:
         self.by_band = self._cube.by_band
 
     def read_window(
-        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+        self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window in the stored type (band, y, x).
 
@@ -243,7 +243,7 @@ class GenericReader:
         ReadError
             The file is truncated or has vanished.
         """
-        wanted = wanted or Wanted.everything(self._image.count, height, width)
+        wanted = wanted or WindowRequest.everything(self._image.count, height, width)
         return self._cube.read(Window(column, row, width, height), wanted)
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:

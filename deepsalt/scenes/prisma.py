@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, GridError, ReadError, UnsupportedError
-from deepsalt.scenes.base import SIMULATED_MARK, Wanted
+from deepsalt.scenes.base import SIMULATED_MARK, WindowRequest
 from deepsalt.scenes.geotiff import MIN_TILE_ROWS, STRIP_ROWS, corners_wgs84, window_shape
 from deepsalt.scenes.prisma_file import DETECTORS, Channels, Product
 from deepsalt.types import Acquisition, Asset, BandTable, PixelGrid, QualityFlag
@@ -228,7 +228,7 @@ class PrismaReader:
         self.block_shape = acquisition.block_shape or _window(self._product)
 
     def read_window(
-        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+        self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.uint16]:
         """Return all bands of a window: digital numbers (band, y, x), uint16.
 
@@ -241,7 +241,7 @@ class PrismaReader:
             The file is truncated or has vanished.
         """
         count = len(self._acquisition.bands)
-        bands = (wanted or Wanted.everything(count, height, width)).bands
+        bands = (wanted or WindowRequest.everything(count, height, width)).bands
         among = np.cumsum(bands) - 1
         numbers = np.empty((int(bands.sum()), height, width), np.uint16)
         box = (slice(row, row + height), slice(None), slice(column, column + width))

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.base import WindowRequest
 from deepsalt.types import Acquisition
 
 
@@ -25,7 +25,7 @@ class Reader:
         self.block_shape = acquisition.block_shape or (256, 256)
 
     def read_window(
-        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+        self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.int16]:
         """Return a window that was prepared."""
         return _window(self._bands, height, width)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.base import WindowRequest
 from deepsalt.types import Acquisition
 from tests.benchmarks import blank
 
@@ -33,7 +33,7 @@ class Reader(blank.Reader):
         self._wait_s = _wait_s * min(1.0, number / _first)
 
     def read_window(
-        self, row: int, column: int, height: int, width: int, wanted: Wanted | None = None
+        self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.int16]:
         """Return a window, late."""
         time.sleep(self._wait_s)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from deepsalt.errors import ReadError
-from deepsalt.scenes.base import Wanted
+from deepsalt.scenes.base import WindowRequest
 from deepsalt.scenes.blocks import Cube
 from tests.synth import write_tiff
 
@@ -75,7 +75,7 @@ def test_what_is_wanted_of_a_window_is_what_gdal_reads(
     width = data.draw(st.integers(1, COLUMNS - column))
     chance = np.random.default_rng(data.draw(st.integers(0, 99)))
     share = data.draw(st.sampled_from([0.0, 0.001, 0.3, 1.0]))
-    wanted = Wanted.of(chance.random((height, width)) < share, chance.random(BANDS) < 0.8)
+    wanted = WindowRequest.of(chance.random((height, width)) < share, chance.random(BANDS) < 0.8)
     window = Window(column, row, width, height)
     with rasterio.open(files[layout]) as raster:
         expected = raster.read(window=window)
@@ -95,7 +95,7 @@ def test_blocks_that_were_left_out_hold_nodata(tmp_path: Path) -> None:
     sparse = np.full((BANDS, ROWS, COLUMNS), -1, np.int16)
     sparse[:, 70:, :] = 5
     write_tiff(path, sparse, interleave="pixel", block=64, nodata=-1, sparse_ok=True)
-    everything = Wanted.everything(BANDS, ROWS, COLUMNS)
+    everything = WindowRequest.everything(BANDS, ROWS, COLUMNS)
     with rasterio.open(path) as raster:
         assert raster.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1) is None
         found = Cube(raster).read(Window(0, 0, COLUMNS, ROWS), everything)
@@ -116,4 +116,4 @@ def test_a_damaged_block_is_refused_with_one_sentence(
     with rasterio.open(path) as raster:
         cube = Cube(raster)
         with pytest.raises(ReadError, match=r"a\.tif cannot be read at row 0, column 0"):
-            cube.read(Window(0, 0, 64, 64), Wanted.everything(BANDS, 64, 64))
+            cube.read(Window(0, 0, 64, 64), WindowRequest.everything(BANDS, 64, 64))
