@@ -5,7 +5,6 @@ from the `Acquisition`, without credentials that a signed URL may carry. An Item
 made the thing, before it counts; links to it are made once for many.
 """
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -32,6 +31,7 @@ from deepsalt.products import (
     prefix_of,
     read_markers,
 )
+from deepsalt.store.documents import read_document
 from deepsalt.types import Acquisition, ModelRef
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _write_model(store: "Store", ref: ModelRef) -> Source:
     stored = {entry.key: entry.modified for entry in store.objects.list(prefix)}
     created = stored.get(f"{prefix}/card.json", datetime.now(UTC))
     item = mlm_item(
-        json.loads(store.objects.read(f"{prefix}/card.json")),
+        read_document(store.objects, f"{prefix}/card.json"),
         digest=ref.digest,
         weights_href=href_of(f"{prefix}/model.safetensors"),
         card_href=href_of(f"{prefix}/card.json"),

@@ -1,6 +1,5 @@
 """The documents and coordinates of an exported Zarr group, as objects."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +85,7 @@ def documents(
 
 def emptied(root: bytes) -> bytes:
     """Return a root document that says of no version."""
-    document = json.loads(root)
+    document = decode(root, ROOT)
     document["attributes"][VERSION] = ""
     return encode(document)
 

@@ -24,7 +24,6 @@ pickled as its name: secrets stay in the environment of each process.
 """
 
 import configparser
-import json
 import os
 import shlex
 import subprocess
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import StoreAccessError
+from deepsalt.inputs import parse_json
 from deepsalt.objects.location import StoreKind
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def check_google() -> None:
     if file is None:
         return
     try:
-        kind = json.loads(Path(file).read_bytes())["type"]
+        kind = parse_json(Path(file).read_bytes())["type"]
     except OSError as error:
         raise StoreAccessError(
             f"GOOGLE_APPLICATION_CREDENTIALS names {file}, which cannot be read "
@@ -233,7 +233,7 @@ def _from_process(profile: str, command: str) -> "S3Credential":
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise StoreAccessError(f"{told} could not run ({type(error).__name__})") from None
     try:
-        answer = json.loads(done.stdout)
+        answer = parse_json(done.stdout)
         until = answer.get("Expiration")
         return _credential(
             answer["AccessKeyId"],

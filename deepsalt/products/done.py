@@ -19,6 +19,7 @@ from itertools import islice
 
 from deepsalt.errors import GridError, MissingObjectError, StoreError
 from deepsalt.grid import Tile
+from deepsalt.inputs import parse_json
 from deepsalt.products.marker import ProductMarker, prefix_of
 from deepsalt.store import Store
 from deepsalt.store.documents import decode, record_name
@@ -47,7 +48,7 @@ def join_acquisition(store: Store, marker: ProductMarker, tiles: list[str]) -> d
 
 def _tiles_in(store: Store, key: str) -> list[str]:
     try:
-        found = json.loads(store.objects.read(key))
+        found = parse_json(store.objects.read(key))
         return [Tile.from_id(id).id for id in found]
     except (ValueError, TypeError, GridError) as error:
         raise StoreError(f"{store}/{key} is damaged ({error}); restore or remove it") from error

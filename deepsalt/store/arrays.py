@@ -1,6 +1,5 @@
 """Zarr v3 arrays of layers: how they are encoded, their coordinates, one document for a group."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from deepsalt.errors import StoreError
 from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
 from deepsalt.layers import Layer
+from deepsalt.store.documents import decode, encode
 from deepsalt.types import PixelGrid, QualityFlag, Report
 
 Array = zarr.Array[Any]
@@ -104,18 +104,17 @@ def consolidated(objects: Mapping[str, bytes]) -> bytes:
     objects
         The group's objects by key, ``zarr.json`` and those of its arrays among them.
     """
-    document = json.loads(objects["zarr.json"])
+    document = decode(objects["zarr.json"], "zarr.json")
     document["consolidated_metadata"] = {
         "kind": "inline",
         "must_understand": False,
         "metadata": {
-            name: json.loads(data)
+            name: decode(data, key)
             for key, data in sorted(objects.items())
             if (name := key.removesuffix("/zarr.json")) != key
         },
     }
-    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
-    return f"{text}\n".encode()
+    return encode(document)
 
 
 def count_pixels(ds: xr.Dataset) -> Report:
