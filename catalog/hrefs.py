@@ -12,6 +12,9 @@ _MAX_LENGTH = 4096
 
 def has_url_scheme(href: str) -> bool:
     """Return whether an href is a URL of an object store or web server."""
+    # Not `deepsalt.access.is_remote`, which asks of hrefs that were checked whether the file is
+    # elsewhere, GDAL's virtual files included. These are unchecked: the scheme counts without //
+    # and behind spaces, and one that nobody serves makes no server of where an Item was read.
     return href.lstrip().partition(":")[0].lower() in _REMOTE
 
 
