@@ -120,7 +120,7 @@ def _subtitle(mosaic: xr.Dataset, period: int, simulated: bool) -> str:
 def _quantity(mosaic: xr.Dataset) -> str:
     attrs = mosaic["salinity"].attrs
     named = {"ec_method": "EC method", "depth": "depth", "reference_temperature": "temperature"}
-    labels = ". ".join(f"{name}: {attrs[key]}" for key, name in named.items() if key in attrs)
+    labels = "; ".join(f"{name}: {attrs[key]}" for key, name in named.items() if key in attrs)
     return (
         "Electrical conductivity of the soil surface, as a model estimates it. "
         f"{f'Its training labels - {labels}. ' if labels else ''}"
