@@ -123,7 +123,7 @@ def client_of(compute: Compute) -> Iterator["Client"]:
         No scheduler answers, or it wants certificates that this process does not have.
     """
     from distributed import KilledWorker
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
     from distributed.versions import VersionMismatchWarning
 
     # Workers say themselves what they are, and what differs is refused.
