@@ -133,9 +133,10 @@ def _subtitle(mosaic: xr.Dataset, period: int, simulated: bool) -> str:
 
 def _quantity(mosaic: xr.Dataset) -> str:
     attrs = mosaic["salinity"].attrs
-    method = attrs.get("ec_method", "EC by the method of the training labels")
-    at = ", ".join(str(attrs[key]) for key in ("depth", "reference_temperature") if key in attrs)
+    named = {"ec_method": "EC method", "depth": "depth", "reference_temperature": "temperature"}
+    labels = "; ".join(f"{name}: {attrs[key]}" for key, name in named.items() if key in attrs)
     return (
-        f"Shown: {method}{f' ({at})' if at else ''}. The breaks from 2 dS/m on are those of the "
-        "USDA classes, which are defined for ECe."
+        "Electrical conductivity of the soil surface, as a model estimates it. "
+        f"{f'Its training labels - {labels}. ' if labels else ''}"
+        "Class limits of 2 dS/m and above are those of the USDA, which defines them for ECe."
     )

@@ -65,4 +65,4 @@ def search(
             f"{when:16}  cloud {'?' if cloud is None else format(cloud, '.0f'):>3} %  "
             f"{plain(item.collection_id or '')}  {plain(item.id)}"
         )
-    typer.echo(f"{len(items)} scenes", err=True)
+    typer.echo(f"{len(items)} scene{'' if len(items) == 1 else 's'}", err=True)

@@ -123,6 +123,7 @@ def client_of(compute: Compute) -> Iterator["Client"]:
         No scheduler answers, or it wants certificates that this process does not have.
     """
     from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
     from distributed.versions import VersionMismatchWarning
 
     # Workers say themselves what they are, and what differs is refused.
@@ -137,7 +138,7 @@ def client_of(compute: Compute) -> Iterator["Client"]:
     try:
         with _connected(compute) as client:
             yield client
-    except CancelledError:
+    except (CancelledError, CommClosedError):  # closed: a result was on its way
         raise RunError(
             f"{label} went away; what is complete is kept, so start it and run again"
         ) from None

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
-from deepsalt.progress import Progress
+from deepsalt.progress import Progress, Silent
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
+from flows.run.nothing import why_nothing
 from flows.run.scenes import Scenes
 
 if TYPE_CHECKING:
@@ -42,7 +43,22 @@ def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
     from catalog.search import search
 
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    return search(selection.catalogue, _query(selection), reach=reach, progress=progress)
+    query = _query(selection)
+    _note_meridian(selection, progress)
+    items = search(selection.catalogue, query, reach=reach, progress=progress)
+    if not items:
+        progress.note(why_nothing(selection, query, progress))
+    return items
+
+
+def _note_meridian(selection: Selection, progress: Progress) -> None:
+    """Say how a box is understood whose west is east of its east."""
+    if selection.bbox is not None and selection.bbox[0] > selection.bbox[2]:
+        west, _, east, _ = selection.bbox
+        progress.note(
+            f"west {west:g} is greater than east {east:g}: the area is taken to cross the 180th "
+            "meridian"
+        )
 
 
 def _query(selection: Selection) -> "Query":
@@ -83,7 +99,9 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Selec
     newest: dict[tuple[str, str], _Added] = {}
     refused: dict[str, str] = {}
     reach = reach_of(selection.catalogue, selection.allow_hosts)
+    progress = progress or Silent()
     query = _query(selection)
+    _note_meridian(selection, progress)
     for found in select(selection.catalogue, query, add, reach=reach, progress=progress):
         if isinstance(found, _Refused):
             refused[found.id] = found.reason
@@ -92,7 +110,12 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Selec
         if known is None or version_order(known.version) < version_order(found.version):
             newest[found.identity] = found
     if not newest:
-        raise UsageError(_nothing(selection, refused))
+        if refused:
+            first = next(iter(refused.values()))
+            raise UsageError(
+                f"none of the {len(refused)} scenes found can be used; the first: {first}"
+            )
+        raise UsageError(why_nothing(selection, query, progress))
     ordered = sorted(newest.values(), key=lambda each: each.key)
     return Selected(scenes.only(each.index for each in ordered), refused, Access.of(reach))
 
@@ -122,16 +145,6 @@ def _parsed(document: dict[str, Any], where: str) -> Acquisition:
     from catalog.local import located
 
     return parse_item(located(document, where))
-
-
-def _nothing(selection: Selection, refused: dict[str, str]) -> str:
-    if refused:
-        first = next(iter(refused.values()))
-        return f"none of the {len(refused)} scenes found can be used; the first: {first}"
-    return (
-        f"no scene in {selection.catalogue} matches the filters; widen --bbox, --area, --datetime "
-        "or --max-cloud, or see `deepsalt search` without filters"
-    )
 
 
 def load_scene(source: str, *, scale: float | None, nodata: float | None) -> Acquisition:

@@ -5,10 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
+from deepsalt.errors import RunError
 from deepsalt.scenes.base import read_acquisition
+from flows.config import Compute
+from flows.engines.opening import client_of
 from flows.run.run import RunResult
 from tests.campaign import examples
 from tests.engines.clusters import cluster, wait_until
@@ -116,6 +120,18 @@ def test_a_lost_scheduler_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
         assert made.workers[0].popen.wait(60) is not None
     assert run_on(None, catalogue, store).exit_code == 0
     assert contents(store) == wanted
+
+
+def test_a_scheduler_that_is_lost_before_it_answers_went_away_as_well(tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster") as made:
+
+        def ask_and_lose() -> None:
+            with client_of(Compute(scheduler=made.address)) as client:
+                Timer(1.0, made.scheduler.kill).start()
+                client.run_on_scheduler(time.sleep, 60)
+
+        with pytest.raises(RunError, match="went away; what is complete is kept"):
+            ask_and_lose()
 
 
 def test_a_worker_that_is_suspended_for_a_while_goes_on(
