@@ -5,13 +5,17 @@ device. What is refused here is an OSError, so that whoever opens the file says 
 name, as of a file that may not be read.
 """
 
+import contextlib
 import errno
 import json
 import os
 import stat
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 MAX_DEPTH = 100
 """Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
@@ -20,6 +24,10 @@ MAX_CONTAINERS = 1_000_000
 """Lists and objects of a JSON document. An Item of 224 bands has 300; a catalogue one per link."""
 
 _CONTAINERS = frozenset({dict, list})
+
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG = b"0" * 19
+"""Digits of the shortest whole number beyond 64 bits, of which orjson makes a float."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -97,27 +105,36 @@ def parse_json(text: str | bytes) -> Any:
     """
     # Two bytes of text make one, of fifty in memory, and Python walks over all again and again.
     content = text.encode() if isinstance(text, str) else text
-    opened = content.count(b"[") + content.count(b"{")
-    if opened > MAX_CONTAINERS:
-        raise ValueError(f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read")
+    if len(content) > MAX_CONTAINERS:
+        opened = content.count(b"[") + content.count(b"{")
+        if opened > MAX_CONTAINERS:
+            raise ValueError(
+                f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read"
+            )
     too_deep = f"it is nested more than {MAX_DEPTH} deep"
     try:
-        value = json.loads(content)
+        value = _loads(content)
     except RecursionError:
         raise ValueError(too_deep) from None
     level = [value] if type(value) in _CONTAINERS else []
-    for _ in range(MAX_DEPTH + 1):
-        if not level:
+    for _ in range(MAX_DEPTH):
+        inner = [node.values() if type(node) is dict else node for node in level]
+        if _CONTAINERS.isdisjoint(map(type, chain.from_iterable(inner))):
             return value
-        level = [
-            child
-            for node in level
-            for children in (node.values() if type(node) is dict else node,)
-            if not _CONTAINERS.isdisjoint(map(type, children))  # most hold numbers and text alone
-            for child in children
-            if type(child) in _CONTAINERS
-        ]
+        level = [child for child in chain.from_iterable(inner) if type(child) in _CONTAINERS]
     raise ValueError(too_deep)
+
+
+def _loads(content: bytes) -> Any:
+    """Return what `json.loads` returns, in a quarter of its time.
+
+    orjson refuses some of what Python reads (NaN, UTF-16, half a surrogate pair); of what both read
+    it makes the same, whole numbers beyond 64 bits apart.
+    """
+    if _LONG not in content.translate(_DIGITS):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(content)
+    return json.loads(content)
 
 
 def _refuse_other(mode: int, path: str | Path) -> None:
