@@ -109,7 +109,7 @@ class BandTable:
             and 0.0 < min(widths) <= max(widths) < 1000.0
             and not math.isnan(sum(centers) + sum(widths))
         ):
-            return  # the loop takes three times as long, and there are tables by the hundred thousand
+            return  # nearly always, and in a third of the time of the loop
         for name, center, fwhm in zip(self.names, self.centers_nm, self.fwhm_nm, strict=True):
             if not (100.0 < center < 30000.0 and 0.0 < fwhm < 1000.0):
                 raise FormatError(
