@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -205,14 +205,13 @@ def _nanometres(table: Table, asset: Fields) -> tuple[tuple[float, ...], tuple[f
 
 def _column(table: Table, asset: Fields, name: str) -> tuple[float, ...]:
     values = table.numbers((f"eo:{name}", name))
-    known = tuple(value for value in values if value is not None)
-    if len(known) < len(values):
+    if None in values:
         missing = [str(number) for number, value in enumerate(values, 1) if value is None]
         raise FormatError(
             f"{asset.where} has no {name} for {len(missing)} of {len(values)} bands (first: "
             f"{', '.join(missing[:5])}); expected a wavelength and FWHM per band"
         )
-    return known
+    return cast("tuple[float, ...]", values)
 
 
 def _exact(table: Table, name: str, values: tuple[float, ...]) -> tuple[float, ...]:
@@ -227,14 +226,16 @@ def _per_band(rasters: Table, asset: Fields, name: str) -> tuple[float, ...] | N
     spellings = (f"raster:{name}", name, f"enmap:{_DLR_NAMES[name]}_of_band")
     common = asset.first_number(spellings)
     values = rasters.numbers(spellings)
-    if None in values:
+    if None in values and common is not None:
         values = tuple(common if value is None else value for value in values)
-    known = tuple(value for value in values if value is not None)
-    if known and len(known) < len(values):
+    if missing := values.count(None):
+        if missing == len(values):
+            return None
+        known = len(values) - missing
         raise FormatError(
-            f"{asset.where} has a {name} for {len(known)} of {len(values)} bands; expected all"
+            f"{asset.where} has a {name} for {known} of {len(values)} bands; expected all"
         )
-    return known or None
+    return cast("tuple[float, ...]", values)
 
 
 def _common(rasters: Table, asset: Fields, name: str, properties: Fields) -> Any:
@@ -272,4 +273,4 @@ def _nodata(rasters: Table, asset: Fields, properties: Fields) -> tuple[float | 
 
 def _usable(table: Table) -> tuple[bool, ...] | None:
     flags = table.flags("deepsalt:usable")
-    return None if None in flags else tuple(bool(flag) for flag in flags)
+    return None if None in flags else cast("tuple[bool, ...]", flags)

@@ -85,8 +85,14 @@ def read_regular(path: str | Path, limit_bytes: int | None = None) -> bytes:
         As `open_regular`, or the file is larger.
     """
     with open_regular(path) as file:
-        content = file.read(-1 if limit_bytes is None else limit_bytes + 1)
-    if limit_bytes is not None and len(content) > limit_bytes:
+        if limit_bytes is None:
+            return file.read()
+        # Python asks the system for room for all that may come before it reads.
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit_bytes) + 1)
+        if len(content) > size:  # it grows, or lies where sizes are not known
+            content += file.read(limit_bytes + 1 - len(content))
+    if len(content) > limit_bytes:
         raise OSError(
             errno.EFBIG, f"it is larger than {limit_bytes / 2**20:.3g} MiB", os.fspath(path)
         )

@@ -219,8 +219,8 @@ class MosaicGrid:
             touched = found = _tiles_at(west, north)
         else:
             touched = _tiles_at(*self._indices(x, y))
-            corners = ((west, north), (west, south), (east, north), (east, south))
-            found = touched.union(*(_tiles_at(*corner) for corner in corners))
+            columns, rows = (west, west, east, east), (north, south, north, south)
+            found = touched | _tiles_at(np.concatenate(columns), np.concatenate(rows))
         # Only a tile with others on all sides may hold nothing of the edge.
         if min(len({tile.ix for tile in found}), len({tile.iy for tile in found})) > 2:
             inner = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
