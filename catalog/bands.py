@@ -215,9 +215,9 @@ def _column(table: Table, asset: Fields, name: str) -> tuple[float, ...]:
 
 
 def _exact(table: Table, name: str, values: tuple[float, ...]) -> tuple[float, ...]:
-    stated = table.numbers((name,))
-    if stated.count(None) == len(stated):
+    if table.lacks(name):
         return values
+    stated = table.numbers((name,))
     return tuple(v if s is None else s for v, s in zip(values, stated, strict=True))
 
 

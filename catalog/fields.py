@@ -190,6 +190,10 @@ class Table:
         """Return one object."""
         return Fields.of(self.rows[index], f"entry {index + 1} of {self.name!r} in {self.where}")
 
+    def lacks(self, name: str) -> bool:
+        """Return whether no row has a field; not told of rows whose names differ."""
+        return self.columns is not None and name not in self.columns
+
     def column(self, name: str) -> tuple[Any, ...]:
         """Return of each row the value of a field, None where it is absent."""
         if self.columns is None:

@@ -1,6 +1,7 @@
 """Where the files of an Item are: untrusted hrefs to absolute paths and URLs, and back."""
 
 import os.path
+from functools import lru_cache
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from catalog.fields import shown
@@ -13,6 +14,12 @@ _MAX_LENGTH = 4096
 def is_remote(href: str) -> bool:
     """Return whether an href is a URL of an object store or web server."""
     return href.lstrip().partition(":")[0].lower() in _REMOTE
+
+
+@lru_cache(maxsize=8)
+def _is_server(base: str | None) -> bool:
+    """Return whether an Item came from a server; asked for each of its files."""
+    return base is not None and is_remote(base)
 
 
 def without_credentials(url: str) -> str:
@@ -55,7 +62,7 @@ def _checked(href: object, base: str | None, where: str) -> str:
     if "<" in href:  # GDAL takes XML in the place of a name for the file itself
         raise FormatError(f"{where} has an 'href' with '<', {shown(href)}; expected a path or URL")
     scheme = href.lstrip().partition(":")[0].lower() if "://" in href else ""
-    from_server = base is not None and is_remote(base)
+    from_server = _is_server(base)
     if scheme in _REMOTE:
         try:
             urlsplit(href)
@@ -73,7 +80,7 @@ def _checked(href: object, base: str | None, where: str) -> str:
 
 
 def _resolved(href: str, base: str | None, where: str) -> str:
-    if base is not None and is_remote(base):
+    if base is not None and _is_server(base):
         return _joined(href, base, where)
     if os.path.isabs(href):
         return os.path.normpath(href)

@@ -111,23 +111,24 @@ def parse_json(text: str | bytes) -> Any:
     """
     # Two bytes of text make one, of fifty in memory, and Python walks over all again and again.
     content = text.encode() if isinstance(text, str) else text
-    if len(content) > MAX_CONTAINERS:
-        opened = content.count(b"[") + content.count(b"{")
-        if opened > MAX_CONTAINERS:
-            raise ValueError(
-                f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read"
-            )
+    opened = content.count(b"[") + content.count(b"{")
+    if opened > MAX_CONTAINERS:
+        raise ValueError(f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read")
     too_deep = f"it is nested more than {MAX_DEPTH} deep"
     try:
         value = _loads(content)
     except RecursionError:
         raise ValueError(too_deep) from None
     level = [value] if type(value) in _CONTAINERS else []
+    found = len(level)
     for _ in range(MAX_DEPTH):
+        if found == opened:  # all there are, unless brackets in texts were counted with them
+            return value
         inner = [node.values() if type(node) is dict else node for node in level]
         if _CONTAINERS.isdisjoint(map(type, chain.from_iterable(inner))):
             return value
         level = [child for child in chain.from_iterable(inner) if type(child) in _CONTAINERS]
+        found += len(level)
     raise ValueError(too_deep)
 
 

@@ -2,11 +2,11 @@
 
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +60,9 @@ class Scenes(Sequence[Acquisition]):
             self._names.index(names),
             *(known.add(column) for known, column in zip(self._columns, numbers, strict=True)),
         )
-        grid, assets = _VALUES[PixelGrid](acquisition.grid), acquisition.assets
+        grid, assets = _GRID.values(acquisition.grid), acquisition.assets
         data = pickle.dumps(
-            (columns, grid, list(map(_VALUES[Asset], assets)), _REST(acquisition)),
+            (columns, grid, list(map(_ASSET.values, assets)), _REST.values(acquisition)),
             protocol=pickle.HIGHEST_PROTOCOL,
         )
         self._first = self._first or data
@@ -87,14 +87,10 @@ class Scenes(Sequence[Acquisition]):
         centers, fwhm, gain, offset = (
             known[row] for known, row in zip(self._columns, rows, strict=True)
         )
-        apart = (
-            _again(PixelGrid, _NAMES[PixelGrid], grid),
-            _table(*self._names[named], centers, fwhm),
-            gain,
-            offset,
-            tuple(_again(Asset, _NAMES[Asset], each) for each in assets),
-        )
-        return _again(Acquisition, (*_APART, *_REST_NAMES), (*apart, *rest))
+        names, usable = self._names[named]
+        bands = _BANDS.made((names, centers, fwhm, usable))
+        apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
+        return _ACQUISITION.made((*apart, *rest))
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
@@ -148,32 +144,36 @@ def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
     return tuple(((steps + base) / _STEPS).tolist())
 
 
-_NAMES = {
-    kind: tuple(field.name for field in fields(kind)) for kind in (Acquisition, Asset, PixelGrid)
-}
-_VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
+class _Form(Generic[Kind]):
+    """Fields of a class with slots, some or all: taken from objects, and made objects again."""
+
+    def __init__(self, kind: type[Kind], names: Iterable[str]) -> None:
+        names = tuple(names)
+        self.values: Callable[[Kind], tuple[Any, ...]] = attrgetter(*names)
+        self._kind = kind
+        self._setters = tuple(getattr(kind, name).__set__ for name in names)
+
+    def made(self, values: tuple[Any, ...]) -> Kind:
+        """Return an object of values that were checked when it was made first."""
+        found = object.__new__(self._kind)
+        for put, value in zip(self._setters, values, strict=True):
+            put(found, value)
+        return found
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 _APART = ("grid", "bands", "gain", "offset", "assets")
-_REST_NAMES = tuple(name for name in _NAMES[Acquisition] if name not in _APART)
-_REST = attrgetter(*_REST_NAMES)
-
-
-def _again(kind: type[Kind], names: Iterable[str], values: Iterable[Any]) -> Kind:
-    """Return an object of values that were checked when it was made first."""
-    found = object.__new__(kind)
-    for name, value in zip(names, values, strict=True):
-        object.__setattr__(found, name, value)
-    return found
-
-
-@lru_cache(maxsize=64)
-def _table(
-    names: tuple[str, ...],
-    usable: tuple[bool, ...],
-    centers_nm: tuple[float, ...],
-    fwhm_nm: tuple[float, ...],
-) -> BandTable:
-    columns = (names, centers_nm, fwhm_nm, usable)
-    return _again(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"), columns)
+_OTHERS = tuple(name for name in _names(Acquisition) if name not in _APART)
+_ACQUISITION = _Form(Acquisition, (*_APART, *_OTHERS))
+_REST = _Form(Acquisition, _OTHERS)
+_GRID, _ASSET, _BANDS = (
+    _Form(PixelGrid, _names(PixelGrid)),
+    _Form(Asset, _names(Asset)),
+    _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable")),
+)
 
 
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:
