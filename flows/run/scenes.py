@@ -34,6 +34,7 @@ class Scenes(Sequence[Acquisition]):
     def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
         self._names: list[tuple[tuple[str, ...], tuple[bool, ...]]] = []
         self._columns = tuple(_Columns() for _ in range(4))
+        self._tables: dict[tuple[int, int, int], BandTable] = {}
         self._packed: list[bytes] = []
         self._first = b""
         for each in acquisitions:
@@ -48,6 +49,7 @@ class Scenes(Sequence[Acquisition]):
         """Return some of the scenes, in an order."""
         found = Scenes()
         found._names, found._columns, found._first = self._names, self._columns, self._first
+        found._tables = self._tables
         found._packed = [self._packed[index] for index in indices]
         return found
 
@@ -84,13 +86,23 @@ class Scenes(Sequence[Acquisition]):
         (named, *rows), grid, assets, rest = pickle.loads(
             packed.decompress(self._packed[index]) + packed.flush()
         )
-        centers, fwhm, gain, offset = (
-            known[row] for known, row in zip(self._columns, rows, strict=True)
-        )
-        names, usable = self._names[named]
-        bands = _BANDS.made((names, centers, fwhm, usable))
+        bands = self._bands(named, *rows[:2])
+        gain, offset = (known[row] for known, row in zip(self._columns[2:], rows[2:], strict=True))
         apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
         return _ACQUISITION.made((*apart, *rest))
+
+    def _bands(self, named: int, centers: int, fwhm: int) -> BandTable:
+        """Return a table by its parts; scenes that are unpacked near each other share one."""
+        key = named, centers, fwhm
+        found = self._tables.get(key)
+        if found is None:
+            names, usable = self._names[named]
+            columns = self._columns[0][centers], self._columns[1][fwhm]
+            found = _BANDS.made((names, *columns, usable))
+            if len(self._tables) >= _TABLES:
+                self._tables.clear()
+            self._tables[key] = found
+        return found
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
@@ -131,6 +143,7 @@ class _Columns:
         return _numbers(self._packed[index], self._first)
 
 
+_TABLES = 64
 _STEPS = 1e4
 _EXACT, _IN_STEPS = b"=", b"-"
 
