@@ -15,7 +15,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 MAX_DEPTH = 100
 """Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
@@ -25,9 +27,8 @@ MAX_CONTAINERS = 1_000_000
 
 _CONTAINERS = frozenset({dict, list})
 
-_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-_LONG = b"0" * 19
-"""Digits of the shortest whole number beyond 64 bits, of which orjson makes a float."""
+_LONG_DIGITS = 19
+"""Of the shortest whole number beyond 64 bits, of which orjson makes a float."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -111,12 +112,14 @@ def parse_json(text: str | bytes) -> Any:
     """
     # Two bytes of text make one, of fifty in memory, and Python walks over all again and again.
     content = text.encode() if isinstance(text, str) else text
-    opened = content.count(b"[") + content.count(b"{")
+    # By NumPy, as below: Python's own count takes as long as orjson does for all of it.
+    letters = np.frombuffer(content, np.uint8)
+    opened = np.count_nonzero((letters | 0x20) == ord("{"))  # one bit makes "{" of "["
     if opened > MAX_CONTAINERS:
         raise ValueError(f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read")
     too_deep = f"it is nested more than {MAX_DEPTH} deep"
     try:
-        value = _loads(content)
+        value = _loads(content, letters)
     except RecursionError:
         raise ValueError(too_deep) from None
     level = [value] if type(value) in _CONTAINERS else []
@@ -132,16 +135,27 @@ def parse_json(text: str | bytes) -> Any:
     raise ValueError(too_deep)
 
 
-def _loads(content: bytes) -> Any:
+def _loads(content: bytes, letters: NDArray[np.uint8]) -> Any:
     """Return what `json.loads` returns, in a quarter of its time.
 
     orjson refuses some of what Python reads (NaN, UTF-16, half a surrogate pair); of what both read
     it makes the same, whole numbers beyond 64 bits apart.
     """
-    if _LONG not in content.translate(_DIGITS):
+    if not _holds_long_number(letters):
         with contextlib.suppress(orjson.JSONDecodeError):
             return orjson.loads(content)
     return json.loads(content)
+
+
+def _holds_long_number(letters: NDArray[np.uint8]) -> bool:
+    """Return whether as many digits as `_LONG_DIGITS` follow each other anywhere."""
+    digits = letters - np.uint8(ord("0")) < 10
+    length = 1
+    while length < _LONG_DIGITS:  # from here on there are as many digits
+        step = min(length, _LONG_DIGITS - length)
+        digits = digits[:-step] & digits[step:]
+        length += step
+    return bool(digits.any())
 
 
 def _refuse_other(mode: int, path: str | Path) -> None:
