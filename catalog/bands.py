@@ -8,7 +8,9 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from catalog.fields import Fields, Table, finite, shown
 from deepsalt.errors import FormatError
@@ -16,6 +18,7 @@ from deepsalt.types import MAX_BANDS, Acquisition, BandTable
 
 _LONGEST_UM = 50.0  # no band lies beyond 50 um, none below 50 nm: the unit is told by the size
 _UM_TO_NM = 3  # places of the decimal point
+_DECIMALS = 10  # of a wavelength in micrometres, at most, nearly always
 _DLR_NAMES = {"scale": "gain", "offset": "offset"}
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -163,11 +166,22 @@ def _shifted(value: float, places: int) -> float:
 
 @lru_cache(maxsize=64)  # scenes of one sensor mostly have the same widths, often the same centres
 def _all_shifted(values: tuple[float, ...], places: int) -> tuple[float, ...]:
+    # A number of at most 15 digits is the only such one near its float, so it is the one that repr
+    # writes; whole numbers and powers of ten of this size are exact, so their quotient is rounded
+    # as the digits would be.
+    numbers = np.array(values)
+    with np.errstate(over="ignore"):
+        whole = np.rint(numbers * 10.0**_DECIMALS)
+    if np.abs(whole).max() < 1e15 and np.array_equal(whole / 10.0**_DECIMALS, numbers):
+        return tuple((whole / 10.0 ** (_DECIMALS - places)).tolist())
     return tuple(_shifted(value, places) for value in values)
 
 
 def _names(table: Table, asset: Fields) -> tuple[str, ...]:
-    names = tuple(str(band.get("name", number)) for number, band in enumerate(table.rows, 1))
+    if table.columns and "name" in table.columns:
+        names = tuple(map(str, table.columns["name"]))
+    else:
+        names = tuple(str(band.get("name", number)) for number, band in enumerate(table.rows, 1))
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise FormatError(f"{asset.where} has two bands called {twice!r}")
@@ -191,20 +205,19 @@ def _nanometres(table: Table, asset: Fields) -> tuple[tuple[float, ...], tuple[f
 
 def _column(table: Table, asset: Fields, name: str) -> tuple[float, ...]:
     values = table.numbers((f"eo:{name}", name))
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
+    if None in values:
         missing = [str(number) for number, value in enumerate(values, 1) if value is None]
         raise FormatError(
             f"{asset.where} has no {name} for {len(missing)} of {len(values)} bands (first: "
             f"{', '.join(missing[:5])}); expected a wavelength and FWHM per band"
         )
-    return tuple(known)
+    return cast("tuple[float, ...]", values)
 
 
 def _exact(table: Table, name: str, values: tuple[float, ...]) -> tuple[float, ...]:
-    stated = table.numbers((name,))
-    if stated.count(None) == len(stated):
+    if table.lacks(name):
         return values
+    stated = table.numbers((name,))
     return tuple(v if s is None else s for v, s in zip(values, stated, strict=True))
 
 
@@ -212,13 +225,17 @@ def _per_band(rasters: Table, asset: Fields, name: str) -> tuple[float, ...] | N
     """Return scale or offset per band; `enmap:` names are DLR's, one value on the asset is STAC."""
     spellings = (f"raster:{name}", name, f"enmap:{_DLR_NAMES[name]}_of_band")
     common = asset.first_number(spellings)
-    values = [common if value is None else value for value in rasters.numbers(spellings)]
-    known = [value for value in values if value is not None]
-    if known and len(known) < len(values):
+    values = rasters.numbers(spellings)
+    if None in values and common is not None:
+        values = tuple(common if value is None else value for value in values)
+    if missing := values.count(None):
+        if missing == len(values):
+            return None
+        known = len(values) - missing
         raise FormatError(
-            f"{asset.where} has a {name} for {len(known)} of {len(values)} bands; expected all"
+            f"{asset.where} has a {name} for {known} of {len(values)} bands; expected all"
         )
-    return tuple(known) if known else None
+    return cast("tuple[float, ...]", values)
 
 
 def _common(rasters: Table, asset: Fields, name: str, properties: Fields) -> Any:
@@ -256,4 +273,4 @@ def _nodata(rasters: Table, asset: Fields, properties: Fields) -> tuple[float | 
 
 def _usable(table: Table) -> tuple[bool, ...] | None:
     flags = table.flags("deepsalt:usable")
-    return None if None in flags else tuple(bool(flag) for flag in flags)
+    return None if None in flags else cast("tuple[bool, ...]", flags)

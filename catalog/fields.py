@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from deepsalt.errors import FormatError
@@ -155,8 +156,9 @@ class Fields:
             raise FormatError(
                 f"{self.where} has {len(values)} entries in {name!r}; at most {limit}"
             )
-        table = Table(values, name, self.where)
-        if set(map(type, values)) - {dict}:
+        plain = set(map(type, values)) <= {dict}
+        table = Table(values, name, self.where, _columns(values) if plain else None)
+        if not plain:
             for index in range(len(values)):
                 table.row(index)
         return table
@@ -172,11 +174,14 @@ class Table:
         The JSON objects.
     name, where
         What they are called, and what that belongs to, for messages.
+    columns
+        Their values by name, where all of them have the same names; else None.
     """
 
     rows: Sequence[Mapping[str, Any]]
     name: str
     where: str
+    columns: Mapping[str, tuple[Any, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -185,20 +190,44 @@ class Table:
         """Return one object."""
         return Fields.of(self.rows[index], f"entry {index + 1} of {self.name!r} in {self.where}")
 
-    def numbers(self, names: tuple[str, ...]) -> list[float | None]:
+    def lacks(self, name: str) -> bool:
+        """Return whether no row has a field; not told of rows whose names differ."""
+        return self.columns is not None and name not in self.columns
+
+    def column(self, name: str) -> tuple[Any, ...]:
+        """Return of each row the value of a field, None where it is absent."""
+        if self.columns is None:
+            return tuple(row.get(name) for row in self.rows)
+        return self.columns.get(name) or (None,) * len(self.rows)
+
+    def numbers(self, names: tuple[str, ...]) -> tuple[float | None, ...]:
         """Return of each row the number in the first of these fields that is there."""
         for name in names:
-            values: list[Any] = [row.get(name) for row in self.rows]
+            values = self.column(name)
             kinds = set(map(type, values))
             if kinds == {float} and math.isfinite(sum(values)):  # then each of them is
                 return values
             if kinds != {type(None)}:  # nearly never: text, or some rows have another name
-                return [self.row(index).first_number(names) for index in range(len(self.rows))]
-        return [None] * len(self.rows)
+                return tuple(self.row(index).first_number(names) for index in range(len(self)))
+        return (None,) * len(self)
 
-    def flags(self, name: str) -> list[bool | None]:
+    def flags(self, name: str) -> tuple[bool | None, ...]:
         """Return a boolean of each row."""
-        values = [row.get(name) for row in self.rows]
+        values = self.column(name)
         if set(map(type, values)) <= {bool, type(None)}:
             return values
-        return [self.row(index).flag(name) for index in range(len(self.rows))]
+        return tuple(self.row(index).flag(name) for index in range(len(self)))
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]] | None:
+    """Return the columns of rows that have the same names, else None.
+
+    A band has six fields that are asked for under fifteen names, of hundreds of bands each time.
+    """
+    names = tuple(rows[0]) if rows else ()
+    if len(names) < 2 or set(map(len, rows)) != {len(names)}:
+        return None
+    try:
+        return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
+    except KeyError:
+        return None

@@ -1,6 +1,7 @@
 """Where the files of an Item are: untrusted hrefs to absolute paths and URLs, and back."""
 
 import os.path
+from functools import lru_cache
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from catalog.fields import shown
@@ -16,6 +17,12 @@ def has_url_scheme(href: str) -> bool:
     # elsewhere, GDAL's virtual files included. These are unchecked: the scheme counts without //
     # and behind spaces, and one that nobody serves makes no server of where an Item was read.
     return href.lstrip().partition(":")[0].lower() in _REMOTE
+
+
+@lru_cache(maxsize=8)
+def _is_server(base: str | None) -> bool:
+    """Return whether an Item came from a server; asked for each of its files."""
+    return base is not None and has_url_scheme(base)
 
 
 def without_credentials(url: str) -> str:
@@ -53,12 +60,12 @@ def absolute_href(href: object, base: str | None, where: str) -> str:
 def _checked(href: object, base: str | None, where: str) -> str:
     if not isinstance(href, str) or not href.strip() or len(href) > _MAX_LENGTH:
         raise FormatError(f"{where} has {shown(href)} as 'href'; expected a path or URL")
-    if min(href) < " ":
+    if not href.isprintable() and min(href) < " ":  # the first is faster, and nearly always true
         raise FormatError(f"{where} has an 'href' with control characters: {shown(href)}")
     if "<" in href:  # GDAL takes XML in the place of a name for the file itself
         raise FormatError(f"{where} has an 'href' with '<', {shown(href)}; expected a path or URL")
     scheme = href.lstrip().partition(":")[0].lower() if "://" in href else ""
-    from_server = base is not None and has_url_scheme(base)
+    from_server = _is_server(base)
     if scheme in _REMOTE:
         try:
             urlsplit(href)
@@ -76,7 +83,7 @@ def _checked(href: object, base: str | None, where: str) -> str:
 
 
 def _resolved(href: str, base: str | None, where: str) -> str:
-    if base is not None and has_url_scheme(base):
+    if base is not None and _is_server(base):
         return _joined(href, base, where)
     if os.path.isabs(href):
         return os.path.normpath(href)

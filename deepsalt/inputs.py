@@ -5,13 +5,19 @@ device. What is refused here is an OSError, so that whoever opens the file says 
 name, as of a file that may not be read.
 """
 
+import contextlib
 import errno
 import json
 import os
 import stat
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 MAX_DEPTH = 100
 """Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
@@ -20,6 +26,9 @@ MAX_CONTAINERS = 1_000_000
 """Lists and objects of a JSON document. An Item of 224 bands has 300; a catalogue one per link."""
 
 _CONTAINERS = frozenset({dict, list})
+
+_LONG_DIGITS = 19
+"""Of the shortest whole number beyond 64 bits, of which orjson makes a float."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -77,8 +86,14 @@ def read_regular(path: str | Path, limit_bytes: int | None = None) -> bytes:
         As `open_regular`, or the file is larger.
     """
     with open_regular(path) as file:
-        content = file.read(-1 if limit_bytes is None else limit_bytes + 1)
-    if limit_bytes is not None and len(content) > limit_bytes:
+        if limit_bytes is None:
+            return file.read()
+        # Python asks the system for room for all that may come before it reads.
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit_bytes) + 1)
+        if len(content) > size:  # it grows, or lies where sizes are not known
+            content += file.read(limit_bytes + 1 - len(content))
+    if len(content) > limit_bytes:
         raise OSError(
             errno.EFBIG, f"it is larger than {limit_bytes / 2**20:.3g} MiB", os.fspath(path)
         )
@@ -97,27 +112,50 @@ def parse_json(text: str | bytes) -> Any:
     """
     # Two bytes of text make one, of fifty in memory, and Python walks over all again and again.
     content = text.encode() if isinstance(text, str) else text
-    opened = content.count(b"[") + content.count(b"{")
+    # By NumPy, as below: Python's own count takes as long as orjson does for all of it.
+    letters = np.frombuffer(content, np.uint8)
+    opened = np.count_nonzero((letters | 0x20) == ord("{"))  # one bit makes "{" of "["
     if opened > MAX_CONTAINERS:
         raise ValueError(f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read")
     too_deep = f"it is nested more than {MAX_DEPTH} deep"
     try:
-        value = json.loads(content)
+        value = _loads(content, letters)
     except RecursionError:
         raise ValueError(too_deep) from None
     level = [value] if type(value) in _CONTAINERS else []
-    for _ in range(MAX_DEPTH + 1):
-        if not level:
+    found = len(level)
+    for _ in range(MAX_DEPTH):
+        if found == opened:  # all there are, unless brackets in texts were counted with them
             return value
-        level = [
-            child
-            for node in level
-            for children in (node.values() if type(node) is dict else node,)
-            if not _CONTAINERS.isdisjoint(map(type, children))  # most hold numbers and text alone
-            for child in children
-            if type(child) in _CONTAINERS
-        ]
+        inner = [node.values() if type(node) is dict else node for node in level]
+        if _CONTAINERS.isdisjoint(map(type, chain.from_iterable(inner))):
+            return value
+        level = [child for child in chain.from_iterable(inner) if type(child) in _CONTAINERS]
+        found += len(level)
     raise ValueError(too_deep)
+
+
+def _loads(content: bytes, letters: NDArray[np.uint8]) -> Any:
+    """Return what `json.loads` returns, in a quarter of its time.
+
+    orjson refuses some of what Python reads (NaN, UTF-16, half a surrogate pair); of what both read
+    it makes the same, whole numbers beyond 64 bits apart.
+    """
+    if not _holds_long_number(letters):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(content)
+    return json.loads(content)
+
+
+def _holds_long_number(letters: NDArray[np.uint8]) -> bool:
+    """Return whether as many digits as `_LONG_DIGITS` follow each other anywhere."""
+    digits = letters - np.uint8(ord("0")) < 10
+    length = 1
+    while length < _LONG_DIGITS:  # from here on there are as many digits
+        step = min(length, _LONG_DIGITS - length)
+        digits = digits[:-step] & digits[step:]
+        length += step
+    return bool(digits.any())
 
 
 def _refuse_other(mode: int, path: str | Path) -> None:

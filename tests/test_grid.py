@@ -154,6 +154,15 @@ def test_no_tile_that_a_scene_touches_is_missed(grid: MosaicGrid, pixels: PixelG
     assert _tiles_of_all_pixels(grid, pixels) <= set(grid.tiles_over(pixels))
 
 
+@PROPERTY
+@given(GRIDS, SCENES)
+def test_a_sparse_edge_leads_to_the_tiles_of_every_pixel_of_the_edge(
+    grid: MosaicGrid, pixels: PixelGrid
+) -> None:
+    found, _ = grid._tiles_along(pixels, 1, slack=1.0)
+    assert set(grid.tiles_over(pixels)) == found
+
+
 def test_the_inside_of_a_large_scene_is_covered() -> None:
     found = set(SMALL.tiles_over(scene(400_000, 5_000_000, height=500, width=500)))
     assert found >= _tiles_of_all_pixels(SMALL, scene(400_000, 5_000_000, height=500, width=500))

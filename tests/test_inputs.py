@@ -1,13 +1,16 @@
 """Files of others: which are opened, how much of them is read, how deep they nest."""
 
+import json
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catalog.documents import read_json as read_stac
 from catalog.geometry import read_area
@@ -175,6 +178,70 @@ def test_a_stac_document_larger_than_any_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(FormatError, match="larger than 64 MiB"):
         read_stac(tmp_path / "item.json")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(st.characters())
+    | st.sampled_from(["[", "{", "\\ud800"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.booleans())
+def test_json_is_read_as_python_reads_it(value: object, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    assert repr(parse_json(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"18446744073709551616",
+        b"-9223372036854775809",
+        b"[9223372036854775807, 18446744073709551615]",
+        b"123456789012345678901234567890.5",
+        b"9" * 400,
+        b"1e400",
+        b"5e-324",
+        b"2.2250738585072011e-308",
+        b"[-0, -0.0, NaN, -Infinity]",
+        b'"\\ud800"',
+        b'"\xed\xa0\x80"',
+        b"\xef\xbb\xbf[1]",
+        '{"a": "b"}'.encode("utf-16"),
+        b'{"a": 1, "b": 2, "a": [3]}',
+    ],
+    ids=repr,
+)
+def test_json_of_others_is_read_as_python_reads_it(text: bytes) -> None:
+    assert repr(parse_json(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH, MAX_DEPTH + 1])
+def test_brackets_in_texts_do_not_hide_how_deep_json_is_nested(depth: int) -> None:
+    text = '["]]", "[[", ' * depth + "1" + "]" * depth
+    with pytest.raises(ValueError, match="deep") if depth > MAX_DEPTH else nullcontext():
+        parse_json(text)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 99, 100, 101])
+def test_a_file_that_does_not_say_its_size_is_read_to_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    (tmp_path / "file").write_bytes(b"x" * size)
+    stated = os.stat(tmp_path / "file")
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((*stated[:6], 0, *stated[7:])))
+    if size > 100:
+        with pytest.raises(OSError, match="larger than"):
+            read_regular(tmp_path / "file", 100)
+    else:
+        assert len(read_regular(tmp_path / "file", 100)) == size
 
 
 def test_what_a_store_writes_it_reads(tmp_path: Path) -> None:

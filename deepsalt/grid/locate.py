@@ -158,14 +158,15 @@ def outline(
 
 def _ring(grid: PixelGrid, every_px: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return columns and rows of points along a grid's outer edge, closed, none twice in a row."""
-    columns = np.r_[np.arange(0.0, grid.width, every_px), grid.width]
-    rows = np.r_[np.arange(0.0, grid.height, every_px), grid.height]
+    # np.r_ would take as long as PROJ does for the points of a sparse edge.
+    columns = np.append(np.arange(0.0, grid.width, every_px), grid.width)
+    rows = np.append(np.arange(0.0, grid.height, every_px), grid.height)
     right = np.full(rows.size - 1, float(grid.width))
     left = np.zeros(rows.size - 1)
     top = np.zeros(columns.size)
     bottom = np.full(columns.size - 1, float(grid.height))
-    column = np.r_[columns, right, columns[-2::-1], left]
-    row = np.r_[top, rows[1:], bottom, rows[-2::-1]]
+    column = np.concatenate((columns, right, columns[-2::-1], left))
+    row = np.concatenate((top, rows[1:], bottom, rows[-2::-1]))
     return column, row
 
 

@@ -7,7 +7,7 @@ so a tile keeps its name when the mosaic grows.
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -26,6 +26,8 @@ MAX_RESOLUTION_M = 10_000.0
 """Cells a user may ask for: finer only repeats 30 m pixels, coarser picks 1 in 100,000 of them."""
 ENMAP_PHASE_M = 15.0
 """EnMAP L2A rasters start on 30k + 15 m of their UTM zone, in x and in y."""
+_EDGES_PX = (4 * SPARSE_PX, SPARSE_PX, SPARSE_PX // 4)
+"""Pixels between points of a scene's edge, by which its tiles are looked for, in this order."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -196,11 +198,17 @@ class MosaicGrid:
         GridError
             The scene reaches beyond where this grid's CRS is defined.
         """
-        # PROJ moves every pixel of the edge only where a sparse edge does not settle the answer.
-        found, certain = self._tiles_along(grid, SPARSE_PX, slack=2.0)
-        if not certain:
-            found, _ = self._tiles_along(grid, 1, slack=1.0)
-        return sorted(found)
+        # PROJ moves every pixel of the edge only where sparse edges do not settle the answer.
+        for every_px in _EDGES_PX:
+            try:
+                found, certain = self._tiles_along(grid, every_px, slack=2.0)
+            except GridError:
+                if every_px == SPARSE_PX:
+                    raise
+                continue  # long steps near a pole may look torn apart
+            if certain:
+                return sorted(found)
+        return sorted(self._tiles_along(grid, 1, slack=1.0)[0])
 
     def _tiles_along(
         self, grid: PixelGrid, every_px: int, *, slack: float
@@ -211,24 +219,29 @@ class MosaicGrid:
         """
         x, y, step = outline(grid, self.crs, every_px)
         margin = slack * step
-        inner = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
-        touched = self._tiles_at((inner, (x, y)))
-        sides = [(x + dx, y + dy) for dx in (-margin, margin) for dy in (-margin, margin)]
-        found = touched | self._tiles_at(sides)
+        west, north = self._indices(x - margin, y + margin)
+        east, south = self._indices(x + margin, y - margin)
+        if np.array_equal(west, east) and np.array_equal(north, south):
+            touched = found = _tiles_at(west, north)
+        else:
+            touched = _tiles_at(*self._indices(x, y))
+            columns, rows = (west, west, east, east), (north, south, north, south)
+            found = touched | _tiles_at(np.concatenate(columns), np.concatenate(rows))
+        # Only a tile with others on all sides may hold nothing of the edge.
+        if min(len({tile.ix for tile in found}), len({tile.iy for tile in found})) > 2:
+            inner = interior(grid, self.crs, step_m=self.tile_px * self.resolution_m / 4)
+            within = _tiles_at(*self._indices(*inner))
+            touched, found = touched | within, found | within
         return found, found == touched
 
-    def _tiles_at(
-        self, points: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]
-    ) -> set[Tile]:
+    def _indices(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return column and row of the tiles under points."""
         size = self.tile_px * self.resolution_m
-        x, y = (np.concatenate(axis) for axis in zip(*points, strict=True))
-        ix = np.floor((x - self.anchor[0]) / size).astype(int)
-        iy = np.floor((self.anchor[1] - y) / size).astype(int)
-        # Points follow an edge, so most lie in the tile of the one before.
-        moved = np.ones(ix.size, bool)
-        moved[1:] = (ix[1:] != ix[:-1]) | (iy[1:] != iy[:-1])
-        pairs = zip(ix[moved].tolist(), iy[moved].tolist(), strict=True)
-        return {Tile(column, row) for column, row in pairs}
+        ix = np.floor((x - self.anchor[0]) / size).astype(np.int64)
+        iy = np.floor((self.anchor[1] - y) / size).astype(np.int64)
+        return ix, iy
 
     def tile_grid(self, tile: Tile) -> PixelGrid:
         """Return the pixels of one tile."""
@@ -264,3 +277,11 @@ class MosaicGrid:
             raise GridError(f"tile {tile.id} lies outside the mosaic's extent {extent}")
         n = self.tile_px
         return Region(y=(row * n, (row + 1) * n), x=(column * n, (column + 1) * n))
+
+
+def _tiles_at(ix: NDArray[np.int64], iy: NDArray[np.int64]) -> set[Tile]:
+    # Points follow an edge, so most lie in the tile of the one before.
+    moved = np.ones(ix.size, bool)
+    moved[1:] = (ix[1:] != ix[:-1]) | (iy[1:] != iy[:-1])
+    pairs = zip(ix[moved].tolist(), iy[moved].tolist(), strict=True)
+    return {Tile(column, row) for column, row in pairs}

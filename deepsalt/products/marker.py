@@ -1,5 +1,6 @@
 """What a scene product is called and what its completion marker says."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -14,6 +15,8 @@ ALGORITHM_VERSION = 3
 
 Since 3 a pixel that the provider rejects keeps the provider's bits alone: its spectrum is not read.
 """
+
+_UNSAFE = re.compile("[^A-Za-z0-9_-]")
 
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")
 """Attributes of `salinity` that say which quantity it is; products that differ are never mixed."""
@@ -136,7 +139,7 @@ def product_key(acquisition: Acquisition, ref: ModelRef, config_digest: str = ""
 def product_name(acquisition: Acquisition, ref: ModelRef, config_digest: str = "") -> str:
     """Return the file-safe name of a product: readable, and unique through a digest of its key."""
     readable = "_".join((acquisition.sensor, acquisition.acquisition_id, acquisition.version))
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in readable)
+    safe = _UNSAFE.sub("-", readable)
     return f"{safe[:80]}-{digest_of(product_key(acquisition, ref, config_digest))[:12]}"
 
 

@@ -1,6 +1,6 @@
 """Memory of one worker: what a run will need, and what there is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def size_of(acquisition: Acquisition) -> int:
     return int(grid.height * grid.width * len(acquisition.bands) * 2 * 0.6)
 
 
-def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -> Needs:
+def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -> Needs:
     """Refuse scenes that do not fit a worker, before any is mapped; return what they take of one.
 
     Raises
@@ -119,7 +119,20 @@ def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -
     """
     compute = config.compute
     threads = threads_per_worker(compute)
-    fixed, per_thread = _mapping_memory(acquisitions, compute.device)
+    scratch_bytes = config.scratch.limit_gb * 1e9
+    largest, unfit = 0, None
+
+    def sized() -> Iterator[Acquisition]:  # in one pass: to unpack a hundred thousand takes seconds
+        nonlocal largest, unfit
+        for each in acquisitions:
+            if hosts_of(each):
+                size = size_of(each)
+                largest = max(largest, size)
+                if size > scratch_bytes and unfit is None:
+                    unfit = each.scene_id, size
+            yield each
+
+    fixed, per_thread = _mapping_memory(sized(), compute.device)
     predicted = _of_threads(fixed, per_thread, threads)
     there = memory_of(compute)
     if there is not None and predicted > there:
@@ -128,15 +141,10 @@ def refuse_too_large(acquisitions: Sequence[Acquisition], config: SceneConfig) -
             f"{predicted / 1e9:.1f} GB of memory and has {there / 1e9:.1f} GB; give fewer "
             "--threads or --workers, or a machine with more"
         )
-    scratch_bytes = config.scratch.limit_gb * 1e9
-    largest = 0
-    for each in acquisitions:
-        if not hosts_of(each):
-            continue
-        if (size := size_of(each)) > scratch_bytes:
-            raise UsageError(
-                f"scene {each.scene_id} has {size / 1e9:.3g} GB, and the scratch space of a worker "
-                f"may hold {config.scratch.limit_gb:.3g}; raise --scratch-gb"
-            )
-        largest = max(largest, size)
+    if unfit is not None:
+        scene, size = unfit
+        raise UsageError(
+            f"scene {scene} has {size / 1e9:.3g} GB, and the scratch space of a worker may hold "
+            f"{config.scratch.limit_gb:.3g}; raise --scratch-gb"
+        )
     return Needs(predicted, largest, threads, int(per_thread))

@@ -2,11 +2,11 @@
 
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class Scenes(Sequence[Acquisition]):
     def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
         self._names: list[tuple[tuple[str, ...], tuple[bool, ...]]] = []
         self._columns = tuple(_Columns() for _ in range(4))
+        self._tables: dict[tuple[int, int, int], BandTable] = {}
         self._packed: list[bytes] = []
         self._first = b""
         for each in acquisitions:
@@ -50,6 +51,7 @@ class Scenes(Sequence[Acquisition]):
         found._names = self._names
         found._columns = self._columns
         found._first = self._first
+        found._tables = self._tables
         found._packed = [self._packed[index] for index in indices]
         return found
 
@@ -62,10 +64,10 @@ class Scenes(Sequence[Acquisition]):
             self._names.index(names),
             *(known.add(column) for known, column in zip(self._columns, numbers, strict=True)),
         )
-        grid = _VALUES[PixelGrid](acquisition.grid)
+        grid = _GRID.values(acquisition.grid)
         assets = acquisition.assets
         data = pickle.dumps(
-            (columns, grid, list(map(_VALUES[Asset], assets)), _REST(acquisition)),
+            (columns, grid, list(map(_ASSET.values, assets)), _REST.values(acquisition)),
             protocol=pickle.HIGHEST_PROTOCOL,
         )
         self._first = self._first or data
@@ -87,17 +89,23 @@ class Scenes(Sequence[Acquisition]):
         (named, *rows), grid, assets, rest = pickle.loads(
             packed.decompress(self._packed[index]) + packed.flush()
         )
-        centers, fwhm, gain, offset = (
-            known[row] for known, row in zip(self._columns, rows, strict=True)
-        )
-        apart = (
-            _again(PixelGrid, _NAMES[PixelGrid], grid),
-            _table(*self._names[named], centers, fwhm),
-            gain,
-            offset,
-            tuple(_again(Asset, _NAMES[Asset], each) for each in assets),
-        )
-        return _again(Acquisition, (*_APART, *_REST_NAMES), (*apart, *rest))
+        bands = self._bands(named, *rows[:2])
+        gain, offset = (known[row] for known, row in zip(self._columns[2:], rows[2:], strict=True))
+        apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
+        return _ACQUISITION.made((*apart, *rest))
+
+    def _bands(self, named: int, centers: int, fwhm: int) -> BandTable:
+        """Return a table by its parts; scenes that are unpacked near each other share one."""
+        key = named, centers, fwhm
+        found = self._tables.get(key)
+        if found is None:
+            names, usable = self._names[named]
+            columns = self._columns[0][centers], self._columns[1][fwhm]
+            found = _BANDS.made((names, *columns, usable))
+            if len(self._tables) >= _TABLES:
+                self._tables.clear()
+            self._tables[key] = found
+        return found
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
@@ -138,6 +146,7 @@ class _Columns:
         return _numbers(self._packed[index], self._first)
 
 
+_TABLES = 64
 _STEPS = 1e4
 _EXACT = b"="
 _IN_STEPS = b"-"
@@ -153,32 +162,36 @@ def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
     return tuple(((steps + base) / _STEPS).tolist())
 
 
-_NAMES = {
-    kind: tuple(field.name for field in fields(kind)) for kind in (Acquisition, Asset, PixelGrid)
-}
-_VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
+class _Form(Generic[Kind]):
+    """Fields of a class with slots, some or all: taken from objects, and made objects again."""
+
+    def __init__(self, kind: type[Kind], names: Iterable[str]) -> None:
+        names = tuple(names)
+        self.values: Callable[[Kind], tuple[Any, ...]] = attrgetter(*names)
+        self._kind = kind
+        self._setters = tuple(getattr(kind, name).__set__ for name in names)
+
+    def made(self, values: tuple[Any, ...]) -> Kind:
+        """Return an object of values that were checked when it was made first."""
+        found = object.__new__(self._kind)
+        for put, value in zip(self._setters, values, strict=True):
+            put(found, value)
+        return found
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 _APART = ("grid", "bands", "gain", "offset", "assets")
-_REST_NAMES = tuple(name for name in _NAMES[Acquisition] if name not in _APART)
-_REST = attrgetter(*_REST_NAMES)
-
-
-def _again(kind: type[Kind], names: Iterable[str], values: Iterable[Any]) -> Kind:
-    """Return an object of values that were checked when it was made first."""
-    found = object.__new__(kind)
-    for name, value in zip(names, values, strict=True):
-        object.__setattr__(found, name, value)
-    return found
-
-
-@lru_cache(maxsize=64)
-def _table(
-    names: tuple[str, ...],
-    usable: tuple[bool, ...],
-    centers_nm: tuple[float, ...],
-    fwhm_nm: tuple[float, ...],
-) -> BandTable:
-    columns = (names, centers_nm, fwhm_nm, usable)
-    return _again(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"), columns)
+_OTHERS = tuple(name for name in _names(Acquisition) if name not in _APART)
+_ACQUISITION = _Form(Acquisition, (*_APART, *_OTHERS))
+_REST = _Form(Acquisition, _OTHERS)
+_GRID, _ASSET, _BANDS = (
+    _Form(PixelGrid, _names(PixelGrid)),
+    _Form(Asset, _names(Asset)),
+    _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable")),
+)
 
 
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:

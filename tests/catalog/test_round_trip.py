@@ -3,11 +3,14 @@
 import json
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pystac
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from catalog.bands import _all_shifted
 from catalog.items import parse_item, to_item
 from deepsalt.errors import FormatError
 from deepsalt.types import Acquisition, Asset
@@ -35,6 +38,35 @@ def test_wavelengths_come_back_to_the_last_bit(nm: float) -> None:
         bands=type(plain.bands)(("a", "b"), (nm, nm), (nm / 100, 7.0), (True, True))
     )
     assert parse_item(to_item(scene)).bands == scene.bands
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.floats(-1e308, 1e308)
+        | st.floats(0.1, 50)
+        | st.builds(round, st.floats(0.1, 3000), st.integers(0, 17))
+        | st.sampled_from([0.0, 1e-5, 99999.9999999999, 100000.0]),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([0, 3]),
+)
+def test_the_decimal_point_of_many_numbers_moves_as_that_of_one(
+    values: list[float], places: int
+) -> None:
+    expected = tuple(float(Decimal(repr(value)).scaleb(places)) for value in values)
+    assert _all_shifted(tuple(values), places) == expected
+
+
+@pytest.mark.parametrize("row", [0, 1, -1])
+@pytest.mark.parametrize("name", ["name", "eo:center_wavelength", "deepsalt:usable"])
+def test_bands_whose_fields_differ_in_number_or_order_say_the_same(row: int, name: str) -> None:
+    item = to_item(acquisition()).to_dict()
+    scene = parse_item(item)
+    bands = item["assets"]["image"]["bands"]
+    bands[row] = {"remark": None, name: bands[row].pop(name), **bands[row]}
+    assert parse_item(item) == scene
 
 
 def test_bands_are_written_in_micrometres_on_the_image_asset() -> None:
