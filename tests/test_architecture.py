@@ -133,22 +133,24 @@ def imported_modules(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_imports_point_downwards(path: Path) -> None:
-    here = unit_of(module_name(path))
-    if here == "deepsalt":
+    room = unit_of(module_name(path))
+    if room == "deepsalt":
         return
     for name in imported_modules(path):
         if name.split(".")[0] not in {"deepsalt", "catalog", "flows"}:
             continue
-        there = unit_of(name)
-        if there not in LEVELS:  # `from deepsalt import __version__`
-            assert name == "deepsalt.__version__", f"{here} imports {name}, without a level"
+        imported = unit_of(name)
+        if imported not in LEVELS:  # `from deepsalt import __version__`
+            assert name == "deepsalt.__version__", f"{room} imports {name}, without a level"
             continue
-        allowed = there == here or LEVELS[there] < LEVELS[here] or (here, there) in SIBLINGS
-        assert allowed, f"{here} may not import {there}"
-        if here == "catalog":
+        allowed = (
+            imported == room or LEVELS[imported] < LEVELS[room] or (room, imported) in SIBLINGS
+        )
+        assert allowed, f"{room} may not import {imported}"
+        if room == "catalog":
             # access: one place judges hosts and addresses, for catalogues as for files; inputs: one
             # place reads documents of others; objects: the bytes of a store, which has a catalogue.
-            assert there in {"catalog"} | {
+            assert imported in {"catalog"} | {
                 f"deepsalt.{name}"
                 for name in ("types", "errors", "access", "inputs", "objects", "progress")
             }
@@ -156,16 +158,16 @@ def test_imports_point_downwards(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_each_library_comes_in_by_its_door(path: Path) -> None:
-    here = unit_of(module_name(path))
+    room = unit_of(module_name(path))
     for name in imported_modules(path):
         doors = DOORS.get(name.split(".")[0])
-        assert doors is None or here in doors, f"{here} imports {name}; only {doors} may"
+        assert doors is None or room in doors, f"{room} imports {name}; only {doors} may"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_only_its_verb_imports_the_benchmark(path: Path) -> None:
-    here = module_name(path)
-    if here != "flows.cli.benchmark" and unit_of(here) != "deepsalt.benchmark":
+    room = module_name(path)
+    if room != "flows.cli.benchmark" and unit_of(room) != "deepsalt.benchmark":
         assert not [n for n in imported_modules(path) if unit_of(n) == "deepsalt.benchmark"]
 
 
@@ -177,10 +179,10 @@ def test_rooms_of_training_import_lower_ones(path: Path) -> None:
     room = next(iter(module_name(path).split(".")[2:]), "loop")  # the package itself
     for name in imported_modules(path):
         if unit_of(name) == "deepsalt.train":
-            there = name.split(".")[2]
-            lower = TRAIN_ROOMS[there] < TRAIN_ROOMS[room]
-            together = TRAIN_ROOMS[there] == TRAIN_ROOMS[room] == TRAIN_ROOMS["data"]
-            assert lower or there == room or together, f"{room} may not import {name}"
+            imported = name.split(".")[2]
+            lower = TRAIN_ROOMS[imported] < TRAIN_ROOMS[room]
+            together = TRAIN_ROOMS[imported] == TRAIN_ROOMS[room] == TRAIN_ROOMS["data"]
+            assert lower or imported == room or together, f"{room} may not import {name}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -41,10 +41,10 @@ def irregular(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
             case "device":
                 path.symlink_to("/dev/zero")
             case "socket":
-                here = Path.cwd()
+                before = Path.cwd()
                 os.chdir(tmp_path)  # the name of a socket has at most 108 bytes
                 server.bind(path.name)
-                os.chdir(here)
+                os.chdir(before)
             case "folder":
                 path.mkdir()
         yield path

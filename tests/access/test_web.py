@@ -9,10 +9,12 @@ from deepsalt.access.reach import Address, Reach
 from deepsalt.access.web import MAX_HOPS, RefusedError, Web, WebError
 from tests.hostile_server import Asked, Hostile, Reply, hostile_server, redirect
 
-HERE = Reach(frozenset({"loopback"}))
+LOOPBACK = Reach(frozenset({"loopback"}))
 
 
-def get(url: str, reach: Reach = HERE, method: str = "GET", **options: object) -> tuple[int, str]:
+def get(
+    url: str, reach: Reach = LOOPBACK, method: str = "GET", **options: object
+) -> tuple[int, str]:
     """Ask once; returns the status and where the answer came from."""
 
     async def ask() -> tuple[int, str]:
@@ -31,10 +33,10 @@ def fine(server: Hostile, asked: Asked) -> Reply:
 
 def test_a_redirect_to_another_host_is_followed_where_it_may_go() -> None:
     with (
-        hostile_server(fine, "127.0.0.2") as there,
-        hostile_server(lambda s, a: redirect(f"{there.url}/file")) as here,
+        hostile_server(fine, "127.0.0.2") as second,
+        hostile_server(lambda s, a: redirect(f"{second.url}/file")) as first,
     ):
-        assert get(here.url) == (200, f"{there.url}/file")
+        assert get(first.url) == (200, f"{second.url}/file")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
@@ -129,16 +131,16 @@ def test_a_host_that_libraries_read_differently_is_refused(url: str) -> None:
 
 def test_credentials_go_to_their_own_host_only() -> None:
     with (
-        hostile_server(fine, "127.0.0.2") as there,
+        hostile_server(fine, "127.0.0.2") as second,
         hostile_server(
-            lambda s, a: redirect("/again" if a.path == "/" else f"{there.url}/")
-        ) as here,
+            lambda s, a: redirect("/again" if a.path == "/" else f"{second.url}/")
+        ) as first,
     ):
-        get(here.url.replace("://", "://user:open-sesame@"))
-    assert [asked.headers.get("authorization") for asked in here.asked] == [
+        get(first.url.replace("://", "://user:open-sesame@"))
+    assert [asked.headers.get("authorization") for asked in first.asked] == [
         "Basic dXNlcjpvcGVuLXNlc2FtZQ=="
     ] * 2
-    assert "authorization" not in there.asked[0].headers
+    assert "authorization" not in second.asked[0].headers
 
 
 @pytest.mark.parametrize(

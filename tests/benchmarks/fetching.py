@@ -114,8 +114,8 @@ def fetched(scenes: list[Acquisition], work: Callable[[Acquisition], None]) -> N
             coming.result()
             if scenes[number + 1 :]:
                 coming = ahead.submit(fetcher.bring, scenes[number + 1])
-            with fetcher.local(scene) as here:
-                work(here)
+            with fetcher.local(scene) as local:
+                work(local)
 
 
 def fetched_beside_local(size_px: int, repeats: int, latency_s: float) -> list[dict[str, object]]:
@@ -128,8 +128,8 @@ def fetched_beside_local(size_px: int, repeats: int, latency_s: float) -> list[d
             found: dict[str, list[float]] = {"fetched": [], "local": []}
             with serving_elsewhere(root, latency_s) as url:
                 for turn in range(repeats):
-                    there = remote(local, root, url, turn)
-                    found["fetched"].append(seconds(partial(fetched, [there], read_all)))
+                    remote_scene = remote(local, root, url, turn)
+                    found["fetched"].append(seconds(partial(fetched, [remote_scene], read_all)))
                     found["local"].append(seconds(partial(read_all, local)))
             case = f"EnMAP {size_px} x {size_px} x 224, {interleave}-interleaved, simulated, "
             case += f"{latency_s * 1000:.0f} ms"
@@ -148,7 +148,7 @@ def overlap(size_px: int, repeats: int, scenes: int) -> list[dict[str, object]]:
         # A scene takes three waits: for the sizes, and two times for ranges (10 at a time).
         with serving_elsewhere(root, work_s / 3) as url:
             for turn in range(repeats):
-                there = [remote(local, root, url, turn * scenes + n) for n in range(scenes)]
+                remotes = [remote(local, root, url, turn * scenes + n) for n in range(scenes)]
                 with tempfile.TemporaryDirectory() as out:
                     target = Path(out)
 
@@ -156,12 +156,12 @@ def overlap(size_px: int, repeats: int, scenes: int) -> list[dict[str, object]]:
                         ours(scene, target / str(time.monotonic_ns()))
 
                     found["fetching alone"].append(
-                        seconds(lambda s=there: fetched(s, lambda scene: None))
+                        seconds(lambda s=remotes: fetched(s, lambda scene: None))
                     )
                     found["mapping alone"].append(
                         seconds(lambda m=mapped: [m(local) for _ in range(scenes)])
                     )
-                    found["both"].append(seconds(lambda s=there, m=mapped: fetched(s, m)))
+                    found["both"].append(seconds(lambda s=remotes, m=mapped: fetched(s, m)))
         found["sum"] = [
             fetch + work
             for fetch, work in zip(found["fetching alone"], found["mapping alone"], strict=True)

@@ -115,7 +115,7 @@ def write_bare(out: Path, result: NDArray[np.void]) -> None:
 def fetched(acquisition: Acquisition, folder: Path) -> Acquisition:
     """Return a scene with all its files fetched into a folder."""
     assets = [asset for asset in acquisition.assets if asset.name != "metadata"]
-    here = [replace(asset, href=str(folder / Path(asset.href).name)) for asset in assets]
+    moved = [replace(asset, href=str(folder / Path(asset.href).name)) for asset in assets]
 
     def part(task: tuple[str, str, int]) -> None:
         source, target, start = task
@@ -124,10 +124,10 @@ def fetched(acquisition: Acquisition, folder: Path) -> Acquisition:
             os.pwrite(file.fileno(), answer.read(), start)
 
     tasks = []
-    for asset, local in zip(assets, here, strict=True):
+    for asset, local in zip(assets, moved, strict=True):
         Path(local.href).touch()
         starts = range(0, asset.size_bytes or 0, RANGE_BYTES)
         tasks += [(asset.href, local.href, start) for start in starts]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         list(pool.map(part, tasks))
-    return replace(acquisition, assets=tuple(here))
+    return replace(acquisition, assets=tuple(moved))

@@ -90,9 +90,9 @@ def test_a_folder_and_a_server_with_the_same_items_give_the_same_answer(
     case: str, folder: Path, server: StacServer
 ) -> None:
     query, count = QUERIES[case]
-    here = [parse_item(item) for item in search(folder, query)]
-    assert here == [parse_item(item) for item in search(server.url, query)]
-    assert len(here) == count
+    found = [parse_item(item) for item in search(folder, query)]
+    assert found == [parse_item(item) for item in search(server.url, query)]
+    assert len(found) == count
 
 
 def test_catalog_json_may_be_given_instead_of_its_folder(folder: Path) -> None:

@@ -107,13 +107,13 @@ def test_a_file_server_does_not_redirect_us_to_this_machine(at: int, tmp_path: P
 
 def test_credentials_in_an_href_do_not_follow_a_redirect(tmp_path: Path) -> None:
     with (
-        hostile_server(files, "127.0.0.2") as there,
-        hostile_server(lambda s, a: redirect(f"{there.url}/image.tif")) as server,
+        hostile_server(files, "127.0.0.2") as other,
+        hostile_server(lambda s, a: redirect(f"{other.url}/image.tif")) as server,
     ):
         href = server.url.replace("://", "://user:open-sesame@")
-        fetch(href, tmp_path / "out", open_to(server, there))
+        fetch(href, tmp_path / "out", open_to(server, other))
     assert all("authorization" in asked.headers for asked in server.asked)
-    assert not any("authorization" in asked.headers for asked in there.asked)
+    assert not any("authorization" in asked.headers for asked in other.asked)
 
 
 def test_more_bytes_than_were_asked_for_are_not_written(tmp_path: Path) -> None:

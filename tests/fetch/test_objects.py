@@ -20,7 +20,7 @@ from tests.range_server import SOUND, Fault, file_server
 NAME = "image.TIF"
 SIZE = 2 * PART_BYTES + 12345  # three ranges
 BODY = np.random.default_rng(0).bytes(SIZE)
-HERE = Reach(frozenset({"loopback"}))
+LOOPBACK = Reach(frozenset({"loopback"}))
 HASTY = Patience(tries=3, budget=12, first_wait_s=0.01, longest_wait_s=0.05, silence_s=1.0)
 
 
@@ -36,7 +36,7 @@ def fetch(
     url: str,
     target: Path,
     patience: Patience = HASTY,
-    reach: Reach = HERE,
+    reach: Reach = LOOPBACK,
     share: Share | None = None,
     **stated: object,
 ) -> bytes:

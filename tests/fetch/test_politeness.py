@@ -30,7 +30,7 @@ from flows.permits import Permit, Permits
 from tests.catalog.scenes import acquisition
 from tests.range_server import SOUND, Fault, Served, file_server
 
-HERE = Reach(frozenset({"loopback"}))
+LOOPBACK = Reach(frozenset({"loopback"}))
 HASTY = Patience(first_wait_s=0.05, longest_wait_s=0.2, budget=10**6)
 WINDOW_S = 10.0
 _fetchers: dict[str, Fetcher] = {}
@@ -41,7 +41,7 @@ def worker(scene: Acquisition, shares: Mapping[str, Share]) -> int:
     name = threading.current_thread().name
     if name not in _fetchers:
         space = ScratchSpace(Path(tempfile.gettempdir()), 10**9)
-        _fetchers[name] = Fetcher(space, HASTY, reach=HERE)
+        _fetchers[name] = Fetcher(space, HASTY, reach=LOOPBACK)
         atexit.register(_fetchers[name].close)
     brought = _fetchers[name].bring(scene, shares)
     _fetchers[name].drop(scene)

@@ -26,7 +26,7 @@ from tests.range_server import SOUND, Fault, Served, file_server
 CENTER = (84.0, 40.87)
 DAY = datetime(2024, 4, 18, tzinfo=UTC)
 HASTY = Patience(tries=2, budget=4, first_wait_s=0.01, longest_wait_s=0.02, silence_s=60.0)
-HERE = Reach(frozenset({"loopback"}))
+LOOPBACK = Reach(frozenset({"loopback"}))
 LIMIT = 10**9
 
 
@@ -107,25 +107,31 @@ def test_a_fetched_scene_has_the_pixels_of_the_served_one(
 ) -> None:
     with (
         file_server(root) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
-        fetcher.local(remote(scene, root, server)) as here,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
+        fetcher.local(remote(scene, root, server)) as local,
     ):
-        for found, expected in zip(pixels(here), pixels(scene), strict=True):
+        for found, expected in zip(pixels(local), pixels(scene), strict=True):
             np.testing.assert_array_equal(found, expected)
-        assert "open-sesame" not in str([a for a in here.assets if a.name != "metadata"])
+        assert "open-sesame" not in str([a for a in local.assets if a.name != "metadata"])
 
 
 def test_the_files_are_gone_after_the_work(root: Path, enmap: Acquisition, scratch: Path) -> None:
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
-        with fetcher.local(remote(enmap, root, server)) as here:
-            assert Path(here.asset("image").href).is_relative_to(scratch)
+    with (
+        file_server(root) as server,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
+    ):
+        with fetcher.local(remote(enmap, root, server)) as local:
+            assert Path(local.asset("image").href).is_relative_to(scratch)
         assert not [path for path in scratch.rglob("*") if path.is_file()]
     assert not list(scratch.iterdir())
 
 
 def test_a_local_scene_is_handed_on_as_it_is(enmap: Acquisition, scratch: Path) -> None:
-    with Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher, fetcher.local(enmap) as here:
-        assert here is enmap
+    with (
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
+        fetcher.local(enmap) as local,
+    ):
+        assert local is enmap
     assert not scratch.exists()
 
 
@@ -134,7 +140,7 @@ def test_without_space_a_scene_is_refused_and_its_server_not_asked(
 ) -> None:
     with (
         file_server(root) as server,
-        Fetcher(ScratchSpace(scratch, 0), reach=HERE) as fetcher,
+        Fetcher(ScratchSpace(scratch, 0), reach=LOOPBACK) as fetcher,
         pytest.raises(ReadError, match="lies on a server"),
     ):
         fetcher.bring(remote(enmap, root, server))
@@ -144,19 +150,22 @@ def test_without_space_a_scene_is_refused_and_its_server_not_asked(
 def test_what_was_brought_is_not_fetched_again(
     root: Path, enmap: Acquisition, scratch: Path
 ) -> None:
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
-        there = remote(enmap, root, server)
-        assert fetcher.bring(there) == size_of(enmap) == stored(scratch)
+    with (
+        file_server(root) as server,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
+    ):
+        remote_scene = remote(enmap, root, server)
+        assert fetcher.bring(remote_scene) == size_of(enmap) == stored(scratch)
         before = len(server.asked)
-        assert fetcher.bring(there) == 0
-        with fetcher.local(there) as here:
-            pixels(here)
+        assert fetcher.bring(remote_scene) == 0
+        with fetcher.local(remote_scene) as local:
+            pixels(local)
         assert len(server.asked) == before
         assert not stored(scratch)
 
 
 def test_a_local_scene_need_not_be_brought(enmap: Acquisition, scratch: Path) -> None:
-    with Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher:
+    with Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher:
         assert fetcher.bring(enmap) == 0
         assert hosts_of(enmap) == ()
     assert not scratch.exists()
@@ -175,7 +184,7 @@ def test_scenes_of_several_threads_come_side_by_side(
 
     with (
         file_server(root, faults=faults) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
         ThreadPoolExecutor(2) as threads,
     ):
         scenes = [remote(enmap, root, server, number) for number in range(2)]
@@ -185,7 +194,10 @@ def test_scenes_of_several_threads_come_side_by_side(
 
 def test_what_is_dropped_leaves_its_room(root: Path, enmap: Acquisition, scratch: Path) -> None:
     limit = int(size_of(enmap) * 1.5)
-    with file_server(root) as server, Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher:
+    with (
+        file_server(root) as server,
+        Fetcher(ScratchSpace(scratch, limit), reach=LOOPBACK) as fetcher,
+    ):
         scenes = [remote(enmap, root, server, number) for number in range(2)]
         fetcher.bring(scenes[0])
         fetcher.drop(scenes[0])
@@ -200,12 +212,12 @@ def test_a_fetch_that_failed_is_tried_again(root: Path, enmap: Acquisition, scra
 
     with (
         file_server(root, faults=faults) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT), reach=HERE) as fetcher,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
     ):
-        there = remote(enmap, root, server)
+        remote_scene = remote(enmap, root, server)
         with pytest.raises(ReadError, match="gone"):
-            fetcher.bring(there)
-        assert fetcher.bring(there) == size_of(enmap)
+            fetcher.bring(remote_scene)
+        assert fetcher.bring(remote_scene) == size_of(enmap)
 
 
 def stored(folder: Path) -> int:
@@ -216,7 +228,7 @@ def test_the_next_scene_waits_for_room(root: Path, enmap: Acquisition, scratch: 
     limit = int(size_of(enmap) * 1.5)
     with (
         file_server(root) as server,
-        Fetcher(ScratchSpace(scratch, limit), reach=HERE) as fetcher,
+        Fetcher(ScratchSpace(scratch, limit), reach=LOOPBACK) as fetcher,
         ThreadPoolExecutor(1) as threads,
     ):
         scenes = [remote(enmap, root, server, number) for number in range(2)]
@@ -236,7 +248,7 @@ def test_a_scene_larger_than_the_space_is_refused(
 ) -> None:
     with (
         file_server(root) as server,
-        Fetcher(ScratchSpace(scratch, 10_000), reach=HERE) as fetcher,
+        Fetcher(ScratchSpace(scratch, 10_000), reach=LOOPBACK) as fetcher,
         pytest.raises(ReadError, match="raise --scratch-gb"),
         fetcher.local(remote(enmap, root, server)),
     ):
@@ -252,7 +264,7 @@ def test_a_scene_that_breaks_off_leaves_its_room(
 
     with (
         file_server(root, faults=faults) as server,
-        Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=HERE) as fetcher,
+        Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=LOOPBACK) as fetcher,
     ):
         with pytest.raises(AwayError), fetcher.local(remote(enmap, root, server)):
             pass
@@ -265,17 +277,17 @@ def test_the_end_gives_up_a_fetch_on_its_way_and_says_so(
     with file_server(root, faults=lambda number, path: Fault(silent_s=600)) as server:
         with (
             ThreadPoolExecutor(2) as threads,
-            Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=HERE) as fetcher,
+            Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=LOOPBACK) as fetcher,
         ):
-            there = remote(enmap, root, server)
-            waiting = [threads.submit(fetcher.bring, there) for _ in range(2)]
+            remote_scene = remote(enmap, root, server)
+            waiting = [threads.submit(fetcher.bring, remote_scene) for _ in range(2)]
             assert eventually(lambda: bool(server.asked))
             fetcher.close()
             for each in waiting:
                 with pytest.raises(ReadError, match="was given up"):
                     each.result()
             with pytest.raises(ReadError, match="was given up"):
-                fetcher.bring(there)
+                fetcher.bring(remote_scene)
         # Here long before the server answers.
         assert server.open_now
     assert not scratch.exists() or not list(scratch.iterdir())
@@ -288,5 +300,5 @@ def test_a_scenes_hosts_are_those_of_the_files_that_are_fetched(enmap: Acquisiti
         "quality_classes": "http://files.example.org:8080/q.tif",
         "quality_cloud": "s3://Bucket/cloud.tif",
     }
-    there = dataclasses.replace(enmap, assets=tuple(Asset(*each) for each in hrefs.items()))
-    assert hosts_of(there) == ("files.example.org", "files.example.org:8080", "s3://bucket")
+    remote_scene = dataclasses.replace(enmap, assets=tuple(Asset(*each) for each in hrefs.items()))
+    assert hosts_of(remote_scene) == ("files.example.org", "files.example.org:8080", "s3://bucket")

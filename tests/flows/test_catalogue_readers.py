@@ -91,9 +91,9 @@ def item_of(store: Path, kind: str) -> pystac.Item:
 
 
 def test_walking_the_catalogue_meets_every_item(mapped: Path) -> None:
-    there = {path.resolve() for path in mapped.glob("collections/*/*/*.json")}
-    assert len(there) > 8
-    assert there <= documents(mapped).keys()
+    linked = {path.resolve() for path in mapped.glob("collections/*/*/*.json")}
+    assert len(linked) > 8
+    assert linked <= documents(mapped).keys()
 
 
 def test_every_document_follows_the_core_schema(root: Path) -> None:

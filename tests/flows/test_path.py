@@ -43,12 +43,12 @@ def test_a_scene_passes_the_files_that_the_architecture_lists(
     taken: set[tuple[str, str]] = set()
 
     def look(frame: FrameType, event: str, _: Any) -> None:
-        here = (_file(frame), frame.f_code.co_name)
-        if event != "call" or here not in TURNS:
+        location = (_file(frame), frame.f_code.co_name)
+        if event != "call" or location not in TURNS:
             return
-        taken.add(here)
+        taken.add(location)
         # An Item begins where it is parsed; how it was found is another story.
-        stack = [frame] if here[1] == "parse_item" else [*_callers(frame)]
+        stack = [frame] if location[1] == "parse_item" else [*_callers(frame)]
         passed.update(file for each in stack if (file := _file(each)).startswith(ROOMS))
 
     config = RunConfig(

@@ -349,10 +349,10 @@ def _of_icechunk(storage: icechunk.Storage) -> list[object]:
 
 def test_what_was_pickled_is_written_to_where_it_arrives(shared: Objects) -> None:
     chunks = shared.zarr_store("scenes/a.zarr", read_only=False)
-    there = pickle.loads(pickle.dumps(chunks))
-    zarr.open_group(there, mode="w").create_array("x", data=np.arange(4))
+    restored = pickle.loads(pickle.dumps(chunks))
+    zarr.open_group(restored, mode="w").create_array("x", data=np.arange(4))
     assert zarr.open_array(chunks, path="x", mode="r")[2] == 2
-    assert there == chunks
+    assert restored == chunks
 
 
 def test_what_icechunk_says_is_a_sentence(loopback: Loopback) -> None:

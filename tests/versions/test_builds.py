@@ -245,11 +245,11 @@ def test_simulated_tiles_are_counted_in_and_out() -> None:
     counted = []
 
     def build(*products: str) -> None:
-        there = by_period_tile(products)
+        named = by_period_tile(products)
         Build(
             mosaic,
             lambda period_tiles: {
-                period_tile: there.get(period_tile, ()) for period_tile in period_tiles
+                period_tile: named.get(period_tile, ()) for period_tile in period_tiles
             },
             compose,
             simulated=simulated.__contains__,

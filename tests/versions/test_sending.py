@@ -63,10 +63,10 @@ def test_tiles_are_composed_in_other_processes(shared_place: str) -> None:
 def test_nothing_that_is_sent_to_workers_or_back_holds_a_secret(bucket: str) -> None:
     mosaic, spy = new(bucket), Spy()
     Build(mosaic, always(*NAMES), compose, run=spy.run)([period_tile_of(NAMES[0])])
-    ((work, (there, _)),), (done,) = spy.sent, spy.back
-    assert isinstance(there, bytes)
+    ((work, (sent, _)),), (done,) = spy.sent, spy.back
+    assert isinstance(sent, bytes)
     assert isinstance(done.fork, bytes)
-    forks = [zlib.decompress(fork) for fork in (there, done.fork)]
+    forks = [zlib.decompress(fork) for fork in (sent, done.fork)]
     others = [work, done.job, done.note, mosaic, mosaic.objects, open_mosaic(mosaic)]
     texts = [*forks, *map(pickle.dumps, others)]
     # A bucket's name and address do travel, so these are the bytes in which a secret would be.

@@ -149,9 +149,9 @@ def sums(ds: xr.Dataset, products: Iterable[str]) -> dict[tuple[PeriodTile, int]
 
 
 def expected(products: Iterable[str], among: Iterable[str]) -> dict[tuple[PeriodTile, int], float]:
-    there = by_period_tile(products)
+    by_tile = by_period_tile(products)
     return {
-        (where, shard): float(values_of(there.get(where, [])).get(shard, 0))
+        (where, shard): float(values_of(by_tile.get(where, [])).get(shard, 0))
         for where in {period_tile_of(name) for name in among}
         for shard in range(4)
     }

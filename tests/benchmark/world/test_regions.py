@@ -53,9 +53,9 @@ def test_more_regions_do_not_change_the_first_ones():
 
 def test_a_choice_of_regions_is_what_the_whole_holds_there():
     chosen = draw(regions=[2])
-    there = draw().region == chosen.region[0]
-    assert np.array_equal(draw().lab[there], chosen.lab)
-    assert np.array_equal(draw().ec[there], chosen.ec)
+    of_region = draw().region == chosen.region[0]
+    assert np.array_equal(draw().lab[of_region], chosen.lab)
+    assert np.array_equal(draw().ec[of_region], chosen.ec)
 
 
 def test_a_library_of_other_regions_shares_no_sample_with_the_sites():
