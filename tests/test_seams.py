@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.composite import composite
+from deepsalt.compositing import composite
 from deepsalt.grid import MosaicGrid
 from deepsalt.model.load import model_ref
 from deepsalt.predict import predict_spectra

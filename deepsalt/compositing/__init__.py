@@ -36,8 +36,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.composite.combine import LOOK_BYTES, Block
-from deepsalt.composite.feather import feather, feather_radius_px, ramp
+from deepsalt.compositing.combine import LOOK_BYTES, Block
+from deepsalt.compositing.feather import feather, feather_radius_px, ramp
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS

@@ -6,7 +6,7 @@ import pytest
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.model.load import model_ref
-from deepsalt.predict_table import COVER_SCORE, predict_table
+from deepsalt.tables import COVER_SCORE, predict_table
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import match_columns, read_table, spectral_columns
 from deepsalt.types import QualityFlag
