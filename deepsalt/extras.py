@@ -47,5 +47,6 @@ def require(extra: str, what: str) -> None:
     lacking = [module for module in MODULES[extra] if not installed(module)]
     if lacking:
         raise ExtraMissingError(
-            f"{what} needs {', '.join(lacking)}, not installed: pip install 'deepsalt[{extra}]'"
+            f"{what} needs more than is installed here: pip install 'deepsalt[{extra}]' brings "
+            f"{', '.join(lacking)}"
         )

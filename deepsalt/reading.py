@@ -62,13 +62,31 @@ def open_mosaic(
         There is no such version, or no longer.
     StoreError
         No access, or damage.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> mosaic = deepsalt.open_mosaic("store")
+    >>> mosaic.salinity.dims
+    ('period', 'y', 'x')
+
+    Points are sampled with what xarray has for that; only their chunks are read.
+
+    >>> import xarray as xr
+    >>> x = xr.DataArray(mosaic.x.values[[100, 150]], dims="point")
+    >>> y = xr.DataArray(mosaic.y.values[[100, 150]], dims="point")
+    >>> points = mosaic.isel(period=0).sel(x=x, y=y, method="nearest")
+    >>> points[["salinity", "salinity_lower", "salinity_upper"]].sizes["point"]
+    2
     """
     at = None if time is None else _moment(time)
     by_shard = installed("dask")
     objects = where.objects if isinstance(where, Store) else Objects.of(where)
     if isinstance(where, Store) or Store.exists(objects):
-        mosaic, chunks = open_repository(objects), "shard" if by_shard else None
-        return open_version(mosaic, version=version, at=at, bbox=bbox, chunks=chunks)
+        mosaic = open_repository(objects)
+        return open_version(
+            mosaic, version=version, at=at, bbox=bbox, chunks="shard" if by_shard else None
+        )
     if group_at(objects) is None:
         raise StoreMissingError(
             f"{objects} is neither a store nor an export of one{_hint(objects)}"

@@ -145,6 +145,15 @@ def composite(
         A product is not complete, damaged or unreadable.
     GridError
         A scene reaches beyond where the tile's CRS is defined.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> store, scene = deepsalt.Store.open("store"), deepsalt.read_acquisition("enmap-scene")
+    >>> with deepsalt.Context.here() as context:
+    ...     report = deepsalt.map_scene(scene, store, context)
+    >>> int(deepsalt.composite(store, [report.product], scene.grid).observations.max())
+    1
     """
     found = composite_measured(store, products, tile_grid, block_px=block_px)
     return _dataset(_unmeasured(tile_grid), tile_grid) if found is None else found

@@ -41,6 +41,15 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     StoreError
         The product is not complete or damaged, or the store cannot be read. Reading the layers
         raises it as well, for an object that is lost by then.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> store = deepsalt.Store.open("store")
+    >>> with deepsalt.Context.here() as context:
+    ...     scene = deepsalt.map_scene(deepsalt.read_acquisition("enmap-scene"), store, context)
+    >>> deepsalt.open_product("store", scene.product).salinity.dims
+    ('y', 'x')
     """
     found = store if isinstance(store, Store) else Store.open(store)
     marker = read_marker(found, name)

@@ -29,13 +29,13 @@ class Verbs(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the verb, and refuse it where its extra is not installed; its help is shown."""
         name, command, rest = super().resolve_command(ctx, args)
-        if not ctx.resilient_parsing and "--help" not in rest:
-            verb = f"deepsalt {name}" if ctx.parent is None else f"deepsalt {ctx.info_name} {name}"
-            if name in VERBS and ctx.parent is None:
-                require(VERBS[name], verb)
+        if not ctx.resilient_parsing and "--help" not in rest and not isinstance(command, Verbs):
+            verb = f"{name}" if ctx.parent is None else f"{ctx.info_name} {name}"
             for option in (arg.partition("=")[0] for arg in rest):
                 if option in OPTIONS:
-                    require(OPTIONS[option], f"{verb} {option}")
+                    require(OPTIONS[option], f"deepsalt {verb} {option}")
+            if verb in VERBS:
+                require(VERBS[verb], f"deepsalt {verb}")
         return name, command, rest
 
 
