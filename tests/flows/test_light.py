@@ -9,6 +9,7 @@ import pytest
 from deepsalt.extras import MODULES
 from flows.cli.app import app
 from flows.cli.extras import OPTIONS, VERBS
+from tests.flows.conftest import CENTER
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = sorted({module for modules in MODULES.values() for module in modules} | {"kubernetes"})
@@ -22,15 +23,16 @@ import numpy as np, xarray as xr
 import deepsalt
 from deepsalt.plot import quicklook
 
-mosaic = deepsalt.open_mosaic(sys.argv[1])
+_, store, west, south, east, north = sys.argv
+mosaic = deepsalt.open_mosaic(store, bbox=(float(west), float(south), float(east), float(north)))
 seen = mosaic.observations.isel(period=0).values > 0
 rows, columns = (places[:9] for places in np.nonzero(seen))
-y, x = xr.DataArray(mosaic.y.values[rows], dims="i"), xr.DataArray(mosaic.x.values[columns], dims="i")
+y = xr.DataArray(mosaic.y.values[rows], dims="point")
+x = xr.DataArray(mosaic.x.values[columns], dims="point")
 points = mosaic.salinity.isel(period=0).sel(x=x, y=y, method="nearest")
 assert points.shape == (9,) and np.isfinite(points.values).all()
-part = mosaic.isel(period=[0], y=slice(rows[0], rows[0] + 99), x=slice(columns[0], columns[0] + 99))
-part.salinity[0].plot()
-open("quicklook.png", "wb").write(quicklook(part))
+mosaic.salinity.isel(period=0).plot()
+open("quicklook.png", "wb").write(quicklook(mosaic))
 """
 OPENED = """
 import sys
@@ -55,7 +57,9 @@ def light(code: str, *args: object, cwd: Path) -> "subprocess.CompletedProcess[s
 
 
 def test_a_mosaic_is_opened_sampled_and_plotted_without_dask(mapped: Path, tmp_path: Path) -> None:
-    run = light(WITHOUT + SAMPLED, mapped, cwd=tmp_path)
+    east, north = CENTER
+    box = (east - 0.02, north - 0.02, east + 0.02, north + 0.02)
+    run = light(WITHOUT + SAMPLED, mapped, *box, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "quicklook.png").stat().st_size > 10_000
 
