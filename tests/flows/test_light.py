@@ -50,6 +50,12 @@ except ImportError as error:
 """
 
 
+def box() -> tuple[float, float, float, float]:
+    """Return west, south, east, north of what the scenes show, degrees."""
+    east, north = CENTER
+    return east - 0.02, north - 0.02, east + 0.02, north + 0.02
+
+
 def light(code: str, *args: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run Python as if no extra were installed."""
     command = [sys.executable, "-c", code, *map(str, args)]
@@ -57,9 +63,7 @@ def light(code: str, *args: object, cwd: Path) -> "subprocess.CompletedProcess[s
 
 
 def test_a_mosaic_is_opened_sampled_and_plotted_without_dask(mapped: Path, tmp_path: Path) -> None:
-    east, north = CENTER
-    box = (east - 0.02, north - 0.02, east + 0.02, north + 0.02)
-    run = light(WITHOUT + SAMPLED, mapped, *box, cwd=tmp_path)
+    run = light(WITHOUT + SAMPLED, mapped, *box(), cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "quicklook.png").stat().st_size > 10_000
 
