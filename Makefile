@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  || { echo "deepsalt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V)"; exit 2; }
 	@echo "==> making $(VENV) and installing deepsalt (about 2 GB, a few minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
 demo: $(STAMP) ## simulate scenes and map their salinity into ./demo-output

@@ -1,36 +1,40 @@
 """Maps of surface soil salinity from hyperspectral satellite scenes.
 
 Names are loaded when first used, so that ``import deepsalt`` loads neither torch nor rasterio nor
-dask.
+dask. Checkers and editors read their types in ``__init__.pyi``.
 """
 
 from importlib import import_module
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_LIGHT = {
     "Acquisition": "deepsalt.types",
     "BandTable": "deepsalt.types",
-    "QualityFlag": "deepsalt.types",
-    "MosaicGrid": "deepsalt.grid",
-    "ModelRef": "deepsalt.types",
-    "PixelGrid": "deepsalt.types",
     "Context": "deepsalt.context",
+    "ModelRef": "deepsalt.types",
+    "MosaicGrid": "deepsalt.grid",
     "MosaicReport": "deepsalt.mosaic",
-    "SceneReport": "deepsalt.mapping",
+    "PixelGrid": "deepsalt.types",
+    "QualityFlag": "deepsalt.types",
     "Store": "deepsalt.store",
     "build_mosaic": "deepsalt.mosaic",
-    "composite": "deepsalt.composite",
-    "map_scene": "deepsalt.mapping",
-    "mark_valid": "deepsalt.cube.quality",
+    "composite": "deepsalt.compositing",
     "model_ref": "deepsalt.model.load",
     "open_mosaic": "deepsalt.reading",
     "open_product": "deepsalt.products",
+}
+_OF_RUN = {
+    "SceneReport": "deepsalt.mapping",
+    "map_scene": "deepsalt.mapping",
+    "mark_valid": "deepsalt.cube.quality",
     "open_scene": "deepsalt.cube.load",
     "predict_cube": "deepsalt.predict",
-    "predict_table": "deepsalt.predict_table",
+    "predict_table": "deepsalt.tables",
     "read_acquisition": "deepsalt.scenes.base",
 }
+"""Names that need ``pip install 'deepsalt[run]'``."""
+_HOMES = _LIGHT | _OF_RUN
 
 __all__ = ["__version__", *_HOMES]
 
@@ -39,6 +43,10 @@ def __getattr__(name: str) -> object:
     """Import a public name from its home when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'deepsalt' has no attribute {name!r}")
+    if name in _OF_RUN:
+        from deepsalt.extras import require
+
+        require("run", f"deepsalt.{name}")
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -46,6 +46,13 @@ class Context:
         Held by the scene that is mapped, and by the one that is written.
     stopped
         Set to give up the scene that is mapped, with a `StoppedError`.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> with deepsalt.Context.local(threads=2) as context:
+    ...     deepsalt.build_mosaic(deepsalt.Store.open("store"), context).composed
+    0
     """
 
     model: ModelRef

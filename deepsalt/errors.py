@@ -5,6 +5,7 @@
     DeepsaltError
     ├── InputError            exit 2: what the user gave cannot be used
     │   ├── UsageError            options that contradict each other, an empty search
+    │   ├── ExtraMissingError     an ImportError, too: needs an extra of the installation
     │   ├── FormatError           a product or table that is not what it claims to be
     │   │   └── UnsupportedError      understood, but not fit for salinity (L1C, DESIS, night)
     │   ├── GridError             CRS, resolution or region that does not fit
@@ -40,6 +41,10 @@ class InputError(DeepsaltError):
 
 class UsageError(InputError):
     """Options that contradict each other, or a request that selects nothing."""
+
+
+class ExtraMissingError(InputError, ImportError):
+    """What was asked for needs an extra of the installation that is not there."""
 
 
 class FormatError(InputError):

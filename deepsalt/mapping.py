@@ -95,6 +95,13 @@ class SceneReport:
         Pixels per `QualityFlag` bit, lower case, those that occur.
     reason
         Why a scene is withdrawn, quarantined or failed.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> report = deepsalt.SceneReport("enmap-l2a/DT7_1/V1", "written", pixels=100, estimated=60)
+    >>> f"{report.estimated / report.pixels:.0%}"
+    '60%'
     """
 
     scene: str
@@ -149,8 +156,12 @@ def map_scene(
 
     Examples
     --------
-    >>> with Context.local() as context:  # doctest: +SKIP
-    ...     map_scene(read_acquisition("ENMAP01-____L2A-DT..."), Store.open("store"), context)
+    >>> import deepsalt
+    >>> store = deepsalt.Store.open("store")
+    >>> with deepsalt.Context.local() as context:
+    ...     report = deepsalt.map_scene(deepsalt.read_acquisition("enmap-scene"), store, context)
+    >>> report.status
+    'present'
     """
     record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
     if record is not None and record.covers(acquisition.version):

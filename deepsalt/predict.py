@@ -173,6 +173,14 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
         Not a cube, without `quality_flags`, or its bands do not cover what the model needs.
     ModelError
         The card is missing or malformed.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> cube = deepsalt.mark_valid(deepsalt.open_scene(deepsalt.read_acquisition("enmap-scene")))
+    >>> layers = deepsalt.predict_cube(cube, deepsalt.model_ref())
+    >>> list(layers.data_vars)
+    ['salinity', 'salinity_lower', 'salinity_upper', 'quality_flags']
     """
     check_cube(cube)
     if "quality_flags" not in cube:

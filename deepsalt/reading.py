@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.export import MOSAIC_ZARR, open_export
 from deepsalt.export.target import group_at
+from deepsalt.extras import installed
 from deepsalt.objects import Objects
 from deepsalt.store import Store, Where
 from deepsalt.types import Bbox
@@ -45,9 +46,10 @@ def open_mosaic(
     -------
     xr.Dataset
         Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`, over the tiles and periods that
-        have data, periods in order of time, in Dask chunks of one shard; coordinates `period`
-        (first day), `period_bounds`, `y`, `x` (pixel centres) and `spatial_ref`. `last_observed` in
-        days from 1970-01-01 as float64, NaN where no scene contributed.
+        have data, periods in order of time; coordinates `period` (first day), `period_bounds`, `y`,
+        `x` (pixel centres) and `spatial_ref`. `last_observed` in days from 1970-01-01 as float64,
+        NaN where no scene contributed. Layers are Dask arrays in chunks of one shard; without Dask,
+        as in a light installation, arrays that read what is selected when its values are used.
 
     Raises
     ------
@@ -60,11 +62,31 @@ def open_mosaic(
         There is no such version, or no longer.
     StoreError
         No access, or damage.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> mosaic = deepsalt.open_mosaic("store")
+    >>> mosaic.salinity.dims
+    ('period', 'y', 'x')
+
+    Points are sampled with what xarray has for that; only their chunks are read.
+
+    >>> import xarray as xr
+    >>> x = xr.DataArray(mosaic.x.values[[100, 150]], dims="point")
+    >>> y = xr.DataArray(mosaic.y.values[[100, 150]], dims="point")
+    >>> points = mosaic.isel(period=0).sel(x=x, y=y, method="nearest")
+    >>> points[["salinity", "salinity_lower", "salinity_upper"]].sizes["point"]
+    2
     """
     at = None if time is None else _moment(time)
+    by_shard = installed("dask")
     objects = where.objects if isinstance(where, Store) else Objects.of(where)
     if isinstance(where, Store) or Store.exists(objects):
-        return open_version(open_repository(objects), version=version, at=at, bbox=bbox)
+        mosaic = open_repository(objects)
+        return open_version(
+            mosaic, version=version, at=at, bbox=bbox, chunks="shard" if by_shard else None
+        )
     if group_at(objects) is None:
         raise StoreMissingError(
             f"{objects} is neither a store nor an export of one{_hint(objects)}"
@@ -73,7 +95,7 @@ def open_mosaic(
         raise UsageError(
             f"{objects} is an export, which holds one version; open the store for another one"
         )
-    return open_export(objects, bbox=bbox)
+    return open_export(objects, bbox=bbox, chunked=by_shard)
 
 
 def _hint(objects: Objects) -> str:

@@ -52,6 +52,17 @@ class QualityFlag(IntFlag):
 
     0 is an estimate without any flag. Which bits reject a pixel and which only advise
     is `REJECTING`.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> pixel = deepsalt.QualityFlag.CLOUD | deepsalt.QualityFlag.HAZE
+    >>> [flag.name for flag in pixel]
+    ['CLOUD', 'HAZE']
+    >>> mosaic = deepsalt.open_mosaic("store")
+    >>> cloudy = (mosaic.quality_flags & deepsalt.QualityFlag.CLOUD) > 0
+    >>> cloudy.dims
+    ('period', 'y', 'x')
     """
 
     OUTSIDE = 1  # no measurement here: beyond the swath, or no scene; also the fill value
@@ -96,6 +107,18 @@ class BandTable:
         Full widths at half maximum, nm.
     usable
         False for bands that the product delivers empty or that overlap another detector.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> bands = deepsalt.BandTable(
+    ...     names=("red", "near infrared"),
+    ...     centers_nm=(665.0, 865.0),
+    ...     fwhm_nm=(30.0, 20.0),
+    ...     usable=(True, True),
+    ... )
+    >>> len(bands)
+    2
     """
 
     names: tuple[str, ...]
@@ -142,6 +165,13 @@ class PixelGrid:
         pixel, CRS units; the centre of pixel (0, 0) is at (0.5, 0.5).
     height, width
         Rows and columns, pixels.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> corner = (30.0, 0.0, 300000.0, 0.0, -30.0, 4500000.0)
+    >>> deepsalt.PixelGrid("EPSG:32640", corner, height=100, width=200).bounds
+    (300000.0, 4497000.0, 306000.0, 4500000.0)
     """
 
     crs: str
@@ -243,6 +273,13 @@ class Acquisition:
         Provider's scene statistics; None when not given. Quality: 0 nominal, 1 reduced, 2 low.
     simulated
         Whether the pixels were simulated; labels everything made from them.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> scene = deepsalt.read_acquisition("enmap-scene")
+    >>> scene.sensor, len(scene.bands), scene.start.year
+    ('enmap', 224, 2024)
     """
 
     collection: str
@@ -395,6 +432,12 @@ class ModelRef:
         SHA-256 (hexadecimal) over weights and card.
     family
         Name of the model family; a store holds products of one family.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> deepsalt.model_ref().family
+    'deepsalt-surface'
     """
 
     path: str

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepsalt.composite import composite
+from deepsalt.compositing import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, MosaicGrid
 from deepsalt.mosaic import Builder, Wanted, all_period_tiles, period_tiles_of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepsalt.composite import composite
+from deepsalt.compositing import composite
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.objects import Objects

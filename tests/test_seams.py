@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepsalt.composite import composite
+from deepsalt.compositing import composite
 from deepsalt.grid import MosaicGrid
 from deepsalt.model.load import model_ref
 from deepsalt.predict import predict_spectra

@@ -52,6 +52,13 @@ def open_scene(acquisition: Acquisition) -> xr.Dataset:
     ------
     ReadError
         When computed, or when the header is needed: the file is truncated or has vanished.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> cube = deepsalt.open_scene(deepsalt.read_acquisition("enmap-scene"))
+    >>> cube.dn.dims
+    ('band', 'y', 'x')
     """
     block = acquisition.block_shape or file_block(acquisition)
     numbers = _stack(acquisition, block)

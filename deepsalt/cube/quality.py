@@ -54,6 +54,13 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     ------
     FormatError
         Not a cube, or none with bands to judge a pixel by.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> cube = deepsalt.open_scene(deepsalt.read_acquisition("enmap-scene"))
+    >>> deepsalt.mark_valid(cube).quality_flags.dims
+    ('y', 'x')
     """
     check_cube(cube)
     if not cube.usable.values.any():

@@ -24,7 +24,7 @@ from deepsalt.types import Bbox
 from deepsalt.versions.read import crop, cut, part
 
 
-def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:
+def open_export(target: Where, *, bbox: Bbox | None = None, chunked: bool = True) -> xr.Dataset:
     """Open what was exported to a target last, cropped to the tiles that have data.
 
     The pointer of a series is followed once: later exports do not mix in. An export at a fixed path
@@ -36,12 +36,14 @@ def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:
         Path or URI.
     bbox
         Crop to the pixels within (west, south, east, north), degrees WGS84.
+    chunked
+        Whether layers are Dask arrays, in chunks of a shard.
 
     Returns
     -------
     xr.Dataset
-        As `deepsalt.versions.open_mosaic` returns it: Dask chunks of a shard, `last_observed` in
-        days as float64, `period` as dates.
+        As `deepsalt.versions.open_mosaic` returns it: `last_observed` in days as float64, `period`
+        as dates.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:
         )
     store = _Whole(Chunks(group, read_only=True), group, str(version))
     try:
-        ds = _open(store, bbox)
+        ds = _open(store, bbox, chunked)
     except (FormatError, KeyError, ValueError, BaseZarrError) as error:
         raise StoreError(
             f"{group} is not an export of deepsalt that can be read ({error!r:.200}); export again"
@@ -74,7 +76,7 @@ def open_export(target: Where, *, bbox: Bbox | None = None) -> xr.Dataset:
     return ds
 
 
-def _open(store: Store, bbox: Bbox | None) -> xr.Dataset:
+def _open(store: Store, bbox: Bbox | None, chunked: bool) -> xr.Dataset:
     ds: xr.Dataset = xr.open_zarr(
         store,
         chunks=None,
@@ -96,6 +98,8 @@ def _open(store: Store, bbox: Bbox | None) -> xr.Dataset:
     grid = part(pixels, region)
     ds = ds.assign_coords({GRID_MAPPING: ((), np.int64(0), grid_mapping_attrs(grid))})
     ds.attrs = {**ds.attrs, **group_attrs(grid)}
+    if not chunked:
+        return ds
     chunks: dict[str, Any] = {
         "period": 1,
         "y": cut(*region.y, sizes[1]),

@@ -128,6 +128,16 @@ class MosaicGrid:
         Edge of a chunk (unit of compute) and of a shard (unit of parallel writing), pixels.
     tile_shards
         Edge of a tile, shards.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> grid = deepsalt.MosaicGrid(crs="EPSG:32640", resolution_m=30.0)
+    >>> grid.tile_px
+    2048
+    >>> corner = (30.0, 0.0, 90000.0, 0.0, -30.0, 4500000.0)
+    >>> grid.tiles_over(deepsalt.PixelGrid("EPSG:32640", corner, 100, 100))
+    [Tile(ix=1, iy=-74)]
     """
 
     crs: str = DEFAULT_CRS

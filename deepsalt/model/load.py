@@ -37,6 +37,12 @@ def model_ref(path: str | Path | None = None) -> ModelRef:
     ------
     ModelError
         A file is missing or unreadable, or card and weights do not belong together.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> len(deepsalt.model_ref().digest)
+    64
     """
     directory = Path(path) if path is not None else _shipped()
     card = read_card(directory)

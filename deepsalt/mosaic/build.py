@@ -224,6 +224,14 @@ class MosaicReport:
         Cells per `QualityFlag` bit, lower case.
     built
         The versions that were committed, and the tiles in them.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> with deepsalt.Context.local() as context:
+    ...     report = deepsalt.build_mosaic(deepsalt.Store.open("store"), context)
+    >>> 0 < report.estimated < report.pixels
+    True
     """
 
     version: Version
@@ -281,8 +289,12 @@ def build_mosaic(
 
     Examples
     --------
-    >>> with Context.local() as context:  # doctest: +SKIP
-    ...     build_mosaic(Store.open("store"), context)
+    >>> import deepsalt
+    >>> store = deepsalt.Store.open("store")
+    >>> with deepsalt.Context.local() as context:
+    ...     report = deepsalt.build_mosaic(store, context)
+    >>> report.held
+    False
     """
     builder = builder or Builder(store, context.engine, context.limits, context.progress)
     asked = all_period_tiles(store) if period_tiles is None else period_tiles

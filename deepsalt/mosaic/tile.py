@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from deepsalt.composite import composite_measured
+from deepsalt.compositing import composite_measured
 from deepsalt.grid import Region
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.plot.overview import TileView

@@ -10,6 +10,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from deepsalt.errors import MissingObjectError, StoreAccessError, StoreError
+from deepsalt.extras import installed
 from deepsalt.layers import SCENE_LAYERS
 from deepsalt.products.done import read_marker, unmark
 from deepsalt.products.marker import ProductMarker, prefix_of
@@ -30,7 +31,8 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        Layers as Dask arrays, with coordinates `y`, `x` and `spatial_ref`.
+        Layers with coordinates `y`, `x` and `spatial_ref`: Dask arrays, or without Dask arrays that
+        read what is selected when its values are used.
 
     Raises
     ------
@@ -39,11 +41,21 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     StoreError
         The product is not complete or damaged, or the store cannot be read. Reading the layers
         raises it as well, for an object that is lost by then.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> store = deepsalt.Store.open("store")
+    >>> with deepsalt.Context.local() as context:
+    ...     scene = deepsalt.map_scene(deepsalt.read_acquisition("enmap-scene"), store, context)
+    >>> deepsalt.open_product("store", scene.product).salinity.dims
+    ('y', 'x')
     """
     found = store if isinstance(store, Store) else Store.open(store)
     marker = read_marker(found, name)
     refuse_incomplete(found, marker)
-    ds: xr.Dataset = xr.open_zarr(_Whole.of(found, marker), chunks={}, consolidated=True)
+    chunks: dict[str, int] | None = {} if installed("dask") else None
+    ds: xr.Dataset = xr.open_zarr(_Whole.of(found, marker), chunks=chunks, consolidated=True)
     return ds
 
 

@@ -147,6 +147,13 @@ def read_acquisition(
         Nothing here that deepsalt reads, or a product that is incomplete or malformed.
     UnsupportedError
         A product that deepsalt knows but that is not fit for salinity: L1B, L1C, DESIS, night.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> scene = deepsalt.read_acquisition("enmap-scene")
+    >>> scene.collection
+    'enmap-l2a'
     """
     path = Path(path)
     if not path.exists():

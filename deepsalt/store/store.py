@@ -76,6 +76,13 @@ class Store:
         Digest (`ModelRef.digest`) of the one model whose products it holds.
     period_layout
         ``all`` or ``dated``: see `deepsalt.store.Period`.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> store = deepsalt.Store.open("store")
+    >>> store.grid.crs, store.grid.resolution_m
+    ('EPSG:6933', 30.0)
     """
 
     objects: Objects

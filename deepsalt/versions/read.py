@@ -28,6 +28,7 @@ from deepsalt.objects.sentences import sentence
 from deepsalt.store.arrays import Array
 from deepsalt.types import Bbox, PixelGrid
 from deepsalt.versions.arrays import DESCRIPTION, EPOCH, TIME_UNITS, read_digests, read_products
+from deepsalt.versions.points import by_chunk
 from deepsalt.versions.repository import Mosaic, Version, expired
 from deepsalt.versions.storage import PREFIX, is_missing
 
@@ -91,7 +92,8 @@ def open_mosaic(
         ds.attrs["simulated"] = found.simulated > 0
         ds.attrs.update(found.facts)
     if chunks is None:
-        return ds
+        edge = mosaic.frame.grid.chunk_px
+        return ds.assign({name: by_chunk(layer, edge) for name, layer in ds.data_vars.items()})
     sizes = _chunks(ds, mosaic.frame, chunks)
     return ds.assign({name: layer.chunk(sizes) for name, layer in ds.data_vars.items()})
 

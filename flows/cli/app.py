@@ -21,16 +21,18 @@ from flows.cli import (
     search,
     train,
 )
+from flows.cli.extras import Verbs, extras_line
 from flows.cli.mosaic import app as mosaic
 from flows.engines.allocator import keep_freed_memory
 
 app = typer.Typer(
     name="deepsalt",
+    cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 partial (some scenes are "
-    "quarantined, the rest is complete). Start with `deepsalt demo`.",
+    f"quarantined, the rest is complete). Start with `deepsalt demo`.\n\n{extras_line()}.",
 )
 # In the order of the help.
 for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark):

@@ -42,7 +42,7 @@ def predict_table(
     flagged out of domain.
     """
     from deepsalt.model.load import model_ref
-    from deepsalt.predict_table import predict_table as predict
+    from deepsalt.tables import predict_table as predict
 
     report = predict(table, out, sensor=sensor, ref=model_ref(model))
     if as_json:

@@ -77,6 +77,9 @@ def prefect(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..
             [program, *args], cwd=tmp_path, env=env, stdout=silent, stderr=silent
         )
 
+    for name in ("flows", "catalog"):  # a user's own, where the worker runs
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('{name} of a user')\n")
     server = start("server", "start", "--host", "127.0.0.1", "--port", str(port))
     worker = None
     try:

@@ -2,6 +2,7 @@
 
 import typer
 
+from flows.cli.extras import Verbs
 from flows.cli.mosaic import (
     build,
     drop,
@@ -14,7 +15,9 @@ from flows.cli.mosaic import (
     withdraw,
 )
 
-app = typer.Typer(help="Build the mosaic of a store; look after its versions and scenes.")
+app = typer.Typer(
+    cls=Verbs, help="Build the mosaic of a store; look after its versions and scenes."
+)
 # In the order of the help.
 for verb in (build, history, withdraw, rollback, publish, drop, export, repair, prune):
     app.add_typer(verb.app)

@@ -6,9 +6,9 @@ import pytest
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.model.load import model_ref
-from deepsalt.predict_table import COVER_SCORE, predict_table
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import match_columns, read_table, spectral_columns
+from deepsalt.tables import COVER_SCORE, predict_table
 from deepsalt.types import QualityFlag
 from tests.model.students import soils, write_tiny
 from tests.shared import shared_data

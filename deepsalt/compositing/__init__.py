@@ -36,8 +36,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.composite.combine import CONTRIBUTION_BYTES, Accumulators
-from deepsalt.composite.feather import feather, feather_radius_px, ramp
+from deepsalt.compositing.combine import CONTRIBUTION_BYTES, Accumulators
+from deepsalt.compositing.feather import feather, feather_radius_px, ramp
 from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
@@ -146,6 +146,15 @@ def composite(
         A product is not complete, damaged or unreadable.
     GridError
         A scene reaches beyond where the tile's CRS is defined.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> store, scene = deepsalt.Store.open("store"), deepsalt.read_acquisition("enmap-scene")
+    >>> with deepsalt.Context.local() as context:
+    ...     report = deepsalt.map_scene(scene, store, context)
+    >>> int(deepsalt.composite(store, [report.product], scene.grid).observations.max())
+    1
     """
     found = composite_measured(store, products, tile_grid, block_px=block_px)
     return _dataset(_unmeasured(tile_grid), tile_grid) if found is None else found

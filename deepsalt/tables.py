@@ -66,6 +66,15 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
 
     `domain_score` is the largest of T² over its limit, the noise (Q residual) over its limit, and
     `COVER_SCORE` where a spectrum looks like water, plants or snow.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> report = deepsalt.predict_table(
+    ...     "spectra.csv", "salinity.csv", sensor="lab", ref=deepsalt.model_ref()
+    ... )
+    >>> report.pixels
+    5
     """
     table = Path(table)
     out = Path(out)

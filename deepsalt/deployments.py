@@ -1,0 +1,15 @@
+"""Prefect's flows as entrypoints of deployments, found wherever a worker runs.
+
+Prefect imports an entrypoint with the working directory first on the path, and a package `flows`
+of a user may lie there.
+"""
+
+from deepsalt.beside import load_beside
+
+load_beside()
+
+from flows.prefect.mosaic import build_mosaic  # noqa: E402 - only now they are ours
+from flows.prefect.scene import process_scene  # noqa: E402
+from flows.prefect.scenes import map_scenes  # noqa: E402
+
+__all__ = ["build_mosaic", "map_scenes", "process_scene"]

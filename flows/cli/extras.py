@@ -1,0 +1,50 @@
+"""Which verbs and options need more than a light installation, and where that is said."""
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+from deepsalt.extras import require
+
+VERBS = {
+    "ingest": "run",
+    "demo": "run",
+    "plan": "run",
+    "run": "run",
+    "scene": "run",
+    "predict-table": "run",
+    "train": "train",
+    "benchmark": "train",
+}
+"""The extra of each verb that needs one."""
+
+OPTIONS = {"--workers": "run", "--scheduler": "run", "--prefect": "prefect"}
+"""The extra of each option that needs one with any verb."""
+
+
+class Verbs(TyperGroup):
+    """Verbs that refuse to start without their extra, before their options are looked at."""
+
+    # typer's stubs name a copy of click's Context that it does not export.
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the verb, and refuse it where its extra is not installed; its help is shown."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if not ctx.resilient_parsing and "--help" not in rest and not isinstance(command, Verbs):
+            verb = f"{name}" if ctx.parent is None else f"{ctx.info_name} {name}"
+            for option in (arg.partition("=")[0] for arg in rest):
+                if option in OPTIONS:
+                    require(OPTIONS[option], f"deepsalt {verb} {option}")
+            if verb in VERBS:
+                require(VERBS[verb], f"deepsalt {verb}")
+        return name, command, rest
+
+
+def extras_line() -> str:
+    """Return what the help of the command says on extras."""
+    by_extra: dict[str, list[str]] = {}
+    for name, extra in (VERBS | OPTIONS).items():
+        by_extra.setdefault(extra, []).append(f"`{name}`")
+    return "More than a light installation is needed: " + "; ".join(
+        f"`pip install 'deepsalt[{extra}]'` for {', '.join(names)}"
+        for extra, names in by_extra.items()
+    )

@@ -1,0 +1,44 @@
+"""A script as a typed caller would write it, with every public name; only checkers read it.
+
+`assert_type` fails where a name is Any or object to a checker.
+"""
+
+from typing import assert_type
+
+import xarray as xr
+
+import deepsalt
+
+
+def map_and_sample(product: str, place: str) -> float:
+    """Map a scene, build the mosaic, and sample it."""
+    scene = deepsalt.read_acquisition(product)
+    assert_type(scene, deepsalt.Acquisition)
+    assert_type(scene.bands, deepsalt.BandTable)
+    assert_type(scene.grid, deepsalt.PixelGrid)
+    grid = deepsalt.MosaicGrid(crs="EPSG:32640")
+    ref = deepsalt.model_ref()
+    assert_type(ref, deepsalt.ModelRef)
+    store = deepsalt.Store.create(place, grid=grid, model=ref.digest)
+    assert_type(store, deepsalt.Store)
+    with deepsalt.Context.local(ref) as context:
+        assert_type(context, deepsalt.Context)
+        mapped = deepsalt.map_scene(scene, store, context)
+        assert_type(mapped, deepsalt.SceneReport)
+        built = deepsalt.build_mosaic(store, context)
+        assert_type(built, deepsalt.MosaicReport)
+    assert_type(deepsalt.open_product(store.objects, mapped.product), xr.Dataset)
+    assert_type(deepsalt.composite(store, [mapped.product], scene.grid), xr.Dataset)
+    mosaic = deepsalt.open_mosaic(store, bbox=(59.0, 43.0, 60.0, 44.0))
+    assert_type(mosaic, xr.Dataset)
+    clear = (mosaic.quality_flags & deepsalt.QualityFlag.CLOUD) == 0
+    return float(mosaic.salinity.where(clear).mean())
+
+
+def by_hand(scene: deepsalt.Acquisition, ref: deepsalt.ModelRef, table: str) -> str:
+    """Predict a cube and a table."""
+    cube = deepsalt.mark_valid(deepsalt.open_scene(scene))
+    assert_type(cube, xr.Dataset)
+    assert_type(deepsalt.predict_cube(cube, ref), xr.Dataset)
+    report = deepsalt.predict_table(table, "out.csv", sensor="lab", ref=ref)
+    return f"{report.estimated} of {report.pixels} with {deepsalt.__version__}"
