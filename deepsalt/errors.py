@@ -12,7 +12,7 @@
     │   └── ModelError            weights or card unreadable or in disagreement
     └── RunError              exit 1: the work itself failed
         ├── StoreError            a store that cannot be written or is of another layout
-        │   ├── StoreMissingError     exit 2: there is not a store where one was named
+        │   ├── StoreMissingError     exit 2: there is no store where one was named
         │   ├── StoreMismatchError    exit 2: the store exists with another grid, model or periods
         │   ├── StoreAccessError      exit 2: credentials, rights or settings that do not open it
         │   ├── StoreUnfitError       exit 2: a server or file system that cannot do what is needed

@@ -13,7 +13,7 @@ from deepsalt.model.load import model_ref
 from deepsalt.predict import predict_spectra
 from deepsalt.simulate.atmosphere import AtmosphereConfig, draw_sky, look_through
 from deepsalt.simulate.landscape import Landscape
-from deepsalt.simulate.scene import Scene, Weather
+from deepsalt.simulate.scene import SimulatedScene, Weather
 from deepsalt.simulate.specimens import GRID_NM
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Floats, PixelGrid, QualityFlag
@@ -28,12 +28,12 @@ def grid_at(column: int, width: int = WIDTH) -> PixelGrid:
     return PixelGrid("EPSG:32641", (30.0, 0.0, x + 30 * column, 0.0, -30.0, y), HEIGHT, width)
 
 
-def look(land: Landscape, grid: PixelGrid, seed: int) -> xr.Dataset:
+def seen_scene(land: Landscape, grid: PixelGrid, seed: int) -> xr.Dataset:
     """Return the layers of a scene: its own noise and its own errors of the atmosphere."""
     bands = sensor_bands("enmap")
     start = datetime(2024, 6, 1 + seed, 7, tzinfo=UTC)
     clear = Weather(cloud=0.0, cirrus=0.0, haze=0.0)
-    scene = Scene(land, grid, bands, start=start, seed=seed, weather=clear, tilt_deg=0.0)
+    scene = SimulatedScene(land, grid, bands, start=start, seed=seed, weather=clear, tilt_deg=0.0)
     ground = next(scene.strips(grid.height)).reflectance.reshape(len(bands), -1).T
     sky = draw_sky(np.random.default_rng(seed), GRID_NM, AtmosphereConfig(), "enmap")
     flat = np.stack([np.zeros_like(GRID_NM), np.ones_like(GRID_NM)])
@@ -81,9 +81,9 @@ class Pair:
 def pair(request: pytest.FixtureRequest) -> Pair:
     store, land = make_store(grid=MosaicGrid()), Landscape(7, 60.0, 41.5)
     grids = [grid_at(0), grid_at(STEP)]
-    looks = [look(land, grid, 2 * request.param + i) for i, grid in enumerate(grids)]
-    names = [add_product(store, acquisition(f"s{i}", grid=grids[i]), looks[i]) for i in range(2)]
-    return Pair(*looks, composite(store, names, grid_at(0, STEP + WIDTH)))
+    scenes = [seen_scene(land, grid, 2 * request.param + i) for i, grid in enumerate(grids)]
+    names = [add_product(store, acquisition(f"s{i}", grid=grids[i]), scenes[i]) for i in range(2)]
+    return Pair(*scenes, composite(store, names, grid_at(0, STEP + WIDTH)))
 
 
 def test_a_border_steps_by_far_less_than_its_scenes_disagree(pair: Pair) -> None:

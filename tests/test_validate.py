@@ -323,7 +323,7 @@ RECORDS: dict[str, tuple[Harm, str, str]] = {
     "build misnamed": (
         lambda s: s.objects.write("records/builds/a/0", b""),
         "error",
-        "no record of a build",
+        "is not a record of a build",
     ),
     "build left": (leave_build, "warning", "is silent since"),
     "write left": (leave_unfinished, "warning", "unfinished since"),
@@ -484,7 +484,7 @@ CATALOGUE: dict[str, tuple[Harm, str, str]] = {
     "asset outside": (
         lambda s: point(s, "../../../../outside.tif"),
         "error",
-        "no place in the store",
+        "is not a place in the store",
     ),
     "item missing": (lambda s: link_too(s, "./a.json"), "error", "which does not exist"),
     "item broken": (

@@ -149,7 +149,7 @@ class Store:
         UsageError
             It cannot hold a store.
         StoreMissingError
-            There is not a store.
+            There is no store.
         StoreError
             A store that this version of deepsalt does not read.
         """

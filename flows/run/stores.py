@@ -65,7 +65,7 @@ def find_store(out: str) -> Store | None:
 
 
 def mosaic_grid_of(grid: Grid, store: Store | None) -> MosaicGrid:
-    """Return the grid of the store, or the one asked for when there is not a store yet.
+    """Return the grid of the store, or the one asked for when there is no store yet.
 
     Raises
     ------

@@ -48,7 +48,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "a point": (lambda d: d.update(geometry={"type": "Point", "coordinates": [1, 2]}), "Point"),
     "geometry in metres": (
         lambda d: d["geometry"].update(coordinates=[[[5e5, 4e6]] * 4]),
-        "no longitude",
+        "not longitude",
     ),
     "no image": (lambda d: d["assets"].pop("image"), "0 assets that list"),
     "shape text": (props(proj__shape="large"), "proj:shape"),

@@ -401,7 +401,7 @@ def a_file(folder: Path) -> Path:
         (a_link_into_the_store, "lies inside the store"),
         (something_else, "holds cat.jpg, which is not an export of deepsalt; export to"),
         (a_file, "file is a file"),
-        (lambda folder: "ftp://host/x", "no place for a store"),
+        (lambda folder: "ftp://host/x", "cannot hold a store"),
     ],
     ids=[
         "the store",

@@ -172,8 +172,8 @@ def test_chunks_of_a_crop_are_cut_where_shards_are(mosaic: Mosaic, ds: xr.Datase
 @pytest.mark.parametrize(
     ("bbox", "said"),
     [
-        ((10.0, 0.0, 5.0, 1.0), "no bounding box"),
-        ((0.0, 50.0, 1.0, 91.0), "no bounding box"),
+        ((10.0, 0.0, 5.0, 1.0), "not a bounding box"),
+        ((0.0, 50.0, 1.0, 91.0), "not a bounding box"),
         ((-60.0, -30.0, -59.0, -29.0), "no data in"),
     ],
     ids=["turned", "beyond the pole", "elsewhere"],
