@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "deepsalt needs Python 3.11 or newer as $(PYTHON)"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "deepsalt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V)"; exit 2; }
-	@echo "==> making $(VENV) and installing deepsalt (about 2 GB, a few minutes the first time)"
+	@echo "==> making $(VENV) and installing deepsalt (about 3 GB, a few minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@touch $@

@@ -52,7 +52,10 @@ def test_the_consumer_uses_every_public_name() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "checker",
-    [("mypy", "--strict", "--follow-imports=silent"), ("basedpyright", "--project", "strict.json")],
+    [
+        ("mypy", "--strict", "--follow-imports=silent"),
+        ("basedpyright", "--project", "strict.json", "--pythonpath", sys.executable),
+    ],
     ids=lambda command: command[0],
 )
 def test_a_strict_checker_accepts_the_consumer(tmp_path: Path, checker: tuple[str, ...]) -> None:
