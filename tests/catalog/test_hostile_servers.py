@@ -242,7 +242,7 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
         "lists and objects; at most",
     ),
     "no JSON": (Reply(body=lambda: iter([b"<html>"])), "no STAC document"),
-    "a list": (as_json([]), "no object"),
+    "a list": (as_json([]), "not an object"),
 }
 
 
