@@ -61,7 +61,7 @@ bench-quick: $(STAMP) ## the same on a small scene, in a minute or two
 	@echo "==> benchmarks, quick"
 	@$(BIN)/python -m tests.benchmarks.run --quick --out build/bench-quick.json
 
-faults: $(STAMP) ## break runs in every way we know and compare, into build/faults.json and docs/faults.md (20 minutes)
+faults: $(STAMP) ## break runs in every way we know and compare, into build/faults.json and docs/faults.md (an hour)
 	@echo "==> faults"
 	@$(BIN)/python -m tests.faults.campaign --out build/faults.json --table docs/faults.md --jobs 2
 
