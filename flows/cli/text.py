@@ -1,5 +1,7 @@
 """How results read: what several verbs write in the same way."""
 
+import shlex
+
 
 def plain(text: str, most: int = 200) -> str:
     """Return a foreign text without what a terminal obeys, and not longer than that."""
@@ -21,6 +23,11 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def place(*parts: object) -> str:
+    """Return a path or URI as a shell takes it."""
+    return shlex.quote("/".join(str(part).rstrip("/") for part in parts))
 
 
 def share(part: int, whole: int) -> str:

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.cli.options import local
+from flows.cli.text import place
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
@@ -164,7 +165,11 @@ def train(
         card = train_model(run, progress)
     write_model_item(out, card)
     typer.echo("\n".join(_card_lines(card)))
-    typer.echo(f"model, card and report are in {out}")
+    typer.echo(f"model, card and report are in {out}; what limits it stands in {out / 'report.md'}")
+    typer.echo(
+        f"next: `deepsalt predict-table TABLE --sensor SENSOR --model {place(out)} --out "
+        f"salinity.csv`, or `deepsalt run` with --model {place(out)}"
+    )
 
 
 def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) -> list["TableSpec"]:
