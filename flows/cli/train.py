@@ -79,6 +79,25 @@ Suspect = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")
 ]
+
+
+def _show_settings(asked: bool) -> None:
+    if asked:
+        from deepsalt.train.config import settings_text
+
+        typer.echo(settings_text())
+        raise typer.Exit
+
+
+ShowConfig = Annotated[
+    bool,
+    typer.Option(
+        "--show-config",
+        callback=_show_settings,
+        is_eager=True,
+        help="Show a file for --config with every setting, its meaning and default, and exit.",
+    ),
+]
 Licence = Annotated[str, typer.Option(help="Licence of the tables, for the model card.")]
 Attribution = Annotated[str, typer.Option(help="Whom to cite, for the model card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
@@ -122,6 +141,7 @@ def train(
     region: Region = None,
     ec_unit: Unit = None,
     config: ConfigFile = None,
+    show_config: ShowConfig = False,
     ec: Ec = "ec_ds_m",
     ec_method: EcMethod = "mixed or unknown",
     suspect: Suspect = None,

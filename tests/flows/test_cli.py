@@ -185,8 +185,43 @@ def test_an_ingest_of_bad_products_alone_names_each_and_fails(tmp_path: Path) ->
     assert isinstance(result.exception, DeepsaltError)
     assert result.exception.exit_code == 2
     assert str(result.exception).startswith("none of the 2 products can be used")
-    for path, line in zip(bad, refusals(result.stderr), strict=True):
-        assert line.startswith(f"refused: {path} does not exist")
+    (line,) = refusals(result.stderr)
+    assert line.startswith(f"refused: {bad[0]} does not exist")
+    assert line.endswith(f"the same of {bad[1]} (2 in all)")
+
+
+def test_one_reason_of_many_products_is_one_line_with_a_count(tmp_path: Path) -> None:
+    bad = [tmp_path / f"none-{number:02d}" for number in range(14)]
+    (line,) = refusals(deepsalt("ingest", *bad, "--to", tmp_path / "c").stderr)
+    assert line.endswith(f"{bad[3]}, 10 more (14 in all)")
+
+
+def test_the_products_in_a_folder_are_ingested_and_that_is_said(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    result = deepsalt("ingest", scenes.west.parent, "--to", tmp_path / "c")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "holds 3 products, which are taken each" in " ".join(result.stderr.split())
+    assert result.stdout.startswith("3 added")
+    assert f"deepsalt run --catalogue {tmp_path / 'c'} --out STORE" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("scene.zip", "unzip"), ("scene.tar.gz", "tar -xf")], ids=["zip", "tar"]
+)
+def test_a_packed_product_is_refused_with_how_to_unpack_it(
+    name: str, command: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    said = str(refused("ingest", tmp_path / name, "--to", tmp_path / "c"))
+    assert f"unpack it first, `{command} {name}`" in said
+
+
+def test_a_folder_of_packed_products_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "scene.zip").write_bytes(b"PK")
+    assert "holds no product but 1 packed ones, such as scene.zip" in str(
+        refused("ingest", tmp_path, "--to", tmp_path / "c")
+    )
 
 
 def test_a_cube_with_the_name_of_another_is_refused_and_the_others_are_added(
