@@ -8,7 +8,7 @@ import typer
 
 from deepsalt.errors import DeepsaltError, UsageError
 from flows.cli.options import Json, local
-from flows.cli.text import place
+from flows.cli.text import other_files, place
 
 if TYPE_CHECKING:
     import pystac
@@ -75,6 +75,8 @@ def ingest(
     def refuse(item: "pystac.Item", reason: str) -> None:
         refused[next(str(path) for path, each in made if each is item)] = reason
 
+    if made and (said := other_files(to, "catalog.json")):
+        typer.echo(said, err=True)
     report = add_items(to, (item for _, item in made), refuse) if made else None
     added = [item.id for path, item in made if str(path) not in refused]
     if not added and len(refused) == 1:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from flows.cli.mosaic.build import mosaic_lines
 from flows.cli.of_a_run import of_a_run
 from flows.cli.scene import scene_line
-from flows.cli.text import duration, place, share
+from flows.cli.text import duration, other_files, place, share
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     What is complete in the store already is not done again, so the same command resumes a run that
     was stopped, and another selection adds its scenes.
     """
+    from deepsalt.store.store import RECORD
+
+    if said := other_files(Path(config.out), RECORD):
+        typer.echo(said, err=True)
     result = run_config(config, by_prefect=by_prefect)
     if as_json:
         typer.echo(json.dumps(result.to_dict()))

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.cli.options import local
-from flows.cli.text import place
+from flows.cli.text import other_files, place
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
@@ -160,7 +160,9 @@ def train(
     """
     from dataclasses import replace
 
+    from deepsalt.model.card import CARD_FILE
     from deepsalt.train.config import Settings, TrainConfig, read_settings
+    from deepsalt.train.loop import CACHE
     from deepsalt.train.loop import train as train_model
     from flows.model_item import write_model_item
     from flows.progress import bars
@@ -181,6 +183,8 @@ def train(
         evaluate=evaluate,
         infrared=tuple(mid_infrared or ()),
     )
+    if said := other_files(out, CARD_FILE, CACHE):
+        typer.echo(said, err=True)
     with bars() as progress:
         card = train_model(run, progress)
     write_model_item(out, card)

@@ -426,3 +426,69 @@ def test_ingest_does_not_write_over_a_store(scenes: Scenes, store: Path) -> None
     before = (store / "catalog.json").read_bytes()
     assert refused("ingest", scenes.prisma, "--to", store).exit_code == 2
     assert (store / "catalog.json").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def said_by_run(catalogue: Path, mapped: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `run` says of a store where all is complete."""
+    store = shutil.copytree(mapped, tmp_path_factory.mktemp("said") / "store", symlinks=True)
+    result = deepsalt("run", "--catalogue", catalogue, "--out", store)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout.replace(str(store), "STORE")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no estimate  in ",
+        "limits       the surface only; salinity_lower and salinity_upper are a 90 % interval",
+        "picture      STORE/quicklook.png",
+        "next         `deepsalt check STORE`",
+    ],
+    ids=lambda line: line.split()[0],
+)
+def test_a_run_ends_with_what_its_map_shows_and_what_is_next(line: str, said_by_run: str) -> None:
+    assert any(each.startswith(line) for each in said_by_run.splitlines()), said_by_run
+
+
+def test_a_search_ends_with_what_is_next_beside_its_lines(catalogue: Path) -> None:
+    result = deepsalt("search", "--catalogue", catalogue)
+    assert len(result.stdout.splitlines()) == 3
+    assert "next: the same options with `plan`" in result.stderr
+
+
+def test_a_plan_ends_with_what_is_next(catalogue: Path, tmp_path: Path) -> None:
+    said = deepsalt("plan", "--catalogue", catalogue, "--out", tmp_path / "store").stdout
+    assert said.splitlines()[-1].startswith("next      the same options with `run`")
+
+
+def test_a_check_ends_with_where_the_picture_is(mapped: Path) -> None:
+    said = deepsalt("check", mapped).stdout
+    assert f"next: look at {mapped / 'quicklook.png'}" in said.splitlines()[-1]
+
+
+def test_scenes_of_unknown_cloud_are_counted_where_a_largest_one_is_asked_for(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(catalogue, tmp_path / "catalogue")
+    (path,) = copy.rglob("PRS*.json")
+    document = json.loads(path.read_text())
+    del document["properties"]["eo:cloud_cover"]
+    path.write_text(json.dumps(document))
+    result = deepsalt("search", "--catalogue", copy, "--max-cloud", 90)
+    assert "1 more would match but state no cloud cover" in " ".join(result.stderr.split())
+
+
+def test_other_files_in_a_folder_to_write_to_are_said(scenes: Scenes, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    first, again = (deepsalt("ingest", scenes.prisma, "--to", tmp_path) for _ in range(2))
+    assert f"{tmp_path} holds other files (notes.txt)" in first.stderr
+    assert "other files" not in again.stderr
+
+
+def test_a_store_of_dated_periods_says_how_to_have_all_dates_too(
+    catalogue: Path, mapped: Path
+) -> None:
+    dated = ("--datetime", "2024-04-01/2024-05-31")
+    said = str(refused("run", "--catalogue", catalogue, "--out", mapped, *dated))
+    assert "for both, run into two stores" in said

@@ -359,3 +359,9 @@ def test_train_says_how_it_understood_column_names(
     frame = frame.rename(columns={name: f"{name[1:]} nm" for name in _spectral(frame)})
     train(tables, tmp_path / "m", "--lab", write(tmp_path, frame), "--no-evaluate")
     assert "are taken as reflectance at" in caplog.text
+
+
+def test_train_lists_its_settings_without_any_other_option() -> None:
+    result = deepsalt("train", "--show-config")
+    assert result.exit_code == 0
+    assert "# Of everything random.\nseed = 20250101" in result.stdout
