@@ -103,7 +103,7 @@ def _refusals(refused: dict[str, str]) -> list[str]:
     """Return a line for each reason, with the first product and how many it holds for."""
     alike: dict[str, list[str]] = {}
     for path, reason in refused.items():
-        alike.setdefault(reason.replace(path, ""), []).append(path)
+        alike.setdefault(reason.removeprefix(path), []).append(path)
     lines = []
     for first, *others in alike.values():
         same = ""

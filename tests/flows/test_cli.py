@@ -206,6 +206,14 @@ def test_the_products_in_a_folder_are_ingested_and_that_is_said(
     assert f"deepsalt run --catalogue {tmp_path / 'c'} --out STORE" in result.stdout
 
 
+def test_short_names_of_products_do_not_keep_equal_reasons_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line,) = refusals(deepsalt("ingest", "x", "y", "--to", "c").stderr)
+    assert line.endswith("the same of y (2 in all)")
+
+
 @pytest.mark.parametrize(
     ("name", "command"), [("scene.zip", "unzip"), ("scene.tar.gz", "tar -xf")], ids=["zip", "tar"]
 )
