@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_DAMAGE = {"checksums", "contents", "layers", "mosaic", "products", "shards", "values"}
+"""Checks whose errors `mosaic repair` may mend; others are limits, or tell what to do."""
+
 
 @app.command(epilog="Example: `deepsalt check store`")
 def check(
@@ -70,7 +73,10 @@ def _next_line(findings: Sequence["Finding"], store: str, *, quick: bool) -> str
     """Return what to do about the findings, or with a store without any."""
     from deepsalt.mosaic.picture import QUICKLOOK
 
-    if any(finding.severity == "error" for finding in findings):
+    errors = {finding.check for finding in findings if finding.severity == "error"}
+    if errors and not errors & _DAMAGE:
+        return "next: what each error says; then check again"
+    if errors:
         return (
             f"next: `deepsalt mosaic repair {place(store)}` makes damaged tiles again from their "
             "products; after it, the same `deepsalt run` maps again what is lost"

@@ -335,6 +335,7 @@ def test_check_fails_on_a_damaged_shard(store: Path) -> None:
     result = deepsalt("check", store)
     assert result.exit_code == 1
     assert "tile " in result.output
+    assert f"next: `deepsalt mosaic repair {store}`" in result.output
 
 
 def test_weights_that_disagree_with_their_card_are_refused(catalogue: Path, tmp_path: Path) -> None:
@@ -473,6 +474,11 @@ def test_a_plan_ends_with_what_is_next(catalogue: Path, tmp_path: Path) -> None:
 def test_a_check_ends_with_where_the_picture_is(mapped: Path) -> None:
     said = deepsalt("check", mapped).stdout
     assert f"next: look at {mapped / 'quicklook.png'}" in said.splitlines()[-1]
+
+
+def test_a_check_of_a_limit_does_not_send_to_a_repair(mapped: Path) -> None:
+    said = deepsalt("check", mapped, "--quick", "--max-age", 1).stdout
+    assert said.splitlines()[-1] == "next: what each error says; then check again"
 
 
 def test_scenes_of_unknown_cloud_are_counted_where_a_largest_one_is_asked_for(
