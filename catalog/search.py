@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -112,7 +113,7 @@ def select(
         name = without_credentials(text)
         found = search_api(text, query, reach or reach_of(text), progress or Silent())
     else:
-        found = _search_folder(Path(source), query)
+        found = _search_folder(Path(source), query, progress or Silent())
         name = text
     made: dict[tuple[str, str], tuple[Any, Made]] = {}
     for document, where in found:
@@ -127,7 +128,9 @@ def select(
     return [each for _, each in ordered]
 
 
-def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any], str]]:
+def _search_folder(
+    folder: Path, query: Query, progress: Progress
+) -> Iterator[tuple[dict[str, Any], str]]:
     start = folder / "catalog.json" if folder.is_dir() else folder
     if not start.is_file():
         raise UsageError(
@@ -135,6 +138,8 @@ def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any],
         )
     # As text: a hundred thousand paths take a hundred megabytes.
     pending = [str(start.absolute())]
+    any_cloud = replace(query, max_cloud_pct=None)
+    matching = cloud_unknown = 0
     seen = set[str]()
     while pending:
         path = pending.pop()
@@ -144,12 +149,25 @@ def _search_folder(folder: Path, query: Query) -> Iterator[tuple[dict[str, Any],
         document = read_json(Path(path))
         if document.get("type") == "Feature":
             if query.matches(document):
+                matching += 1
                 yield document, path
+            elif query != any_cloud and _states_no_cloud(document) and any_cloud.matches(document):
+                cloud_unknown += 1
             continue
         if document.get("type") not in {"Catalog", "Collection"}:
             raise FormatError(f"{path} is no STAC catalogue, collection or Item")
         if _worth_opening(document, query):
             pending += _linked(document, path)
+    if matching and cloud_unknown:  # who finds nothing is told more
+        progress.note(
+            f"{cloud_unknown} more would match but state no cloud cover, so a largest cloud cover "
+            "(--max-cloud) leaves them out"
+        )
+
+
+def _states_no_cloud(document: dict[str, Any]) -> bool:
+    properties = document.get("properties")
+    return isinstance(properties, dict) and properties.get("eo:cloud_cover") is None
 
 
 def _worth_opening(document: dict[str, Any], query: Query) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.predict import SPECTRA_RESULT, predict_spectra
+from deepsalt.progress import Progress, Silent
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.indices import shows_ice, spectral_flags
 from deepsalt.spectral.table import (
@@ -26,7 +27,14 @@ COVER_SCORE = 2.0
 """Least domain score of what looks like water, plants or snow, whose tests say yes or no."""
 
 
-def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: ModelRef) -> Report:
+def predict_table(
+    table: str | Path,
+    out: str | Path,
+    *,
+    sensor: str,
+    ref: ModelRef,
+    progress: Progress | None = None,
+) -> Report:
     """Predict salinity for a table of reflectance spectra.
 
     Parameters
@@ -34,15 +42,18 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     table
         CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
     out
-        Table to write, of either kind: every column and row in the same order, then `salinity`,
-        `salinity_lower`, `salinity_upper` (dS/m, empty where not estimated), `quality_flags` and
-        `domain_score` (above 1 where `quality_flags` has OUT_OF_DOMAIN, empty where not estimated).
+        Table to write, of either kind: `salinity`, `salinity_lower`, `salinity_upper` (dS/m, empty
+        where not estimated), `quality_flags` and `domain_score` (above 1 where `quality_flags` has
+        OUT_OF_DOMAIN, empty where not estimated), then every column of `table`, rows in its order.
+        A table that is there is written over.
     sensor
         ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
         optionally `column`, the table's column of each band. Else columns belong to
         the nearest band within half its FWHM.
     ref
         The model.
+    progress
+        Told what of the table was understood or is doubtful. Default: nobody.
 
     Returns
     -------
@@ -89,6 +100,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
         )
     spectra = table_spectra(rows, sensor_bands(sensor), str(table))
+    for note in spectra.notes:
+        (progress or Silent()).note(f"{table.name}: {note}")
     quality_flags = spectrum_flags(spectra)
     result = predict_spectra(spectra.reflectance, spectra.bands, ref, quality_flags)
     strange = cover_flags(spectra) & (quality_flags == 0) * np.uint16(QualityFlag.OUT_OF_DOMAIN)
@@ -96,7 +109,8 @@ def predict_table(table: str | Path, out: str | Path, *, sensor: str, ref: Model
     least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
     result["domain_score"] = np.maximum(result["domain_score"], least)
     added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
-    write_table(pd.concat([rows, added], axis=1), out)
+    # In front: behind 2000 columns of spectra nobody finds the answer.
+    write_table(pd.concat([added, rows], axis=1), out)
     return count(result)
 
 

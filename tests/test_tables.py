@@ -40,7 +40,7 @@ def test_every_row_is_estimated_for_every_sensor_and_kind(tmp_path, ref, sensor,
     report = predict_table(source, out, sensor=sensor, ref=ref)
     result = read_table(out)
     assert report.pixels == report.estimated == len(table)
-    assert list(result.columns[-5:]) == ADDED
+    assert list(result.columns[:5]) == ADDED
     assert (result.salinity_lower <= result.salinity).all()
     assert (result.salinity <= result.salinity_upper).all()
 

@@ -26,6 +26,8 @@ SENSORS = {
 """Module and `SceneReader` of each sensor. The first whose `is_product` accepts a path reads it."""
 
 
+_PACKED = (".zip", ".tar", ".tar.gz", ".tgz")
+
 SIMULATED_MARK = "simulated by deepsalt"
 """What deepsalt's simulator writes into a product's free-text comment. Formats have no field for
 it, and nothing but this label tells a simulated product from a delivered one."""
@@ -159,13 +161,49 @@ def read_acquisition(
     if not path.exists():
         raise FormatError(f"{path} does not exist; give a product folder or file")
     try:
-        for sensor, (module, _) in SENSORS.items():
-            if import_module(module).is_product(path):
-                return _read(sensor, path, scale, nodata)
+        if (sensor := _sensor_of(path)) is not None:
+            return _read(sensor, path, scale, nodata)
+        raise FormatError(_why_no_product(path))
     except OSError as error:  # no permission, a broken disk or link
         message = f"{path} cannot be read: {error}; check that you may read it"
         raise FormatError(message) from error
-    raise FormatError(
+
+
+def products_in(folder: Path) -> list[Path]:
+    """Return the products that lie directly in a folder; none if it is a product itself."""
+    try:
+        if not folder.is_dir() or _sensor_of(folder) is not None:
+            return []
+        # An ENVI header is one product with its data file, which is found by itself.
+        each = (path for path in sorted(folder.iterdir()) if path.suffix.lower() != ".hdr")
+        return [path for path in each if _sensor_of(path) is not None]
+    except OSError:  # `read_acquisition` says what is the matter with the folder
+        return []
+
+
+def _sensor_of(path: Path) -> str | None:
+    """Return which sensor's module reads a path; None if none does."""
+    for sensor, (module, _) in SENSORS.items():
+        if import_module(module).is_product(path):
+            return sensor
+    return None
+
+
+def _why_no_product(path: Path) -> str:
+    """Return a sentence on a path that no sensor's module reads."""
+    if path.is_file() and path.name.lower().endswith(_PACKED):
+        by = "unzip" if path.suffix.lower() == ".zip" else "tar -xf"
+        return f"{path} is packed; unpack it first, `{by} {path.name}`, and give what comes out"
+    if inside := products_in(path):
+        return f"{path} holds {len(inside)} products; give one of them, such as {inside[0]}"
+    if path.is_dir():
+        packed = [each for each in path.iterdir() if each.name.lower().endswith(_PACKED)]
+        if packed:
+            return (
+                f"{path} holds no product but {len(packed)} packed ones, such as "
+                f"{packed[0].name}; unpack them first"
+            )
+    return (
         f"{path} is not a product deepsalt reads; expected an EnMAP L2A folder, a PRISMA L2D .he5, "
         "or a GeoTIFF or ENVI cube with a wavelength and FWHM per band"
     )

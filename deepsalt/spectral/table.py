@@ -1,7 +1,9 @@
 """Tables of spectra: CSV or Parquet with one column per band.
 
-Columns are named ``r<centre in nm>``, or as the sensor's band table names its bands. Used by
-training and by prediction, so that both read a table alike.
+Columns are named ``r<centre in nm>``, or as the sensor's band table names its bands. Names that
+instruments and libraries give instead (``350``, ``wl_350``, ``X350``, ``meas_403nm``, ``350 nm``)
+are understood where no column is named so. Used by training and by prediction, so that both read a
+table alike.
 """
 
 import csv
@@ -11,7 +13,7 @@ import re
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,13 @@ from deepsalt.inputs import require_regular
 from deepsalt.types import BandTable
 
 _SPECTRAL = re.compile(r"r(\d+(?:\.\d+)?)")
+_OTHER = re.compile(
+    r"(?P<before>(?:r|x|w|wl|wavelength|nm|band|meas|refl|reflectance|spc)?[ _.]?)"
+    r"(?P<nm>\d+(?:\.\d+)?)(?P<after>[ _]?nm)?",
+    re.IGNORECASE,
+)
+_OTHER_NM = (300.0, 2600.0)  # years and running numbers are not all within it
+_OTHER_COUNT = 10  # so many columns of one manner are no accident
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
 
@@ -36,6 +45,8 @@ MAX_REFLECTANCE = 2.0
 _MIN_REFLECTANCE = -1.0  # below it stands a nodata value such as -9999; correction overshoots less
 _SHARE_ABOVE = 0.001  # of all values: single spikes are the spectrum's fault, not the unit's
 _MAX_PERCENT = 130.0  # snow in percent; scaled integers lie above
+_MAX_ABSORBANCE = 6.0  # log10(1 / R); instruments end below, percent of soils mostly lies above
+_ABSORBANCE_NM = (500.0, 850.0, 1650.0)
 _MICROMETRES = 100.0  # columns r0.4 to r2.5 hold micrometres; no sensor of ours sees 100 nm
 
 
@@ -51,11 +62,14 @@ class Spectra:
         The sensor's bands (n); those the table lacks are not usable.
     ignored
         Spectral columns that belong to no band of the sensor.
+    notes
+        What was understood or is doubtful and should be said, one sentence each.
     """
 
     reflectance: NDArray[np.float32]
     bands: BandTable
     ignored: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 Names = Callable[[Iterable[object]], dict[str, float]]
@@ -63,13 +77,55 @@ Names = Callable[[Iterable[object]], dict[str, float]]
 
 
 def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
-    """Return the columns named ``r<centre in nm>`` with their centres, nm."""
-    found = {}
-    for column in columns:
-        match = _SPECTRAL.fullmatch(str(column))
-        if match:
-            found[str(column)] = float(match[1])
-    return found
+    """Return the columns named ``r<centre in nm>`` with their centres, nm.
+
+    Without any, those of the one other manner in which at least ten columns name a wavelength.
+    """
+    names = [str(column) for column in columns]
+    found = {name: float(match[1]) for name in names if (match := _SPECTRAL.fullmatch(name))}
+    if found:
+        return found
+    manners: dict[tuple[str, str | None], dict[str, float]] = {}
+    for name in names:
+        if match := _OTHER.fullmatch(name):
+            manner = manners.setdefault((match["before"], match["after"]), {})
+            manner[name] = float(match["nm"])
+    low, high = _OTHER_NM
+    likely = [
+        each
+        for each in manners.values()
+        if len(each) >= _OTHER_COUNT and low <= min(each.values()) and max(each.values()) <= high
+    ]
+    return likely[0] if len(likely) == 1 else {}
+
+
+def _names_understood(columns: dict[str, float]) -> Iterator[str]:
+    """Say which columns are taken for reflectance that are not named ``r<centre in nm>``."""
+    names = list(columns)
+    if names and not _SPECTRAL.fullmatch(names[0]):
+        nm = columns.values()
+        yield (
+            f"{len(names)} columns {names[0]} ... {names[-1]} are taken as reflectance at "
+            f"{min(nm):g} to {max(nm):g} nm"
+        )
+
+
+def _misspelt(names: Iterable[object], columns: dict[str, float], used: set[str]) -> Iterator[str]:
+    """Say which columns look like those of bands and name no wavelength."""
+    first = _OTHER.fullmatch(next(iter(columns), ""))
+    before = first["before"] if first else ""
+    if not before:
+        return
+    alike = re.compile(rf"{re.escape(before)}\d.*", re.IGNORECASE)
+    found = [
+        name for name in map(str, names) if name not in used | set(columns) and alike.match(name)
+    ]
+    if found:
+        shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+        yield (
+            f"{len(found)} column{'s look' if len(found) > 1 else ' looks'} like a band but "
+            f"name{'' if len(found) > 1 else 's'} no wavelength: {shown}; not used"
+        )
 
 
 def read_table(
@@ -339,8 +395,12 @@ def table_spectra(table: pd.DataFrame, bands: BandTable, origin: str) -> Spectra
     table_bands = BandTable(
         bands.names, bands.centers_nm, bands.fwhm_nm, tuple(bool(u) for u in usable)
     )
-    ignored = tuple(name for name in columns if name not in set(matched.values()))
-    return Spectra(reflectance, table_bands, ignored)
+    used = set(matched.values())
+    ignored = tuple(name for name in columns if name not in used)
+    notes = [*_misspelt(table.columns, columns, used), *_absorbance(reflectance, bands)]
+    if used & set(columns):
+        notes = [*_names_understood(columns), *notes]
+    return Spectra(reflectance, table_bands, ignored, tuple(notes))
 
 
 def column_numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.float32]:
@@ -366,9 +426,39 @@ def _check_unit(reflectance: NDArray[np.float32], origin: str) -> None:
     above = measured[measured > MAX_REFLECTANCE]
     if above.size > _SHARE_ABOVE * measured.size:
         typical = float(np.median(above))
+        if above.size < measured.size / 2 and above.max() <= _MAX_ABSORBANCE:
+            raise FormatError(
+                f"{origin} holds values up to {above.max():g} ({above.size} of {measured.size} "
+                f"above {MAX_REFLECTANCE:g}), reflectance is a fraction between 0 and 1; this "
+                "looks like absorbance log10(1/R), give R = 10 ** -absorbance"
+            )
         likely = "percent" if typical <= _MAX_PERCENT else "reflectance x 10000"
         raise FormatError(
             f"{origin} holds values up to {above.max():g} ({above.size} of {measured.size} above "
             f"{MAX_REFLECTANCE:g}), reflectance is a fraction between 0 and 1; this looks like "
             f"{likely}, divide it accordingly"
+        )
+
+
+def _absorbance(reflectance: NDArray[np.float32], bands: BandTable) -> Iterator[str]:
+    """Say that most spectra look like absorbance, log10(1 / R), instead of reflectance.
+
+    Soils grow brighter from blue to near infrared, so their absorbance falls. What falls and is
+    reflectance is dark there (water) or at 1650 nm (snow).
+    """
+    values = reflectance[:, np.array(bands.usable)]
+    known = values[np.isfinite(values)]
+    if known.size and (known > 1.0).mean() > 0.5:
+        yield "more than half of the values are above 1: is it reflectance, from 0 to 1?"
+        return
+    nm = np.array(bands.centers_nm)
+    blue, infrared, far = (
+        reflectance[:, int(np.abs(nm - center).argmin())] for center in _ABSORBANCE_NM
+    )
+    falls = (blue > 1.2 * infrared) & (infrared > 0.15) & (far > 0.15)  # False where one is NaN
+    if known.size and falls.mean() > 0.5:
+        yield (
+            f"{falls.sum()} of {len(falls)} spectra fall from blue to infrared like absorbance "
+            "log10(1/R), and are taken as reflectance; if they are absorbance, give "
+            "R = 10 ** -absorbance"
         )

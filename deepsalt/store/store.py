@@ -228,7 +228,7 @@ class Store:
             if found[key] != value:
                 raise StoreMismatchError(
                     f"store {self} has {key} {_short(found[key])}, this run has "
-                    f"{_short(value)}; give another --out or the same {key}"
+                    f"{_short(value)}; {_ADVICE.get(key, f'give another --out or the same {key}')}"
                 )
 
     def refuse_other_model(self, digest: str) -> None:
@@ -271,6 +271,12 @@ def _is_there(objects: Objects, key: str) -> bool:
     except MissingObjectError:
         return False
     return True
+
+
+_ADVICE = {
+    "periods": "a store holds either one mosaic of all dates (a run without --datetime) or one for "
+    "each --datetime; for both, run into two stores, by another --out"
+}
 
 
 def _short(value: Any) -> str:

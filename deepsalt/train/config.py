@@ -1,6 +1,9 @@
 """Settings of a training run: frozen, checked when made, and kept in the model card."""
 
+import inspect
+import json
 import math
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,6 +15,8 @@ from deepsalt.train.data.tables import TableSpec
 
 WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 0.6)
 """Candidates for the weight of laboratory knowledge; 0 is training on satellite sites alone."""
+
+_PARAMETER = re.compile(r"^(\S.*)\n((?: +.*\n?)+)", re.MULTILINE)
 
 ADAPTATIONS = ("epo", "ds", "align")
 """Adaptations in the order in which they are tried."""
@@ -199,6 +204,19 @@ def read_settings(path: Path) -> Settings:
             )
         found[key] = _like(known[key], value, f"configuration {path}: {key}")
     return replace(base, **found)
+
+
+def settings_text() -> str:
+    """Return a TOML file of every setting at its default, each with its meaning above it."""
+    parameters = inspect.cleandoc(Settings.__doc__ or "").partition("----------\n")[2]
+    # The docstring has lines of names, and indented below each what these settings mean.
+    defaults = Settings()
+    lines: list[str] = []
+    for names, meaning in _PARAMETER.findall(parameters):
+        lines.append(f"# {' '.join(meaning.split())}")
+        # TOML writes such values as JSON does.
+        lines += [f"{name} = {json.dumps(getattr(defaults, name))}" for name in names.split(", ")]
+    return "\n".join(lines)
 
 
 def _like(example: Any, value: Any, where: str) -> Any:

@@ -45,7 +45,9 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     ModelError
         The output directory cannot be written.
     UsageError
-        scikit-learn is not installed, or the training diverged.
+        scikit-learn is not installed.
+    RunError
+        The training diverged.
     """
     progress = progress or Silent()
     progress.note("reading tables")

@@ -1,7 +1,6 @@
 """The `deepsalt` command: its verbs, the options before a verb, and how an error ends it."""
 
 import logging
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -62,8 +61,6 @@ def _options(
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
     # Its warnings on retries show whole URLs, which may be signed; the last failure is told by us.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    if debug:
-        os.environ["DEEPSALT_DEBUG"] = "1"
 
 
 def main() -> NoReturn:
@@ -72,7 +69,7 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except DeepsaltError as error:
-        if os.environ.get("DEEPSALT_DEBUG"):
+        if logging.getLogger().isEnabledFor(logging.INFO):  # as --debug asks for
             raise
         typer.secho(f"deepsalt: {error}", fg="red", err=True)
         sys.exit(error.exit_code)

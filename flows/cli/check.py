@@ -16,11 +16,15 @@ from flows.cli.options import (
     Store,
     checks_of,
 )
+from flows.cli.text import place
 
 if TYPE_CHECKING:
     from deepsalt.validate import Finding
 
 app = typer.Typer()
+
+_DAMAGE = {"checksums", "contents", "layers", "mosaic", "products", "shards", "values"}
+"""Checks whose errors `mosaic repair` may mend; others are limits, or tell what to do."""
 
 
 @app.command(epilog="Example: `deepsalt check store`")
@@ -60,8 +64,29 @@ def check(
         for finding in findings:
             typer.echo(f"{finding.severity:<8} {finding.where}: {finding.message}")
         typer.echo(_closing_line(findings))
+        typer.echo(_next_line(findings, store, quick=quick))
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _next_line(findings: Sequence["Finding"], store: str, *, quick: bool) -> str:
+    """Return what to do about the findings, or with a store without any."""
+    from deepsalt.mosaic.picture import QUICKLOOK
+
+    errors = {finding.check for finding in findings if finding.severity == "error"}
+    if errors and not errors & _DAMAGE:
+        return "next: what each error says; then check again"
+    if errors:
+        return (
+            f"next: `deepsalt mosaic repair {place(store)}` makes damaged tiles again from their "
+            "products; after it, the same `deepsalt run` maps again what is lost"
+        )
+    if quick:
+        return f"next: `deepsalt check {place(store)}` also reads checksums and pixels"
+    return (
+        f"next: look at {place(store, QUICKLOOK)}; `deepsalt mosaic history {place(store)}` lists "
+        "what was published"
+    )
 
 
 def _closing_line(findings: Sequence["Finding"]) -> str:

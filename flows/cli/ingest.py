@@ -8,16 +8,23 @@ import typer
 
 from deepsalt.errors import DeepsaltError, UsageError
 from flows.cli.options import Json, local
+from flows.cli.text import other_files, place
 
 if TYPE_CHECKING:
     import pystac
 
 app = typer.Typer()
 
+_SHOWN = 3
+"""Further products that are named where the same holds for many; `--json` names all."""
+
 
 @app.command(epilog="Example: `deepsalt ingest scenes/* --to catalogue`")
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Product folders or files.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Product folders or files, or folders that hold some of these."),
+    ],
     to: Annotated[
         Path,
         typer.Option(callback=local, help="Catalogue folder, created if missing."),
@@ -45,14 +52,19 @@ def ingest(
     from catalog.items import to_item
     from catalog.local import add_items
     from deepsalt.checksums import with_checksums
-    from deepsalt.scenes.base import read_acquisition
+    from deepsalt.scenes.base import products_in, read_acquisition
     from flows.progress import bars
 
     made = []
     refused = {}
     with bars() as progress:
-        progress.start("scenes", len(paths))
+        products = []
         for path in paths:
+            if inside := products_in(path):
+                progress.note(f"{path} holds {len(inside)} products, which are taken each")
+            products += inside or [path]
+        progress.start("scenes", len(products))
+        for path in products:
             try:
                 found = read_acquisition(path, scale=scale, nodata=nodata)
                 made.append((path, to_item(with_checksums(found) if checksums else found)))
@@ -63,18 +75,40 @@ def ingest(
     def refuse(item: "pystac.Item", reason: str) -> None:
         refused[next(str(path) for path, each in made if each is item)] = reason
 
+    if made and (said := other_files(to, "catalog.json")):
+        typer.echo(said, err=True)
     report = add_items(to, (item for _, item in made), refuse) if made else None
     added = [item.id for path, item in made if str(path) not in refused]
     if not added and len(refused) == 1:
         raise UsageError(next(iter(refused.values())))
     if as_json:
         typer.echo(json.dumps({"items": added, "refused": refused}))
-    elif report is not None:
-        typer.echo(f"{report}; catalogue {to}")
-    if not as_json:
-        for reason in refused.values():
-            typer.secho(f"refused: {reason}", fg="yellow", err=True)
+    else:
+        if report is not None:
+            typer.echo(f"{report}; catalogue {to}")
+        for line in _refusals(refused):
+            typer.secho(line, fg="yellow", err=True)
     if not added:
         raise UsageError(f"none of the {len(refused)} products can be used; see what is refused")
+    if not as_json:
+        typer.echo(
+            f"next: `deepsalt search --catalogue {place(to)}` lists them, "
+            f"`deepsalt run --catalogue {place(to)} --out STORE` maps them"
+        )
     if refused:
         raise typer.Exit(3)
+
+
+def _refusals(refused: dict[str, str]) -> list[str]:
+    """Return a line for each reason, with the first product and how many it holds for."""
+    alike: dict[str, list[str]] = {}
+    for path, reason in refused.items():
+        alike.setdefault(reason.removeprefix(path), []).append(path)
+    lines = []
+    for first, *others in alike.values():
+        same = ""
+        if others:
+            shown = [*others[:_SHOWN], f"{len(others) - _SHOWN} more"][: len(others)]
+            same = f"; the same of {', '.join(shown)} ({len(others) + 1} in all)"
+        lines.append(f"refused: {refused[first]}{same}")
+    return lines

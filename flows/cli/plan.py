@@ -25,7 +25,20 @@ def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
 
     with bars() as progress:
         found = make_plan(config, progress)
-    typer.echo(json.dumps(asdict(found)) if as_json else "\n".join(plan_lines(found)))
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        typer.echo("\n".join([*plan_lines(found), _next_line(found)]))
+
+
+def _next_line(plan: "Plan") -> str:
+    """Return what an analyst would type next."""
+    does = (
+        "maps them and builds the mosaic"
+        if plan.present < plan.scenes
+        else "only brings the mosaic up to date"
+    )
+    return f"{'next':<10}the same options with `run` instead of `plan`, which {does}"
 
 
 def plan_lines(plan: "Plan") -> list[str]:

@@ -3,11 +3,14 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import Json, Model, local
+
+if TYPE_CHECKING:
+    from deepsalt.types import Report
 
 app = typer.Typer()
 
@@ -20,7 +23,8 @@ def predict_table(
     table: Annotated[
         Path,
         typer.Argument(
-            help="Spectra: CSV or Parquet with reflectance in columns `r<centre in nm>`."
+            help="Spectra: CSV or Parquet with reflectance, 0 to 1, in columns named by their "
+            "centre in nm, such as `r350`, `350`, `X350` or `350 nm`."
         ),
     ],
     out: Annotated[
@@ -37,15 +41,43 @@ def predict_table(
 ) -> None:
     """Predict salinity for a table of reflectance spectra.
 
-    Keeps all other columns and adds salinity, salinity_lower and salinity_upper in dS/m,
+    Keeps all columns and puts in front of them salinity, salinity_lower and salinity_upper in dS/m,
     quality_flags, and domain_score: how unlike soils and salt crusts a spectrum is. Above 1 it is
     flagged out of domain.
     """
     from deepsalt.model.load import model_ref
     from deepsalt.tables import predict_table as predict
+    from flows.progress import bars
 
-    report = predict(table, out, sensor=sensor, ref=model_ref(model))
+    there = out.exists()
+    with bars() as progress:
+        report = predict(table, out, sensor=sensor, ref=model_ref(model), progress=progress)
+    if there:
+        typer.echo(f"{out} was there and is overwritten", err=True)
     if as_json:
         typer.echo(json.dumps({**asdict(report), "by_flag": dict(report.by_flag)}))
     else:
-        typer.echo(f"{report.estimated} of {report.pixels} spectra estimated; {out}")
+        typer.echo("\n".join(_lines(report, out, sensor)))
+
+
+_IN_WORDS = {
+    "outside": "have no value at all, so no estimate",
+    "defective": "lack bands or are dark in half of them, so no estimate",
+    "out_of_domain": "are unlike the training's soils (domain_score above 1): doubt the estimates",
+    "extrapolated": "are estimated at the edge of the training's labels or beyond",
+}
+"""What the flags of a table say, by name; a table has no others."""
+
+
+def _lines(report: "Report", out: Path, sensor: str) -> list[str]:
+    """Return what became of the spectra, and what an analyst would do next."""
+    lines = [f"{report.estimated} of {report.pixels} spectra estimated; {out}"]
+    lines += [
+        f"{count} of {report.pixels} {_IN_WORDS.get(name, name)}" for name, count in report.by_flag
+    ]
+
+    return [
+        *lines,
+        "next: look at its first columns, dS/m with a 90 % interval; where the salinity of some "
+        f"soils is known, `deepsalt train` with their spectra of {sensor} makes a model of its own",
+    ]

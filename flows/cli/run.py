@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from flows.cli.mosaic.build import mosaic_lines
 from flows.cli.of_a_run import of_a_run
 from flows.cli.scene import scene_line
-from flows.cli.text import duration, share
+from flows.cli.text import duration, other_files, place, share
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -32,8 +33,15 @@ def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     What is complete in the store already is not done again, so the same command resumes a run that
     was stopped, and another selection adds its scenes.
     """
+    from deepsalt.store.store import RECORD
+
+    if said := other_files(Path(config.out), RECORD):
+        typer.echo(said, err=True)
     result = run_config(config, by_prefect=by_prefect)
-    typer.echo(json.dumps(result.to_dict()) if as_json else "\n".join(run_lines(result)))
+    if as_json:
+        typer.echo(json.dumps(result.to_dict()))
+    else:
+        typer.echo("\n".join([*run_lines(result), *_next_lines(result, config.out)]))
     if as_json and (nothing := no_estimate(result.scenes)):
         typer.echo(nothing, err=True)
     if result.exit_code:
@@ -66,6 +74,39 @@ def run_lines(result: "RunResult") -> list[str]:
             f"{duration(result.wasted_s)} of work on them"
         )
     return lines
+
+
+def _next_lines(result: "RunResult", out: str) -> list[str]:
+    """Return what the map shows and does not, where its picture is, and what to do next."""
+    from deepsalt.mosaic.picture import QUICKLOOK
+    from deepsalt.types import REJECTING, QualityFlag
+
+    mosaic = result.mosaic
+    if mosaic is None or mosaic.held:
+        return []
+    seen = mosaic.pixels - mosaic.by_flag.get("outside", 0)
+    lines = []
+    why = [
+        f"{name.replace('_', ' ')} {share(count, seen)}"
+        for name, count in mosaic.by_flag.items()
+        if count and name != "outside" and QualityFlag[name.upper()] & REJECTING
+    ]
+    if mosaic.estimated and why:
+        lines.append(
+            f"no estimate  in {share(seen - mosaic.estimated, seen)} of the cells seen: "
+            f"{', '.join(why)} (a cell may have several reasons)"
+        )
+    if mosaic.estimated:
+        strange = mosaic.by_flag.get("out_of_domain", 0)
+        lines.append(
+            "limits       the surface only; salinity_lower and salinity_upper are a 90 % interval"
+            + (f"; {share(strange, seen)} of cells are unlike the training's soils" * bool(strange))
+        )
+    return [
+        *lines,
+        f"picture      {place(out, QUICKLOOK)}",
+        f"next         `deepsalt check {place(out)}`; in Python deepsalt.open_mosaic({out!r})",
+    ]
 
 
 def no_estimate(scenes: "Sequence[SceneReport]") -> str | None:

@@ -66,3 +66,8 @@ def search(
             f"{plain(item.collection_id or '')}  {plain(item.id)}"
         )
     typer.echo(f"{len(items)} scene{'' if len(items) == 1 else 's'}", err=True)
+    if items:
+        # Beside the count, so that standard output stays a line for each scene.
+        typer.echo(
+            "next: the same options with `plan` instead of `search`, and --out STORE", err=True
+        )

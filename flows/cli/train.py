@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.cli.options import local
+from flows.cli.text import other_files, place
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
@@ -78,6 +79,25 @@ Suspect = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")
 ]
+
+
+def _show_settings(asked: bool) -> None:
+    if asked:
+        from deepsalt.train.config import settings_text
+
+        typer.echo(settings_text())
+        raise typer.Exit
+
+
+ShowConfig = Annotated[
+    bool,
+    typer.Option(
+        "--show-config",
+        callback=_show_settings,
+        is_eager=True,
+        help="Show a file for --config with every setting, its meaning and default, and exit.",
+    ),
+]
 Licence = Annotated[str, typer.Option(help="Licence of the tables, for the model card.")]
 Attribution = Annotated[str, typer.Option(help="Whom to cite, for the model card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
@@ -121,6 +141,7 @@ def train(
     region: Region = None,
     ec_unit: Unit = None,
     config: ConfigFile = None,
+    show_config: ShowConfig = False,
     ec: Ec = "ec_ds_m",
     ec_method: EcMethod = "mixed or unknown",
     suspect: Suspect = None,
@@ -139,7 +160,9 @@ def train(
     """
     from dataclasses import replace
 
+    from deepsalt.model.card import CARD_FILE
     from deepsalt.train.config import Settings, TrainConfig, read_settings
+    from deepsalt.train.loop import CACHE
     from deepsalt.train.loop import train as train_model
     from flows.model_item import write_model_item
     from flows.progress import bars
@@ -160,11 +183,17 @@ def train(
         evaluate=evaluate,
         infrared=tuple(mid_infrared or ()),
     )
+    if said := other_files(out, CARD_FILE, CACHE):
+        typer.echo(said, err=True)
     with bars() as progress:
         card = train_model(run, progress)
     write_model_item(out, card)
     typer.echo("\n".join(_card_lines(card)))
-    typer.echo(f"model, card and report are in {out}")
+    typer.echo(f"model, card and report are in {out}; what limits it stands in {out / 'report.md'}")
+    typer.echo(
+        f"next: `deepsalt predict-table TABLE --sensor SENSOR --model {place(out)} --out "
+        f"salinity.csv`, or `deepsalt run` with --model {place(out)}"
+    )
 
 
 def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) -> list["TableSpec"]:

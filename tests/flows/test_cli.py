@@ -185,8 +185,51 @@ def test_an_ingest_of_bad_products_alone_names_each_and_fails(tmp_path: Path) ->
     assert isinstance(result.exception, DeepsaltError)
     assert result.exception.exit_code == 2
     assert str(result.exception).startswith("none of the 2 products can be used")
-    for path, line in zip(bad, refusals(result.stderr), strict=True):
-        assert line.startswith(f"refused: {path} does not exist")
+    (line,) = refusals(result.stderr)
+    assert line.startswith(f"refused: {bad[0]} does not exist")
+    assert line.endswith(f"the same of {bad[1]} (2 in all)")
+
+
+def test_one_reason_of_many_products_is_one_line_with_a_count(tmp_path: Path) -> None:
+    bad = [tmp_path / f"none-{number:02d}" for number in range(14)]
+    (line,) = refusals(deepsalt("ingest", *bad, "--to", tmp_path / "c").stderr)
+    assert line.endswith(f"{bad[3]}, 10 more (14 in all)")
+
+
+def test_the_products_in_a_folder_are_ingested_and_that_is_said(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    result = deepsalt("ingest", scenes.west.parent, "--to", tmp_path / "c")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "holds 3 products, which are taken each" in " ".join(result.stderr.split())
+    assert result.stdout.startswith("3 added")
+    assert f"deepsalt run --catalogue {tmp_path / 'c'} --out STORE" in result.stdout
+
+
+def test_short_names_of_products_do_not_keep_equal_reasons_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line,) = refusals(deepsalt("ingest", "x", "y", "--to", "c").stderr)
+    assert line.endswith("the same of y (2 in all)")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("scene.zip", "unzip"), ("scene.tar.gz", "tar -xf")], ids=["zip", "tar"]
+)
+def test_a_packed_product_is_refused_with_how_to_unpack_it(
+    name: str, command: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    said = str(refused("ingest", tmp_path / name, "--to", tmp_path / "c"))
+    assert f"unpack it first, `{command} {name}`" in said
+
+
+def test_a_folder_of_packed_products_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "scene.zip").write_bytes(b"PK")
+    assert "holds no product but 1 packed ones, such as scene.zip" in str(
+        refused("ingest", tmp_path, "--to", tmp_path / "c")
+    )
 
 
 def test_a_cube_with_the_name_of_another_is_refused_and_the_others_are_added(
@@ -292,6 +335,7 @@ def test_check_fails_on_a_damaged_shard(store: Path) -> None:
     result = deepsalt("check", store)
     assert result.exit_code == 1
     assert "tile " in result.output
+    assert f"next: `deepsalt mosaic repair {store}`" in result.output
 
 
 def test_weights_that_disagree_with_their_card_are_refused(catalogue: Path, tmp_path: Path) -> None:
@@ -391,3 +435,74 @@ def test_ingest_does_not_write_over_a_store(scenes: Scenes, store: Path) -> None
     before = (store / "catalog.json").read_bytes()
     assert refused("ingest", scenes.prisma, "--to", store).exit_code == 2
     assert (store / "catalog.json").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def said_by_run(catalogue: Path, mapped: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `run` says of a store where all is complete."""
+    store = shutil.copytree(mapped, tmp_path_factory.mktemp("said") / "store", symlinks=True)
+    result = deepsalt("run", "--catalogue", catalogue, "--out", store)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout.replace(str(store), "STORE")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no estimate  in ",
+        "limits       the surface only; salinity_lower and salinity_upper are a 90 % interval",
+        "picture      STORE/quicklook.png",
+        "next         `deepsalt check STORE`",
+    ],
+    ids=lambda line: line.split()[0],
+)
+def test_a_run_ends_with_what_its_map_shows_and_what_is_next(line: str, said_by_run: str) -> None:
+    assert any(each.startswith(line) for each in said_by_run.splitlines()), said_by_run
+
+
+def test_a_search_ends_with_what_is_next_beside_its_lines(catalogue: Path) -> None:
+    result = deepsalt("search", "--catalogue", catalogue)
+    assert len(result.stdout.splitlines()) == 3
+    assert "next: the same options with `plan`" in result.stderr
+
+
+def test_a_plan_ends_with_what_is_next(catalogue: Path, tmp_path: Path) -> None:
+    said = deepsalt("plan", "--catalogue", catalogue, "--out", tmp_path / "store").stdout
+    assert said.splitlines()[-1].startswith("next      the same options with `run`")
+
+
+def test_a_check_ends_with_where_the_picture_is(mapped: Path) -> None:
+    said = deepsalt("check", mapped).stdout
+    assert f"next: look at {mapped / 'quicklook.png'}" in said.splitlines()[-1]
+
+
+def test_a_check_of_a_limit_does_not_send_to_a_repair(mapped: Path) -> None:
+    said = deepsalt("check", mapped, "--quick", "--max-age", 1).stdout
+    assert said.splitlines()[-1] == "next: what each error says; then check again"
+
+
+def test_scenes_of_unknown_cloud_are_counted_where_a_largest_one_is_asked_for(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(catalogue, tmp_path / "catalogue")
+    (path,) = copy.rglob("PRS*.json")
+    document = json.loads(path.read_text())
+    del document["properties"]["eo:cloud_cover"]
+    path.write_text(json.dumps(document))
+    result = deepsalt("search", "--catalogue", copy, "--max-cloud", 90)
+    assert "1 more would match but state no cloud cover" in " ".join(result.stderr.split())
+
+
+def test_other_files_in_a_folder_to_write_to_are_said(scenes: Scenes, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    first, again = (deepsalt("ingest", scenes.prisma, "--to", tmp_path) for _ in range(2))
+    assert f"{tmp_path} holds other files (notes.txt)" in first.stderr
+    assert "other files" not in again.stderr
+
+
+def test_a_store_of_dated_periods_says_how_to_have_all_dates_too(
+    catalogue: Path, mapped: Path
+) -> None:
+    dated = ("--datetime", "2024-04-01/2024-05-31")
+    said = str(refused("run", "--catalogue", catalogue, "--out", mapped, *dated))
+    assert "for both, run into two stores" in said

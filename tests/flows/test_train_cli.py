@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import Result
 
 from deepsalt.model.card import WEIGHTS_FILE, ModelCard
 from deepsalt.model.load import model_card, model_ref
@@ -313,3 +314,54 @@ def test_the_process_ends_with_2_and_one_line(tables: Path, tmp_path: Path) -> N
     assert run.returncode == 2
     assert [line for line in run.stderr.splitlines() if line.startswith("deepsalt:")]
     assert "Traceback" not in run.stderr
+
+
+def predicted(tmp_path: Path, frame: pd.DataFrame, *args: object) -> Result:
+    """Return what `predict-table` says of a table, by the shipped model."""
+    out = tmp_path / "out.csv"
+    result = deepsalt("predict-table", write(tmp_path, frame), "--out", out, *args)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def test_predict_table_puts_its_columns_first(tmp_path: Path) -> None:
+    predicted(tmp_path, lab_frame(3))
+    columns = pd.read_csv(tmp_path / "out.csv").columns
+    assert list(columns[:3]) == ["salinity", "salinity_lower", "salinity_upper"]
+
+
+def test_predict_table_says_flags_in_words_and_what_is_next(tmp_path: Path) -> None:
+    frame = lab_frame(3)
+    frame.loc[1, _spectral(frame)] = np.nan
+    said = predicted(tmp_path, frame).stdout
+    assert "1 of 3 have no value at all" in said
+    assert said.splitlines()[-1].startswith("next: ")
+
+
+def test_predict_table_says_that_it_wrote_over_a_table(tmp_path: Path) -> None:
+    assert "overwritten" not in predicted(tmp_path, lab_frame(3)).stderr
+    again = predicted(tmp_path, lab_frame(3), "--json")
+    assert "out.csv was there and is overwritten" in again.stderr
+    assert json.loads(again.stdout)["pixels"] == 3
+
+
+def test_predict_table_says_how_it_understood_column_names(tmp_path: Path) -> None:
+    frame = lab_frame(3)
+    frame = frame.rename(columns={name: f"X{name[1:]}" for name in _spectral(frame)})
+    said = " ".join(predicted(tmp_path, frame).stderr.split())
+    assert "columns X400 ... X2450 are taken as reflectance at 400 to 2450 nm" in said
+
+
+def test_train_says_how_it_understood_column_names(
+    tables: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = lab_frame(40)
+    frame = frame.rename(columns={name: f"{name[1:]} nm" for name in _spectral(frame)})
+    train(tables, tmp_path / "m", "--lab", write(tmp_path, frame), "--no-evaluate")
+    assert "are taken as reflectance at" in caplog.text
+
+
+def test_train_lists_its_settings_without_any_other_option() -> None:
+    result = deepsalt("train", "--show-config")
+    assert result.exit_code == 0
+    assert "# Of everything random.\nseed = 20250101" in result.stdout

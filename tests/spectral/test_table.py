@@ -8,8 +8,15 @@ import pytest
 
 from deepsalt.errors import FormatError
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.spectral.table import match_columns, match_names, read_table, table_spectra
+from deepsalt.spectral.table import (
+    match_columns,
+    match_names,
+    read_table,
+    spectral_columns,
+    table_spectra,
+)
 from deepsalt.types import BandTable
+from tests.model.students import soils
 
 NM = (450.0, 550.0, 650.0, 800.0)
 NAMED = BandTable(("blue", "green", "red", "nir"), NM, (10.0,) * 4, (True, True, True, False))
@@ -121,3 +128,75 @@ def test_columns_that_commas_do_not_separate_are_refused_with_the_cause(tmp_path
     (tmp_path / "t.csv").write_text(f"id{mark}r450\n1{mark}0,1\n")
     with pytest.raises(FormatError, match=rf"separated by {name}; .*commas"):
         read_table(tmp_path / "t.csv")
+
+
+MANNERS = ("{:.0f}", "wl_{:.0f}", "X{:.0f}", "meas_{:.0f}nm", "{:.0f} nm", "{:.0f}nm", "R{:.1f}")
+
+
+def lab_frame(manner: str, rows: int = 3) -> pd.DataFrame:
+    """Return soils on the laboratory's bands, with columns named in this manner."""
+    nm = sensor_bands("lab").centers_nm
+    return pd.DataFrame(soils(rows, nm), columns=[manner.format(each) for each in nm])
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_names_that_instruments_give_are_understood_and_said(manner):
+    table = lab_frame(manner)
+    spectra = table_spectra(table, sensor_bands("lab"), "a table")
+    np.testing.assert_array_equal(spectra.reflectance, table.to_numpy(np.float32))
+    (note,) = spectra.notes
+    assert f"columns {table.columns[0]} ..." in note
+    assert "are taken as reflectance at" in note
+
+
+def test_names_of_the_documented_manner_win_over_others_and_need_no_word():
+    table = pd.concat([lab_frame("r{:.0f}"), lab_frame("X{:.0f}") * 2], axis=1)
+    spectra = table_spectra(table, sensor_bands("lab"), "a table")
+    np.testing.assert_array_equal(spectra.reflectance, lab_frame("r{:.0f}").to_numpy(np.float32))
+    assert spectra.notes == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{nm}" for nm in range(600, 4000, 10)],
+        [f"X{number}" for number in range(1, 400)],
+        [f"{part}_{nm}" for nm in range(400, 2500, 10) for part in ("meas", "refl")],
+        [f"{year}" for year in range(2001, 2005)],
+    ],
+    ids=["wavenumbers", "running numbers", "two kinds", "years"],
+)
+def test_names_that_may_mean_something_else_are_not_taken_for_wavelengths(names):
+    assert spectral_columns(names) == {}
+
+
+def test_a_misspelt_column_is_said():
+    table = lab_frame("r{:.0f}").rename(columns={"r1500": "r15oo"})
+    (note,) = table_spectra(table, sensor_bands("lab"), "a table").notes
+    assert note == "1 column looks like a band but names no wavelength: r15oo; not used"
+
+
+def absorbance_frame() -> pd.DataFrame:
+    """Return the absorbance of soils that grow brighter from 0.1 to 0.5, as soils do."""
+    table = lab_frame("r{:.0f}")
+    table.loc[:, :] = -np.log10(np.linspace(0.1, 0.5, len(table.columns)))
+    return table
+
+
+def test_absorbance_that_may_be_reflectance_is_said():
+    table = absorbance_frame()
+    (note,) = table_spectra(table, sensor_bands("lab"), "a table").notes
+    assert "like absorbance" in note
+    assert "10 ** -absorbance" in note
+
+
+def test_absorbance_beyond_reflectance_is_refused_by_name():
+    table = absorbance_frame().assign(r400=2.6)
+    with pytest.raises(FormatError, match=r"looks like absorbance log10\(1/R\)"):
+        table_spectra(table, sensor_bands("lab"), "a table")
+
+
+def test_values_mostly_above_one_are_said():
+    table = 1.1 + lab_frame("r{:.0f}") * 0
+    (note,) = table_spectra(table, sensor_bands("lab"), "a table").notes
+    assert "more than half of the values are above 1" in note

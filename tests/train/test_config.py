@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepsalt.errors import UsageError
-from deepsalt.train.config import Settings, TrainConfig, read_settings
+from deepsalt.train.config import Settings, TrainConfig, read_settings, settings_text
 from deepsalt.train.data.tables import TableSpec
 
 
@@ -106,3 +106,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 def test_every_setting_is_documented():
     for field in fields(Settings):
         assert field.name in (Settings.__doc__ or ""), field.name
+
+
+def test_the_text_of_all_settings_is_a_file_of_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    path.write_text(settings_text())
+    assert read_settings(path) == Settings()
+    named = {line.split(" = ")[0] for line in settings_text().splitlines() if line[0] != "#"}
+    assert named == {field.name for field in fields(Settings)}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepsalt.errors import FormatError, ModelError, UsageError
+from deepsalt.errors import FormatError, ModelError, RunError
 from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.predict import predict_spectra
 from deepsalt.progress import Silent
@@ -264,5 +264,5 @@ def test_few_labels_are_refused_before_anything_is_written(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_samples(table, tmp_path):
-    with pytest.raises(UsageError, match=r"diverged at step \d+.*0-\d{3}, .*not finite"):
+    with pytest.raises(RunError, match=r"diverged at step \d+.*0-\d{3}, .*not finite"):
         train(config(table, tmp_path, evaluate=False, networks=1, learning_rate=1e30))

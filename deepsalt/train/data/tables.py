@@ -243,7 +243,7 @@ def read_training_table(spec: TableSpec) -> Table:
         licence=spec.licence,
         attribution=spec.attribution,
         dropped={why: count for why, count in counts.items() if count},
-        warnings=(*warnings, *doubts),
+        warnings=(*warnings, *doubts, *(f"{spec.path.name}: {note}" for note in spectra.notes)),
         group_column=_group_column(rows, spec) or "",
     ).take(reason == "")
     return _announced(table, origin)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from deepsalt.errors import UsageError
+from deepsalt.errors import RunError
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.types import Floats
 
@@ -52,7 +52,7 @@ def learned_inducing_points(
 
     Raises
     ------
-    UsageError
+    RunError
         The loss is not finite; the message names the step and rows.
     """
     if steps == 0:
@@ -109,7 +109,7 @@ class _Loss:
         value = (self._shares * residual.square()).sum() + _RIDGE * heads @ (own @ heads)
         value = value / len(residual)
         if not bool(torch.isfinite(value)):
-            raise UsageError(
+            raise RunError(
                 f"distillation diverged at step {self._step}: the loss of rows with "
                 f"{', '.join(self._worst(residual.detach()))} ... is not finite; look for "
                 "impossible spectra in these rows"

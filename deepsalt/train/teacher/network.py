@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepsalt.errors import UsageError
+from deepsalt.errors import RunError
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.train.config import Settings
 from deepsalt.train.data.splits import group_folds
@@ -74,7 +74,7 @@ def train_network(
 
     Raises
     ------
-    UsageError
+    RunError
         The loss is not finite; the message names the step and rows of the batch.
     """
     names = groups if np.unique(groups).size > 1 else ids
@@ -110,7 +110,7 @@ def _optimise(
             noisy = z[rows] + _INPUT_NOISE * torch.randn(len(rows), z.shape[1]).to(z.device)
             value = (weights[rows] * _loss(network(noisy), target[rows])).mean()
             if not bool(torch.isfinite(value)):
-                raise UsageError(
+                raise RunError(
                     f"training diverged at step {step}: the loss of a batch with "
                     f"{', '.join(ids[rows.numpy()[:_NAMED]].tolist())} ... is not finite; lower "
                     "the learning rate or look for impossible spectra in these rows"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepsalt.errors import UsageError
+from deepsalt.errors import RunError
 from deepsalt.train.student.inducing_points import learned_inducing_points
 from deepsalt.train.teacher.machine import fit_machine
 
@@ -45,5 +45,5 @@ def test_of_many_rows_the_seed_draws_those_that_are_learned_on(monkeypatch):
 def test_answers_that_are_not_finite_stop_with_the_step_and_rows():
     answers = ANSWERS.copy()
     answers[[3, 17]] = np.inf
-    with pytest.raises(UsageError, match=r"diverged at step 0: .* rows with soil \d+"):
+    with pytest.raises(RunError, match=r"diverged at step 0: .* rows with soil \d+"):
         learn(5, answers=answers)
