@@ -27,7 +27,7 @@ demo: $(STAMP) ## simulate scenes and map their salinity into ./demo-output
 	@echo "==> deepsalt demo --out demo-output"
 	@$(BIN)/deepsalt demo --out demo-output
 
-test: $(STAMP) ## the quick suite (under 5 minutes)
+test: $(STAMP) ## the quick suite (under 10 minutes)
 	@echo "==> quick test suite"
 	@$(PYTEST) -n 2
 

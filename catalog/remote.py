@@ -34,8 +34,6 @@ PAGE_SIZE = 100
 MAX_PAGES = 2_000
 """Pages of one search: 200,000 Items, as many as a search may return, of servers that send 100."""
 
-"""Told after each page how many pages and Items came so far."""
-
 
 def search_api(
     url: str, query: Query, reach: Reach, progress: Progress

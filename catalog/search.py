@@ -139,6 +139,7 @@ def _search_folder(
     # As text: a hundred thousand paths take a hundred megabytes.
     pending = [str(start.absolute())]
     any_cloud = replace(query, max_cloud_pct=None)
+    by_cloud = query.max_cloud_pct is not None
     matching = cloud_unknown = 0
     seen = set[str]()
     while pending:
@@ -151,7 +152,7 @@ def _search_folder(
             if query.matches(document):
                 matching += 1
                 yield document, path
-            elif query != any_cloud and _states_no_cloud(document) and any_cloud.matches(document):
+            elif by_cloud and _states_no_cloud(document) and any_cloud.matches(document):
                 cloud_unknown += 1
             continue
         if document.get("type") not in {"Catalog", "Collection"}:
@@ -160,8 +161,7 @@ def _search_folder(
             pending += _linked(document, path)
     if matching and cloud_unknown:  # who finds nothing is told more
         progress.note(
-            f"{cloud_unknown} more would match but state no cloud cover, so a largest cloud cover "
-            "(--max-cloud) leaves them out"
+            f"{cloud_unknown} more would match, but state no cloud cover: --max-cloud excludes them"
         )
 
 

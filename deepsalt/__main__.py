@@ -1,13 +1,19 @@
 """The `deepsalt` command, and `python -m deepsalt`."""
 
+import sys
 from typing import NoReturn
 
 from deepsalt.beside import load_beside
+from deepsalt.errors import UsageError
 
 
 def main() -> NoReturn:
     """Run the command of the `flows` that lies beside deepsalt."""
-    load_beside()
+    try:
+        load_beside()
+    except UsageError as error:
+        sys.stderr.write(f"deepsalt: {error}\n")
+        sys.exit(error.exit_code)
     from flows.command import main as command
 
     command()

@@ -29,9 +29,11 @@ def load_beside() -> None:
     finally:
         sys.path.remove(str(home))
     for package in found:
-        where = Path(str(package.__file__)).parent
-        if where != home / package.__name__:
+        ours = home / package.__name__
+        places = [Path(place) for place in package.__path__]
+        if not any(place.exists() and place.samefile(ours) for place in places):
+            loaded = ", ".join(map(str, places))
             raise UsageError(
-                f"{where} was loaded as `{package.__name__}`, which deepsalt has a package of as "
-                "well; load deepsalt first, or run it in a process of its own"
+                f"deepsalt needs its own package `{package.__name__}` of {ours}, but {loaded} was "
+                "loaded under that name; load deepsalt first, or run it in a process of its own"
             )

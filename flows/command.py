@@ -14,5 +14,5 @@ def main() -> NoReturn:
         from flows.cli.app import main as run
 
         run()
-    sys.stderr.write("deepsalt: stopped; the same command again goes on where it stopped\n")
+    sys.stderr.write("deepsalt: stopped; the same command again continues where it stopped\n")
     sys.exit(INTERRUPTED)

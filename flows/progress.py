@@ -126,4 +126,6 @@ class _Bars:
             self._shown.update(self._listing, description=f"Items, {pages} pages", completed=items)
 
     def note(self, message: str) -> None:
-        self._shown.console.print(message)
+        # Paths and columns of others may look like the markup of rich, or steer a terminal.
+        safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+        self._shown.console.print(safe, markup=False, highlight=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from deepsalt.objects.zarr import Chunks
 from deepsalt.store import Where
 from deepsalt.store.documents import decode
 from deepsalt.types import Bbox
+from deepsalt.versions.points import by_chunk
 from deepsalt.versions.read import crop, cut, part
 
 
@@ -99,7 +100,10 @@ def _open(store: Store, bbox: Bbox | None, chunked: bool) -> xr.Dataset:
     ds = ds.assign_coords({GRID_MAPPING: ((), np.int64(0), grid_mapping_attrs(grid))})
     ds.attrs = {**ds.attrs, **group_attrs(grid)}
     if not chunked:
-        return ds
+        chunk_px = first.encoding["chunks"][-1]
+        return ds.assign(
+            {layer.name: by_chunk(ds[layer.name], chunk_px) for layer in MOSAIC_LAYERS}
+        )
     chunks: dict[str, Any] = {
         "period": 1,
         "y": cut(*region.y, sizes[1]),

@@ -4,10 +4,11 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import MissingObjectError
+from deepsalt.objects.disk import storing
 from deepsalt.objects.objects import Objects
 from deepsalt.objects.settings import settings_of
 
@@ -103,12 +104,12 @@ def create_repository(objects: Objects, prefix: str, config: "RepositoryConfig")
             if not icechunk.Repository.exists(storage):
                 icechunk.Repository.create(storage, config=config)
         return
-    with TemporaryDirectory(prefix="deepsalt-") as folder:
+    with storing(Path(gettempdir())), TemporaryDirectory(prefix="deepsalt-") as folder:
         icechunk.Repository.create(icechunk.local_filesystem_storage(folder), config=config)
-        root = Path(folder)
-        names = [each.relative_to(root).as_posix() for each in root.rglob("*") if each.is_file()]
-        for name in sorted(names, key=lambda name: (name == _BRANCH, name)):
-            objects.below(prefix).create(name, (root / name).read_bytes())
+        files = [each for each in Path(folder).rglob("*") if each.is_file()]
+        first = {each.relative_to(folder).as_posix(): each.read_bytes() for each in files}
+    for name in sorted(first, key=lambda name: (name == _BRANCH, name)):
+        objects.below(prefix).create(name, first[name])
 
 
 def _ask(objects: Objects) -> None:

@@ -175,10 +175,18 @@ def products_in(folder: Path) -> list[Path]:
         if not folder.is_dir() or _sensor_of(folder) is not None:
             return []
         # An ENVI header is one product with its data file, which is found by itself.
-        each = (path for path in sorted(folder.iterdir()) if path.suffix.lower() != ".hdr")
-        return [path for path in each if _sensor_of(path) is not None]
+        each = [path for path in sorted(folder.iterdir()) if path.suffix.lower() != ".hdr"]
     except OSError:  # `read_acquisition` says what is the matter with the folder
         return []
+    return [path for path in each if _may_be_product(path)]
+
+
+def _may_be_product(path: Path) -> bool:
+    """Return whether a path looks like a product, or cannot be looked at, which reading it says."""
+    try:
+        return _sensor_of(path) is not None
+    except OSError:
+        return True
 
 
 def _sensor_of(path: Path) -> str | None:

@@ -31,7 +31,8 @@ _OTHER = re.compile(
     r"(?P<nm>\d+(?:\.\d+)?)(?P<after>[ _]?nm)?",
     re.IGNORECASE,
 )
-_OTHER_NM = (300.0, 2600.0)  # years and running numbers are not all within it
+_OTHER_NM = (300.0, 2600.0)  # running numbers are not all within it
+_OTHER_SPAN_NM = 300.0  # years span less
 _OTHER_COUNT = 10  # so many columns of one manner are no accident
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
@@ -94,7 +95,10 @@ def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
     likely = [
         each
         for each in manners.values()
-        if len(each) >= _OTHER_COUNT and low <= min(each.values()) and max(each.values()) <= high
+        if len(each) >= _OTHER_COUNT
+        and low <= min(each.values())
+        and max(each.values()) <= high
+        and max(each.values()) - min(each.values()) >= _OTHER_SPAN_NM
     ]
     return likely[0] if len(likely) == 1 else {}
 

@@ -36,8 +36,10 @@ class _ByChunk(BackendArray):
     """Reads blocks as they are asked for, and points by the chunks that they lie in."""
 
     def __init__(self, variable: xr.Variable, chunk_px: int) -> None:
-        self.shape, self.dtype = variable.shape, variable.dtype
-        self._variable, self._chunk_px = variable, chunk_px
+        self.shape = variable.shape
+        self.dtype = variable.dtype
+        self._variable = variable
+        self._chunk_px = chunk_px
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         if isinstance(key, indexing.VectorizedIndexer):
@@ -55,10 +57,9 @@ class _ByChunk(BackendArray):
         shape, flat = places[0].shape, np.stack([place.ravel() for place in places])
         edges = np.array([1] * (len(self.shape) - 2) + [self._chunk_px] * 2)
         chunks, of_point = np.unique(flat // edges[:, None], axis=1, return_inverse=True)
+        of_point = of_point.ravel()  # NumPy 2.0 gives it two dimensions
         order = np.argsort(of_point, kind="stable")
-        groups = (
-            np.split(order, np.cumsum(np.bincount(of_point.ravel()))[:-1]) if order.size else []
-        )
+        groups = np.split(order, np.cumsum(np.bincount(of_point))[:-1]) if order.size else []
         values = np.empty(flat.shape[1], self.dtype)
 
         def read(group: NDArray[np.intp]) -> None:

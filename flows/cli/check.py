@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_DAMAGE = {"checksums", "contents", "layers", "mosaic", "products", "shards", "values"}
+_DAMAGE = {"checksums", "contents", "products", "values"}
 """Checks whose errors `mosaic repair` may mend; others are limits, or tell what to do."""
 
 

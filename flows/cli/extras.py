@@ -22,14 +22,22 @@ OPTIONS = {"--workers": "run", "--scheduler": "run", "--prefect": "prefect"}
 """The extra of each option that needs one with any verb."""
 
 
+_FREE = {"--help", "--show-config"}
+"""Options that only show something."""
+
+
 class Verbs(TyperGroup):
     """Verbs that refuse to start without their extra, before their options are looked at."""
 
     # typer's stubs name a copy of click's Context that it does not export.
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the verb, and refuse it where its extra is not installed; its help is shown."""
+        """Find the verb, and refuse it where its extra is not installed."""
         name, command, rest = super().resolve_command(ctx, args)
-        if not ctx.resilient_parsing and "--help" not in rest and not isinstance(command, Verbs):
+        if (
+            not ctx.resilient_parsing
+            and not _FREE.intersection(rest)
+            and not isinstance(command, Verbs)
+        ):
             verb = f"{name}" if ctx.parent is None else f"{ctx.info_name} {name}"
             for option in (arg.partition("=")[0] for arg in rest):
                 if option in OPTIONS:
@@ -44,7 +52,7 @@ def extras_line() -> str:
     by_extra: dict[str, list[str]] = {}
     for name, extra in (VERBS | OPTIONS).items():
         by_extra.setdefault(extra, []).append(f"`{name}`")
-    return "More than a light installation is needed: " + "; ".join(
+    return "Some verbs need an extra: " + "; ".join(
         f"`pip install 'deepsalt[{extra}]'` for {', '.join(names)}"
         for extra, names in by_extra.items()
     )

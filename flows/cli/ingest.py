@@ -61,7 +61,7 @@ def ingest(
         products = []
         for path in paths:
             if inside := products_in(path):
-                progress.note(f"{path} holds {len(inside)} products, which are taken each")
+                progress.note(f"{path} is a folder of products; each is ingested: {len(inside)}")
             products += inside or [path]
         progress.start("scenes", len(products))
         for path in products:
@@ -109,6 +109,6 @@ def _refusals(refused: dict[str, str]) -> list[str]:
         same = ""
         if others:
             shown = [*others[:_SHOWN], f"{len(others) - _SHOWN} more"][: len(others)]
-            same = f"; the same of {', '.join(shown)} ({len(others) + 1} in all)"
+            same = f"; the same holds for {', '.join(shown)} ({len(others) + 1} in all)"
         lines.append(f"refused: {refused[first]}{same}")
     return lines

@@ -81,8 +81,8 @@ AllowHost = Annotated[
     typer.Option(
         "--allow-host",
         metavar="NAME[:PORT]",
-        help="Further host that the catalogue may refer to: for its pages another host than its "
-        "own, for files a host in a private network. May be repeated.",
+        help="Also allow this host: another one that serves the catalogue's pages, or one in a "
+        "private network that serves files. May be repeated.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Maximum number of scenes. Default: all.")]

@@ -53,7 +53,7 @@ def predict_table(
     with bars() as progress:
         report = predict(table, out, sensor=sensor, ref=model_ref(model), progress=progress)
     if there:
-        typer.echo(f"{out} was there and is overwritten", err=True)
+        typer.echo(f"{out} existed and was overwritten", err=True)
     if as_json:
         typer.echo(json.dumps({**asdict(report), "by_flag": dict(report.by_flag)}))
     else:

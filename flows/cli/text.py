@@ -35,7 +35,7 @@ def other_files(folder: Path, *ours: str) -> str | None:
     if not names or set(ours).intersection(names):
         return None
     shown = ", ".join(plain(name, 40) for name in names[:3]) + (" ..." if len(names) > 3 else "")
-    return f"{folder} holds other files ({shown}), which stay beside what is written"
+    return f"{folder} holds other files ({shown}), which are kept"
 
 
 def place(*parts: object) -> str:

@@ -1,11 +1,13 @@
 """Why a search found nothing: where the scenes are, and which filter leaves out how many."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from deepsalt.access import reach_of
+from deepsalt.access import is_web, reach_of
 from deepsalt.errors import DeepsaltError, UsageError
 from deepsalt.progress import Progress
 from flows.config import Selection
@@ -13,8 +15,10 @@ from flows.config import Selection
 if TYPE_CHECKING:
     from catalog.search import Query
 
-_MOST = 10_000
-"""Items that are looked at; of a larger catalogue the first ones say enough."""
+_MOST = 500
+"""Items that are asked of a server: five pages. All of a folder's are looked at, as before."""
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_UNREADABLE = "fields that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ def why_nothing(selection: Selection, query: "Query", progress: Progress) -> str
     progress
         Told of the pages of a server.
     """
+    from catalog.hrefs import without_credentials
     from catalog.search import Query, select
 
     filters = _filters(query)
@@ -48,17 +53,21 @@ def why_nothing(selection: Selection, query: "Query", progress: Progress) -> str
     def read(document: dict[str, Any], _where: str) -> _Scene:
         return _read(document, filters, others)
 
-    short = f"no scene in {selection.catalogue} matches the filters"
+    name = without_credentials(selection.catalogue)
+    short = f"no scene in {name} matches the filters"
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    every = Query(limit=_MOST)
+    # A server has collections of other missions, which nobody would want to hear of.
+    every = Query(collections=query.collections, limit=_MOST) if is_web(name) else Query()
     try:
         scenes = select(selection.catalogue, every, read, reach=reach, progress=progress)
     except DeepsaltError:
         # The search itself could do what this longer one cannot; its answer is none, all the same.
         return f"{short}; widen --bbox, --area, --datetime or --max-cloud"
     if not scenes:
-        return f"{selection.catalogue} has no scenes; `deepsalt ingest` describes products in it"
-    return "".join((short, _where(scenes), _who(scenes), _instead(scenes)))
+        if query.collections and is_web(name):
+            return f"{name} has no scenes in the collections {', '.join(query.collections)}"
+        return f"{name} has no scenes; `deepsalt ingest` describes products in it"
+    return "".join((short, _where(scenes, every.limit), _who(scenes), _instead(scenes)))
 
 
 def _filters(query: "Query") -> Mapping[str, "Query"]:
@@ -107,28 +116,31 @@ def _read(
     properties = document.get("properties")
     known: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
     bounds = None
-    try:
+    left_out: tuple[str, ...] = (_UNREADABLE,)
+    fits: tuple[str, ...] = ()
+    with suppress(DeepsaltError):
         left_out = tuple(option for option, one in filters.items() if not one.matches(document))
         fits = tuple(text for text, one in others.items() if one.matches(document))
+    with suppress(DeepsaltError):
         if isinstance(geometry := document.get("geometry"), Mapping):
             bounds = to_shape(geometry).bounds
-    except DeepsaltError:
-        left_out, fits = ("unreadable fields",), ()
-    day = known.get("start_datetime") or known.get("datetime")
+    text = known.get("start_datetime") or known.get("datetime")
+    dated = isinstance(text, str) and not known.get("deepsalt:date_unknown")
+    day = _DAY.match(str(text)) if dated else None
     return _Scene(
         left_out,
         fits,
         bounds,
-        day[:10] if isinstance(day, str) and not known.get("deepsalt:date_unknown") else None,
+        day.group() if day else None,
         known.get("eo:cloud_cover") is not None,
     )
 
 
-def _where(scenes: list[_Scene]) -> str:
+def _where(scenes: list[_Scene], complete_of: int | None) -> str:
     """Return how many scenes there are, where and when."""
     text = f"; it holds {_count(len(scenes))}"
-    if len(scenes) == _MOST:
-        text = f"; of its scenes the first {_MOST} were looked at"
+    if complete_of is not None and len(scenes) == complete_of:
+        text = f"; its first {complete_of} scenes lie"
     bounds = [each.bounds for each in scenes if each.bounds is not None]
     if bounds:
         west, south = (min(each[side] for each in bounds) for side in (0, 1))
@@ -145,10 +157,11 @@ def _who(scenes: list[_Scene]) -> str:
     for option, count in left_out.most_common():
         unknown = sum(not each.cloud_known for each in scenes if option in each.left_out_by)
         stated = option != "--max-cloud" or not unknown
-        parts.append(
-            f"{option} leaves out {count}"
-            + ("" if stated else f" ({unknown} state no cloud cover)")
-        )
+        if option == _UNREADABLE:
+            parts.append(f"{count} have {_UNREADABLE}")
+            continue
+        note = "" if stated else f" ({unknown} state no cloud cover)"
+        parts.append(f"{option} leaves out {count}{note}")
     return f". {', '.join(parts)}" if parts else ""
 
 

@@ -187,11 +187,9 @@ _APART = ("grid", "bands", "gain", "offset", "assets")
 _OTHERS = tuple(name for name in _names(Acquisition) if name not in _APART)
 _ACQUISITION = _Form(Acquisition, (*_APART, *_OTHERS))
 _REST = _Form(Acquisition, _OTHERS)
-_GRID, _ASSET, _BANDS = (
-    _Form(PixelGrid, _names(PixelGrid)),
-    _Form(Asset, _names(Asset)),
-    _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable")),
-)
+_GRID = _Form(PixelGrid, _names(PixelGrid))
+_ASSET = _Form(Asset, _names(Asset))
+_BANDS = _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"))
 
 
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:

@@ -60,4 +60,4 @@ def test_prefect_finds_the_entrypoints_of_our_deployments_beside_a_users_flows(
 def test_a_process_that_has_a_users_flows_already_is_told(theirs: Path) -> None:
     (theirs / "flows" / "__init__.py").write_text("")
     run = python("-c", "import flows, deepsalt.deployments", cwd=theirs)
-    assert f"{theirs / 'flows'} was loaded as `flows`" in run.stderr
+    assert f"{theirs / 'flows'} was loaded under that name" in run.stderr

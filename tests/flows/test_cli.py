@@ -187,7 +187,7 @@ def test_an_ingest_of_bad_products_alone_names_each_and_fails(tmp_path: Path) ->
     assert str(result.exception).startswith("none of the 2 products can be used")
     (line,) = refusals(result.stderr)
     assert line.startswith(f"refused: {bad[0]} does not exist")
-    assert line.endswith(f"the same of {bad[1]} (2 in all)")
+    assert line.endswith(f"the same holds for {bad[1]} (2 in all)")
 
 
 def test_one_reason_of_many_products_is_one_line_with_a_count(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_the_products_in_a_folder_are_ingested_and_that_is_said(
 ) -> None:
     result = deepsalt("ingest", scenes.west.parent, "--to", tmp_path / "c")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "holds 3 products, which are taken each" in " ".join(result.stderr.split())
+    assert "is a folder of products; each is ingested: 3" in " ".join(result.stderr.split())
     assert result.stdout.startswith("3 added")
     assert f"deepsalt run --catalogue {tmp_path / 'c'} --out STORE" in result.stdout
 
@@ -211,7 +211,7 @@ def test_short_names_of_products_do_not_keep_equal_reasons_apart(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (line,) = refusals(deepsalt("ingest", "x", "y", "--to", "c").stderr)
-    assert line.endswith("the same of y (2 in all)")
+    assert line.endswith("the same holds for y (2 in all)")
 
 
 @pytest.mark.parametrize(
@@ -490,7 +490,7 @@ def test_scenes_of_unknown_cloud_are_counted_where_a_largest_one_is_asked_for(
     del document["properties"]["eo:cloud_cover"]
     path.write_text(json.dumps(document))
     result = deepsalt("search", "--catalogue", copy, "--max-cloud", 90)
-    assert "1 more would match but state no cloud cover" in " ".join(result.stderr.split())
+    assert "1 more would match, but state no cloud cover" in " ".join(result.stderr.split())
 
 
 def test_other_files_in_a_folder_to_write_to_are_said(scenes: Scenes, tmp_path: Path) -> None:

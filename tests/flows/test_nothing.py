@@ -1,5 +1,7 @@
 """What a search without a result says."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,15 @@ def test_an_empty_catalogue_says_what_fills_it(tmp_path: Path, catalogue: Path) 
 def test_a_run_that_finds_nothing_says_the_same(catalogue: Path) -> None:
     with pytest.raises(UsageError, match=r"it holds 3 scenes.*--datetime leaves out 3"):
         find_scenes(Selection(catalogue=str(catalogue), datetime="1999"))
+
+
+def test_what_an_item_says_of_its_day_does_not_reach_a_terminal(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(catalogue, tmp_path / "catalogue"))
+    for item in copy.rglob("*.json"):
+        text = re.sub(r'"((?:start_)?datetime)": "[^"]*"', r'"\1": "\\u001b[31m"', item.read_text())
+        item.write_text(text)
+    said = searched(copy, collections=("nobody",))
+    assert "it holds 3 scenes" in said
+    assert "\x1b" not in said

@@ -56,3 +56,9 @@ def test_an_error_before_any_stage_is_all_that_is_seen(
     with pytest.raises(ValueError, match="none"), bars():
         raise ValueError("none")
     assert capsys.readouterr().err == ""
+
+
+def test_a_note_is_text_whatever_stands_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with bars() as progress:
+        progress.note("r15[oo] of folder [/x] \x1b[31mred")
+    assert capsys.readouterr().err == "r15[oo] of folder [/x] \N{REPLACEMENT CHARACTER}[31mred\n"

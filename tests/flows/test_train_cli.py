@@ -341,7 +341,7 @@ def test_predict_table_says_flags_in_words_and_what_is_next(tmp_path: Path) -> N
 def test_predict_table_says_that_it_wrote_over_a_table(tmp_path: Path) -> None:
     assert "overwritten" not in predicted(tmp_path, lab_frame(3)).stderr
     again = predicted(tmp_path, lab_frame(3), "--json")
-    assert "out.csv was there and is overwritten" in again.stderr
+    assert "out.csv existed and was overwritten" in again.stderr
     assert json.loads(again.stdout)["pixels"] == 3
 
 

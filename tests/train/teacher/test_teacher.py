@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepsalt.errors import FormatError, UsageError
+from deepsalt.errors import FormatError, RunError
 from deepsalt.train.teacher import network as networks
 from deepsalt.train.teacher.network import apply_network, train_network
 from deepsalt.train.teacher.teacher import (
@@ -107,8 +107,6 @@ def test_a_network_stops_when_held_out_groups_gain_no_more(monkeypatch, patience
 def test_a_loss_that_is_not_finite_names_step_and_rows():
     target = TARGET.copy()
     target[::7] = np.inf
-    with pytest.raises(
-        UsageError, match=r"step 0: the loss of a batch with row-\d+, row-"
-    ) as found:
+    with pytest.raises(RunError, match=r"step 0: the loss of a batch with row-\d+, row-") as found:
         trained(replace(FEW, batch=1000), target, number=1)
     assert "\n" not in str(found.value)
