@@ -213,7 +213,7 @@ def _read_csv(path: Path, keep_text: bool, spectral: Names) -> pd.DataFrame:
 
 
 def check_kind(path: Path) -> None:
-    """Refuse a path whose extension is no kind of table.
+    """Refuse a path that does not end like a CSV or Parquet file.
 
     Raises
     ------

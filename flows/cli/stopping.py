@@ -20,9 +20,9 @@ class Stopped(BaseException):
 def stop_cleanly() -> None:
     """Make SIGINT and SIGTERM raise `Stopped` in the main thread.
 
-    Never in the middle of an import: compiled modules, torch's among them, end the process or turn
-    the exception into another one. There the stop waits until the import is done; who asks again
-    meanwhile ends the process at once.
+    During an import the stop waits until the import is done: compiled modules, such as torch's,
+    would end the process or raise another exception. A second signal meanwhile ends the process at
+    once.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)

@@ -64,8 +64,8 @@ def splits(samples: Samples, settings: Settings) -> list[Split]:
             found += [Split(name, folds)] if folds else []
     if REGION not in {split.name for split in found}:
         logger.warning(
-            "there is no score for unseen regions: the labels come from %d of them; give tables of "
-            "several, told apart by a column region or country",
+            "unseen regions are not scored, because the labels come from %d of them; give labels of "
+            "several regions, named in a column region or country",
             np.unique(samples.region[scored]).size,
         )
     return found
