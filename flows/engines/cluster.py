@@ -111,7 +111,7 @@ def cluster_of(
             ) from None
         try:
             client.register_plugin(AtWork(name, task, threads), name=name)
-        except Exception as error:  # Dask raises this very class where a worker cannot unpickle
+        except Exception as error:
             if type(error) is not Exception and not isinstance(error, ImportError):
                 raise
             # So Dask tells that a worker could not even read what it was sent.

@@ -64,7 +64,7 @@ def splits(samples: Samples, settings: Settings) -> list[Split]:
             found += [Split(name, folds)] if folds else []
     if REGION not in {split.name for split in found}:
         logger.warning(
-            "unseen regions are not scored, because the labels come from %d of them; give labels of "
+            "unseen regions are not scored: the labels come from %d of them; give labels of "
             "several regions, named in a column region or country",
             np.unique(samples.region[scored]).size,
         )
