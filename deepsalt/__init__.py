@@ -29,8 +29,8 @@ _OF_RUN = {
     "map_scene": "deepsalt.mapping",
     "mark_valid": "deepsalt.cube.quality",
     "open_scene": "deepsalt.cube.load",
-    "predict_cube": "deepsalt.predict",
-    "predict_table": "deepsalt.tables",
+    "predict_cube": "deepsalt.predict.cube",
+    "predict_table": "deepsalt.predict.table",
     "read_acquisition": "deepsalt.scenes.base",
 }
 """Names that need ``pip install 'deepsalt[run]'``."""

@@ -22,12 +22,10 @@ LEVELS = {
     "deepsalt.progress": 1,
     "deepsalt.concurrency": 1,
     "deepsalt.types": 1,
-    "deepsalt.checksums": 2,
     "deepsalt.objects": 2,
     "deepsalt.spectral": 2,
     "deepsalt.grid": 2,
     "deepsalt.layers": 2,
-    "deepsalt.georef": 2,
     "deepsalt.scenes": 3,
     "deepsalt.model": 3,
     "deepsalt.simulate": 3,
@@ -39,7 +37,6 @@ LEVELS = {
     "deepsalt.products": 5,
     "deepsalt.compositing": 6,
     "deepsalt.versions": 6,
-    "deepsalt.tables": 6,
     "deepsalt.validate": 7,
     "deepsalt.export": 7,
     "deepsalt.context": 8,
@@ -58,7 +55,6 @@ LEVELS = {
 }
 SIBLINGS = {
     ("deepsalt.grid", "deepsalt.layers"),
-    ("deepsalt.georef", "deepsalt.grid"),
     ("deepsalt.products", "deepsalt.predict"),
     ("deepsalt.simulate", "deepsalt.scenes"),
 }

@@ -38,8 +38,8 @@ from numpy.typing import NDArray
 
 from deepsalt.compositing.combine import CONTRIBUTION_BYTES, Accumulators
 from deepsalt.compositing.feather import feather, feather_radius_px, ramp
-from deepsalt.georef import pixel_centers
 from deepsalt.grid import Location, Moved, ground_size_m, locate
+from deepsalt.grid.georef import pixel_centers
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
 from deepsalt.products import damaged, product_layers
 from deepsalt.store import Store

@@ -20,7 +20,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.local import get_sync
 from numpy.typing import NDArray
 
-from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
+from deepsalt.grid.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
 from deepsalt.scenes.base import SceneReader, WindowRequest, open_reader
 from deepsalt.types import REJECTING, Acquisition
 

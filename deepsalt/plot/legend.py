@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import ground_size_m
+from deepsalt.grid.georef import pixel_grid_of
 from deepsalt.plot.map import FAINT, INK
 from deepsalt.plot.picture import (
     OUTSIDE_CLASS,

@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import Region
+from deepsalt.grid.georef import pixel_grid_of
 from deepsalt.types import PixelGrid, QualityFlag
 
 MAX_EDGE_PX = 2000

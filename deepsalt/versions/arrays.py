@@ -24,8 +24,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from deepsalt.errors import StoreError
-from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.grid import Cell, Extent, Frame, MosaicGrid, Tile
+from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, Layer
 from deepsalt.products import ALGORITHM_VERSION
 from deepsalt.store.arrays import Array, create_layer

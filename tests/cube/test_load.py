@@ -15,14 +15,15 @@ from deepsalt.cube import load
 from deepsalt.cube.contract import check_cube, cube_bands
 from deepsalt.cube.load import open_scene
 from deepsalt.errors import ReadError
-from deepsalt.scenes import enmap, prisma
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.scenes.blocks import _Blocks
+from deepsalt.scenes.enmap import reader as enmap
+from deepsalt.scenes.prisma import reader as prisma
 from tests.counting import CountingScheduler
-from tests.synth import write_enmap
-from tests.synth_generic import cube as generic_cube
-from tests.synth_generic import pixels
-from tests.synth_prisma import NAME, write_prisma
+from tests.made.enmap import write_enmap
+from tests.made.generic import cube as generic_cube
+from tests.made.generic import pixels
+from tests.made.prisma import NAME, write_prisma
 
 
 @pytest.fixture(scope="module")

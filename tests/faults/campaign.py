@@ -23,12 +23,12 @@ from pathlib import Path
 from random import Random
 
 import tests.faults.imported  # noqa: F401  (loaded before the forks, so that a run starts at once)
-from tests.faults import servers
 from tests.faults.fault import Fault
 from tests.faults.faults import FAULTS
+from tests.faults.kinds import servers
 from tests.faults.stages import Count, in_a_month, watch
 from tests.faults.world import USER, Place, Trial, World, contents, differences, named, simulate
-from tests.s3 import serving_s3
+from tests.servers.s3 import serving_s3
 
 _BUCKET = "faults"
 

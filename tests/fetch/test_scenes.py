@@ -21,7 +21,7 @@ from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.prisma import write_prisma
 from deepsalt.types import Acquisition, Asset
-from tests.range_server import SOUND, Fault, Served, file_server
+from tests.servers.ranges import SOUND, Fault, Served, file_server
 
 CENTER = (84.0, 40.87)
 DAY = datetime(2024, 4, 18, tzinfo=UTC)

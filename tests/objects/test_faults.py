@@ -18,11 +18,12 @@ from deepsalt.errors import (
     StoreMissingError,
     StoreUnfitError,
 )
-from deepsalt.objects import Objects, connect
+from deepsalt.objects import Objects
+from deepsalt.objects.connection import connect
 from deepsalt.objects.sentences import sentence
 from tests.objects.conftest import RIGHTS, become
 from tests.objects.loopback import Fault, Loopback
-from tests.s3 import secret_of
+from tests.servers.s3 import secret_of
 
 VERBS: dict[str, Callable[[Objects], object]] = {
     "read": lambda objects: objects.read("a"),

@@ -14,10 +14,10 @@ from rasterio.windows import Window
 from deepsalt.errors import ReadError
 from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
 from deepsalt.scenes.enmap import EnmapReader
-from deepsalt.scenes.enmap_metadata import _vnir_by_width
+from deepsalt.scenes.enmap.metadata import _vnir_by_width
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Acquisition, QualityFlag
-from tests.synth import EMPTY_BANDS, SCENE, write_enmap
+from tests.made.enmap import EMPTY_BANDS, SCENE, write_enmap
 
 
 @pytest.fixture(scope="module")
