@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from deepsalt.compositing import PLACE_BYTES, SCENE_BYTES, _view, composite
+from deepsalt.compositing import composite
 from deepsalt.compositing.combine import CONTRIBUTION_BYTES
+from deepsalt.compositing.compose import PLACE_BYTES, SCENE_BYTES, _view
 from deepsalt.compositing.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
@@ -255,7 +256,7 @@ def spied_views(monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int, ...]],
         alive.append(sum(ref() is not None for ref in made))
         return seen
 
-    monkeypatch.setattr("deepsalt.compositing._view", view)
+    monkeypatch.setattr("deepsalt.compositing.compose._view", view)
     return shapes, alive
 
 
@@ -269,8 +270,8 @@ def test_many_and_finer_scenes_make_blocks_smaller_and_change_no_bit(
     grid = replace(fine, transform=(a * scale, b, c, d, e * scale, f))
     reference = composite(*overlapping, grid)
     per_pixel = len(overlapping[1]) * (CONTRIBUTION_BYTES + PLACE_BYTES + SCENE_BYTES)
-    monkeypatch.setattr("deepsalt.compositing.STACK_BYTES", 25 * 25 * per_pixel)
-    monkeypatch.setattr("deepsalt.compositing.MIN_BLOCK_PX", 8)
+    monkeypatch.setattr("deepsalt.compositing.compose.STACK_BYTES", 25 * 25 * per_pixel)
+    monkeypatch.setattr("deepsalt.compositing.compose.MIN_BLOCK_PX", 8)
     shapes, _ = spied_views(monkeypatch)
     xr.testing.assert_identical(composite(*overlapping, grid, block_px=80), reference)
     assert np.max(shapes) == edge_px
@@ -291,7 +292,7 @@ def test_the_parts_that_a_block_is_summed_in_change_no_bit(
 ) -> None:
     grid = scene_grid(row=-10, column=-10, height=80, width=80)
     reference = composite(*overlapping, grid)
-    monkeypatch.setattr("deepsalt.compositing.PART_PX", edge_px)
+    monkeypatch.setattr("deepsalt.compositing.compose.PART_PX", edge_px)
     xr.testing.assert_identical(composite(*overlapping, grid), reference)
 
 

@@ -23,7 +23,7 @@ TURNS = {
     ("deepsalt/predict/cube.py", "predict_cube"): "the others are predicted",
     ("deepsalt/products/write.py", "write_product"): "the layers become a product",
     ("deepsalt/products/write.py", "mark_done"): "the product counts",
-    ("deepsalt/compositing/__init__.py", "composite_measured"): "it becomes part of a tile",
+    ("deepsalt/compositing/compose.py", "composite_measured"): "it becomes part of a tile",
     ("deepsalt/versions/commit.py", "_publish"): "the tile becomes part of a version",
 }
 """Where a scene takes another form, or goes from one hand to another."""
