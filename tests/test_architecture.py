@@ -194,6 +194,49 @@ def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
             assert len(given - {"self", "cls"}) <= 5 or "cli" in path.parts, node.name
 
 
+CACHES = {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
+STATE = {"dict", "set", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"}
+STATE |= {"threading.Event", "Event", "threading.local", "ContextVar"}
+
+
+def called(node: ast.AST | None) -> str:
+    return ast.unparse(node.func if isinstance(node, ast.Call) else node) if node else ""
+
+
+def is_state(value: ast.AST | None) -> bool:
+    """Whether a module's variable begins as an empty container, or as something that changes."""
+    if isinstance(value, ast.List | ast.Set):
+        return not value.elts
+    if isinstance(value, ast.Dict):
+        return not value.keys
+    return isinstance(value, ast.Call) and called(value) in STATE and not value.args
+
+
+def kept_by(path: Path) -> Iterator[str]:
+    """Yield the names of what a module keeps between calls."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and is_state(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from map(ast.unparse, targets)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield from node.names
+        if isinstance(node, ast.FunctionDef) and CACHES & set(map(called, node.decorator_list)):
+            yield node.name
+
+
+def test_everything_that_a_process_keeps_is_listed_with_its_lifetime() -> None:
+    text = (ROOT / "docs" / "contracts.md").read_text()
+    rows = text.split("## What a process keeps")[1].split("|---|---|---|")[1].splitlines()
+    listed: set[str] = set()
+    for row in filter(None, rows):
+        where, *others = row.split("|")[1].replace("`", "").strip().split(", ")
+        listed |= {where, *(f"{where.rpartition('.')[0]}.{other}" for other in others)}
+    kept = {f"{module_name(path)}.{name}" for path in SOURCES for name in kept_by(path)}
+    assert kept == listed
+
+
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(' '.join(m.split('.')[0] for m in sys.modules))"
     run = subprocess.run(
