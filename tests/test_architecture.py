@@ -1,6 +1,7 @@
 """The import arrows, doors and lightness that ARCHITECTURE.md promises."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(
-    path for package in ("deepsalt", "catalog", "flows") for path in (ROOT / package).rglob("*.py")
-)
+PACKAGES = ("deepsalt", "catalog", "flows")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 # Level of each unit; a unit imports lower levels, itself, and the siblings named for it.
 LEVELS = {
@@ -196,7 +196,7 @@ def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
 
 CACHES = {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
 STATE = {"dict", "set", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"}
-STATE |= {"threading.Event", "Event", "threading.local", "ContextVar"}
+STATE |= {"threading.Event", "Event", "threading.local", "ContextVar", "OpenScenes"}
 
 
 def called(node: ast.AST | None) -> str:
@@ -235,6 +235,41 @@ def test_everything_that_a_process_keeps_is_listed_with_its_lifetime() -> None:
         listed |= {where, *(f"{where.rpartition('.')[0]}.{other}" for other in others)}
     kept = {f"{module_name(path)}.{name}" for path in SOURCES for name in kept_by(path)}
     assert kept == listed
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+PRIVATE = re.compile(r"(deepsalt|catalog|flows)\.([\w.]*\.)?_[a-zA-Z]\w*")
+
+
+def private_names(path: Path) -> Iterator[str]:
+    """Yield names of ours that begin with an underscore, as imports, attributes and in strings."""
+    tree = ast.parse(path.read_text())
+    ours: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PACKAGES:
+            ours |= {alias.asname or alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names if re.match("_[a-zA-Z]", alias.name))
+    for node in ast.walk(tree):
+        of_ours = isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[0] in ours
+        if of_ours and re.match("_[a-zA-Z]", node.attr):
+            yield node.attr
+        if isinstance(node, ast.Constant) and PRIVATE.fullmatch(str(node.value)):
+            yield str(node.value)
+
+
+# Private names that tests touch, and why.
+ALLOWED = {
+    "_inflate": "counts the blocks that are decoded",
+    "_read": "counts what is read",
+    "_refuse_foreign_place": "something happens at this moment of opening a store",
+    "_check_composed": "something happens at this moment of a build",
+    "_publish": "something happens at this moment of a build",
+}
+
+
+def test_tests_touch_private_names_for_a_reason_alone() -> None:
+    found = {name for path in TESTS for name in private_names(path)}
+    assert found == set(ALLOWED)
 
 
 def loaded_by(statement: str) -> set[str]:
