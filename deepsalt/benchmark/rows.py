@@ -107,11 +107,11 @@ def real_rows(settings: Settings, *, quick: bool) -> list[Row]:
         Row("without simulated pixels", "trained on measured soils only", _lab_student, none),
         Row(
             "with simulated pixels",
-            f"{drawn.mixtures} SIMULATED pixels beside",
+            f"{drawn.mixtures} SIMULATED pixels added",
             _lab_student,
             drawn,
         ),
-        Row(PUBLISHED, "the published method, its faults put right", _published, settings),
+        Row(PUBLISHED, "the published method, with its faults corrected", _published, settings),
         Row("control: permuted labels", "labels permuted over samples", _permuted, settings),
         Row(
             "control: random teacher",
@@ -151,11 +151,13 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
     rows += [
         Row("+ laboratory, all adaptations", "stacked while they gain", _combined, stacked),
         Row(FULL, "adaptations, laboratory, distilled into the student", _full, settings),
-        Row(PUBLISHED, "the published method, its faults put right", _published_pairs, settings),
-        Row("control: shuffled pairs", "ds on pairs of strangers", _shuffled, paired),
+        Row(
+            PUBLISHED, "the published method, with its faults corrected", _published_pairs, settings
+        ),
+        Row("control: shuffled pairs", "ds on wrongly paired spectra", _shuffled, paired),
         Row(
             "control: shuffled pairs, published",
-            "on pairs of strangers",
+            "on wrongly paired spectra",
             _shuffled_published,
             settings,
         ),
@@ -330,14 +332,14 @@ def _published_pairs(views: Views, test: Samples, budget: Budget) -> Answer:
 
 
 def _shuffled(views: Views, test: Samples, budget: Budget) -> Answer:
-    return _combined(_strangers(views, budget), test, budget)
+    return _combined(_wrongly_paired(views, budget), test, budget)
 
 
 def _shuffled_published(views: Views, test: Samples, budget: Budget) -> Answer:
-    return _published_pairs(_strangers(views, budget), test, budget)
+    return _published_pairs(_wrongly_paired(views, budget), test, budget)
 
 
-def _strangers(views: Views, budget: Budget) -> Views:
+def _wrongly_paired(views: Views, budget: Budget) -> Views:
     rng = np.random.default_rng([budget.settings.seed, 3])
     partner = rng.permutation(views.sites.partner)
     return replace(views, sites=replace(views.sites, partner=partner))
