@@ -1,0 +1,12 @@
+"""Watching a catalogue: each new acquisition becomes one product, however often it is announced.
+
+In come a `Watch` (where to look, into which store) and a `Submitter`, which starts runs; out come
+submissions, proposals to withdraw, and a `WatchReport`. What is in the store counts. The ledger is
+a cache beside it: without it nothing is mapped twice. Free of Prefect; open first `watch.py`.
+
+===============  =====================================================================
+`watch.py`       one pass over a catalogue: what is new is submitted, the watermark moves
+`reconcile.py`   what the catalogue no longer has becomes a proposal to withdraw
+`ledger.py`      what was submitted and proposed, in SQLite or PostgreSQL
+===============  =====================================================================
+"""

@@ -1,0 +1,300 @@
+"""One pass over a catalogue: what it published since the last one is submitted once, each.
+
+The order makes a pass safe to kill and to repeat: a run is submitted under a key that is the name
+of its product, then the ledger learns of it, and the watermark moves last. Whoever repeats the pass
+submits the same keys, and the same runs answer.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from deepsalt.products import complete_names, product_name
+from deepsalt.store import Store, quarantined, tombstone
+from deepsalt.types import Acquisition, ModelRef, version_order
+from flows.config import Selection
+from flows.run.selection import changed_since
+from flows.watch.ledger import Ledger, State, Submission
+
+logger = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """What a submitter says of a run."""
+
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Submitter(Protocol):
+    """Whoever starts runs: Prefect's server, or a stand-in of a test."""
+
+    def submit(self, submission: Submission) -> str:
+        """Start a run of one scene, or find the one of the same product and attempt; its id."""
+
+    def outcome(self, run: str) -> tuple[Outcome, str]:
+        """Return how a run stands, and why it failed."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is watched, and where its products go.
+
+    Parameters
+    ----------
+    name
+        Name of the watch; its watermark has it.
+    selection
+        Which scenes of which catalogue.
+    overlap
+        How far each pass looks back behind the watermark: catalogues list what they publish late
+        and out of order.
+    attempts
+        How often a scene is submitted before a person has to.
+    wait
+        How long a failed scene waits for its next attempt, doubled with each.
+    most
+        Submissions of one pass at most; the rest comes with the next one.
+    """
+
+    name: str
+    selection: Selection
+    overlap: timedelta = timedelta(days=2)
+    attempts: int = 3
+    wait: timedelta = timedelta(minutes=30)
+    most: int = 500
+
+
+@dataclass
+class WatchReport:
+    """What a pass found and did.
+
+    Parameters
+    ----------
+    seen
+        Items that the catalogue published since the watermark, less the overlap.
+    submitted
+        Names of the products of the runs that it started.
+    present
+        Scenes with a product in the store.
+    active
+        Scenes that a run is at work on.
+    older
+        Scenes of which a newer provider version is known.
+    withdrawn
+        Scenes that an operator took out.
+    waiting
+        Failed scenes whose next attempt is due later.
+    given_up
+        Failed scenes without an attempt left, and scenes in quarantine, with the reason.
+    refused
+        Items that cannot be used, with the reason, by id.
+    postponed
+        Scenes that are left for the next pass.
+    finished, failed
+        Submissions of earlier passes that ended since.
+    watermark
+        Up to when all was seen, UTC.
+    """
+
+    seen: int = 0
+    submitted: list[str] = field(default_factory=list)
+    present: int = 0
+    active: int = 0
+    older: int = 0
+    withdrawn: int = 0
+    waiting: int = 0
+    given_up: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    postponed: int = 0
+    finished: int = 0
+    failed: int = 0
+    watermark: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An acquisition that a catalogue or an event told of."""
+
+    acquisition: Acquisition
+    item: str
+    updated: datetime | None = None
+
+
+def pass_over(
+    watch: Watch,
+    store: Store,
+    model: ModelRef,
+    ledger: Ledger,
+    submitter: Submitter,
+    *,
+    now: datetime | None = None,
+) -> WatchReport:
+    """Submit what a catalogue published since the last pass, and move the watermark.
+
+    Raises
+    ------
+    UsageError, FormatError
+        The catalogue cannot be searched so.
+    RunError
+        Catalogue, database, store or submitter cannot be reached; the next pass begins again.
+    """
+    now = now or datetime.now(UTC)
+    report = settle(store, ledger, submitter, now)
+    watermark = ledger.watermark(watch.name)
+    since = watermark - watch.overlap if watermark else None
+    announced: list[Announced] = []
+    for found in changed_since(watch.selection, since):
+        report.seen += 1
+        if isinstance(found.acquisition, str):
+            report.refused[found.id] = found.acquisition
+        else:
+            announced.append(Announced(found.acquisition, found.item, found.updated))
+    consider(announced, watch, store, model, ledger, submitter, report=report, now=now)
+    # What a catalogue claims to have published tomorrow must not hide what it publishes today.
+    newest = max((each.updated for each in announced if each.updated), default=None)
+    if newest is not None and not report.postponed:
+        ledger.move_watermark(watch.name, min(newest, now))
+    report.watermark = ledger.watermark(watch.name)
+    return report
+
+
+def settle(store: Store, ledger: Ledger, submitter: Submitter, now: datetime) -> WatchReport:
+    """Learn what became of the submissions that were under way."""
+    report = WatchReport()
+    under_way = ledger.in_state(str(store), State.SUBMITTED)
+    complete = complete_names(store, [each.product for each in under_way]) if under_way else set()
+    for each in under_way:
+        if each.product in complete:
+            ledger.change(str(store), each.product, State.DONE, now, "")
+            report.finished += 1
+            continue
+        outcome, reason = submitter.outcome(each.run)
+        if outcome is Outcome.ACTIVE:
+            continue
+        if outcome is not Outcome.FAILED:
+            reason = "its run ended without a product"
+        ledger.change(str(store), each.product, State.FAILED, now, reason)
+        report.failed += 1
+    return report
+
+
+def consider(
+    announced: Iterable[Announced],
+    watch: Watch,
+    store: Store,
+    model: ModelRef,
+    ledger: Ledger,
+    submitter: Submitter,
+    *,
+    report: WatchReport,
+    now: datetime,
+) -> None:
+    """Submit those of the acquisitions that have no product and no run, each once."""
+    newest = _newest(announced)
+    names = {product_name(each.acquisition, model): each for each in newest}
+    complete = complete_names(store, [*names]) if names else set()
+    known = ledger.find(str(store), names)
+    ill = quarantined(store, [each.acquisition.key for each in newest]) if newest else {}
+    for name, each in names.items():
+        acquisition, before = each.acquisition, known.get(name)
+        if name in complete:
+            report.present += 1
+            if before is not None and before.state is not State.DONE:
+                ledger.change(str(store), name, State.DONE, now, "")
+            continue
+        reason = ill.get(acquisition.key) or _given_up(before, watch)
+        if reason:
+            report.given_up[acquisition.key] = reason
+        elif before is not None and before.state is State.SUBMITTED:
+            report.active += 1
+        elif before is not None and now < _due(before, watch):
+            report.waiting += 1
+        elif _is_withdrawn(store, acquisition):
+            report.withdrawn += 1
+        elif _is_older(store, ledger, acquisition):
+            report.older += 1
+        elif len(report.submitted) >= watch.most:
+            report.postponed += 1
+        else:
+            _submit(name, each, before, store, ledger, submitter, now=now)
+            report.submitted.append(name)
+
+
+def _submit(
+    name: str,
+    announced: Announced,
+    before: Submission | None,
+    store: Store,
+    ledger: Ledger,
+    submitter: Submitter,
+    *,
+    now: datetime,
+) -> None:
+    acquisition = announced.acquisition
+    submission = Submission(
+        product=name,
+        store=str(store),
+        collection=acquisition.collection,
+        acquisition=acquisition.acquisition_id,
+        version=acquisition.version,
+        scene=acquisition.key,
+        item=announced.item,
+        state=State.SUBMITTED,
+        attempt=1 if before is None else before.attempt + 1,
+        run="",
+        reason="",
+        announced=now if before is None else before.announced,
+        changed=now,
+    )
+    ledger.write(replace(submission, run=submitter.submit(submission)))
+    logger.info("scene %s is submitted, attempt %d", acquisition.key, submission.attempt)
+    for other in ledger.versions(str(store), acquisition.collection, acquisition.acquisition_id):
+        if other.product != name and other.state in {State.SUBMITTED, State.FAILED}:
+            ledger.change(
+                str(store), other.product, State.SUPERSEDED, now, f"version {acquisition.version}"
+            )
+
+
+def _newest(announced: Iterable[Announced]) -> list[Announced]:
+    """Return the newest provider version of each acquisition, in the order of their keys."""
+    newest: dict[tuple[str, str], Announced] = {}
+    for each in announced:
+        key = each.acquisition.collection, each.acquisition.acquisition_id
+        if key not in newest or _order(newest[key]) < _order(each):
+            newest[key] = each
+    return sorted(newest.values(), key=lambda each: each.acquisition.key)
+
+
+def _order(each: Announced) -> list[tuple[int, int, str]]:
+    return version_order(each.acquisition.version)
+
+
+def _given_up(before: Submission | None, watch: Watch) -> str:
+    if before is None or before.state is not State.FAILED or before.attempt < watch.attempts:
+        return ""
+    return f"failed {before.attempt} times; the last time: {before.reason}"
+
+
+def _due(before: Submission, watch: Watch) -> datetime:
+    """Return when a failed scene may be tried again; a finished one whose product is gone: now."""
+    if before.state is not State.FAILED:
+        return before.changed
+    return before.changed + watch.wait * 2 ** (before.attempt - 1)
+
+
+def _is_withdrawn(store: Store, acquisition: Acquisition) -> bool:
+    record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
+    return record is not None and record.covers(acquisition.version)
+
+
+def _is_older(store: Store, ledger: Ledger, acquisition: Acquisition) -> bool:
+    """Return whether a newer provider version was submitted before."""
+    mine = version_order(acquisition.version)
+    others = ledger.versions(str(store), acquisition.collection, acquisition.acquisition_id)
+    return any(mine < version_order(other.version) for other in others)
