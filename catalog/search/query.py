@@ -18,6 +18,7 @@ from catalog.statistics import cloud_cover, overall_quality
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.types import Bbox
 
+Moment = datetime  # a query has a field of this name
 Interval = tuple[datetime | None, datetime | None]
 
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
@@ -49,6 +50,9 @@ class Query:
         gives such a verdict.
     limit
         Largest number of Items to return.
+    updated_since
+        First moment of an Item's `updated`, else its `created`, UTC. Items that state neither
+        match.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class Query:
     max_cloud_pct: float | None = None
     max_quality: int | None = None
     limit: int | None = None
+    updated_since: "Moment | None" = None
 
     def __post_init__(self) -> None:
         """Refuse filters that make no sense."""
@@ -119,6 +124,7 @@ class Query:
             return (
                 self._passes_statistics(properties)
                 and self._passes_time(properties)
+                and self._passes_update(properties)
                 and self._passes_place(document)
             )
         except (FormatError, UsageError):
@@ -145,6 +151,12 @@ class Query:
             return False
         first, last = self.interval
         return (first is None or end >= first) and (last is None or start <= last)
+
+    def _passes_update(self, properties: Fields) -> bool:
+        if self.updated_since is None:
+            return True
+        updated = properties.moment("updated") or properties.moment("created")
+        return updated is None or updated >= self.updated_since
 
     def _passes_place(self, document: Mapping[str, Any]) -> bool:
         if self.region is None:

@@ -149,6 +149,11 @@ def _requests(client: Client, query: Query) -> list[dict[str, Any]]:
         common["datetime"] = interval_text(query.interval)
     if query.area is not None:
         common["intersects"] = dict(query.area)
+    if query.updated_since is not None and client.conforms_to(ConformanceClasses.FILTER):
+        since = query.updated_since.isoformat().replace("+00:00", "Z")
+        compared = [{"property": "updated"}, {"timestamp": since}]
+        common["filter"] = {"op": ">=", "args": compared}
+        common["filter_lang"] = "cql2-json"
     if query.limit is not None and client.conforms_to(ConformanceClasses.SORT):
         common["sortby"] = "+properties.datetime,+id"
     if query.bbox is None:
