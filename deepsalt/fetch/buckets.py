@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,46 +22,36 @@ _SILENCES = 4
 """Time for one answer, in silences. It ends those that come byte by byte; of a slow link the rest
 is asked for anew."""
 
+_CHUNK_BYTES = 2**20
+"""Bytes handed on at a time: obstore's own 10 MiB lose a whole part where an answer breaks off."""
+
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 
 
-class Buckets:
-    """Connections to buckets, one pool for each: idle ones of many would be more than a share.
+def store_of(href: str, patience: Patience) -> "ObjectStore":
+    """Return the store that holds an object, with connections of its own; nothing is asked yet.
 
-    Parameters
-    ----------
-    patience
-        With their servers. What they ask for by Retry-After does not reach us.
+    What a server asks for by Retry-After does not reach us.
+
+    Raises
+    ------
+    ReadError
+        No URL of a bucket.
     """
-
-    def __init__(self, patience: Patience) -> None:
-        silence = timedelta(seconds=patience.silence_s)
-        self._options: ClientConfig = {"read_timeout": silence, "timeout": _SILENCES * silence}
-        self._retries: RetryConfig = {
-            "max_retries": patience.tries - 1,
-            "retry_timeout": _UNTIL,
-            "backoff": {
-                "init_backoff": timedelta(seconds=patience.first_wait_s),
-                "max_backoff": timedelta(seconds=patience.longest_wait_s),
-            },
-        }
-        self._stores: dict[tuple[str, str], ObjectStore] = {}
-
-    def file(self, href: str, lane: Lane) -> "BucketFile":
-        """Return the object that an href names; nothing is asked yet.
-
-        Raises
-        ------
-        ReadError
-            No URL of a bucket.
-        """
-        parts = urlsplit(href)
-        bucket = (parts.scheme, parts.netloc)
-        if bucket not in self._stores:
-            self._stores[bucket] = open_bucket(href, self._options, self._retries)
-        return BucketFile(href, self._stores[bucket], parts.path.lstrip("/"), lane)
+    silence = timedelta(seconds=patience.silence_s)
+    options: ClientConfig = {"read_timeout": silence, "timeout": _SILENCES * silence}
+    retries: RetryConfig = {
+        "max_retries": patience.tries - 1,
+        "retry_timeout": _UNTIL,
+        "backoff": {
+            "init_backoff": timedelta(seconds=patience.first_wait_s),
+            "max_backoff": timedelta(seconds=patience.longest_wait_s),
+        },
+    }
+    return open_bucket(href, options, retries)
 
 
+@dataclass(frozen=True, slots=True)
 class BucketFile:
     """An object in a bucket.
 
@@ -68,28 +59,30 @@ class BucketFile:
     ----------
     href
         Its URL.
-    store, name
-        Where it lies.
+    store
+        Where it lies; one for all objects of a bucket, since its idle connections count, too.
     lane
         The way to its server. Who waits to ask again keeps the turn; what a broken connection lost
         is not paid for when it comes again.
     """
 
-    def __init__(self, href: str, store: "ObjectStore", name: str, lane: Lane) -> None:
-        self._href = href
-        self._store = store
-        self._name = name
-        self._lane = lane
+    href: str
+    store: "ObjectStore"
+    lane: Lane
+
+    @property
+    def _name(self) -> str:
+        return urlsplit(self.href).path.lstrip("/")
 
     async def describe(self) -> Found:
         """Ask how large the object is; as `WebFile.describe`."""
         import obstore
 
         try:
-            async with self._lane.turn():
-                found = await obstore.head_async(self._store, self._name)
+            async with self.lane.turn():
+                found = await obstore.head_async(self.store, self._name)
         except (obstore.exceptions.BaseError, FileNotFoundError) as error:
-            raise_for(self._href, _with_status(error))
+            raise_for(self.href, _with_status(error))
         return Found(found["size"], found["e_tag"], ranges=True)
 
     async def part(self, found: Found, start: int, end: int) -> AsyncGenerator[bytes]:
@@ -103,18 +96,18 @@ class BucketFile:
         while start < end:
             begin = start
             try:
-                async with self._lane.turn(end - start):
+                async with self.lane.turn(end - start):
                     body = await obstore.get_async(
-                        self._store, self._name, options={"range": (start, end)}
+                        self.store, self._name, options={"range": (start, end)}
                     )
                     if found != Found(body.meta["size"], body.meta["e_tag"], ranges=True):
-                        raise_for(self._href, UnfitError())
-                    async for data in body.stream(min_chunk_size=STEP_BYTES):
+                        raise_for(self.href, UnfitError())
+                    async for data in body.stream(min_chunk_size=_CHUNK_BYTES):
                         start += len(data)
                         yield bytes(data)
             except (obstore.exceptions.BaseError, FileNotFoundError) as error:
                 if start - begin < STEP_BYTES:
-                    raise_for(self._href, _with_status(error))
+                    raise_for(self.href, _with_status(error))
 
 
 def _with_status(error: Exception) -> Exception:

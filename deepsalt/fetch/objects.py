@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from deepsalt.access import Reach, host_of, is_web, without_secrets
 from deepsalt.access.web import Web
@@ -13,12 +14,15 @@ from deepsalt.checksums import fits
 from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
 from deepsalt.fetch.answers import Found
-from deepsalt.fetch.buckets import BucketFile, Buckets
+from deepsalt.fetch.buckets import BucketFile, store_of
 from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import Lane, Share
 from deepsalt.fetch.web_files import WebFile
 from deepsalt.objects.disk import storing
 from deepsalt.types import Asset
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 
 class Session:
@@ -42,7 +46,7 @@ class Session:
         self._retries = RetryBudget(patience)
         self._lanes = {host: Lane(share) for host, share in (shares or {}).items()}
         self._web = Web(reach)
-        self._buckets = Buckets(patience)
+        self._stores: dict[tuple[str, str], ObjectStore] = {}
 
     def _lane(self, href: str) -> Lane:
         return self._lanes.setdefault(host_of(href), Lane(Share()))
@@ -50,7 +54,11 @@ class Session:
     def _file(self, href: str) -> WebFile | BucketFile:
         if is_web(href):
             return WebFile(href, self._web, self._lane(href), self._retries)
-        return self._buckets.file(href, self._lane(href))
+        parts = urlsplit(href)
+        bucket = (parts.scheme, parts.netloc)
+        if bucket not in self._stores:
+            self._stores[bucket] = store_of(href, self._retries.patience)
+        return BucketFile(href, self._stores[bucket], self._lane(href))
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -21,6 +22,7 @@ _TRANSIENT = (TimeoutError, WebError, StatusError, UnfitError)
 """What `RetryBudget` judges: every error of the network, and none of our own."""
 
 
+@dataclass(frozen=True, slots=True)
 class WebFile:
     """A file on a web server; each redirect on the way to it is judged.
 
@@ -37,11 +39,10 @@ class WebFile:
         The patience with it.
     """
 
-    def __init__(self, href: str, web: Web, lane: Lane, retries: RetryBudget) -> None:
-        self._href = href
-        self._web = web
-        self._lane = lane
-        self._retries = retries
+    href: str
+    web: Web
+    lane: Lane
+    retries: RetryBudget
 
     async def describe(self) -> Found:
         """Ask how large the file is, by a range of one byte: a signed URL may not allow HEAD.
@@ -57,8 +58,8 @@ class WebFile:
         while True:
             try:
                 async with (
-                    self._lane.turn(),
-                    asyncio.timeout(self._retries.patience.silence_s),
+                    self.lane.turn(),
+                    asyncio.timeout(self.retries.patience.silence_s),
                     self._get((0, 1)) as (found, answer),
                 ):
                     if found.ranges:
@@ -66,10 +67,10 @@ class WebFile:
                 break
             except _TRANSIENT as error:
                 failures += 1
-                await self._retries.wait_or_raise(self._href, error, failures)
+                await self.retries.wait_or_raise(self.href, error, failures)
         if "text/html" in answer.headers.get("content-type", ""):
             raise ReadError(
-                f"{without_secrets(self._href)} is answered with a web page, not with the file; "
+                f"{without_secrets(self.href)} is answered with a web page, not with the file; "
                 "log in where the data are, or search the catalogue again"
             )
         return found
@@ -89,7 +90,7 @@ class WebFile:
             begin = start
             try:
                 async with (
-                    self._lane.turn(end - start if found.ranges else 0),
+                    self.lane.turn(end - start if found.ranges else 0),
                     aclosing(self._stream(found, start, end)) as stream,
                 ):
                     async for data in stream:
@@ -99,11 +100,11 @@ class WebFile:
                     raise UnfitError(f"only {start - begin} of {end - begin} bytes came")
             except _TRANSIENT as error:
                 failures = 0 if start - begin >= STEP_BYTES else failures + 1
-                await self._retries.wait_or_raise(self._href, error, failures)
+                await self.retries.wait_or_raise(self.href, error, failures)
 
     async def _stream(self, found: Found, start: int, end: int) -> AsyncGenerator[bytes]:
         """Yield bytes `start` to `end` in steps; each has to come within the patience."""
-        silence_s = self._retries.patience.silence_s
+        silence_s = self.retries.patience.silence_s
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(silence_s):
                 wanted = (start, end) if found.ranges else None
@@ -118,7 +119,7 @@ class WebFile:
                 if not data:
                     return
                 if not found.ranges:  # asked for as a whole, so paid for as it comes
-                    await self._lane.wait(len(data))
+                    await self.lane.wait(len(data))
                 if kept := data[skip : skip + left]:
                     left -= len(kept)
                     yield kept
@@ -141,10 +142,10 @@ class WebFile:
         """
         headers = {} if wanted is None else {"Range": f"bytes={wanted[0]}-{wanted[1] - 1}"}
         try:
-            async with self._web.ask("GET", self._href, headers) as answer:
-                yield _found(answer, wanted[0] if wanted else 0, self._href), answer
+            async with self.web.ask("GET", self.href, headers) as answer:
+                yield _found(answer, wanted[0] if wanted else 0, self.href), answer
         except RefusedError as error:
-            raise ReadError(f"{without_secrets(self._href)} leads to {error}") from None
+            raise ReadError(f"{without_secrets(self.href)} leads to {error}") from None
 
 
 async def _step(chunks: AsyncIterator[bytes]) -> bytes:

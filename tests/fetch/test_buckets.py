@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.share import PART_BYTES, Share
 from deepsalt.types import Asset
-from tests.range_server import SOUND, Fault, Served, file_server
+from tests.range_server import SOUND, Fault, bucket_server
 
 SIZE = 2 * PART_BYTES + 12345  # three ranges
 BODY = np.random.default_rng(0).bytes(SIZE)
@@ -32,20 +32,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES:
         (folder / "bucket" / name).write_bytes(BODY)
     return folder
-
-
-@contextmanager
-def serving(root: Path, faults: Faults = lambda number, path: SOUND) -> Iterator[Served]:
-    """Serve a bucket as the server that the environment names."""
-    with file_server(root, faults=faults) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": server.url,
-            "AWS_REGION": "eu-central-1",
-            "AWS_ACCESS_KEY_ID": "KEYID",
-            "AWS_SECRET_ACCESS_KEY": "open-sesame",
-        }.items():
-            patch.setenv(name, value)
-        yield server
 
 
 async def fetch(
@@ -73,7 +59,7 @@ def after_the_size(fault: Fault) -> Faults:
 def test_buckets_are_asked_with_the_credentials_of_the_environment(
     root: Path, tmp_path: Path
 ) -> None:
-    with serving(root) as server:
+    with bucket_server(root) as server:
         assert asyncio.run(fetch(tmp_path, "a.TIF")) == [BODY]
     assert all("Credential=KEYID/" in header for header in server.signed)
     assert len(server.signed) == len(server.asked) == 1 + 3
@@ -94,12 +80,12 @@ def test_buckets_are_asked_with_the_credentials_of_the_environment(
 def test_what_can_pass_is_tried_again(
     root: Path, tmp_path: Path, number: int, fault: Fault
 ) -> None:
-    with serving(root, once(number, fault)):
+    with bucket_server(root, faults=once(number, fault)):
         assert asyncio.run(fetch(tmp_path, "a.TIF")) == [BODY]
 
 
 def test_a_range_goes_on_where_it_broke_off(root: Path, tmp_path: Path) -> None:
-    with serving(root, once(1, Fault(cut=3_000_000))) as server:
+    with bucket_server(root, faults=once(1, Fault(cut=3_000_000))) as server:
         assert asyncio.run(fetch(tmp_path, "a.TIF", share=Share(1))) == [BODY]
     assert sum(size for _, size in server.sent) < SIZE + STEP_BYTES
 
@@ -107,7 +93,7 @@ def test_a_range_goes_on_where_it_broke_off(root: Path, tmp_path: Path) -> None:
 def test_a_link_that_breaks_after_every_step_still_brings_the_file(
     root: Path, tmp_path: Path
 ) -> None:
-    with serving(root, after_the_size(Fault(cut=2 * STEP_BYTES))) as server:
+    with bucket_server(root, faults=after_the_size(Fault(cut=2 * STEP_BYTES))) as server:
         assert asyncio.run(fetch(tmp_path, "a.TIF")) == [BODY]
     assert len(server.asked) > 3 * HASTY.tries
 
@@ -123,7 +109,10 @@ def test_what_cannot_pass_is_not_tried_again(
     def faults(n: int, path: str) -> Fault:
         return Fault(status=status) if n >= number else SOUND
 
-    with serving(root, faults) as server, pytest.raises(ReadError, match=reason) as said:
+    with (
+        bucket_server(root, faults=faults) as server,
+        pytest.raises(ReadError, match=reason) as said,
+    ):
         asyncio.run(fetch(tmp_path, "a.TIF"))
     assert not isinstance(said.value, AwayError)
     assert len(set(server.asked)) == len(server.asked)
@@ -141,7 +130,7 @@ def test_what_cannot_pass_is_not_tried_again(
 def test_what_does_not_end_is_given_up(
     root: Path, tmp_path: Path, faults: Faults, reason: str
 ) -> None:
-    with serving(root, faults) as server, pytest.raises(AwayError, match=reason):
+    with bucket_server(root, faults=faults) as server, pytest.raises(AwayError, match=reason):
         asyncio.run(fetch(tmp_path, "a.TIF"))
     assert len(server.asked) <= 1 + 3 * HASTY.tries
 
@@ -153,7 +142,10 @@ def test_an_object_that_is_replaced_meanwhile_is_never_mixed(
     def faults(number: int, path: str) -> Fault:
         return Fault(cut=cut) if number < 2 else Fault(headers={"ETag": '"another"'})
 
-    with serving(root, faults), pytest.raises(AwayError, match="changes while it is fetched"):
+    with (
+        bucket_server(root, faults=faults),
+        pytest.raises(AwayError, match="changes while it is fetched"),
+    ):
         asyncio.run(fetch(tmp_path, "a.TIF", share=Share(1)))
 
 
@@ -161,12 +153,12 @@ def test_a_flipped_bit_is_found_by_the_checksum_and_fetched_again(
     root: Path, tmp_path: Path
 ) -> None:
     checksum = "1220" + hashlib.sha256(BODY).hexdigest()
-    with serving(root, once(2, Fault(flip=True))):
+    with bucket_server(root, faults=once(2, Fault(flip=True))):
         assert asyncio.run(fetch(tmp_path, "a.TIF", checksum=checksum)) == [BODY]
 
 
 def test_objects_of_a_bucket_come_by_the_same_connections(root: Path, tmp_path: Path) -> None:
-    with serving(root) as server:
+    with bucket_server(root) as server:
         assert asyncio.run(fetch(tmp_path, *NAMES, share=Share(1))) == [BODY, BODY]
     assert len(server.asked) == 2 * (1 + 3)
     assert len(server.clients) == 1
@@ -185,6 +177,6 @@ def test_a_stop_ends_a_wait_to_ask_again_at_once(root: Path, tmp_path: Path) -> 
             with suppress(asyncio.CancelledError):
                 await work
 
-    with serving(root, lambda n, path: Fault(status=503)) as server:
+    with bucket_server(root, faults=lambda n, path: Fault(status=503)) as server:
         asyncio.run(stopped())
         assert len(server.asked) == 1
