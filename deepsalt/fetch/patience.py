@@ -82,7 +82,7 @@ def raise_for(href: str, error: BaseException) -> NoReturn:
     """
     refuse_final(href, error)
     raise AwayError(
-        f"{without_secrets(href)} could not be fetched, again and again ({_cause(error)}); "
+        f"{without_secrets(href)} could not be fetched ({_cause(error)}); "
         "run again when the server is well, finished scenes are kept"
     ) from None
 

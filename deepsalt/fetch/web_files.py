@@ -17,7 +17,6 @@ from deepsalt.fetch.share import Lane
 _END_S = 1.0
 """Wait for the end of an answer whose bytes are here; a new connection takes about as long."""
 
-
 _TRANSIENT = (TimeoutError, WebError, StatusError, UnfitError)
 """What `RetryBudget` judges: every error of the network, and none of our own."""
 

@@ -122,8 +122,8 @@ def test_what_cannot_pass_is_not_tried_again(
     ("faults", "reason"),
     [
         (lambda n, path: Fault(status=503), "HTTP status 503"),
-        (after_the_size(Fault(cut=1000)), "again and again"),
-        (after_the_size(Fault(drip_s=0.01)), "again and again"),
+        (after_the_size(Fault(cut=1000)), "could not be fetched"),
+        (after_the_size(Fault(drip_s=0.01)), "could not be fetched"),
     ],
     ids=["storm", "cut", "byte by byte"],
 )
