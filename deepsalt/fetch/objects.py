@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from deepsalt.access import Reach, host_of, is_web, without_secrets
 from deepsalt.access.web import Web
-from deepsalt.checksums import fits
 from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
 from deepsalt.fetch.answers import Found
 from deepsalt.fetch.buckets import BucketFile, store_of
+from deepsalt.fetch.checksums import fits
 from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import Lane, Share
 from deepsalt.fetch.web_files import WebFile

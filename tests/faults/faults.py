@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from tests.faults import clusters, kills, machine, providers, servers, stages
+from tests.faults import stages
 from tests.faults.fault import Fault
+from tests.faults.kinds import clusters, kills, machine, providers, servers
 
 FAULTS: tuple[Fault, ...] = (
     *(

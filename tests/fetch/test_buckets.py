@@ -16,7 +16,7 @@ from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.share import PART_BYTES, Share
 from deepsalt.types import Asset
-from tests.range_server import SOUND, Fault, bucket_server
+from tests.servers.ranges import SOUND, Fault, bucket_server
 
 SIZE = 2 * PART_BYTES + 12345  # three ranges
 BODY = np.random.default_rng(0).bytes(SIZE)
