@@ -18,44 +18,21 @@ from deepsalt.types import Acquisition, Asset, BandTable, PixelGrid
 Kind = TypeVar("Kind")
 
 
-class Scenes(Sequence[Acquisition]):
-    """Scenes, packed: a few hundred bytes each instead of tens of thousands.
+class Book:
+    """What packed scenes have in common: each needs the book that it was packed with.
 
     Scenes of one sensor mostly have equal bands and scales, of which each column is kept once, as
     its difference from the first one; the rest of a scene is compressed with another one as the
     dictionary.
-
-    Parameters
-    ----------
-    acquisitions
-        The scenes, taken one by one.
     """
 
-    def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
+    def __init__(self) -> None:
         self._names: list[tuple[tuple[str, ...], tuple[bool, ...]]] = []
         self._columns = tuple(_Columns() for _ in range(4))
-        self._tables: dict[tuple[int, int, int], BandTable] = {}
-        self._packed: list[bytes] = []
         self._first = b""
-        for each in acquisitions:
-            self.add(each)
 
-    def add(self, acquisition: Acquisition) -> int:
-        """Add a scene and return its index."""
-        self._packed.append(self._pack(acquisition))
-        return len(self._packed) - 1
-
-    def only(self, indices: Iterable[int]) -> "Scenes":
-        """Return some of the scenes, in an order."""
-        found = Scenes()
-        found._names = self._names
-        found._columns = self._columns
-        found._first = self._first
-        found._tables = self._tables
-        found._packed = [self._packed[index] for index in indices]
-        return found
-
-    def _pack(self, acquisition: Acquisition) -> bytes:
+    def pack(self, acquisition: Acquisition) -> "Packed":
+        """Return a scene in a few hundred bytes, with this book."""
         bands = acquisition.bands
         if (names := (bands.names, bands.usable)) not in self._names:
             self._names.append(names)
@@ -72,7 +49,56 @@ class Scenes(Sequence[Acquisition]):
         )
         self._first = self._first or data
         packer = zlib.compressobj(6, zdict=self._first)
-        return packer.compress(data) + packer.flush()
+        return self, packer.compress(data) + packer.flush()
+
+    def unpack(self, data: bytes) -> Acquisition:
+        """Return a scene that was packed with this book, as it was."""
+        packed = zlib.decompressobj(zdict=self._first)
+        (named, *rows), grid, assets, rest = pickle.loads(packed.decompress(data) + packed.flush())
+        bands = _table(self, named, *rows[:2])
+        gain, offset = (known[row] for known, row in zip(self._columns[2:], rows[2:], strict=True))
+        apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
+        return _ACQUISITION.made((*apart, *rest))
+
+    def table(self, named: int, centers: int, fwhm: int) -> BandTable:
+        """Return a table by the places of its parts."""
+        names, usable = self._names[named]
+        return _BANDS.made((names, self._columns[0][centers], self._columns[1][fwhm], usable))
+
+
+Packed = tuple[Book, bytes]
+"""A packed scene."""
+
+
+@lru_cache(maxsize=64)
+def _table(book: Book, named: int, centers: int, fwhm: int) -> BandTable:
+    """Return a table of a book; scenes that are unpacked near each other share one."""
+    return book.table(named, centers, fwhm)
+
+
+class Scenes(Sequence[Acquisition]):
+    """Scenes, packed: a few hundred bytes each instead of tens of thousands.
+
+    Parameters
+    ----------
+    acquisitions
+        The scenes, taken one by one.
+    """
+
+    def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
+        book = Book()
+        self._packed = [book.pack(each) for each in acquisitions]
+
+    @classmethod
+    def of(cls, packed: Iterable[Packed]) -> "Scenes":
+        """Return scenes that were packed, each with a book of its own or with one of many."""
+        found = cls()
+        found._packed = list(packed)
+        return found
+
+    def only(self, indices: Iterable[int]) -> "Scenes":
+        """Return some of the scenes, in an order."""
+        return Scenes.of(self._packed[index] for index in indices)
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -85,27 +111,8 @@ class Scenes(Sequence[Acquisition]):
         """Return a scene, as it was."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        packed = zlib.decompressobj(zdict=self._first)
-        (named, *rows), grid, assets, rest = pickle.loads(
-            packed.decompress(self._packed[index]) + packed.flush()
-        )
-        bands = self._bands(named, *rows[:2])
-        gain, offset = (known[row] for known, row in zip(self._columns[2:], rows[2:], strict=True))
-        apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
-        return _ACQUISITION.made((*apart, *rest))
-
-    def _bands(self, named: int, centers: int, fwhm: int) -> BandTable:
-        """Return a table by its parts; scenes that are unpacked near each other share one."""
-        key = named, centers, fwhm
-        found = self._tables.get(key)
-        if found is None:
-            names, usable = self._names[named]
-            columns = self._columns[0][centers], self._columns[1][fwhm]
-            found = _BANDS.made((names, *columns, usable))
-            if len(self._tables) >= _TABLES:
-                self._tables.clear()
-            self._tables[key] = found
-        return found
+        book, data = self._packed[index]
+        return book.unpack(data)
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
@@ -146,7 +153,6 @@ class _Columns:
         return _numbers(self._packed[index], self._first)
 
 
-_TABLES = 64
 _STEPS = 1e4
 _EXACT = b"="
 _IN_STEPS = b"-"
