@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, overload
 
@@ -153,6 +154,9 @@ class _Columns:
         return _numbers(self._packed[index], self._first)
 
 
+_AT_A_TIME = 512
+"""Scenes whose tiles are looked for together; unpacked they take ten megabytes."""
+
 _STEPS = 1e4
 _EXACT = b"="
 _IN_STEPS = b"-"
@@ -198,17 +202,22 @@ _ASSET = _Form(Asset, _names(Asset))
 _BANDS = _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"))
 
 
+def with_tiles(
+    grid: MosaicGrid, scenes: Iterable[Acquisition]
+) -> Iterator[tuple[Acquisition, list[Tile] | GridError]]:
+    """Yield each scene with the tiles under it, or with why the grid cannot hold it."""
+    left = iter(scenes)
+    while some := list(islice(left, _AT_A_TIME)):
+        yield from zip(some, grid.tiles_over_each([each.grid for each in some]), strict=True)
+
+
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:
     """Return the tiles under each scene; none of one that the grid cannot hold."""
     known: dict[Tile, Tile] = {}
-    found = []
-    for each in scenes:
-        try:
-            tiles = sorted(grid.tiles_over(each.grid))
-        except GridError:
-            tiles = []
-        found.append(tuple(known.setdefault(tile, tile) for tile in tiles))
-    return found
+    return [
+        tuple(known.setdefault(t, t) for t in ([] if isinstance(tiles, GridError) else tiles))
+        for _, tiles in with_tiles(grid, scenes)
+    ]
 
 
 def along_curve(tiles: Sequence[tuple[Tile, ...]]) -> list[int]:
