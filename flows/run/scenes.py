@@ -122,7 +122,8 @@ class Scenes(Sequence[Acquisition]):
 class _Columns:
     """Columns of numbers, one per band: equal ones once, others as differences from the first.
 
-    Numbers are written with a few decimals, and differ by little from scene to scene.
+    Numbers are written with a few decimals, and differ by little from scene to scene. What is kept
+    are their differences in steps, and the bits that steps do not say: mostly none.
     """
 
     def __init__(self) -> None:
@@ -142,13 +143,12 @@ class _Columns:
         return self._last[1]
 
     def _pack(self, column: NDArray[np.float64]) -> bytes:
-        steps = np.rint(column * _STEPS)
-        if not np.array_equal(steps / _STEPS, column):
-            return _EXACT + column.tobytes()
-        self._first = self._first or steps.tobytes()
-        first = np.frombuffer(self._first)
-        first = first if first.size == steps.size else np.zeros(1)
-        return _IN_STEPS + zlib.compress((steps - first).tobytes(), 1)
+        self._first = self._first or column.tobytes()
+        steps = _steps(column)
+        more = column.view(np.int64) ^ (steps / _STEPS).view(np.int64)
+        return zlib.compress(
+            (steps - _base(self._first, column.size)).tobytes() + more.tobytes(), 1
+        )
 
     def __getitem__(self, index: int) -> tuple[float, ...]:
         return _numbers(self._packed[index], self._first)
@@ -158,18 +158,28 @@ _AT_A_TIME = 512
 """Scenes whose tiles are looked for together; unpacked they take ten megabytes."""
 
 _STEPS = 1e4
-_EXACT = b"="
-_IN_STEPS = b"-"
+_MOST_STEPS = 1e12
 
 
 @lru_cache(maxsize=64)
 def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
-    if packed.startswith(_EXACT):
-        return tuple(np.frombuffer(packed[1:]).tolist())
-    steps = np.frombuffer(zlib.decompress(packed[1:]))
-    base = np.frombuffer(first)
-    base = base if base.size == steps.size else np.zeros(1)
-    return tuple(((steps + base) / _STEPS).tolist())
+    steps, more = np.frombuffer(zlib.decompress(packed)).reshape(2, -1)
+    column = (steps + _base(first, steps.size)) / _STEPS
+    return tuple((column.view(np.int64) ^ more.view(np.int64)).view(np.float64).tolist())
+
+
+def _base(first: bytes, size: int) -> NDArray[np.float64]:
+    """Return the steps of the first column for one of as many numbers, zeros for any other."""
+    column = np.frombuffer(first)
+    return _steps(column) if column.size == size else np.zeros(size)
+
+
+def _steps(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers as whole steps; zero for those that would not be exact."""
+    with np.errstate(over="ignore"):  # what no product can mean may stand in unused bands
+        steps: NDArray[np.float64] = np.rint(column * _STEPS)
+    steps[~(np.abs(steps) < _MOST_STEPS)] = 0.0
+    return steps
 
 
 class _Form(Generic[Kind]):
