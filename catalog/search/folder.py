@@ -146,11 +146,15 @@ def _looks(
         return
     parts = (left[first : first + _AT_A_TIME] for first in range(0, len(left), _AT_A_TIME))
     for part in in_order(executor, partial(_all, look), parts, ahead=_AHEAD):
-        yield from part
+        for path, found in part:
+            if path not in seen:
+                yield path, look(path) if isinstance(found, _Catalogue) else found
 
 
 def _all(look: Callable[[str], _Look[Made]], paths: list[str]) -> list[tuple[str, _Look[Made]]]:
-    return [(path, look(path)) for path in paths]
+    """Look at documents; those of catalogues, which may be large, are not kept for the answer."""
+    looks = ((path, look(path)) for path in paths)
+    return [(path, _Catalogue({}) if isinstance(it, _Catalogue) else it) for path, it in looks]
 
 
 def _look(query: Query, make: Make[Made], path: str) -> _Look[Made]:
