@@ -2,7 +2,8 @@
 
 In come a place and a `Query`; out come the Items that match, the same from a folder as from a
 server, sorted. What servers say is hostile until parsed. Open first `search.py`, then `query.py`
-(what matches), `remote.py` (a server's pages) and `asking.py` (one question to a server).
+(what matches), `folder.py` (a folder, in several processes where it is large), `remote.py` (a
+server's pages) and `asking.py` (one question to a server).
 """
 
 from catalog.search.query import Query
