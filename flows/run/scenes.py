@@ -1,4 +1,4 @@
-"""Many scenes in little memory, and the order in which they are worked on."""
+"""Many scenes in little memory, and the order in which they are processed."""
 
 import pickle
 import zlib
@@ -21,8 +21,8 @@ Kind = TypeVar("Kind")
 class Scenes(Sequence[Acquisition]):
     """Scenes, packed: a few hundred bytes each instead of tens of thousands.
 
-    Scenes of one sensor mostly have equal bands and scales, of which each column is kept once, as
-    its difference from the first one; the rest of a scene is compressed with another one as the
+    Scenes of one sensor mostly have equal bands and scales, so each column is kept once, as its
+    difference from the first one; the rest of a scene is compressed with another one as the
     dictionary.
 
     Parameters
@@ -46,7 +46,7 @@ class Scenes(Sequence[Acquisition]):
         return len(self._packed) - 1
 
     def only(self, indices: Iterable[int]) -> "Scenes":
-        """Return some of the scenes, in an order."""
+        """Return some of the scenes, in the given order."""
         found = Scenes()
         found._names = self._names
         found._columns = self._columns
@@ -82,7 +82,7 @@ class Scenes(Sequence[Acquisition]):
     @overload
     def __getitem__(self, index: slice) -> "list[Acquisition]": ...
     def __getitem__(self, index: int | slice) -> "Acquisition | list[Acquisition]":
-        """Return a scene, as it was."""
+        """Return a scene unchanged."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         packed = zlib.decompressobj(zdict=self._first)
@@ -95,7 +95,7 @@ class Scenes(Sequence[Acquisition]):
         return _ACQUISITION.made((*apart, *rest))
 
     def _bands(self, named: int, centers: int, fwhm: int) -> BandTable:
-        """Return a table by its parts; scenes that are unpacked near each other share one."""
+        """Return a table by its parts; scenes unpacked near each other share one."""
         key = named, centers, fwhm
         found = self._tables.get(key)
         if found is None:
@@ -163,7 +163,7 @@ def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
 
 
 class _Form(Generic[Kind]):
-    """Fields of a class with slots, some or all: taken from objects, and made objects again."""
+    """Some or all fields of a class with slots: taken from objects, and made into objects again."""
 
     def __init__(self, kind: type[Kind], names: Iterable[str]) -> None:
         names = tuple(names)
@@ -172,7 +172,7 @@ class _Form(Generic[Kind]):
         self._setters = tuple(getattr(kind, name).__set__ for name in names)
 
     def made(self, values: tuple[Any, ...]) -> Kind:
-        """Return an object of values that were checked when it was made first."""
+        """Return an object from values that were checked when it was first made."""
         found = object.__new__(self._kind)
         for put, value in zip(self._setters, values, strict=True):
             put(found, value)
@@ -193,7 +193,7 @@ _BANDS = _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"))
 
 
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:
-    """Return the tiles under each scene; none of one that the grid cannot hold."""
+    """Return the tiles under each scene; none for one that the grid cannot hold."""
     known: dict[Tile, Tile] = {}
     found = []
     for each in scenes:
@@ -206,9 +206,9 @@ def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile
 
 
 def along_curve(tiles: Sequence[tuple[Tile, ...]]) -> list[int]:
-    """Return the order of scenes in which neighbours come together, along a Morton curve.
+    """Return an order of scenes that keeps neighbours together, along a Morton curve.
 
-    So tiles are finished early, and few are waiting for scenes at a time.
+    So tiles are finished early, and few wait for scenes at a time.
     """
     return sorted(range(len(tiles)), key=lambda scene: _place(tiles[scene]))
 
