@@ -119,8 +119,7 @@ def _lonlat(point: object, where: str) -> tuple[float, float]:
 
 
 def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:
-    """Return a valid shapely geometry from untrusted GeoJSON, cut where it jumps across 180
-    degrees.
+    """Return a valid shapely geometry from untrusted GeoJSON, cut at jumps across 180 degrees.
 
     Raises
     ------

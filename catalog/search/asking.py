@@ -50,8 +50,7 @@ class Server:
         self._thread = Thread(target=self._loop.run_forever, name="catalogue", daemon=True)
 
     def ask(self, href: str, method: str, parameters: Mapping[str, Any]) -> tuple[int, str]:
-        """Return the status of an answer and its text; parameters are a body, or the query of a
-        GET.
+        """Return the status and text of an answer; parameters are a body, or the query of a GET.
 
         Raises
         ------
@@ -104,7 +103,7 @@ class Server:
     def _request(
         self, href: str, method: str, parameters: Mapping[str, Any]
     ) -> tuple[str, bytes | None]:
-        """Return the address and body of a request; the user's credentials go to their host alone."""
+        """Return the address and body of a request; only the user's host gets the credentials."""
         ours = urlsplit(self._origin)
         parts = urlsplit(href)
         place = parts.netloc.rpartition("@")[2]

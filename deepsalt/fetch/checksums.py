@@ -1,4 +1,4 @@
-"""Multihashes of files, as ``file:checksum`` of STAC has them: what was catalogued is what is read.
+"""Multihashes of files, as in STAC's ``file:checksum``, to verify that files are as catalogued.
 
 Neither GDAL nor HDF5 notices every flipped bit: a deflated block is decoded until it is full, and
 what lies in a file uncompressed is any number.

@@ -117,8 +117,8 @@ class Session:
         size = found.size_bytes
         if "text/html" in found.content_type:
             raise ReadError(
-                f"{without_secrets(asset.href)} is answered with a web page, not with the file; "
-                "log in where the data are, or search the catalogue again"
+                f"{without_secrets(asset.href)} returns a web page instead of the file; log in at "
+                f"the data provider, or search the catalogue again"
             )
         if asset.size_bytes not in {None, size}:
             raise ReadError(

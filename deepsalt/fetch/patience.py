@@ -1,4 +1,4 @@
-"""Which failures of a server may pass, and how long they are borne with."""
+"""Which failures of a server are temporary, and how long to retry."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ _REFUSED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to bear with a server.
+    """How long to retry a server.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Patience:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error speaks of; None when there was no answer."""
+    """Return the HTTP status of an error; None if there was no answer."""
     if isinstance(error, StatusError):
         return error.status
     found = _STATUS.search(str(error))
@@ -104,8 +104,8 @@ class RetryBudget:
         self._spent += failures > 0
         if failures >= self.patience.tries or self._spent > self.patience.budget:
             raise AwayError(
-                f"{without_secrets(href)} could not be fetched, again and again ({_cause(error)}); "
-                "run again when the server is well, finished scenes are kept"
+                f"{without_secrets(href)} could not be fetched in several attempts "
+                f"({_cause(error)}); run again when the server works, finished scenes are kept"
             ) from None
         wait = self.patience.first_wait_s * 2 ** max(failures - 1, 0)
         wait = min(wait, self.patience.longest_wait_s) * random.uniform(0.5, 1.0)
@@ -118,8 +118,8 @@ class RetryBudget:
         left = self._not_before - time.monotonic()
         if left > self.patience.longest_asked_s:
             raise AwayError(
-                f"{without_secrets(href)}: the server asks to come back in {left:.0f} seconds; "
-                "run again then, finished scenes are kept"
+                f"{without_secrets(href)}: the server asks to wait {left:.0f} seconds; run again "
+                f"then, finished scenes are kept"
             ) from None
         return left
 

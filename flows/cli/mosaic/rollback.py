@@ -19,8 +19,7 @@ def rollback(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Publish an earlier version again, at once; the replaced version stays and can be published
-    again.
+    """Publish an earlier version again, at once; the replaced version stays available.
 
     Later runs start from it: they recompose the tiles that they touch from all scenes of the store,
     and `mosaic build` recomposes all tiles. To keep scenes out, use `withdraw`.
