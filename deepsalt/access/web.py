@@ -95,8 +95,7 @@ class Answer:
 
 
 class Web:
-    """Sends requests to web servers within a reach; an async context manager that keeps
-    connections.
+    """Sends requests to web servers within a reach; an async context manager.
 
     Parameters
     ----------

@@ -255,7 +255,7 @@ class FoldedStudent:
     def _complete(
         self, numbers: NDArray[np.generic], mark: np.generic | None
     ) -> tuple[Floats32, NDArray[np.bool_]]:
-        """Return scaled reflectance (u, s) with missing bands filled, and where that is impossible."""
+        """Return scaled reflectance (u, s) with missing bands filled, and where that fails."""
         raw = numbers[self.used].astype(np.float32)
         missing = ~np.isfinite(raw)
         if mark is not None:

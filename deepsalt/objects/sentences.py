@@ -173,7 +173,7 @@ def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> S
         )
     if status == 403 or code == "AccessDenied":
         return StoreAccessError(
-            f"{what} must not be {_DONE[verb]} with these credentials{because}; ask for "
+            f"{what} cannot be {_DONE[verb]} with these credentials{because}; ask for "
             f"{_RIGHTS[location.kind][verb]}"
         )
     if status == 404:

@@ -275,7 +275,8 @@ def _is_there(objects: Objects, key: str) -> bool:
 
 
 _ADVICE = {
-    "periods": "a store holds either one mosaic of all dates (a run without --datetime) or one for each --datetime; for both, use two stores, with another --out"
+    "periods": "a store holds either one mosaic of all dates (a run without --datetime) or one "
+    "for each --datetime; for both, use two stores"
 }
 
 

@@ -17,7 +17,7 @@ from tests.faults.stages import CHUNK, DECODE
 
 pytestmark = pytest.mark.slow
 
-_LINE = "deepsalt: stopped; the same command again continues where it stopped"
+_LINE = "deepsalt: stopped; run the same command again to resume"
 
 
 @pytest.fixture

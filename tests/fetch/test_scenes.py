@@ -141,7 +141,7 @@ def test_without_space_a_scene_is_refused_and_its_server_not_asked(
     with (
         file_server(root) as server,
         Fetcher(ScratchSpace(scratch, 0), reach=LOOPBACK) as fetcher,
-        pytest.raises(ReadError, match="lies on a server"),
+        pytest.raises(ReadError, match="is a remote file"),
     ):
         fetcher.bring(remote(enmap, root, server))
     assert not server.asked

@@ -334,7 +334,7 @@ def test_predict_table_says_flags_in_words_and_what_is_next(tmp_path: Path) -> N
     frame = lab_frame(3)
     frame.loc[1, _spectral(frame)] = np.nan
     said = predicted(tmp_path, frame).stdout
-    assert "1 of 3 have no value at all" in said
+    assert "1 of 3 have no values" in said
     assert said.splitlines()[-1].startswith("next: ")
 
 
