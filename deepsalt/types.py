@@ -336,7 +336,7 @@ class Acquisition:
         self._refuse_scales(what)
         if self.nodata is not None and not _holds(self.dtype, self.nodata):
             raise FormatError(
-                f"{what} is stored as {self.dtype}, which cannot hold its nodata {self.nodata:g}"
+                f"{what} is stored as {self.dtype}, which cannot hold nodata {self.nodata:g}"
             )
         cloud = self.cloud_cover_pct
         sun = self.sun_elevation_deg

@@ -69,8 +69,8 @@ def test_a_utm_zone_at_30_m_has_the_phase_of_enmap(
 @pytest.mark.parametrize(
     ("crs", "resolution", "message"),
     [
-        ("EPSG:999999", 30, "PROJ knows"),
-        ("salt lake", 30, "PROJ knows"),
+        ("EPSG:999999", 30, "known to PROJ"),
+        ("salt lake", 30, "known to PROJ"),
         ("EPSG:4326", 30, "degree"),
         ("EPSG:2263", 30, "foot"),
         ("EPSG:6933", 0, "positive"),

@@ -215,7 +215,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "pixel mask with one band": (
         other_size("QL_PIXELMASK", 1),
         FormatError,
-        "should have 224 on the grid",
+        "expected 224 on the grid",
     ),
     "two products in a folder": (two_products, FormatError, "holds files of 2 products"),
     "L1B": (

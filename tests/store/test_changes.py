@@ -268,7 +268,7 @@ def test_a_version_with_a_scene_withdrawn_since_is_refused(two: tuple[Store, str
     build(store)
     with pytest.raises(
         UsageError,
-        match=rf"{before.short} has scene test/b/1, withdrawn on .*: clouds; take that back "
+        match=rf"{before.short} has scene test/b/1, withdrawn on .*: clouds; readmit it "
         rf"first: `deepsalt mosaic withdraw --undo STORE test/b/1`",
     ):
         refuse_withdrawn(store, mosaic, before)

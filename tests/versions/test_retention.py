@@ -249,10 +249,10 @@ def test_a_sign_of_life_after_the_burial_does_not_revive_a_build() -> None:
     objects = Objects.of(somewhere())
     alive = Alive(objects)
     objects.delete([entry.key for entry in objects.list()])
-    with pytest.raises(StoreError, match="considered build .* dead"):
+    with pytest.raises(StoreError, match=r"considered build .* dead"):
         alive.beat()
     assert [*objects.list()] == []
-    with pytest.raises(StoreError, match="considered build .* dead"):
+    with pytest.raises(StoreError, match=r"considered build .* dead"):
         alive.check()
 
 

@@ -1,4 +1,4 @@
-"""Laboratory knowledge beside satellite sites: adapted to what satellites see, and weighed.
+"""Laboratory knowledge alongside satellite sites: adapted to what satellites see, and weighted.
 
 In come labelled sites and views of laboratory samples, out comes `Combined`: the sites' own
 machine, and with a weight that held-out regions choose the teacher behind an `Adaptation`. At

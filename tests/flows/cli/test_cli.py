@@ -115,7 +115,7 @@ def test_a_url_where_a_folder_is_written_is_refused(
         ("ftp://host/store", "ftp:// cannot hold a store"),
         ("s3://user:secret@bucket/store", "must not have credentials"),
         ("s3://", "has no valid bucket name"),
-        ("s3:/bucket/store", "has // behind s3:"),
+        ("s3:/bucket/store", "needs // after s3:"),
         ("memory://", "has no valid bucket name"),
         ("memory://here", "would be lost when this command ends"),
     ],
