@@ -34,20 +34,20 @@ _OF_RUN = {
     "read_acquisition": "deepsalt.scenes.base",
 }
 """Names that need ``pip install 'deepsalt[run]'``."""
-_HOMES = _LIGHT | _OF_RUN
+HOMES = _LIGHT | _OF_RUN
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *HOMES]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from its home when it is first asked for (PEP 562)."""
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'deepsalt' has no attribute {name!r}")
     if name in _OF_RUN:
         from deepsalt.extras import require
 
         require("run", f"deepsalt.{name}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -165,7 +165,8 @@ def _shifted(value: float, places: int) -> float:
 
 
 @lru_cache(maxsize=64)  # scenes of one sensor mostly share widths, and often centres
-def _all_shifted(values: tuple[float, ...], places: int) -> tuple[float, ...]:
+def all_shifted(values: tuple[float, ...], places: int) -> tuple[float, ...]:
+    """Return each number divided by ten to the power of `places`, as its digits would be."""
     # A float has only one decimal of at most 15 digits near it, which is the one that repr writes;
     # whole numbers and powers of ten of this size are exact, so their quotient is rounded as the
     # digits would be.
@@ -198,8 +199,8 @@ def _nanometres(table: Table, asset: Fields) -> tuple[tuple[float, ...], tuple[f
             "expected all of them in micrometres"
         )
     return (
-        _exact(table, "deepsalt:center_nm", _all_shifted(centers, places)),
-        _exact(table, "deepsalt:fwhm_nm", _all_shifted(widths, places)),
+        _exact(table, "deepsalt:center_nm", all_shifted(centers, places)),
+        _exact(table, "deepsalt:fwhm_nm", all_shifted(widths, places)),
     )
 
 

@@ -220,10 +220,11 @@ def _views(grid: PixelGrid, sources: Sequence[_ProductSource]) -> Iterator[_View
     for source in sources:
         found = locate(grid, source.grid, moved)
         if found is not None:
-            yield _view(source, found)
+            yield view_of(source, found)
 
 
-def _view(source: _ProductSource, found: Location) -> _View:
+def view_of(source: _ProductSource, found: Location) -> _View:
+    """Return what of a product lies over a block, and where."""
     # Outside both are -1: of those without a sign the largest there is.
     firsts = [int(each.view(np.uint32).min()) for each in (found.rows, found.columns)]
     lasts = int(found.rows.max()), int(found.columns.max())

@@ -6,7 +6,7 @@ versions of the conventions are pinned here: https://github.com/zarr-conventions
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.grid import cf_grid_mapping, parse_crs
 from deepsalt.types import PixelGrid
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 GRID_MAPPING = "spatial_ref"
 """Name of the scalar variable that carries the CF grid mapping."""
@@ -98,3 +101,35 @@ def pixel_grid_of(attrs: Mapping[str, Any]) -> PixelGrid:
             f"a Zarr group carries no proj and spatial attributes that place it ({error!r})"
         ) from error
     return PixelGrid(str(crs), (a, b, c, d, e, f), int(height), int(width))
+
+
+def grid_of_layers(layers: "xr.Dataset") -> PixelGrid:
+    """Return the grid of layers (y, x), also of a part that was cut out, or of every nth pixel.
+
+    The attributes place the whole that a part was cut from; `x` and `y` place what is left of it.
+
+    Raises
+    ------
+    FormatError
+        The attributes describe no grid, or the coordinates are missing or not evenly spaced.
+    """
+    whole = pixel_grid_of(layers.attrs)
+    height, width = layers.sizes["y"], layers.sizes["x"]
+    if (height, width) == (whole.height, whole.width):
+        return whole
+    if not {"x", "y"} <= set(layers.coords) or not height or not width:
+        raise FormatError(
+            f"these layers are {height} x {width} pixels of {whole.height} x {whole.width}, "
+            "without coordinates x and y that place them; keep the coordinates"
+        )
+    a, b, _, d, e, _ = whole.transform
+    steps = []
+    for axis, step in (("x", a), ("y", e)):
+        centers = np.asarray(layers[axis].values, dtype=np.float64)
+        found = np.diff(centers)
+        if found.size and not np.allclose(found, found[0], rtol=1e-6, atol=0):
+            raise FormatError(f"the coordinate {axis} of these layers is not evenly spaced")
+        step = float(found[0]) if found.size else step
+        steps.append((step, float(centers[0]) - step / 2))
+    (a, c), (e, f) = steps
+    return PixelGrid(whole.crs, (a, b, c, d, e, f), height, width)

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from deepsalt.compositing import composite
 from deepsalt.compositing.combine import CONTRIBUTION_BYTES
-from deepsalt.compositing.compose import PLACE_BYTES, SCENE_BYTES, _view
+from deepsalt.compositing.compose import PLACE_BYTES, SCENE_BYTES, view_of
 from deepsalt.compositing.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, MosaicGrid
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
@@ -250,13 +250,13 @@ def spied_views(monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[int, ...]],
     made: list[weakref.ref[NDArray[np.int32]]] = []
 
     def view(source: Any, found: Location) -> Any:
-        seen = _view(source, found)
+        seen = view_of(source, found)
         made.append(weakref.ref(seen.at))
         shapes.append(seen.at.shape)
         alive.append(sum(ref() is not None for ref in made))
         return seen
 
-    monkeypatch.setattr("deepsalt.compositing.compose._view", view)
+    monkeypatch.setattr("deepsalt.compositing.compose.view_of", view)
     return shapes, alive
 
 

@@ -28,7 +28,7 @@ def test_checkers_see_each_name_at_the_home_it_is_loaded_from() -> None:
         for alias in node.names
         if alias.asname == alias.name
     }
-    assert seen == deepsalt._HOMES
+    assert seen == deepsalt.HOMES
 
 
 def test_checkers_and_the_interpreter_export_the_same_names() -> None:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from deepsalt.errors import FormatError
 from deepsalt.grid import Region
-from deepsalt.grid.georef import group_attrs, pixel_grid_of
+from deepsalt.grid.georef import grid_of_layers, group_attrs, pixel_centers, pixel_grid_of
 from deepsalt.plot import quicklook
 from deepsalt.plot.picture import (
     CLASSES,
@@ -156,3 +156,27 @@ def test_only_the_pieces_are_asked_for_and_what_lies_outside_them_is_not_measure
     np.testing.assert_array_equal(some.classes, whole.classes)
     np.testing.assert_array_equal(some.counts[:OUTSIDE_CLASS], whole.counts[:OUTSIDE_CLASS])
     assert asked == pieces
+
+
+def placed(ds: xr.Dataset) -> xr.Dataset:
+    y, x = pixel_centers(pixel_grid_of(ds.attrs))
+    return ds.assign_coords(y=y, x=x)
+
+
+def test_a_part_that_was_cut_out_is_painted_where_it_lies() -> None:
+    ds = placed(layers(60, 80))
+    part = ds.isel(period=0, y=slice(10, 40), x=slice(20, 70, 2))
+    grid = grid_of_layers(part)
+    assert (grid.height, grid.width) == (30, 25)
+    assert grid.transform == (60.0, 0.0, 400_590.0, 0.0, -30.0, 4_999_725.0)
+    assert quicklook(ds.isel(y=slice(10, 40), x=slice(20, 70, 2))).startswith(PNG)
+
+
+def test_a_part_without_coordinates_is_refused() -> None:
+    with pytest.raises(FormatError, match="30 x 80 pixels of 60 x 80, without coordinates"):
+        quicklook(layers(60, 80).isel(y=slice(30)))
+
+
+def test_a_part_that_is_not_evenly_spaced_is_refused() -> None:
+    with pytest.raises(FormatError, match="x of these layers is not evenly spaced"):
+        quicklook(placed(layers(60, 80)).isel(x=[1, 2, 4]))

@@ -182,7 +182,7 @@ def test_a_scale_that_contradicts_the_file_is_refused(tmp_path: Path) -> None:
     read_acquisition(path, scale=1e-4)
     with rasterio.open(path, "r+") as raster:
         raster.scales = (2e-4,) * 5
-    with pytest.raises(UsageError, match=r"carries scale 0\.0002, not the 0\.0001 given"):
+    with pytest.raises(UsageError, match=r"has scale 0\.0002, not the given 0\.0001"):
         read_acquisition(path, scale=1e-4)
 
 

@@ -6,12 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-_PATIENCE_S = 60.0
+from tests.waiting import wait_until
+
 _GRPC = 10_000  # SeaweedFS listens there as well, above each of its ports
 
 
@@ -53,7 +53,7 @@ def serving_s3(
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         try:
             _make_bucket(filer, bucket, server)
-            _wait_for(s3, server)
+            _wait_for(lambda: _ask(s3, "GET", "/") is not None, server)
             yield f"http://127.0.0.1:{s3}"
         finally:
             server.kill()
@@ -87,24 +87,18 @@ def _is_free(port: int) -> bool:
 
 def _make_bucket(port: int, bucket: str, server: "subprocess.Popen[bytes]") -> None:
     """Make the bucket where the server keeps buckets, which asks for no signature."""
-    until = time.monotonic() + _PATIENCE_S
-    while True:
-        assert server.poll() is None, "the S3 server ended; see its log"
+
+    def takes_objects() -> bool:
         # The folder is made before there is a volume to write to.
         made = _ask(port, "POST", f"/buckets/{bucket}/") in (200, 201, 409)
-        if made and _ask(port, "PUT", f"/buckets/{bucket}/probe", b"1") in (200, 201):
-            _ask(port, "DELETE", f"/buckets/{bucket}/probe")
-            return
-        assert time.monotonic() < until, "the S3 server does not answer"
-        time.sleep(0.1)
+        return made and _ask(port, "PUT", f"/buckets/{bucket}/probe", b"1") in (200, 201)
+
+    _wait_for(takes_objects, server)
+    _ask(port, "DELETE", f"/buckets/{bucket}/probe")
 
 
-def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + _PATIENCE_S
-    while _ask(port, "GET", "/") is None:
-        assert server.poll() is None, "the S3 server ended; see its log"
-        assert time.monotonic() < until, "the S3 server does not answer"
-        time.sleep(0.1)
+def _wait_for(true: Callable[[], object], server: "subprocess.Popen[bytes]") -> None:
+    wait_until(true, "no S3 server answers; see its log", alive=lambda: server.poll() is None)
 
 
 def _ask(port: int, method: str, path: str, body: bytes | None = None) -> int | None:

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 Manner = Literal["ask", "once", "send"]
 """`ask` for small requests, `once` without retries, `send` for large uploads."""
 
-_CONNECT = timedelta(seconds=5)
+CONNECT = timedelta(seconds=5)
 # Timeouts. The server is also silent while bytes are sent, hence two of them.
-_SILENCE: dict[Manner, timedelta] = {
+SILENCE: dict[Manner, timedelta] = {
     "ask": timedelta(seconds=15),
     "once": timedelta(seconds=15),
     "send": timedelta(minutes=5),
 }
 _FIRST_WAIT = timedelta(milliseconds=200)
 _RETRIES = 3  # after server errors, broken connections and silence
-_UNTIL = timedelta(
+UNTIL = timedelta(
     seconds=12
 )  # after the first attempt; below 20 s in most cases, including timeouts
 
@@ -99,12 +99,12 @@ def _connected(location: StoreLocation, settings: BucketSettings, manner: Manner
     options: ClientConfig = {
         **client_options(),
         "allow_http": settings.plain_http,
-        "connect_timeout": _CONNECT,
-        "read_timeout": _SILENCE[manner],
+        "connect_timeout": CONNECT,
+        "read_timeout": SILENCE[manner],
     }
     retries: RetryConfig = {
         "max_retries": 0 if manner == "once" else _RETRIES,
-        "retry_timeout": _UNTIL,
+        "retry_timeout": UNTIL,
         "backoff": {
             "init_backoff": _FIRST_WAIT,
             "max_backoff": timedelta(seconds=3),

@@ -259,10 +259,11 @@ def _vnir(xml: _Xml, centers: list[float], fwhm: list[float]) -> list[bool]:
     numbers = range(1, len(centers) + 1)
     if sorted([*lists[0], *lists[1]]) == list(numbers):
         return [i in lists[0] for i in numbers]
-    return _vnir_by_width(centers, fwhm)
+    return vnir_by_width(centers, fwhm)
 
 
-def _vnir_by_width(centers: list[float], fwhm: list[float]) -> list[bool]:
+def vnir_by_width(centers: list[float], fwhm: list[float]) -> list[bool]:
+    """Return which bands are of the VNIR detector, told by their widths, where both overlap."""
     last = {True: fwhm[0], False: math.inf}
     vnir = []
     for i, (center, width) in enumerate(zip(centers, fwhm, strict=True)):

@@ -33,7 +33,7 @@ from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.types import Report
 from deepsalt.versions import Build, Job, Mosaic, create_mosaic, open_mosaic, open_repository
-from deepsalt.versions.arrays import _COUNTS, PERIODS
+from deepsalt.versions.arrays import COUNTS, PERIODS
 from deepsalt.versions.records import slots_of
 from deepsalt.versions.repository import MAIN
 from deepsalt.versions.storage import PREFIX
@@ -71,7 +71,7 @@ async def put_tiles(store: IcechunkStore, jobs: Iterable[Job]) -> None:
                     await store.set(f"{layer.name}/c/{slot}/{y}/{x}", buffer.from_bytes(data))
         cell = f"{slot}/{row}/{column}"
         digest = job.digest.to_bytes(8, "little")
-        counts = np.full(_COUNTS, 4_194_304, "<u4").tobytes()
+        counts = np.full(COUNTS, 4_194_304, "<u4").tobytes()
         await store.set(f"tile_digest/c/{cell}", buffer.from_bytes(digest))
         await store.set(f"tile_counts/c/{cell}/0", buffer.from_bytes(counts))
         names = "\n".join(job.products).encode()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.items import parse_item, to_item
-from catalog.items.bands import _all_shifted
+from catalog.items.bands import all_shifted
 from deepsalt.errors import FormatError
 from deepsalt.types import Acquisition, Asset
 from tests.catalog.scenes import SQUARE, acquisition, acquisitions, square
@@ -56,7 +56,7 @@ def test_the_decimal_point_of_many_numbers_moves_as_that_of_one(
     values: list[float], places: int
 ) -> None:
     expected = tuple(float(Decimal(repr(value)).scaleb(places)) for value in values)
-    assert _all_shifted(tuple(values), places) == expected
+    assert all_shifted(tuple(values), places) == expected
 
 
 @pytest.mark.parametrize("row", [0, 1, -1])

@@ -92,7 +92,7 @@ def test_a_scene_file_names_servers_of_the_users_own_network(
 def test_a_long_search_shows_pages_and_items(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.progress._QUIET_S", 0.05)
+    monkeypatch.setattr("flows.progress.QUIET_S", 0.05)
 
     def page(server: Hostile, asked: Asked, number: int) -> dict[str, Any]:
         time.sleep(0.1)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from flows.cli.shared.options import OPTIONS_OF_FIELDS
 from flows.config import Checks, Compute, Export, Grid, Scratch, Selection
 from tests.flows.conftest import Scenes, deepsalt
 from tests.made.generic import cube
+from tests.waiting import wait_until
 
 VERBS = (
     "demo",
@@ -386,10 +386,7 @@ def test_a_stop_is_one_clean_line(number: signal.Signals, catalogue: Path, tmp_p
         # A shell that starts the tests in the background makes its children deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 60
-    while not (store / "store.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until((store / "store.json").exists, "no store is made")
     run.send_signal(number)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130
@@ -407,10 +404,10 @@ def test_workers_do_not_hear_the_ctrl_c_of_a_terminal(catalogue: Path, tmp_path:
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 60
-    while not any("spawn_main" in " ".join(each.cmdline()) for each in children_of(run.pid)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(
+        lambda: any("spawn_main" in " ".join(each.cmdline()) for each in children_of(run.pid)),
+        "no worker starts",
+    )
     os.killpg(run.pid, signal.SIGINT)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130

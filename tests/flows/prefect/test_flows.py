@@ -18,6 +18,7 @@ from deepsalt.reading import open_mosaic
 from deepsalt.scenes.base import read_acquisition
 from tests.flows.conftest import Scenes
 from tests.flows.run.test_pipeline import assert_same
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -103,13 +104,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(url: str) -> None:
-    for _ in range(120):
+    def answers() -> bool:
         try:
             with urllib.request.urlopen(url, timeout=2):
-                return
+                return True
         except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"no answer from {url}")
+            return False
+
+    wait_until(answers, f"no answer from {url}")
 
 
 @pytest.mark.slow

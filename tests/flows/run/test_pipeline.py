@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from deepsalt.simulate.landscape import Landscape
 from deepsalt.types import REJECTING, Acquisition
 from flows import publication
 from tests.flows.conftest import WEST_DAY, Scenes, deepsalt
+from tests.waiting import wait_until
 
 
 def arrays(store: Path | str) -> dict[str, np.ndarray]:
@@ -157,11 +157,8 @@ def test_a_killed_scene_is_resumed_to_the_same_arrays(
     store = tmp_path / "store"
     args = [sys.executable, "-m", "flows", "run", "--catalogue", catalogue, "--out", store]
     with subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
         # Killed as soon as the first product is complete: the second is under way.
-        while not list(store.glob("records/done/*.json")):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: [*store.glob("records/done/*.json")], "no product is complete")
         os.kill(process.pid, signal.SIGKILL)
     assert not (store / "mosaic.zarr").exists()
     assert deepsalt("run", "--catalogue", catalogue, "--out", store).exit_code == 0

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from tests.flows.conftest import Scenes, deepsalt, remote_items
 from tests.flows.run.test_pipeline import assert_same
 from tests.servers.ranges import SOUND, Fault, file_server, serving_files
 from tests.servers.stac import serving
+from tests.waiting import wait_until
 
 
 @pytest.mark.slow
@@ -105,9 +105,11 @@ def test_scratch_files_do_not_outlive_a_run_that_is_stopped(
         command = [sys.executable, "-m", "flows", "run", *options]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as run:
             # In the middle: the scene before is here, the last one does not come.
-            while not any(scenes.prisma.name in asked for asked in files.asked):
-                assert run.poll() is None
-                time.sleep(0.05)
+            wait_until(
+                lambda: any(scenes.prisma.name in asked for asked in files.asked),
+                "the last scene is not asked for",
+                alive=lambda: run.poll() is None,
+            )
             run.send_signal(number)
             run.wait(timeout=60)
         assert bool(list(scratch.iterdir())) == (number == signal.SIGKILL)

@@ -120,7 +120,7 @@ def commit_at_once(
     Then both have a session open before the first commits.
     """
     if not locked:
-        storage._locked = lambda path: nullcontext()  # type: ignore[assignment]
+        storage.locked = lambda path: nullcontext()  # type: ignore[assignment]
     mosaic = open_repository(Objects.of(where))
     meeting = Meeting(mosaic, barrier, inside=not locked)
     meeting.watch_commits()
