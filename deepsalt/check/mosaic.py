@@ -69,7 +69,7 @@ class MosaicCheck:
     quick
         Leave out pixels and checksums.
     progress
-        Told about tiles.
+        Receives progress on tiles.
     """
 
     store: Store

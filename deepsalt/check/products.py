@@ -73,7 +73,7 @@ class ProductCheck:
     repair_index
         Restore missing entries of the index.
     progress
-        Told about products.
+        Receives progress on products.
     """
 
     store: Store

@@ -159,7 +159,7 @@ def _tabled(stack: da.Array) -> da.Array:
     """Return stackstac's array with its table of readers as a constant in the graph.
 
     As a task the table is either a root that keeps dask from finishing one chunk before it reads
-    the next, or made anew for every chunk: a bounding box of every band turned into a window.
+    the next, or rebuilt for every chunk: a bounding box of every band turned into a window.
     """
     graph = stack.dask
     (table,) = graph.dependencies[stack.name]

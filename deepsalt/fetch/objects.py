@@ -1,4 +1,4 @@
-"""One object to one file: ranges in parallel, each resumed where it broke off."""
+"""One object to one file: parallel ranges, each resumed where it broke off."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -27,28 +27,28 @@ from deepsalt.objects.disk import storing
 from deepsalt.types import Asset
 
 STEP_BYTES = 256 * 2**10
-"""Bytes handed on at a time; what `Patience.silence_s` is about."""
+"""Bytes passed on at a time; `Patience.silence_s` applies to each step."""
 
 _END_S = 1.0
-"""Wait for the end of an answer whose bytes are here; a new connection takes about as long."""
+"""Wait for the end of an answer whose bytes have arrived; a new connection takes about as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An object as its server describes it.
+    """An object as described by its server.
 
     Parameters
     ----------
     asset
-        What the catalogue says of it.
+        The catalogue's record of it.
     source
-        Where its bytes come from.
+        The source of its bytes.
     size_bytes
         Its size.
     e_tag
-        Changes with its content; None when the server gives none.
+        Changes with its content; None if the server gives none.
     ranges
-        Whether the server answers ranges.
+        Whether the server supports ranges.
     """
 
     asset: Asset
@@ -61,17 +61,17 @@ class Remote:
 class Session:
     """Requests for one scene: a few at a time, with one budget of failures.
 
-    An async context manager: at its end the connections are closed. What is asked for again, after
-    a failure or for its checksum, is part of the share as anything else.
+    An async context manager that closes its connections at the end. Repeated requests, after a
+    failure or for a checksum, count against the share like any others.
 
     Parameters
     ----------
     patience
         With the servers.
     reach
-        Whom we talk to on the word of the scene's Item.
+        Hosts that the scene's Item may refer to.
     shares
-        What may be used of a server, by the name that `host_of` gives it; of others the default.
+        Share of each server, by its name from `host_of`; others get the default.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Session:
         await self._web.__aexit__(kind, error, trace)
 
     async def describe(self, asset: Asset) -> Remote:
-        """Ask how large an object is, by a range of one byte: a signed URL may not allow HEAD.
+        """Request the size of an object, by a range of one byte: a signed URL may not allow HEAD.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Session:
             It is gone, refused, a web page, of another size than the catalogue says, or it lies
             where an Item may not send us.
         AwayError
-            The server did not answer well in time.
+            The server did not answer properly in time.
         """
         source = source_of(asset.href, self._web)
         ranges = True
@@ -122,13 +122,13 @@ class Session:
             )
         if asset.size_bytes not in {None, size}:
             raise ReadError(
-                f"{without_secrets(asset.href)} has {size} bytes, its catalogue says "
+                f"{without_secrets(asset.href)} has {size} bytes, but its catalogue says "
                 f"{asset.size_bytes}; ingest the scene again"
             )
         return Remote(asset, source, size, found.e_tag, ranges)
 
     async def _begin(self, source: FileSource, href: str, wanted: Range | None) -> Body:
-        """Return an answer that was begun and let go, asked for until it is a good one."""
+        """Return the headers of an answer, retrying until it is a good one."""
         failures = 0
         while True:
             try:
@@ -138,21 +138,21 @@ class Session:
                     source.get(wanted) as body,
                 ):
                     if wanted is not None:
-                        await _step(body.chunks)  # read to its end, the connection serves again
+                        await _step(body.chunks)  # reading to the end lets the connection be reused
                     return body
             except _transient() as error:
                 failures += 1
                 await self._retries.wait_or_raise(href, error, failures)
 
     async def download(self, remote: Remote, target: Path) -> None:
-        """Write an object to a file; a checksum that does not fit is given one more chance.
+        """Write an object to a file; retry once if its checksum does not match.
 
         Raises
         ------
         ReadError
             The object is gone, refused or not what the catalogue says.
         AwayError
-            The server did not answer well in time, or the object kept changing.
+            The server did not answer properly in time, or the object kept changing.
         StoreError
             The file cannot be written.
         """
@@ -161,8 +161,8 @@ class Session:
             await self._download(remote, target)
             if not await asyncio.to_thread(fits, target, remote.asset.checksum):
                 raise ReadError(
-                    f"{without_secrets(remote.asset.href)} has another checksum than its catalogue "
-                    "says; ingest the scene again"
+                    f"{without_secrets(remote.asset.href)} does not have the checksum in its "
+                    f"catalogue; ingest the scene again"
                 )
 
     async def _download(self, remote: Remote, target: Path) -> None:
@@ -197,34 +197,35 @@ class Session:
                 await self._retries.wait_or_raise(remote.asset.href, error, failures)
 
     async def _stream(self, remote: Remote, start: int, end: int) -> AsyncGenerator[bytes]:
-        """Yield bytes `start` to `end` in steps; each has to come within the patience."""
+        """Yield bytes `start` to `end` in steps; each must arrive within the patience."""
         wanted = (start, end) if remote.ranges else None
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._patience.silence_s):
                 body = await stack.enter_async_context(remote.source.get(wanted))
             if (body.size_bytes, body.e_tag) != (remote.size_bytes, remote.e_tag):
                 raise _UnfitError("the file changes while it is fetched")
-            skip = 0 if remote.ranges else start  # without ranges what is there comes again
-            left = end - start  # a server may send more than was asked for
+            skip = 0 if remote.ranges else start  # without ranges existing bytes come again
+            left = end - start  # a server may send more than requested
             while left > 0:
                 async with asyncio.timeout(self._patience.silence_s):
                     data = await _step(body.chunks)
                 if not data:
                     return
-                if not remote.ranges:  # asked for as a whole, so paid for as it comes
+                if not remote.ranges:  # requested as a whole, so paid for on arrival
                     await self._lane(remote.asset.href).wait(len(data))
                 if kept := data[skip : skip + left]:
                     left -= len(kept)
                     yield kept
                 skip = max(0, skip - len(data))
-            # Read to its end, the connection serves again; all bytes are here, whatever it says.
+            # Reading to the end lets the connection be reused; all bytes have arrived, even if that
+            # fails.
             with suppress(*_transient()):
                 async with asyncio.timeout(_END_S):
                     await anext(body.chunks, None)
 
 
 async def _step(chunks: AsyncIterator[bytes]) -> bytes:
-    """Return the next `STEP_BYTES` or a little more; fewer at the end, and none behind it."""
+    """Return the next `STEP_BYTES` or a little more; fewer at the end, and none after it."""
     step = bytearray()
     async for chunk in chunks:
         step += chunk
@@ -240,11 +241,11 @@ def _write(target: Path, start: int, data: bytes) -> None:
 
 
 class _UnfitError(Exception):
-    """An answer that ended too early or does not belong to those before it."""
+    """An answer that ended too early or does not match earlier ones."""
 
 
 def _transient() -> tuple[type[BaseException], ...]:
-    """Return what `RetryBudget` judges: every error of the network, and none of our own."""
+    """Return the errors that `RetryBudget` judges: all of the network, and none of our own."""
     from obstore.exceptions import BaseError
 
     return (BaseError, FileNotFoundError, TimeoutError, WebError, StatusError, _UnfitError)

@@ -23,16 +23,16 @@ class Patience:
     Parameters
     ----------
     tries
-        Attempts at one range that bring nothing, one after the other, before giving up.
+        Consecutive failed attempts at one range before giving up.
     budget
-        Such attempts in all, over one scene.
+        Failed attempts in all, for one scene.
     first_wait_s, longest_wait_s
         Wait after the first failure; doubled after each further one, up to the longest. A random
         part of up to a half is taken off, so that many clients do not come back as one.
     longest_asked_s
         Longest wait that a server may ask for (Retry-After).
     silence_s
-        Time for the next step of an answer, `STEP_BYTES`; slower is a server that is stuck.
+        Time for the next step of an answer, `STEP_BYTES`; a slower server counts as stuck.
     """
 
     tries: int = 8
@@ -52,7 +52,7 @@ def status_of(error: BaseException) -> int | None:
 
 
 def refuse_final(href: str, error: BaseException) -> None:
-    """Raise when trying again cannot help.
+    """Raise if a retry cannot help.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def refuse_final(href: str, error: BaseException) -> None:
 
 
 class RetryBudget:
-    """What is left of the patience with one scene's servers.
+    """Remaining patience with one scene's servers.
 
     Parameters
     ----------
     patience
-        The patience at the beginning.
+        The initial patience.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -91,14 +91,14 @@ class RetryBudget:
         self._not_before = 0.0
 
     async def wait_or_raise(self, href: str, error: BaseException, failures: int) -> None:
-        """Wait after the `failures`-th failure in a row; 0 is one that brought something.
+        """Wait after the `failures`-th failure in a row; 0 means that some bytes arrived.
 
         Raises
         ------
         ReadError
-            What cannot pass.
+            The failure is permanent.
         AwayError
-            What did not pass in time.
+            The failure did not resolve in time.
         """
         refuse_final(href, error)
         self._spent += failures > 0
@@ -112,7 +112,7 @@ class RetryBudget:
         await asyncio.sleep(max(wait, self._asked_wait_s(href, error)))
 
     def _asked_wait_s(self, href: str, error: BaseException) -> float:
-        """Return how long the server wants to be left alone, seconds; asked once, by all ranges."""
+        """Return how long the server asks to wait, seconds; used once, for all ranges."""
         asked = error.retry_after_s if isinstance(error, StatusError) else 0.0
         self._not_before = max(self._not_before, time.monotonic() + asked)
         left = self._not_before - time.monotonic()

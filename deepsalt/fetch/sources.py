@@ -1,4 +1,4 @@
-"""Where the bytes of an object come from: a web server or a bucket, asked alike."""
+"""Sources of an object's bytes: a web server or a bucket, behind one interface."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,23 +12,23 @@ from deepsalt.access.web import Answer, RefusedError, Web
 from deepsalt.errors import ReadError
 
 Range = tuple[int, int]
-"""First byte, and the one after the last."""
+"""First byte, and the byte after the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An answer that has begun.
+    """An answer that has started.
 
     Parameters
     ----------
     size_bytes
         Size of the whole object.
     e_tag
-        Changes with its content; None when the server gives none.
+        Changes with its content; None if the server gives none.
     content_type
-        Empty when the server gives none.
+        Empty if the server gives none.
     chunks
-        The bytes that were asked for.
+        The requested bytes.
     """
 
     size_bytes: int
@@ -41,16 +41,16 @@ class FileSource(Protocol):
     """An object on a server."""
 
     def get(self, wanted: Range | None) -> AbstractAsyncContextManager[Body]:
-        """Ask for bytes, all of them when None; they come inside the block.
+        """Request bytes, all if None; they arrive inside the block.
 
         Raises
         ------
         RangesRefusedError
             The server sends whole objects only.
         StatusError
-            It answers with another status.
+            The server answers with another status.
         ReadError
-            The object lies where we do not go.
+            The object's host is not allowed.
         """
 
 
@@ -59,7 +59,7 @@ class RangesRefusedError(Exception):
 
 
 class StatusError(Exception):
-    """An answer that is not the object.
+    """An answer other than the object.
 
     Parameters
     ----------
@@ -76,26 +76,26 @@ class StatusError(Exception):
 
 
 def source_of(href: str, web: Web) -> FileSource:
-    """Return the source that an href names; nothing is asked yet.
+    """Return the source that an href names; sends no request yet.
 
     Raises
     ------
     ReadError
-        No URL that is read.
+        The URL is not supported.
     """
     return WebSource(href, web) if is_web(href) else BucketSource(href)
 
 
 @dataclass(frozen=True, slots=True)
 class WebSource:
-    """An object on a web server; each redirect on the way to it is judged.
+    """An object on a web server; each redirect to it is judged.
 
     Parameters
     ----------
     href
         Its URL.
     web
-        Whom we talk to.
+        The client, which judges hosts.
     """
 
     href: str
@@ -103,7 +103,7 @@ class WebSource:
 
     @asynccontextmanager
     async def get(self, wanted: Range | None) -> AsyncIterator[Body]:
-        """Ask for bytes; see `FileSource`."""
+        """Request bytes; see `FileSource`."""
         headers = {} if wanted is None else {"Range": f"bytes={wanted[0]}-{wanted[1] - 1}"}
         try:
             async with self.web.ask("GET", self.href, headers) as answer:
@@ -125,15 +125,15 @@ def _body(answer: Answer, wanted: Range | None, href: str) -> Body:
         raise StatusError(answer.status, _asked_wait_s(headers.get("retry-after", "")))
     if size is None:
         raise ReadError(
-            f"{without_secrets(href)} is sent without saying how large it is; ask its operator for "
-            "a server that answers ranges, or download the file and ingest it"
+            f"{without_secrets(href)} is sent without its size; ask its operator for a server "
+            f"that supports ranges, or download the file and ingest it"
         )
     kind = headers.get("content-type", "")
     return Body(size, headers.get("etag"), kind, answer.body)
 
 
 def _size_of_ranged(text: str, first: int) -> int | None:
-    """Return the size in a Content-Range such as ``bytes 0-99/1234``; None of any other."""
+    """Return the size in a Content-Range such as ``bytes 0-99/1234``; None for any other."""
     unit, _, rest = text.strip().partition(" ")
     span, _, size = rest.partition("/")
     sound = unit == "bytes" and span.partition("-")[0] == str(first) and size.isdigit()
@@ -141,7 +141,7 @@ def _size_of_ranged(text: str, first: int) -> int | None:
 
 
 def _asked_wait_s(text: str) -> float:
-    """Return the wait that a Retry-After asks for, seconds; 0 when it asks for none."""
+    """Return the wait that a Retry-After asks for, seconds; 0 if none."""
     if text.strip().isdigit():
         return float(text)
     try:
@@ -151,7 +151,7 @@ def _asked_wait_s(text: str) -> float:
 
 
 class BucketSource:
-    """An object in a bucket, asked with the credentials and the endpoint of the environment.
+    """An object in a bucket, read with the credentials and the endpoint of the environment.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class BucketSource:
     Raises
     ------
     ReadError
-        No URL of a bucket.
+        It is not the URL of a bucket.
     """
 
     def __init__(self, href: str) -> None:
@@ -170,7 +170,7 @@ class BucketSource:
 
     @asynccontextmanager
     async def get(self, wanted: Range | None) -> AsyncIterator[Body]:
-        """Ask for bytes; see `FileSource`."""
+        """Request bytes; see `FileSource`."""
         import obstore
 
         options: Any = {} if wanted is None else {"range": wanted}

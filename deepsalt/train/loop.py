@@ -23,7 +23,7 @@ CACHE = "cache"
 def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     """Train a model, score it on held-out groups and regions, and write weights and card.
 
-    Folds of the evaluation are kept in the model's folder: a stopped run goes on where it was, and
+    Folds of the evaluation are kept in the model's folder: a stopped run resumes where it was, and
     a second one with the same tables and settings only fits the model itself.
 
     Parameters

@@ -129,7 +129,7 @@ def test_more_bytes_than_were_asked_for_are_not_written(tmp_path: Path) -> None:
 def test_a_file_of_no_stated_size_is_refused(tmp_path: Path) -> None:
     with (
         hostile_server(lambda s, a: Reply(body=lambda: iter([BODY]))) as server,
-        pytest.raises(ReadError, match="without saying how large it is"),
+        pytest.raises(ReadError, match="without its size"),
     ):
         fetch(server.url, tmp_path / "out", open_to(server))
 

@@ -275,9 +275,9 @@ def test_the_end_gives_up_a_fetch_on_its_way_and_says_so(
             wait_until(lambda: server.asked, "nothing is asked")
             fetcher.close()
             for each in waiting:
-                with pytest.raises(ReadError, match="was given up"):
+                with pytest.raises(ReadError, match="was abandoned"):
                     each.result()
-            with pytest.raises(ReadError, match="was given up"):
+            with pytest.raises(ReadError, match="was abandoned"):
                 fetcher.bring(remote_scene)
         # Here long before the server answers.
         assert server.open_now

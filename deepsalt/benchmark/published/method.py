@@ -3,7 +3,7 @@
 Sparse stacked autoencoders take laboratory and satellite spectra to 64 latents each; the satellite
 encoder is aligned with the laboratory's on trusted pairs; a transformer teacher learns EC from
 laboratory latents; a transformer student on satellite latents follows the teacher's features layer
-by layer and the labels a little. Written anew after the description. Its faults, put right:
+by layer and the labels a little. Rewritten from the description, with these faults corrected:
 
 - *Dead sparsity term.* The codes are sigmoids, and the divergence of their batch mean from the
   target reaches the encoder's weights.

@@ -49,7 +49,7 @@ class Combined:
     sites, weight, line
         g, b, and (a, c).
     teacher, adaptation
-        T, None where there is none, and A.
+        T, None if there is none, and A.
     encoder
         Encoder in which a student follows it.
     """
