@@ -6,5 +6,5 @@ adapted and weighted (`adaptation`). A student of few inducing points learns fro
 from the teacher (`student`), with an interval and a test for what is unlike its training
 (`uncertainty`). Held-out groups and regions score it (`evaluation`).
 
-Open first `loop.py`, the whole of `deepsalt train`; then `student/fit.py`.
+Open `loop.py` first, the whole of `deepsalt train`; then `student/fit.py`.
 """

@@ -4,5 +4,5 @@ Takes labelled sites and views of laboratory samples, returns `Combined`: the si
 and the teacher behind an `Adaptation` with a weight chosen by held-out regions. At weight 0 it
 equals the sites alone, bit for bit.
 
-Open first `combine.py`; `fits.py` and `alignment.py` are the adaptations it tries.
+Open `combine.py` first; `fits.py` and `alignment.py` are the adaptations it tries.
 """
