@@ -204,9 +204,9 @@ def _warn_of_plain(address: str) -> None:
     if near or parts.scheme in ("tls", "wss", "inproc"):
         return
     logger.warning(
-        "the connection to %s is not encrypted, and anybody who reaches it can run code on its "
-        "workers; use certificates (distributed.comm.tls in Dask's configuration) and a tls:// "
-        "address, or isolate it in a private network",
+        "%s has no encryption, and anybody who reaches it can run code on its workers; use "
+        "certificates (distributed.comm.tls in Dask's configuration) and a tls:// address, or "
+        "isolate it in a private network",
         address,
     )
 
