@@ -1,4 +1,4 @@
-"""JSON documents: parsed with their place in every complaint, written to files atomically."""
+"""JSON documents: parsed with their place in every error, written to files atomically."""
 
 import contextlib
 import json
@@ -22,23 +22,26 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        The file is missing, unreadable, no regular file, larger than 64 MiB, nested deeper than any
-        document, or holds no JSON object.
+        The file is missing, unreadable, not a regular file, larger than 64 MiB, nested too deeply,
+        or does not hold a JSON object.
     """
     try:
         content = read_regular(path, _MAX_BYTES)
     except OSError as error:
-        raise FormatError(f"{path} cannot be read ({error.strerror})") from error
+        raise FormatError(
+            f"{path} cannot be read ({error.strerror}); check the path and its permissions; check "
+            f"the path and its permissions; check the path and its permissions"
+        ) from error
     return parse_document(content, str(path))
 
 
 def parse_document(content: bytes, where: str) -> dict[str, Any]:
-    """Return the JSON object that bytes are; `where` they are from is for messages.
+    """Return the JSON object in bytes; `where` names their source in messages.
 
     Raises
     ------
     FormatError
-        They are no JSON object, or one nested deeper than any document.
+        They are not a JSON object, or one nested too deeply.
     """
     try:
         document = parse_json(content)
@@ -47,17 +50,17 @@ def parse_document(content: bytes, where: str) -> dict[str, Any]:
             f"{where} is not valid JSON ({error}); write or ingest it again"
         ) from error
     if not isinstance(document, dict):
-        raise FormatError(f"{where} holds no JSON object; write or ingest it again")
+        raise FormatError(f"{where} does not hold a JSON object; write or ingest it again")
     return document
 
 
 def encode(document: dict[str, Any]) -> bytes:
-    """Return a document as the bytes that go to disk, the same for the same document."""
+    """Return a document as bytes for the disk, equal for equal documents."""
     return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def write_json(path: Path, document: dict[str, Any]) -> bool:
-    """Write a document so that readers see the old or the new one, never a part.
+    """Write a document so that readers see the old or the new one, never a partial one.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def write_json(path: Path, document: dict[str, Any]) -> bool:
     Raises
     ------
     StoreError
-        No permission, no space.
+        No permission or no space.
     """
     content = encode(document)
     try:
@@ -76,7 +79,11 @@ def write_json(path: Path, document: dict[str, Any]) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, content)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror})") from error
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}); check its permissions and the free "
+            f"space; check its permissions and the free space; check its permissions and the free "
+            f"space"
+        ) from error
     return True
 
 
@@ -94,11 +101,11 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def file_name(identifier: str) -> str:
-    """Return a name for folders and files that is safe whatever a catalogue calls its Items.
+    """Return a safe name for folders and files, whatever a catalogue calls its Items.
 
     Letters, digits, dot, dash and underscore stay; anything else becomes an underscore and a digest
-    of the id is appended, so that different ids keep different names. An id without any character
-    has the digest alone.
+    of the id is appended, so that different ids keep different names. An empty id becomes the
+    digest alone.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", identifier)[:_MAX_NAME]
     if safe and safe == identifier and not safe.startswith("."):

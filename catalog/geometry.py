@@ -37,12 +37,12 @@ def crosses_antimeridian(ring: Ring) -> bool:
 def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
     """Return GeoJSON geometry and bounding box of a closed ring (longitude, latitude).
 
-    A ring across the antimeridian becomes two polygons and a box whose west is east of its east.
+    A ring across the antimeridian becomes two polygons and a box whose west exceeds its east.
 
     Raises
     ------
     FormatError
-        A ring across the antimeridian without area.
+        A ring across the antimeridian has no area.
     """
     if not crosses_antimeridian(ring):
         polygon = Polygon(ring)
@@ -69,7 +69,7 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
     Raises
     ------
     FormatError
-        Not a polygon in longitude and latitude.
+        The geometry is not a polygon in longitude and latitude.
     """
     if not isinstance(geometry, Mapping):
         raise FormatError(f"{where} has no footprint; expected a GeoJSON polygon as 'geometry'")
@@ -80,7 +80,7 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
     try:
         parsed = to_shape(geometry)
     except UsageError as error:
-        raise FormatError(f"{where} has a footprint that cannot be used: {error}") from error
+        raise FormatError(f"{where} has an invalid footprint: {error}") from error
     if not isinstance(parsed, Polygon | MultiPolygon):
         raise FormatError(f"{where} has a {parsed.geom_type} as footprint; expected a polygon")
     if not crosses_antimeridian(tuple((x, 0.0) for x in parsed.bounds[::2])):
@@ -92,7 +92,7 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
 
 
 def checked_ring(points: object, where: str) -> Ring:
-    """Return a closed ring of (longitude, latitude) out of untrusted coordinates.
+    """Return a closed ring of (longitude, latitude) from untrusted coordinates.
 
     Raises
     ------
@@ -119,12 +119,12 @@ def _lonlat(point: object, where: str) -> tuple[float, float]:
 
 
 def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:
-    """Return a valid shapely geometry out of untrusted GeoJSON, jumps across 180 degrees cut.
+    """Return a valid shapely geometry from untrusted GeoJSON, cut at jumps across 180 degrees.
 
     Raises
     ------
     UsageError
-        Not a geometry, empty, or coordinates beyond longitude and latitude.
+        It is not a geometry, is empty, or has coordinates outside longitude and latitude.
     """
     try:
         parsed = shape(geometry)
@@ -165,12 +165,12 @@ def planar(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def box_shape(bbox: Bbox) -> BaseGeometry:
-    """Return the area of a box; one whose west is east of its east crosses the antimeridian."""
+    """Return the area of a box; one whose west exceeds its east crosses the antimeridian."""
     return unary_union([box(*half) for half in box_halves(bbox)])
 
 
 def box_halves(bbox: Bbox) -> list[Bbox]:
-    """Return the box, or its two halves when it crosses the antimeridian."""
+    """Return the box, or its two halves if it crosses the antimeridian."""
     west, south, east, north = bbox
     if west <= east:
         return [bbox]
@@ -197,12 +197,12 @@ def read_area(path: str | Path) -> dict[str, Any]:
     try:
         parts = [to_shape(geometry) for geometry in _geometries(document)]
     except UsageError as error:
-        raise UsageError(f"the area file {path} cannot be used: {error}") from error
+        raise UsageError(f"the area file {path} is invalid: {error}") from error
     if not parts:
-        raise UsageError(f"the area file {path} holds no geometry")
+        raise UsageError(f"the area file {path} has no geometry")
     area = unary_union(parts)
     if not area.area:
-        raise UsageError(f"the area file {path} holds a {area.geom_type}; expected polygons")
+        raise UsageError(f"the area file {path} has a {area.geom_type}; expected polygons")
     return _plain(mapping(area))
 
 
@@ -224,7 +224,7 @@ def _unwrapped(polygon: Polygon, *, always: bool = False) -> Polygon:
     ring = tuple((point[0], point[1]) for point in polygon.exterior.coords)
     if not always and not crosses_antimeridian(ring):
         return polygon
-    # To a tenth of a millimetre: numbers next to zero make GEOS cut in the wrong place.
+    # To a tenth of a millimetre: numbers close to zero make GEOS cut in the wrong place.
     shifted = Polygon([(round(x + 360 if x < 0 else x, 9), round(y, 9)) for x, y in ring])
     return shifted if shifted.is_valid else shifted.buffer(0)
 
@@ -242,6 +242,6 @@ def _cut(polygon: BaseGeometry) -> list[Polygon]:
 
 
 def _plain(geometry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the geometry with lists for tuples, as JSON gives it back."""
+    """Return the geometry with lists instead of tuples, as JSON returns it."""
     plain: dict[str, Any] = json.loads(json.dumps(geometry))
     return plain

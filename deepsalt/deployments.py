@@ -1,7 +1,7 @@
 """Prefect's flows as entrypoints of deployments, found wherever a worker runs.
 
-Prefect imports an entrypoint with the working directory first on the path, and a package `flows`
-of a user may lie there.
+Prefect imports an entrypoint with the working directory first on the path, which may contain a
+user's package `flows`.
 """
 
 from deepsalt.beside import load_beside

@@ -94,7 +94,7 @@ def search_folder(
     Raises
     ------
     FormatError
-        A document that is no STAC, or one that links to a server.
+        A document that is not STAC, or links to a server.
     UsageError
         No catalogue.
     """
@@ -167,7 +167,9 @@ def _look(query: Query, make: Make[Made], path: str) -> _Look[Made]:
     except FormatError as error:
         return error
     if document.get("type") not in {"Catalog", "Collection"}:
-        return FormatError(f"{path} is no STAC catalogue, collection or Item")
+        return FormatError(
+            f"{path} is not a STAC catalogue, collection or Item; remove it, or ingest its product again"
+        )
     return _Catalogue(document)
 
 

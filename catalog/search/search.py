@@ -20,10 +20,10 @@ from deepsalt.progress import Progress, Silent
 logger = logging.getLogger(__name__)
 
 MAX_RESULTS = 50_000
-"""More Items than this do not fit a laptop's memory; a wider search says so instead."""
+"""More Items than this do not fit a laptop's memory; a wider search is refused."""
 
 MAX_SELECTED = 200_000
-"""As `MAX_RESULTS`, where of each Item only what is needed is kept."""
+"""As `MAX_RESULTS`, if only the needed parts of each Item are kept."""
 
 _MOST_PROCESSES = 4
 """Of 80 MB each; more would take as much memory as the rest of a search."""
@@ -38,31 +38,30 @@ def search(
     reach: Reach | None = None,
     progress: Progress | None = None,
 ) -> list[pystac.Item]:
-    """Return the Items that match, sorted by date and id; an empty list when none does.
+    """Return the matching Items, sorted by date and id; an empty list if none match.
 
-    A folder and a server that hold the same Items give the same answer: whatever a server leaves
-    unfiltered is filtered here. Reprocessed versions of a scene are all returned.
+    A folder and a server with the same Items give the same answer: filters that a server ignores
+    are applied here. All reprocessed versions of a scene are returned.
 
     Parameters
     ----------
     source
         Folder of a catalogue, its ``catalog.json``, or URL of a STAC API.
     query
-        Filters. `limit` cuts the sorted result; on a server that cannot sort it cuts the server's
-        own order.
+        Filters. `limit` cuts the sorted result, or the server's own order if it cannot sort.
     reach
-        Whom we talk to on the catalogue's word; public servers and what lies near it when None.
+        Hosts that the catalogue may refer to. Default: public servers and those near it.
     progress
-        Told how many pages and Items of a server came so far. Default: nobody.
+        Receives the number of pages and Items of a server so far. Default: none.
 
     Raises
     ------
     FormatError
-        A document that is no STAC; the message names it.
+        A document is not STAC; the message names it.
     RunError
-        A server that cannot be reached or answers with an error.
+        The server cannot be reached or answers with an error.
     UsageError
-        Nothing there, a URL without search, or more than `MAX_RESULTS` Items.
+        The source does not exist, has no search, or more than `MAX_RESULTS` Items match.
     """
     name = without_credentials(str(source))
     return select(
@@ -85,21 +84,19 @@ def select(
     reach: Reach | None = None,
     progress: Progress | None = None,
 ) -> list[Made]:
-    """Return what `make` makes of the Items that match, in the order of `search`.
+    """Return the results of `make` for the matching Items, in the order of `search`.
 
-    Each document is let go once it was made into something: documents of 224 bands take a quarter
-    of a megabyte each.
+    Each document is freed after `make`: documents of 224 bands take a quarter of a megabyte each.
 
     Parameters
     ----------
     source, query
         As in `search`.
     make
-        Called with each document as it comes and where it lies (path or URL); also for those that
-        `limit` cuts off and for those that a later one of the same id replaces. What it raises ends
-        the search.
+        Called with each document as it arrives and its location (path or URL); also for those that
+        `limit` cuts off or a later one of the same id replaces. Its exceptions end the search.
     most
-        More Items than this are refused.
+        Maximum number of Items; more are refused.
     apart
         Whether the Items of a folder may be read in other processes, where they are many. `make`
         and what it makes are then pickled, `make` for every few hundred Items anew.

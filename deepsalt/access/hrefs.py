@@ -1,4 +1,4 @@
-"""Files on servers: which hrefs are URLs, what of them may be shown, how buckets are opened."""
+"""Files on servers: which hrefs are URLs, their text without secrets, and opening buckets."""
 
 import os
 import re
@@ -16,7 +16,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = tuple(DEFAULT_PORTS)
 _CLOUDS = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NO_TIMEOUT = timedelta(days=1)  # large objects on slow links; who reads bounds the silence instead
+_NO_TIMEOUT = timedelta(
+    days=1
+)  # large objects on slow links; the reader limits the silence instead
 
 
 def is_remote(href: str) -> bool:
@@ -35,13 +37,13 @@ def is_bucket(href: str) -> bool:
 
 
 def host_of(href: str) -> str:
-    """Return the server that a URL names, the same for all ways to write it, without its user.
+    """Return the server that a URL names, in canonical form, without its user.
 
     ``host`` or ``host:port`` of a web server, lower case, ``[address]:port`` of IPv6; of an object
     store its scheme and bucket, or Azure's account where the URL names it: ``s3://bucket``.
 
-    A server may redirect to another one. Who counts connections counts those of the server that the
-    href names: where it leads is known only after asking, and is its operator's choice.
+    A server may redirect to another one. Connections count for the server that the href names:
+    where it redirects is known only after a request, and is its operator's choice.
     """
     scheme, _, rest = href.partition("://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].lower()
@@ -57,11 +59,11 @@ def without_secrets(text: str) -> str:
 
 
 def client_options() -> "ClientConfig":
-    """Return how servers of objects are spoken to."""
+    """Return the connection settings of object stores."""
     return {
         "connect_timeout": _CONNECT_TIMEOUT,
         "timeout": _NO_TIMEOUT,
-        "allow_http": True,  # matters where an endpoint of the environment says http
+        "allow_http": True,  # matters if an endpoint of the environment uses http
     }
 
 
@@ -82,8 +84,8 @@ def open_bucket(href: str, options: "ClientConfig", retries: "RetryConfig") -> "
     Raises
     ------
     ReadError
-        Not a URL of an object store, one that names a server, or credentials in the environment
-        that cannot be used.
+        The href is not a URL of an object store or names a server, or the environment's credentials
+        are invalid.
     """
     from obstore.exceptions import BaseError
     from obstore.store import from_url

@@ -1,4 +1,4 @@
-"""Cells of the benchmark: one row on one split, kept on disk, so that a stopped run goes on."""
+"""Cells of the benchmark: one row on one split, kept on disk, so that a stopped run resumes."""
 
 import hashlib
 import logging
@@ -39,17 +39,17 @@ class SplitAnswers:
     part
         ``real`` or ``simulated``.
     split
-        What was left out.
+        Held-out part.
     row
         Name of the row.
     view
-        What the spectra were seen through.
+        View of the spectra.
     size
         Satellite sites it was trained on; 0 in the real part.
     observed, group, fold
         Labels, dS/m; names for the bootstrap; number of fold or seed (s,).
     answer
-        What the row said.
+        Result of the row.
     """
 
     part: str

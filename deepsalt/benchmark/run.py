@@ -29,7 +29,7 @@ __all__ = ["BenchmarkConfig", "Outcome", "run_benchmark"]
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkConfig:
-    """What to run.
+    """Settings of the run.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class BenchmarkConfig:
     parts
         ``real``, ``simulated`` or both.
     quick
-        Whether this is a smoke test, whose numbers mean nothing.
+        Whether this is a smoke test, whose numbers are meaningless.
     draws
         Of the bootstrap.
     seed
@@ -122,9 +122,9 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress) -> Outcome:
     Parameters
     ----------
     config
-        What to run.
+        Settings of the run.
     progress
-        Told of the cells (stage ``cells``).
+        Receives progress on the cells (stage ``cells``).
 
     Raises
     ------
@@ -186,7 +186,7 @@ def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"folder {folder} cannot be made ({error}); choose another") from error
+        raise UsageError(f"folder {folder} cannot be created ({error}); choose another") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,9 +15,9 @@ class Found:
     size_bytes
         Its size.
     e_tag
-        Changes with its content; None when the server gives none.
+        Changes with its content; None if the server gives none.
     ranges
-        Whether the server answers ranges.
+        Whether the server supports ranges.
     """
 
     size_bytes: int

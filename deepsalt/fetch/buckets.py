@@ -36,7 +36,7 @@ def store_of(href: str, patience: Patience) -> "ObjectStore":
     Raises
     ------
     ReadError
-        No URL of a bucket.
+        It is not the URL of a bucket.
     """
     silence = timedelta(seconds=patience.silence_s)
     options: ClientConfig = {"read_timeout": silence, "timeout": _SILENCES * silence}

@@ -35,9 +35,9 @@ class Session:
     patience
         With the servers.
     reach
-        Whom we talk to on the word of the scene's Item.
+        Hosts that the scene's Item may refer to.
     shares
-        What may be used of a server, by the name that `host_of` gives it; of others the default.
+        Share of each server, by its name from `host_of`; others get the default.
     """
 
     def __init__(
@@ -80,25 +80,25 @@ class Session:
             It is gone, refused, a web page, of another size than the catalogue says, or it lies
             where an Item may not send us.
         AwayError
-            The server did not answer well in time.
+            The server did not answer properly in time.
         """
         found = await self._file(asset.href).describe()
         if asset.size_bytes not in {None, found.size_bytes}:
             raise ReadError(
-                f"{without_secrets(asset.href)} has {found.size_bytes} bytes, its catalogue says "
-                f"{asset.size_bytes}; ingest the scene again"
+                f"{without_secrets(asset.href)} has {found.size_bytes} bytes, but its catalogue "
+                f"says {asset.size_bytes}; ingest the scene again"
             )
         return found
 
     async def download(self, asset: Asset, found: Found, target: Path) -> None:
-        """Write an object to a file; a checksum that does not fit is given one more chance.
+        """Write an object to a file; retry once if its checksum does not match.
 
         Raises
         ------
         ReadError
             The object is gone, refused or not what the catalogue says.
         AwayError
-            The server did not answer well in time, or the object kept changing.
+            The server did not answer properly in time, or the object kept changing.
         StoreError
             The file cannot be written.
         """
@@ -107,8 +107,8 @@ class Session:
             await self._download(asset.href, found, target)
             if not await asyncio.to_thread(fits, target, asset.checksum):
                 raise ReadError(
-                    f"{without_secrets(asset.href)} has another checksum than its catalogue says; "
-                    "ingest the scene again"
+                    f"{without_secrets(asset.href)} does not have the checksum in its catalogue; "
+                    f"ingest the scene again"
                 )
 
     async def _download(self, href: str, found: Found, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which failures of a server may pass, and how long they are borne with."""
+"""Which failures of a server are temporary, and how long to retry."""
 
 import asyncio
 import random
@@ -17,12 +17,12 @@ _REFUSED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to bear with a server.
+    """How long to retry a server.
 
     Parameters
     ----------
     tries
-        Attempts at one range that bring nothing, one after the other, before giving up.
+        Consecutive failed attempts at one range before giving up.
     budget
         Such attempts in all, over one scene's files on web servers.
     first_wait_s, longest_wait_s
@@ -44,7 +44,7 @@ class Patience:
 
 
 def refuse_final(href: str, error: BaseException) -> None:
-    """Raise when trying again cannot help.
+    """Raise if a retry cannot help.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def raise_for(href: str, error: BaseException) -> NoReturn:
     Raises
     ------
     ReadError
-        What cannot pass.
+        The failure is permanent.
     AwayError
-        What did not pass in time.
+        The failure did not resolve in time.
     """
     refuse_final(href, error)
     raise AwayError(
@@ -93,7 +93,7 @@ class RetryBudget:
     Parameters
     ----------
     patience
-        The patience at the beginning.
+        The initial patience.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -102,14 +102,14 @@ class RetryBudget:
         self._not_before = 0.0
 
     async def wait_or_raise(self, href: str, error: BaseException, failures: int) -> None:
-        """Wait after the `failures`-th failure in a row; 0 is one that brought something.
+        """Wait after the `failures`-th failure in a row; 0 means that some bytes arrived.
 
         Raises
         ------
         ReadError
-            What cannot pass.
+            The failure is permanent.
         AwayError
-            What did not pass in time.
+            The failure did not resolve in time.
         """
         refuse_final(href, error)
         self._spent += failures > 0
@@ -120,14 +120,14 @@ class RetryBudget:
         await asyncio.sleep(max(wait, self._asked_wait_s(href, error)))
 
     def _asked_wait_s(self, href: str, error: BaseException) -> float:
-        """Return how long the server wants to be left alone, seconds; asked once, by all ranges."""
+        """Return how long the server asks to wait, seconds; used once, for all ranges."""
         asked = error.retry_after_s if isinstance(error, StatusError) else 0.0
         self._not_before = max(self._not_before, time.monotonic() + asked)
         left = self._not_before - time.monotonic()
         if left > self.patience.longest_asked_s:
             raise AwayError(
-                f"{without_secrets(href)}: the server asks to come back in {left:.0f} seconds; "
-                "run again then, finished scenes are kept"
+                f"{without_secrets(href)}: the server asks to wait {left:.0f} seconds; run again "
+                f"then, finished scenes are kept"
             ) from None
         return left
 

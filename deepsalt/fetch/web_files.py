@@ -15,7 +15,7 @@ from deepsalt.fetch.patience import RetryBudget
 from deepsalt.fetch.share import Lane
 
 _END_S = 1.0
-"""Wait for the end of an answer whose bytes are here; a new connection takes about as long."""
+"""Wait for the end of an answer whose bytes have arrived; a new connection takes about as long."""
 
 _TRANSIENT = (TimeoutError, WebError, StatusError, UnfitError)
 """What `RetryBudget` judges: every error of the network, and none of our own."""
@@ -30,7 +30,7 @@ class WebFile:
     href
         Its URL.
     web
-        Whom we talk to.
+        The client, which judges hosts.
     lane
         The way to its server. What is asked for again, after a failure or for its checksum, is
         part of the share as anything else.
@@ -51,7 +51,7 @@ class WebFile:
         ReadError
             It is gone, refused, a web page, or lies where we do not go.
         AwayError
-            The server did not answer well in time.
+            The server did not answer properly in time.
         """
         failures = 0
         while True:
@@ -62,7 +62,7 @@ class WebFile:
                     self._get((0, 1)) as (found, answer),
                 ):
                     if found.ranges:
-                        await _step(answer.body)  # read to its end, the connection serves again
+                        await _step(answer.body)  # reading to the end lets the connection be reused
                 break
             except _TRANSIENT as error:
                 failures += 1
@@ -102,7 +102,7 @@ class WebFile:
                 await self.retries.wait_or_raise(self.href, error, failures)
 
     async def _stream(self, found: Found, start: int, end: int) -> AsyncGenerator[bytes]:
-        """Yield bytes `start` to `end` in steps; each has to come within the patience."""
+        """Yield bytes `start` to `end` in steps; each must arrive within the patience."""
         silence_s = self.retries.patience.silence_s
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(silence_s):
@@ -110,20 +110,21 @@ class WebFile:
                 now, answer = await stack.enter_async_context(self._get(wanted))
             if now != found:
                 raise UnfitError
-            skip = 0 if found.ranges else start  # without ranges what is there comes again
-            left = end - start  # a server may send more than was asked for
+            skip = 0 if found.ranges else start  # without ranges existing bytes come again
+            left = end - start  # a server may send more than requested
             while left > 0:
                 async with asyncio.timeout(silence_s):
                     data = await _step(answer.body)
                 if not data:
                     return
-                if not found.ranges:  # asked for as a whole, so paid for as it comes
+                if not found.ranges:  # requested as a whole, so paid for on arrival
                     await self.lane.wait(len(data))
                 if kept := data[skip : skip + left]:
                     left -= len(kept)
                     yield kept
                 skip = max(0, skip - len(data))
-            # Read to its end, the connection serves again; all bytes are here, whatever it says.
+            # Reading to the end lets the connection be reused; all bytes have arrived, even if that
+            # fails.
             with suppress(*_TRANSIENT):
                 async with asyncio.timeout(_END_S):
                     await anext(answer.body, None)
@@ -148,7 +149,7 @@ class WebFile:
 
 
 async def _step(chunks: AsyncIterator[bytes]) -> bytes:
-    """Return the next `STEP_BYTES` or a little more; fewer at the end, and none behind it."""
+    """Return the next `STEP_BYTES` or a little more; fewer at the end, and none after it."""
     step = bytearray()
     async for chunk in chunks:
         step += chunk
@@ -168,14 +169,14 @@ def _found(answer: Answer, first: int, href: str) -> Found:
         raise StatusError(answer.status, _asked_wait_s(headers.get("retry-after", "")))
     if size is None:
         raise ReadError(
-            f"{without_secrets(href)} is sent without saying how large it is; ask its operator for "
-            "a server that answers ranges, or download the file and ingest it"
+            f"{without_secrets(href)} is sent without its size; ask its operator for a server "
+            f"that supports ranges, or download the file and ingest it"
         )
     return Found(size, headers.get("etag"), ranges=answer.status == 206)
 
 
 def _size_of_ranged(text: str, first: int) -> int | None:
-    """Return the size in a Content-Range such as ``bytes 0-99/1234``; None of any other."""
+    """Return the size in a Content-Range such as ``bytes 0-99/1234``; None for any other."""
     unit, _, rest = text.strip().partition(" ")
     span, _, size = rest.partition("/")
     sound = unit == "bytes" and span.partition("-")[0] == str(first) and size.isdigit()
@@ -183,7 +184,7 @@ def _size_of_ranged(text: str, first: int) -> int | None:
 
 
 def _asked_wait_s(text: str) -> float:
-    """Return the wait that a Retry-After asks for, seconds; 0 when it asks for none."""
+    """Return the wait that a Retry-After asks for, seconds; 0 if none."""
     if text.strip().isdigit():
         return float(text)
     try:

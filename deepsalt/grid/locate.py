@@ -61,9 +61,9 @@ Moved = dict[tuple[PixelGrid, str, Window], tuple[NDArray[np.float64], NDArray[n
 
 
 def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> Location | None:
-    """Find the scene pixel under the centre of each target pixel; None when they do not meet.
+    """Find the scene pixel under the centre of each target pixel; None if they do not meet.
 
-    Only the scene's bounding window in the target is looked at, so the cost follows the scene.
+    Only the scene's bounding window in the target is searched, so the cost follows the scene.
     A pixel's answer does not depend on which target grid (tile, block) it was asked through.
 
     Parameters
@@ -73,7 +73,7 @@ def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> L
     scene
         Where they may lie.
     moved
-        What the last call found, for scenes over each other; it is kept for the next.
+        Result of the last call, kept for the next scene over the same ground.
 
     Raises
     ------
@@ -146,8 +146,8 @@ def outline(
     _refuse_undefined(grid, crs, x, y)
     if torn[0]:
         raise GridError(
-            f"a scene in {grid.crs} with bounds {grid.bounds} is torn apart by the edge of {crs} "
-            "(the 180 degree meridian, for a world-wide one); give a regional --crs"
+            f"a scene in {grid.crs} with bounds {grid.bounds} is split by the edge of {crs} (the "
+            f"180 degree meridian, for a world-wide CRS); give a regional --crs"
         )
     return x[0, ::2], y[0, ::2], float(step[0])
 
@@ -233,6 +233,6 @@ def _points(
 def _refuse_undefined(grid: PixelGrid, crs: str, x: Floats, y: Floats) -> None:
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise GridError(
-            f"a scene in {grid.crs} with bounds {grid.bounds} reaches beyond where {crs} is "
-            "defined; give another --crs"
+            f"a scene in {grid.crs} with bounds {grid.bounds} exceeds the area of definition of "
+            f"{crs}; give another --crs"
         )

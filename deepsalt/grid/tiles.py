@@ -67,7 +67,7 @@ class Tile:
         """
         match = re.fullmatch(r"x(-?\d+)_y(-?\d+)", name)
         if match is None:
-            raise GridError(f"{name!r} is not the name of a tile; expected one like x-3_y12")
+            raise GridError(f"{name!r} is not the name of a tile; expected a name such as x-3_y12")
         return cls(int(match[1]), int(match[2]))
 
 
@@ -97,7 +97,7 @@ class Extent:
         """
         columns, rows = [tile.ix for tile in tiles], [tile.iy for tile in tiles]
         if not columns:
-            raise GridError("no tile was given, so there is nothing to bound")
+            raise GridError("no tile was given, so there is no extent; give at least one tile")
         return cls(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
@@ -159,12 +159,13 @@ class MosaicGrid:
         """Refuse grids that cannot be."""
         if not (math.isfinite(self.resolution_m) and self.resolution_m > 0):
             raise GridError(
-                f"a mosaic cannot have a resolution of {self.resolution_m} m; give a positive one"
+                f"a mosaic cannot have a resolution of {self.resolution_m} m; give a positive "
+                f"resolution"
             )
         if min(self.chunk_px, self.shard_px, self.tile_shards) < 1 or self.shard_px % self.chunk_px:
             raise GridError(
-                f"a shard of {self.shard_px} pixels does not hold whole chunks of {self.chunk_px}; "
-                "give positive sizes, the shard a multiple of the chunk"
+                f"a shard of {self.shard_px} pixels does not hold whole chunks of "
+                f"{self.chunk_px}; give positive sizes, with the shard a multiple of the chunk"
             )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""One tile: composed shard by shard, written, and checked where it was written."""
+"""One tile: composed shard by shard, written, and checked on the same worker."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ Shard = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class TileNote:
-    """What the driver is told of a tile.
+    """What the driver learns about a tile.
 
     Parameters
     ----------
     report
         Its pixels.
     errors
-        What a check found wrong in it.
+        Errors that a check found.
     view
-        What it looks like, a packed `TileView`.
+        Its view, a packed `TileView`.
     """
 
     report: Report
@@ -51,11 +51,11 @@ class Composer:
     store
         The store.
     limits
-        From where on a tile is wrong.
+        Limits beyond which a tile fails.
     cell_px
         Edge of the cells of its view, pixels.
     build
-        For whom; a worker looks at a product once for each.
+        The build; a worker opens a product once per build.
     """
 
     store: Store
@@ -64,12 +64,12 @@ class Composer:
     build: str
 
     def __call__(self, into: "IcechunkStore", job: Job) -> TileNote:
-        """Compose a tile, write and check it; doing it twice gives the same.
+        """Compose, write and check a tile; repeating it gives the same result.
 
         Raises
         ------
         StoreError
-            A product is not complete or damaged, or the store cannot be written.
+            A product is incomplete or damaged, or the store cannot be written.
         """
         views: list[tuple[Shard, NDArray[Any]]] = []
         written: list[Region] = []
@@ -80,7 +80,7 @@ class Composer:
     def _shards(
         self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[Region]
     ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
-        """Yield the shards in which a scene measured something; note where and how they look."""
+        """Yield the shards with measurements of a scene; note their place and view."""
         grid = job.frame.grid
         edge = job.frame.grid.shard_px
         _, row, column = job.cell

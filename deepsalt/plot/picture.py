@@ -1,4 +1,4 @@
-"""What a quicklook shows: every pixel's class, counted in full and reduced to a drawable size."""
+"""Content of a quicklook: every pixel's class, counted in full and reduced to a drawable size."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -56,13 +56,13 @@ REASONS = (
 """Reasons in order of precedence, where a pixel has several."""
 CLASSES = (*SALINITY, *REASONS)
 OUTSIDE_CLASS = len(CLASSES)
-"""Index of cells where nothing was measured."""
+"""Index of cells without a measurement."""
 OUTSIDE_COLOR = "#f6f6f3"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a quicklook shows, before it is drawn.
+    """Content of a quicklook, before it is drawn.
 
     Parameters
     ----------

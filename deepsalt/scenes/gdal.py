@@ -1,8 +1,8 @@
 """GDAL without the formats whose files hold references instead of pixels.
 
-A `.tif` may be a VRT inside: a few lines of XML, for which GDAL reads any local file into pixels
-and asks any server. Opening names the format, and that suffices for the file itself. For what GDAL
-may open on its own account, an overview or a mask, these formats are taken out of the process.
+A `.tif` may be a VRT inside: a few lines of XML that make GDAL read any local file into pixels and
+contact any server. Naming the format on opening protects the file itself. Because GDAL may open
+overviews or masks on its own, these formats are removed from the process.
 """
 
 import os
@@ -51,14 +51,14 @@ _done = threading.Event()
 
 
 def forget_followers() -> None:
-    """Take these formats out of GDAL, for good, in this process.
+    """Remove these formats from GDAL, permanently, in this process.
 
-    Costs a look at a variable from the second call on.
+    From the second call on this only reads a variable.
 
     Raises
     ------
     ReadError
-        GDAL has them all the same.
+        GDAL still has them.
     """
     if _done.is_set():
         return
@@ -73,15 +73,15 @@ def forget_followers() -> None:
             kept = _in_a_thread(_registered)
         if kept:
             raise ReadError(
-                f"GDAL cannot be kept from reading {', '.join(sorted(kept))}, whose files lead to "
-                "others; start deepsalt in a process of its own"
+                f"GDAL cannot be prevented from reading {', '.join(sorted(kept))}, whose files "
+                f"refer to others; start deepsalt in its own process"
             )
         _done.set()
 
 
 @contextmanager
 def _skipping(names: Iterable[str]) -> Iterator[None]:
-    """Name formats that GDAL is to skip, beside those that the environment names, for the block."""
+    """Make GDAL skip formats in the block, in addition to those in the environment."""
     given = os.environ.get(_SKIP)
     apart = (given or "").split("," if given and "," in given else None)  # as GDAL takes it apart
     os.environ[_SKIP] = ",".join(dict.fromkeys([*apart, *names]))

@@ -1,4 +1,4 @@
-"""JSON documents as bytes of objects, the same bytes for the same document."""
+"""JSON documents as bytes of objects, equal bytes for equal documents."""
 
 import hashlib
 import json
@@ -16,26 +16,26 @@ def encode(document: Any) -> bytes:
 
 
 def decode(data: bytes, where: str) -> dict[str, Any]:
-    """Return the document that an object holds.
+    """Return the document in an object.
 
     Parameters
     ----------
     data
         Its bytes.
     where
-        Which object, for the message.
+        Name of the object, for the message.
 
     Raises
     ------
     StoreError
-        They are no JSON object.
+        They are not a JSON object.
     """
     try:
         document = parse_json(data)
     except ValueError as error:
         raise StoreError(f"{where} is not JSON ({error}); restore or remove it") from error
     if not isinstance(document, dict):
-        raise StoreError(f"{where} holds no JSON object; restore or remove it")
+        raise StoreError(f"{where} does not hold a JSON object; restore or remove it")
     return document
 
 
@@ -45,9 +45,9 @@ def read_document(objects: Objects, key: str) -> dict[str, Any]:
     Raises
     ------
     MissingObjectError
-        It is not there.
+        It does not exist.
     StoreError
-        It is damaged, or the store does not let us.
+        It is damaged, or the store cannot be read.
     """
     return decode(objects.read(key), f"{objects}/{key}")
 

@@ -23,7 +23,7 @@ CACHE = "cache"
 def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     """Train a model, score it on held-out groups and regions, and write weights and card.
 
-    Folds of the evaluation are kept in the model's folder: a stopped run goes on where it was, and
+    Folds of the evaluation are kept in the model's folder: a stopped run resumes where it was, and
     a second one with the same tables and settings only fits the model itself.
 
     Parameters
@@ -31,7 +31,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     config
         Tables, settings, output directory.
     progress
-        Told of each step, and of the folds (stage ``folds``). Default: nobody.
+        Receives progress on steps, and on folds (stage ``folds``). Default: none.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def _scores(
         from deepsalt.train.evaluation.evaluate import evaluate  # scikit-learn, for the baseline
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"training needs {error.name} for its baselines; install deepsalt[train]"
+            f"training needs {error.name} for its baselines; run pip install 'deepsalt[train]'"
         ) from error
     found = evaluate(
         samples,

@@ -1,4 +1,4 @@
-"""What a check finds, and what it allows."""
+"""Findings of a check, and its limits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ MAX_SALINITY_DS_M = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check found.
+    """One result of a check.
 
     Parameters
     ----------
     severity
-        ``error``: the store is not what it claims to be, or beyond a limit; ``warning``:
-        leftovers, missing extras; ``info``: numbers worth knowing.
+        ``error``: the store is inconsistent, or exceeds a limit; ``warning``: leftovers, missing
+        extras; ``info``: useful numbers.
     check
         Which check: ``records``, ``products``, ``shards``, ``checksums``, ``values``, ``missing``,
         ``range``, ``interval``, ``freshness``, ``georeferencing``, ``stac`` or ``leftovers``.
@@ -27,7 +27,7 @@ class Finding:
     found
         What was found.
     advice
-        What to do; empty when there is nothing to do.
+        What to do; empty if there is nothing to do.
     """
 
     severity: Severity
@@ -55,16 +55,16 @@ class Limits:
     Parameters
     ----------
     max_missing
-        Largest share of a tile's measured pixels without an estimate, 0 to 1. 1 by default: crops
-        may hide all soil of a tile.
+        Maximum share of a tile's measured pixels without an estimate, 0 to 1. Default: 1, since
+        crops may hide all soil of a tile.
     max_defective
-        Largest share of a tile's measured pixels without an estimate and without a reason in
-        clouds, water, plants or snow, 0 to 1: more says that the model or a scene is broken.
+        Maximum share of a tile's measured pixels without an estimate and without a reason in
+        clouds, water, plants or snow, 0 to 1: more means that the model or a scene is broken.
     max_salinity_ds_m
-        Largest value of salinity and its interval, dS/m; None: `ec_max` of the model's card in the
+        Maximum salinity, upper bound included, dS/m. Default: `ec_max` of the model's card in the
         store, `MAX_SALINITY_DS_M` without a card.
     max_age_days
-        Largest age of the newest scene with an estimate, days; None: any.
+        Maximum age of the newest scene with an estimate, days. Default: any.
     """
 
     max_missing: float = 1.0

@@ -1,4 +1,4 @@
-"""Limits beyond which a mosaic fails, and how old its newest scene may be."""
+"""Limits beyond which a mosaic fails, and the maximum age of its newest scene."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
 
 
 def effective(limits: Limits, store: Store) -> Limits:
-    """Return limits with the largest salinity that the store's model can say, where none is given.
+    """Return limits with the model's largest possible salinity, unless one is given.
 
     Raises
     ------
@@ -34,14 +34,14 @@ def check_age(newest: date | None, max_age_days: float | None) -> Iterator[Findi
     if newest is None:
         found = "no scene with an estimate has a date"
     elif newest > today + timedelta(days=1):
-        found = f"the newest scene is of {newest}, which has not come yet"
+        found = f"the newest scene is dated {newest}, which is in the future"
         advice = "correct the scene's date or this machine's clock"
         yield Finding("warning", "freshness", "mosaic", found, advice)
     else:
         days = (today - newest).days
-        found = f"the newest scene with an estimate is of {newest}, {days} days ago"
+        found = f"the newest scene with an estimate is from {newest}, {days} days ago"
     if max_age_days is None or (newest and (today - newest).days <= max_age_days):
         yield Finding("info", "freshness", "mosaic", found)
     else:
-        found = f"{found}; {max_age_days:g} days are allowed"
-        yield Finding("error", "freshness", "mosaic", found, "run over newer scenes")
+        found = f"{found}; the maximum is {max_age_days:g} days"
+        yield Finding("error", "freshness", "mosaic", found, "map newer scenes")

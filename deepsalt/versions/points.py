@@ -1,8 +1,8 @@
 """Points of a lazy array that is not a Dask array, read chunk by chunk.
 
-A mosaic is an array without an end to speak of: millions of chunks, few of them written. Zarr
-reads slices of it at once, but for points it counts over all chunks, which takes half a minute and
-gigabytes. Here only the chunks that have points are looked at.
+A mosaic is a vast array: millions of chunks, few of them written. Zarr reads slices of it at once,
+but for points it counts over all chunks, which takes half a minute and gigabytes. Here only the
+chunks with points are read.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 _AT_ONCE = 16
-"""Chunks on their way at a time."""
+"""Number of chunks read at a time."""
 
 
 def by_chunk(layer: xr.DataArray, chunk_px: int) -> xr.DataArray:
@@ -33,7 +33,7 @@ def by_chunk(layer: xr.DataArray, chunk_px: int) -> xr.DataArray:
 
 
 class _ByChunk(BackendArray):
-    """Reads blocks as they are asked for, and points by the chunks that they lie in."""
+    """Reads blocks directly, and points by the chunks that contain them."""
 
     def __init__(self, variable: xr.Variable, chunk_px: int) -> None:
         self.shape = variable.shape

@@ -59,13 +59,13 @@ def _options(
 ) -> None:
     """Map surface soil salinity from hyperspectral satellite scenes."""
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
-    # Its warnings on retries show whole URLs, which may be signed; the last failure is told by us.
+    # Its warnings on retries show whole URLs, which may be signed; we report the last failure.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def main() -> NoReturn:
     """Run the command; errors of deepsalt become one sentence and an exit code."""
-    keep_freed_memory()  # before libraries start threads, which would have heaps of their own
+    keep_freed_memory()  # before libraries start threads, which would get heaps of their own
     try:
         app(standalone_mode=True)
     except DeepsaltError as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _DAMAGE = {"checksums", "contents", "products", "values"}
-"""Checks whose errors `mosaic repair` may mend; others are limits, or tell what to do."""
+"""Checks whose errors `mosaic repair` may fix; others are limits, or say what to do."""
 
 
 @app.command(epilog="Example: `deepsalt check store`")
@@ -52,7 +52,7 @@ def check(
     from flows.progress import bars
     from flows.run.mosaic import limits_of
 
-    opened = OpenStore.open(store)  # a place that is not a store is bad input rather than a finding
+    opened = OpenStore.open(store)  # a location without a store is bad input rather than a finding
     limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
     with bars() as progress:
         findings = check_store(
@@ -70,19 +70,19 @@ def check(
 
 
 def _next_line(findings: Sequence["Finding"], store: str, *, quick: bool) -> str:
-    """Return what to do about the findings, or with a store without any."""
+    """Return what to do about the findings, or what to do next if there are none."""
     from deepsalt.mosaic.picture import QUICKLOOK
 
     errors = {finding.check for finding in findings if finding.severity == "error"}
     if errors and not errors & _DAMAGE:
-        return "next: what each error says; then check again"
+        return "next: do what each error says, then check again"
     if errors:
         return (
-            f"next: `deepsalt mosaic repair {place(store)}` makes damaged tiles again from their "
-            "products; after it, the same `deepsalt run` maps again what is lost"
+            f"next: `deepsalt mosaic repair {place(store)}` rebuilds damaged tiles from their "
+            f"products; the same `deepsalt run` then maps lost products again"
         )
     if quick:
-        return f"next: `deepsalt check {place(store)}` also reads checksums and pixels"
+        return f"next: `deepsalt check {place(store)}` also verifies checksums and pixels"
     return (
         f"next: look at {place(store, QUICKLOOK)}; `deepsalt mosaic history {place(store)}` lists "
         "what was published"

@@ -33,8 +33,8 @@ def demo(
 ) -> None:
     """Simulate three EnMAP scenes and one PRISMA scene and map their salinity, offline.
 
-    Everything downstream of the simulator is the real path. A second call goes on from what is
-    complete.
+    Everything downstream of the simulator is the real path. A second call resumes from completed
+    work.
     """
     from flows.demo import score, simulated_catalogue
     from flows.progress import bars
@@ -58,7 +58,7 @@ def demo(
     if scores["r2_log1p"] < SKILL_FLOOR:
         raise RunError(
             f"the map has no skill: R2 {scores['r2_log1p']:.2f} of log1p(EC) on simulated ground, "
-            f"expected {SKILL_FLOOR} or more; the model or the path is broken"
+            f"expected {SKILL_FLOOR} or more; the model or the processing is broken"
         )
 
 
@@ -95,7 +95,7 @@ def _scale_line(unit: str, scores: dict[str, float], scale: str) -> str:
 
 
 def _next_lines(out: Path, seconds: float) -> list[str]:
-    """Return what an analyst would type next."""
+    """Return the suggested next commands."""
     return [
         "",
         f"done in {duration(seconds)}; look at {out / 'quicklook.png'}, and in Python:",

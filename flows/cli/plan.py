@@ -32,11 +32,11 @@ def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
 
 
 def _next_line(plan: "Plan") -> str:
-    """Return what an analyst would type next."""
+    """Return the suggested next command."""
     does = (
         "maps them and builds the mosaic"
         if plan.present < plan.scenes
-        else "only brings the mosaic up to date"
+        else "only updates the mosaic"
     )
     return f"{'next':<10}the same options with `run` instead of `plan`, which {does}"
 
@@ -61,7 +61,7 @@ def plan_lines(plan: "Plan") -> list[str]:
             if plan.worker_scratch_bytes
             else []
         ),
-        ("time", f"about {duration(plan.seconds)} (a rough estimate from the pixels' number)"),
+        ("time", f"about {duration(plan.seconds)} (a rough estimate from the number of pixels)"),
     ]
     lines = [f"{name:<10}{text}" for name, text in rows]
     if plan.cell_shape:

@@ -30,8 +30,8 @@ app = typer.Typer()
 def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """Map the salinity of the scenes found and build the mosaic.
 
-    What is complete in the store already is not done again, so the same command resumes a run that
-    was stopped, and another selection adds its scenes.
+    Skips what is already complete in the store, so the same command resumes a stopped run, and
+    another selection adds its scenes.
     """
     from deepsalt.store.store import RECORD
 
@@ -62,7 +62,7 @@ def run_config(config: RunConfig, *, by_prefect: bool) -> "RunResult":
 
 
 def run_lines(result: "RunResult") -> list[str]:
-    """Return what a run says at its end."""
+    """Return the closing lines of a run."""
     lines = [scene_line(scene) for scene in result.scenes]
     if result.mosaic:
         lines += mosaic_lines(result.mosaic)
@@ -70,14 +70,14 @@ def run_lines(result: "RunResult") -> list[str]:
         lines.append(nothing)
     if result.begun_again:
         lines.append(
-            f"lost workers  {result.begun_again} scenes were begun again, after "
-            f"{duration(result.wasted_s)} of work on them"
+            f"lost workers  {result.begun_again} scenes were started again, at a loss of "
+            f"{duration(result.wasted_s)} of work"
         )
     return lines
 
 
 def _next_lines(result: "RunResult", out: str) -> list[str]:
-    """Return what the map shows and does not, where its picture is, and what to do next."""
+    """Return what the map does and does not show, where its picture is, and what to do next."""
     from deepsalt.mosaic.picture import QUICKLOOK
     from deepsalt.types import REJECTING, QualityFlag
 
@@ -110,9 +110,9 @@ def _next_lines(result: "RunResult", out: str) -> list[str]:
 
 
 def no_estimate(scenes: "Sequence[SceneReport]") -> str | None:
-    """Return a sentence on scenes that gave no estimate at all, with the shares of the reasons.
+    """Return a sentence on scenes without any estimate, with the shares of the reasons.
 
-    None where a pixel has an estimate, or where no scene was mapped.
+    None if any pixel has an estimate, or if no scene was mapped.
     """
     mapped = [scene for scene in scenes if scene.product]
     pixels = sum(scene.pixels for scene in mapped)

@@ -67,7 +67,7 @@ def search(
         )
     typer.echo(f"{len(items)} scene{'' if len(items) == 1 else 's'}", err=True)
     if items:
-        # Beside the count, so that standard output stays a line for each scene.
+        # Beside the count, so that standard output has exactly one line per scene.
         typer.echo(
             "next: the same options with `plan` instead of `search`, and --out STORE", err=True
         )

@@ -38,7 +38,7 @@ def make_product(scene: Acquisition, out: str, config: SceneConfig) -> dict[str,
     persist_result=False,
 )
 def link(scene: Acquisition, out: str, product: str) -> None:
-    """Let the store's catalogue link the scene; see `flows.publication.link_scene`."""
+    """Link the scene in the store's catalogue; see `flows.publication.link_scene`."""
     link_scene(Store.open(out), scene, product)
 
 
@@ -55,7 +55,7 @@ def process_scene(
     out
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
-        What shapes the product; the shipped model on local threads without it.
+        Settings of the product. Default: the shipped model on local threads.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a run would read, write and need: from the catalogue's fields alone, before any pixel."""
+"""What a run would read, write and need, from the catalogue's fields alone."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ _PIXELS_PER_THREAD_S = 100_000
 _TILE_S = 1.5
 """Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
 _PRODUCT_BYTES_PER_PIXEL = 9
-"""Of 14 bytes per pixel (three float32 and one uint16 layer), what LZ4 leaves on real scenes."""
+"""Bytes per pixel, of 14 (three float32 and one uint16 layer), that LZ4 leaves on real scenes."""
 _MOSAIC_BYTES_PER_PIXEL = 12
 _SQUARE_TOLERANCE = 0.02
 
@@ -33,7 +33,7 @@ class Plan:
     Parameters
     ----------
     scenes, present
-        Scenes found, and those that are complete in the store already.
+        Scenes found, and those already complete in the store.
     scene_pixels
         Pixels still to map.
     read_bytes, write_bytes
@@ -49,13 +49,13 @@ class Plan:
     workers, threads
         Worker processes, and chunks each computes at a time.
     worker_memory_bytes
-        Peak memory of one worker: a scene that is mapped, one that is written, and a tile.
+        Peak memory of one worker: a scene being mapped, one being written, and a tile.
     worker_scratch_bytes
-        Files of remote scenes on one worker: of one that is mapped, and of one that is brought.
+        Files of remote scenes on one worker: of one being mapped, and of one being fetched.
     seconds
         Estimated wall time.
     cell_shape
-        Remark on cells that are not square on the ground; empty when they are.
+        Remark on cells that are not square on the ground; empty if they are.
     refused
         Scenes that cannot be used, with the reason.
     """
@@ -88,14 +88,14 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     config
         The run.
     progress
-        Told how far the search is.
+        Receives progress on the search.
 
     Raises
     ------
     UsageError
         The search finds no scene that can be used, or a worker would need more memory than it has.
     InputError
-        A grid, model or store that does not fit.
+        The grid, model or store does not fit.
     """
     found = find_scenes(config.selection, progress)
     store = find_store(config.out)
@@ -148,12 +148,12 @@ class _Held:
 
 
 def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
-    """Look at each scene once: to unpack a hundred thousand takes seconds.
+    """Visit each scene once: unpacking a hundred thousand takes seconds.
 
     Raises
     ------
     GridError
-        The grid can hold none of them.
+        The grid cannot hold any of them.
     """
     held = _Held()
     for index, (each, tiles) in enumerate(with_tiles(grid, scenes)):

@@ -1,4 +1,4 @@
-"""Many scenes in little memory, and the order in which they are worked on."""
+"""Many scenes in little memory, and the order in which they are processed."""
 
 import pickle
 import zlib
@@ -22,8 +22,8 @@ Kind = TypeVar("Kind")
 class Book:
     """What packed scenes have in common: each needs the book that it was packed with.
 
-    Scenes of one sensor mostly have equal bands and scales, of which each column is kept once, as
-    its difference from the first one; the rest of a scene is compressed with another one as the
+    Scenes of one sensor mostly have equal bands and scales, so each column is kept once, as its
+    difference from the first one; the rest of a scene is compressed with another one as the
     dictionary.
     """
 
@@ -109,7 +109,7 @@ class Scenes(Sequence[Acquisition]):
     @overload
     def __getitem__(self, index: slice) -> "list[Acquisition]": ...
     def __getitem__(self, index: int | slice) -> "Acquisition | list[Acquisition]":
-        """Return a scene, as it was."""
+        """Return a scene unchanged."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         book, data = self._packed[index]
@@ -183,7 +183,7 @@ def _steps(column: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _Form(Generic[Kind]):
-    """Fields of a class with slots, some or all: taken from objects, and made objects again."""
+    """Some or all fields of a class with slots: taken from objects, and made into objects again."""
 
     def __init__(self, kind: type[Kind], names: Iterable[str]) -> None:
         names = tuple(names)
@@ -192,7 +192,7 @@ class _Form(Generic[Kind]):
         self._setters = tuple(getattr(kind, name).__set__ for name in names)
 
     def made(self, values: tuple[Any, ...]) -> Kind:
-        """Return an object of values that were checked when it was made first."""
+        """Return an object from values that were checked when it was first made."""
         found = object.__new__(self._kind)
         for put, value in zip(self._setters, values, strict=True):
             put(found, value)
@@ -222,7 +222,7 @@ def with_tiles(
 
 
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:
-    """Return the tiles under each scene; none of one that the grid cannot hold."""
+    """Return the tiles under each scene; none for one that the grid cannot hold."""
     known: dict[Tile, Tile] = {}
     return [
         tuple(known.setdefault(t, t) for t in ([] if isinstance(tiles, GridError) else tiles))
@@ -231,9 +231,9 @@ def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile
 
 
 def along_curve(tiles: Sequence[tuple[Tile, ...]]) -> list[int]:
-    """Return the order of scenes in which neighbours come together, along a Morton curve.
+    """Return an order of scenes that keeps neighbours together, along a Morton curve.
 
-    So tiles are finished early, and few are waiting for scenes at a time.
+    So tiles are finished early, and few wait for scenes at a time.
     """
     return sorted(range(len(tiles)), key=lambda scene: _place(tiles[scene]))
 

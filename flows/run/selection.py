@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selected:
-    """Scenes that take part, ordered by key, and Items that cannot, with the reason by id.
+    """Scenes that take part, ordered by key, and unusable Items, with the reason by id.
 
-    `access` is whom their Items may send us to, as the catalogue was found where it was searched.
+    `access` names the hosts that their Items may refer to, as found in the search.
     """
 
     scenes: Scenes
@@ -36,9 +36,9 @@ def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
     Raises
     ------
     UsageError
-        A filter that makes no sense, an area file that cannot be read.
+        A filter makes no sense, or the area file cannot be read.
     RunError
-        A STAC API that does not answer.
+        The STAC API does not answer.
     """
     from catalog.search import search
 
@@ -52,7 +52,7 @@ def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
 
 
 def _note_meridian(selection: Selection, progress: Progress) -> None:
-    """Say how a box is understood whose west is east of its east."""
+    """Log how a box is understood whose west is greater than its east."""
     if selection.bbox is not None and selection.bbox[0] > selection.bbox[2]:
         west, _, east, _ = selection.bbox
         progress.note(
@@ -82,9 +82,9 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Selec
     Raises
     ------
     UsageError
-        Nothing was found, or nothing that can be used.
+        Nothing was found, or nothing usable.
     RunError
-        A STAC API that does not answer.
+        The STAC API does not answer.
     """
     from catalog.search import select
 
@@ -157,7 +157,7 @@ def load_scene(source: str, *, scale: float | None, nodata: float | None) -> Acq
     Raises
     ------
     FormatError
-        Neither of the two.
+        The source is neither of the two.
     """
     from catalog.items import parse_item
     from catalog.local import read_item

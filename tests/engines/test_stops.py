@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-_LINE = "deepsalt: stopped; the same command again continues where it stopped"
+_LINE = "deepsalt: stopped; run the same command again to resume"
 
 
 @pytest.fixture

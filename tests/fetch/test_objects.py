@@ -239,7 +239,7 @@ def test_a_login_page_is_not_taken_for_the_file(root: Path, tmp_path: Path) -> N
 def test_another_size_than_the_catalogue_says_is_refused(root: Path, tmp_path: Path) -> None:
     with (
         file_server(root) as server,
-        pytest.raises(ReadError, match="has 1000 bytes, its catalogue says 999"),
+        pytest.raises(ReadError, match="has 1000 bytes, but its catalogue says 999"),
     ):
         fetch(f"{server.url}/small.TIF", tmp_path / "out", size_bytes=999)
 

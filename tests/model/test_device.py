@@ -159,7 +159,7 @@ def test_without_a_device_the_cpu_predicts_and_says_so_once(caplog, monkeypatch)
         assert on_device(FOLDED, "cuda") is FOLDED
         assert on_device(FOLDED, "cuda") is FOLDED
     assert [record.getMessage() for record in caplog.records] == [
-        "no CUDA device can be used; predicting on the CPU"
+        "no CUDA device is available; predicting on the CPU"
     ]
 
 

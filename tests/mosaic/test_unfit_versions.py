@@ -222,7 +222,7 @@ def test_a_tile_that_cannot_be_read_again_is_not_published(
         (Limits(max_salinity_ds_m=0.5), "above 0.5 dS/m"),
         (Limits(max_missing=0.001), "have no estimate, more than 0.1%"),
         (Limits(max_defective=0.0), "clouds"),
-        (Limits(max_age_days=30), "30 days are allowed"),
+        (Limits(max_age_days=30), "the maximum is 30 days"),
     ],
     ids=["salinity", "missing", "defective", "age"],
 )

@@ -154,8 +154,8 @@ def dangling_link(parent: Path) -> Path:
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
 CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "no such path": (lambda p: p / "none", FormatError, "does not exist"),
-    "not a product": (text_file, FormatError, "is not a product deepsalt reads"),
-    "empty folder": (lambda p: p, FormatError, "is not a product deepsalt reads"),
+    "not a product": (text_file, FormatError, "is not a product that deepsalt reads"),
+    "empty folder": (lambda p: p, FormatError, "is not a product that deepsalt reads"),
     **{
         f"no {layer}": (without(layer), FormatError, f"has no file {layer} of scene {SCENE}")
         for layer in ("QL_QUALITY_CLOUD", "QL_PIXELMASK", "METADATA", "SPECTRAL_IMAGE")
@@ -215,7 +215,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "pixel mask with one band": (
         other_size("QL_PIXELMASK", 1),
         FormatError,
-        "should have 224 on the grid",
+        "expected 224 on the grid",
     ),
     "two products in a folder": (two_products, FormatError, "holds files of 2 products"),
     "L1B": (
@@ -299,7 +299,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "gain -1e300": (
         with_xml(lambda t: t.replace(">0.0001<", ">-1e300<", 1)),
         FormatError,
-        "has gain -1e[+]300 in band band_001; reflectance per digital number is between",
+        "has gain -1e[+]300 in band band_001; expected a reflectance per digital number",
     ),
     "gain 0": (with_xml(lambda t: t.replace(">0.0001<", ">0<")), FormatError, "has gain 0 in band"),
     "gain of reflectance in millions": (
@@ -319,7 +319,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
             )
         ),
         FormatError,
-        "no int16 stands for a reflectance between 0 and 1",
+        "no int16 gives a reflectance between 0 and 1",
     ),
     "cloud cover of 300 %": (
         with_xml(lambda t: t.replace("<cloudCover>3<", "<cloudCover>300<")),
@@ -344,7 +344,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "a corner beyond the pole": (
         with_xml(lambda t: t.replace(">52.42<", ">1e300<")),
         FormatError,
-        "has a footprint that is not longitude and latitude",
+        "has a footprint that is not in longitude and latitude",
     ),
     "an image outside its CRS": (
         lambda p: moved(small(p), (1e300, 5809965.0)),
@@ -364,7 +364,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "PRISMA of an unknown CRS": (
         prisma(attributes={"Epsg_Code": 99999}),
         GridError,
-        "has a CRS that cannot be used, EPSG:99999",
+        "has the invalid CRS EPSG:99999",
     ),
     "PRISMA time before year 1 in UTC": (
         prisma(attributes={"Product_StartTime": b"0001-01-01T00:00:00+23:59"}),
@@ -391,7 +391,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
         FormatError,
         "Cloudy_pixels_percentage is inf, expected a number",
     ),
-    "a pipe for PRISMA": (pipe_prisma, FormatError, "is not a product deepsalt reads"),
+    "a pipe for PRISMA": (pipe_prisma, FormatError, "is not a product that deepsalt reads"),
     **{
         f"PRISMA without {name}": (
             prisma_without_attribute(name),

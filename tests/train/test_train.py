@@ -245,7 +245,7 @@ def test_one_group_trains_and_the_report_says_on_what_choices_rest(tmp_path, kin
     assert card.scores == ()
     report = (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
     assert "No score for unseen regions" in report
-    assert "only one; choices and intervals rest on samples held out" in report
+    assert "only one; choices and intervals are based on held-out samples" in report
 
 
 @pytest.mark.parametrize("name", ["", "cache"])

@@ -386,7 +386,7 @@ def test_what_was_not_written_by_write_tile_is_not_published() -> None:
         return Report()
 
     mosaic = new()
-    with pytest.raises(StoreError, match=r"x30_y-300 came back without being written"):
+    with pytest.raises(StoreError, match=r"x30_y-300 was not written"):
         Build(mosaic, always(A), lazy)([period_tile_of(A)])
     assert mosaic.head() is None
 
@@ -480,4 +480,4 @@ def test_a_build_that_published_does_not_fail_over_its_record(
 
     monkeypatch.setattr(Alive, "end", away)
     assert build_of(mosaic)([period_tile_of(A)]).versions
-    assert "is left to a prune" in caplog.text
+    assert "remains for a prune" in caplog.text

@@ -1,4 +1,4 @@
-"""METADATA.XML of EnMAP products, read as the hostile input it may be.
+"""METADATA.XML of EnMAP products, read as untrusted input.
 
 Element paths: EnMAP product specification as used by EnMAP-Box and ESA SNAP; checked with the
 metadata of a delivered product.
@@ -81,8 +81,8 @@ def read_metadata(path: Path) -> Metadata:
     Raises
     ------
     FormatError
-        Not XML, an XML with a document type or entities, too large, or an element that is missing
-        or is not what it should be.
+        It is not XML, has a document type or entities, is too large, or lacks an element or has an
+        invalid one.
     """
     xml = _Xml(_parse(path), path)
     gain, offset = (
@@ -137,8 +137,8 @@ class _Xml:
         found = self.root.findall(where)
         if {band.get("number") for band in found} != {str(i + 1) for i in range(len(found))}:
             raise FormatError(
-                f"{self.path} does not number the {len(found)} elements {where} from 1 on; "
-                "fetch the product again"
+                f"{self.path} does not number the {len(found)} elements {where} from 1; fetch the "
+                f"product again"
             )
         return sorted(found, key=lambda band: int(band.get("number", "0")))
 
@@ -220,20 +220,22 @@ def _bands(xml: _Xml) -> BandTable:
 
 
 def _empty(xml: _Xml, n: int) -> list[bool]:
-    """Return which bands hold no data, by their statistics; none where there are no statistics."""
+    """Return which bands have no data, by their statistics; none without statistics."""
     where = "product/bandStatistics/bandID"
     mean, deviation = (xml.numbers(where, name) for name in ("mean", "stdDeviation"))
     if not mean:
         return [False] * n
     if len(mean) != n:
-        raise FormatError(f"{xml.path} has statistics of {len(mean)} bands but describes {n}")
+        raise FormatError(
+            f"{xml.path} has statistics of {len(mean)} bands but describes {n}; fetch it again"
+        )
     return [m == EMPTY_MEAN and d == 0 for m, d in zip(mean, deviation, strict=True)]
 
 
 def _overlapping(centers: list[float], vnir: list[bool]) -> list[bool]:
     """Return VNIR bands at and above the first SWIR wavelength.
 
-    Two detectors see 902 to 993 nm; we keep SWIR, whose signal is the stronger one there.
+    Two detectors see 902 to 993 nm; we keep SWIR, whose signal is stronger there.
     """
     swir = [c for c, is_vnir in zip(centers, vnir, strict=True) if not is_vnir]
     first = min(swir, default=math.inf)
@@ -243,9 +245,9 @@ def _overlapping(centers: list[float], vnir: list[bool]) -> list[bool]:
 def _vnir(xml: _Xml, centers: list[float], fwhm: list[float]) -> list[bool]:
     """Return which bands the VNIR detector saw.
 
-    The channel lists hold band numbers from 1 on. Where they do not share out the bands, widths
-    tell the detectors apart: along each, they change by less than 0.2 nm from band to band, and
-    around 900 nm the SWIR bands are the narrower by about 1 nm.
+    The channel lists hold band numbers from 1. If they do not divide the bands, widths tell the
+    detectors apart: along each, they change by less than 0.2 nm from band to band, and around 900
+    nm the SWIR bands are narrower by about 1 nm.
     """
     lists = [
         {int(i) for i in xml.optional_text(where).split(",") if _CHANNEL.fullmatch(i.strip())}

@@ -33,7 +33,7 @@ from deepsalt.types import Floats
 
 
 def fit_model(samples: Samples, settings: Settings) -> Fitted:
-    """Fit a student on all rows given; nothing else is looked at.
+    """Fit a student on all given rows; uses nothing else.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def fit_model(samples: Samples, settings: Settings) -> Fitted:
     labelled = samples.take(samples.labelled)
     if labelled.ec.min() == labelled.ec.max():
         raise FormatError(
-            f"all labels are {labelled.ec[0]:g} dS/m; nothing can be learned from them"
+            f"all labels are {labelled.ec[0]:g} dS/m, so nothing can be learned; give labels that "
+            f"differ"
         )
     fit = fit_satellite if labelled.satellite.any() else _fit_laboratory
     fitted = fit(samples, labelled, settings)

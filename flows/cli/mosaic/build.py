@@ -74,7 +74,7 @@ def build(
 
 
 def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
-    """Return one line on a mosaic, and one on where it was exported to."""
+    """Return one line on a mosaic, and one on its export."""
     changed = f"{gain(mosaic.added, mosaic.removed)} scenes, " if mosaic.composed else ""
     lines = [
         f"mosaic       version {mosaic.version}: {changed}{mosaic.tiles} tiles, "
@@ -82,8 +82,8 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
     ]
     if mosaic.held:
         lines.append(
-            f"held         readers do not see it; `deepsalt mosaic publish STORE {mosaic.version}` "
-            "lets them, `deepsalt mosaic drop` gives it up"
+            f"held         readers do not see it; `deepsalt mosaic publish STORE "
+            f"{mosaic.version}` publishes it, `deepsalt mosaic drop` discards it"
         )
     if mosaic.export_failed:
         lines.append(
@@ -96,6 +96,6 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
     elif mosaic.not_exported:
         lines.append(
             f"no export    {mosaic.not_exported}: `deepsalt mosaic export STORE TARGET`, or "
-            "--export URI on each run; `deepsalt.open_mosaic` needs none"
+            "--export URI on each run; `deepsalt.open_mosaic` works without an export"
         )
     return lines

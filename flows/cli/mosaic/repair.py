@@ -21,10 +21,10 @@ def repair(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Make again what a disk has damaged: tiles of the published version, from their products.
+    """Rebuild damaged tiles of the published version from their products.
 
-    Every product is compared with its checksums and every tile read. A damaged product counts no
-    more, so that the next run maps its scene. What cannot be made again is named with the reason
+    Compares every product with its checksums and reads every tile. A damaged product is discarded,
+    so that the next run maps its scene again. Whatever cannot be rebuilt is listed with the reason
     (exit code 3).
     """
     from flows.changes import repair_store
@@ -38,7 +38,7 @@ def repair(
 
 
 def _facts(done: "Repaired") -> dict[str, object]:
-    """Return what `mosaic repair` did as plain JSON values."""
+    """Return the outcome of `mosaic repair` as plain JSON values."""
     versions = done.built.versions if done.built else ()
     return {
         "tiles": done.tiles,
@@ -58,4 +58,4 @@ def _lines(done: "Repaired") -> list[str]:
     if done.built and done.built.versions:
         version = done.built.versions[-1].short
         lines.append(f"{'repaired':<11}  version {version}: {len(done.again)} tiles composed again")
-    return lines or [f"{'sound':<11}  {done.tiles} tiles are as they were written"]
+    return lines or [f"{'sound':<11}  {done.tiles} tiles are undamaged"]

@@ -19,10 +19,10 @@ def rollback(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Publish an earlier version again, at once; the one that is left can be returned to.
+    """Publish an earlier version again, at once; the replaced version stays available.
 
-    Later runs start from it: tiles that they touch are made of all scenes of the store again, and
-    `mosaic build` makes all tiles so. `withdraw` keeps scenes out.
+    Later runs start from it: they recompose the tiles that they touch from all scenes of the store,
+    and `mosaic build` recomposes all tiles. To keep scenes out, use `withdraw`.
     """
     from flows.changes import return_to
 

@@ -1,11 +1,11 @@
-"""How results read: what several verbs write in the same way."""
+"""Formatting of results that several verbs print alike."""
 
 import shlex
 from pathlib import Path
 
 
 def plain(text: str, most: int = 200) -> str:
-    """Return a foreign text without what a terminal obeys, and not longer than that."""
+    """Return foreign text without terminal control characters, cut to a maximum length."""
     safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
     return safe if len(text) <= most else f"{safe}..."
 
@@ -20,26 +20,26 @@ def size(count_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span the way people say it."""
+    """Return a time span in a readable unit."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def other_files(folder: Path, *ours: str) -> str | None:
-    """Return a sentence on a folder with files, where none is one of ours; None for any other."""
+    """Return a sentence on a folder that has files but none of ours; None for any other."""
     try:
         names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
-    except OSError:  # said by what writes there
+    except OSError:  # reported by what writes there
         return None
     if not names or set(ours).intersection(names):
         return None
     shown = ", ".join(plain(name, 40) for name in names[:3]) + (" ..." if len(names) > 3 else "")
-    return f"{folder} holds other files ({shown}), which are kept"
+    return f"{folder} holds other files ({shown}); they are kept"
 
 
 def place(*parts: object) -> str:
-    """Return a path or URI as a shell takes it."""
+    """Return a path or URI quoted for a shell."""
     return shlex.quote("/".join(str(part).rstrip("/") for part in parts))
 
 

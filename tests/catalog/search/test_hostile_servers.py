@@ -82,7 +82,7 @@ def test_a_next_link_to_another_host_or_port_is_not_followed(host: str) -> None:
             search(server.url, Query())
     place = other.url.removeprefix("http://")
     assert str(said.value) == (
-        f"{server.url} links to {other.url}/search, which is another host; if it is meant, give "
+        f"{server.url} links to {other.url}/search, which is another host; if it is intended, give "
         f"--allow-host {place}"
     )
     assert not other.asked
@@ -196,7 +196,10 @@ def test_a_page_that_comes_again_under_a_new_token_ends_the_search() -> None:
     def page(server: Hostile, asked: Asked, number: int) -> dict[str, Any]:
         return page_of("same", next_link(f"{server.url}/search", body={"token": number}))
 
-    with catalogue(page) as server, pytest.raises(FormatError, match="same page of Items again"):
+    with (
+        catalogue(page) as server,
+        pytest.raises(FormatError, match="sending the same page of Items"),
+    ):
         search(server.url, Query())
     assert len(server.asked) == 3
 
@@ -207,7 +210,10 @@ def test_pages_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
     def page(server: Hostile, asked: Asked, number: int) -> dict[str, Any]:
         return page_of(f"s{number}", next_link(f"{server.url}/search", body={"token": number}))
 
-    with catalogue(page) as server, pytest.raises(UsageError, match="21 pages and goes on; narrow"):
+    with (
+        catalogue(page) as server,
+        pytest.raises(UsageError, match="21 pages and has more; narrow"),
+    ):
         search(server.url, Query())
     assert len(server.asked) == 22
 
@@ -232,16 +238,16 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
         "sends more than 64 MiB in one answer",
     ),
     "a gzip bomb": (packed("gzip", bomb), "sends more than 64 MiB in one answer"),
-    "gzip in gzip": (packed("gzip, gzip", lambda: iter([b"x"])), "which was not asked for"),
-    "another packing": (packed("br", lambda: iter([b"x"])), "which was not asked for"),
+    "gzip in gzip": (packed("gzip, gzip", lambda: iter([b"x"])), "which was not requested"),
+    "another packing": (packed("br", lambda: iter([b"x"])), "which was not requested"),
     "gzip that is none": (packed("gzip", lambda: iter([b"no gzip"])), "damaged"),
     "a thousand levels": (deep(300), "nested more than 100 deep"),
-    "a million levels": (deep(1_000_000), "lists and objects; at most"),
+    "a million levels": (deep(1_000_000), "lists and objects; the maximum is"),
     "millions of arrays": (
         Reply(body=lambda: iter([b"[" + b"[]," * 5_000_000 + b"[]]"])),
-        "lists and objects; at most",
+        "lists and objects; the maximum is",
     ),
-    "no JSON": (Reply(body=lambda: iter([b"<html>"])), "no STAC document"),
+    "no JSON": (Reply(body=lambda: iter([b"<html>"])), "not answer with a STAC document"),
     "a list": (as_json([]), "not an object"),
 }
 

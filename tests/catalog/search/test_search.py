@@ -150,7 +150,7 @@ def test_a_page_that_is_no_stac_is_named(server: StacServer) -> None:
 
 def test_a_catalogue_without_search_says_so(server: StacServer) -> None:
     server.conforms = []
-    with pytest.raises(UsageError, match="no STAC API with search"):
+    with pytest.raises(UsageError, match="not a STAC API with search"):
         search(server.url, Query())
 
 

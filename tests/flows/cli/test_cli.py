@@ -65,7 +65,7 @@ def refused(*args: object) -> DeepsaltError:
         (["--workers", "1", "--scheduler", "tcp://x"], 2, "exclude each other"),
         (["--area", "no-such-file.geojson"], 2, "no-such-file.geojson"),
         (["--memory", "plenty"], 2, "--memory cannot be 'plenty'"),
-        (["--memory", "300MB"], 2, "GB of memory and has 0.3 GB; give fewer --threads"),
+        (["--memory", "300MB"], 2, "GB of memory but has 0.3 GB; use fewer --threads"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -113,11 +113,11 @@ def test_a_url_where_a_folder_is_written_is_refused(
     ("place", "words"),
     [
         ("ftp://host/store", "ftp:// cannot hold a store"),
-        ("s3://user:secret@bucket/store", "takes no credentials"),
-        ("s3://", "names no bucket"),
-        ("s3:/bucket/store", "has // behind s3:"),
-        ("memory://", "names no bucket"),
-        ("memory://here", "is gone when this command ends"),
+        ("s3://user:secret@bucket/store", "must not have credentials"),
+        ("s3://", "has no valid bucket name"),
+        ("s3:/bucket/store", "needs // after s3:"),
+        ("memory://", "has no valid bucket name"),
+        ("memory://here", "would be lost when this command ends"),
     ],
 )
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_ingest_of_bad_products_alone_names_each_and_fails(tmp_path: Path) ->
     assert str(result.exception).startswith("none of the 2 products can be used")
     (line,) = refusals(result.stderr)
     assert line.startswith(f"refused: {bad[0]} does not exist")
-    assert line.endswith(f"the same holds for {bad[1]} (2 in all)")
+    assert line.endswith(f"the same applies to {bad[1]} (2 in all)")
 
 
 def test_one_reason_of_many_products_is_one_line_with_a_count(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_short_names_of_products_do_not_keep_equal_reasons_apart(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (line,) = refusals(deepsalt("ingest", "x", "y", "--to", "c").stderr)
-    assert line.endswith("the same holds for y (2 in all)")
+    assert line.endswith("the same applies to y (2 in all)")
 
 
 @pytest.mark.parametrize(
@@ -222,12 +222,12 @@ def test_a_packed_product_is_refused_with_how_to_unpack_it(
 ) -> None:
     (tmp_path / name).write_bytes(b"PK")
     said = str(refused("ingest", tmp_path / name, "--to", tmp_path / "c"))
-    assert f"unpack it first, `{command} {name}`" in said
+    assert f"unpack it with `{command} {name}`" in said
 
 
 def test_a_folder_of_packed_products_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "scene.zip").write_bytes(b"PK")
-    assert "holds no product but 1 packed ones, such as scene.zip" in str(
+    assert "holds only packed products (1, such as scene.zip)" in str(
         refused("ingest", tmp_path, "--to", tmp_path / "c")
     )
 
@@ -475,7 +475,7 @@ def test_a_check_ends_with_where_the_picture_is(mapped: Path) -> None:
 
 def test_a_check_of_a_limit_does_not_send_to_a_repair(mapped: Path) -> None:
     said = deepsalt("check", mapped, "--quick", "--max-age", 1).stdout
-    assert said.splitlines()[-1] == "next: what each error says; then check again"
+    assert said.splitlines()[-1] == "next: do what each error says, then check again"
 
 
 def test_scenes_of_unknown_cloud_are_counted_where_a_largest_one_is_asked_for(
@@ -502,4 +502,4 @@ def test_a_store_of_dated_periods_says_how_to_have_all_dates_too(
 ) -> None:
     dated = ("--datetime", "2024-04-01/2024-05-31")
     said = str(refused("run", "--catalogue", catalogue, "--out", mapped, *dated))
-    assert "for both, run into two stores" in said
+    assert "for both, use two stores" in said

@@ -299,7 +299,7 @@ def test_an_unknown_setting_is_named_with_those_that_exist(tables: Path, tmp_pat
     path = tmp_path / "own.toml"
     path.write_text("inducing_point = 3\n")
     args = ("--lab", tables / "a.csv", "--config", path, "--out", tmp_path / "m")
-    assert "inducing_point is not a setting; known are sensors" in refused("train", *args)
+    assert "inducing_point is not a setting; the settings are sensors" in refused("train", *args)
 
 
 def test_training_on_nothing_is_refused(tables: Path, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_predict_table_says_flags_in_words_and_what_is_next(tmp_path: Path) -> N
     frame = lab_frame(3)
     frame.loc[1, _spectral(frame)] = np.nan
     said = predicted(tmp_path, frame).stdout
-    assert "1 of 3 have no value at all" in said
+    assert "1 of 3 have no values" in said
     assert said.splitlines()[-1].startswith("next: ")
 
 
