@@ -1,8 +1,8 @@
 """Footprints and search areas in longitude and latitude, degrees WGS84, also across 180 degrees.
 
 GeoJSON (RFC 7946, section 3.1.9) cuts a geometry at the antimeridian in two; many providers write
-one ring that jumps from 180 to -180 instead. `planar` understands both. It cuts by itself: where the
-library for this cuts wrongly is in decision 43.
+one ring that jumps from 180 to -180 instead. `planar` understands both. It cuts by itself:
+decision 43 has where the library for this cuts wrongly.
 """
 
 import json
