@@ -29,25 +29,25 @@ _OF_RUN = {
     "map_scene": "deepsalt.mapping",
     "mark_valid": "deepsalt.cube.quality",
     "open_scene": "deepsalt.cube.load",
-    "predict_cube": "deepsalt.predict",
-    "predict_table": "deepsalt.tables",
+    "predict_cube": "deepsalt.predict.cube",
+    "predict_table": "deepsalt.predict.table",
     "read_acquisition": "deepsalt.scenes.base",
 }
 """Names that need ``pip install 'deepsalt[run]'``."""
-_HOMES = _LIGHT | _OF_RUN
+HOMES = _LIGHT | _OF_RUN
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *HOMES]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from its home when it is first asked for (PEP 562)."""
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'deepsalt' has no attribute {name!r}")
     if name in _OF_RUN:
         from deepsalt.extras import require
 
         require("run", f"deepsalt.{name}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -9,12 +9,12 @@ from deepsalt.mapping import map_scene as map_scene
 from deepsalt.model.load import model_ref as model_ref
 from deepsalt.mosaic import MosaicReport as MosaicReport
 from deepsalt.mosaic import build_mosaic as build_mosaic
-from deepsalt.predict import predict_cube as predict_cube
+from deepsalt.predict.cube import predict_cube as predict_cube
+from deepsalt.predict.table import predict_table as predict_table
 from deepsalt.products import open_product as open_product
 from deepsalt.reading import open_mosaic as open_mosaic
 from deepsalt.scenes.base import read_acquisition as read_acquisition
 from deepsalt.store import Store as Store
-from deepsalt.tables import predict_table as predict_table
 from deepsalt.types import Acquisition as Acquisition
 from deepsalt.types import BandTable as BandTable
 from deepsalt.types import ModelRef as ModelRef

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deepsalt.checksums import verified
 from deepsalt.context import Context
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
 from deepsalt.errors import StoppedError
+from deepsalt.fetch.checksums import verified
 from deepsalt.model.platform import platform
-from deepsalt.predict import predict_cube
+from deepsalt.predict.cube import predict_cube
 from deepsalt.products import (
     ProductMarker,
     check_layers,

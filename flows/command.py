@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from flows.cli.stopping import UntilStopped
+from flows.cli.shared.stopping import UntilStopped
 
 INTERRUPTED = 130
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from catalog.models import mlm_item
+from catalog.publish.models import mlm_item
 from deepsalt.errors import ModelError
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard
 from deepsalt.model.load import model_ref

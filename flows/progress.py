@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from deepsalt.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 
-_QUIET_S = 1.0
+QUIET_S = 1.0
 """A search that takes no longer shows nothing."""
 _MB = 1e6
 
@@ -25,7 +25,7 @@ def bars() -> Iterator[Progress]:
     """Show progress bars on standard error while the block runs."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress as RichProgress
 
     columns = (
         TextColumn("{task.description:<18}"),
@@ -34,9 +34,9 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[rate]}"),
     )
-    shown = Bars(*columns, console=Console(stderr=True))
+    shown = RichProgress(*columns, console=Console(stderr=True))
     try:
-        yield _Bars(shown)
+        yield Bars(shown)
     finally:
         # Started by the first stage only: an error before it should be the one line that is seen.
         if shown.live.is_started:
@@ -44,7 +44,7 @@ def bars() -> Iterator[Progress]:
 
 
 @dataclass(slots=True)
-class _Stage:
+class Stage:
     """What a bar has of its stage."""
 
     task: "TaskID"
@@ -81,17 +81,18 @@ def clock(now: datetime, end: datetime) -> str:
     return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%a %d %b %H:%M}"
 
 
-class _Bars:
+class Bars:
     """`Progress` on rich's bars, one bar a stage; a stage that is announced again grows."""
 
-    def __init__(self, shown: "Bars") -> None:
+    def __init__(self, shown: "RichProgress") -> None:
         self._shown = shown
-        self._stages: dict[str, _Stage] = {}
+        self._stages: dict[str, Stage] = {}
         self._listing: TaskID | None = None
         self._began_s = time.monotonic()
         self._lock = Lock()
 
     def start(self, stage: str, total: int, *, size_bytes: int = 0) -> None:
+        """Begin a stage, or let one that began grow."""
         if total == 0:
             return
         with self._lock:
@@ -105,9 +106,10 @@ class _Bars:
                 self._shown.update(known.task, total=known.total)
                 return
             task = self._shown.add_task(stage, total=total, rate="")
-            self._stages[stage] = _Stage(task, total, size_bytes, time.monotonic())
+            self._stages[stage] = Stage(task, total, size_bytes, time.monotonic())
 
     def advance(self, stage: str, units: int = 1, *, size_bytes: int = 0) -> None:
+        """Count units of a stage as done."""
         with self._lock:
             if (known := self._stages.get(stage)) is None:
                 return
@@ -117,8 +119,9 @@ class _Bars:
             self._shown.update(known.task, advance=units, rate=rate)
 
     def listing(self, pages: int, items: int) -> None:
+        """Show how far a search is."""
         with self._lock:
-            if self._listing is None and time.monotonic() - self._began_s < _QUIET_S:
+            if self._listing is None and time.monotonic() - self._began_s < QUIET_S:
                 return
             if self._listing is None:
                 self._shown.start()
@@ -126,6 +129,7 @@ class _Bars:
             self._shown.update(self._listing, description=f"Items, {pages} pages", completed=items)
 
     def note(self, message: str) -> None:
+        """Say a sentence above the bars."""
         # Paths and columns of others may look like the markup of rich, or steer a terminal.
         safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
         self._shown.console.print(safe, markup=False, highlight=False, soft_wrap=True)

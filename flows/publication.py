@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING
 
 from catalog.hrefs import without_credentials
 from catalog.items import to_item
-from catalog.models import mlm_item
-from catalog.publish import MODELS, MOSAICS, PRODUCTS, Provenance, Source, mosaic_item, product_item
-from catalog.store_catalog import href_of, key_of, publish_items, remove_items, write_item
+from catalog.publish.models import mlm_item
+from catalog.publish.products import (
+    MODELS,
+    MOSAICS,
+    PRODUCTS,
+    Provenance,
+    Source,
+    mosaic_item,
+    product_item,
+)
+from catalog.publish.store_catalog import href_of, key_of, publish_items, remove_items, write_item
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
 from deepsalt.grid import Extent, footprint

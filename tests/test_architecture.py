@@ -1,6 +1,7 @@
 """The import arrows, doors and lightness that ARCHITECTURE.md promises."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(
-    path for package in ("deepsalt", "catalog", "flows") for path in (ROOT / package).rglob("*.py")
-)
+PACKAGES = ("deepsalt", "catalog", "flows")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 # Level of each unit; a unit imports lower levels, itself, and the siblings named for it.
 LEVELS = {
@@ -22,12 +22,10 @@ LEVELS = {
     "deepsalt.progress": 1,
     "deepsalt.concurrency": 1,
     "deepsalt.types": 1,
-    "deepsalt.checksums": 2,
     "deepsalt.objects": 2,
     "deepsalt.spectral": 2,
     "deepsalt.grid": 2,
     "deepsalt.layers": 2,
-    "deepsalt.georef": 2,
     "deepsalt.scenes": 3,
     "deepsalt.model": 3,
     "deepsalt.simulate": 3,
@@ -39,7 +37,6 @@ LEVELS = {
     "deepsalt.products": 5,
     "deepsalt.compositing": 6,
     "deepsalt.versions": 6,
-    "deepsalt.tables": 6,
     "deepsalt.validate": 7,
     "deepsalt.export": 7,
     "deepsalt.context": 8,
@@ -58,7 +55,6 @@ LEVELS = {
 }
 SIBLINGS = {
     ("deepsalt.grid", "deepsalt.layers"),
-    ("deepsalt.georef", "deepsalt.grid"),
     ("deepsalt.products", "deepsalt.predict"),
     ("deepsalt.simulate", "deepsalt.scenes"),
 }
@@ -197,6 +193,84 @@ def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
             given = {arg.arg for arg in (*node.args.posonlyargs, *node.args.args)}
             # Typer makes options of the parameters of a verb.
             assert len(given - {"self", "cls"}) <= 5 or "cli" in path.parts, node.name
+
+
+CACHES = {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
+STATE = {"dict", "set", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"}
+STATE |= {"threading.Event", "Event", "threading.local", "ContextVar", "OpenScenes"}
+
+
+def called(node: ast.AST | None) -> str:
+    return ast.unparse(node.func if isinstance(node, ast.Call) else node) if node else ""
+
+
+def is_state(value: ast.AST | None) -> bool:
+    """Whether a module's variable begins as an empty container, or as something that changes."""
+    if isinstance(value, ast.List | ast.Set):
+        return not value.elts
+    if isinstance(value, ast.Dict):
+        return not value.keys
+    return isinstance(value, ast.Call) and called(value) in STATE and not value.args
+
+
+def kept_by(path: Path) -> Iterator[str]:
+    """Yield the names of what a module keeps between calls."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and is_state(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from map(ast.unparse, targets)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield from node.names
+        if isinstance(node, ast.FunctionDef) and CACHES & set(map(called, node.decorator_list)):
+            yield node.name
+
+
+def test_everything_that_a_process_keeps_is_listed_with_its_lifetime() -> None:
+    text = (ROOT / "docs" / "contracts.md").read_text()
+    rows = text.split("## What a process keeps")[1].split("|---|---|---|")[1].splitlines()
+    listed: set[str] = set()
+    for row in filter(None, rows):
+        where, *others = row.split("|")[1].replace("`", "").strip().split(", ")
+        listed |= {where, *(f"{where.rpartition('.')[0]}.{other}" for other in others)}
+    kept = {f"{module_name(path)}.{name}" for path in SOURCES for name in kept_by(path)}
+    assert kept == listed
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+PRIVATE = re.compile(r"(deepsalt|catalog|flows)\.([\w.]*\.)?_[a-zA-Z]\w*")
+
+
+def private_names(path: Path) -> Iterator[str]:
+    """Yield names of ours that begin with an underscore, as imports, attributes and in strings."""
+    tree = ast.parse(path.read_text())
+    ours: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PACKAGES:
+            ours |= {alias.asname or alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names if re.match("_[a-zA-Z]", alias.name))
+    for node in ast.walk(tree):
+        of_ours = isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[0] in ours
+        if of_ours and re.match("_[a-zA-Z]", node.attr):
+            yield node.attr
+        if isinstance(node, ast.Constant) and PRIVATE.fullmatch(str(node.value)):
+            yield str(node.value)
+
+
+# Private names that tests touch, and why.
+ALLOWED = {
+    "_inflate": "counts the blocks that are decoded",
+    "_read": "counts what is read",
+    "_refuse_foreign_place": "something happens at this moment of opening a store",
+    "_check_composed": "something happens at this moment of a build",
+    "_publish": "something happens at this moment of a build",
+}
+
+
+def test_tests_touch_private_names_for_a_reason_alone() -> None:
+    found = {name for path in TESTS for name in private_names(path)}
+    assert found == set(ALLOWED)
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from catalog.documents import read_json as read_stac
 from catalog.geometry import read_area
-from deepsalt.checksums import fits, with_checksums
 from deepsalt.errors import DeepsaltError, FormatError
+from deepsalt.fetch.checksums import fits, with_checksums
 from deepsalt.inputs import MAX_DEPTH, open_regular, parse_json, read_regular, require_regular
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE
 from deepsalt.model.load import model_ref
 from deepsalt.objects import Objects
 from deepsalt.scenes.geotiff import open_raster
-from deepsalt.scenes.prisma_file import Product
+from deepsalt.scenes.prisma.file import Product
 from deepsalt.spectral.table import read_table
 from deepsalt.store.documents import encode, read_document
 from deepsalt.types import Asset

@@ -24,7 +24,7 @@ from deepsalt.progress import Silent
 from deepsalt.store import Period, keep_to_platform
 from deepsalt.types import Acquisition
 from deepsalt.versions import Job
-from tests.synth import write_enmap
+from tests.made.enmap import write_enmap
 
 _stores = itertools.count()
 

@@ -1,5 +1,8 @@
 """Talking to servers: which hrefs are URLs, whom we may ask on somebody's word, and how we ask.
 
+In comes a URL from somebody's document, out comes what that server answers, or a refusal. Open
+first `reach.py`.
+
 `hrefs` says what may be shown of a URL and opens buckets, `reach` judges hosts and addresses,
 `archives` knows how much a host bears, and `web` speaks HTTP, one hop at a time. Credentials come
 from the environment that the cloud libraries read (``AWS_*``, ``GOOGLE_*``, ``AZURE_*``), or are

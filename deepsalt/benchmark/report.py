@@ -149,9 +149,9 @@ def markdown(report: Record) -> str:
         "satellites, whose noise is simulated. Part 2 is SIMULATED from ground to label: it shows "
         "what the method does under known assumptions, not how well it maps. Every fit sees "
         "training groups only. R² are of log(1 + EC) unless said otherwise; [ ] are 90 % intervals "
-        "from resampling whole groups; the lead is over the row named. A constant interval is one "
-        "of the held-out answers of all other folds, for SIMULATED sites of whole other worlds, "
-        "which no model of one world knows.",
+        "from resampling whole groups; the lead is over the row named. The constant interval is "
+        "taken from the held-out answers of all other folds (for SIMULATED sites, of other worlds, "
+        "which no model of one world knows).",
         "",
         "## Part 1: real laboratory spectra",
         "",

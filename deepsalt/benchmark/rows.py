@@ -107,11 +107,11 @@ def real_rows(settings: Settings, *, quick: bool) -> list[Row]:
         Row("without simulated pixels", "trained on measured soils only", _lab_student, none),
         Row(
             "with simulated pixels",
-            f"{drawn.mixtures} SIMULATED pixels beside",
+            f"{drawn.mixtures} SIMULATED pixels added",
             _lab_student,
             drawn,
         ),
-        Row(PUBLISHED, "the published method, its faults put right", _published, settings),
+        Row(PUBLISHED, "the published method, with its faults corrected", _published, settings),
         Row("control: permuted labels", "labels permuted over samples", _permuted, settings),
         Row(
             "control: random teacher",
@@ -151,11 +151,13 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
     rows += [
         Row("+ laboratory, all adaptations", "stacked while they gain", _combined, stacked),
         Row(FULL, "adaptations, laboratory, distilled into the student", _full, settings),
-        Row(PUBLISHED, "the published method, its faults put right", _published_pairs, settings),
-        Row("control: shuffled pairs", "ds on pairs of strangers", _shuffled, paired),
+        Row(
+            PUBLISHED, "the published method, with its faults corrected", _published_pairs, settings
+        ),
+        Row("control: shuffled pairs", "ds on wrongly paired spectra", _shuffled, paired),
         Row(
             "control: shuffled pairs, published",
-            "on pairs of strangers",
+            "on wrongly paired spectra",
             _shuffled_published,
             settings,
         ),
@@ -238,7 +240,7 @@ def _salinity(location: Floats, residual: Floats, ec: Floats) -> Floats:
     return np.clip(np.expm1(smeared(location, nodes)), ec.min(), ec.max())
 
 
-def _permutation(names: NDArray[np.str_], ec: Floats, seed: int) -> Floats:
+def permuted_labels(names: NDArray[np.str_], ec: Floats, seed: int) -> Floats:
     """Return labels (s,) permuted over samples; all views of one keep one label."""
     _, first, index = np.unique(names, return_index=True, return_inverse=True)
     rng = np.random.default_rng([seed, 2])
@@ -246,14 +248,14 @@ def _permutation(names: NDArray[np.str_], ec: Floats, seed: int) -> Floats:
 
 
 def _permuted(training: Samples, test: Samples, budget: Budget) -> Answer:
-    ec = _permutation(training.site, training.ec, budget.settings.seed)
+    ec = permuted_labels(training.site, training.ec, budget.settings.seed)
     return _lab_student(replace(training, ec=ec), test, budget)
 
 
 def _random_teacher(training: Samples, test: Samples, budget: Budget) -> Answer:
     # Distillation adds a second target per row with at most the label's weight, 1/2 on average: the
     # same as one target between the two.
-    other = np.log(_permutation(training.site, training.ec, budget.settings.seed) + EC_SHIFT)
+    other = np.log(permuted_labels(training.site, training.ec, budget.settings.seed) + EC_SHIFT)
     mixed = np.exp((training.target + 0.5 * other) / 1.5) - EC_SHIFT
     return _lab_student(replace(training, ec=np.maximum(mixed, 0.0)), test, budget)
 
@@ -262,7 +264,12 @@ def _published(training: Samples, test: Samples, budget: Budget) -> Answer:
     lab = training.take(training.view == "laboratory")
     sat = training.take(np.char.endswith(training.view, "with noise"))
     model = fit_published(
-        lab.snv, lab.target, sat.snv, sat.target, _same(sat.site, lab.site), config=budget.published
+        lab.snv,
+        lab.target,
+        sat.snv,
+        sat.target,
+        rows_of_one_name(sat.site, lab.site),
+        config=budget.published,
     )
     location = np.empty(len(test))
     measured = test.view == "laboratory"
@@ -276,7 +283,7 @@ def _bounded(location: Floats, ec: Floats) -> Floats:
     return np.clip(np.exp(np.minimum(location, 7.0)) - EC_SHIFT, ec.min(), ec.max())
 
 
-def _same(satellite: NDArray[np.str_], laboratory: NDArray[np.str_]) -> NDArray[np.intp]:
+def rows_of_one_name(satellite: NDArray[np.str_], laboratory: NDArray[np.str_]) -> NDArray[np.intp]:
     """Return rows (satellite, laboratory) of one name (q, 2)."""
     place = {name: row for row, name in enumerate(laboratory.tolist())}
     found = [
@@ -318,21 +325,21 @@ def _published_pairs(views: Views, test: Samples, budget: Budget) -> Answer:
         measured.target,
         sites.snv,
         sites.target,
-        _same(sites.partner, measured.site),
+        rows_of_one_name(sites.partner, measured.site),
         config=budget.published,
     )
     return {"ec": _bounded(model.predict(test.snv), sites.ec)}
 
 
 def _shuffled(views: Views, test: Samples, budget: Budget) -> Answer:
-    return _combined(_strangers(views, budget), test, budget)
+    return _combined(_wrongly_paired(views, budget), test, budget)
 
 
 def _shuffled_published(views: Views, test: Samples, budget: Budget) -> Answer:
-    return _published_pairs(_strangers(views, budget), test, budget)
+    return _published_pairs(_wrongly_paired(views, budget), test, budget)
 
 
-def _strangers(views: Views, budget: Budget) -> Views:
+def _wrongly_paired(views: Views, budget: Budget) -> Views:
     rng = np.random.default_rng([budget.settings.seed, 3])
     partner = rng.permutation(views.sites.partner)
     return replace(views, sites=replace(views.sites, partner=partner))
@@ -340,7 +347,7 @@ def _strangers(views: Views, budget: Budget) -> Views:
 
 def _permuted_library(views: Views, test: Samples, budget: Budget) -> Answer:
     lab = views.laboratory
-    ec = _permutation(lab.site, lab.ec, budget.settings.seed)
+    ec = permuted_labels(lab.site, lab.ec, budget.settings.seed)
     return _full(replace(views, laboratory=replace(lab, ec=ec)), test, budget)
 
 

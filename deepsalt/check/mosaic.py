@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
-from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.grid import Tile
+from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.mosaic import Wanted
 from deepsalt.products import index_entries

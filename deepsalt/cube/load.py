@@ -20,7 +20,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.local import get_sync
 from numpy.typing import NDArray
 
-from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
+from deepsalt.grid.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
 from deepsalt.scenes.base import SceneReader, WindowRequest, open_reader
 from deepsalt.types import REJECTING, Acquisition
 
@@ -195,7 +195,7 @@ def _plain_item(acquisition: Acquisition) -> dict[str, Any]:
     }
 
 
-class _OpenWindow:
+class OpenWindow:
     """One window of a scene: the provider's bits, and bands one after another."""
 
     def __init__(self, reader: SceneReader, acquisition: Acquisition, window: _Window) -> None:
@@ -237,15 +237,16 @@ class _OpenWindow:
         return band
 
 
-class _OpenScenes(threading.local):
+class OpenScenes(threading.local):
     """Readers that the current thread keeps open, and the window it read last."""
 
     def __init__(self) -> None:
         self.readers: OrderedDict[Acquisition, SceneReader] = OrderedDict()
-        self.window: _OpenWindow | None = None
+        self.window: OpenWindow | None = None
         self.where: tuple[Acquisition, _Window] | None = None
 
     def reader(self, acquisition: Acquisition) -> SceneReader:
+        """Return the open reader of a scene, and close the one that was not used for longest."""
         if acquisition not in self.readers:
             while len(self.readers) >= MAX_OPEN_SCENES:
                 self.readers.popitem(last=False)[1].close()
@@ -253,11 +254,11 @@ class _OpenScenes(threading.local):
         self.readers.move_to_end(acquisition)
         return self.readers[acquisition]
 
-    def at(self, acquisition: Acquisition, window: _Window) -> _OpenWindow:
+    def at(self, acquisition: Acquisition, window: _Window) -> OpenWindow:
         """Return a window, the same one while it is asked for its bands and its bits."""
         if self.window is None or self.where != (acquisition, window):
             self.window = None  # the old one is released before the new one is read
-            self.window = _OpenWindow(self.reader(acquisition), acquisition, window)
+            self.window = OpenWindow(self.reader(acquisition), acquisition, window)
             self.where = (acquisition, window)
         return self.window
 
@@ -272,7 +273,7 @@ def _fill(acquisition: Acquisition) -> Any:
     return np.dtype(acquisition.dtype).type(value)
 
 
-_open_scenes = _OpenScenes()
+open_scenes = OpenScenes()
 
 
 class _BandReader:
@@ -286,7 +287,7 @@ class _BandReader:
     def read(self, window: Any, **_stackstac: Any) -> NDArray[Any]:
         numbers = (window.row_off, window.col_off, window.height, window.width)
         row, column, height, width = map(int, numbers)
-        return _open_scenes.at(self._acquisition, (row, column, height, width)).band(self._index)
+        return open_scenes.at(self._acquisition, (row, column, height, width)).band(self._index)
 
     def close(self) -> None:
         """Nothing to do: the thread's scenes are shared by all bands."""
@@ -310,4 +311,4 @@ def _read_quality(
         return np.empty((0, 0), np.uint16)
     (row, row_end), (column, column_end) = block_info[None]["array-location"]
     window = (row, column, row_end - row, column_end - column)
-    return _open_scenes.at(acquisition, window).quality
+    return open_scenes.at(acquisition, window).quality

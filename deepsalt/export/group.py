@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore
 
 from deepsalt.errors import StoreError
 from deepsalt.export.layout import Layout, data_of
-from deepsalt.georef import GRID_MAPPING, group_attrs
+from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import consolidated, create_axes, create_coordinate
 from deepsalt.store.documents import decode, encode

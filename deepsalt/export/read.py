@@ -13,8 +13,8 @@ from zarr.storage import WrapperStore
 from deepsalt.errors import FormatError, StoreError, StoreMissingError, VersionMissingError
 from deepsalt.export.group import DATA, ROOT, VERSION
 from deepsalt.export.target import group_at
-from deepsalt.georef import GRID_MAPPING, grid_mapping_attrs, group_attrs, pixel_grid_of
 from deepsalt.grid import Region
+from deepsalt.grid.georef import GRID_MAPPING, grid_mapping_attrs, group_attrs, pixel_grid_of
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.objects.zarr import Chunks

@@ -10,9 +10,9 @@ from typing import Self
 
 from deepsalt.access import Reach, host_of, without_secrets
 from deepsalt.access.web import Web, WebError
-from deepsalt.checksums import fits
 from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
+from deepsalt.fetch.checksums import fits
 from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import Lane, Share
 from deepsalt.fetch.sources import (

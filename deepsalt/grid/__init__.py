@@ -1,4 +1,9 @@
-"""Grids: coordinate reference systems, exact maps between grids, the mosaic's tiles."""
+"""Grids: coordinate reference systems, exact maps between grids, the mosaic's tiles.
+
+In come grids of scenes and areas, out come tiles and, for each pixel of one grid, the pixel of
+another that lies nearest. Open first `tiles.py`, then `locate.py` (maps from grid to grid) and
+`crs.py`; `georef.py` writes where an array lies so that readers find it.
+"""
 
 from deepsalt.grid.crs import (
     area_of_use,

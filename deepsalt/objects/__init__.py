@@ -11,9 +11,7 @@ Nobody else opens files or connections of a store. Start with `objects.py`.
 `series.py`         numbered objects of which the highest counts
 `zarr.py`           Zarr's store over objects
 `repository.py`     the same location for Icechunk
-`settings.py`       endpoint, region and the like from the environment
-`credentials.py`    who we are, from the environment; what the libraries miss of it
-`connect.py`        connections, one per process, bucket and user
+`connection/`       servers and users as the environment says; one connection for all
 `sentences.py`      errors of libraries and servers as sentences
 `disk.py`           errors of the operating system as sentences
 ==================  ====================================================================

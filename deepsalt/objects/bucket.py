@@ -10,7 +10,7 @@ from random import random
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import MissingObjectError, StoreAwayError
-from deepsalt.objects.connect import connect
+from deepsalt.objects.connection.connect import connect
 from deepsalt.objects.entry import Entry
 from deepsalt.objects.location import StoreLocation
 from deepsalt.objects.sentences import is_in_progress, is_without_bucket, reaching

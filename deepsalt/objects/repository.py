@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import MissingObjectError
+from deepsalt.objects.connection.settings import settings_of
 from deepsalt.objects.disk import storing
 from deepsalt.objects.objects import Objects
-from deepsalt.objects.settings import settings_of
 
 if TYPE_CHECKING:
     from icechunk import RepositoryConfig, Storage

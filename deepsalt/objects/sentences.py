@@ -19,7 +19,7 @@ from deepsalt.errors import (
     StoreMissingError,
     StoreUnfitError,
 )
-from deepsalt.objects.credentials import aws_keys
+from deepsalt.objects.connection.credentials import aws_keys
 from deepsalt.objects.disk import unstorable
 from deepsalt.objects.location import StoreLocation
 

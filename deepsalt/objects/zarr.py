@@ -14,7 +14,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
-from deepsalt.objects.connect import Manner, connect
+from deepsalt.objects.connection.connect import Manner, connect
 from deepsalt.objects.objects import Objects
 from deepsalt.objects.sentences import reaching
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import ground_size_m
+from deepsalt.grid.georef import grid_of_layers
 from deepsalt.plot.map import FAINT, INK
 from deepsalt.plot.picture import (
     OUTSIDE_CLASS,
@@ -85,7 +85,7 @@ def _percent(share: float) -> str:
 
 
 def _area(axes: "Axes", y: float, mosaic: xr.Dataset, estimated: int, measured: int) -> None:
-    grid = pixel_grid_of(mosaic.attrs)
+    grid = grid_of_layers(mosaic)
     width_m, height_m = ground_size_m(grid)
     km2 = width_m * height_m / 1e6
     crs = grid.crs if ":" in grid.crs[:8] else "own CRS"

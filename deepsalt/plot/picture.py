@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import Region
+from deepsalt.grid.georef import grid_of_layers
 from deepsalt.types import PixelGrid, QualityFlag
 
 MAX_EDGE_PX = 2000
@@ -91,7 +91,7 @@ def picture_of(layers: xr.Dataset) -> Picture:
     layers
         Layers of one period, and in the attributes where they lie.
     """
-    grid = pixel_grid_of(layers.attrs)
+    grid = grid_of_layers(layers)
     if "salinity" not in layers or "quality_flags" not in layers:
         raise FormatError("a quicklook needs the layers salinity and quality_flags")
 

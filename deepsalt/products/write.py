@@ -13,7 +13,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 from deepsalt.errors import GridError, StoreError
-from deepsalt.georef import GRID_MAPPING, group_attrs
+from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import SCENE_LAYERS
 from deepsalt.products.done import done_key, index_key, join_acquisition, read_marker
 from deepsalt.products.marker import (

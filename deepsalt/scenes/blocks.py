@@ -49,7 +49,7 @@ class Cube:
 
     def __init__(self, raster: DatasetReader) -> None:
         self._raster = raster
-        self._blocks = _Blocks.of(raster)
+        self._blocks = Blocks.of(raster)
         # GDAL is asked for many bands at once: each call costs it some.
         self.by_band = self._blocks is not None and not self._blocks.together
 
@@ -111,7 +111,7 @@ class _OddError(Exception):
     """A block is not where, or not what, it is expected to be; GDAL shall look at it."""
 
 
-class _Blocks:
+class Blocks:
     """Blocks of a GeoTIFF that are inflated here."""
 
     def __init__(self, raster: DatasetReader, descriptor: int, *, differences: bool) -> None:
@@ -232,7 +232,7 @@ class _BlockPart:
         Of its band among the wanted ones, where bands lie apart.
     """
 
-    blocks: _Blocks
+    blocks: Blocks
     block: NDArray[Any]
     in_block: tuple[slice, slice]
     in_window: tuple[slice, slice]

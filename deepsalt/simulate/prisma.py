@@ -35,8 +35,8 @@ _CENTER_DRIFT_NM = 0.15
 _UNACQUIRED = {"vnir": (3, 0), "swir": (0, 2)}
 _SCALES = {"vnir": (0.0008, 1.2031), "swir": (0.0005, 1.1517)}  # reflectance of DN 0 and 65535
 # At 30 % albedo: 400 to 500 up to 1300 nm, lower below 700 and above 1600 (Cogliati et al. 2021).
-_SNR_NM = (400, 450, 700, 760, 800, 940, 1000, 1130, 1200, 1320, 1500, 1650, 2000, 2200, 2450, 2500)
-_SNR = (120, 220, 400, 200, 430, 150, 460, 150, 460, 400, 250, 300, 130, 170, 70, 30)
+SNR_NM = (400, 450, 700, 760, 800, 940, 1000, 1130, 1200, 1320, 1500, 1650, 2000, 2200, 2450, 2500)
+SNR = (120, 220, 400, 200, 430, 150, 460, 150, 460, 400, 250, 300, 130, 170, 70, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def write_prisma(
         seed=seed,
         weather=weather,
         tilt_deg=tilt_deg,
-        snr_at_30=np.interp(bands.centers_nm, _SNR_NM, _SNR),
+        snr_at_30=np.interp(bands.centers_nm, SNR_NM, SNR),
     )
     path = Path(folder) / f"PRS_L2D_STD_{start:%Y%m%d%H%M%S}_{stop:%Y%m%d%H%M%S}_0001.he5"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -138,10 +138,11 @@ def specimens(use: Use) -> tuple[Mineral, ...]:
         `use` is neither ``train`` nor ``demo``.
     """
     _check_use(use)
-    return tuple(_mineral(row) for row in _table("minerals.csv") if row["use"] == use)
+    return tuple(mineral_of(row) for row in _table("minerals.csv") if row["use"] == use)
 
 
-def _mineral(row: dict[str, str]) -> Mineral:
+def mineral_of(row: dict[str, str]) -> Mineral:
+    """Return the specimen of a row of ``minerals.csv``."""
     absorptions = tuple(
         (float(center), float(depth), float(width))
         for center, depth, width in (part.split(":") for part in row["absorptions"].split(";"))

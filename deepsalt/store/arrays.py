@@ -11,7 +11,7 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from deepsalt.errors import StoreError
-from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
+from deepsalt.grid.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
 from deepsalt.layers import Layer
 from deepsalt.store.documents import decode, encode
 from deepsalt.types import PixelGrid, QualityFlag, Report

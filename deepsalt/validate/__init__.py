@@ -1,7 +1,9 @@
 """What every version passes before readers see it, and what a check of pixels finds later.
 
-Every check yields findings instead of raising, so that one damaged object does not hide the next.
-`deepsalt.check` looks at a whole store. Open `pixels.py` first: it says what must hold.
+In come a tile's layers and its `Limits`, out come findings: errors, which no version is published
+with, and warnings. Every check yields findings instead of raising, so that one damaged object does
+not hide the next. `deepsalt.check` looks at a whole store. Open `pixels.py` first: it says what
+must hold.
 """
 
 from deepsalt.validate.findings import (

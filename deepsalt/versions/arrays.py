@@ -24,8 +24,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from deepsalt.errors import StoreError
-from deepsalt.georef import GRID_MAPPING, group_attrs
 from deepsalt.grid import Cell, Extent, Frame, MosaicGrid, Tile
+from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, Layer
 from deepsalt.products import ALGORITHM_VERSION
 from deepsalt.store.arrays import Array, create_layer
@@ -42,7 +42,7 @@ DESCRIPTION = "deepsalt"
 TIME_UNITS = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
 
 _FLAG_BITS = 16  # of `quality_flags`; more than are named today, so that new ones fit
-_COUNTS = 3 + _FLAG_BITS
+COUNTS = 3 + _FLAG_BITS
 """Of a tile: pixels, those with an estimate, whether a scene was simulated, pixels by flag."""
 _FLAGS_FROM = 3
 
@@ -136,7 +136,7 @@ def create_arrays(
     _create_small(group, "period", period, "int32", NO_DAY)
     _create_small(group, "period_bounds", {**period, "bounds": 2}, "int32", NO_DAY)
     _create_small(group, "tile_digest", tiles, "uint64", 0)
-    _create_small(group, "tile_counts", {**tiles, "count": _COUNTS}, "uint32", 0)
+    _create_small(group, "tile_counts", {**tiles, "count": COUNTS}, "uint32", 0)
     group.create_array(
         "tile_products",
         shape=tuple(tiles.values()),
@@ -239,7 +239,7 @@ def write_tile(
         cell = "/".join(map(str, job.cell))
         gone += [f"tile_products/c/{cell}", f"tile_counts/c/{cell}/0", f"tile_digest/c/{cell}"]
     sync(_delete(store, gone))
-    counts = np.zeros(_COUNTS, np.uint32)
+    counts = np.zeros(COUNTS, np.uint32)
     # A server is waited for once for all layers of a shard.
     with ThreadPoolExecutor(len(MOSAIC_LAYERS)) as pool:
         for (dy, dx), layers in shards:
@@ -307,7 +307,7 @@ def report_of(counts: NDArray[np.integer[Any]]) -> Report:
 
 def counts_of(report: Report, simulated: int) -> NDArray[np.int64]:
     """Return the sum of rows of `tile_counts` that a report and a number of tiles came from."""
-    counts = np.zeros(_COUNTS, np.int64)
+    counts = np.zeros(COUNTS, np.int64)
     counts[:_FLAGS_FROM] = report.pixels, report.estimated, simulated
     for name, count in report.by_flag:
         counts[_FLAGS_FROM + int(QualityFlag[name.upper()]).bit_length() - 1] = count
@@ -321,11 +321,11 @@ def read_digests(store: IcechunkStore, cells: Sequence[Cell]) -> list[int]:
 
 
 def read_counts(store: IcechunkStore, cells: Sequence[Cell]) -> NDArray[np.int64]:
-    """Return what tiles count (n, `_COUNTS`), see `report_of`."""
+    """Return what tiles count (n, `COUNTS`), see `report_of`."""
     found = _read_chunks(store, [f"tile_counts/c/{t}/{y}/{x}/0" for t, y, x in cells])
-    empty = bytes(4 * _COUNTS)
+    empty = bytes(4 * COUNTS)
     rows = b"".join(empty if data is None else data for data in found)
-    return np.frombuffer(rows, "<u4").reshape(-1, _COUNTS).astype(np.int64)
+    return np.frombuffer(rows, "<u4").reshape(-1, COUNTS).astype(np.int64)
 
 
 def _read_chunks(store: IcechunkStore, keys: Sequence[str]) -> list[bytes | None]:

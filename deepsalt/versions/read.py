@@ -20,8 +20,14 @@ from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
-from deepsalt.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, group_attrs, pixel_centers
 from deepsalt.grid import Cell, Frame, Region, Tile, transform
+from deepsalt.grid.georef import (
+    GRID_MAPPING,
+    axis_attrs,
+    grid_mapping_attrs,
+    group_attrs,
+    pixel_centers,
+)
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence

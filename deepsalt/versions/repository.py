@@ -321,7 +321,7 @@ def create_mosaic(
     with reaching(objects, "write"), exclusively(objects):
         storage = open_storage(objects)
         if not Repository.exists(storage):
-            create_repository(objects, PREFIX, _config(frame))
+            create_repository(objects, PREFIX, repository_config(frame))
         repository = Repository.open(storage)
         session = repository.writable_session(MAIN)
         if _is_bare(repository, session):
@@ -343,7 +343,7 @@ def _is_bare(repository: Repository, session: Session) -> bool:
     return repository.lookup_snapshot(session.snapshot_id).parent_id is None
 
 
-def _config(frame: Frame) -> icechunk.RepositoryConfig:
+def repository_config(frame: Frame) -> icechunk.RepositoryConfig:
     """Return the configuration of a new repository, which is kept in it.
 
     Manifests are split, so that a commit rewrites those of the tiles it touches: what it costs does

@@ -43,11 +43,12 @@ def exclusively(objects: Objects, lock: str = LOCK) -> AbstractContextManager[ob
     StoreError
         Another process holds it for `LOCKED_FOR_S`, or the folder cannot be written.
     """
-    return _locked(objects.path / lock) if objects.is_local else nullcontext()
+    return locked(objects.path / lock) if objects.is_local else nullcontext()
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file for the block; wait for others at most `LOCKED_FOR_S`."""
     lock = filelock.FileLock(path, timeout=LOCKED_FOR_S)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The `deepsalt` command: words of a user in, calls of `flows` and the library, text or JSON out.
 
 One file per verb, with the verb's options and what it prints; `mosaic/` has those of `mosaic`.
-Options and phrases that verbs share are in `options.py`, `of_a_run.py` and `text.py`. A verb
-imports what it works with when it is called, so that the command starts quickly and Prefect is
-loaded only when asked for. Open `app.py` first, which joins the verbs, then `run.py`.
+Options and phrases that verbs share are in `shared/`. A verb imports what it works with when it is
+called, so that the command starts quickly and Prefect is loaded only when asked for. Open `app.py`
+first, which joins the verbs, then `run.py`.
 """

@@ -20,8 +20,8 @@ from flows.cli import (
     search,
     train,
 )
-from flows.cli.extras import Verbs, extras_line
 from flows.cli.mosaic import app as mosaic
+from flows.cli.shared.extras import Verbs, extras_line
 from flows.engines.allocator import keep_freed_memory
 
 app = typer.Typer(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import local
+from flows.cli.shared.options import local
 
 app = typer.Typer()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import (
+from flows.cli.shared.options import (
     Json,
     MaxAge,
     MaxDefective,
@@ -16,7 +16,7 @@ from flows.cli.options import (
     Store,
     checks_of,
 )
-from flows.cli.text import place
+from flows.cli.shared.text import place
 
 if TYPE_CHECKING:
     from deepsalt.validate import Finding

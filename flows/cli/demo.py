@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepsalt.errors import RunError
-from flows.cli.options import ByPrefect, local
 from flows.cli.plan import plan_lines
 from flows.cli.run import run_config, run_lines
-from flows.cli.text import duration, share
+from flows.cli.shared.options import ByPrefect, local
+from flows.cli.shared.text import duration, share
 from flows.config import RunConfig, Selection
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepsalt.errors import DeepsaltError, UsageError
-from flows.cli.options import Json, local
-from flows.cli.text import other_files, place
+from flows.cli.shared.options import Json, local
+from flows.cli.shared.text import other_files, place
 
 if TYPE_CHECKING:
     import pystac
@@ -51,7 +51,7 @@ def ingest(
     """
     from catalog.items import to_item
     from catalog.local import add_items
-    from deepsalt.checksums import with_checksums
+    from deepsalt.fetch.checksums import with_checksums
     from deepsalt.scenes.base import products_in, read_acquisition
     from flows.progress import bars
 

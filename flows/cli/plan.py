@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.of_a_run import of_a_run
-from flows.cli.text import duration, plain, size
+from flows.cli.shared.of_a_run import of_a_run
+from flows.cli.shared.text import duration, plain, size
 from flows.config import RunConfig
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Model, local
+from flows.cli.shared.options import Json, Model, local
 
 if TYPE_CHECKING:
     from deepsalt.types import Report
@@ -46,7 +46,7 @@ def predict_table(
     flagged out of domain.
     """
     from deepsalt.model.load import model_ref
-    from deepsalt.tables import predict_table as predict
+    from deepsalt.predict.table import predict_table as predict
     from flows.progress import bars
 
     there = out.exists()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.mosaic.build import mosaic_lines
-from flows.cli.of_a_run import of_a_run
 from flows.cli.scene import scene_line
-from flows.cli.text import duration, other_files, place, share
+from flows.cli.shared.of_a_run import of_a_run
+from flows.cli.shared.text import duration, other_files, place, share
 from flows.config import RunConfig
 
 if TYPE_CHECKING:

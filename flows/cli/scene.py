@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import (
+from flows.cli.shared.options import (
     AllowHost,
     AllowMixed,
     Crs,
@@ -22,7 +22,7 @@ from flows.cli.options import (
     grid_option,
     scratch_of,
 )
-from flows.cli.text import plain, share
+from flows.cli.shared.text import plain, share
 from flows.config import Access, SceneConfig
 
 if TYPE_CHECKING:

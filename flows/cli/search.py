@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from flows.cli.options import (
+from flows.cli.shared.options import (
     AllowHost,
     Area,
     Bbox,
@@ -17,7 +17,7 @@ from flows.cli.options import (
     MaxQuality,
     selection_of,
 )
-from flows.cli.text import plain
+from flows.cli.shared.text import plain
 
 app = typer.Typer()
 

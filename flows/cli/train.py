@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from flows.cli.options import local
-from flows.cli.text import other_files, place
+from flows.cli.shared.options import local
+from flows.cli.shared.text import other_files, place
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard

@@ -9,6 +9,7 @@ In goes a `RunConfig`, out comes a `RunResult`. Open `run.py` first.
 `one.py`         one scene by itself
 `mosaic.py`      the Item of a version, its export, and a build by itself
 `selection.py`   which scenes take part
+`nothing.py`     why no scene does, and what would help
 `scenes.py`      many scenes in little memory, in the order of space
 `stores.py`      the store of a run, or the refusal of one that is of another kind
 `plan.py`        what a run would do

@@ -155,7 +155,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 engine,
                 events,
                 Permits(config.politeness.limit_of, 1),
-                own=_this_process(ref),
+                own=own_identity(ref),
                 needs=needs,
                 progress=shown,
             )
@@ -215,7 +215,7 @@ def _map_scenes(
         driver.work(scenes, order, heard, lambda each, why: quarantine(store, each.key, why))
 
 
-def _this_process(ref: ModelRef) -> Identity:
+def own_identity(ref: ModelRef) -> Identity:
     """Return what workers have to be like."""
     return Identity(__version__, ref.digest, ALGORITHM_VERSION, "", None, 0, "", 0)
 

@@ -62,7 +62,8 @@ def _note_meridian(selection: Selection, progress: Progress) -> None:
 
 
 def _query(selection: Selection) -> "Query":
-    from catalog.search import Query, read_area
+    from catalog.geometry import read_area
+    from catalog.search import Query
 
     return Query(
         collections=selection.collections,

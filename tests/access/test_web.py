@@ -7,7 +7,7 @@ import pytest
 
 from deepsalt.access.reach import Address, Reach
 from deepsalt.access.web import MAX_HOPS, RefusedError, Web, WebError
-from tests.hostile_server import Asked, Hostile, Reply, hostile_server, redirect
+from tests.servers.hostile import Asked, Hostile, Reply, hostile_server, redirect
 
 LOOPBACK = Reach(frozenset({"loopback"}))
 

@@ -128,7 +128,7 @@ def test_other_settings_are_another_cell(tmp_path):
 def test_permuted_labels_stay_with_their_sample():
     names = np.array(["a", "b", "c", "d"] * 5)
     ec = np.tile([1.0, 2.0, 3.0, 4.0], 5)
-    found = rows._permutation(names, ec, 0)
+    found = rows.permuted_labels(names, ec, 0)
     assert sorted(set(found)) == [1.0, 2.0, 3.0, 4.0]
     assert all(len(set(found[names == name])) == 1 for name in "abcd")
     assert not np.array_equal(found, ec)
@@ -136,7 +136,7 @@ def test_permuted_labels_stay_with_their_sample():
 
 def test_pairs_are_rows_of_one_name():
     sat, lab = np.array(["a", "", "c", "x"]), np.array(["c", "a", "b"])
-    assert rows._same(sat, lab).tolist() == [[0, 1], [2, 0]]
+    assert rows.rows_of_one_name(sat, lab).tolist() == [[0, 1], [2, 0]]
 
 
 @pytest.mark.parametrize("quick", [True, False])

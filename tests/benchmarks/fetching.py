@@ -29,7 +29,7 @@ from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.types import Acquisition
 from tests.benchmarks.mapping import on_threads
 from tests.benchmarks.scenes import CENTER
-from tests.range_server import file_server
+from tests.servers.ranges import file_server
 
 THREADS = 2
 LIMIT_BYTES = 10**10

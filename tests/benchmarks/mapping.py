@@ -20,7 +20,7 @@ from flows.engines.threads import local_threads
 from flows.permits import Permits
 from flows.run.driver import Driver
 from flows.run.one import map_one
-from flows.run.run import _this_process
+from flows.run.run import own_identity
 from flows.run.stores import find_store, open_store
 from tests.benchmarks.rows import SEVERAL, Run
 
@@ -106,7 +106,7 @@ def driver_of(engine: Engine, events: "SimpleQueue[Any]") -> Driver:
         engine,
         events,
         Permits(Politeness().limit_of, 1),
-        own=_this_process(model_ref()),
+        own=own_identity(model_ref()),
         needs=Needs(0),
         progress=Silent(),
     )

@@ -137,7 +137,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def scaling() -> list[dict[str, Any]]:
     """Return rows of many workers and of many scenes, which take minutes."""
-    from tests.benchmarks import growth, workers
+    from tests.benchmarks.scale import growth, workers
 
     print("", workers.HEADS, sep="\n", file=sys.stderr)
     rows = workers.compare(workers.SIZES, workers.WAIT_S)

@@ -1,6 +1,6 @@
 """A web server with ranges and a latency, in a process of its own so that its work is not counted.
 
-`tests.range_server` reads a file whole for each request, which is too slow for scenes.
+`tests.servers.ranges` reads a file whole for each request, which is too slow for scenes.
 """
 
 import argparse

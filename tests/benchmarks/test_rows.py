@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import zarr
 
-from deepsalt.predict import RESULT
+from deepsalt.predict.cube import RESULT
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.types import Acquisition, QualityFlag
 from tests.benchmarks import rows
-from tests.benchmarks.floor import fetched, floor
-from tests.benchmarks.loaders import map_cube, odc_cubes, odc_load, vrt_stack
 from tests.benchmarks.mapping import on_threads
 from tests.benchmarks.measure import measure
-from tests.benchmarks.published import map_published
+from tests.benchmarks.others.floor import fetched, floor
+from tests.benchmarks.others.loaders import map_cube, odc_cubes, odc_load, vrt_stack
+from tests.benchmarks.others.published import map_published
 from tests.benchmarks.run import prepare, summary, turns
 from tests.benchmarks.scenes import AS_REAL, BAND, LAYOUTS, PIXEL, on_server
 from tests.benchmarks.serve import serving
@@ -207,6 +207,11 @@ def test_a_quick_run_still_has_every_row():
     assert {(layout, place) for layout, place, _ in order} == set(rows.QUICK_CASES)
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.py")), ids=lambda p: p.stem)
+HERE = Path(__file__).parent
+BENCHMARKS = [path.relative_to(HERE).with_suffix("") for path in sorted(HERE.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=str)
 def test_every_benchmark_can_be_imported(path: Path) -> None:
-    assert import_module(f"tests.benchmarks.{path.stem}").__file__ == str(path)
+    name = ".".join(("tests.benchmarks", *path.parts)).removesuffix(".__init__")
+    assert import_module(name).__file__ == str(HERE / path.with_suffix(".py"))

@@ -7,7 +7,7 @@ import pytest
 
 from deepsalt.objects import Objects
 from tests.objects.loopback import Loopback, serving
-from tests.s3 import serving_s3
+from tests.servers.s3 import serving_s3
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from shapely.geometry import Point, Polygon, box, shape
 from shapely.ops import unary_union
 
 from catalog.geometry import Ring, box_shape, footprint_geometry, planar
-from catalog.query import Query
+from catalog.search.query import Query
 from deepsalt.types import Bbox
 from tests.catalog.test_query import item
 

@@ -15,14 +15,15 @@ from deepsalt.cube import load
 from deepsalt.cube.contract import check_cube, cube_bands
 from deepsalt.cube.load import open_scene
 from deepsalt.errors import ReadError
-from deepsalt.scenes import enmap, prisma
 from deepsalt.scenes.base import read_acquisition
-from deepsalt.scenes.blocks import _Blocks
+from deepsalt.scenes.blocks import Blocks
+from deepsalt.scenes.enmap import reader as enmap
+from deepsalt.scenes.prisma import reader as prisma
 from tests.counting import CountingScheduler
-from tests.synth import write_enmap
-from tests.synth_generic import cube as generic_cube
-from tests.synth_generic import pixels
-from tests.synth_prisma import NAME, write_prisma
+from tests.made.enmap import write_enmap
+from tests.made.generic import cube as generic_cube
+from tests.made.generic import pixels
+from tests.made.prisma import NAME, write_prisma
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_each_file_block_is_read_once(
     cube = open_scene(read_acquisition(product))
     windows: list[tuple[int, int, int, int]] = []
     inflated: list[tuple[int, ...]] = []
-    read_window, inflate = enmap.EnmapReader.read_window, _Blocks._inflate
+    read_window, inflate = enmap.EnmapReader.read_window, Blocks._inflate
 
     def spy_window(self, *window, wanted):  # type: ignore[no-untyped-def]
         windows.append(window)
@@ -134,7 +135,7 @@ def test_each_file_block_is_read_once(
         return inflate(self, row, column, band)
 
     monkeypatch.setattr(enmap.EnmapReader, "read_window", spy_window)
-    monkeypatch.setattr(_Blocks, "_inflate", spy_block)
+    monkeypatch.setattr(Blocks, "_inflate", spy_block)
     cube.dn.compute(scheduler="synchronous")
     expected = [
         (row, column, min(block, 140 - row), min(block, 150 - column))
@@ -151,13 +152,13 @@ def test_each_file_block_is_read_once(
 def test_a_whole_scene_keeps_few_readers_open(product: Path) -> None:
     acquisition = read_acquisition(product)
     open_scene(acquisition).compute(scheduler="synchronous")
-    assert len(load._open_scenes.readers) <= load.MAX_OPEN_SCENES
-    assert load._open_scenes.window is not None
-    assert load._open_scenes.window.numbers is None
+    assert len(load.open_scenes.readers) <= load.MAX_OPEN_SCENES
+    assert load.open_scenes.window is not None
+    assert load.open_scenes.window.numbers is None
 
 
 def test_a_reader_pushed_out_is_closed(tmp_path: Path) -> None:
-    scenes = load._OpenScenes()
+    scenes = load.OpenScenes()
     acquisitions = [read_acquisition(write_enmap(tmp_path / str(i))) for i in range(3)]
     first = scenes.reader(acquisitions[0])
     for acquisition in acquisitions[1:]:

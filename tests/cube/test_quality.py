@@ -17,8 +17,8 @@ from deepsalt.scenes.base import read_acquisition
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import QualityFlag
 from tests.counting import CountingScheduler
+from tests.made.enmap import EMPTY_BANDS, write_enmap
 from tests.shared import shared_data
-from tests.synth import EMPTY_BANDS, write_enmap
 
 BANDS = sensor_bands("enmap")
 USABLE = np.flatnonzero(BANDS.usable)

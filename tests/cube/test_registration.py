@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from deepsalt.cube.load import open_scene
 from deepsalt.scenes.base import read_acquisition
-from tests.synth import ENMAP_ORIGIN, write_enmap, write_tiff
-from tests.synth_generic import CENTERS, band_tags
-from tests.synth_prisma import NAME, UL_CENTRE, write_prisma
+from tests.made.enmap import ENMAP_ORIGIN, write_enmap, write_tiff
+from tests.made.generic import CENTERS, band_tags
+from tests.made.prisma import NAME, UL_CENTRE, write_prisma
 
 SHAPE = (70, 90)
 HUNDREDTH_M = 0.3  # of a 30 m pixel

@@ -16,13 +16,13 @@ from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_chunk, mark_valid
 from deepsalt.errors import ReadError
 from deepsalt.model.load import model_ref
-from deepsalt.predict import RESULT, predict_chunk, predict_cube
+from deepsalt.predict.cube import RESULT, predict_chunk, predict_cube
 from deepsalt.scenes.base import open_reader, read_acquisition
-from deepsalt.scenes.prisma_file import SWATH
+from deepsalt.scenes.prisma.file import SWATH
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Acquisition, QualityFlag
-from tests.synth import EMPTY_BANDS, write_enmap
-from tests.synth_prisma import NAME, write_prisma
+from tests.made.enmap import EMPTY_BANDS, write_enmap
+from tests.made.prisma import NAME, write_prisma
 
 SHAPE = (134, 141)
 BANDS = sensor_bands("enmap")

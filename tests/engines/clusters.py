@@ -8,15 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_until
+
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 90.0
 
 
 @dataclass
@@ -48,13 +48,16 @@ class Process:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def is_alive(self) -> bool:
+        return self.popen.poll() is None
+
     def signal(self, number: signal.Signals) -> None:
-        if self.popen.poll() is None:
+        if self.is_alive():
             self.popen.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL it with all that it started."""
-        if self.popen.poll() is None:
+        if self.is_alive():
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
 
@@ -151,7 +154,7 @@ def cluster(
     )
     environment.pop("DEEPSALT_TEST_PRELOAD", None)
     try:
-        wait_until(lambda: bool(_address(told)), "the scheduler does not start", while_=scheduler)
+        wait_until(lambda: _address(told), "no scheduler starts", alive=scheduler.is_alive)
         made = Cluster(folder, scheduler, _address(told), environment, worker_options)
     except BaseException:
         scheduler.kill()
@@ -189,12 +192,3 @@ def start(home: Path, module: str, *arguments: str, environment: Mapping[str, st
             start_new_session=True,
         )
     return Process(home.name, popen, log, home)
-
-
-def wait_until(true: Callable[[], bool], otherwise: str, *, while_: Process | None = None) -> None:
-    """Wait until something is so."""
-    until = time.monotonic() + _PATIENCE_S
-    while not true():
-        assert time.monotonic() < until, otherwise
-        assert while_ is None or while_.popen.poll() is None, f"{otherwise}: {while_.said}"
-        time.sleep(0.02)

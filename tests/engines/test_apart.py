@@ -13,7 +13,7 @@ from flows.engines.cluster import address_of
 from flows.engines.opening import client_of
 from tests.engines.clusters import cluster, start
 from tests.engines.runs import Command, command, contents
-from tests.s3 import secret_of, serving_s3
+from tests.servers.s3 import secret_of, serving_s3
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ from flows.engines.station import Identity, Station
 from flows.permits import Permits
 from flows.run.driver import Driver
 from flows.run.scenes import Scenes
-from tests.synth import write_enmap
+from tests.made.enmap import write_enmap
 
 OWN = Identity("0.1.0", "digest", 1, "", None, 0, "", 0)
 WORKER = Identity("0.1.0", "digest", 1, "x86_64 AVX2", 8 * 10**9, 10**12, "there", 7)

@@ -15,10 +15,11 @@ from flows.config import Compute
 from flows.engines.opening import client_of
 from flows.run.run import RunResult
 from tests.campaign import examples
-from tests.engines.clusters import cluster, wait_until
+from tests.engines.clusters import cluster
 from tests.engines.runs import Command, command, contents, run_on
 from tests.faults.stages import CHUNK, DECODE, PREDICT
 from tests.flows.conftest import Scenes
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,10 @@ import psutil
 import pytest
 from distributed import Client, Worker
 
-from tests.engines.clusters import cluster, wait_until
+from tests.engines.clusters import cluster
 from tests.engines.runs import Command, Ended, contents, run_on
 from tests.faults.stages import CHUNK, DECODE
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

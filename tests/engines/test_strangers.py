@@ -13,8 +13,8 @@ from flows.engines import opening
 from tests.engines.clusters import Cluster, cluster
 from tests.engines.runs import command, run_on
 from tests.flows.conftest import Scenes, remote_items
-from tests.range_server import file_server
-from tests.stac_server import serving
+from tests.servers.ranges import file_server
+from tests.servers.stac import serving
 
 pytestmark = pytest.mark.slow
 

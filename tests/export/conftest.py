@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.s3 import secret_of, serving_s3
+from tests.servers.s3 import secret_of, serving_s3
 
 USER = "exporter"
 

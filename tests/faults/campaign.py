@@ -23,12 +23,12 @@ from pathlib import Path
 from random import Random
 
 import tests.faults.imported  # noqa: F401  (loaded before the forks, so that a run starts at once)
-from tests.faults import servers
 from tests.faults.fault import Fault
 from tests.faults.faults import FAULTS
+from tests.faults.kinds import servers
 from tests.faults.stages import Count, in_a_month, watch
 from tests.faults.world import USER, Place, Trial, World, contents, differences, named, simulate
-from tests.s3 import serving_s3
+from tests.servers.s3 import serving_s3
 
 _BUCKET = "faults"
 
@@ -50,7 +50,7 @@ class Outcome:
     seconds
         How long a trial took.
     remarks
-        What was odd.
+        What went wrong.
     """
 
     fault: str
@@ -196,7 +196,7 @@ def table(outcomes: Sequence[Outcome], *, commit: str, seed: int, seconds: float
         "those of all commands before the last run. Not tried: "
         "servers of Google and Azure, power cuts, bits that flip in memory or on their way.",
         "",
-        "`make faults` makes this table anew.",
+        "`make faults` writes this table.",
         "",
         "| fault | store | trials | survived | lost | wrong | exit codes |",
         "|---|---|--:|--:|--:|--:|---|",
@@ -210,7 +210,7 @@ def table(outcomes: Sequence[Outcome], *, commit: str, seed: int, seconds: float
     remarks = [
         f"- {each.fault} ({each.where}), {text}" for each in outcomes for text in each.remarks
     ]
-    return "\n".join([*lines, *(["", "What was odd:", "", *remarks] if remarks else []), ""])
+    return "\n".join([*lines, *(["", "What went wrong:", "", *remarks] if remarks else []), ""])
 
 
 def try_all(

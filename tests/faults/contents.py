@@ -11,7 +11,7 @@ import numpy as np
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from catalog.publish import MODELS, MOSAICS
+from catalog.publish.products import MODELS, MOSAICS
 from deepsalt import open_mosaic
 from deepsalt.export.target import group_at
 from deepsalt.layers import MOSAIC_LAYERS

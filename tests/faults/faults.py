@@ -1,7 +1,8 @@
 """The faults: each disturbs a store, mends what it broke, and says what was odd on the way."""
 
-from tests.faults import clusters, kills, machine, providers, servers, stages
+from tests.faults import stages
 from tests.faults.fault import Fault
+from tests.faults.kinds import clusters, kills, machine, providers, servers
 
 FAULTS: tuple[Fault, ...] = (
     *(

@@ -18,17 +18,17 @@ import stackstac
 import torch
 
 import catalog.local
-import catalog.remote
-import catalog.search
+import catalog.search.remote
+import catalog.search.search
 import deepsalt.cube.load
 import deepsalt.export
 import deepsalt.fetch
 import deepsalt.model.load
 import deepsalt.mosaic
-import deepsalt.predict
+import deepsalt.predict.cube
 import deepsalt.reading
-import deepsalt.scenes.enmap
-import deepsalt.scenes.prisma
+import deepsalt.scenes.enmap.reader
+import deepsalt.scenes.prisma.reader
 import flows.changes
 import flows.cli.app
 import flows.engines.cluster

@@ -185,7 +185,7 @@ def watch(watcher: Watcher) -> None:
 
     fetching.Session.download = downloading  # type: ignore[method-assign]
     for stage, owner, name in (
-        (DECODE, load._OpenWindow, "band"),
+        (DECODE, load.OpenWindow, "band"),
         (PREDICT, folded.FoldedStudent, "estimate"),
         (MERGE, icechunk.Session, "merge"),
         (COMMIT, icechunk.Session, "commit"),

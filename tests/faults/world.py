@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.s3 import secret_of
+from tests.servers.s3 import secret_of
 
 GRACE_S = 10.0
 """What a scheduler waits between SIGTERM and SIGKILL."""
@@ -247,7 +247,7 @@ def simulate(folder: Path) -> World:
 def _simulate(folder: Path, catalogue: Path, made: Path) -> int:
     from catalog.items import to_item
     from catalog.local import add_items
-    from deepsalt.checksums import with_checksums
+    from deepsalt.fetch.checksums import with_checksums
     from deepsalt.scenes.base import read_acquisition
     from tests.flows.conftest import simulate_scenes
 

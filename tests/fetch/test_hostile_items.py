@@ -14,7 +14,7 @@ from deepsalt.scenes.geotiff import open_raster
 from deepsalt.types import Acquisition, Asset
 from flows.run.memory import worker_memory
 from tests.catalog.scenes import acquisition
-from tests.hostile_server import Asked, Hostile, Reply, hostile_server, redirect
+from tests.servers.hostile import Asked, Hostile, Reply, hostile_server, redirect
 
 HASTY = Patience(tries=3, budget=12, first_wait_s=0.01, longest_wait_s=0.05, silence_s=1.0)
 BODY = b"II*\x00" + bytes(996)

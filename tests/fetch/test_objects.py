@@ -15,7 +15,7 @@ from deepsalt.fetch.objects import STEP_BYTES, Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.share import PART_BYTES, Share
 from deepsalt.types import Asset
-from tests.range_server import SOUND, Fault, file_server
+from tests.servers.ranges import SOUND, Fault, file_server
 
 NAME = "image.TIF"
 SIZE = 2 * PART_BYTES + 12345  # three ranges

@@ -28,7 +28,7 @@ from deepsalt.fetch import Fetcher, Patience, ScratchSpace, Share, hosts_of
 from deepsalt.types import Acquisition, Asset
 from flows.permits import Permit, Permits
 from tests.catalog.scenes import acquisition
-from tests.range_server import SOUND, Fault, Served, file_server
+from tests.servers.ranges import SOUND, Fault, Served, file_server
 
 LOOPBACK = Reach(frozenset({"loopback"}))
 HASTY = Patience(first_wait_s=0.05, longest_wait_s=0.2, budget=10**6)

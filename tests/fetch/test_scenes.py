@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,7 +20,8 @@ from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.prisma import write_prisma
 from deepsalt.types import Acquisition, Asset
-from tests.range_server import SOUND, Fault, Served, file_server
+from tests.servers.ranges import SOUND, Fault, Served, file_server
+from tests.waiting import wait_until
 
 CENTER = (84.0, 40.87)
 DAY = datetime(2024, 4, 18, tzinfo=UTC)
@@ -86,15 +86,6 @@ def pixels(acquisition: Acquisition) -> tuple[np.ndarray, np.ndarray]:
 
 def asked_for(server: Served, number: int) -> list[str]:
     return [asked for asked in server.asked if f"scene={number}&" in asked]
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Wait for something that another thread does."""
-    for _ in range(400):
-        if holds():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.fixture(params=["enmap", "prisma"])
@@ -236,8 +227,8 @@ def test_the_next_scene_waits_for_room(root: Path, enmap: Acquisition, scratch: 
         waiting = threads.submit(fetcher.bring, scenes[1])
         with fetcher.local(scenes[0]):
             sizes = len(enmap.assets) - 1
-            assert eventually(lambda: len(asked_for(server, 1)) == sizes)  # only how large it is
-            time.sleep(0.3)
+            wait_until(lambda: len(asked_for(server, 1)) == sizes, "nobody asks how large it is")
+            time.sleep(0.3)  # nothing more is to come, for which there is no event
             assert len(asked_for(server, 1)) == sizes
             assert stored(scratch) == size_of(enmap)
         assert waiting.result() == size_of(enmap)
@@ -281,7 +272,7 @@ def test_the_end_gives_up_a_fetch_on_its_way_and_says_so(
         ):
             remote_scene = remote(enmap, root, server)
             waiting = [threads.submit(fetcher.bring, remote_scene) for _ in range(2)]
-            assert eventually(lambda: bool(server.asked))
+            wait_until(lambda: server.asked, "nothing is asked")
             fetcher.close()
             for each in waiting:
                 with pytest.raises(ReadError, match="was given up"):

@@ -7,13 +7,13 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress as RichProgress
 
-from flows.progress import _Bars, _Stage, bars, clock
+from flows.progress import Bars, Stage, bars, clock
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 
-def stage(done: int, *, done_mb: int = 0, of_mb: int = 0) -> _Stage:
-    found = _Stage(RichProgress().add_task(""), 10, of_mb * 10**6, began_s=0.0)
+def stage(done: int, *, done_mb: int = 0, of_mb: int = 0) -> Stage:
+    found = Stage(RichProgress().add_task(""), 10, of_mb * 10**6, began_s=0.0)
     found.done, found.done_bytes = done, done_mb * 10**6
     return found
 
@@ -42,7 +42,7 @@ def test_an_end_on_another_day_says_which() -> None:
 
 def test_a_stage_that_is_announced_again_grows() -> None:
     shown = RichProgress(console=Console(file=StringIO()), disable=True)
-    progress = _Bars(shown)
+    progress = Bars(shown)
     progress.start("tiles", 3)
     progress.advance("tiles", 3)
     progress.start("tiles", 2)

@@ -7,8 +7,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 
@@ -22,6 +20,7 @@ from deepsalt.model.device import REQUEST_PX, Feed, on_device
 from deepsalt.model.folded import fold
 from deepsalt.spectral.bands import sensor_bands
 from tests.model.students import soils, tiny_student
+from tests.waiting import wait_until
 
 ENMAP = sensor_bands("enmap")
 STUDENT = tiny_student()
@@ -58,13 +57,6 @@ class Fake:
         return sum(shape == (FOLDED.used.size, batch_px) for shape in self.sent)
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def holed(spectra: np.ndarray) -> np.ndarray:
     spectra = spectra.copy()
     spectra[[40, 180], ::2] = -32768
@@ -96,7 +88,7 @@ def test_batches_hold_the_pixels_of_many_chunks():
         chunks = [pool.submit(feed.student(FOLDED).estimate, SPECTRA)]
         fake.asked.wait(10)
         chunks += [pool.submit(feed.student(FOLDED).estimate, SPECTRA) for _ in range(20)]
-        wait_until(lambda: feed._queue.qsize() == 20)
+        wait_until(lambda: feed._queue.qsize() == 20, "not all chunks wait")
         fake.go.set()
         found = [chunk.result() for chunk in chunks]
     assert fake.batches(2 * REQUEST_PX) == 2
@@ -110,7 +102,7 @@ def test_who_asks_waits_while_the_device_is_behind():
     many = np.resize(SPECTRA.T, (9 * REQUEST_PX, len(ENMAP))).T
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(feed.student(FOLDED).estimate, many)
-        wait_until(feed._queue.full)
+        wait_until(feed._queue.full, "the queue does not fill")
         assert not wait_for([asked], timeout=0.3).done
         fake.go.set()
         assert asked.result().salinity.shape == (9 * REQUEST_PX,)

@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from deepsalt.model.load import model_ref
 from deepsalt.model.platform import platform
-from deepsalt.predict import predict_spectra
+from deepsalt.predict.cube import predict_spectra
 from deepsalt.spectral.bands import sensor_bands
 from tests.model.students import soils
 

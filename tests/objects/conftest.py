@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deepsalt.objects import Objects, bucket, connect
+from deepsalt.objects import Objects, bucket
+from deepsalt.objects.connection import connect
 from tests.objects.loopback import Loopback, serving
-from tests.s3 import secret_of, serving_s3
+from tests.servers.s3 import secret_of, serving_s3
 
 RIGHTS = {
     "admin": ("Admin", "Read", "Write", "List", "Tagging"),

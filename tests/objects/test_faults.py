@@ -18,11 +18,12 @@ from deepsalt.errors import (
     StoreMissingError,
     StoreUnfitError,
 )
-from deepsalt.objects import Objects, connect
+from deepsalt.objects import Objects
+from deepsalt.objects.connection import connect
 from deepsalt.objects.sentences import sentence
 from tests.objects.conftest import RIGHTS, become
 from tests.objects.loopback import Fault, Loopback
-from tests.s3 import secret_of
+from tests.servers.s3 import secret_of
 
 VERBS: dict[str, Callable[[Objects], object]] = {
     "read": lambda objects: objects.read("a"),
@@ -147,18 +148,18 @@ def test_a_name_that_is_no_server_is_said(s3: Objects, monkeypatch: pytest.Monke
 def test_a_silent_server_is_given_up(
     s3: Objects, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connect._SILENCE, "ask", timedelta(seconds=0.3))
-    monkeypatch.setattr(connect, "_UNTIL", timedelta(seconds=0.2))
+    monkeypatch.setitem(connect.SILENCE, "ask", timedelta(seconds=0.3))
+    monkeypatch.setattr(connect, "UNTIL", timedelta(seconds=0.2))
     loopback.always = "stall"
     failing("read", s3, StoreAwayError, "does not answer")
     assert len(loopback.asked) == 1
 
 
 def test_the_silence_we_bear_is_below_twenty_seconds() -> None:
-    silence = connect._SILENCE["ask"]
-    assert silence > connect._UNTIL  # so that it is not borne twice
+    silence = connect.SILENCE["ask"]
+    assert silence > connect.UNTIL  # so that it is not borne twice
     assert silence <= timedelta(seconds=20)
-    assert timedelta(seconds=20) >= connect._UNTIL + connect._CONNECT
+    assert timedelta(seconds=20) >= connect.UNTIL + connect.CONNECT
 
 
 @pytest.mark.parametrize("fault", ["lose", (503, "SlowDown")])

@@ -14,13 +14,9 @@ import pytest
 import zarr
 
 from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
-from deepsalt.objects import (
-    Objects,
-    credentials,
-    icechunk_storage,
-    reaching,
-)
-from deepsalt.objects.settings import settings_of
+from deepsalt.objects import Objects, icechunk_storage, reaching
+from deepsalt.objects.connection import credentials
+from deepsalt.objects.connection.settings import settings_of
 from tests.objects.conftest import become
 from tests.objects.loopback import Fault, Loopback
 

@@ -13,8 +13,8 @@ from rasterio.transform import Affine
 
 from deepsalt.errors import DeepsaltError, FormatError, GridError, UnsupportedError
 from deepsalt.scenes.base import read_acquisition
-from tests.synth import SCENE, random_numbers, write_enmap, write_tiff
-from tests.synth_prisma import NAME, write_prisma
+from tests.made.enmap import SCENE, random_numbers, write_enmap, write_tiff
+from tests.made.prisma import NAME, write_prisma
 
 
 def small(parent: Path, **options: object) -> Path:

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from deepsalt.errors import ReadError
 from deepsalt.scenes.base import WindowRequest
 from deepsalt.scenes.blocks import Cube
-from tests.synth import write_tiff
+from tests.made.enmap import write_tiff
 
 BANDS, ROWS, COLUMNS = 20, 140, 150
 PIXEL, BAND = {"interleave": "pixel", "block": 64}, {"interleave": "band", "block": 128}

@@ -10,9 +10,9 @@ import pytest
 from catalog.items import parse_item, to_item
 from deepsalt.errors import DeepsaltError
 from deepsalt.scenes.base import open_reader, read_acquisition
-from tests.synth import write_enmap
-from tests.synth_generic import cube, envi
-from tests.synth_prisma import NAME, write_prisma
+from tests.made.enmap import write_enmap
+from tests.made.generic import cube, envi
+from tests.made.prisma import NAME, write_prisma
 
 PRODUCTS: dict[str, Callable[[Path], Path]] = {
     "EnMAP": lambda folder: write_enmap(folder, shape=(8, 8), block=16),

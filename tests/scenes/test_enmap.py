@@ -14,10 +14,10 @@ from rasterio.windows import Window
 from deepsalt.errors import ReadError
 from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
 from deepsalt.scenes.enmap import EnmapReader
-from deepsalt.scenes.enmap_metadata import _vnir_by_width
+from deepsalt.scenes.enmap.metadata import vnir_by_width
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Acquisition, QualityFlag
-from tests.synth import EMPTY_BANDS, SCENE, write_enmap
+from tests.made.enmap import EMPTY_BANDS, SCENE, write_enmap
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_empty_bands_and_overlapping_vnir_are_not_usable(acquisition: Acquisitio
 
 def test_without_channel_lists_widths_tell_the_detectors_apart() -> None:
     table = sensor_bands("enmap")
-    vnir = _vnir_by_width(list(table.centers_nm), list(table.fwhm_nm))
+    vnir = vnir_by_width(list(table.centers_nm), list(table.fwhm_nm))
     assert sum(vnir) == 91
     dropped = [c for c, v in zip(table.centers_nm, vnir, strict=True) if v and c >= 902.2]
     flagged = [

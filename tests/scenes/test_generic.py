@@ -12,9 +12,9 @@ from rasterio.transform import Affine
 from deepsalt.errors import DeepsaltError, FormatError, GridError, UnsupportedError, UsageError
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.scenes.generic import GenericReader
+from tests.made.enmap import write_tiff
+from tests.made.generic import CENTERS, WIDTHS, band_tags, cube, envi, pixels
 from tests.shared import shared_data
-from tests.synth import write_tiff
-from tests.synth_generic import CENTERS, WIDTHS, band_tags, cube, envi, pixels
 
 
 @pytest.mark.parametrize(

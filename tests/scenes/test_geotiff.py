@@ -11,8 +11,8 @@ from deepsalt.errors import ReadError
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.scenes.geotiff import STRIP_ROWS, WINDOW_BYTES, window_shape
 from deepsalt.types import Asset
-from tests.synth import write_enmap
-from tests.synth_prisma import write_prisma
+from tests.made.enmap import write_enmap
+from tests.made.prisma import write_prisma
 
 NAME = "PRS_L2D_STD_20240402102837_20240402102842_0001.he5"
 SIDES = st.integers(1, 3000)

@@ -11,7 +11,7 @@ from deepsalt.errors import ReadError
 from deepsalt.scenes.base import SceneReader, open_reader, read_acquisition
 from deepsalt.scenes.prisma import PrismaReader
 from deepsalt.types import Acquisition, QualityFlag
-from tests.synth_prisma import NAME, SWATH, UL_CENTRE, centers, write_prisma
+from tests.made.prisma import NAME, SWATH, UL_CENTRE, centers, write_prisma
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from deepsalt.errors import DeepsaltError, FormatError, ReadError
 from deepsalt.scenes.base import open_reader, read_acquisition
 from deepsalt.scenes.gdal import FOLLOWERS, forget_followers
 from deepsalt.scenes.geotiff import open_raster
-from deepsalt.scenes.prisma_file import heaps_fit
+from deepsalt.scenes.prisma.file import heaps_fit
 from deepsalt.types import Asset
-from tests.synth import write_enmap
-from tests.synth_generic import CENTERS, cube, envi
-from tests.synth_prisma import NAME, SWATH, write_prisma
+from tests.made.enmap import write_enmap
+from tests.made.generic import CENTERS, cube, envi
+from tests.made.prisma import NAME, SWATH, write_prisma
 
 
 @contextmanager

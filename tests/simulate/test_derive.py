@@ -46,7 +46,7 @@ def test_the_shipped_minerals_are_what_the_library_gives(tmp_path):
 
 def _minerals(text):
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    known = [specimens._mineral(row) for row in rows]
+    known = [specimens.mineral_of(row) for row in rows]
     return {(m.specimen, m.record): mineral_reflectance(m, GRID_NM) for m in known}
 
 

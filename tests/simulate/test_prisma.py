@@ -44,7 +44,7 @@ def test_wavelengths_descend_and_unacquired_bands_have_none(file, arm, missing):
 
 
 def test_a_public_reader_sees_the_reflectance_that_was_meant(prisma, land, opened):
-    from deepsalt.simulate.prisma import _SNR, _SNR_NM
+    from deepsalt.simulate.prisma import SNR, SNR_NM
     from deepsalt.simulate.scene import SimulatedScene
     from deepsalt.spectral.bands import sensor_bands
 
@@ -63,7 +63,7 @@ def test_a_public_reader_sees_the_reflectance_that_was_meant(prisma, land, opene
         start=START,
         seed=prisma.seed,
         weather=WEATHER,
-        snr_at_30=np.interp(centers, _SNR_NM, _SNR),
+        snr_at_30=np.interp(centers, SNR_NM, SNR),
     )
     (strip,) = scene.strips(128)
     vapour = np.any([(centers > low) & (centers < high) for low, high in VAPOUR_NM], axis=0)

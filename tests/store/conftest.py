@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3 import serving_s3
+from tests.servers.s3 import serving_s3
 
 
 @pytest.fixture(scope="session")

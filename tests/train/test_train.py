@@ -9,7 +9,7 @@ import pytest
 
 from deepsalt.errors import FormatError, ModelError, RunError
 from deepsalt.model.load import load_student, model_card, model_ref
-from deepsalt.predict import predict_spectra
+from deepsalt.predict.cube import predict_spectra
 from deepsalt.progress import Silent
 from deepsalt.train import loop
 from deepsalt.train.config import TrainConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3 import secret_of, serving_s3
+from tests.servers.s3 import secret_of, serving_s3
 
 USER = "keeper-of-salt"
 RIGHTS = {USER: ("Admin", "Read", "Write", "List", "Tagging")}

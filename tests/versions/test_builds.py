@@ -168,7 +168,7 @@ def test_the_loser_of_a_race_for_a_commit_tries_again_at_the_new_head(
             build_of(mosaic, why="other")([period_tile_of(B)])
 
     monkeypatch.setattr(Build, "_check_composed", race)
-    monkeypatch.setattr("deepsalt.versions.storage._locked", lambda folder: nullcontext())
+    monkeypatch.setattr("deepsalt.versions.storage.locked", lambda folder: nullcontext())
     build_of(mosaic, why="mine")([period_tile_of(A)])
     check(mosaic, [A, B])
     assert [version.why for version in mosaic.history()] == ["mine", "other"]

@@ -156,7 +156,7 @@ def test_a_change_that_a_build_overtakes_at_the_last_moment_changes_nothing(
         original(repository, *args, **options)
 
     monkeypatch.setattr(Repository, "reset_branch", overtaken)
-    monkeypatch.setattr("deepsalt.versions.storage._locked", lambda folder: nullcontext())
+    monkeypatch.setattr("deepsalt.versions.storage.locked", lambda folder: nullcontext())
     with pytest.raises(OvertakenError, match="nothing was changed"):
         roll_back(mosaic) if change == "roll_back" else publish(mosaic, waiting.id)
     head = mosaic.head()

@@ -10,8 +10,8 @@ import pytest
 from deepsalt.objects import Objects
 from deepsalt.versions import open_mosaic, open_repository, prune
 from deepsalt.versions.storage import PREFIX
-from tests.versions import victims
-from tests.versions.apart import CONTEXT, start
+from tests.versions.processes import victims
+from tests.versions.processes.apart import CONTEXT, start
 from tests.versions.world import (
     age,
     build_of,

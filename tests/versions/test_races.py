@@ -10,8 +10,8 @@ from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.versions import Mosaic
 from deepsalt.versions.records import slots_of
-from tests.versions import drivers
-from tests.versions.apart import CONTEXT, in_two_processes, running
+from tests.versions.processes import drivers
+from tests.versions.processes.apart import CONTEXT, in_two_processes, running
 from tests.versions.world import (
     YEAR,
     build_of,

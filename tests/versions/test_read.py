@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
-from deepsalt.georef import pixel_grid_of
 from deepsalt.grid import to_lonlat
+from deepsalt.grid.georef import pixel_grid_of
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.versions import Build, Mosaic, open_mosaic
 from deepsalt.versions.read import Reading

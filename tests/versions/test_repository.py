@@ -11,7 +11,7 @@ from deepsalt.errors import StoreAwayError, StoreError, StoreMismatchError, Stor
 from deepsalt.grid import Frame, MosaicGrid
 from deepsalt.objects import Objects
 from deepsalt.versions import create_mosaic, open_repository
-from deepsalt.versions.repository import _config
+from deepsalt.versions.repository import repository_config
 from deepsalt.versions.storage import PREFIX, open_storage
 from tests.versions.world import GRID, build_of, new, period_tile_of, product, put, somewhere
 
@@ -36,7 +36,9 @@ def test_a_place_without_a_mosaic_is_said(place: str) -> None:
 
 
 def test_a_mosaic_whose_making_was_cut_short_is_made_whole(place: str) -> None:
-    icechunk.Repository.create(open_storage(Objects.of(place)), config=_config(Frame.of(GRID)))
+    icechunk.Repository.create(
+        open_storage(Objects.of(place)), config=repository_config(Frame.of(GRID))
+    )
     with pytest.raises(StoreMissingError):
         open_repository(Objects.of(place))
     assert new(place).head() is None

@@ -15,9 +15,9 @@ from deepsalt.objects import Objects
 from deepsalt.types import Report
 from deepsalt.versions import Build, Job, create_mosaic, open_mosaic, write_tile
 from deepsalt.versions.commit import Done, Work
-from tests.s3 import secret_of
-from tests.versions.apart import CONTEXT, become, user
+from tests.servers.s3 import secret_of
 from tests.versions.conftest import USER
+from tests.versions.processes.apart import CONTEXT, become, user
 from tests.versions.world import (
     YEAR,
     always,

@@ -149,14 +149,14 @@ def fit_combined(
     # More folds than elsewhere: sites are few, and a standard error over few folds hides gains.
     folds = group_folds(satellite.region, 2 * settings.inner_folds, settings.seed)
     components, ridge = tune_sites(satellite, folds, settings)
-    fitter = _AdaptationFitter(satellite, laboratory, settings, components, ridge, unlabelled)
+    fitter = AdaptationFitter(satellite, laboratory, settings, components, ridge, unlabelled)
     choice = _choose(fitter, folds)
     every = np.arange(len(satellite))
     return fitter.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
 
 
 @dataclass(eq=False)
-class _AdaptationFitter:
+class AdaptationFitter:
     """Fits models of one shape on any part of the sites."""
 
     satellite: Samples
@@ -319,7 +319,7 @@ def _by_fold(target: Floats, answers: Floats, folds: Sequence[NDArray[np.intp]])
     return [-float(((target[rows] - answers[rows]) ** 2).mean()) for rows in folds]
 
 
-def _choose(fitter: _AdaptationFitter, folds: Sequence[Fold]) -> Choice:
+def _choose(fitter: AdaptationFitter, folds: Sequence[Fold]) -> Choice:
     """Go through adaptations in order while held-out groups gain, then choose the weight."""
     settings = fitter.settings
     target = fitter.satellite.target

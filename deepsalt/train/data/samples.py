@@ -213,7 +213,7 @@ def through_sensor(table: Table, sensor: str, rng: np.random.Generator | None = 
         seen[part] = _respond(table.reflectance[part], table.bands, _shifted(bands, shift))
     if rng is not None:
         seen *= np.exp(rng.normal(0.0, LIGHT_SD, (len(table.ec), 1)))
-        _add_noise(seen, bands, sensor, rng)
+        add_noise(seen, bands, sensor, rng)
     view = _called(sensor) if rng is None else f"{_called(sensor)}{WITH_NOISE}"
     return _samples(table, seen, _covered(bands, seen), view)
 
@@ -238,7 +238,7 @@ def in_the_field(table: Table, sensor: str, rng: np.random.Generator) -> Samples
         sky = draw_sky(rng, nm, AtmosphereConfig(), sensor)
         column = rng.uniform(-1.0, 1.0, part.size)
         seen[part] = look_through(sky, outdoors[part], column, grid_nm=nm, bands=bands)
-    _add_noise(seen, bands, sensor, rng)
+    add_noise(seen, bands, sensor, rng)
     return _samples(table, seen, _covered(bands, seen), f"{_called(sensor)}{IN_THE_FIELD}")
 
 
@@ -250,7 +250,8 @@ def _respond(reflectance: Floats, source: BandTable, target: BandTable) -> Float
     return reflectance[:, used] @ response.T
 
 
-def _add_noise(seen: Floats, bands: BandTable, sensor: str, rng: np.random.Generator) -> None:
+def add_noise(seen: Floats, bands: BandTable, sensor: str, rng: np.random.Generator) -> None:
+    """Add the noise of a sensor to reflectance (n, b), in place."""
     sd = noise_sd(np.nan_to_num(seen), snr(bands.centers_nm)) * SENSOR_NOISE.get(sensor, 1.0)
     seen += rng.normal(size=seen.shape) * sd
 

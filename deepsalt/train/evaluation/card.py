@@ -39,14 +39,14 @@ INTERVAL = (
 )
 
 LIMITS = (
-    "The estimate is of the electrical conductivity that the labels are (ec_method); it is ECe "
-    "only where that says so.",
-    "A satellite sees a surface crust, laboratory labels are of mixed, sieved soil: the estimate "
-    "says nothing about the root zone.",
+    "The estimate is the electrical conductivity of the method that ec_method names; it is ECe "
+    "only where ec_method says so.",
+    "A satellite sees a surface crust, while laboratory labels describe mixed, sieved soil: the "
+    "estimate says nothing about the root zone.",
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
-    "Intervals hold on average over soils like the training's; of saline soils, above 1 dS/m, only "
-    "the share given as coverage_above_1_dsm lies within.",
-    "Vegetation, water, cloud and shadow are to be masked before (`quality_flags`).",
+    "Intervals hold on average over soils like the training's; of saline soils (above 1 dS/m) only "
+    "the share coverage_above_1_dsm lies within the interval.",
+    "Mask vegetation, water, cloud and shadow first (`quality_flags`).",
 )
 """Limits of any model, one statement each."""
 

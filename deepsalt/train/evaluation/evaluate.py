@@ -155,7 +155,7 @@ def evaluate(
         chosen[split.name] = []
         for number, (train, test) in enumerate(split.folds):
             path = cache / f"{key}-{split.name}-{number}.npz"
-            answers, report = _fold(samples, settings, fit, (train, test), path)
+            answers, report = answers_of_fold(samples, settings, fit, (train, test), path)
             held_out.append(answers)
             chosen[split.name].append(report)
             logger.info("%s left out, fold %d: chose %s", split.name, number, json.dumps(report))
@@ -175,7 +175,7 @@ def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
     return digest.hexdigest()[:16]
 
 
-def _fold(
+def answers_of_fold(
     samples: Samples, settings: Settings, fit: Fit, fold: Fold, path: Path
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Return held-out answers of one fold and what was chosen, from the cache where they are."""

@@ -17,7 +17,7 @@ from deepsalt.errors import RunError
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.types import Floats
 
-_ROWS = 8_000  # that the inducing points are learned on
+ROWS = 8_000  # that the inducing points are learned on
 _RIDGE = 1e-3
 _JITTER = 1e-4
 _MEMORY = 20  # steps that L-BFGS remembers
@@ -58,9 +58,9 @@ def learned_inducing_points(
     if steps == 0:
         return inducing_points
     rows = np.arange(len(inputs))
-    if len(rows) > _ROWS:
+    if len(rows) > ROWS:
         chance = weights / weights.sum()
-        rows = np.random.default_rng([seed, 8]).choice(len(rows), _ROWS, replace=False, p=chance)
+        rows = np.random.default_rng([seed, 8]).choice(len(rows), ROWS, replace=False, p=chance)
         weights = np.ones(len(inputs))
     loss = _Loss(inputs[rows], answers[rows], weights[rows], ids[rows])
     with one_torch_thread():

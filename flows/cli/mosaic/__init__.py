@@ -1,1 +1,1 @@
-"""The sub-verbs of `mosaic`, one file each; `app.py` joins them."""
+"""The sub-verbs of `mosaic`, one file each; open `app.py` first, which joins them."""

@@ -2,7 +2,6 @@
 
 import typer
 
-from flows.cli.extras import Verbs
 from flows.cli.mosaic import (
     build,
     drop,
@@ -14,6 +13,7 @@ from flows.cli.mosaic import (
     rollback,
     withdraw,
 )
+from flows.cli.shared.extras import Verbs
 
 app = typer.Typer(
     cls=Verbs, help="Build the mosaic of a store; look after its versions and scenes."

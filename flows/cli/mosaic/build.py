@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.options import (
+from flows.cli.shared.options import (
     Crs,
     Datetime,
     ExportKeep,
@@ -26,7 +26,7 @@ from flows.cli.options import (
     export_of,
     grid_option,
 )
-from flows.cli.text import gain, size
+from flows.cli.shared.text import gain, size
 from flows.config import MosaicConfig
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Json, Store
+from flows.cli.shared.options import Json, Store
 
 app = typer.Typer()
 

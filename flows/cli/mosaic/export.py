@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Store
-from flows.cli.text import size
+from flows.cli.shared.options import Json, Store
+from flows.cli.shared.text import size
 
 if TYPE_CHECKING:
     from deepsalt.export import Exported

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.options import Json, Store
-from flows.cli.text import gain
+from flows.cli.shared.options import Json, Store
+from flows.cli.shared.text import gain
 
 if TYPE_CHECKING:
     from deepsalt.versions import Version

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Store
-from flows.cli.text import size
+from flows.cli.shared.options import Json, Store
+from flows.cli.shared.text import size
 
 if TYPE_CHECKING:
     from deepsalt.mosaic import Pruning

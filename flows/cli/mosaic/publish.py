@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Store
+from flows.cli.shared.options import Json, Store
 
 if TYPE_CHECKING:
     from deepsalt.versions import Version

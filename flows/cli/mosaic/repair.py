@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.options import Json, Scheduler, Store, Workers, compute_of
+from flows.cli.shared.options import Json, Scheduler, Store, Workers, compute_of
 
 if TYPE_CHECKING:
     from deepsalt.mosaic.repair import Repaired

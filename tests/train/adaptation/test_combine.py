@@ -256,7 +256,7 @@ def test_unlabelled_repeats_teach_what_is_nuisance(monkeypatch):
 
 def test_looks_at_one_site_count_as_one():
     samples = as_measured(satellite_table(regions(4, 12, looks=2), paired=True))
-    fitter = combine._AdaptationFitter(samples, None, QUICK, 6, 1.0)
+    fitter = combine.AdaptationFitter(samples, None, QUICK, 6, 1.0)
     np.testing.assert_allclose(fitter.weights, 0.5)
 
 
@@ -280,7 +280,7 @@ def test_a_library_of_one_of_the_sites_regions_trains():
 
 def test_a_teacher_without_a_laboratory_is_refused():
     samples = as_measured(satellite_table(regions(4, 12)))
-    fitter = combine._AdaptationFitter(samples, None, QUICK, 6, 1.0)
+    fitter = combine.AdaptationFitter(samples, None, QUICK, 6, 1.0)
     with pytest.raises(FormatError, match="no laboratory spectra"):
         fitter.teacher(np.arange(40), (), np.arange(40, 48))
 

@@ -85,7 +85,7 @@ def test_prisma_is_noisier_than_enmap(monkeypatch):
 
 def test_band_centres_drift_in_parts(monkeypatch):
     """Without noise and light only the shift is left, the same for rows of one part."""
-    monkeypatch.setattr("deepsalt.train.data.samples._add_noise", lambda *_: None)
+    monkeypatch.setattr("deepsalt.train.data.samples.add_noise", lambda *_: None)
     monkeypatch.setattr("deepsalt.train.data.samples.LIGHT_SD", 0.0)
     same = replace(TABLE, reflectance=np.tile(TABLE.reflectance[:1], (60, 1)))
     seen = through_sensor(same, "enmap", rng()).features

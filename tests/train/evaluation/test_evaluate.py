@@ -21,7 +21,9 @@ def test_scores_do_not_hang_on_the_labels_of_their_own_fold(tmp_path):
     for number, ec in enumerate((samples.ec, spoilt)):
         part = replace(samples, ec=ec)
         found.append(
-            evaluation._fold(part, QUICK, fit_model, (train_rows, test), tmp_path / f"{number}.npz")
+            evaluation.answers_of_fold(
+                part, QUICK, fit_model, (train_rows, test), tmp_path / f"{number}.npz"
+            )
         )
     for name in found[0][0]:
         assert np.array_equal(found[0][0][name], found[1][0][name]), name

@@ -37,7 +37,7 @@ def test_one_seed_gives_the_same_inducing_points():
 
 
 def test_of_many_rows_the_seed_draws_those_that_are_learned_on(monkeypatch):
-    monkeypatch.setattr("deepsalt.train.student.inducing_points._ROWS", 300)
+    monkeypatch.setattr("deepsalt.train.student.inducing_points.ROWS", 300)
     assert np.array_equal(learn(5), learn(5))
     assert not np.array_equal(learn(5), learn(5, seed=1))
 

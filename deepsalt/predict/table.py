@@ -1,0 +1,150 @@
+"""Prediction over a table of spectra, CSV or Parquet in and out."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepsalt.errors import FormatError, UsageError
+from deepsalt.predict.cube import SPECTRA_RESULT, predict_spectra
+from deepsalt.progress import Progress, Silent
+from deepsalt.spectral.bands import sensor_bands
+from deepsalt.spectral.indices import shows_ice, spectral_flags
+from deepsalt.spectral.table import (
+    Spectra,
+    check_kind,
+    read_table,
+    table_spectra,
+    write_table,
+)
+from deepsalt.types import ModelRef, QualityFlag, Report
+
+MAX_MISSING_SHARE = 0.1
+"""A spectrum that lacks more of its table's usable bands than this is DEFECTIVE."""
+
+COVER_SCORE = 2.0
+"""Least domain score of what looks like water, plants or snow, whose tests say yes or no."""
+
+
+def predict_table(
+    table: str | Path,
+    out: str | Path,
+    *,
+    sensor: str,
+    ref: ModelRef,
+    progress: Progress | None = None,
+) -> Report:
+    """Predict salinity for a table of reflectance spectra.
+
+    Parameters
+    ----------
+    table
+        CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
+    out
+        Table to write, of either kind: `salinity`, `salinity_lower`, `salinity_upper` (dS/m, empty
+        where not estimated), `quality_flags` and `domain_score` (above 1 where `quality_flags` has
+        OUT_OF_DOMAIN, empty where not estimated), then every column of `table`, rows in its order.
+        A table that is there is written over.
+    sensor
+        ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
+        optionally `column`, the table's column of each band. Else columns belong to
+        the nearest band within half its FWHM.
+    ref
+        The model.
+    progress
+        Told what of the table was understood or is doubtful. Default: nobody.
+
+    Returns
+    -------
+    Report
+        Spectra, estimates and reasons for the rest.
+
+    Raises
+    ------
+    FormatError
+        The table is unreadable, does not fit the sensor or holds percent; or `out` cannot be
+        written.
+    UsageError
+        `out` is the table itself.
+    ModelError
+        The model's files are missing, unreadable or disagree.
+
+    Notes
+    -----
+    A row is what its owner says it is: spectra are not masked as water or vegetation, as those of a
+    scene are. What looks like either, or like snow, is marked OUT_OF_DOMAIN, which advises.
+
+    `domain_score` is the largest of T² over its limit, the noise (Q residual) over its limit, and
+    `COVER_SCORE` where a spectrum looks like water, plants or snow.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> report = deepsalt.predict_table(
+    ...     "spectra.csv", "salinity.csv", sensor="lab", ref=deepsalt.model_ref()
+    ... )
+    >>> report.pixels
+    5
+    """
+    table = Path(table)
+    out = Path(out)
+    check_kind(out)
+    if out.exists() and table.exists() and out.samefile(table):
+        raise UsageError(f"{out} is the table to read; write the prediction to another file")
+    rows = read_table(table, keep_text=True)
+    names = SPECTRA_RESULT.names or ()
+    taken = [name for name in names if name in rows.columns]
+    if taken:
+        raise FormatError(
+            f"{table} already has a column {', '.join(taken)}; rename it before predicting"
+        )
+    spectra = table_spectra(rows, sensor_bands(sensor), str(table))
+    for note in spectra.notes:
+        (progress or Silent()).note(f"{table.name}: {note}")
+    quality_flags = spectrum_flags(spectra)
+    result = predict_spectra(spectra.reflectance, spectra.bands, ref, quality_flags)
+    strange = cover_flags(spectra) & (quality_flags == 0) * np.uint16(QualityFlag.OUT_OF_DOMAIN)
+    result["quality_flags"] |= strange
+    least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
+    result["domain_score"] = np.maximum(result["domain_score"], least)
+    added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
+    # In front: behind 2000 columns of spectra nobody finds the answer.
+    write_table(pd.concat([added, rows], axis=1), out)
+    return count(result)
+
+
+def spectrum_flags(spectra: Spectra) -> NDArray[np.uint16]:
+    """Return OUTSIDE for rows without any value, DEFECTIVE for rows that lack too much (rows,).
+
+    A row also is DEFECTIVE where half its values are not above 0: no spectrum of a surface.
+    """
+    usable = np.array(spectra.bands.usable)
+    values = spectra.reflectance[:, usable]
+    missing = np.isnan(values).mean(axis=1)
+    empty = np.isnan(spectra.reflectance).all(axis=1)
+    dark = (values <= 0).mean(axis=1) >= 0.5
+    defective = (missing > MAX_MISSING_SHARE) | dark
+    return np.where(
+        empty, int(QualityFlag.OUTSIDE), np.where(defective, int(QualityFlag.DEFECTIVE), 0)
+    ).astype(np.uint16)
+
+
+def cover_flags(spectra: Spectra) -> NDArray[np.uint16]:
+    """Return OUT_OF_DOMAIN for rows that look like water, vegetation or snow (rows,)."""
+    covered = spectral_flags(spectra.reflectance, spectra.bands) > 0
+    covered |= shows_ice(spectra.reflectance, spectra.bands)
+    return covered * np.uint16(QualityFlag.OUT_OF_DOMAIN)
+
+
+def count(result: NDArray[np.void]) -> Report:
+    """Return the counts of a prediction of any shape."""
+    quality_flags = result["quality_flags"]
+    by_flag = (
+        (str(bit.name).lower(), int(((quality_flags & int(bit)) > 0).sum())) for bit in QualityFlag
+    )
+    return Report(
+        pixels=quality_flags.size,
+        estimated=int(np.isfinite(result["salinity"]).sum()),
+        by_flag=tuple((name, n) for name, n in by_flag if n),
+    )
