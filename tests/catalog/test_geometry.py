@@ -15,7 +15,7 @@ from shapely.ops import unary_union
 from catalog.geometry import Ring, box_shape, footprint_geometry, planar
 from catalog.search.query import Query
 from deepsalt.types import Bbox
-from tests.catalog.test_query import item
+from tests.catalog.search.test_query import item
 
 
 def wrapped(points: list[tuple[float, float]]) -> Ring:
