@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from deepsalt.errors import ReadError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 _CONNECT_TIMEOUT = timedelta(seconds=10)
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -65,12 +65,19 @@ def client_options() -> "ClientConfig":
     }
 
 
-def open_bucket(href: str) -> "tuple[ObjectStore, str]":
-    """Return the store that holds an object, and the object's name in it; nothing is asked yet.
+def open_bucket(href: str, options: "ClientConfig", retries: "RetryConfig") -> "ObjectStore":
+    """Return the store that holds an object; nothing is asked yet.
 
     An href chooses a bucket and never a server: that is the provider's own, or the endpoint of the
     environment. Of Azure, whose hrefs may name an account, only the account of the environment is
-    spoken to. Requests are not repeated here: who asks knows better what may pass.
+    spoken to.
+
+    Parameters
+    ----------
+    href
+        URL of the object.
+    options, retries
+        How its server is spoken to beside `client_options`, and how often.
 
     Raises
     ------
@@ -82,13 +89,13 @@ def open_bucket(href: str) -> "tuple[ObjectStore, str]":
     from obstore.store import from_url
 
     parts = urlsplit(href)
-    scheme = parts.scheme.lower()
     try:
-        bucket = f"{_CLOUDS[scheme]}://{_bucket(parts.netloc)}"
-        store: ObjectStore = from_url(
-            bucket, config=None, client_options=client_options(), retry_config={"max_retries": 0}
+        return from_url(
+            f"{_CLOUDS[parts.scheme.lower()]}://{_bucket(parts.netloc)}",
+            config=None,
+            client_options={**client_options(), **options},
+            retry_config=retries,
         )
-        return store, parts.path.lstrip("/")
     except (BaseError, KeyError, ValueError) as error:
         cause = without_secrets(str(error).partition("\n")[0])
         raise ReadError(

@@ -179,13 +179,13 @@ class Fetcher:
         lent = {host: shares.get(host) or share_of(host) for host in hosts_of(acquisition)}
         async with Session(self._patience, self._reach, lent) as session:
             found = await run_all(session.describe(asset) for asset in assets)
-            size_bytes = sum(remote.size_bytes for remote in found)
+            size_bytes = sum(each.size_bytes for each in found)
             folder = await self._room(size_bytes, acquisition.scene_id)
             with ExitStack() as given_up:
                 given_up.callback(self._scratch.give_back, folder, size_bytes)
                 paths = [_new_path(folder, asset) for asset in assets]
-                places = zip(found, paths, strict=True)
-                await run_all(session.download(*each) for each in places)
+                files = zip(assets, found, paths, strict=True)
+                await run_all(session.download(*each) for each in files)
                 given_up.pop_all()
         return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
 

@@ -34,7 +34,8 @@ def files(server: Hostile, asked: Asked) -> Reply:
 def fetch(href: str, target: Path, reach: Reach) -> bytes:
     async def work() -> None:
         async with Session(HASTY, reach) as session:
-            await session.download(await session.describe(Asset("image", href)), target)
+            asset = Asset("image", href)
+            await session.download(asset, await session.describe(asset), target)
 
     asyncio.run(work())
     return target.read_bytes()
