@@ -35,9 +35,11 @@ _MAX_AREA_BYTES = 64 * 2**20
 def crosses_antimeridian(ring: Ring) -> bool:
     """Return whether a ring jumps across 180 degrees: no edge is half the globe long.
 
-    Edges along a parallel from -180 to 180 are those of a map of the whole globe.
+    But for a box of the whole globe, all of whose points lie on that meridian.
     """
-    return any(_HALF_TURN < abs(b[0] - a[0]) < _TURN for a, b in pairwise(ring))
+    if all(abs(x) == _HALF_TURN for x, _ in ring):
+        return False
+    return any(abs(b[0] - a[0]) > _HALF_TURN for a, b in pairwise(ring))
 
 
 def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
