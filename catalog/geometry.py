@@ -1,15 +1,18 @@
 """Footprints and search areas in longitude and latitude, degrees WGS84, also across 180 degrees.
 
 GeoJSON (RFC 7946, section 3.1.9) cuts a geometry at the antimeridian in two; many providers write
-one ring that jumps from 180 to -180 instead. `planar` understands both.
+one ring that jumps from 180 to -180 instead. `planar` understands both. It cuts by itself:
+decision 43 has where the library for this cuts wrongly.
 """
 
 import json
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from shapely import GEOSException
 from shapely.affinity import translate
 from shapely.errors import ShapelyError
@@ -24,14 +27,19 @@ from deepsalt.types import Bbox
 Ring = tuple[tuple[float, float], ...]
 
 _HALF_TURN = 180.0
+_TURN = 360.0
 _MAX_VERTICES = 100_000
 _MAX_AREA_BYTES = 64 * 2**20
 
 
 def crosses_antimeridian(ring: Ring) -> bool:
-    """Return whether a ring jumps across 180 degrees: no scene is half the globe wide."""
-    longitudes = [longitude for longitude, _ in ring]
-    return max(longitudes) - min(longitudes) > _HALF_TURN
+    """Return whether a ring jumps across 180 degrees: no edge is half the globe long.
+
+    But for a box of the whole globe, all of whose points lie on that meridian.
+    """
+    if all(abs(x) == _HALF_TURN for x, _ in ring):
+        return False
+    return any(abs(b[0] - a[0]) > _HALF_TURN for a, b in pairwise(ring))
 
 
 def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
@@ -49,9 +57,10 @@ def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
         return {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}, list(
             polygon.bounds
         )
-    parts = _cut(_unwrapped(Polygon(ring)))
-    if not parts:
+    area = _cut(ring)
+    if area.is_empty:
         raise FormatError("a footprint across 180 degrees has no area; give its corners in order")
+    parts = getattr(area, "geoms", [area])
     west = [part.bounds for part in parts if part.bounds[0] >= 0] or [p.bounds for p in parts]
     east = [part.bounds for part in parts if part.bounds[0] < 0] or [p.bounds for p in parts]
     bbox = [
@@ -60,7 +69,7 @@ def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
         max(bounds[2] for bounds in east),
         max(part.bounds[3] for part in parts),
     ]
-    return _plain(mapping(MultiPolygon(parts) if len(parts) > 1 else parts[0])), bbox
+    return _plain(mapping(area if len(parts) > 1 else parts[0])), bbox
 
 
 def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
@@ -83,11 +92,13 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
         raise FormatError(f"{where} has an invalid footprint: {error}") from error
     if not isinstance(parsed, Polygon | MultiPolygon):
         raise FormatError(f"{where} has a {parsed.geom_type} as footprint; expected a polygon")
-    if not crosses_antimeridian(tuple((x, 0.0) for x in parsed.bounds[::2])):
+    west, _, east, _ = parsed.bounds
+    if east - west <= _HALF_TURN:
         return checked_ring(list(parsed.convex_hull.exterior.coords), where)
     parts = getattr(parsed, "geoms", [parsed])
-    hull = unary_union([_unwrapped(part, always=True) for part in parts]).convex_hull
-    wrapped = [((x + _HALF_TURN) % 360 - _HALF_TURN, y) for x, y in hull.exterior.coords]
+    joined = [translate(part, xoff=_TURN) if part.bounds[0] < 0 else part for part in parts]
+    hull = MultiPolygon(joined).convex_hull
+    wrapped = [((x + _HALF_TURN) % _TURN - _HALF_TURN, y) for x, y in hull.exterior.coords]
     return checked_ring(wrapped, where)
 
 
@@ -155,9 +166,13 @@ def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:
 def planar(geometry: BaseGeometry) -> BaseGeometry:
     """Return the geometry with polygons that jump across 180 degrees cut there, made valid."""
     if isinstance(geometry, Polygon):
-        ring = tuple(geometry.exterior.coords)
-        if crosses_antimeridian(tuple((point[0], point[1]) for point in ring)):
-            return MultiPolygon(_cut(_unwrapped(geometry)))
+        rings = [
+            tuple((point[0], point[1]) for point in ring.coords)
+            for ring in (geometry.exterior, *geometry.interiors)
+        ]
+        if any(crosses_antimeridian(ring) for ring in rings):
+            outer, *holes = (_cut(ring) for ring in rings)
+            return outer.difference(unary_union(holes))
         return geometry if geometry.is_valid else geometry.buffer(0)
     if isinstance(geometry, MultiPolygon | GeometryCollection):
         return unary_union([planar(part) for part in geometry.geoms])
@@ -219,26 +234,33 @@ def _geometries(document: object) -> list[Mapping[str, Any]]:
     return [document]
 
 
-def _unwrapped(polygon: Polygon, *, always: bool = False) -> Polygon:
-    """Return the polygon with western longitudes shifted to 180 ... 360."""
-    ring = tuple((point[0], point[1]) for point in polygon.exterior.coords)
-    if not always and not crosses_antimeridian(ring):
-        return polygon
-    # To a tenth of a millimetre: numbers close to zero make GEOS cut in the wrong place.
-    shifted = Polygon([(round(x + 360 if x < 0 else x, 9), round(y, 9)) for x, y in ring])
-    return shifted if shifted.is_valid else shifted.buffer(0)
+def _cut(ring: Ring) -> BaseGeometry:
+    """Return the area within a ring that may jump across 180 degrees, cut there and valid.
 
-
-def _cut(polygon: BaseGeometry) -> list[Polygon]:
-    """Cut a polygon over 0 ... 360 degrees at 180 into polygons within -180 ... 180."""
-    east = polygon.intersection(box(0, -90, _HALF_TURN, 90))
-    west = translate(polygon.intersection(box(_HALF_TURN, -90, 360, 90)), xoff=-360)
-    return [
-        part
-        for half in (east, west)
-        for part in getattr(half, "geoms", [half])
-        if isinstance(part, Polygon) and part.area > 0
-    ]
+    A ring that goes around the globe holds the pole of its hemisphere.
+    """
+    points = np.array(ring)
+    points[:, 0] = np.unwrap(points[:, 0], period=_TURN)
+    first, last = points[0, 0], points[-1, 0]
+    polar = abs(last - first) > _HALF_TURN
+    if polar:
+        pole = math.copysign(90, points[:, 1].mean())
+        points = np.vstack([points, [(last, pole), (first, pole)]])
+    # To a tenth of a millimetre: numbers next to zero make GEOS cut in the wrong place.
+    area = Polygon(points.round(9))
+    if not area.is_valid:
+        area = area.buffer(0)
+    parts: list[Polygon] = []
+    # Continuous longitudes lie within one turn of their first, whichever way round.
+    for shift in (-_TURN, 0.0, _TURN):
+        world = box(shift - _HALF_TURN, -90, shift + _HALF_TURN, 90)
+        part = translate(area.intersection(world), xoff=-shift)
+        parts += [
+            piece
+            for piece in getattr(part, "geoms", [part])
+            if isinstance(piece, Polygon) and piece.area > 0
+        ]
+    return unary_union(parts) if polar else MultiPolygon(parts)
 
 
 def _plain(geometry: Mapping[str, Any]) -> dict[str, Any]:

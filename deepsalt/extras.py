@@ -14,6 +14,7 @@ _RUN = (
     "rasterio",
     "h5py",
     "imagecodecs",
+    "defusedxml",
     "pyarrow",
 )
 MODULES = {

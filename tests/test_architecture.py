@@ -83,6 +83,7 @@ DOORS = {
     "rasterio": ("deepsalt.scenes", "deepsalt.simulate"),
     "h5py": ("deepsalt.scenes", "deepsalt.simulate"),
     "imagecodecs": ("deepsalt.scenes",),
+    "defusedxml": ("deepsalt.scenes",),
     "distributed": ("flows",),
     "pyproj": ("deepsalt.grid",),
     "httpcore": ("deepsalt.access",),

@@ -168,7 +168,8 @@ def _look(query: Query, make: Make[Made], path: str) -> _Look[Made]:
         return error
     if document.get("type") not in {"Catalog", "Collection"}:
         return FormatError(
-            f"{path} is not a STAC catalogue, collection or Item; remove it, or ingest its product again"
+            f"{path} is not a STAC catalogue, collection or Item; remove it, or ingest its product "
+            "again"
         )
     return _Catalogue(document)
 

@@ -151,7 +151,44 @@ def dangling_link(parent: Path) -> Path:
     return folder
 
 
-BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+# What a delivered file never declares; a parser that obeys fills the memory, reads another file, or
+# asks a server.
+DECLARED = {
+    "billion laughs": (
+        '<!DOCTYPE level_X [<!ENTITY e0 "ha">'
+        + "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 10))
+        + "]>",
+        "&e9;",
+    ),
+    "quadratic blowup": (f'<!DOCTYPE level_X [<!ENTITY a "{"a" * 100_000}">]>', "&a;" * 10_000),
+    "an entity in another file": (
+        '<!DOCTYPE level_X [<!ENTITY other SYSTEM "file:///etc/hostname">]>',
+        "&other;",
+    ),
+    "an entity on a server": (
+        '<!DOCTYPE level_X [<!ENTITY other SYSTEM "http://127.0.0.1:9/x">]>',
+        "&other;",
+    ),
+    "a parameter entity": (
+        '<!DOCTYPE level_X [<!ENTITY % more SYSTEM "file:///etc/hostname"> %more;]>',
+        "",
+    ),
+    "a document type elsewhere": ('<!DOCTYPE level_X SYSTEM "file:///etc/hostname">', ""),
+    "an unparsed entity": (
+        '<!DOCTYPE level_X [<!NOTATION n SYSTEM "n"><!ENTITY u SYSTEM "u" NDATA n>]>',
+        "",
+    ),
+}
+
+
+def declaring(doctype: str, used: str) -> Callable[[Path], Path]:
+    return with_xml(
+        lambda t: t.replace("<level_X>", f"{doctype}<level_X>", 1).replace(
+            "<base>", f"<said>{used}</said><base>", 1
+        )
+    )
+
+
 CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "no such path": (lambda p: p / "none", FormatError, "does not exist"),
     "not a product": (text_file, FormatError, "is not a product that deepsalt reads"),
@@ -162,10 +199,14 @@ CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     },
     "malformed XML": (with_xml(lambda t: t[:500]), FormatError, "cannot be read as XML"),
     "empty XML": (with_xml(lambda t: ""), FormatError, "cannot be read as XML"),
-    "DTD bomb": (
-        with_xml(lambda t: t.replace("<level_X>", f"{BOMB}<level_X>", 1)),
+    **{
+        name: (declaring(*xml), FormatError, "declares a document type or entities")
+        for name, xml in DECLARED.items()
+    },
+    "an entity that is not declared": (
+        declaring("", "&other;"),
         FormatError,
-        "declares a document type or entities",
+        "cannot be read as XML: undefined entity",
     ),
     "huge XML": (
         with_xml(lambda t: t + " " * (33 * 2**20)),

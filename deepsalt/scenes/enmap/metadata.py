@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
 
 from deepsalt.errors import FormatError
 from deepsalt.inputs import read_regular
@@ -159,48 +161,45 @@ class _Xml:
         return number
 
 
+class _Counted(TreeBuilder):
+    """Builds the tree of a file, and refuses more or deeper elements than a delivered one has."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._elements = 0
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        self._elements += 1
+        self._depth += 1
+        if self._elements > MAX_ELEMENTS or self._depth > MAX_DEPTH:
+            raise FormatError(
+                f"{self._path} has more than {MAX_ELEMENTS} elements or nests them more than "
+                f"{MAX_DEPTH} deep, which EnMAP metadata never does; fetch the product again"
+            )
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def _parse(path: Path) -> Element:
     """Return the root element, refusing what a delivered file never has."""
-
-    def refuse(*_: object) -> None:
+    parser = DefusedXMLParser(target=_Counted(path), forbid_dtd=True)
+    try:
+        parser.feed(read_regular(path, MAX_XML_BYTES))
+        root: Element = parser.close()
+    except DefusedXmlException as error:
         raise FormatError(
             f"{path} declares a document type or entities, which EnMAP metadata never does; "
             "fetch the product again"
-        )
-
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    elements = 0
-    depth = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal elements, depth
-        elements = elements + 1
-        depth = depth + 1
-        if elements > MAX_ELEMENTS or depth > MAX_DEPTH:
-            raise FormatError(
-                f"{path} has more than {MAX_ELEMENTS} elements or nests them more than {MAX_DEPTH} "
-                "deep, which EnMAP metadata never does; fetch the product again"
-            )
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(read_regular(path, MAX_XML_BYTES), True)
-    except (OSError, LookupError, ValueError, expat.ExpatError) as error:  # codecs raise two
+        ) from error
+    except (OSError, LookupError, ValueError, ParseError) as error:  # codecs raise two
         cause = getattr(error, "strerror", None) or str(error)
         raise FormatError(f"{path} cannot be read as XML: {cause}; fetch it again") from error
-    return builder.close()
+    return root
 
 
 def _bands(xml: _Xml) -> BandTable:
