@@ -4,7 +4,7 @@ import calendar
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -100,6 +100,11 @@ class Query:
     def interval(self) -> Interval | None:
         """First and last moment to search, UTC; None for an open end, or for any time."""
         return None if self.datetime is None else parse_interval(self.datetime)
+
+    @cached_property
+    def with_any_cloud(self) -> "Query":
+        """The query without its largest cloud cover."""
+        return replace(self, max_cloud_pct=None)
 
     def matches(self, document: Mapping[str, Any]) -> bool:
         """Return whether an Item's document passes all filters.

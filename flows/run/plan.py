@@ -12,7 +12,7 @@ from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import refuse_export
-from flows.run.scenes import Scenes
+from flows.run.scenes import Scenes, with_tiles
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, mosaic_grid_of, period_of
 
@@ -156,12 +156,11 @@ def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
         The grid cannot hold any of them.
     """
     held = _Held()
-    for index, each in enumerate(scenes):
-        try:
-            held.tiles.update(grid.tiles_over(each.grid))
-        except GridError as error:
-            held.torn[each.scene_id] = str(error)
+    for index, (each, tiles) in enumerate(with_tiles(grid, scenes)):
+        if isinstance(tiles, GridError):
+            held.torn[each.scene_id] = str(tiles)
             continue
+        held.tiles.update(tiles)
         held.indices.append(index)
         held.names.append(product_name(each, ref))
         held.pixels.append(each.grid.height * each.grid.width)

@@ -136,10 +136,8 @@ def driver_of(
 
 def copies(acquisition: Acquisition, count: int) -> Scenes:
     """Return scenes that differ in their identity alone."""
-    scenes = Scenes()
-    for number in range(count):
-        scenes.add(replace(acquisition, acquisition_id=f"DT{number:010d}_001"))
-    return scenes
+    ids = (f"DT{number:010d}_001" for number in range(count))
+    return Scenes(replace(acquisition, acquisition_id=each) for each in ids)
 
 
 def work(driver: Driver, scenes: Any, heard: Callable[[int, SceneReport], None]) -> None:
