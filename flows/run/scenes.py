@@ -98,7 +98,7 @@ class Scenes(Sequence[Acquisition]):
         return found
 
     def only(self, indices: Iterable[int]) -> "Scenes":
-        """Return some of the scenes, in an order."""
+        """Return some of the scenes, in the given order."""
         return Scenes.of(self._packed[index] for index in indices)
 
     def __len__(self) -> int:

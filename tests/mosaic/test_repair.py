@@ -23,16 +23,7 @@ from deepsalt.products import (
 from deepsalt.products.read import product_layers
 from deepsalt.store import Store
 from deepsalt.versions import open_mosaic, open_repository
-from tests.servers.s3 import serving_s3
-from tests.store.builders import (
-    acquisition,
-    add_product,
-    add_small,
-    build,
-    make_store,
-    scene_grid,
-)
-from tests.validate.test_validate import (
+from tests.check.harm import (
     GRIDS,
     check_store,
     chunk,
@@ -47,6 +38,15 @@ from tests.validate.test_validate import (
     publish,
     shard,
     truncate,
+)
+from tests.servers.s3 import serving_s3
+from tests.store.builders import (
+    acquisition,
+    add_product,
+    add_small,
+    build,
+    make_store,
+    scene_grid,
 )
 
 Harm = Callable[[Store, str], object]

@@ -19,8 +19,8 @@ from deepsalt.store import Store
 from deepsalt.types import QualityFlag
 from deepsalt.validate import Limits
 from deepsalt.versions import live_builds, open_mosaic, open_repository
+from tests.check.harm import flip, head, keys, lose, truncate
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
-from tests.validate.test_validate import flip, head, keys, lose, truncate
 
 GRIDS = (scene_grid(), scene_grid(row=20, column=30))
 ENDS = ("salinity_lower", "salinity_upper")
