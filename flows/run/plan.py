@@ -14,7 +14,7 @@ from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import refuse_export
 from flows.run.scenes import Scenes, with_tiles
 from flows.run.selection import find_scenes
-from flows.run.stores import find_store, mosaic_grid_of, period_of
+from flows.run.stores import find_store, period_of, refuse_unfit
 
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
@@ -100,8 +100,9 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     found = find_scenes(config.selection, progress)
     store = find_store(config.out)
     refuse_export(config.out, config.mosaic.export)
-    grid = mosaic_grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
+    period = period_of(config.mosaic.datetime)
+    grid = refuse_unfit(config.out, ref, config.scene.grid, store, period_layout=period.layout)
     held = _held(grid, found.scenes, ref)
     present = complete_names(store, held.names) if store else set()
     left = [number for number, name in enumerate(held.names) if name not in present]
@@ -124,7 +125,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         mosaic_columns=extent.width,
         crs=grid.crs,
         resolution_m=grid.resolution_m,
-        period=period_of(config.mosaic.datetime).id,
+        period=period.id,
         workers=workers,
         threads=threads,
         worker_memory_bytes=needs.memory_bytes,

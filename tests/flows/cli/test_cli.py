@@ -350,13 +350,16 @@ def test_weights_that_disagree_with_their_card_are_refused(catalogue: Path, tmp_
     assert "card" in str(error)
 
 
-def test_another_model_is_refused_by_a_store(catalogue: Path, store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_another_model_is_refused_by_a_store(
+    verb: str, catalogue: Path, store: Path, tmp_path: Path
+) -> None:
     from deepsalt.model.load import model_ref
 
     model = Path(shutil.copytree(model_ref().path, tmp_path / "model"))
     card = json.loads((model / "card.json").read_text())
     (model / "card.json").write_text(json.dumps({**card, "version": "another"}))
-    error = refused("run", "--catalogue", catalogue, "--out", store, "--model", model)
+    error = refused(verb, "--catalogue", catalogue, "--out", store, "--model", model)
     assert error.exit_code == 2
     assert "model" in str(error)
 
@@ -419,10 +422,11 @@ def children_of(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-def test_a_run_does_not_write_over_a_catalogue(catalogue: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_run_does_not_write_over_a_catalogue(verb: str, catalogue: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(catalogue, tmp_path / "catalogue"))
     before = {path: path.read_bytes() for path in copy.rglob("*.json")}
-    error = refused("run", "--catalogue", copy, "--out", copy)
+    error = refused(verb, "--catalogue", copy, "--out", copy)
     assert error.exit_code == 2
     assert "catalog.json" in str(error)
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
@@ -497,9 +501,10 @@ def test_other_files_in_a_folder_to_write_to_are_said(scenes: Scenes, tmp_path: 
     assert "other files" not in again.stderr
 
 
+@pytest.mark.parametrize("verb", ["plan", "run"])
 def test_a_store_of_dated_periods_says_how_to_have_all_dates_too(
-    catalogue: Path, mapped: Path
+    verb: str, catalogue: Path, mapped: Path
 ) -> None:
     dated = ("--datetime", "2024-04-01/2024-05-31")
-    said = str(refused("run", "--catalogue", catalogue, "--out", mapped, *dated))
+    said = str(refused(verb, "--catalogue", catalogue, "--out", mapped, *dated))
     assert "for both, use two stores" in said
