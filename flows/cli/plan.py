@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.shared.of_a_run import of_a_run
-from flows.cli.shared.text import duration, plain, size
+from flows.cli.shared.text import duration, said_once, size
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -66,8 +66,5 @@ def plan_lines(plan: "Plan") -> list[str]:
     lines = [f"{name:<10}{text}" for name, text in rows]
     if plan.cell_shape:
         lines.append(f"{'cells':<10}{plan.cell_shape}")
-    lines += [
-        f"{'cannot':<10}{plain(name)}: {plain(reason, 2000)}"
-        for name, reason in plan.refused.items()
-    ]
+    lines += [f"{'cannot':<10}{name}: {why}" for name, why in said_once(plan.refused.items())]
     return lines
