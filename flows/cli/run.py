@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,7 +34,7 @@ def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """
     from deepsalt.store.store import RECORD
 
-    if said := other_files(Path(config.out), RECORD):
+    if said := other_files(config.out, RECORD):
         typer.echo(said, err=True)
     result = run_config(config, by_prefect=by_prefect)
     if as_json:

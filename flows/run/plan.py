@@ -1,13 +1,15 @@
 """What a run would read, write and need, from the catalogue's fields alone."""
 
+import os
 from dataclasses import dataclass, field
 
+from deepsalt.access import is_remote
 from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
 from deepsalt.progress import Progress
-from deepsalt.types import ModelRef, PixelGrid
+from deepsalt.types import Acquisition, ModelRef, PixelGrid
 from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
@@ -58,6 +60,8 @@ class Plan:
         Remark on cells that are not square on the ground; empty if they are.
     refused
         Scenes that cannot be used, with the reason.
+    gone, first_gone
+        Number of scenes still to map whose local files do not all exist, and one of these files.
     """
 
     scenes: int
@@ -78,6 +82,8 @@ class Plan:
     seconds: float
     cell_shape: str = ""
     refused: dict[str, str] = field(default_factory=dict)
+    gone: int = 0
+    first_gone: str = ""
 
 
 def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
@@ -106,6 +112,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     held = _held(grid, found.scenes, ref)
     present = complete_names(store, held.names) if store else set()
     left = [number for number, name in enumerate(held.names) if name not in present]
+    gone = [held.gone[number] for number in left if number in held.gone]
     extent = grid.extent_grid(Extent.of(held.tiles))
     pixels = sum(held.pixels[number] for number in left)
     compute = config.scene.compute
@@ -133,6 +140,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **held.torn},
+        gone=len(gone),
+        first_gone=gone[0] if gone else "",
     )
 
 
@@ -146,6 +155,7 @@ class _Held:
     sizes: list[int] = field(default_factory=list)
     tiles: set[Tile] = field(default_factory=set)
     torn: dict[str, str] = field(default_factory=dict)
+    gone: dict[int, str] = field(default_factory=dict)
 
 
 def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
@@ -161,6 +171,8 @@ def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
         if isinstance(tiles, GridError):
             held.torn[each.scene_id] = str(tiles)
             continue
+        if (gone := _first_gone(each)) is not None:
+            held.gone[len(held.names)] = gone
         held.tiles.update(tiles)
         held.indices.append(index)
         held.names.append(product_name(each, ref))
@@ -169,6 +181,12 @@ def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
     if not held.indices:
         raise GridError(next(iter(held.torn.values())))
     return held
+
+
+def _first_gone(scene: Acquisition) -> str | None:
+    """Return the first local file of a scene that does not exist."""
+    hrefs = (asset.href for asset in scene.assets if not is_remote(asset.href))
+    return next((href for href in hrefs if not os.path.exists(href)), None)
 
 
 def _cell_shape(extent: PixelGrid) -> str:

@@ -53,8 +53,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def other_files(folder: Path, *ours: str) -> str | None:
-    """Return a sentence on a folder that has files but none of ours; None for any other."""
+def other_files(place: str | Path, *ours: str) -> str | None:
+    """Return a sentence on a folder that has files but none of ours; None for any other place."""
+    folder = Path(place)
     try:
         names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
     except OSError:  # reported by what writes there

@@ -1,11 +1,17 @@
 """Lines of a run and of a scene, for people."""
 
+from pathlib import Path
+
 import pytest
 
 from deepsalt.mapping import SceneReport
+from flows.cli.demo import closing_lines
 from flows.cli.run import missing, no_estimate, run_lines
 from flows.cli.scene import scene_line
+from flows.run.mosaic import MosaicResult
 from flows.run.run import RunResult
+
+ROOT = Path(__file__).parents[3]
 
 
 def scene(name: str, *, estimated: int = 0, product: str = "p", **flags: int) -> SceneReport:
@@ -83,3 +89,12 @@ def test_missing_scenes_are_counted_with_what_retries_them(statuses: list[str], 
 
 def test_withdrawn_scenes_are_not_missing() -> None:
     assert missing(RunResult((without(1, "withdrawn"), scene("a")), None)) is None
+
+
+def test_a_demo_ends_like_a_run_with_the_plot_of_the_readme() -> None:
+    fields = {"version": "v", "tiles": 1, "composed": 1, "pixels": 4, "estimated": 4}
+    result = RunResult((scene("a", estimated=4),), MosaicResult(**fields, by_flag={}))
+    said = closing_lines(result, Path("/out"), 3.0)
+    assert [line.split()[0] for line in said[1:]] == ["limits", "picture", "next", "plot", "done"]
+    _, plot = said[-2].split(").", 1)
+    assert f"mosaic.{plot}" in (ROOT / "README.md").read_text()
