@@ -92,8 +92,8 @@ def test_withdrawn_scenes_are_not_missing() -> None:
 
 
 def test_a_demo_ends_like_a_run_with_the_plot_of_the_readme() -> None:
-    fields = {"version": "v", "tiles": 1, "composed": 1, "pixels": 4, "estimated": 4}
-    result = RunResult((scene("a", estimated=4),), MosaicResult(**fields, by_flag={}))
+    mosaic = MosaicResult("v", held=False, tiles=1, composed=1, pixels=4, estimated=4)
+    result = RunResult((scene("a", estimated=4),), mosaic)
     said = closing_lines(result, Path("/out"), 3.0)
     assert [line.split()[0] for line in said[1:]] == ["limits", "picture", "next", "plot", "done"]
     _, plot = said[-2].split(").", 1)

@@ -407,9 +407,11 @@ def test_a_limit_that_is_no_share_is_bad_usage(store: Path) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "words"),
-    [("build", "`deepsalt check {}`"), ("rollback", "`deepsalt mosaic history {}`")]
-    + [("repair", "`deepsalt check {}`")],
-    ids=lambda value: value.split()[0],
+    [
+        ("build", "`deepsalt check {}`"),
+        ("rollback", "`deepsalt mosaic history {}`"),
+        ("repair", "`deepsalt check {}`"),
+    ],
 )
 def test_a_verb_ends_with_what_is_next(small: Small, verb: str, words: str) -> None:
     said = deepsalt("mosaic", verb, small.path).stdout.splitlines()[-1]
