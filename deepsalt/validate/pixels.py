@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.layers import DATE_FILL
 from deepsalt.store.arrays import Array
 from deepsalt.types import REJECTING, QualityFlag
@@ -28,7 +28,7 @@ scene's edge."""
 def check_pixels(
     arrays: Mapping[str, Array],
     slot: int,
-    regions: Iterable[Region],
+    regions: Iterable[PixelWindow],
     limits: Limits,
     *,
     where: str,

@@ -42,7 +42,7 @@ from deepsalt.versions.arrays import (
     read_digests,
     read_products,
 )
-from deepsalt.versions.records import Alive, building, host_name, live_builds, slots_of
+from deepsalt.versions.records import BuildRecord, building, host_name, live_builds, slots_of
 from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
 from deepsalt.versions.storage import PREFIX
 
@@ -274,7 +274,7 @@ class Build:
         return [(fork, job) for job in jobs]
 
     def _commit(
-        self, done: Sequence[Done], slots: Mapping[Period, int], alive: Alive, *, hold: bool
+        self, done: Sequence[Done], slots: Mapping[Period, int], alive: BuildRecord, *, hold: bool
     ) -> tuple[Version | None, list[Done]]:
         """Commit what no other driver has committed meanwhile; return the version and its tiles."""
         mosaic = self.mosaic
