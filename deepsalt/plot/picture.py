@@ -222,7 +222,8 @@ class _Pixels:
         self._classes = np.full(shape, OUTSIDE_CLASS, np.uint8)
 
     def add(self, classes: NDArray[np.uint8], corner: tuple[int, int]) -> None:
-        (top, left), (height, width) = corner, classes.shape
+        top, left = corner
+        height, width = classes.shape
         self._classes[top : top + height, left : left + width] = classes
 
     def winners(self) -> NDArray[np.uint8]:

@@ -120,7 +120,8 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
     compute = config.compute
     threads = threads_per_worker(compute)
     scratch_bytes = config.scratch.limit_gb * 1e9
-    largest, unfit = 0, None
+    largest = 0
+    unfit = None
 
     def sized() -> Iterator[Acquisition]:  # in one pass: to unpack a hundred thousand takes seconds
         nonlocal largest, unfit
