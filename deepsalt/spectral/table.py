@@ -65,7 +65,7 @@ class Spectra:
     ignored
         Spectral columns that belong to no band of the sensor.
     notes
-        Remarks on the reading of the table, one sentence each.
+        What was understood or is doubtful in the table, one sentence each.
     """
 
     reflectance: NDArray[np.float32]

@@ -135,11 +135,11 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
 
     fixed, per_thread = _mapping_memory(sized(), compute.device)
     predicted = _of_threads(fixed, per_thread, threads)
-    there = memory_of(compute)
-    if there is not None and predicted > there:
+    available = memory_of(compute)
+    if available is not None and predicted > available:
         raise UsageError(
             f"a worker with {threads} threads would need about {predicted / 1e9:.1f} GB of memory "
-            f"but has {there / 1e9:.1f} GB; use fewer --threads or --workers, or a machine with "
+            f"but has {available / 1e9:.1f} GB; use fewer --threads or --workers, or a machine with "
             f"more memory"
         )
     if unfit is not None:
