@@ -72,7 +72,7 @@ def plan_lines(plan: "Plan") -> list[str]:
     if plan.gone:
         lines.append(
             f"{'missing':<10}local files of {plan.gone} scenes do not exist, such as "
-            f"{plain(plan.first_gone)}; restore them, or ingest the scenes again"
+            f"{plain(plan.first_gone, 2000)}; restore them, or ingest the scenes again"
         )
     lines += [f"{'cannot':<10}{name}: {why}" for name, why in said_once(plan.refused.items())]
     return lines

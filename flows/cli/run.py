@@ -97,10 +97,7 @@ def missing(result: "RunResult") -> str | None:
         frozenset(statuses),
         f"{again} to retry those that failed, with --retry-quarantined to retry all",
     )
-    return (
-        f"missing      {count} of {len(result.wanted)} scenes are missing, for the reasons listed; "
-        f"{retry}"
-    )
+    return f"missing      {count} of {len(result.wanted)} scenes, for the reasons listed; {retry}"
 
 
 def next_lines(result: "RunResult", out: str) -> list[str]:

@@ -81,7 +81,7 @@ def scene(
         return
     typer.echo(scene_line(result))
     if result.product:
-        typer.echo(f"next: `deepsalt mosaic build {place(out)}` puts it into the mosaic")
+        typer.echo(f"{'next':<11}  `deepsalt mosaic build {place(out)}` puts it into the mosaic")
 
 
 def scene_line(scene: "SceneReport") -> str:

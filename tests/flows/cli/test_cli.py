@@ -525,7 +525,9 @@ def test_a_scene_ends_with_what_is_next_beside_other_files(scenes: Scenes, tmp_p
     (tmp_path / "notes.txt").touch()
     result = deepsalt("scene", scenes.prisma, "--out", tmp_path)
     assert f"{tmp_path} holds other files (notes.txt)" in result.stderr
-    assert result.stdout.splitlines()[-1].startswith(f"next: `deepsalt mosaic build {tmp_path}`")
+    assert result.stdout.splitlines()[-1].startswith(
+        f"next         `deepsalt mosaic build {tmp_path}`"
+    )
 
 
 def test_a_demo_says_which_other_files_are_in_its_folder(

@@ -69,8 +69,11 @@ def test_a_reason_of_many_scenes_is_one_line_with_a_count() -> None:
 @pytest.mark.parametrize(
     ("statuses", "words"),
     [
-        (["failed"], "2 of 2 scenes are missing|run the same command again to retry them"),
-        (["failed", "present"], "1 of 2 scenes are missing|run the same command again"),
+        (
+            ["failed"],
+            "2 of 2 scenes, for the reasons listed|run the same command again to retry them",
+        ),
+        (["failed", "present"], "1 of 2 scenes, for the reasons listed|run the same command again"),
         (["quarantined"], "mend them, then run the same command again with --retry-quarantined"),
         (["failed", "quarantined"], "again to retry those that failed, with --retry-quarantined"),
     ],

@@ -259,9 +259,7 @@ def test_scenes_whose_files_are_gone_are_said_once_and_count_no_bytes(
     lines = result.stdout.splitlines()
     assert result.exit_code == 1
     assert lines[0].endswith("(2 in all)")
-    assert lines[1].startswith(
-        "missing      2 of 2 scenes are missing, for the reasons listed; run"
-    )
+    assert lines[1].startswith("missing      2 of 2 scenes, for the reasons listed; run")
     assert len(lines) == 2
 
 
