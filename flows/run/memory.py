@@ -139,8 +139,8 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
     if available is not None and predicted > available:
         raise UsageError(
             f"a worker with {threads} threads would need about {predicted / 1e9:.1f} GB of memory "
-            f"but has {available / 1e9:.1f} GB; use fewer --threads or --workers, or a machine with "
-            f"more memory"
+            f"but has {available / 1e9:.1f} GB; use fewer --threads or --workers, or a machine "
+            "with more memory"
         )
     if unfit is not None:
         scene, size = unfit

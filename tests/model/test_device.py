@@ -169,19 +169,19 @@ def test_an_unknown_device_is_refused():
 
 
 ENDING = """
-import sys, threading
+import sys, threading, time
 import tests.model.test_device as here
 
 class Slow(here.Fake):
     def get(self, tensor):
-        here.time.sleep(0.3)
+        time.sleep(0.3)  # as a device that is slow
         return super().get(tensor)
 
 feed = here.Feed(Slow(), batch_px=here.REQUEST_PX, waiting=2)
 many = here.np.resize(here.SPECTRA.T, (9 * here.REQUEST_PX, len(here.ENMAP))).T
 student = feed.student(here.FOLDED)
 threading.Thread(target=lambda: print(student.estimate(many).salinity.size)).start()
-here.time.sleep(0.5)
+time.sleep(0.5)  # it is at work
 sys.exit(130)
 """
 
