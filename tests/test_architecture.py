@@ -273,7 +273,6 @@ def private_names(path: Path) -> Iterator[str]:
 ALLOWED = {
     "_inflate": "counts the blocks that are decoded",
     "_read": "counts what is read",
-    "_refuse_foreign_place": "something happens at this moment of opening a store",
     "_check_composed": "something happens at this moment of a build",
     "_publish": "something happens at this moment of a build",
 }

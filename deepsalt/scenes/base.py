@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -202,16 +203,25 @@ def _why_no_product(path: Path) -> str:
     """Return a sentence on a path that no sensor's module reads."""
     if path.is_file() and path.name.lower().endswith(_PACKED):
         by = "unzip" if path.suffix.lower() == ".zip" else "tar -xf"
-        return f"{path} is packed; unpack it with `{by} {path.name}`, and give the result"
-    if inside := products_in(path):
-        return f"{path} holds {len(inside)} products; give one of them, such as {inside[0]}"
+        return f"{path} is packed; unpack it with `{by} {quote(str(path))}`, and give the result"
+    if held := products_in(path):
+        return f"{path} holds {len(held)} products; give one of them, such as {held[0]}"
     if path.is_dir():
-        packed = [each for each in path.iterdir() if each.name.lower().endswith(_PACKED)]
+        inside = sorted(path.iterdir())
+        if not inside:
+            return f"{path} is empty; give a product folder or file"
+        packed = [each for each in inside if each.name.lower().endswith(_PACKED)]
         if packed:
             return (
                 f"{path} holds only packed products ({len(packed)}, such as {packed[0].name}); "
                 f"unpack them first"
             )
+        for folder in inside:
+            if below := products_in(folder):
+                return (
+                    f"{path} holds no products; its folder {folder.name} holds {len(below)}, such "
+                    f"as {below[0]}"
+                )
     return (
         f"{path} is not a product that deepsalt reads; expected an EnMAP L2A folder, a PRISMA L2D "
         f".he5, or a GeoTIFF or ENVI cube with a wavelength and FWHM per band"

@@ -121,7 +121,7 @@ class Store:
         found = cls._find(objects)
         if found is None:
             try:
-                wanted._refuse_foreign_place()
+                cls.refuse_foreign_place(objects)
             except StoreMismatchError:
                 # The existing one may be of another creator that was faster.
                 found = cls._find(objects)
@@ -246,24 +246,31 @@ class Store:
                 f"{_short(digest)}; give another store or the same model"
             )
 
-    def _refuse_foreign_place(self) -> None:
-        """Refuse a location with files that a store would overwrite, or inside another store."""
+    @staticmethod
+    def refuse_foreign_place(where: Where) -> None:
+        """Refuse a location with files that a store would overwrite, or inside another store.
+
+        Raises
+        ------
+        UsageError
+            It cannot hold a store.
+        StoreMismatchError
+            It holds other files, or lies inside a store.
+        """
+        objects = Objects.of(where)
         for name in _OURS:
-            if next(self.objects.list(name), None) or ("." in name and self._has(name)):
+            if next(objects.list(name), None) or ("." in name and _is_there(objects, name)):
                 raise StoreMismatchError(
-                    f"{self} is not a store but has {name}, which a store would overwrite; give "
+                    f"{objects} is not a store but has {name}, which a store would overwrite; give "
                     f"another --out, or restore {RECORD} if it was one"
                 )
-        for outer in self.objects.outer():
+        for outer in objects.outer():
             # Credentials limited to a prefix cannot tell whether it lies in a store.
             with suppress(StoreAccessError):
                 if _is_there(outer, RECORD):
                     raise StoreMismatchError(
-                        f"{self} lies inside the store {outer}; give a location outside it"
+                        f"{objects} lies inside the store {outer}; give a location outside it"
                     )
-
-    def _has(self, key: str) -> bool:
-        return _is_there(self.objects, key)
 
 
 def _is_there(objects: Objects, key: str) -> bool:

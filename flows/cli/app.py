@@ -31,7 +31,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 partial (some scenes are "
-    f"quarantined, the rest is complete). Start with `deepsalt demo`.\n\n{extras_line()}.",
+    "missing, the rest is complete), 130 stopped (Ctrl-C or SIGTERM; run again to resume). "
+    f"Start with `deepsalt demo`.\n\n{extras_line()}.",
 )
 # In the order of the help.
 for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark):

@@ -1,6 +1,7 @@
 """The verb `check`."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,8 @@ app = typer.Typer()
 
 _DAMAGE = {"checksums", "contents", "products", "values"}
 """Checks whose errors `mosaic repair` may fix; others are limits, or say what to do."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @app.command(epilog="Example: `deepsalt check store`")
@@ -61,12 +64,35 @@ def check(
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
-        for finding in findings:
-            typer.echo(f"{finding.severity:<8} {finding.where}: {finding.message}")
+        typer.echo("\n".join(_finding_lines(findings)))
         typer.echo(_closing_line(findings))
         typer.echo(_next_line(findings, store, quick=quick))
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _finding_lines(findings: Sequence["Finding"]) -> list[str]:
+    """Return a line per finding; of remarks that differ only in numbers one, with their range."""
+    alike: dict[object, list[Finding]] = {}
+    for finding in findings:
+        key = (finding.check, _NUMBER.sub("#", finding.message))
+        alike.setdefault(key if finding.severity == "info" else finding, []).append(finding)
+    lines = []
+    for first, *others in alike.values():
+        where = f"{first.where} and {len(others)} more" if others else first.where
+        message = _in_ranges([first.message, *(each.message for each in others)])
+        lines.append(f"{first.severity:<8} {where}: {message}")
+    return lines
+
+
+def _in_ranges(messages: Sequence[str]) -> str:
+    """Return messages that differ only in numbers as one, with the range of each number."""
+    begin, *rest = _NUMBER.split(messages[0])
+    ranges = []
+    for numbers in zip(*map(_NUMBER.findall, messages), strict=True):
+        least, most = min(numbers, key=float), max(numbers, key=float)
+        ranges.append(least if least == most else f"{least} to {most}")
+    return begin + "".join(map("".join, zip(ranges, rest, strict=True)))
 
 
 def _next_line(findings: Sequence["Finding"], store: str, *, quick: bool) -> str:

@@ -8,15 +8,12 @@ import typer
 
 from deepsalt.errors import DeepsaltError, UsageError
 from flows.cli.shared.options import Json, local
-from flows.cli.shared.text import other_files, place
+from flows.cli.shared.text import other_files, place, said_once
 
 if TYPE_CHECKING:
     import pystac
 
 app = typer.Typer()
-
-_SHOWN = 3
-"""Further products to name when many share a reason; `--json` names all."""
 
 
 @app.command(epilog="Example: `deepsalt ingest scenes/* --to catalogue`")
@@ -86,8 +83,8 @@ def ingest(
     else:
         if report is not None:
             typer.echo(f"{report}; catalogue {to}")
-        for line in _refusals(refused):
-            typer.secho(line, fg="yellow", err=True)
+        for _, reason in said_once(refused.items()):
+            typer.secho(f"refused: {reason}", fg="yellow", err=True)
     if not added:
         raise UsageError(f"none of the {len(refused)} products can be used; see the reasons above")
     if not as_json:
@@ -97,18 +94,3 @@ def ingest(
         )
     if refused:
         raise typer.Exit(3)
-
-
-def _refusals(refused: dict[str, str]) -> list[str]:
-    """Return a line for each reason, with the first product and the number of products."""
-    alike: dict[str, list[str]] = {}
-    for path, reason in refused.items():
-        alike.setdefault(reason.removeprefix(path), []).append(path)
-    lines = []
-    for first, *others in alike.values():
-        same = ""
-        if others:
-            shown = [*others[:_SHOWN], f"{len(others) - _SHOWN} more"][: len(others)]
-            same = f"; the same applies to {', '.join(shown)} ({len(others) + 1} in all)"
-        lines.append(f"refused: {refused[first]}{same}")
-    return lines

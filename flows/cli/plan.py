@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.shared.run_options import of_a_run
-from flows.cli.shared.text import duration, plain, size
+from flows.cli.shared.text import duration, other_files, plain, said_once, size
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -20,9 +20,12 @@ app = typer.Typer()
 @of_a_run
 def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """Show what a run would read, write and need, before anything runs."""
+    from deepsalt.store.store import RECORD
     from flows.progress import bars
     from flows.run.plan import make_plan
 
+    if said := other_files(config.out, RECORD):
+        typer.echo(said, err=True)
     with bars() as progress:
         found = make_plan(config, progress)
     if as_json:
@@ -66,8 +69,10 @@ def plan_lines(plan: "Plan") -> list[str]:
     lines = [f"{name:<10}{text}" for name, text in rows]
     if plan.cell_shape:
         lines.append(f"{'cells':<10}{plan.cell_shape}")
-    lines += [
-        f"{'cannot':<10}{plain(name)}: {plain(reason, 2000)}"
-        for name, reason in plan.refused.items()
-    ]
+    if plan.gone:
+        lines.append(
+            f"{'missing':<10}local files of {plan.gone} scenes do not exist, such as "
+            f"{plain(plan.first_gone, 2000)}; restore them, or ingest the scenes again"
+        )
+    lines += [f"{'cannot':<10}{name}: {why}" for name, why in said_once(plan.refused.items())]
     return lines

@@ -1,5 +1,6 @@
 """The verb `train`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.cli.shared.options import local
-from flows.cli.shared.text import other_files, place
+from flows.cli.shared.text import other_files, place, plain
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
@@ -181,8 +182,9 @@ def train(
         evaluate=evaluate,
         infrared=tuple(mid_infrared or ()),
     )
-    if said := other_files(out, CARD_FILE, CACHE):
-        typer.echo(said, err=True)
+    for said in (other_files(out, CARD_FILE, CACHE), _replaced(out)):
+        if said:
+            typer.echo(said, err=True)
     with bars() as progress:
         card = train_model(run, progress)
     write_model_item(out, card)
@@ -192,6 +194,22 @@ def train(
         f"next: `deepsalt predict-table TABLE --sensor SENSOR --model {place(out)} --out "
         f"salinity.csv`, or `deepsalt run` with --model {place(out)}"
     )
+
+
+def _replaced(out: Path) -> str | None:
+    """Return a sentence on the model that a folder holds already; None if it holds none."""
+    from deepsalt.errors import ModelError
+    from deepsalt.model.card import CARD_FILE, read_card
+
+    path = out / CARD_FILE
+    if not path.is_file():
+        return None
+    try:
+        name = f"the model {plain(read_card(out).name)}"
+    except ModelError:  # it is replaced, damaged or not
+        name = "a model whose card cannot be read"
+    day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
+    return f"this training replaces {name} of {day} in {out} when it ends"
 
 
 def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) -> list["TableSpec"]:
@@ -209,10 +227,12 @@ def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) ->
 
 def _card_lines(card: "ModelCard") -> list[str]:
     """Return the scores of a trained model as a table, by split and with baselines."""
-    lines = [
-        f"model {card.name}: {card.ec_method}",
-        f"{'method':<18}{'spectra':<42}{'left out':<16}{'n':>6}  R2 of log1p (sd)  interval holds",
-    ]
+    lines = [f"model {card.name}: {card.ec_method}"]
+    if not card.scores:
+        return [*lines, "no scores: the model was not evaluated"]
+    lines.append(
+        f"{'method':<18}{'spectra':<42}{'left out':<16}{'n':>6}  R2 of log1p (sd)  interval holds"
+    )
     for score in card.scores:
         metrics = score.metrics
         # If all labels are equal, R2 is undefined.

@@ -1,20 +1,22 @@
 """What a run would read, write and need, from the catalogue's fields alone."""
 
+import os
 from dataclasses import dataclass, field
 
+from deepsalt.access import is_remote
 from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
 from deepsalt.progress import Progress
-from deepsalt.types import ModelRef, PixelGrid
+from deepsalt.types import Acquisition, ModelRef, PixelGrid
 from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import refuse_export
 from flows.run.scenes import Scenes, with_tiles
 from flows.run.selection import find_scenes
-from flows.run.stores import find_store, mosaic_grid_of, period_of
+from flows.run.stores import find_store, period_of, refuse_unfit
 
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
@@ -58,6 +60,8 @@ class Plan:
         Says that cells are not square on the ground; empty if they are.
     refused
         Scenes that cannot be used, with the reason.
+    gone, first_gone
+        Number of scenes still to map whose local files do not all exist, and one of these files.
     """
 
     scenes: int
@@ -78,6 +82,8 @@ class Plan:
     seconds: float
     cell_shape: str = ""
     refused: dict[str, str] = field(default_factory=dict)
+    gone: int = 0
+    first_gone: str = ""
 
 
 def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
@@ -100,11 +106,13 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     found = find_scenes(config.selection, progress)
     store = find_store(config.out)
     refuse_export(config.out, config.mosaic.export)
-    grid = mosaic_grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
+    period = period_of(config.mosaic.datetime)
+    grid = refuse_unfit(config.out, ref, config.scene.grid, store, period_layout=period.layout)
     held = _held(grid, found.scenes, ref)
     present = complete_names(store, held.names) if store else set()
     left = [number for number, name in enumerate(held.names) if name not in present]
+    gone = [held.gone[number] for number in left if number in held.gone]
     extent = grid.extent_grid(Extent.of(held.tiles))
     pixels = sum(held.pixels[number] for number in left)
     compute = config.scene.compute
@@ -124,7 +132,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         mosaic_columns=extent.width,
         crs=grid.crs,
         resolution_m=grid.resolution_m,
-        period=period_of(config.mosaic.datetime).id,
+        period=period.id,
         workers=workers,
         threads=threads,
         worker_memory_bytes=needs.memory_bytes,
@@ -132,6 +140,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **held.torn},
+        gone=len(gone),
+        first_gone=gone[0] if gone else "",
     )
 
 
@@ -145,6 +155,7 @@ class _Held:
     sizes: list[int] = field(default_factory=list)
     tiles: set[Tile] = field(default_factory=set)
     torn: dict[str, str] = field(default_factory=dict)
+    gone: dict[int, str] = field(default_factory=dict)
 
 
 def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
@@ -160,6 +171,8 @@ def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
         if isinstance(tiles, GridError):
             held.torn[each.scene_id] = str(tiles)
             continue
+        if (gone := _first_gone(each)) is not None:
+            held.gone[len(held.names)] = gone
         held.tiles.update(tiles)
         held.indices.append(index)
         held.names.append(product_name(each, ref))
@@ -168,6 +181,12 @@ def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
     if not held.indices:
         raise GridError(next(iter(held.torn.values())))
     return held
+
+
+def _first_gone(scene: Acquisition) -> str | None:
+    """Return the first local file of a scene that does not exist."""
+    hrefs = (asset.href for asset in scene.assets if not is_remote(asset.href))
+    return next((href for href in hrefs if not os.path.exists(href)), None)
 
 
 def _cell_shape(extent: PixelGrid) -> str:

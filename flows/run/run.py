@@ -209,7 +209,8 @@ def _map_scenes(
 
         def heard(index: int, report: SceneReport) -> None:
             reports[index] = report
-            progress.advance("scenes", size_bytes=size_of(scenes[index]))
+            read = size_of(scenes[index]) if report.product else 0
+            progress.advance("scenes", size_bytes=read)
             ahead.done(index, report.product)
 
         driver.work(scenes, order, heard, lambda each, why: quarantine(store, each.key, why))

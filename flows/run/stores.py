@@ -100,6 +100,26 @@ def refuse_other_grid(store: Store, grid: Grid) -> None:
         )
 
 
+def refuse_unfit(
+    out: str, ref: ModelRef, grid: Grid, found: Store | None, *, period_layout: str | None = None
+) -> MosaicGrid:
+    """Refuse a location where a run cannot write, found or not; return the grid of the run.
+
+    Raises
+    ------
+    GridError
+        The CRS or cell size is invalid.
+    StoreMismatchError
+        The store has another grid, model or period layout, or there is something else.
+    """
+    wanted = mosaic_grid_of(grid, found)
+    if found is None:
+        Store.refuse_foreign_place(out)
+    else:
+        found.refuse_other(wanted, ref.digest, period_layout or found.period_layout)
+    return wanted
+
+
 def open_store(
     out: str, ref: ModelRef, grid: Grid, found: Store | None, *, period_layout: str | None = None
 ) -> Store:
@@ -112,10 +132,7 @@ def open_store(
     StoreError
         The location cannot be written.
     """
-    wanted = mosaic_grid_of(grid, found)
-    if found is None:
-        return Store.create(
-            out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
-        )
-    found.refuse_other(wanted, ref.digest, period_layout or found.period_layout)
-    return found
+    wanted = refuse_unfit(out, ref, grid, found, period_layout=period_layout)
+    return found or Store.create(
+        out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
+    )

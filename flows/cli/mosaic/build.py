@@ -26,7 +26,7 @@ from flows.cli.shared.options import (
     export_of,
     grid_option,
 )
-from flows.cli.shared.text import gain, size
+from flows.cli.shared.text import gain, place, size
 from flows.config import MosaicConfig
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def build(
         built = build_at(store, config, progress)
         result = export_after_build(OpenStore.open(store), built, config.export, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
+    if not as_json and not result.held and not result.export_failed:
+        typer.echo(f"{'next':<11}  `deepsalt check {place(store)}`")
     if result.export_failed:
         raise typer.Exit(1)
 

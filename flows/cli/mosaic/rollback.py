@@ -6,6 +6,7 @@ import typer
 
 from flows.cli.mosaic.publish import say_published
 from flows.cli.shared.options import Json, Store
+from flows.cli.shared.text import place
 
 app = typer.Typer()
 
@@ -27,3 +28,8 @@ def rollback(
     from flows.changes import return_to
 
     say_published(return_to(store, version), as_json)
+    if not as_json:
+        typer.echo(
+            f"{'next':<11}  `deepsalt mosaic history {place(store)}` lists the versions; "
+            "`deepsalt mosaic withdraw` keeps scenes out of later ones"
+        )

@@ -151,8 +151,8 @@ ScratchFolder = Annotated[
     typer.Option(
         "--scratch",
         callback=local,
-        help="Folder for the files of remote scenes being mapped; with --scheduler, on each "
-        "worker. Default: the system's temporary folder.",
+        help="Folder for the files of remote scenes being mapped, on the machine that maps them. "
+        "Default: the system's temporary folder.",
     ),
 ]
 ScratchGb = Annotated[

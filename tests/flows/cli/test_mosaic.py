@@ -403,3 +403,17 @@ def test_a_build_beyond_its_limits_is_refused(
 def test_a_limit_that_is_no_share_is_bad_usage(store: Path) -> None:
     result = deepsalt("mosaic", "build", store, "--max-missing", 120)
     assert "--max-missing cannot be 120" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("build", "`deepsalt check {}`"),
+        ("rollback", "`deepsalt mosaic history {}`"),
+        ("repair", "`deepsalt check {}`"),
+    ],
+)
+def test_a_verb_ends_with_what_is_next(small: Small, verb: str, words: str) -> None:
+    said = deepsalt("mosaic", verb, small.path).stdout.splitlines()[-1]
+    assert said.startswith("next")
+    assert words.format(small.path) in said

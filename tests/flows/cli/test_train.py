@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,28 @@ def test_a_second_run_gives_the_same_card_from_its_cache(tables: Path, tmp_path:
     assert train(tables, tmp_path / "m", "--satellite", f"{tables / 'c.csv'}@enmap") == first
     assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "m" / "cache").iterdir()}
     assert len(made) == 2  # the regions are the groups, in two folds
+
+
+def test_a_training_says_which_model_it_replaces(tables: Path, tmp_path: Path) -> None:
+    # fmt: off
+    command = (
+        "train", "--lab", tables / "a.csv", "--no-evaluate", "--config", tables / "train.toml",
+        "--out", tmp_path / "m", "--name",
+    )
+    # fmt: on
+    assert "replaces" not in deepsalt(*command, "mine").stderr
+    day = datetime.now(UTC).date()
+    again = deepsalt(*command, "other")
+    assert f"replaces the model mine of {day} in {tmp_path / 'm'} when it ends" in again.stderr
+    (tmp_path / "m" / "card.json").write_text("{")
+    assert "replaces a model whose card cannot be read" in deepsalt(*command, "third").stderr
+
+
+def test_a_training_without_scores_shows_no_table_of_them(tables: Path, tmp_path: Path) -> None:
+    args = ("--lab", tables / "a.csv", "--no-evaluate", "--config", tables / "train.toml")
+    said = deepsalt("train", *args, "--out", tmp_path / "m").stdout
+    assert "no scores: the model was not evaluated" in said
+    assert "left out" not in said
 
 
 def test_the_seed_of_the_command_wins(tables: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A plan: from the catalogue's fields, whatever the number of scenes; what it says of memory."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,18 @@ def test_a_plan_over_a_continent_opens_no_file_and_counts_all(
     assert (plan.scenes, plan.tiles, plan.refused) == (NUMBER, len(tiles), {})
     assert plan.scene_pixels == sum(scene.grid.height * scene.grid.width for scene in scenes)
     assert opened == []
+
+
+def test_a_plan_counts_scenes_whose_local_files_are_gone(scenes: Scenes, tmp_path: Path) -> None:
+    away = tmp_path / scenes.prisma.name
+    shutil.copy(scenes.prisma, away)
+    found = [to_item(read_acquisition(path)) for path in (scenes.west, away)]
+    add_items(tmp_path / "catalogue", found)
+    args = ("plan", "--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store")
+    assert "do not exist" not in deepsalt(*args).stdout
+    away.unlink()
+    said = deepsalt(*args).stdout
+    assert f"missing   local files of 1 scenes do not exist, such as {away}" in said
 
 
 def test_one_header_is_sampled_per_collection_and_version(
