@@ -16,8 +16,9 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 # Level of each unit; a unit imports lower levels, itself, and the siblings named for it.
 LEVELS = {
     "deepsalt.errors": 0,
+    "deepsalt.inputs": 0,
     "deepsalt.extras": 1,
-    "deepsalt.inputs": 1,
+    "deepsalt.documents": 1,
     "deepsalt.access": 1,
     "deepsalt.progress": 1,
     "deepsalt.concurrency": 1,
@@ -150,15 +151,17 @@ def test_imports_point_downwards(path: Path) -> None:
         )
         assert allowed, f"{room} may not import {imported}"
         if room == "catalog":
-            # access: one place judges hosts and addresses, for catalogues as for files; inputs: one
-            # place reads documents of others; objects: the bytes of a store, which has a catalogue;
-            # concurrency, processes: a hundred thousand Items are read side by side.
+            # access: one place judges hosts and addresses, for catalogues as for files; inputs and
+            # documents: one place reads and writes documents; objects: the bytes of a store, which
+            # has a catalogue; concurrency, processes: a hundred thousand Items are read side by
+            # side.
             assert imported in {"catalog"} | {
                 f"deepsalt.{name}"
                 for name in (
                     "types",
                     "errors",
                     "access",
+                    "documents",
                     "inputs",
                     "objects",
                     "progress",
@@ -308,3 +311,19 @@ def test_every_public_name_can_be_imported_and_has_a_docstring() -> None:
         if name != "__version__":
             assert getattr(deepsalt, name).__doc__, name
     assert len(deepsalt.__all__) <= 25
+
+
+def test_json_is_read_and_written_in_one_place() -> None:
+    # loads: what a stranger wrote can be too deep or too large. Printing (`flows/cli`), digests and
+    # questions to servers are dumped by their own rules; nobody reads them back from a disk.
+    found = {
+        f"{module_name(path)}: {ast.unparse(node.func)}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"json.loads", "json.load"}
+    }
+    assert found == {
+        "deepsalt.inputs: json.loads",
+        "catalog.geometry: json.loads",  # of what it dumped itself
+        "deepsalt.train.evaluation.evaluate: json.loads",  # of its own cache
+    }

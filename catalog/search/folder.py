@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from catalog.documents import read_json
 from catalog.hrefs import absolute_href, without_credentials
 from catalog.search.query import Query, sort_key
 from deepsalt.concurrency import in_order
+from deepsalt.documents import read_json
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.progress import Progress
 
