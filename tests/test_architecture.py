@@ -243,13 +243,37 @@ def kept_by(path: Path) -> Iterator[str]:
 
 def test_everything_that_a_process_keeps_is_listed_with_its_lifetime() -> None:
     text = (ROOT / "docs" / "contracts.md").read_text()
-    rows = text.split("## What a process keeps")[1].split("|---|---|---|")[1].splitlines()
+    section = text.split("## What a process keeps")[1].split("###")[0]
+    rows = section.split("|---|---|---|")[1].splitlines()
     listed: set[str] = set()
     for row in filter(None, rows):
         where, *others = row.split("|")[1].replace("`", "").strip().split(", ")
         listed |= {where, *(f"{where.rpartition('.')[0]}.{other}" for other in others)}
     kept = {f"{module_name(path)}.{name}" for path in SOURCES for name in kept_by(path)}
     assert kept == listed
+
+
+def writes_of_environment(path: Path) -> Iterator[str]:
+    """Yield the statements that change `os.environ`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            if ast.unparse(node.value) in {"os.environ", "environ"}:
+                yield ast.unparse(node)
+        elif isinstance(node, ast.AugAssign) and "environ" in ast.unparse(node.target):
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Call):
+            name = called(node)
+            changes = "setdefault|pop|popitem|update|clear|__setitem__|__delitem__"
+            if re.fullmatch(rf"((os\.)?environ\.({changes}))|(os\.)?(un|put)(setenv|env)", name):
+                yield name
+
+
+def test_the_environment_changes_only_where_contracts_say_so() -> None:
+    text = (ROOT / "docs" / "contracts.md").read_text()
+    rows = text.split("### The environment")[1].split("\n## ")[0]
+    recorded = set(re.findall(r"^\| `([\w.]+)`", rows, re.MULTILINE))
+    found = {module_name(path) for path in SOURCES if any(writes_of_environment(path))}
+    assert found == recorded
 
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
