@@ -88,7 +88,7 @@ def test_batches_hold_the_pixels_of_many_chunks():
         chunks = [pool.submit(feed.student(FOLDED).estimate, SPECTRA)]
         fake.asked.wait(10)
         chunks += [pool.submit(feed.student(FOLDED).estimate, SPECTRA) for _ in range(20)]
-        wait_until(lambda: feed._queue.qsize() == 20, "not all chunks wait")
+        wait_until(lambda: feed.waiting.qsize() == 20, "not all chunks wait")
         fake.go.set()
         found = [chunk.result() for chunk in chunks]
     assert fake.batches(2 * REQUEST_PX) == 2
@@ -102,7 +102,7 @@ def test_who_asks_waits_while_the_device_is_behind():
     many = np.resize(SPECTRA.T, (9 * REQUEST_PX, len(ENMAP))).T
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(feed.student(FOLDED).estimate, many)
-        wait_until(feed._queue.full, "the queue does not fill")
+        wait_until(feed.waiting.full, "the queue does not fill")
         assert not wait_for([asked], timeout=0.3).done
         fake.go.set()
         assert asked.result().salinity.shape == (9 * REQUEST_PX,)
@@ -154,7 +154,7 @@ def test_a_device_that_recovers_is_used_again():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_the_cpu_predicts_and_says_so_once(caplog, monkeypatch):
-    monkeypatch.setattr(module, "_found", [])
+    monkeypatch.setattr(module, "feeds", [])
     with caplog.at_level(logging.WARNING):
         assert on_device(FOLDED, "cuda") is FOLDED
         assert on_device(FOLDED, "cuda") is FOLDED
