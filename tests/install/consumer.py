@@ -27,7 +27,7 @@ def map_and_sample(product: str, place: str) -> float:
         assert_type(mapped, deepsalt.SceneReport)
         built = deepsalt.build_mosaic(store, context)
         assert_type(built, deepsalt.MosaicReport)
-    assert_type(deepsalt.open_product(store.objects, mapped.product), xr.Dataset)
+    assert_type(deepsalt.open_product(store, mapped.product), xr.Dataset)
     assert_type(deepsalt.composite(store, [mapped.product], scene.grid), xr.Dataset)
     mosaic = deepsalt.open_mosaic(store, bbox=(59.0, 43.0, 60.0, 44.0))
     assert_type(mosaic, xr.Dataset)
