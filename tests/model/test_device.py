@@ -103,6 +103,7 @@ def test_who_asks_waits_while_the_device_is_behind():
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(feed.student(FOLDED).estimate, many)
         wait_until(feed.waiting.full, "the queue does not fill")
+        # Nothing tells that something does not happen; too short a wait only misses a fault.
         assert not wait_for([asked], timeout=0.3).done
         fake.go.set()
         assert asked.result().salinity.shape == (9 * REQUEST_PX,)
@@ -169,19 +170,20 @@ def test_an_unknown_device_is_refused():
 
 
 ENDING = """
-import sys, threading
+import sys, threading, time
 import tests.model.test_device as here
 
 class Slow(here.Fake):
     def get(self, tensor):
-        here.time.sleep(0.3)
+        time.sleep(0.3)  # the process ends meanwhile, of which nothing tells
         return super().get(tensor)
 
-feed = here.Feed(Slow(), batch_px=here.REQUEST_PX, waiting=2)
+device = Slow()
+feed = here.Feed(device, batch_px=here.REQUEST_PX, waiting=2)
 many = here.np.resize(here.SPECTRA.T, (9 * here.REQUEST_PX, len(here.ENMAP))).T
 student = feed.student(here.FOLDED)
 threading.Thread(target=lambda: print(student.estimate(many).salinity.size)).start()
-here.time.sleep(0.5)
+device.asked.wait(60)
 sys.exit(130)
 """
 
