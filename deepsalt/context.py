@@ -32,7 +32,7 @@ class Context:
         The model, hashed once.
     pool
         Threads that share the chunks of a scene.
-    engine
+    executor
         What composes tiles: the same threads, or remote workers.
     fetcher
         Fetches the files of remote scenes.
@@ -57,7 +57,7 @@ class Context:
 
     model: ModelRef
     pool: ThreadPoolExecutor
-    engine: Executor
+    executor: Executor
     fetcher: Fetcher
     device: str = "cpu"
     limits: Limits = field(default_factory=Limits)

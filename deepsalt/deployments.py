@@ -4,7 +4,7 @@ Prefect imports an entrypoint with the working directory first on the path, whic
 user's package `flows`.
 """
 
-from deepsalt.beside import load_beside
+from deepsalt.own_packages import load_beside
 
 load_beside()
 

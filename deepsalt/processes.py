@@ -21,7 +21,7 @@ T = TypeVar("T")
 # `load_beside`, since a user's folder may have packages with the names of ours.
 _BEGIN = (
     "import sys; sys.path[:] = sys.argv[1:]; "
-    "from deepsalt.beside import load_beside; load_beside(); "
+    "from deepsalt.own_packages import load_beside; load_beside(); "
     "from deepsalt.processes import answer; answer()"
 )
 _LOST = (EOFError, OSError, pickle.UnpicklingError)

@@ -237,7 +237,7 @@ def _holds(dtype: str, number: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """One sensor, place and time, as `catalog.parse_item` reads it from a STAC Item.
+    """One sensor, place and time, as `catalog.items.parse_item` reads it from a STAC Item.
 
     Parameters
     ----------

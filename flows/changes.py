@@ -199,7 +199,7 @@ def repair_store(
     """
     store = Store.open(out)
     with composing(compute or Compute(), store, Limits(), progress or Silent()) as context:
-        done = repair_mosaic(Builder(store, context.engine, progress=context.progress))
+        done = repair_mosaic(Builder(store, context.executor, progress=context.progress))
     if done.built is not None and done.built.versions:
         mosaic = open_repository(store.objects)
         publish_version(store, mosaic, done.built.versions[-1], done.built.tiles)

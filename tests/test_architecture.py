@@ -51,7 +51,7 @@ LEVELS = {
     "deepsalt.check": 10,
     "flows": 11,
     # Doors into flows, found where a user's own package of that name is not.
-    "deepsalt.beside": 12,
+    "deepsalt.own_packages": 12,
     "deepsalt.deployments": 13,
     "deepsalt.__main__": 13,
 }

@@ -3,7 +3,7 @@
 Takes a location and a `Query`; returns the matching Items, sorted, the same from a folder as from a
 server. Answers of servers are untrusted until parsed. Open `search.py` first, then `query.py` (what
 matches), `folder.py` (a folder, in several processes where it is large), `remote.py` (a server's
-pages) and `asking.py` (one request to a server).
+pages) and `server.py` (one request to a server).
 """
 
 from catalog.search.query import Query

@@ -2,7 +2,7 @@
 
 Collections, place and time go to the server. Cloud cover and quality are filtered on our side: not
 all servers have the filter extension, and DLR stores the numbers as text. pystac-client builds the
-search and walks the pages; each request goes through `asking.py`, which decides whether to send it.
+search and walks the pages; each request goes through `server.py`, which decides whether to send it.
 """
 
 import json
@@ -21,8 +21,8 @@ from pystac_client.warnings import DoesNotConformTo, PystacClientWarning
 
 from catalog.geometry import box_halves
 from catalog.hrefs import without_credentials
-from catalog.search.asking import Server
 from catalog.search.query import Query, interval_text
+from catalog.search.server import Server
 from deepsalt.access import Reach
 from deepsalt.errors import FormatError, RunError, UsageError
 from deepsalt.progress import Progress

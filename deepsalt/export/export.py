@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from deepsalt.documents import encode
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
-from deepsalt.export.fill import Brought, bring, delete_all
+from deepsalt.export.fill import FillReport, bring, delete_all
 from deepsalt.export.group import ROOT
 from deepsalt.export.record import RECORD
 from deepsalt.export.target import (
@@ -18,7 +18,7 @@ from deepsalt.export.target import (
     group_of,
     read_pointer,
 )
-from deepsalt.export.tiles import Content, Seed
+from deepsalt.export.tiles import Content, CopySource
 from deepsalt.objects import Objects, append, history, latest, trim
 from deepsalt.progress import Progress
 from deepsalt.store import Where
@@ -139,7 +139,7 @@ def _content(mosaic: Mosaic, id: str | None) -> Content:
     return Content(mosaic, version, encoded(mosaic, version), filled, attrs)
 
 
-def _exported(target: Objects, place: Objects, content: Content, brought: Brought) -> Exported:
+def _exported(target: Objects, place: Objects, content: Content, brought: FillReport) -> Exported:
     return Exported(
         target=target,
         group=str(place),
@@ -159,7 +159,7 @@ def _export_to_series(
     before = read_pointer(target)
     group = f"{VERSIONS}/{content.version.short}{'' if sharded else '-chunks'}.zarr"
     place = target.below(group)
-    seed = None if before is None or before[1] == group else Seed(target, before[1], group)
+    seed = None if before is None or before[1] == group else CopySource(target, before[1], group)
     brought = bring(
         place, content, is_sharded=sharded, is_shared=True, seed=seed, progress=progress
     )

@@ -16,7 +16,14 @@ from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
 from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
-from deepsalt.export.tiles import Content, Counts, Seed, TileExporter, Twins, changed_tiles
+from deepsalt.export.tiles import (
+    Content,
+    CopySource,
+    Counts,
+    TileExporter,
+    UnchangedTiles,
+    changed_tiles,
+)
 from deepsalt.objects import Objects, trim
 from deepsalt.progress import Progress
 from deepsalt.store.documents import decode
@@ -28,7 +35,7 @@ _AT_ONCE = 16  # tiles in progress, with a shard of each in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class FillReport:
     """Outcome of updating a group to a version.
 
     Parameters
@@ -64,9 +71,9 @@ def bring(
     *,
     is_sharded: bool,
     is_shared: bool = False,
-    seed: Seed | None = None,
+    seed: CopySource | None = None,
     progress: Progress | None = None,
-) -> Brought:
+) -> FillReport:
     """Update a group to a version.
 
     Parameters
@@ -99,12 +106,12 @@ def bring(
     if state is not None and state.is_whole and root is None:
         state = None  # its removal has started
     if _is_there(state, root, content, is_sharded):
-        return Brought(Counts())
+        return FillReport(Counts())
     _, before = read_state(seed.root.below(seed.group)) if seed is not None else (0, None)
-    twins = Twins.of(seed, before, content, is_sharded) if seed and before else None
-    plan = _plan(state, content, is_sharded, twins.layout if twins else None)
-    if twins is not None and twins.layout.extent != plan.reach.extent:
-        twins = None
+    unchanged = UnchangedTiles.of(seed, before, content, is_sharded) if seed and before else None
+    plan = _plan(state, content, is_sharded, unchanged.layout if unchanged else None)
+    if unchanged is not None and unchanged.layout.extent != plan.reach.extent:
+        unchanged = None
     grown = plan.grown or _is_outgrown(before, content, is_sharded)
     if grown and plan.is_full:
         logger.warning(
@@ -114,13 +121,13 @@ def bring(
         )
     writer = Writer(place, number, is_shared)
     try:
-        counts = _bring(writer, content, state, plan, twins=twins, progress=progress)
+        counts = _bring(writer, content, state, plan, unchanged=unchanged, progress=progress)
     except OvertakenError:
         if not is_shared:
             writer.disown([*plan.again, *plan.missing])
             _say_of_none(place)
         raise
-    return Brought(counts, plan.is_full and twins is None, grown)
+    return FillReport(counts, plan.is_full and unchanged is None, grown)
 
 
 def _bring(
@@ -129,7 +136,7 @@ def _bring(
     state: State | None,
     plan: _FillPlan,
     *,
-    twins: "Twins | None",
+    unchanged: "UnchangedTiles | None",
     progress: Progress | None,
 ) -> Counts:
     place = writer.place
@@ -148,7 +155,7 @@ def _bring(
         writer.note(_under_way(state, whole, plan))
         _say_of_none(place)
         present = keys_below(place, ARRAYS) if plan.missing else set()
-    exporter = TileExporter(writer, content, plan.reach, present, twins)
+    exporter = TileExporter(writer, content, plan.reach, present, unchanged)
     counts = _export_tiles(exporter, plan, progress)
     for key, data in objects.items():
         if key != ROOT:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from deepsalt.grid import Extent, Frame, MosaicGrid, Region, Tile
+from deepsalt.grid import Extent, Frame, MosaicGrid, PixelWindow, Tile
 from deepsalt.types import PixelGrid
 from deepsalt.versions import Filled, Piece
 
@@ -76,11 +76,11 @@ class Layout:
         """Shape of a layer (period, y, x)."""
         return len(self.slots), self.pixels.height, self.pixels.width
 
-    def region(self, data: Extent) -> Region:
+    def region(self, data: Extent) -> PixelWindow:
         """Return the pixels of some tiles."""
         first = self.grid.region(Tile(data.ix0, data.iy0), self.extent)
         last = self.grid.region(Tile(data.ix1 - 1, data.iy1 - 1), self.extent)
-        return Region(y=(first.y[0], last.y[1]), x=(first.x[0], last.x[1]))
+        return PixelWindow(y=(first.y[0], last.y[1]), x=(first.x[0], last.x[1]))
 
     def shards(self, piece: Piece) -> Iterator[tuple[tuple[int, int], tuple[int, int, int]]]:
         """Yield the shards of a piece: place in the tile, and index among the export's shards."""

@@ -13,7 +13,7 @@ from zarr.storage import WrapperStore
 from deepsalt.errors import FormatError, StoreError, StoreMissingError, VersionMissingError
 from deepsalt.export.group import DATA, ROOT, VERSION
 from deepsalt.export.target import group_at
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.grid.georef import GRID_MAPPING, grid_mapping_attrs, group_attrs, pixel_grid_of
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
@@ -88,7 +88,7 @@ def _open(store: Store, bbox: Bbox | None, chunked: bool) -> xr.Dataset:
     west, south, east, north = ds.attrs.pop(DATA)
     a, _, c, _, e, f = pixels.transform
     rows = round((north - f) / e), round((south - f) / e)
-    region = Region(y=rows, x=(round((west - c) / a), round((east - c) / a)))
+    region = PixelWindow(y=rows, x=(round((west - c) / a), round((east - c) / a)))
     if bbox is not None:
         region = crop(pixels, region, bbox)
     sizes = first.encoding.get("shards") or first.encoding["chunks"]

@@ -74,7 +74,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
+class CopySource:
     """Another group of the same target, from which unchanged shards can be copied.
 
     Parameters
@@ -107,7 +107,7 @@ def changed_tiles(state: State, content: Content) -> set[Piece]:
 
 
 @dataclass(frozen=True)
-class Twins:
+class UnchangedTiles:
     """Shards of another group of the target that can be reused here.
 
     Parameters
@@ -122,13 +122,15 @@ class Twins:
         All its shards.
     """
 
-    seed: Seed
+    seed: CopySource
     layout: Layout
     pieces: Collection[Piece]
     keys: Collection[str]
 
     @classmethod
-    def of(cls, seed: Seed, state: State, content: Content, is_sharded: bool) -> "Twins | None":
+    def of(
+        cls, seed: CopySource, state: State, content: Content, is_sharded: bool
+    ) -> "UnchangedTiles | None":
         """Return it; None if its shards are laid out differently."""
         if not state.is_whole or state.layout.is_sharded != is_sharded:
             return None
@@ -167,7 +169,7 @@ class TileExporter:
         Layout of the shards in the group.
     present
         Keys that need not be written, of tiles that are not rewritten.
-    twins
+    unchanged
         Shards that can be copied from another group.
     """
 
@@ -175,7 +177,7 @@ class TileExporter:
     content: Content
     layout: Layout
     present: Collection[str]
-    twins: Twins | None
+    unchanged: UnchangedTiles | None
 
     def __call__(self, again: Collection[Piece], piece: Piece) -> Counts:
         """Export a tile; when rewriting it, remove shards that it no longer has."""
@@ -205,9 +207,9 @@ class TileExporter:
 
     def _copied(self, again: Collection[Piece], piece: Piece) -> int | None:
         """Copy a tile from another group; None if that is impossible."""
-        if self.twins is None or piece in again or piece not in self.twins.pieces:
+        if self.unchanged is None or piece in again or piece not in self.unchanged.pieces:
             return None
-        return self.twins.copy(
+        return self.unchanged.copy(
             key
             for _, index in self.layout.shards(piece)
             for layer in MOSAIC_LAYERS

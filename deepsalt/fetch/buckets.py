@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from deepsalt.access import open_bucket
 from deepsalt.fetch.answers import STEP_BYTES, Found, StatusError, UnfitError
 from deepsalt.fetch.patience import Patience, raise_for
-from deepsalt.fetch.share import Lane
+from deepsalt.fetch.share import HostQueue
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -68,7 +68,7 @@ class BucketFile:
 
     href: str
     store: "ObjectStore"
-    lane: Lane
+    lane: HostQueue
 
     @property
     def _name(self) -> str:

@@ -16,7 +16,7 @@ from deepsalt.fetch.answers import Found
 from deepsalt.fetch.buckets import BucketFile, store_of
 from deepsalt.fetch.checksums import fits
 from deepsalt.fetch.patience import Patience, RetryBudget
-from deepsalt.fetch.share import Lane, Share
+from deepsalt.fetch.share import HostQueue, Share
 from deepsalt.fetch.web_files import WebFile
 from deepsalt.objects.disk import storing
 from deepsalt.types import Asset
@@ -44,12 +44,12 @@ class Session:
         self, patience: Patience, reach: Reach, shares: Mapping[str, Share] | None = None
     ) -> None:
         self._retries = RetryBudget(patience)
-        self._lanes = {host: Lane(share) for host, share in (shares or {}).items()}
+        self._lanes = {host: HostQueue(share) for host, share in (shares or {}).items()}
         self._web = Web(reach)
         self._stores: dict[tuple[str, str], ObjectStore] = {}
 
-    def _lane(self, href: str) -> Lane:
-        return self._lanes.setdefault(host_of(href), Lane(Share()))
+    def _lane(self, href: str) -> HostQueue:
+        return self._lanes.setdefault(host_of(href), HostQueue(Share()))
 
     def _file(self, href: str) -> WebFile | BucketFile:
         if is_web(href):

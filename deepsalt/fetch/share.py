@@ -56,7 +56,7 @@ def share_of(host: str) -> Share:
     return Share(min(CONNECTIONS, limit.connections or CONNECTIONS), limit.bytes_per_s)
 
 
-class Pace:
+class RateLimit:
     """The moments at which a share's bytes may be requested.
 
     Parameters
@@ -90,7 +90,7 @@ class Pace:
         return max(now_s, self._paid_until_s)
 
 
-class Lane:
+class HostQueue:
     """Access to one server: as many connections and bytes at a time as its share allows.
 
     Parameters
@@ -101,7 +101,7 @@ class Lane:
 
     def __init__(self, share: Share) -> None:
         self._gate = asyncio.Semaphore(share.connections)
-        self._pace = Pace(share)
+        self._pace = RateLimit(share)
 
     @property
     def part_bytes(self) -> int:

@@ -12,7 +12,7 @@ from deepsalt.access.web import Answer, RefusedError, Web, WebError
 from deepsalt.errors import ReadError
 from deepsalt.fetch.answers import STEP_BYTES, Found, StatusError, UnfitError
 from deepsalt.fetch.patience import RetryBudget
-from deepsalt.fetch.share import Lane
+from deepsalt.fetch.share import HostQueue
 
 _END_S = 1.0
 """Wait for the end of an answer whose bytes have arrived; a new connection takes about as long."""
@@ -40,7 +40,7 @@ class WebFile:
 
     href: str
     web: Web
-    lane: Lane
+    lane: HostQueue
     retries: RetryBudget
 
     async def describe(self) -> Found:

@@ -18,7 +18,7 @@ from deepsalt.grid.crs import (
 )
 from deepsalt.grid.frame import Cell, Frame
 from deepsalt.grid.locate import Location, Moved, locate
-from deepsalt.grid.tiles import Extent, MosaicGrid, Region, Tile
+from deepsalt.grid.tiles import Extent, MosaicGrid, PixelWindow, Tile
 
 __all__ = [
     "Cell",
@@ -27,7 +27,7 @@ __all__ = [
     "Location",
     "MosaicGrid",
     "Moved",
-    "Region",
+    "PixelWindow",
     "Tile",
     "area_of_use",
     "cell_shape_m",

@@ -40,7 +40,8 @@ class Frame:
         GridError
             PROJ does not know the CRS.
         """
-        size, (x, y) = grid.tile_px * grid.resolution_m, grid.anchor
+        size = grid.tile_px * grid.resolution_m
+        x, y = grid.anchor
         area = area_of_use(grid.crs)
         west, south, east, north = area or (x, y, x, y)
         margin = _MARGIN_M if area else _REACH_M

@@ -102,7 +102,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class PixelWindow:
     """Slices of a mosaic array; `MosaicGrid.region` makes them.
 
     Parameters
@@ -346,7 +346,7 @@ class MosaicGrid:
             width=(extent.ix1 - extent.ix0) * self.tile_px,
         )
 
-    def region(self, tile: Tile, extent: Extent) -> Region:
+    def region(self, tile: Tile, extent: Extent) -> PixelWindow:
         """Return the slices of a tile in a mosaic that covers `extent`.
 
         Raises
@@ -358,7 +358,7 @@ class MosaicGrid:
         if not (0 <= column < extent.ix1 - extent.ix0 and 0 <= row < extent.iy1 - extent.iy0):
             raise GridError(f"tile {tile.id} lies outside the mosaic's extent {extent}")
         n = self.tile_px
-        return Region(y=(row * n, (row + 1) * n), x=(column * n, (column + 1) * n))
+        return PixelWindow(y=(row * n, (row + 1) * n), x=(column * n, (column + 1) * n))
 
 
 def _tiles_at(ix: Indices, iy: Indices) -> set[Tile]:

@@ -277,7 +277,7 @@ class FoldedStudent:
             target = work.spectra.numpy()[:, :length]
             read(pixels, target)
             self._squares(work, block)
-            # The sum is finite where all values are: most blocks pass in one look.
+            # The sum is finite where all values are: most blocks pass this one test.
             if not _finite(work.moment[block].sum()):
                 read(pixels, target, whole=False)
                 self._squares(work, block)

@@ -19,8 +19,8 @@ from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
 from deepsalt.validate import Finding, Limits, check_age, effective
 from deepsalt.versions import (
-    Alive,
     Build,
+    BuildRecord,
     Built,
     Done,
     Mosaic,
@@ -62,7 +62,7 @@ class Builder:
     _ready: list[Done] = field(default_factory=list, init=False)
     _wanted: Wanted = field(init=False)
     _compose: Composer | None = field(default=None, init=False)
-    _alive: Alive | None = field(default=None, init=False)
+    _alive: BuildRecord | None = field(default=None, init=False)
     _open: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __post_init__(self) -> None:
@@ -296,7 +296,7 @@ def build_mosaic(
     >>> report.held
     False
     """
-    builder = builder or Builder(store, context.engine, context.limits, context.progress)
+    builder = builder or Builder(store, context.executor, context.limits, context.progress)
     asked = all_period_tiles(store) if period_tiles is None else period_tiles
     built = builder(asked, why=why, hold=hold, known=known)
     version = built.versions[-1] if built.versions else open_repository(store.objects).head()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from deepsalt.compositing import composite_measured
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
@@ -72,13 +72,13 @@ class Composer:
             A product is incomplete or damaged, or the store cannot be written.
         """
         views: list[tuple[Shard, NDArray[Any]]] = []
-        written: list[Region] = []
+        written: list[PixelWindow] = []
         report = write_tile(into, job, self._shards(job, views, written))
         view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
         return TileNote(report, tuple(self._errors(into, job, written)), view.pack())
 
     def _shards(
-        self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[Region]
+        self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[PixelWindow]
     ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
         """Yield the shards with measurements of a scene; note their place and view."""
         grid = job.frame.grid
@@ -97,10 +97,12 @@ class Composer:
             views.append(((rows.start, columns.start), classes))
             top = row * grid.tile_px + rows.start
             left = column * grid.tile_px + columns.start
-            written.append(Region((top, top + edge), (left, left + edge)))
+            written.append(PixelWindow((top, top + edge), (left, left + edge)))
             yield shard, layers
 
-    def _errors(self, store: "IcechunkStore", job: Job, written: list[Region]) -> Iterator[Finding]:
+    def _errors(
+        self, store: "IcechunkStore", job: Job, written: list[PixelWindow]
+    ) -> Iterator[Finding]:
         arrays = open_layers(store, MOSAIC_LAYERS, f"tile {job.tile.id}")
         findings = check_pixels(
             arrays,

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.grid import Extent, MosaicGrid, Region, Tile
+from deepsalt.grid import Extent, MosaicGrid, PixelWindow, Tile
 from deepsalt.plot.picture import CLASSES, OUTSIDE_CLASS, Picture, assemble_picture, cells_of
 from deepsalt.types import PixelGrid
 
@@ -172,7 +172,7 @@ class Overview:
         return cls(grid, cell, views)
 
 
-def _cells(grid: MosaicGrid, tile: Tile, extent: Extent, cell: int) -> Region:
+def _cells(grid: MosaicGrid, tile: Tile, extent: Extent, cell: int) -> PixelWindow:
     whole = grid.region(tile, extent)
     y, x = ((first // cell, last // cell) for first, last in (whole.y, whole.x))
-    return Region(y, x)
+    return PixelWindow(y, x)

@@ -53,7 +53,7 @@ def predict_table(
     ref
         The model.
     progress
-        Receives remarks on the reading of the table. Default: none.
+        Told what was understood or is doubtful in the table. Default: none.
 
     Returns
     -------

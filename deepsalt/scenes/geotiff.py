@@ -184,7 +184,9 @@ def _refuse_absurd(raster: DatasetReader) -> None:
     FormatError
         Too many pixels, bands, or blocks in a row of blocks; blocks too large to be decoded.
     """
-    name, (rows, columns), count = raster.name, raster.shape, raster.count
+    name = raster.name
+    rows, columns = raster.shape
+    count = raster.count
     if max(rows, columns) > MAX_SIDE_PX or rows * columns > MAX_PIXELS or count > MAX_BANDS:
         raise FormatError(
             f"{name} claims {count} bands of {rows} x {columns} pixels; no scene has more than "

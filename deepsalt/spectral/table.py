@@ -8,6 +8,7 @@ table alike.
 
 import csv
 import gzip
+import math
 import re
 import zlib
 from collections import Counter
@@ -63,7 +64,7 @@ class Spectra:
     ignored
         Spectral columns that belong to no band of the sensor.
     notes
-        Remarks on the reading of the table, one sentence each.
+        What was understood or is doubtful in the table, one sentence each.
     """
 
     reflectance: NDArray[np.float32]
@@ -114,21 +115,40 @@ def _names_understood(columns: dict[str, float]) -> Iterator[str]:
 
 
 def _misspelt(names: Iterable[object], columns: dict[str, float], used: set[str]) -> Iterator[str]:
-    """Report columns that look like bands but do not name a wavelength."""
-    first = _OTHER.fullmatch(next(iter(columns), ""))
-    before = first["before"] if first else ""
-    if not before:
+    """Report columns that look like bands but are not named as the other bands are.
+
+    Such as ``r15oo`` or ``R1510`` beside ``r1500``, and ``1500 mn`` beside ``1490 nm``.
+    """
+    first = next(iter(columns), "")
+    letters = re.match(r"[A-Za-z_]*?(?=_?\d|$)", first)
+    if letters is None or not first:
         return
-    alike = re.compile(rf"{re.escape(before)}\d.*", re.IGNORECASE)
-    found = [
-        name for name in map(str, names) if name not in used | set(columns) and alike.match(name)
-    ]
+    before = re.escape(letters[0].strip("_"))
+    alike = re.compile(
+        rf"(?:{before})?[ _-]*(?P<nm>[\doil][\doil.,]+)[ _]*[a-z]{{0,3}}", re.IGNORECASE
+    )
+    low, high = _OTHER_NM
+    found = []
+    for name in map(str, names):
+        match = None if name in used or name in columns else alike.fullmatch(name)
+        if match and low <= _meant(match["nm"]) <= high:
+            found.append(name)
     if found:
         shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+        many = len(found) > 1
         yield (
-            f"{len(found)} column{'s look' if len(found) > 1 else ' looks'} like a band but "
-            f"name{'' if len(found) > 1 else 's'} no wavelength: {shown}; not used"
+            f"{len(found)} column{'s look' if many else ' looks'} like a band but "
+            f"{'are' if many else 'is'} not named like {first}: {shown}; not used"
         )
+
+
+def _meant(digits: str) -> float:
+    """Return the number that was meant, with letters for digits or a decimal comma; NaN if none."""
+    text = digits.lower().translate(str.maketrans("oil,", "011."))
+    try:
+        return float(text) if sum(map(str.isdigit, digits)) > 1 else math.nan
+    except ValueError:
+        return math.nan
 
 
 def read_table(

@@ -5,14 +5,8 @@ warnings. Every check yields findings instead of raising, so that one damaged ob
 the next. `deepsalt.check` looks at a whole store. Open `pixels.py` first: it says what must hold.
 """
 
-from deepsalt.validate.findings import (
-    MAX_SALINITY_DS_M,
-    Finding,
-    Limits,
-    Severity,
-    by_severity,
-)
-from deepsalt.validate.limits import check_age, effective
+from deepsalt.validate.findings import Finding, Severity, by_severity
+from deepsalt.validate.limits import MAX_SALINITY_DS_M, Limits, check_age, effective
 from deepsalt.validate.pixels import check_pixels
 from deepsalt.validate.tiles import ANEW, REPAIR, TileFindings, check_tiles
 

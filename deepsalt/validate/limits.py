@@ -1,13 +1,41 @@
 """Limits beyond which a mosaic fails, and the maximum age of its newest scene."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from deepsalt.errors import MissingObjectError, ModelError
 from deepsalt.model.card import ModelCard
 from deepsalt.store import Store
-from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
+from deepsalt.validate.findings import Finding
+
+MAX_SALINITY_DS_M = 300.0
+"""No soil reaches this: a saturated sodium chloride brine conducts about 250 dS/m at 25 degrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits beyond which a mosaic fails.
+
+    Parameters
+    ----------
+    max_missing
+        Maximum share of a tile's measured pixels without an estimate, 0 to 1. Default: 1, since
+        crops may hide all soil of a tile.
+    max_defective
+        Maximum share of a tile's measured pixels without an estimate and without a reason in
+        clouds, water, plants or snow, 0 to 1: more means that the model or a scene is broken.
+    max_salinity_ds_m
+        Maximum salinity, upper bound included, dS/m. Default: `ec_max` of the model's card in the
+        store, `MAX_SALINITY_DS_M` without a card.
+    max_age_days
+        Maximum age of the newest scene with an estimate, days. Default: any.
+    """
+
+    max_missing: float = 1.0
+    max_defective: float = 0.5
+    max_salinity_ds_m: float | None = None
+    max_age_days: float | None = None
 
 
 def effective(limits: Limits, store: Store) -> Limits:

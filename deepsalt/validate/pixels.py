@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.layers import DATE_FILL
 from deepsalt.store.arrays import Array
 from deepsalt.types import REJECTING, QualityFlag
-from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
+from deepsalt.validate.findings import Finding
+from deepsalt.validate.limits import MAX_SALINITY_DS_M, Limits
 
 _KNOWN_BITS = np.uint16(sum(int(bit) for bit in QualityFlag))
 _REJECTING = np.uint16(REJECTING)
@@ -28,7 +29,7 @@ scene's edge."""
 def check_pixels(
     arrays: Mapping[str, Array],
     slot: int,
-    regions: Iterable[Region],
+    regions: Iterable[PixelWindow],
     limits: Limits,
     *,
     where: str,

@@ -10,7 +10,8 @@ from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError, Versio
 from deepsalt.grid import Tile
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.progress import Progress, Silent
-from deepsalt.validate.findings import Finding, Limits
+from deepsalt.validate.findings import Finding
+from deepsalt.validate.limits import Limits
 from deepsalt.validate.pixels import check_pixels
 from deepsalt.versions import Filled, Mosaic, Stored, Version, filled_periods
 

@@ -18,7 +18,7 @@ from deepsalt.versions.read import (
     products_at,
     products_of,
 )
-from deepsalt.versions.records import Alive, building, live_builds, periods_of
+from deepsalt.versions.records import BuildRecord, building, live_builds, periods_of
 from deepsalt.versions.repository import (
     Mosaic,
     Version,
@@ -31,8 +31,8 @@ from deepsalt.versions.stored import Stored, digests_at
 
 __all__ = [
     "MARGIN",
-    "Alive",
     "Build",
+    "BuildRecord",
     "Built",
     "Days",
     "Done",

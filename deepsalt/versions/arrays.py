@@ -131,7 +131,8 @@ def create_arrays(
             ),
             attrs=layer_attrs.get(layer.name, {}),
         )
-    period, (rows, columns) = {"period": PERIODS}, frame.shape
+    period = {"period": PERIODS}
+    rows, columns = frame.shape
     tiles = {**period, "tile_y": rows, "tile_x": columns}
     _create_small(group, "period", period, "int32", NO_DAY)
     _create_small(group, "period_bounds", {**period, "bounds": 2}, "int32", NO_DAY)

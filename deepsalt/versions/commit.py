@@ -42,7 +42,7 @@ from deepsalt.versions.arrays import (
     read_digests,
     read_products,
 )
-from deepsalt.versions.records import Alive, building, host_name, live_builds, slots_of
+from deepsalt.versions.records import BuildRecord, building, host_name, live_builds, slots_of
 from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
 from deepsalt.versions.storage import PREFIX
 
@@ -71,7 +71,7 @@ class Done:
     job
         The request.
     note
-        The composer's remark: a small value for the driver.
+        What the composer tells the driver: a small value.
     fork
         The written data: a session, or its compressed pickle.
     """
@@ -83,7 +83,7 @@ class Done:
 
 Compose = Callable[[IcechunkStore, Job], Any]
 """Composes a tile of `Job.products`, which may be empty, writes it with `write_tile`, and returns a
-remark for the driver."""
+small value for the driver."""
 Work = tuple[ForkSession | bytes, Job]
 
 
@@ -107,7 +107,7 @@ class Built:
     composed
         Tiles that were composed or emptied, including those that others committed first.
     tiles
-        Committed tiles: the request, and the composer's remark.
+        Committed tiles: the request, and what the composer told.
     """
 
     versions: tuple[Version, ...]
@@ -274,7 +274,7 @@ class Build:
         return [(fork, job) for job in jobs]
 
     def _commit(
-        self, done: Sequence[Done], slots: Mapping[Period, int], alive: Alive, *, hold: bool
+        self, done: Sequence[Done], slots: Mapping[Period, int], alive: BuildRecord, *, hold: bool
     ) -> tuple[Version | None, list[Done]]:
         """Commit what no other driver has committed meanwhile; return the version and its tiles."""
         mosaic = self.mosaic

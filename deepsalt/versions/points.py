@@ -54,7 +54,8 @@ class _ByChunk(BackendArray):
     def _points(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Return the values at index arrays that broadcast; slices become the last dimensions."""
         places = np.broadcast_arrays(*_as_arrays(key, self.shape))
-        shape, flat = places[0].shape, np.stack([place.ravel() for place in places])
+        shape = places[0].shape
+        flat = np.stack([place.ravel() for place in places])
         edges = np.array([1] * (len(self.shape) - 2) + [self._chunk_px] * 2)
         chunks, of_point = np.unique(flat // edges[:, None], axis=1, return_inverse=True)
         of_point = of_point.ravel()  # NumPy 2.0 gives it two dimensions
@@ -75,8 +76,10 @@ class _ByChunk(BackendArray):
 
 def _as_arrays(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[NDArray[np.intp]]:
     arrays = [part for part in key if not isinstance(part, slice)]
-    dims, slices = max(part.ndim for part in arrays), len(key) - len(arrays)
-    found, seen = [], 0
+    dims = max(part.ndim for part in arrays)
+    slices = len(key) - len(arrays)
+    found = []
+    seen = 0
     for part, size in zip(key, shape, strict=True):
         if isinstance(part, slice):
             seen += 1

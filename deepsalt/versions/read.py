@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
-from deepsalt.grid import Cell, Frame, Region, Tile, transform
+from deepsalt.grid import Cell, Frame, PixelWindow, Tile, transform
 from deepsalt.grid.georef import (
     GRID_MAPPING,
     axis_attrs,
@@ -263,16 +263,16 @@ def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | Non
     return ds
 
 
-def _region(frame: Frame, cells: NDArray[np.int64]) -> Region:
+def _region(frame: Frame, cells: NDArray[np.int64]) -> PixelWindow:
     """Return the pixels of the bounding box of tiles."""
     n = frame.grid.tile_px
     (row, column), (last_row, last_column) = cells[:, 1:].min(axis=0), cells[:, 1:].max(axis=0)
-    return Region(
+    return PixelWindow(
         y=(int(row) * n, (int(last_row) + 1) * n), x=(int(column) * n, (int(last_column) + 1) * n)
     )
 
 
-def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
+def crop(pixels: PixelGrid, region: PixelWindow, bbox: Bbox) -> PixelWindow:
     """Return the part of a region that a bounding box in degrees touches.
 
     Raises
@@ -297,7 +297,7 @@ def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
         y0, y1 = _clip(rows[known], region.y)
         x0, x1 = _clip(columns[known], region.x)
         if y0 < y1 and x0 < x1:
-            return Region(y=(y0, y1), x=(x0, x1))
+            return PixelWindow(y=(y0, y1), x=(x0, x1))
     raise UsageError(
         f"the mosaic has no data in {bbox} (west, south, east, north); choose a box within its "
         f"bounds"
@@ -311,7 +311,7 @@ def _clip(values: NDArray[np.float64], limits: tuple[int, int]) -> tuple[int, in
     )
 
 
-def part(pixels: PixelGrid, region: Region) -> PixelGrid:
+def part(pixels: PixelGrid, region: PixelWindow) -> PixelGrid:
     """Return the pixels of a region as their own grid."""
     a, b, c, d, e, f = pixels.transform
     corner = (a, b, c + a * region.x[0], d, e, f + e * region.y[0])

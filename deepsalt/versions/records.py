@@ -141,7 +141,7 @@ def _live_build(objects: Objects, build: str, entries: list[Entry]) -> LiveBuild
         ) from error
 
 
-class Alive:
+class BuildRecord:
     """The record of a build, which protects its data from a prune.
 
     Heartbeats are numbered; a prune deletes the last one that it saw, and a build whose last
@@ -205,12 +205,12 @@ class Alive:
 
 
 @contextmanager
-def building(objects: Objects) -> Iterator[Alive]:
+def building(objects: Objects) -> Iterator[BuildRecord]:
     """Keep the record of a build alive while the block runs.
 
     A process that is killed leaves its record; `deepsalt.versions.retention.prune` deletes it.
     """
-    alive = Alive(objects)
+    alive = BuildRecord(objects)
     over = threading.Event()
 
     def beat() -> None:

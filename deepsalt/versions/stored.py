@@ -9,7 +9,7 @@ from icechunk import IcechunkStore
 from zarr.core.sync import sync
 
 from deepsalt.errors import StoreError
-from deepsalt.grid import Cell, Region
+from deepsalt.grid import Cell, PixelWindow
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import Array
 from deepsalt.versions.arrays import read_digests, read_products
@@ -54,7 +54,7 @@ class Stored:
             )
             return cls(mosaic, dict(group.attrs), dict(group.arrays()), store)
 
-    def regions(self, cell: Cell) -> list[Region]:
+    def regions(self, cell: Cell) -> list[PixelWindow]:
         """Return the shards of a tile that any layer has, as pixels of the arrays.
 
         Raises
@@ -85,7 +85,9 @@ class Stored:
 
         with self.mosaic.reaching():
             found = sync(find())
-        return [Region((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found]
+        return [
+            PixelWindow((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found
+        ]
 
     def made_of(self, cell: Cell) -> tuple[str, ...]:
         """Return the names of the products recorded for a tile, sorted.

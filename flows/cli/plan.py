@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.shared.of_a_run import of_a_run
+from flows.cli.shared.run_options import of_a_run
 from flows.cli.shared.text import duration, plain, size
 from flows.config import RunConfig
 

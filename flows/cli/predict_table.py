@@ -49,10 +49,10 @@ def predict_table(
     from deepsalt.predict.table import predict_table as predict
     from flows.progress import bars
 
-    there = out.exists()
+    existed = out.exists()
     with bars() as progress:
         report = predict(table, out, sensor=sensor, ref=model_ref(model), progress=progress)
-    if there:
+    if existed:
         typer.echo(f"{out} existed and was overwritten", err=True)
     if as_json:
         typer.echo(json.dumps({**asdict(report), "by_flag": dict(report.by_flag)}))

@@ -10,7 +10,7 @@ import typer
 
 from flows.cli.mosaic.build import mosaic_lines
 from flows.cli.scene import scene_line
-from flows.cli.shared.of_a_run import of_a_run
+from flows.cli.shared.run_options import of_a_run
 from flows.cli.shared.text import duration, other_files, place, share
 from flows.config import RunConfig
 

@@ -58,8 +58,8 @@ def scene(
     from deepsalt.store import Store as OpenStore
     from flows.progress import bars
     from flows.publication import link_scene
-    from flows.run.one import map_one
     from flows.run.selection import load_scene
+    from flows.run.single_scene import map_one
 
     config = SceneConfig(
         model=model and model.absolute(),

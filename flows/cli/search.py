@@ -22,9 +22,7 @@ from flows.cli.shared.text import plain
 app = typer.Typer()
 
 
-@app.command(
-    epilog="Example: `deepsalt search --catalogue catalogue --bbox 59,43,61,45 --max-cloud 20`"
-)
+@app.command(epilog="Example: `deepsalt search --catalogue catalogue --bbox 83.9,40.8,84.1,40.95`")
 def search(
     catalogue: Catalogue,
     collection: Collections = None,

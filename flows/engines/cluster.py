@@ -110,7 +110,7 @@ def cluster_of(
                 f"`dask worker {address_of(client)}`"
             ) from None
         try:
-            client.register_plugin(AtWork(name, task, threads), name=name)
+            client.register_plugin(StationPlugin(name, task, threads), name=name)
         except Exception as error:
             if type(error) is not Exception and not isinstance(error, ImportError):
                 raise
@@ -130,7 +130,7 @@ def cluster_of(
                 ask(client, "unregister_worker_plugin", name=name, callback_timeout=_FAREWELL_S)
 
 
-class AtWork(WorkerPlugin):
+class StationPlugin(WorkerPlugin):
     """Keeps a station on a worker for as long as a run lasts."""
 
     def __init__(self, name: str, task: Task, threads: int | None) -> None:
@@ -167,7 +167,7 @@ def _at_station(name: str, method: Callable[..., T], sealed: _Sealed) -> T:
     # A worker of one thread may fetch a scene while it maps another; the station keeps order.
     secede()
     plugin = get_worker().plugins.get(name)
-    if not isinstance(plugin, AtWork) or plugin.station is None:
+    if not isinstance(plugin, StationPlugin) or plugin.station is None:
         raise StoppedError("the worker was asked to leave; another takes over its work")
     args, kwargs = sealed.value
     return _travelling(method, plugin.station, *args, **kwargs)

@@ -111,7 +111,7 @@ def composing(
         from flows.engines.cluster import Tiles
 
         with client_of(compute) as client, Tiles(client) as executor:
-            yield replace(context, engine=executor)
+            yield replace(context, executor=executor)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Prefect flows: thin shells around the functions of `flows.run`.
 
 A flow run is one scene, one query of scenes or one mosaic, and a task is a stage of it. The command
-imports Prefect only on request.
+imports Prefect only on request. Takes the parameters of a deployment; returns the fields of a
+report. Open `scenes.py` first.
 
 =============  =====================================================================
 `scenes.py`    `map-scenes`: the scenes of a query to their mosaic

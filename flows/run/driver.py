@@ -44,7 +44,7 @@ class _Flight:
 
 
 @dataclass(slots=True)
-class Waste:
+class LostWork:
     """Work repeated because workers were lost.
 
     Parameters
@@ -102,7 +102,7 @@ class Driver:
         self._alone: deque[int] = deque()
         self._waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
         self._alone_since_s = time.monotonic()
-        self.waste = Waste()
+        self.waste = LostWork()
 
     @property
     def workers(self) -> int:

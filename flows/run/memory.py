@@ -120,7 +120,8 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
     compute = config.compute
     threads = threads_per_worker(compute)
     scratch_bytes = config.scratch.limit_gb * 1e9
-    largest, unfit = 0, None
+    largest = 0
+    unfit = None
 
     def sized() -> Iterator[Acquisition]:  # in one pass: to unpack a hundred thousand takes seconds
         nonlocal largest, unfit
@@ -134,12 +135,12 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
 
     fixed, per_thread = _mapping_memory(sized(), compute.device)
     predicted = _of_threads(fixed, per_thread, threads)
-    there = memory_of(compute)
-    if there is not None and predicted > there:
+    available = memory_of(compute)
+    if available is not None and predicted > available:
         raise UsageError(
             f"a worker with {threads} threads would need about {predicted / 1e9:.1f} GB of memory "
-            f"but has {there / 1e9:.1f} GB; use fewer --threads or --workers, or a machine with "
-            f"more memory"
+            f"but has {available / 1e9:.1f} GB; use fewer --threads or --workers, or a machine "
+            "with more memory"
         )
     if unfit is not None:
         scene, size = unfit

@@ -55,7 +55,7 @@ class Plan:
     seconds
         Estimated wall time.
     cell_shape
-        Remark on cells that are not square on the ground; empty if they are.
+        Says that cells are not square on the ground; empty if they are.
     refused
         Scenes that cannot be used, with the reason.
     """

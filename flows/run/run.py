@@ -23,8 +23,8 @@ from flows.engines.opening import composing, engine_of
 from flows.engines.station import Identity, Station, Task
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
-from flows.run.ahead import Ahead
-from flows.run.driver import Driver, Waste
+from flows.run.driver import Driver, LostWork
+from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
 from flows.run.scenes import Scenes, along_curve, in_space
@@ -128,13 +128,13 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
-    waste = Waste()
+    waste = LostWork()
     with ExitStack() as opened:
         if not todo:
             compute = config.scene.compute
             limits = limits_of(config.mosaic.checks)
             context = opened.enter_context(composing(compute, store, limits, shown))
-            builder = opened.enter_context(Builder(store, context.engine, limits, shown))
+            builder = opened.enter_context(Builder(store, context.executor, limits, shown))
         else:
             events: SimpleQueue[Any] = SimpleQueue()
             task = Task(
@@ -227,7 +227,7 @@ def _context_of(
     """Compose tiles on the workers that map scenes."""
     limits = limits_of(config.mosaic.checks)
     with Context.local(ref, threads=1, limits=limits, progress=progress) as context:
-        yield replace(context, engine=engine.executor)
+        yield replace(context, executor=engine.executor)
 
 
 def _present(scenes: Scenes, ref: ModelRef, existing: Store | None) -> dict[int, SceneReport]:

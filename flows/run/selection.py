@@ -9,7 +9,7 @@ from deepsalt.errors import DeepsaltError, FormatError, UsageError
 from deepsalt.progress import Progress, Silent
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
-from flows.run.nothing import why_nothing
+from flows.run.empty_search import why_nothing
 from flows.run.scenes import Book, Packed, Scenes
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from deepsalt.validate import Limits
 from deepsalt.versions import (
     create_mosaic,
 )
-from deepsalt.versions.records import Alive
+from deepsalt.versions.records import BuildRecord
 from tests.check.harm import (
     GRIDS,
     TODAY,
@@ -503,7 +503,7 @@ def test_a_version_that_is_held_back_is_told_of() -> None:
 
 
 def test_a_build_that_is_going_on_is_no_problem(store: Store) -> None:
-    alive = Alive(store.objects)
+    alive = BuildRecord(store.objects)
     said = [each for each in check_store(store) if alive.id in each.where]
     assert [each.severity for each in said] == ["info"]
 

@@ -1,4 +1,4 @@
-"""Objects of a bucket whose server fails: what obstore bears with, and what we add to it."""
+"""Objects of a bucket whose server fails: what obstore retries, and what we add to it."""
 
 import asyncio
 import hashlib

@@ -232,7 +232,7 @@ def test_one_region_trains_without_a_score_for_unseen_regions(tmp_path, caplog, 
     spec = TableSpec(write(tmp_path, frame), kind, sensor, group=group)
     card = train(TrainConfig((spec,), tmp_path / "out", settings=QUICK))
     assert {score.split for score in card.scores} == {"group"}
-    assert "unseen regions are not scored: the labels come from 1 of them" in caplog.text
+    assert "unseen regions are not scored: the number of regions with labels is 1" in caplog.text
     assert "No score for unseen regions" in (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
 
 

@@ -275,7 +275,7 @@ class EnmapReader:
         - cloud, cloud shadow, haze, snow: their bit;
         - cirrus: thin (1) is HAZE, which advises, medium and thick (2, 3) are CIRRUS;
         - test flags: low quality, quality not produced, saturated or artefact pixels are
-          DEFECTIVE; reduced quality and interpolated pixels are not remarked on.
+          DEFECTIVE; reduced quality and interpolated pixels are not flagged.
 
         OUTSIDE stands alone: beyond the swath the other layers mean nothing.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepsalt.errors import FormatError
-from deepsalt.train.data.enough import MIN_SAMPLES
+from deepsalt.train.data.sufficiency import MIN_SAMPLES
 from deepsalt.train.data.tables import MIN_LABELS, Table, TableSpec
 
 logger = logging.getLogger(__name__)

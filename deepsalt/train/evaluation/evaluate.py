@@ -18,9 +18,9 @@ from deepsalt.documents import replacing
 from deepsalt.model.card import Score
 from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
-from deepsalt.train.data.enough import enough, without_few_sites
 from deepsalt.train.data.samples import EMPTY, Samples
 from deepsalt.train.data.splits import Fold, group_folds
+from deepsalt.train.data.sufficiency import enough, without_few_sites
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.student.distil import Fitted, estimates
 from deepsalt.types import Floats, QualityFlag

@@ -6,8 +6,8 @@ import numpy as np
 
 from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
-from deepsalt.train.data.enough import separable, without_few_sites
 from deepsalt.train.data.samples import Samples
+from deepsalt.train.data.sufficiency import separable, without_few_sites
 from deepsalt.train.student.cross import HeldOut, cross_fit, student_inducing_points
 from deepsalt.train.student.distil import (
     MAX_LOSS_R2,

@@ -1,6 +1,9 @@
 """What verbs share: options, phrases, how a command stops, which extra a verb needs.
 
-`options.py` has options that mean the same everywhere, `of_a_run.py` all options of a run;
+Takes words of a user and values of the library; returns configuration and lines of text. Open
+`options.py` first.
+
+`options.py` has options that mean the same everywhere, `run_options.py` all options of a run;
 `text.py` formats results; `stopping.py` ends a command cleanly; `extras.py` names what a light
 installation lacks.
 """

@@ -55,7 +55,7 @@ Collections = Annotated[
 Bbox = Annotated[
     str | None,
     typer.Option(
-        help="Area of interest: west, south, east, north, degrees, such as `59,43,61,45`."
+        help="Area of interest: west, south, east, north, degrees, such as `83.9,40.8,84.1,40.95`."
     ),
 ]
 Area = Annotated[Path | None, typer.Option(help="Area of interest: a GeoJSON file with polygons.")]
@@ -201,7 +201,7 @@ def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"--bbox is W,S,E,N in degrees, such as 59.5,43,60.5,44; found {text!r}"
+            f"--bbox is W,S,E,N in degrees, such as 83.9,40.8,84.1,40.95; found {text!r}"
         ) from None
     return west, south, east, north
 

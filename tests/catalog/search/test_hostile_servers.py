@@ -12,7 +12,7 @@ import pytest
 
 from catalog.items import to_item
 from catalog.search import Query, search
-from catalog.search.asking import MAX_BYTES
+from catalog.search.server import MAX_BYTES
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, RunError, UsageError
 from deepsalt.progress import Silent
@@ -256,7 +256,7 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
 def test_an_answer_that_is_no_catalogue_ends_in_one_sentence(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalog.search.asking.WAITS_S", ())
+    monkeypatch.setattr("catalog.search.server.WAITS_S", ())
     reply, sentence = ANSWERS[case]
     began = time.monotonic()
     with catalogue(landing=reply) as server, pytest.raises(DeepsaltError, match=sentence) as said:
@@ -271,7 +271,7 @@ def test_an_answer_that_is_no_catalogue_ends_in_one_sentence(
 def test_an_answer_that_drips_is_given_up_in_time(
     headers_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalog.search.asking.ANSWER_S", 1.0)
+    monkeypatch.setattr("catalog.search.server.ANSWER_S", 1.0)
     slow = Reply(body=lambda: itertools.repeat(b" "), wait_s=0.2)
     began = time.monotonic()
     with (

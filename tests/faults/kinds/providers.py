@@ -24,7 +24,7 @@ _SHARE = 0.3  # of answers that go wrong, where it may pass
 
 
 def storm(trial: Trial, *, bucket: bool = False) -> str:
-    """Let answers be 500, 503 or 429; the run bears it."""
+    """Let answers be 500, 503 or 429; the run survives it."""
     ways = (Fault(status=500), Fault(status=503), Fault(status=429))
     return _passes(trial, ways, bucket)
 

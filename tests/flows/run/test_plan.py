@@ -111,7 +111,7 @@ def test_what_does_not_fit_a_worker_is_refused_before_anything_is_made(
     store = tmp_path / "store"
     result = deepsalt(verb, "--catalogue", catalogue, "--out", store, "--memory", "400MB")
     assert getattr(result.exception, "exit_code", None) == 2
-    assert "and has 0.4 GB" in str(result.exception)
+    assert "but has 0.4 GB" in str(result.exception)
     assert not store.exists()
 
 

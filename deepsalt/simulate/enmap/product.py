@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from deepsalt.errors import UsageError
-from deepsalt.simulate.enmap_xml import Delivery, write_metadata
+from deepsalt.simulate.enmap.metadata import Delivery, write_metadata
 from deepsalt.simulate.geodesy import to_lonlat
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.scene import SimulatedScene, Strip, Weather
