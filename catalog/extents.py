@@ -1,12 +1,12 @@
 """Collection documents: what each collection is, shipped as JSON, and the extent of its Items."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from catalog.fields import shown, utc
+from deepsalt.documents import parse_document
 from deepsalt.errors import FormatError
 
 STAC_VERSION = "1.1.0"
@@ -17,8 +17,7 @@ def collection_document(collection: str) -> dict[str, Any]:
     """Return the document of one of our collections, or a plain one for any other id."""
     for shipped in files("catalog").joinpath("collections").iterdir():
         if shipped.name == f"{collection}.json":
-            document: dict[str, Any] = json.loads(shipped.read_text(encoding="utf-8"))
-            return document
+            return parse_document(shipped.read_bytes(), shipped.name)
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,

@@ -22,10 +22,11 @@ from typing import Any
 
 import pystac
 
-from catalog.documents import file_name, read_json, write_json
 from catalog.extents import catalog_document, collection_document, grown_extent
 from catalog.fields import Fields, shown
 from catalog.hrefs import absolute_href, has_url_scheme, portable_href
+from catalog.names import file_name
+from deepsalt.documents import read_json, write_json
 from deepsalt.errors import FormatError, StoreError, StoreMismatchError
 
 

@@ -4,7 +4,23 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receiver of progress; its methods may be called from any thread."""
+    """Receiver of progress; its methods may be called from any thread.
+
+    A class of yours with these methods is one; it need not inherit.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> class Notes:
+    ...     def start(self, stage, total, *, size_bytes=0): ...
+    ...     def advance(self, stage, units=1, *, size_bytes=0): ...
+    ...     def note(self, message):
+    ...         print(message)
+    ...     def listing(self, pages, items): ...
+    >>> progress: deepsalt.Progress = Notes()
+    >>> progress.note("reading tables")
+    reading tables
+    """
 
     def start(self, stage: str, total: int, *, size_bytes: int = 0) -> None:
         """Announce a stage, its number of units, and the bytes that they read."""

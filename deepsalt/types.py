@@ -460,6 +460,12 @@ class Report:
         Pixels with a salinity estimate.
     by_flag
         Pixels per `QualityFlag` bit name (lower case); a pixel with two bits counts in both.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> (deepsalt.Report(100, 60) + deepsalt.Report(50, 10)).estimated
+    70
     """
 
     pixels: int = 0

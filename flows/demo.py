@@ -4,7 +4,6 @@ The landscape uses specimens, soils and noise that training never saw. Scores ar
 ground: they show that the path works, not how accurate it is in the field.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsalt.documents import read_json, write_json
 from deepsalt.progress import Progress
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
     mark = folder / "simulated.json"
     products = folder / "scenes"
     catalogue = folder / "catalogue"
-    if mark.is_file() and json.loads(mark.read_text()) == wanted:
+    if mark.is_file() and read_json(mark) == wanted:
         progress.note(f"scenes in {products} already exist")
         return catalogue
     landscape = Landscape(seed, *CENTER)
@@ -70,7 +70,7 @@ def simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
             progress.advance("simulate scenes")
         add_items(catalogue, items)
         # Last, so that a stopped demo simulates again.
-        mark.write_text(json.dumps(wanted))
+        write_json(mark, wanted)
     return catalogue
 
 

@@ -26,10 +26,11 @@ from typing import Any, Protocol
 
 import pystac
 
-from catalog.documents import encode, file_name, parse_document
 from catalog.extents import STAC_VERSION, catalog_document, collection_document, grown_extent
 from catalog.fields import Fields
+from catalog.names import file_name
 from catalog.publish.products import GEOJSON, MODELS, MOSAICS, PRODUCTS
+from deepsalt.documents import encode, parse_document
 from deepsalt.errors import FormatError, MissingObjectError, StoreError, UsageError
 from deepsalt.objects import Objects, append, latest, trim
 
@@ -132,7 +133,7 @@ def write_item(objects: Objects, item: pystac.Item) -> str:
         _link("collection", "../collection.json"),
         *others,
     ]
-    objects.create(key, encode(document))
+    objects.create(key, encode(document, as_written=True))
     return key
 
 
@@ -292,7 +293,8 @@ class _Record:
                 "months": [*self.months],
                 "extent": self.extent,
                 "simulated": self.simulated,
-            }
+            },
+            as_written=True,
         )
 
 
@@ -358,7 +360,8 @@ def _month(folder: str, names: Iterable[str]) -> bytes:
                 _link("parent", "../collection.json"),
                 *(_link("item", f"./{name}.json", GEOJSON) for name in sorted(names)),
             ],
-        }
+        },
+        as_written=True,
     )
 
 
@@ -443,7 +446,8 @@ def _described(record: _Record) -> bytes:
                 _link("parent", "../../catalog.json"),
                 *(_link("child", f"./{month}/catalog.json") for month in record.months),
             ],
-        }
+        },
+        as_written=True,
     )
 
 
@@ -451,7 +455,7 @@ def _root(objects: Objects) -> bytes:
     names = objects.folders(_SERIES)
     ordered = sorted(names, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
     children = [f"./collections/{name}/collection.json" for name in ordered]
-    return encode(catalog_document("deepsalt-store", children))
+    return encode(catalog_document("deepsalt-store", children), as_written=True)
 
 
 def _series(collection: str) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from catalog.documents import read_json
 from catalog.hrefs import absolute_href, without_credentials
 from catalog.search.query import Query, sort_key
 from deepsalt.concurrency import in_order
+from deepsalt.documents import read_json
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.progress import Progress
 
@@ -19,10 +19,10 @@ Made = TypeVar("Made")
 Make = Callable[[dict[str, Any], str], Made]
 """Makes something of an Item's document and of where it lies (path or URL)."""
 
-_FEW = 1_000
+FEW_ITEMS = 1_000
 """Links of a document that are followed without other processes, which take a second to start."""
 
-_AT_A_TIME = 256
+ITEMS_AT_A_TIME = 256
 """Documents that a process looks at between two answers: a fifth of a second."""
 
 _AHEAD = 12
@@ -139,12 +139,14 @@ def _looks(
 ) -> Iterator[tuple[str, _Look[Made]]]:
     """Yield documents that were not seen yet, the last one first, each with what it is."""
     left = [path for path in dict.fromkeys(reversed(paths)) if path not in seen]
-    if executor is None or len(left) < _FEW:
+    if executor is None or len(left) < FEW_ITEMS:
         for path in left:
             if path not in seen:
                 yield path, look(path)
         return
-    parts = (left[first : first + _AT_A_TIME] for first in range(0, len(left), _AT_A_TIME))
+    parts = (
+        left[first : first + ITEMS_AT_A_TIME] for first in range(0, len(left), ITEMS_AT_A_TIME)
+    )
     for part in in_order(executor, partial(_all, look), parts, ahead=_AHEAD):
         for path, found in part:
             if path not in seen:

@@ -118,6 +118,13 @@ class Reach:
     home
         Host of the catalogue, lower case; None if there is no server, or if it is no longer bound
         to its network.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> reach = deepsalt.Reach(hosts=frozenset({"data.example.org:8443"}))
+    >>> reach.allows("data.example.org", 8443), reach.allows("data.example.org", 443)
+    (True, False)
     """
 
     networks: frozenset[str] = frozenset()

@@ -20,6 +20,7 @@ from deepsalt.benchmark.data import (
     simulate_world,
 )
 from deepsalt.benchmark.rows import CEILINGS, Answer, Budget, Row
+from deepsalt.documents import replacing
 from deepsalt.progress import Progress
 from deepsalt.train.data.samples import Samples, stack
 from deepsalt.train.data.splits import Fold
@@ -97,9 +98,8 @@ def cell(
         pass
     answer = compute()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, **answer)  # type: ignore[arg-type]  # its stub takes names for options
-    temporary.replace(path)
+    with replacing(path) as temporary, temporary.open("wb") as part:
+        np.savez(part, **answer)  # type: ignore[arg-type]  # its stub takes names for options
     return answer
 
 

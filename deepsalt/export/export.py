@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from deepsalt.documents import encode
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
 from deepsalt.export.fill import FillReport, bring, delete_all
 from deepsalt.export.group import ROOT
@@ -21,7 +22,6 @@ from deepsalt.export.tiles import Content, CopySource
 from deepsalt.objects import Objects, append, history, latest, trim
 from deepsalt.progress import Progress
 from deepsalt.store import Where
-from deepsalt.store.documents import encode
 from deepsalt.versions import Mosaic, encoded, filled_periods, open_mosaic
 from deepsalt.versions.storage import exclusively
 

@@ -10,12 +10,13 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
+from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.export.layout import Layout, data_of
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import consolidated, create_axes, create_coordinate
-from deepsalt.store.documents import decode, encode
+from deepsalt.store.documents import decode
 from deepsalt.versions import Filled
 from deepsalt.versions.arrays import EPOCH, TIME_UNITS
 

@@ -12,11 +12,12 @@ from typing import Self
 
 import numpy as np
 
+from deepsalt.documents import encode
 from deepsalt.errors import OvertakenError, StoreError
 from deepsalt.export.layout import Layout
 from deepsalt.grid import Tile
 from deepsalt.objects import Objects, append, latest
-from deepsalt.store.documents import decode, encode
+from deepsalt.store.documents import decode
 from deepsalt.versions import Piece
 
 RECORD = "export"

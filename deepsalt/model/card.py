@@ -4,12 +4,12 @@ Weights never travel without their card, and the card names the checksum of its 
 """
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from deepsalt.documents import encode
 from deepsalt.errors import ModelError
 from deepsalt.inputs import parse_json, read_regular
 
@@ -133,9 +133,9 @@ class ModelCard:
     training: dict[str, Any]
     weights_sha256: str
 
-    def to_json(self) -> str:
-        """Return the card as JSON text, stable for equal cards."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+    def to_bytes(self) -> bytes:
+        """Return the content of ``card.json``, equal bytes for equal cards."""
+        return encode(asdict(self), allow_nan=True)  # a score of few spectra may be NaN
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> "ModelCard":

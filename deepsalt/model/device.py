@@ -108,18 +108,19 @@ def on_device(folded: FoldedStudent, name: str) -> Estimator:
 
 
 _lock = threading.Lock()
-_found: "list[Feed | None]" = []
+feeds: "list[Feed | None]" = []
+"""The feed of this process's CUDA device, None if there is none; empty until it was looked for."""
 
 
 def _feed() -> "Feed | None":
     """Return the feed of this process's CUDA device, or None; looked for once."""
     with _lock:
-        if not _found:
+        if not feeds:
             available = torch.cuda.is_available()
             if not available:
                 logger.warning("no CUDA device is available; predicting on the CPU")
-            _found.append(Feed(Cuda()) if available else None)
-        return _found[0]
+            feeds.append(Feed(Cuda()) if available else None)
+        return feeds[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,12 +144,17 @@ class Feed:
         The device.
     batch_px, waiting
         Pixels of a batch, and the maximum of waiting requests.
+
+    Attributes
+    ----------
+    waiting
+        The requests that wait for a batch.
     """
 
     def __init__(self, device: Device, *, batch_px: int = BATCH_PX, waiting: int = WAITING) -> None:
         self._device = device
         self._batch_px = batch_px
-        self._queue: queue.Queue[_Request] = queue.Queue(maxsize=waiting)
+        self.waiting: queue.Queue[_Request] = queue.Queue(maxsize=waiting)
         self._next: _Request | None = None
         self._moved: tuple[FoldedStudent, FoldedStudent] | None = None
         self._pinned: list[Tensor] = []
@@ -162,7 +168,7 @@ class Feed:
 
     def ask(self, request: _Request) -> None:
         """Queue a request; wait while too many are queued."""
-        self._queue.put(request)
+        self.waiting.put(request)
 
     def _run(self) -> None:
         under_way: tuple[list[_Request], Future[Tensor]] | None = None
@@ -203,7 +209,7 @@ class Feed:
         size = 0
         while True:
             try:
-                request = self._next or self._queue.get(block=wait and not batch)
+                request = self._next or self.waiting.get(block=wait and not batch)
             except queue.Empty:
                 return batch
             self._next = None

@@ -4,8 +4,6 @@ Weights are safetensors: numbers only, nothing in them is executed when they are
 """
 
 import hashlib
-import os
-import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, read_weights
 from deepsalt.model.student import HEADS, Student
@@ -56,26 +55,13 @@ def write_model(directory: Path, student: Student, card: ModelCard) -> ModelCard
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _replace(directory / WEIGHTS_FILE, weights)
-        _replace(directory / CARD_FILE, card.to_json().encode())
+        replace_file(directory / WEIGHTS_FILE, weights)
+        replace_file(directory / CARD_FILE, card.to_bytes())
     except OSError as error:
         raise ModelError(
             f"model directory {directory} cannot be written ({error}); choose another"
         ) from error
     return card
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        # mkstemp files are private; a model is readable by all who may read its directory.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -22,7 +22,7 @@ from deepsalt.store import Period, Store, Tombstone, tombstones
 from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.versions import Days, PeriodTile
 
-_FEW = 1000
+FEW_TILES = 1000
 """Maximum tiles whose index is read one by one; for more the whole index is listed."""
 
 
@@ -73,7 +73,7 @@ class Wanted:
 
     def _over(self, tiles: Collection[Tile]) -> dict[Tile, list[str]]:
         """Return the complete products over tiles."""
-        if len(tiles) > _FEW:
+        if len(tiles) > FEW_TILES:
             found = indexed(self.store)
             over = {tile: found.get(tile, []) for tile in tiles}
         else:

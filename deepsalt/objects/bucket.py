@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 2**18  # sent with longer timeouts
 _ATTEMPTS = 4
 _PATIENCE_S = 12.0  # after which there is no further try
-_WAIT_S = 0.2
+WAIT_S = 0.2
+"""Pause before the second try; each further one is twice as long, and half of it is chance."""
+
 _WRITER = (
     "deepsaltwriter"  # metadata that tells who created an object; Azure does not allow a hyphen
 )
@@ -67,7 +69,7 @@ class Bucket:
         until = time.monotonic() + _PATIENCE_S
         for attempt in range(_ATTEMPTS):
             if attempt:
-                time.sleep(_WAIT_S * 2**attempt * (0.5 + random()))
+                time.sleep(WAIT_S * 2**attempt * (0.5 + random()))
             try:
                 with reaching(self.location, "create", key):
                     try:

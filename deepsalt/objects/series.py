@@ -24,7 +24,9 @@ Make = Callable[[int, bytes | None], bytes]
 """Makes the next object of a series from its number and the previous object."""
 
 _NAME = re.compile(r"(\d{10})\.json")
-_LONGEST_WAIT_S = 2.0
+LONGEST_WAIT_S = 2.0
+"""Maximum pause between two tries to append."""
+
 _ATTEMPTS = 200
 
 
@@ -122,7 +124,7 @@ def append(objects: Objects, prefix: str, make: Make) -> tuple[int, bytes]:
                     f"last numbers before you repeat this"
                 )
             return number, data
-        time.sleep(random() * min(_LONGEST_WAIT_S, 0.01 * 2 ** min(attempt, 10)))
+        time.sleep(random() * min(LONGEST_WAIT_S, 0.01 * 2 ** min(attempt, 10)))
     raise StoreError(
         f"{objects}/{prefix} has so many other writers that {_ATTEMPTS} attempts came too late; "
         f"try again"

@@ -18,13 +18,13 @@ from deepsalt.store import Store, Where
 from deepsalt.store.arrays import Array, open_layers
 
 
-def open_product(store: Where, name: str) -> xr.Dataset:
+def open_product(store: Where | Store, name: str) -> xr.Dataset:
     """Open a complete product, lazily: `SCENE_LAYERS` (y, x) on the scene's own grid.
 
     Parameters
     ----------
     store
-        Path or URI of the store.
+        A store, or its path or URI.
     name
         Name of the product.
 
@@ -48,7 +48,7 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     >>> store = deepsalt.Store.open("store")
     >>> with deepsalt.Context.local() as context:
     ...     scene = deepsalt.map_scene(deepsalt.read_acquisition("enmap-scene"), store, context)
-    >>> deepsalt.open_product("store", scene.product).salinity.dims
+    >>> deepsalt.open_product(store, scene.product).salinity.dims
     ('y', 'x')
     """
     found = store if isinstance(store, Store) else Store.open(store)

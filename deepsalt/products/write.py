@@ -12,6 +12,7 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore
 
+from deepsalt.documents import encode
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import SCENE_LAYERS
@@ -27,7 +28,6 @@ from deepsalt.products.marker import (
 )
 from deepsalt.store import Store
 from deepsalt.store.arrays import consolidated, count_pixels, create_axes, create_layer
-from deepsalt.store.documents import encode
 from deepsalt.types import Acquisition, ModelRef, PixelGrid
 
 CHUNK_PX = 512

@@ -7,9 +7,9 @@ overviews or masks on its own, these formats are removed from the process.
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 
 import rasterio
 
@@ -65,12 +65,11 @@ def forget_followers() -> None:
     with _lock:
         if _done.is_set():  # by another thread meanwhile
             return
-        registered = _in_a_thread(_registered)
+        registered = _in_a_thread(partial(_registered, {}))
+        # rasterio 1.4 remembers that it registered formats; this has it done once more.
+        rasterio._env._have_registered_drivers = False
         # GDAL obeys the setting while formats are registered, and warns of names it does not know.
-        with _skipping(registered):
-            # rasterio 1.4 remembers that it registered formats; this has it done once more.
-            rasterio._env._have_registered_drivers = False
-            kept = _in_a_thread(_registered)
+        kept = _in_a_thread(partial(_registered, _also(registered)))
         if kept:
             raise ReadError(
                 f"GDAL cannot be prevented from reading {', '.join(sorted(kept))}, whose files "
@@ -79,22 +78,15 @@ def forget_followers() -> None:
         _done.set()
 
 
-@contextmanager
-def _skipping(names: Iterable[str]) -> Iterator[None]:
-    """Make GDAL skip formats in the block, in addition to those in the environment."""
-    given = os.environ.get(_SKIP)
-    apart = (given or "").split("," if given and "," in given else None)  # as GDAL takes it apart
-    os.environ[_SKIP] = ",".join(dict.fromkeys([*apart, *names]))
-    try:
-        yield
-    finally:
-        os.environ.pop(_SKIP)
-        if given is not None:
-            os.environ[_SKIP] = given
+def _also(names: Iterable[str]) -> dict[str, str]:
+    """Return the setting that makes GDAL skip formats, in addition to the environment's."""
+    given = os.environ.get(_SKIP, "")
+    apart = given.split("," if "," in given else None)  # as GDAL takes it apart
+    return {_SKIP: ",".join(dict.fromkeys([*apart, *names]))}
 
 
-def _registered() -> set[str]:
-    with rasterio.Env() as env:
+def _registered(settings: Mapping[str, str]) -> set[str]:
+    with rasterio.Env(**settings) as env:
         return set(FOLLOWERS) & set(env.drivers())
 
 

@@ -9,9 +9,7 @@ table alike.
 import csv
 import gzip
 import math
-import os
 import re
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepsalt.documents import replacing
 from deepsalt.errors import FormatError
 from deepsalt.inputs import require_regular
 from deepsalt.types import BandTable
@@ -259,28 +258,19 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """
     check_kind(path)
     name = path.name.lower()
-    temporary: Path | None = None
     try:
-        handle, raw = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(raw)
-        if name.endswith(_PARQUET):
-            table.to_parquet(temporary, index=False)
-        else:
-            # The temporary name does not show the format, so it cannot be inferred.
-            table.to_csv(
-                temporary, index=False, compression="gzip" if name.endswith(".gz") else None
-            )
-        # mkstemp files are private; the table gets the mode of any file written here.
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            if name.endswith(_PARQUET):
+                table.to_parquet(temporary, index=False)
+            else:
+                # The temporary name does not show the format, so it cannot be inferred.
+                table.to_csv(
+                    temporary, index=False, compression="gzip" if name.endswith(".gz") else None
+                )
     except OSError as error:
         raise FormatError(
             f"table {path} cannot be written ({error}); choose another path"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> dict[int, str]:

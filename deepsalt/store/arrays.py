@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.grid.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
 from deepsalt.layers import Layer
-from deepsalt.store.documents import decode, encode
+from deepsalt.store.documents import decode
 from deepsalt.types import PixelGrid, QualityFlag, Report
 
 Array = zarr.Array[Any]

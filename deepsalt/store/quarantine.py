@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from deepsalt.documents import encode
 from deepsalt.objects import append, heads, latest, read_number
-from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.documents import decode, record_name
 from deepsalt.store.store import Store
 
 _PREFIX = "records/quarantine"

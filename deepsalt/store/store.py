@@ -31,6 +31,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from deepsalt.documents import encode
 from deepsalt.errors import (
     MissingObjectError,
     StoreAccessError,
@@ -40,7 +41,7 @@ from deepsalt.errors import (
 )
 from deepsalt.grid import Extent, Frame, MosaicGrid
 from deepsalt.objects import Objects
-from deepsalt.store.documents import encode, read_document
+from deepsalt.store.documents import read_document
 
 SCHEMA = 1
 """Version of a store's layout; stores of a later one are refused."""

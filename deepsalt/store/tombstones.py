@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.objects import append, heads, latest, read_number
-from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.documents import decode, record_name
 from deepsalt.store.store import Store
 from deepsalt.types import version_order
 

@@ -30,6 +30,13 @@ class Limits:
         store, `MAX_SALINITY_DS_M` without a card.
     max_age_days
         Maximum age of the newest scene with an estimate, days. Default: any.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> with deepsalt.Context.local(limits=deepsalt.Limits(max_missing=0.9)) as context:
+    ...     context.limits.max_missing
+    0.9
     """
 
     max_missing: float = 1.0

@@ -25,7 +25,7 @@ from flows.engines.station import Station, Task
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_WORKERS_WAIT_S = 30.0
+WORKERS_WAIT_S = 30.0
 """Time allowed for the first worker to appear."""
 _FAREWELL_S = 10.0
 """Time allowed for workers to learn that a run is over; a suspended one learns it later."""
@@ -103,7 +103,7 @@ def cluster_of(
     client.subscribe_topic(name, watch.of_stations)
     try:
         try:
-            client.wait_for_workers(1, timeout=_WORKERS_WAIT_S)
+            client.wait_for_workers(1, timeout=WORKERS_WAIT_S)
         except TimeoutError:
             raise RunError(
                 f"the Dask scheduler at {address_of(client)} has no workers; start some with "

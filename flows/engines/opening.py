@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 30
+"""Time allowed for a scheduler to answer."""
 
 
 def threads_per_worker(compute: Compute) -> int:
@@ -163,7 +164,7 @@ def _connected(compute: Compute) -> Iterator["Client"]:
             return
         _warn_of_plain(compute.scheduler)
         try:
-            client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S)
+            client = Client(compute.scheduler, timeout=CONNECT_TIMEOUT_S)
         except (OSError, TypeError, ValueError) as error:
             # TypeError: tls:// without certificates; ValueError: not an address.
             raise RunError(

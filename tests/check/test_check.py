@@ -336,7 +336,7 @@ def test_a_mosaic_within_its_age_is_fresh(store: Store) -> None:
 
 def test_the_range_is_that_of_the_models_card(store: Store) -> None:
     card = replace(model_card(model_ref()), ec_max=5.0)
-    store.objects.write(f"models/{store.model[:12]}/card.json", card.to_json().encode())
+    store.objects.write(f"models/{store.model[:12]}/card.json", card.to_bytes())
     assert {finding.check for finding in problems(store)} == {"range"}
 
 

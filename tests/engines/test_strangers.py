@@ -143,7 +143,7 @@ def test_a_scheduler_of_another_version_is_refused(
 def test_a_scheduler_without_workers_is_refused(
     catalogue: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "_WORKERS_WAIT_S", 0.5)
+    monkeypatch.setattr(cluster_module, "WORKERS_WAIT_S", 0.5)
     with (
         cluster(folder / "empty") as empty,
         pytest.raises(RunError, match="has no workers; start some with `dask worker tcp://"),
@@ -155,7 +155,7 @@ def test_a_scheduler_without_workers_is_refused(
 def test_an_address_without_a_scheduler_is_refused(
     address: str, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr(opening, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(RunError, match="no Dask scheduler answers at"):
         run_on(address, catalogue, tmp_path / "store")
     assert not Store.exists(tmp_path / "store") or not (tmp_path / "store" / "scenes").exists()

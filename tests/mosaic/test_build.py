@@ -252,7 +252,7 @@ def test_what_is_wanted_does_not_depend_on_how_the_index_is_read(
     store: Store, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     names = [add(store, "a"), add(store, "b", column=90), add(store, "c", column=10)]
-    monkeypatch.setattr(wanting, "_FEW", few)
+    monkeypatch.setattr(wanting, "FEW_TILES", few)
     period_tiles = all_period_tiles(store)
     found = Wanted(store)(period_tiles)
     grids = dict(zip(names, (0, 90, 10), strict=True))

@@ -206,7 +206,7 @@ def test_a_change_of_the_environment_is_followed(cloud: Cloud) -> None:
 def test_keys_that_run_out_are_looked_up_again(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_LOOK_AGAIN", timedelta(seconds=-1))
+    monkeypatch.setattr(credentials, "LOOK_AGAIN", timedelta(seconds=-1))
     objects = Objects.of("s3://salt/store")
     for name in ("one", "two"):
         cloud.shared(f"[default]\naws_access_key_id={name}\naws_secret_access_key={SECRET}\n")
@@ -252,7 +252,7 @@ def test_what_cannot_be_used_is_one_sentence(
 def test_a_program_that_fails_later_is_one_sentence(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_LOOK_AGAIN", timedelta(seconds=-1))
+    monkeypatch.setattr(credentials, "LOOK_AGAIN", timedelta(seconds=-1))
     default_profile(cloud)
     objects = Objects.of("s3://salt/store")
     objects.write("a", b"1")

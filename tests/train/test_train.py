@@ -87,7 +87,7 @@ def test_the_card_scores_groups_and_regions_with_baselines(trained):
 def test_neither_card_nor_report_holds_a_path_of_this_machine(trained, table):
     card, out, _ = trained
     assert card.data[0].name == "lab.csv"
-    for text in (card.to_json(), (out / REPORT_FILE).read_text("utf-8")):
+    for text in (card.to_bytes().decode(), (out / REPORT_FILE).read_text("utf-8")):
         assert str(table.parent) not in text
         assert str(out) not in text
 
@@ -104,7 +104,7 @@ def test_the_band_table_of_a_sensor_is_named_without_its_path(tmp_path):
         TableSpec(write(tmp_path, lab_frame()), "laboratory"),
     )
     card = train(TrainConfig(specs, tmp_path / "out", settings=QUICK))
-    assert str(tmp_path) not in card.to_json()
+    assert str(tmp_path) not in card.to_bytes().decode()
     assert {score.spectra for score in card.scores} == {"own sensor"}
 
 

@@ -45,7 +45,9 @@ SILENCE: dict[Manner, timedelta] = {
     "once": timedelta(seconds=15),
     "send": timedelta(minutes=5),
 }
-_FIRST_WAIT = timedelta(milliseconds=200)
+FIRST_WAIT = timedelta(milliseconds=200)
+"""Pause before the second try of a request."""
+
 _RETRIES = 3  # after server errors, broken connections and silence
 UNTIL = timedelta(
     seconds=12
@@ -106,7 +108,7 @@ def _connected(location: StoreLocation, settings: BucketSettings, manner: Manner
         "max_retries": 0 if manner == "once" else _RETRIES,
         "retry_timeout": UNTIL,
         "backoff": {
-            "init_backoff": _FIRST_WAIT,
+            "init_backoff": FIRST_WAIT,
             "max_backoff": timedelta(seconds=3),
             "base": 2,
         },

@@ -39,8 +39,9 @@ from deepsalt.objects.location import StoreKind
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-# Files and variables may be renewed at any time; reading them takes a millisecond.
-_LOOK_AGAIN = timedelta(minutes=1)
+LOOK_AGAIN = timedelta(minutes=1)
+"""Files and variables may be renewed at any time; reading them takes a millisecond."""
+
 _PROCESS_PATIENCE_S = 15.0
 PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 _BY_ROLE = ("role_arn", "sso_session", "sso_start_url", "login_session")
@@ -275,7 +276,7 @@ def _credential(key: str, secret: str, token: str | None, until: datetime) -> "S
 
 
 def _soon() -> datetime:
-    return datetime.now(UTC) + _LOOK_AGAIN
+    return datetime.now(UTC) + LOOK_AGAIN
 
 
 def _variable(name: str) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.cross_decomposition import PLSRegression
 
 from deepsalt import __version__
+from deepsalt.documents import replacing
 from deepsalt.model.card import Score
 from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
@@ -200,10 +201,9 @@ def answers_of_fold(
         MEAN: _mean(labelled, samples, test),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
     report = {_REPORT: np.array(json.dumps(fitted.report))}
-    np.savez(temporary, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
-    temporary.replace(path)
+    with replacing(path) as temporary, temporary.open("wb") as part:
+        np.savez(part, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
     return found, fitted.report
 
 

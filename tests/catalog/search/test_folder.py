@@ -34,8 +34,8 @@ def _cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Let there be so many cores; ten links are then enough for processes."""
     # The module, which has the name of its function.
     monkeypatch.setattr(import_module("catalog.search.search"), "cores", lambda: request.param)
-    monkeypatch.setattr(folder, "_FEW", 10)
-    monkeypatch.setattr(folder, "_AT_A_TIME", 4)
+    monkeypatch.setattr(folder, "FEW_ITEMS", 10)
+    monkeypatch.setattr(folder, "ITEMS_AT_A_TIME", 4)
 
 
 @pytest.fixture
