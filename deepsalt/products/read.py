@@ -189,7 +189,7 @@ def damaged(store: Store, name: str, found: str) -> StoreError:
     except StoreAccessError:  # with read-only access
         follows = "; ask the owner of the store to run `deepsalt mosaic repair`"
     else:
-        follows = "  and now counts as unfinished; run its scene again"
+        follows = " and now counts as unfinished; run its scene again"
     return StoreError(f"product {name} of {store} is damaged ({found}){follows}")
 
 
