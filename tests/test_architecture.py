@@ -22,7 +22,6 @@ LEVELS = {
     "deepsalt.access": 1,
     "deepsalt.progress": 1,
     "deepsalt.concurrency": 1,
-    "deepsalt.processes": 1,
     "deepsalt.types": 1,
     "deepsalt.objects": 2,
     "deepsalt.spectral": 2,
@@ -166,7 +165,6 @@ def test_imports_point_downwards(path: Path) -> None:
                     "objects",
                     "progress",
                     "concurrency",
-                    "processes",
                 )
             }
 

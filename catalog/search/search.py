@@ -13,8 +13,8 @@ from catalog.search.folder import Found, Make, search_folder
 from catalog.search.query import Query
 from catalog.search.remote import search_api
 from deepsalt.access import Reach, is_web, reach_of
+from deepsalt.concurrency.processes import Processes, cores
 from deepsalt.errors import UsageError
-from deepsalt.processes import Processes, cores
 from deepsalt.progress import Progress, Silent
 
 logger = logging.getLogger(__name__)

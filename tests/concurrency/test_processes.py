@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deepsalt.concurrency import in_order
-from deepsalt.processes import Processes
+from deepsalt.concurrency.processes import Processes
 
 
 def die_elsewhere(home: int) -> int:
@@ -61,11 +61,11 @@ def test_the_processes_end_when_the_block_is_left() -> None:
 def test_the_processes_end_with_one_that_is_killed() -> None:
     script = (
         "import os, time\n"
-        "from deepsalt.processes import Processes\n"
+        "from deepsalt.concurrency.processes import Processes\n"
         "print(Processes(1).submit(os.getpid).result(), flush=True)\n"
         "time.sleep(60)\n"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     command = [sys.executable, "-c", script]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}

@@ -22,7 +22,7 @@ T = TypeVar("T")
 _BEGIN = (
     "import sys; sys.path[:] = sys.argv[1:]; "
     "from deepsalt.own_packages import load_beside; load_beside(); "
-    "from deepsalt.processes import answer; answer()"
+    "from deepsalt.concurrency.processes import answer; answer()"
 )
 _LOST = (EOFError, OSError, pickle.UnpicklingError)
 
