@@ -99,7 +99,7 @@ RECORDS: dict[str, tuple[Harm, str, str]] = {
     "tombstone damaged": (
         lambda s: s.objects.write("records/tombstones/a/0000000001.json", b"{"),
         "error",
-        "is not JSON",
+        "is not valid JSON",
     ),
     "quarantine damaged": (
         lambda s: s.objects.write("records/quarantine/a/0000000001.json", b"[]"),
@@ -134,7 +134,7 @@ PRODUCT: dict[str, tuple[Harm, str, str]] = {
         "error",
         "is damaged (another checksum)",
     ),
-    "marker damaged": (lambda s: flip(s, marker_key(s)), "error", "is not JSON"),
+    "marker damaged": (lambda s: flip(s, marker_key(s)), "error", "is not valid JSON"),
     "marker of another": (lambda s: edit(s, marker_key(s), name="other"), "error", "belongs to"),
     "marker of another model": (
         lambda s: edit(s, marker_key(s), model_digest="cd" * 32),
