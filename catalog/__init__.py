@@ -1,14 +1,14 @@
-"""STAC in and out; nobody else sees STAC fields.
+"""STAC in and out; no other package sees STAC fields.
 
-In come Items and catalogues of others, out come `Acquisition` values; the other way round,
-acquisitions, products, mosaics and models become Items. Open first `items/parse.py`.
+Turns foreign Items and catalogues into `Acquisition` values, and acquisitions, products, mosaics
+and models into Items. Open `items/parse.py` first.
 
 ====================  ================================================================
 `items/`              an Item to an `Acquisition` and back
 `search/`             which Items of a folder or server match
 `local.py`            a catalogue in a folder: written by `ingest`, read by `search`
 `publish/`            Items of what deepsalt writes, and the catalogue of a store
-`fields.py`           fields of a document of others, with their place in each complaint
+`fields.py`           fields of a foreign document, with their place in each error
 `documents.py`        JSON files
 `geometry.py`         footprints and areas, also across 180 degrees
 `hrefs.py`            where the files of an Item are

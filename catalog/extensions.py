@@ -1,4 +1,4 @@
-"""Which STAC extensions a document uses, told by the prefixes of its fields."""
+"""Which STAC extensions a document uses, by the prefixes of its fields."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ VERSION_EXTENSION = f"{_BASE}/version/v1.2.0/schema.json"
 
 
 def used_extensions(properties: Mapping[str, Any], *assets: Mapping[str, Any]) -> list[str]:
-    """Return the schemas of the extensions that fields come from, sorted.
+    """Return the schemas of the extensions that define the fields, sorted.
 
     A schema may demand fields as soon as it is declared (`view` wants an angle), so an Item
     declares what it carries and nothing else.
@@ -31,8 +31,8 @@ def used_extensions(properties: Mapping[str, Any], *assets: Mapping[str, Any]) -
     properties
         Properties of the Item.
     assets
-        Fields of its assets. Links are not looked at: the name of a model on a link does not make
-        an Item a model, which is what declaring `mlm` says.
+        Fields of its assets. Links are ignored: naming a model on a link does not make an Item a
+        model, which declaring `mlm` would say.
     """
     prefixes = {name.partition(":")[0] for name in _names((properties, assets)) if ":" in name}
     found = {schema for prefix, schema in EXTENSIONS.items() if prefix in prefixes}

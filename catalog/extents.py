@@ -1,24 +1,23 @@
 """Collection documents: what each collection is, shipped as JSON, and the extent of its Items."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from catalog.fields import shown, utc
+from deepsalt.documents import parse_document
 from deepsalt.errors import FormatError
 
 STAC_VERSION = "1.1.0"
-_EARLIEST = "1970-01-01T00:00:00Z"  # an interval needs one end; no hyperspectral satellite is older
+_EARLIEST = "1970-01-01T00:00:00Z"  # no hyperspectral satellite is older; one end is required
 
 
 def collection_document(collection: str) -> dict[str, Any]:
     """Return the document of one of our collections, or a plain one for any other id."""
     for shipped in files("catalog").joinpath("collections").iterdir():
         if shipped.name == f"{collection}.json":
-            document: dict[str, Any] = json.loads(shipped.read_text(encoding="utf-8"))
-            return document
+            return parse_document(shipped.read_bytes(), shipped.name)
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
@@ -37,7 +36,7 @@ def catalog_document(identifier: str, children: Sequence[str], title: str = "") 
         "stac_version": STAC_VERSION,
         "id": identifier,
         **({"title": title} if title else {}),
-        "description": "Hyperspectral scenes and what deepsalt made of them.",
+        "description": "Hyperspectral scenes and what deepsalt derived from them.",
         "links": [
             {"rel": "root", "href": "./catalog.json", "type": "application/json"},
             *({"rel": "child", "href": href, "type": "application/json"} for href in children),
@@ -46,12 +45,12 @@ def catalog_document(identifier: str, children: Sequence[str], title: str = "") 
 
 
 def grown_extent(known: dict[str, Any] | None, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the extent of a collection after Items were added.
+    """Return the extent of a collection after Items are added.
 
     Parameters
     ----------
     known
-        The collection's document before; None for a new one.
+        The collection's earlier document; None for a new one.
     items
         Documents of the added Items.
 
@@ -89,7 +88,7 @@ def _span(properties: dict[str, Any]) -> list[str] | None:
 def _moment(text: str) -> datetime:
     moment = utc(text)
     if moment is None:
-        raise FormatError(f"{shown(text)} is not a time; expected such as 2025-07-08T10:44:07Z")
+        raise FormatError(f"{shown(text)} is not a time; expected for example 2025-07-08T10:44:07Z")
     return moment
 
 

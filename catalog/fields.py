@@ -1,4 +1,4 @@
-"""Reading fields of a JSON document that somebody else wrote.
+"""Reading fields of a foreign JSON document.
 
 Public catalogues write numbers as text, leave fields out or fill them with something else. Every
 getter returns a value of the promised type, or None when the field is absent, or raises one
@@ -14,7 +14,7 @@ from typing import Any
 
 from deepsalt.errors import FormatError
 
-_LARGEST = 2.0**53  # beyond, a JSON number no longer says which whole number is meant
+_LARGEST = 2.0**53  # beyond it a JSON number is no longer an exact whole number
 _SHOWN = 60  # characters of a foreign value that go into an error message
 
 
@@ -26,7 +26,7 @@ def shown(value: object) -> str:
 
 def finite(value: object) -> float | None:
     """Return a finite number for a JSON number or a number written as text, else None."""
-    if type(value) is float:  # nearly always; the rest is for what foreign catalogues write
+    if type(value) is float:  # nearly always; the rest is for foreign catalogues
         return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -63,24 +63,24 @@ class Fields:
 
     @classmethod
     def of(cls, value: object, where: str) -> "Fields":
-        """Wrap a JSON value that has to be an object.
+        """Wrap a JSON value that must be an object.
 
         Raises
         ------
         FormatError
-            It is something else.
+            It is not an object.
         """
         if not isinstance(value, Mapping):
             raise FormatError(f"{where} is {shown(value)}; expected a JSON object")
         return cls(value, where)
 
     def wrong(self, name: str, expected: str) -> FormatError:
-        """Return the error for a field that is not what it should be."""
+        """Return the error for a field with an unexpected value."""
         found = shown(self.values[name]) if name in self.values else "nothing"
         return FormatError(f"{self.where} has {found} as {name!r}; expected {expected}")
 
     def has(self, name: str) -> bool:
-        """Return whether the field is there and not null."""
+        """Return whether the field is present and not null."""
         return self.values.get(name) is not None
 
     def text(self, name: str) -> str | None:
@@ -91,7 +91,7 @@ class Fields:
         raise self.wrong(name, "text")
 
     def number(self, name: str) -> float | None:
-        """Return a finite number, also when it is written as text."""
+        """Return a finite number, even if written as text."""
         value = self.values.get(name)
         if value is None:
             return None
@@ -101,14 +101,14 @@ class Fields:
         return number
 
     def first_number(self, names: tuple[str, ...]) -> float | None:
-        """Return the number in the first of these fields that is there and not null."""
+        """Return the number in the first of these fields that is present and not null."""
         for name in names:
             if self.values.get(name) is not None:
                 return self.number(name)
         return None
 
     def integer(self, name: str) -> int | None:
-        """Return a whole number, also when it is written as text."""
+        """Return a whole number, even if written as text."""
         number = self.number(name)
         if number is not None and not (number.is_integer() and abs(number) <= _LARGEST):
             raise self.wrong(name, "a whole number")
@@ -154,7 +154,7 @@ class Fields:
         values = self.entries(name)
         if len(values) > limit:
             raise FormatError(
-                f"{self.where} has {len(values)} entries in {name!r}; at most {limit}"
+                f"{self.where} has {len(values)} entries in {name!r}; expected at most {limit}"
             )
         plain = set(map(type, values)) <= {dict}
         table = Table(values, name, self.where, _columns(values) if plain else None)
@@ -173,9 +173,9 @@ class Table:
     rows
         The JSON objects.
     name, where
-        What they are called, and what that belongs to, for messages.
+        Their name, and what it belongs to, for messages.
     columns
-        Their values by name, where all of them have the same names; else None.
+        Their values by name, if all of them have the same names; else None.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -191,28 +191,28 @@ class Table:
         return Fields.of(self.rows[index], f"entry {index + 1} of {self.name!r} in {self.where}")
 
     def lacks(self, name: str) -> bool:
-        """Return whether no row has a field; not told of rows whose names differ."""
+        """Return whether all rows surely lack a field; False for rows whose names differ."""
         return self.columns is not None and name not in self.columns
 
     def column(self, name: str) -> tuple[Any, ...]:
-        """Return of each row the value of a field, None where it is absent."""
+        """Return the value of a field for each row, None where absent."""
         if self.columns is None:
             return tuple(row.get(name) for row in self.rows)
         return self.columns.get(name) or (None,) * len(self.rows)
 
     def numbers(self, names: tuple[str, ...]) -> tuple[float | None, ...]:
-        """Return of each row the number in the first of these fields that is there."""
+        """Return, for each row, the number in the first of these fields that is present."""
         for name in names:
             values = self.column(name)
             kinds = set(map(type, values))
             if kinds == {float} and math.isfinite(sum(values)):  # then each of them is
                 return values
-            if kinds != {type(None)}:  # nearly never: text, or some rows have another name
+            if kinds != {type(None)}:  # rare: text, or some rows have another name
                 return tuple(self.row(index).first_number(names) for index in range(len(self)))
         return (None,) * len(self)
 
     def flags(self, name: str) -> tuple[bool | None, ...]:
-        """Return a boolean of each row."""
+        """Return a boolean for each row."""
         values = self.column(name)
         if set(map(type, values)) <= {bool, type(None)}:
             return values
@@ -220,9 +220,9 @@ class Table:
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[Any, ...]] | None:
-    """Return the columns of rows that have the same names, else None.
+    """Return the columns of rows with equal names, else None.
 
-    A band has six fields that are asked for under fifteen names, of hundreds of bands each time.
+    A band's six fields are looked up under fifteen names, for hundreds of bands each time.
     """
     names = tuple(rows[0]) if rows else ()
     if len(names) < 2 or set(map(len, rows)) != {len(names)}:

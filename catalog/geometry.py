@@ -1,15 +1,18 @@
 """Footprints and search areas in longitude and latitude, degrees WGS84, also across 180 degrees.
 
 GeoJSON (RFC 7946, section 3.1.9) cuts a geometry at the antimeridian in two; many providers write
-one ring that jumps from 180 to -180 instead. `planar` understands both.
+one ring that jumps from 180 to -180 instead. `planar` understands both. It cuts by itself:
+decision 43 has where the library for this cuts wrongly.
 """
 
 import json
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from shapely import GEOSException
 from shapely.affinity import translate
 from shapely.errors import ShapelyError
@@ -24,34 +27,40 @@ from deepsalt.types import Bbox
 Ring = tuple[tuple[float, float], ...]
 
 _HALF_TURN = 180.0
+_TURN = 360.0
 _MAX_VERTICES = 100_000
 _MAX_AREA_BYTES = 64 * 2**20
 
 
 def crosses_antimeridian(ring: Ring) -> bool:
-    """Return whether a ring jumps across 180 degrees: no scene is half the globe wide."""
-    longitudes = [longitude for longitude, _ in ring]
-    return max(longitudes) - min(longitudes) > _HALF_TURN
+    """Return whether a ring jumps across 180 degrees: no edge is half the globe long.
+
+    But for a box of the whole globe, all of whose points lie on that meridian.
+    """
+    if all(abs(x) == _HALF_TURN for x, _ in ring):
+        return False
+    return any(abs(b[0] - a[0]) > _HALF_TURN for a, b in pairwise(ring))
 
 
 def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
     """Return GeoJSON geometry and bounding box of a closed ring (longitude, latitude).
 
-    A ring across the antimeridian becomes two polygons and a box whose west is east of its east.
+    A ring across the antimeridian becomes two polygons and a box whose west exceeds its east.
 
     Raises
     ------
     FormatError
-        A ring across the antimeridian without area.
+        A ring across the antimeridian has no area.
     """
     if not crosses_antimeridian(ring):
         polygon = Polygon(ring)
         return {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}, list(
             polygon.bounds
         )
-    parts = _cut(_unwrapped(Polygon(ring)))
-    if not parts:
+    area = _cut(ring)
+    if area.is_empty:
         raise FormatError("a footprint across 180 degrees has no area; give its corners in order")
+    parts = getattr(area, "geoms", [area])
     west = [part.bounds for part in parts if part.bounds[0] >= 0] or [p.bounds for p in parts]
     east = [part.bounds for part in parts if part.bounds[0] < 0] or [p.bounds for p in parts]
     bbox = [
@@ -60,7 +69,7 @@ def footprint_geometry(ring: Ring) -> tuple[dict[str, Any], list[float]]:
         max(bounds[2] for bounds in east),
         max(part.bounds[3] for part in parts),
     ]
-    return _plain(mapping(MultiPolygon(parts) if len(parts) > 1 else parts[0])), bbox
+    return _plain(mapping(area if len(parts) > 1 else parts[0])), bbox
 
 
 def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
@@ -69,7 +78,7 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
     Raises
     ------
     FormatError
-        Not a polygon in longitude and latitude.
+        The geometry is not a polygon in longitude and latitude.
     """
     if not isinstance(geometry, Mapping):
         raise FormatError(f"{where} has no footprint; expected a GeoJSON polygon as 'geometry'")
@@ -80,19 +89,21 @@ def ring_of(geometry: Mapping[str, Any] | None, where: str) -> Ring:
     try:
         parsed = to_shape(geometry)
     except UsageError as error:
-        raise FormatError(f"{where} has a footprint that cannot be used: {error}") from error
+        raise FormatError(f"{where} has an invalid footprint: {error}") from error
     if not isinstance(parsed, Polygon | MultiPolygon):
         raise FormatError(f"{where} has a {parsed.geom_type} as footprint; expected a polygon")
-    if not crosses_antimeridian(tuple((x, 0.0) for x in parsed.bounds[::2])):
+    west, _, east, _ = parsed.bounds
+    if east - west <= _HALF_TURN:
         return checked_ring(list(parsed.convex_hull.exterior.coords), where)
     parts = getattr(parsed, "geoms", [parsed])
-    hull = unary_union([_unwrapped(part, always=True) for part in parts]).convex_hull
-    wrapped = [((x + _HALF_TURN) % 360 - _HALF_TURN, y) for x, y in hull.exterior.coords]
+    joined = [translate(part, xoff=_TURN) if part.bounds[0] < 0 else part for part in parts]
+    hull = MultiPolygon(joined).convex_hull
+    wrapped = [((x + _HALF_TURN) % _TURN - _HALF_TURN, y) for x, y in hull.exterior.coords]
     return checked_ring(wrapped, where)
 
 
 def checked_ring(points: object, where: str) -> Ring:
-    """Return a closed ring of (longitude, latitude) out of untrusted coordinates.
+    """Return a closed ring of (longitude, latitude) from untrusted coordinates.
 
     Raises
     ------
@@ -119,12 +130,12 @@ def _lonlat(point: object, where: str) -> tuple[float, float]:
 
 
 def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:
-    """Return a valid shapely geometry out of untrusted GeoJSON, jumps across 180 degrees cut.
+    """Return a valid shapely geometry from untrusted GeoJSON, cut at jumps across 180 degrees.
 
     Raises
     ------
     UsageError
-        Not a geometry, empty, or coordinates beyond longitude and latitude.
+        It is not a geometry, is empty, or has coordinates outside longitude and latitude.
     """
     try:
         parsed = shape(geometry)
@@ -155,9 +166,13 @@ def to_shape(geometry: Mapping[str, Any]) -> BaseGeometry:
 def planar(geometry: BaseGeometry) -> BaseGeometry:
     """Return the geometry with polygons that jump across 180 degrees cut there, made valid."""
     if isinstance(geometry, Polygon):
-        ring = tuple(geometry.exterior.coords)
-        if crosses_antimeridian(tuple((point[0], point[1]) for point in ring)):
-            return MultiPolygon(_cut(_unwrapped(geometry)))
+        rings = [
+            tuple((point[0], point[1]) for point in ring.coords)
+            for ring in (geometry.exterior, *geometry.interiors)
+        ]
+        if any(crosses_antimeridian(ring) for ring in rings):
+            outer, *holes = (_cut(ring) for ring in rings)
+            return outer.difference(unary_union(holes))
         return geometry if geometry.is_valid else geometry.buffer(0)
     if isinstance(geometry, MultiPolygon | GeometryCollection):
         return unary_union([planar(part) for part in geometry.geoms])
@@ -165,12 +180,12 @@ def planar(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def box_shape(bbox: Bbox) -> BaseGeometry:
-    """Return the area of a box; one whose west is east of its east crosses the antimeridian."""
+    """Return the area of a box; one whose west exceeds its east crosses the antimeridian."""
     return unary_union([box(*half) for half in box_halves(bbox)])
 
 
 def box_halves(bbox: Bbox) -> list[Bbox]:
-    """Return the box, or its two halves when it crosses the antimeridian."""
+    """Return the box, or its two halves if it crosses the antimeridian."""
     west, south, east, north = bbox
     if west <= east:
         return [bbox]
@@ -197,12 +212,12 @@ def read_area(path: str | Path) -> dict[str, Any]:
     try:
         parts = [to_shape(geometry) for geometry in _geometries(document)]
     except UsageError as error:
-        raise UsageError(f"the area file {path} cannot be used: {error}") from error
+        raise UsageError(f"the area file {path} is invalid: {error}") from error
     if not parts:
-        raise UsageError(f"the area file {path} holds no geometry")
+        raise UsageError(f"the area file {path} has no geometry")
     area = unary_union(parts)
     if not area.area:
-        raise UsageError(f"the area file {path} holds a {area.geom_type}; expected polygons")
+        raise UsageError(f"the area file {path} has a {area.geom_type}; expected polygons")
     return _plain(mapping(area))
 
 
@@ -219,29 +234,36 @@ def _geometries(document: object) -> list[Mapping[str, Any]]:
     return [document]
 
 
-def _unwrapped(polygon: Polygon, *, always: bool = False) -> Polygon:
-    """Return the polygon with western longitudes shifted to 180 ... 360."""
-    ring = tuple((point[0], point[1]) for point in polygon.exterior.coords)
-    if not always and not crosses_antimeridian(ring):
-        return polygon
+def _cut(ring: Ring) -> BaseGeometry:
+    """Return the area within a ring that may jump across 180 degrees, cut there and valid.
+
+    A ring that goes around the globe holds the pole of its hemisphere.
+    """
+    points = np.array(ring)
+    points[:, 0] = np.unwrap(points[:, 0], period=_TURN)
+    first, last = points[0, 0], points[-1, 0]
+    polar = abs(last - first) > _HALF_TURN
+    if polar:
+        pole = math.copysign(90, points[:, 1].mean())
+        points = np.vstack([points, [(last, pole), (first, pole)]])
     # To a tenth of a millimetre: numbers next to zero make GEOS cut in the wrong place.
-    shifted = Polygon([(round(x + 360 if x < 0 else x, 9), round(y, 9)) for x, y in ring])
-    return shifted if shifted.is_valid else shifted.buffer(0)
-
-
-def _cut(polygon: BaseGeometry) -> list[Polygon]:
-    """Cut a polygon over 0 ... 360 degrees at 180 into polygons within -180 ... 180."""
-    east = polygon.intersection(box(0, -90, _HALF_TURN, 90))
-    west = translate(polygon.intersection(box(_HALF_TURN, -90, 360, 90)), xoff=-360)
-    return [
-        part
-        for half in (east, west)
-        for part in getattr(half, "geoms", [half])
-        if isinstance(part, Polygon) and part.area > 0
-    ]
+    area = Polygon(points.round(9))
+    if not area.is_valid:
+        area = area.buffer(0)
+    parts: list[Polygon] = []
+    # Continuous longitudes lie within one turn of their first, whichever way round.
+    for shift in (-_TURN, 0.0, _TURN):
+        world = box(shift - _HALF_TURN, -90, shift + _HALF_TURN, 90)
+        part = translate(area.intersection(world), xoff=-shift)
+        parts += [
+            piece
+            for piece in getattr(part, "geoms", [part])
+            if isinstance(piece, Polygon) and piece.area > 0
+        ]
+    return unary_union(parts) if polar else MultiPolygon(parts)
 
 
 def _plain(geometry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the geometry with lists for tuples, as JSON gives it back."""
+    """Return the geometry with lists instead of tuples, as JSON returns it."""
     plain: dict[str, Any] = json.loads(json.dumps(geometry))
     return plain

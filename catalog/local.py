@@ -10,8 +10,8 @@
             └── <item id>.json
 
 Links are relative; assets inside FOLDER are named relative to their Item, assets elsewhere by their
-absolute path. Writing is atomic per file, and Items come before the documents that link to them: a
-killed `add_items` leaves a catalogue that opens, and running it again completes it.
+absolute path. Writing is atomic per file, and Items are written before the documents that link to
+them: a killed `add_items` leaves a valid catalogue, and running it again completes it.
 """
 
 import os
@@ -22,21 +22,22 @@ from typing import Any
 
 import pystac
 
-from catalog.documents import file_name, read_json, write_json
 from catalog.extents import catalog_document, collection_document, grown_extent
 from catalog.fields import Fields, shown
 from catalog.hrefs import absolute_href, has_url_scheme, portable_href
+from catalog.names import file_name
+from deepsalt.documents import read_json, write_json
 from deepsalt.errors import FormatError, StoreError, StoreMismatchError
 
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What `add_items` did.
+    """Outcome of `add_items`.
 
     Parameters
     ----------
     added, replaced, unchanged
-        Ids of Items that were not there, that were there with other content, and that were there.
+        Ids of Items that are new, that had other content, and that were the same.
     """
 
     added: tuple[str, ...] = ()
@@ -51,16 +52,16 @@ class AddReport:
 
 
 Refused = Callable[[pystac.Item, str], None]
-"""Told of an Item that was not added, and why."""
+"""Called with an Item that was not added, and the reason."""
 
 
 def add_items(
     folder: str | Path, items: Iterable[pystac.Item], refused: Refused | None = None
 ) -> AddReport:
-    """Add Items to a catalogue folder, which is made when it does not exist.
+    """Add Items to a catalogue folder, created if missing.
 
-    Adding the same Items again changes nothing; an Item with the id of one that is there replaces
-    it. Only the documents that link to changed Items are rewritten.
+    Adding the same Items again changes nothing; an Item with the id of an existing one replaces it.
+    Only documents that link to changed Items are rewritten.
 
     Parameters
     ----------
@@ -69,14 +70,13 @@ def add_items(
     items
         Items with a collection; asset hrefs absolute or relative to the Item's self link.
     refused
-        Told of each Item that cannot be added, while the others are. Default: the first one is
-        raised.
+        Called with each Item that cannot be added, while the others are. Default: raise the first.
 
     Raises
     ------
     FormatError
-        An Item without collection; a generic cube whose name another file already has; a document
-        of the catalogue that is damaged (the message names it).
+        An Item has no collection, a generic cube has the name of another file, or a document of the
+        catalogue is damaged (the message names it).
     StoreError
         No permission, no space, or the folder is a file.
     StoreMismatchError
@@ -87,7 +87,7 @@ def add_items(
         raise StoreError(f"{root} is a file; give the folder of a catalogue")
     if (root / "store.json").exists():
         raise StoreMismatchError(
-            f"{root} is a store, whose catalogue lists what was made; give another folder to ingest"
+            f"{root} is a store, whose catalogue lists its products; ingest into another folder"
         )
     outcome: dict[str, list[str]] = {"added": [], "replaced": [], "unchanged": []}
     written: dict[str, list[dict[str, Any]]] = {}
@@ -103,7 +103,7 @@ def add_items(
                 continue
             outcome[state].append(item.id)
             written.setdefault(collection, []).append(document)
-    finally:  # what was written before an Item was refused is linked all the same
+    finally:  # Items written before a refused one are linked all the same
         for collection, documents in written.items():
             _write_collection(root / file_name(collection), collection, documents)
         if written:
@@ -117,17 +117,17 @@ def read_item(path: str | Path) -> pystac.Item:
     Raises
     ------
     FormatError
-        The file is no STAC Item.
+        The file is not a STAC Item.
     """
     file = Path(os.path.abspath(path))
     return as_item(located(read_json(file), str(file)), str(file))
 
 
 def located(document: dict[str, Any], source: str) -> dict[str, Any]:
-    """Return an Item's document with absolute asset hrefs and its own place as ``self`` link.
+    """Return an Item's document with absolute asset hrefs and its own location as ``self`` link.
 
-    Links that only serve walking a catalogue are dropped: following one by accident reads other
-    files or asks a server.
+    Links that only serve walking a catalogue are dropped: following one by accident would read
+    other files or contact a server.
     """
     where = f"item {shown(document.get('id'))} in {source}"
     assets = document.get("assets")
@@ -151,18 +151,18 @@ def located(document: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def as_item(document: dict[str, Any], source: str) -> pystac.Item:
-    """Return a document as Item without touching its fields.
+    """Return a document as an Item without changing its fields.
 
     Raises
     ------
     FormatError
-        pystac cannot make an Item of it.
+        pystac cannot make it an Item.
     """
     try:
         return pystac.Item.from_dict(document, migrate=False, preserve_dict=False)
     except (pystac.STACError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(
-            f"{source}: {shown(document.get('id'))} is no STAC Item ({error})"
+            f"{source}: {shown(document.get('id'))} is not a STAC Item ({error})"
         ) from error
 
 
@@ -193,7 +193,7 @@ def _write_item(root: Path, document: dict[str, Any], source: str | None) -> tup
 
 
 def _refuse_namesake(path: Path, document: dict[str, Any]) -> None:
-    """Refuse to replace a generic cube by another one that merely has the same file name."""
+    """Refuse to replace a generic cube with another that merely has the same file name."""
     old = read_json(path)
     name = "deepsalt:acquisition_id"
     same = Fields.of(old.get("properties"), f"'properties' in {path}").values.get(name)
@@ -206,7 +206,7 @@ def _refuse_namesake(path: Path, document: dict[str, Any]) -> None:
         return
     if os.path.exists(old_path) and os.path.exists(new_path):
         raise FormatError(
-            f"{new_path} has the name of {old_path}, which is in the catalogue as "
+            f"{new_path} has the same name as {old_path}, which is in the catalogue as "
             f"{document['id']}; rename one of the files"
         )
 

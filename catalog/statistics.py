@@ -1,15 +1,14 @@
-"""Statistics and times of an Item that both parsing and searching read."""
+"""Statistics and times of an Item, read by both parsing and searching."""
 
 from catalog.fields import Fields
 
 UNKNOWN_START = "1970-01-01T00:00:00Z"
 UNKNOWN_END = "2099-12-31T00:00:00Z"
-"""Interval of an Item whose acquisition date is unknown (`deepsalt:date_unknown`): STAC asks for
-one, and this one holds every date that deepsalt will meet."""
+"""Interval of an Item of unknown date (`deepsalt:date_unknown`); it covers every possible date."""
 
 
 def cloud_cover(properties: Fields) -> float | None:
-    """Return the cloud cover in per cent; a negative number (DLR: -999) means not set."""
+    """Return the cloud cover in percent; a negative number (DLR: -999) means not set."""
     value = properties.number("eo:cloud_cover")
     if value is not None and value > 100:
         raise properties.wrong("eo:cloud_cover", "a percentage")
@@ -17,7 +16,7 @@ def cloud_cover(properties: Fields) -> float | None:
 
 
 def overall_quality(properties: Fields) -> int | None:
-    """Return the provider's verdict: 0 nominal, 1 reduced, 2 low; None when not given."""
+    """Return the provider's rating: 0 nominal, 1 reduced, 2 low; None if not given."""
     for name in ("deepsalt:overall_quality", "enmap:overallQuality"):
         value = properties.integer(name)
         if value is not None:

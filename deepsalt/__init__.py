@@ -1,5 +1,9 @@
 """Maps of surface soil salinity from hyperspectral satellite scenes.
 
+Takes scenes as `Acquisition` values and a model; gives scene products, mosaics and Datasets. Read
+`types.py` first, then `mapping.py` (stage 1) and `mosaic/build.py` (stage 2); ARCHITECTURE.md lists
+the rooms.
+
 Names are loaded when first used, so that ``import deepsalt`` loads neither torch nor rasterio nor
 dask. Checkers and editors read their types in ``__init__.pyi``.
 """
@@ -12,11 +16,15 @@ _LIGHT = {
     "Acquisition": "deepsalt.types",
     "BandTable": "deepsalt.types",
     "Context": "deepsalt.context",
+    "Limits": "deepsalt.validate",
     "ModelRef": "deepsalt.types",
     "MosaicGrid": "deepsalt.grid",
     "MosaicReport": "deepsalt.mosaic",
     "PixelGrid": "deepsalt.types",
+    "Progress": "deepsalt.progress",
     "QualityFlag": "deepsalt.types",
+    "Reach": "deepsalt.access",
+    "Report": "deepsalt.types",
     "Store": "deepsalt.store",
     "build_mosaic": "deepsalt.mosaic",
     "composite": "deepsalt.compositing",

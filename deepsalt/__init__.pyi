@@ -1,4 +1,5 @@
 # What checkers and editors see of the names that `__init__.py` loads lazily.
+from deepsalt.access import Reach as Reach
 from deepsalt.compositing import composite as composite
 from deepsalt.context import Context as Context
 from deepsalt.cube.load import open_scene as open_scene
@@ -12,6 +13,7 @@ from deepsalt.mosaic import build_mosaic as build_mosaic
 from deepsalt.predict.cube import predict_cube as predict_cube
 from deepsalt.predict.table import predict_table as predict_table
 from deepsalt.products import open_product as open_product
+from deepsalt.progress import Progress as Progress
 from deepsalt.reading import open_mosaic as open_mosaic
 from deepsalt.scenes.base import read_acquisition as read_acquisition
 from deepsalt.store import Store as Store
@@ -20,6 +22,8 @@ from deepsalt.types import BandTable as BandTable
 from deepsalt.types import ModelRef as ModelRef
 from deepsalt.types import PixelGrid as PixelGrid
 from deepsalt.types import QualityFlag as QualityFlag
+from deepsalt.types import Report as Report
+from deepsalt.validate import Limits as Limits
 
 __version__: str
 
@@ -27,11 +31,15 @@ __all__ = [
     "Acquisition",
     "BandTable",
     "Context",
+    "Limits",
     "ModelRef",
     "MosaicGrid",
     "MosaicReport",
     "PixelGrid",
+    "Progress",
     "QualityFlag",
+    "Reach",
+    "Report",
     "SceneReport",
     "Store",
     "__version__",

@@ -3,8 +3,8 @@
 import sys
 from typing import NoReturn
 
-from deepsalt.beside import load_beside
 from deepsalt.errors import UsageError
+from deepsalt.own_packages import load_beside
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""What work on scenes and tiles needs besides them: one object, made once for each process."""
+"""Everything that work on scenes and tiles needs besides them, made once per process."""
 
 import os
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from deepsalt.types import ModelRef
 from deepsalt.validate import Limits
 
 SCRATCH_BYTES = 8 * 10**9
-"""Bytes of remote scenes that may lie in the scratch folder at a time."""
+"""Maximum bytes of remote scenes in the scratch folder at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What `map_scene` and `build_mosaic` work with.
+    """Resources of `map_scene` and `build_mosaic`.
 
     Any number of threads may map scenes with one context: one scene is mapped at a time, by all
-    threads of the pool, and one is written meanwhile. So memory is bounded whatever is asked for.
+    threads of the pool, and one is written meanwhile, so that memory is always bounded.
 
     Parameters
     ----------
@@ -32,20 +32,20 @@ class Context:
         The model, hashed once.
     pool
         Threads that share the chunks of a scene.
-    engine
-        What composes tiles: the same threads, or workers elsewhere.
+    executor
+        What composes tiles: the same threads, or remote workers.
     fetcher
-        Brings the files of remote scenes here.
+        Fetches the files of remote scenes.
     device
-        ``cpu`` or ``cuda``: what predicts.
+        Device that predicts: ``cpu`` or ``cuda``.
     limits
-        From where on what was composed is wrong, so that nothing is published.
+        Limits beyond which a mosaic fails and is not published.
     progress
-        Told about chunks and tiles.
+        Receives progress on chunks and tiles.
     maps, writes
-        Held by the scene that is mapped, and by the one that is written.
+        Held by the scene being mapped, and by the one being written.
     stopped
-        Set to give up the scene that is mapped, with a `StoppedError`.
+        Set to abandon the scene being mapped, with a `StoppedError`.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Context:
 
     model: ModelRef
     pool: ThreadPoolExecutor
-    engine: Executor
+    executor: Executor
     fetcher: Fetcher
     device: str = "cpu"
     limits: Limits = field(default_factory=Limits)
@@ -80,33 +80,33 @@ class Context:
         limits: Limits | None = None,
         progress: Progress | None = None,
     ) -> Iterator["Context"]:
-        """Work with threads of this process, until the block ends.
+        """Work with threads of this process until the block ends.
 
         Parameters
         ----------
         model
-            The model, or its folder. Default: the shipped one.
+            The model, or its folder. Default: the shipped model.
         threads
-            Chunks and tiles that are worked on at a time. Default: one per core.
+            Chunks and tiles to process at a time. Default: one per core.
         device
             ``cpu`` or ``cuda``.
         scratch
-            Folder for the files of remote scenes. Default: the system's for temporary files.
+            Folder for the files of remote scenes. Default: the system's temporary folder.
         scratch_bytes
-            Bytes that may lie in it.
+            Maximum size of its content, bytes.
         reach
-            Whom we talk to on the word of a scene. Default: public servers.
+            Hosts that a scene may refer to. Default: public servers.
         limits
             Limits beyond which a mosaic fails.
         progress
-            Told about chunks and tiles.
+            Receives progress on chunks and tiles.
 
         Raises
         ------
         ModelError
             The model's files are missing, unreadable or disagree.
         StoreError
-            The scratch folder cannot be made.
+            The scratch folder cannot be created.
         """
         with (
             ThreadPoolExecutor(threads or os.cpu_count(), "chunk") as pool,

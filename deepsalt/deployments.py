@@ -1,10 +1,10 @@
 """Prefect's flows as entrypoints of deployments, found wherever a worker runs.
 
-Prefect imports an entrypoint with the working directory first on the path, and a package `flows`
-of a user may lie there.
+Prefect imports an entrypoint with the working directory first on the path, which may contain a
+user's package `flows`.
 """
 
-from deepsalt.beside import load_beside
+from deepsalt.own_packages import load_beside
 
 load_beside()
 

@@ -3,38 +3,38 @@
 ::
 
     DeepsaltError
-    ├── InputError            exit 2: what the user gave cannot be used
+    ├── InputError            exit 2: the user's input cannot be used
     │   ├── UsageError            options that contradict each other, an empty search
-    │   ├── ExtraMissingError     an ImportError, too: needs an extra of the installation
+    │   ├── ExtraMissingError     also an ImportError: needs an extra of the installation
     │   ├── FormatError           a product or table that is not what it claims to be
-    │   │   └── UnsupportedError      understood, but not fit for salinity (L1C, DESIS, night)
+    │   │   └── UnsupportedError      valid, but unsuitable for salinity (L1C, DESIS, night)
     │   ├── GridError             CRS, resolution or region that does not fit
-    │   └── ModelError            weights or card unreadable or in disagreement
+    │   └── ModelError            weights or card that are unreadable or disagree
     └── RunError              exit 1: the work itself failed
-        ├── StoreError            a store that cannot be written or is of another layout
-        │   ├── StoreMissingError     exit 2: there is no store where one was named
+        ├── StoreError            a store that cannot be written or has another layout
+        │   ├── StoreMissingError     exit 2: there is no store at the given location
         │   ├── StoreMismatchError    exit 2: the store exists with another grid, model or periods
         │   ├── StoreAccessError      exit 2: credentials, rights or settings that do not open it
-        │   ├── StoreUnfitError       exit 2: a server or file system that cannot do what is needed
+        │   ├── StoreUnfitError       exit 2: a server or file system that lacks a needed function
         │   ├── StoreAwayError        a server that is away or ill; may pass by itself
-        │   ├── MissingObjectError    an object that is not there
-        │   ├── VersionMissingError   exit 2: the mosaic has no such version, or no longer
-        │   └── OvertakenError        somebody else published meanwhile; nothing was changed
+        │   ├── MissingObjectError    an object that does not exist
+        │   ├── VersionMissingError   exit 2: the mosaic does not have the version, or no longer
+        │   └── OvertakenError        another version was published meanwhile; nothing changed
         └── ReadError             pixels that cannot be read: truncated, vanished
             └── AwayError             a server that is away or ill; may pass by itself
 
-Each message is one sentence that names the file, scene or band, says what was found and what to do.
+Each message is one sentence that names the file, scene or band, what was found and what to do.
 """
 
 
 class DeepsaltError(Exception):
-    """Base of every error that deepsalt raises on purpose; `exit_code` is the command's."""
+    """Base of every error that deepsalt raises on purpose; `exit_code` is that of the command."""
 
     exit_code = 1
 
 
 class InputError(DeepsaltError):
-    """What the user gave cannot be used."""
+    """The user's input cannot be used."""
 
     exit_code = 2
 
@@ -44,7 +44,7 @@ class UsageError(InputError):
 
 
 class ExtraMissingError(InputError, ImportError):
-    """What was asked for needs an extra of the installation that is not there."""
+    """The request needs an extra that is not installed."""
 
 
 class FormatError(InputError):
@@ -52,7 +52,7 @@ class FormatError(InputError):
 
 
 class UnsupportedError(FormatError):
-    """A product that was understood but is not fit for salinity."""
+    """A valid product that is unsuitable for salinity."""
 
 
 class GridError(InputError):
@@ -68,7 +68,7 @@ class RunError(DeepsaltError):
 
 
 class StoppedError(RunError):
-    """Work that was given up because it was asked to."""
+    """Work that was abandoned on request."""
 
 
 class StoreError(RunError):
@@ -76,7 +76,7 @@ class StoreError(RunError):
 
 
 class StoreMissingError(StoreError):
-    """No store where one was named."""
+    """There is no store at the given location."""
 
     exit_code = 2
 
@@ -94,27 +94,27 @@ class StoreAccessError(StoreError):
 
 
 class StoreUnfitError(StoreError):
-    """A server or file system that cannot do what a store needs."""
+    """A server or file system that lacks a function that a store needs."""
 
     exit_code = 2
 
 
 class StoreAwayError(StoreError):
-    """A store's server that did not answer well for as long as we wait; another time it may."""
+    """A store's server that did not answer properly in time; a later try may succeed."""
 
 
 class MissingObjectError(StoreError):
-    """An object that is not in the store."""
+    """An object that does not exist in the store."""
 
 
 class VersionMissingError(StoreError):
-    """A version of a mosaic that there never was or that was pruned."""
+    """A version of a mosaic that never existed or was pruned."""
 
     exit_code = 2
 
 
 class OvertakenError(StoreError):
-    """What was to be published follows a version that readers do not see any more."""
+    """The version to publish was made from one that readers no longer see."""
 
 
 class ReadError(RunError):
@@ -122,4 +122,4 @@ class ReadError(RunError):
 
 
 class AwayError(ReadError):
-    """A server that did not answer well for as long as we wait; another time it may."""
+    """A server that did not answer properly in time; a later try may succeed."""

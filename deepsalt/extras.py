@@ -1,4 +1,4 @@
-"""The extras of the installation: what each brings, and a sentence for who lacks it."""
+"""The extras of the installation: what each installs, and the error if one is missing."""
 
 from importlib.util import find_spec
 
@@ -14,6 +14,7 @@ _RUN = (
     "rasterio",
     "h5py",
     "imagecodecs",
+    "defusedxml",
     "pyarrow",
 )
 MODULES = {
@@ -21,11 +22,11 @@ MODULES = {
     "train": (*_RUN, "sklearn", "scipy", "threadpoolctl"),
     "prefect": (*_RUN, "prefect"),
 }
-"""Modules that an extra brings, by the names they are imported with."""
+"""Modules that an extra installs, by their import names."""
 
 
 def installed(module: str) -> bool:
-    """Say whether a module could be imported; it is not."""
+    """Return whether a module could be imported, without importing it."""
     return find_spec(module) is not None
 
 
@@ -37,7 +38,7 @@ def require(extra: str, what: str) -> None:
     extra
         A key of `MODULES`.
     what
-        What needs it, as a user calls it.
+        What needs it, in the user's terms.
 
     Raises
     ------
@@ -47,6 +48,6 @@ def require(extra: str, what: str) -> None:
     lacking = [module for module in MODULES[extra] if not installed(module)]
     if lacking:
         raise ExtraMissingError(
-            f"{what} needs more than is installed here: pip install 'deepsalt[{extra}]' brings "
+            f"{what} needs packages that are not installed: pip install 'deepsalt[{extra}]' adds "
             f"{', '.join(lacking)}"
         )

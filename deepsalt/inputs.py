@@ -1,8 +1,8 @@
-"""Files that somebody else wrote: only regular ones are opened, only so much of them is read.
+"""Foreign files: only regular ones are opened, and only up to a size limit.
 
 A path from a document, a product folder or a command may name a pipe, which never answers, or a
-device. What is refused here is an OSError, so that whoever opens the file says it with the file's
-name, as of a file that may not be read.
+device. A refusal is an OSError, so that callers report it with the file's name, like any unreadable
+file.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ import orjson
 from numpy.typing import NDArray
 
 MAX_DEPTH = 100
-"""Nesting of a JSON document; the deepest of ours, an area in a FeatureCollection, has 9."""
+"""Maximum nesting of a JSON document; our deepest, an area in a FeatureCollection, has 9."""
 
 MAX_CONTAINERS = 1_000_000
-"""Lists and objects of a JSON document. An Item of 224 bands has 300; a catalogue one per link."""
+"""Maximum lists and objects of a JSON document. An Item of 224 bands has 300."""
 
 _CONTAINERS = frozenset({dict, list})
 
 _LONG_DIGITS = 19
-"""Of the shortest whole number beyond 64 bits, of which orjson makes a float."""
+"""Digits of the shortest whole number beyond 64 bits, which orjson turns into a float."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -40,7 +40,7 @@ _KINDS = (
 
 
 def require_regular(path: str | Path) -> None:
-    """Refuse what a path leads to, over links, unless it is a regular file; nothing is opened.
+    """Refuse a path unless it leads, through links, to a regular file; nothing is opened.
 
     For libraries that open files by name.
 
@@ -63,7 +63,7 @@ def open_regular(path: str | Path) -> BufferedReader:
     require_regular(path)  # opening alone can move a device
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        _refuse_other(os.fstat(descriptor).st_mode, path)  # it may have been exchanged meanwhile
+        _refuse_other(os.fstat(descriptor).st_mode, path)  # it may have been replaced meanwhile
         return os.fdopen(descriptor, "rb")
     except OSError:
         os.close(descriptor)
@@ -78,7 +78,7 @@ def read_regular(path: str | Path, limit_bytes: int | None = None) -> bytes:
     path
         The file.
     limit_bytes
-        Most that is read; None: no limit.
+        Maximum size to read; None for no limit.
 
     Raises
     ------
@@ -88,10 +88,10 @@ def read_regular(path: str | Path, limit_bytes: int | None = None) -> bytes:
     with open_regular(path) as file:
         if limit_bytes is None:
             return file.read()
-        # Python asks the system for room for all that may come before it reads.
+        # Python allocates memory for the maximum before it reads.
         size = os.fstat(file.fileno()).st_size
         content = file.read(min(size, limit_bytes) + 1)
-        if len(content) > size:  # it grows, or lies where sizes are not known
+        if len(content) > size:  # it grows, or its file system does not know sizes
             content += file.read(limit_bytes + 1 - len(content))
     if len(content) > limit_bytes:
         raise OSError(
@@ -103,20 +103,21 @@ def read_regular(path: str | Path, limit_bytes: int | None = None) -> bytes:
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text that is nested at most `MAX_DEPTH` deep.
 
-    Deeper ones parse, or not, by the version of Python, and break whatever walks over them.
+    Whether deeper ones parse depends on the version of Python, and they break code that walks them.
 
     Raises
     ------
     ValueError
-        Not JSON, not UTF-8, a number of thousands of digits, nested too deep, or of too many parts.
+        It is not JSON or not UTF-8, has a number of thousands of digits, is nested too deeply, or
+        has too many parts.
     """
-    # Two bytes of text make one, of fifty in memory, and Python walks over all again and again.
+    # Two bytes of text make one, of fifty bytes in memory, and Python walks over all repeatedly.
     content = text.encode() if isinstance(text, str) else text
-    # By NumPy, as below: Python's own count takes as long as orjson does for all of it.
+    # By NumPy, as below: Python's own count takes as long as the whole parsing by orjson.
     letters = np.frombuffer(content, np.uint8)
-    opened = np.count_nonzero((letters | 0x20) == ord("{"))  # one bit makes "{" of "["
+    opened = np.count_nonzero((letters | 0x20) == ord("{"))  # one bit turns "[" into "{"
     if opened > MAX_CONTAINERS:
-        raise ValueError(f"it has {opened} lists and objects; at most {MAX_CONTAINERS} are read")
+        raise ValueError(f"it has {opened} lists and objects; the maximum is {MAX_CONTAINERS}")
     too_deep = f"it is nested more than {MAX_DEPTH} deep"
     try:
         value = _loads(content, letters)
@@ -125,7 +126,7 @@ def parse_json(text: str | bytes) -> Any:
     level = [value] if type(value) in _CONTAINERS else []
     found = len(level)
     for _ in range(MAX_DEPTH):
-        if found == opened:  # all there are, unless brackets in texts were counted with them
+        if found == opened:  # the true number, unless brackets in texts were counted, too
             return value
         inner = [node.values() if type(node) is dict else node for node in level]
         if _CONTAINERS.isdisjoint(map(type, chain.from_iterable(inner))):
@@ -138,8 +139,8 @@ def parse_json(text: str | bytes) -> Any:
 def _loads(content: bytes, letters: NDArray[np.uint8]) -> Any:
     """Return what `json.loads` returns, in a quarter of its time.
 
-    orjson refuses some of what Python reads (NaN, UTF-16, half a surrogate pair); of what both read
-    it makes the same, whole numbers beyond 64 bits apart.
+    orjson refuses some of what Python reads (NaN, UTF-16, half a surrogate pair); where both
+    succeed the results are equal, except whole numbers beyond 64 bits.
     """
     if not _holds_long_number(letters):
         with contextlib.suppress(orjson.JSONDecodeError):
@@ -148,10 +149,10 @@ def _loads(content: bytes, letters: NDArray[np.uint8]) -> Any:
 
 
 def _holds_long_number(letters: NDArray[np.uint8]) -> bool:
-    """Return whether as many digits as `_LONG_DIGITS` follow each other anywhere."""
+    """Return whether there is a run of `_LONG_DIGITS` digits anywhere."""
     digits = letters - np.uint8(ord("0")) < 10
     length = 1
-    while length < _LONG_DIGITS:  # from here on there are as many digits
+    while length < _LONG_DIGITS:  # a run of so many digits starts here
         step = min(length, _LONG_DIGITS - length)
         digits = digits[:-step] & digits[step:]
         length += step

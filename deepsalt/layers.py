@@ -2,7 +2,7 @@
 
 One table, so that prediction, products, mosaics and checks cannot disagree. Fill values matter: an
 unwritten `quality_flags` must read as "outside" and an unwritten date as missing, never as 0. Each
-layer also says its fill value in an attribute, so that rioxarray clips, pads and warps with it.
+layer also has its fill value as an attribute, so that rioxarray clips, pads and warps with it.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Layer:
     dtype
         NumPy name of the stored type.
     fill
-        Value of cells nothing was written to.
+        Value of unwritten cells.
     attrs
         CF attributes that do not depend on the model; use `attributes` for a copy to change.
     """
@@ -51,10 +51,10 @@ class Layer:
         return dict(self.attrs)
 
     def fill_attribute(self) -> dict[str, AttrValue]:
-        """Return the attribute of a stored array from which readers learn the fill value.
+        """Return the attribute of a stored array that tells readers the fill value.
 
-        Counts and flags say `nodata`, which rioxarray reads; with `_FillValue` xarray would turn
-        them into floats, and bits could not be tested any more.
+        Counts and flags use `nodata`, which rioxarray reads; with `_FillValue` xarray would turn
+        them into floats, whose bits cannot be tested.
         """
         if self.dtype == "float32":
             return {"_FillValue": NAN_ATTRIBUTE}
@@ -81,8 +81,8 @@ def salinity_attrs(
     Parameters
     ----------
     ec_method, depth, temperature
-        Which electrical conductivity the numbers are, the soil depth they stand for and the
-        temperature they refer to: `ModelCard.ec_method`, `.depth` and `.temperature`.
+        Method of the electrical conductivity, its soil depth and its reference temperature:
+        `ModelCard.ec_method`, `.depth` and `.temperature`.
 
     Notes
     -----
@@ -128,7 +128,7 @@ MOSAIC_LAYERS: tuple[Layer, ...] = (
         "int32",
         DATE_FILL,
         {
-            # Not "days since ...": xarray would make dates of it, which rioxarray cannot warp.
+            # Not "days since ...": xarray would turn it into dates, which rioxarray cannot warp.
             "long_name": "days from 1970-01-01 to the newest contributing acquisition",
             "units": "d",
             "comment": "in numpy: datetime64('1970-01-01') + last_observed * timedelta64(1, 'D')",
@@ -141,4 +141,4 @@ MOSAIC_LAYERS: tuple[Layer, ...] = (
         {"long_name": "spread of salinity between contributing scenes", "units": UNITS},
     ),
 )
-"""Layers of a mosaic, in order: those of a scene product and what combining adds."""
+"""Layers of a mosaic, in order: those of a scene product and those that combining adds."""

@@ -1,7 +1,7 @@
-"""Stage 1: a scene to a product on the scene's own grid, from its files to the store.
+"""Stage 1: from a scene's files to a product on its own grid in the store.
 
-The way of a scene: its files are brought here, opened as a lazy cube, masked and predicted chunk by
-chunk, written into the store, and marked as complete.
+A scene's files are fetched, opened as a lazy cube, masked and predicted chunk by chunk, written
+into the store, and marked as complete.
 """
 
 import math
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class FlagCounts(Mapping[str, int]):
-    """Pixels per `QualityFlag` bit, lower case, in a tenth of a dictionary's memory.
+    """Pixels per `QualityFlag` bit, lower case, in a tenth of the memory of a dictionary.
 
     A run over a continent holds one per scene.
 
@@ -69,7 +69,7 @@ class FlagCounts(Mapping[str, int]):
         return repr(dict(self))
 
     def __deepcopy__(self, memo: object) -> dict[str, int]:
-        """Return a plain dictionary, which is what `dataclasses.asdict` gives then."""
+        """Return a plain dictionary, which `dataclasses.asdict` then gives."""
         return dict(self)
 
 
@@ -78,17 +78,17 @@ _NONE = FlagCounts({})
 
 @dataclass(frozen=True, slots=True)
 class SceneReport:
-    """What became of one scene.
+    """Outcome of one scene.
 
     Parameters
     ----------
     scene
         Scene key.
     status
-        ``written``, ``present`` (was complete before), ``withdrawn`` (an operator took it out),
-        ``quarantined`` (can never work) or ``failed`` (may work another time).
+        ``written``, ``present`` (was complete before), ``withdrawn`` (by an operator),
+        ``quarantined`` (can never work) or ``failed`` (a later try may succeed).
     product
-        Name of the scene product; empty when there is none.
+        Name of the scene product; empty if there is none.
     pixels, estimated
         Pixels of the scene, and those with an estimate.
     by_flag
@@ -113,7 +113,7 @@ class SceneReport:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        """Hold the counts in little memory."""
+        """Pack the counts."""
         object.__setattr__(self, "by_flag", FlagCounts(self.by_flag) if self.by_flag else _NONE)
 
 
@@ -124,10 +124,10 @@ def map_scene(
     *,
     announce: Callable[[ProductMarker], None] | None = None,
 ) -> SceneReport:
-    """Map the salinity of one scene on its own grid into a store; at once when it is there.
+    """Map the salinity of one scene on its own grid into a store; return at once if it exists.
 
-    Safe to repeat and to do twice at a time: a product's bytes depend on the scene, the model and
-    the algorithm alone.
+    Safe to repeat, even concurrently: a product's bytes depend only on the scene, the model and the
+    algorithm.
 
     Parameters
     ----------
@@ -136,21 +136,21 @@ def map_scene(
     store
         The store.
     context
-        What it is mapped with.
+        Resources for the work.
     announce
-        Called when the product is written, before it counts: what it writes, such as a catalogue's
-        Item, is there for whoever finds the product.
+        Called after the product is written and before it counts, so that what the call writes, such
+        as a catalogue's Item, exists for whoever finds the product.
 
     Raises
     ------
     GridError
-        The scene lies beyond what the mosaic can hold.
+        The scene lies outside the mosaic's extent.
     FormatError
         The scene cannot be used.
     ReadError
         Its files cannot be fetched or read.
     StoreError
-        The store cannot be written, or is of another model.
+        The store cannot be written, or belongs to another model.
     StoppedError
         `Context.stopped` was set.
 
@@ -169,13 +169,13 @@ def map_scene(
     if marker := find_marker(store, product_name(acquisition, context.model)):
         return report_of(acquisition, "present", marker)
     store.refuse_other_model(context.model.digest)
-    # Refused here, or the product could not be put into the mosaic.
+    # Refused here, because the product would not fit into the mosaic.
     store.frame.refuse_beyond(f"scene {acquisition.key}", store.grid.tiles_over(acquisition.grid))
     with ExitStack() as written:
         with context.fetcher.local(acquisition) as local, context.maps:
-            with verified(acquisition):  # what was fetched was compared when it arrived
+            with verified(acquisition):  # fetched files were verified on arrival
                 layers = _layers(local, context)
-            # Whoever is mapped waits for the one that is written: never are there more than two.
+            # A mapped scene waits for the one being written: there are never more than two.
             written.enter_context(context.writes)
         attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
         marker = write_product(layers, store, acquisition, context.model, attrs=attrs)
@@ -186,25 +186,25 @@ def map_scene(
 
 
 def _layers(local: Acquisition, context: Context) -> "xr.Dataset":
-    """Return the layers of a scene whose files lie here, in memory."""
+    """Return the layers of a scene with local files, in memory."""
     from dask.callbacks import Callback
 
     layers = predict_cube(mark_valid(open_scene(local)), context.model, device=context.device)
     check_layers(layers, local)
-    # Ours is of this scene alone; those that a user has set hear of it as of any other work.
+    # Ours is for this scene alone; a user's callbacks receive it like any other work.
     told = [_chunks(context, local.scene_id, layers["quality_flags"].data), *Callback.active]
-    # By name: inside a task of a cluster Dask would take the cluster itself.
+    # By name: inside a task of a cluster Dask would use the cluster itself.
     computed = layers.compute(scheduler="threads", pool=context.pool, callbacks=told)
     return computed
 
 
 def _chunks(context: Context, scene: str, layer: "Array") -> tuple[Any, ...]:
-    """Return a callback of Dask that counts chunks, and ends with the first one after a stop."""
+    """Return a Dask callback that counts chunks, and raises at the first one after a stop."""
     left = math.prod(layer.numblocks)
 
     def go_on() -> None:
         if context.stopped.is_set():
-            raise StoppedError(f"scene {scene} is given up; the next run maps it")
+            raise StoppedError(f"scene {scene} was abandoned; the next run maps it")
 
     def count(key: object, *_: object) -> None:
         nonlocal left
@@ -214,16 +214,16 @@ def _chunks(context: Context, scene: str, layer: "Array") -> tuple[Any, ...]:
             context.progress.advance("chunks")
 
     def finish(_graph: object, _state: object, failed: bool) -> None:
-        if left and not failed:  # what is one chunk as a whole is fused under another name
+        if left and not failed:  # a single chunk is fused under another name
             context.progress.advance("chunks", left)
 
-    go_on()  # it may have waited for another scene that was given up
+    go_on()  # it may have waited for another scene that was abandoned
     context.progress.start("chunks", left)
     return (None, None, None, count, finish)
 
 
 def report_of(acquisition: Acquisition, status: str, marker: ProductMarker) -> SceneReport:
-    """Return what became of a scene that has a product."""
+    """Return the outcome of a scene that has a product."""
     found = marker.report
     return SceneReport(
         acquisition.key,

@@ -1,4 +1,4 @@
-"""Opening a mosaic wherever it is: a store, or what was exported from one."""
+"""Opening a mosaic from a store or from an export."""
 
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
@@ -26,19 +26,19 @@ def open_mosaic(
 ) -> "xr.Dataset":
     """Open a mosaic lazily.
 
-    A Dataset of a store reads one version for good; what is published later does not mix in. An
-    export in a bucket's series does the same; one at a fixed path, such as ``STORE/mosaic.zarr``,
-    changes in place.
+    A Dataset of a store always reads the same version, whatever is published later. So does one of
+    an export in a bucket's series; an export at a fixed path, such as ``STORE/mosaic.zarr``, is
+    overwritten in place.
 
     Parameters
     ----------
     where
         A store or its path or URI, or the path or URI of an export.
     version
-        Id of the version or its beginning; the published one by default. Of stores alone.
+        Id of the version, or its first characters. Stores only. Default: the published version.
     time
-        Open what was published last before this moment instead: UTC where it says of no zone, a day
-        means its first moment. Of stores alone.
+        Open the last version published before this moment instead: UTC unless it has a time zone; a
+        day means its first moment. Stores only.
     bbox
         Crop to the pixels within (west, south, east, north), degrees WGS84.
 
@@ -49,19 +49,19 @@ def open_mosaic(
         have data, periods in order of time; coordinates `period` (first day), `period_bounds`, `y`,
         `x` (pixel centres) and `spatial_ref`. `last_observed` in days from 1970-01-01 as float64,
         NaN where no scene contributed. Layers are Dask arrays in chunks of one shard; without Dask,
-        as in a light installation, arrays that read what is selected when its values are used.
+        as in a light installation, arrays that read a selection when its values are used.
 
     Raises
     ------
     UsageError
-        No place, version and time together or of an export, no moment, or a bounding box that is
-        none or meets no data.
+        The location is invalid, version and time are given together or for an export, the time is
+        not a moment, or the bounding box is invalid or meets no data.
     StoreMissingError
         There is no mosaic.
     VersionMissingError
-        There is no such version, or no longer.
+        The version does not exist, or no longer.
     StoreError
-        No access, or damage.
+        No access, or damaged data.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def open_mosaic(
     >>> mosaic.salinity.dims
     ('period', 'y', 'x')
 
-    Points are sampled with what xarray has for that; only their chunks are read.
+    Points are sampled with xarray's own indexing; only their chunks are read.
 
     >>> import xarray as xr
     >>> x = xr.DataArray(mosaic.x.values[[100, 150]], dims="point")
@@ -93,13 +93,13 @@ def open_mosaic(
         )
     if version is not None or time is not None:
         raise UsageError(
-            f"{objects} is an export, which holds one version; open the store for another one"
+            f"{objects} is an export, which holds one version; open the store for other versions"
         )
     return open_export(objects, bbox=bbox, chunked=by_shard)
 
 
 def _hint(objects: Objects) -> str:
-    """Say what is missing where a store's own export was not made."""
+    """Return a hint if a store's own export is missing."""
     store = next(objects.outer(), None)
     if objects.location.prefix.rpartition("/")[2] == MOSAIC_ZARR and store and Store.exists(store):
         return f"; open {store} itself, or export its mosaic"
@@ -107,7 +107,7 @@ def _hint(objects: Objects) -> str:
 
 
 def _moment(given: datetime | date | str) -> datetime:
-    """Return a moment, in UTC where nothing else is said."""
+    """Return a moment, in UTC unless the text has a time zone."""
     moment: datetime | date = given if not isinstance(given, str) else _parsed(given)
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time.min)
@@ -119,5 +119,5 @@ def _parsed(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"{text!r:.100} is not a point in time; give one such as 2024-05-01 or 2024-05-01T12:00"
+            f"{text!r:.100} is not a time; give a time such as 2024-05-01 or 2024-05-01T12:00"
         ) from error

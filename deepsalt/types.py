@@ -1,6 +1,6 @@
 """Frozen values that several modules share.
 
-A value here is data, checked when it is made, hashable, and cheap to pickle into a Dask graph.
+Each value is data, checked on creation, hashable, and cheap to pickle into a Dask graph.
 """
 
 import math
@@ -26,15 +26,15 @@ Bbox = tuple[float, float, float, float]
 MAX_SIDE_PX = 1_000_000
 MAX_PIXELS = 10_000_000_000
 MAX_BANDS = 10_000
-"""Size of a scene. More is a damaged or hostile header, refused before anything loops over it or
-asks for memory."""
+"""Maximum size of a scene. A larger one has a damaged or hostile header and is refused before
+anything loops over it or allocates memory."""
 
 GAIN_RANGE = (1e-10, 10.0)
-"""Reflectance per digital number: 1 / 2**32 uses up the finest integers, 1 is plain reflectance."""
+"""Reflectance per digital number: 1 / 2**32 suits the finest integers, 1 is plain reflectance."""
 
 MAX_OFFSET = 10.0
-"""Reflectance of digital number 0, either sign. Reflectance is nominally 0 to 1; glint and thermal
-bands are beyond, ten is not."""
+"""Maximum reflectance of digital number 0, either sign. Reflectance is nominally 0 to 1; glint and
+thermal bands exceed that, but never ten."""
 
 _INTEGERS = {
     f"{sign}int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if not sign else (0, 2**bits - 1)
@@ -50,8 +50,8 @@ _BEYOND_FLOAT32 = (2 - 2.0**-24) * 2.0**127
 class QualityFlag(IntFlag):
     """Why a pixel is or is not estimated: the bits of the `quality_flags` layer (uint16).
 
-    0 is an estimate without any flag. Which bits reject a pixel and which only advise
-    is `REJECTING`.
+    0 is an estimate without any flag. `REJECTING` tells which bits reject a pixel; the others only
+    advise.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class QualityFlag(IntFlag):
     ('period', 'y', 'x')
     """
 
-    OUTSIDE = 1  # no measurement here: beyond the swath, or no scene; also the fill value
+    OUTSIDE = 1  # no measurement here: outside the swath, or no scene; also the fill value
     CLOUD = 2
     CIRRUS = 4
     SHADOW = 8  # cloud shadow
@@ -75,8 +75,8 @@ class QualityFlag(IntFlag):
     GREEN_VEGETATION = 128
     DRY_VEGETATION = 256
     DEFECTIVE = 512  # saturated, defective or too many missing bands
-    OUT_OF_DOMAIN = 1024  # spectrum unlike any the model was trained on
-    EXTRAPOLATED = 2048  # estimate at the edge of the labels the model was trained on
+    OUT_OF_DOMAIN = 1024  # spectrum unlike any in the model's training
+    EXTRAPOLATED = 2048  # estimate at the edge of the labels in the model's training
 
 
 REJECTING = (
@@ -106,7 +106,7 @@ class BandTable:
     fwhm_nm
         Full widths at half maximum, nm.
     usable
-        False for bands that the product delivers empty or that overlap another detector.
+        False for bands that are empty in the product or overlap another detector.
 
     Examples
     --------
@@ -127,11 +127,11 @@ class BandTable:
     usable: tuple[bool, ...]
 
     def __post_init__(self) -> None:
-        """Refuse tables whose columns differ in length or whose numbers cannot be."""
+        """Refuse tables whose columns differ in length or whose numbers are impossible."""
         n = len(self.names)
         if not n or {len(self.centers_nm), len(self.fwhm_nm), len(self.usable)} != {n}:
             raise FormatError(
-                f"a band table needs equally many names, centres, widths and flags, found "
+                f"a band table needs equal numbers of names, centres, widths and flags; found "
                 f"{n}, {len(self.centers_nm)}, {len(self.fwhm_nm)} and {len(self.usable)}"
             )
         centers, widths = self.centers_nm, self.fwhm_nm
@@ -159,7 +159,7 @@ class PixelGrid:
     Parameters
     ----------
     crs
-        Authority code such as ``EPSG:32633``, or WKT where there is none.
+        Authority code such as ``EPSG:32633``, or WKT if there is none.
     transform
         Affine coefficients (a, b, c, d, e, f) from (column, row) to the outer **corner** of a
         pixel, CRS units; the centre of pixel (0, 0) is at (0.5, 0.5).
@@ -188,8 +188,8 @@ class PixelGrid:
             raise GridError(f"a grid with transform {self.transform} has edges that are not finite")
         if b or d or a <= 0 or e >= 0:
             raise GridError(
-                f"only north-up grids are supported, found transform {self.transform}; "
-                "warp the raster to a north-up grid first"
+                f"the grid with transform {self.transform} is not north-up; warp the raster to a "
+                f"north-up grid first"
             )
 
     @property
@@ -199,7 +199,7 @@ class PixelGrid:
         return (c, f + e * self.height, c + a * self.width, f)
 
     def window(self, rows: slice, columns: slice) -> "PixelGrid":
-        """Return the grid of some of its pixels; both slices have a start and a stop."""
+        """Return the grid of a window of pixels; both slices have a start and a stop."""
         a, b, c, d, e, f = self.transform
         corner = (a, b, c + a * columns.start, d, e, f + e * rows.start)
         return PixelGrid(self.crs, corner, rows.stop - rows.start, columns.stop - columns.start)
@@ -216,9 +216,9 @@ class Asset:
     href
         Absolute path or URL.
     size_bytes
-        Size of the file, bytes; None when the catalogue does not say.
+        Size of the file, bytes; None if unknown.
     checksum
-        Multihash of the file, hexadecimal; None when the catalogue does not say.
+        Multihash of the file, hexadecimal; None if unknown.
     """
 
     name: str
@@ -228,7 +228,7 @@ class Asset:
 
 
 def _holds(dtype: str, number: float) -> bool:
-    """Return whether a stored type has this number; float32 also has what rounds to one of its."""
+    """Return whether a stored type has this number, for float32 after rounding."""
     if dtype in _INTEGERS:
         lowest, highest = _INTEGERS[dtype]
         return lowest <= number <= highest and number == int(number)
@@ -237,7 +237,7 @@ def _holds(dtype: str, number: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """One sensor, place and time: what `catalog.parse_item` makes of a STAC Item.
+    """One sensor, place and time, as `catalog.items.parse_item` reads it from a STAC Item.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class Acquisition:
     sensor
         ``enmap``, ``prisma`` or ``generic``: selects the reader.
     start, end
-        UTC begin and end of the acquisition, timezone-aware; None when the file does not say.
+        Start and end of the acquisition, UTC, timezone-aware; None if unknown.
     grid
         The scene's own grid.
     bands
@@ -262,15 +262,15 @@ class Acquisition:
     dtype
         NumPy name of the stored type: ``int16``, ``uint16``, ``float32``.
     nodata
-        Digital number that means "no measurement"; None when there is none.
+        Digital number that means "no measurement"; None if there is none.
     block_shape
-        Rows and columns of one file block, pixels; None when only the file knows.
+        Rows and columns of one file block, pixels; None if only the file knows.
     assets
         Files of the scene.
     footprint
         Corners (longitude, latitude), degrees WGS84, closed ring.
     sun_elevation_deg, cloud_cover_pct, overall_quality
-        Provider's scene statistics; None when not given. Quality: 0 nominal, 1 reduced, 2 low.
+        Provider's scene statistics; None if not given. Quality: 0 nominal, 1 reduced, 2 low.
     simulated
         Whether the pixels were simulated; labels everything made from them.
 
@@ -316,10 +316,10 @@ class Acquisition:
         self._refuse_absurd()
 
     def _refuse_absurd(self) -> None:
-        """Refuse numbers that no product can mean; they come from whoever wrote the file or Item.
+        """Refuse impossible numbers, which come from the author of the file or Item.
 
         In usable bands a gain is within `GAIN_RANGE`, an offset within `MAX_OFFSET` of 0, and some
-        stored number stands for a reflectance between 0 and 1: else all pixels would be nonsense.
+        stored number means a reflectance between 0 and 1: otherwise all pixels would be nonsense.
         """
         what = f"scene {self.scene_id}"
         grid = self.grid
@@ -329,8 +329,9 @@ class Acquisition:
             or len(self.bands) > MAX_BANDS
         ):
             raise FormatError(
-                f"{what} claims {len(self.bands)} bands of {grid.height} x {grid.width} pixels; at "
-                f"most {MAX_BANDS} bands, {MAX_SIDE_PX} a side and {MAX_PIXELS} in all are read"
+                f"{what} claims {len(self.bands)} bands of {grid.height} x {grid.width} pixels; "
+                f"at most {MAX_BANDS} bands, {MAX_SIDE_PX} pixels a side and {MAX_PIXELS} in all "
+                f"are supported"
             )
         self._refuse_scales(what)
         if self.nodata is not None and not _holds(self.dtype, self.nodata):
@@ -347,7 +348,7 @@ class Acquisition:
         if quality is not None and not 0 <= quality <= 2:
             raise FormatError(f"{what} has overall quality {quality:g}; expected 0, 1 or 2")
         if not all(abs(x) <= 360 and abs(y) <= 90 for x, y in self.footprint):
-            raise FormatError(f"{what} has a footprint that is not longitude and latitude")
+            raise FormatError(f"{what} has a footprint that is not in longitude and latitude")
 
     def _refuse_scales(self, what: str) -> None:
         index = _absurd_scale(self.bands.usable, self.gain, self.offset, self.dtype)
@@ -362,17 +363,17 @@ class Acquisition:
             )
         if not lowest <= gain <= highest:
             raise FormatError(
-                f"{what} has gain {gain:g} in band {name}; reflectance per digital number is "
-                f"between {lowest:g} and {highest:g}"
+                f"{what} has gain {gain:g} in band {name}; expected a reflectance per digital "
+                f"number from {lowest:g} to {highest:g}"
             )
         if abs(offset) > MAX_OFFSET:
             raise FormatError(
-                f"{what} has offset {offset:g} in band {name}; the reflectance of digital "
-                f"number 0 is within {MAX_OFFSET:g} of 0"
+                f"{what} has offset {offset:g} in band {name}; expected a reflectance of digital "
+                f"number 0 within {MAX_OFFSET:g} of 0"
             )
         raise FormatError(
-            f"{what} has gain {gain:g} and offset {offset:g} in band {name}, with which no "
-            f"{self.dtype} stands for a reflectance between 0 and 1"
+            f"{what} has gain {gain:g} and offset {offset:g} in band {name}, so that no "
+            f"{self.dtype} gives a reflectance between 0 and 1"
         )
 
     @property
@@ -392,14 +393,16 @@ class Acquisition:
             if asset.name == name:
                 return asset
         have = ", ".join(asset.name for asset in self.assets)
-        raise FormatError(f"scene {self.scene_id} has no file in the role {name!r}; it has {have}")
+        raise FormatError(
+            f"scene {self.scene_id} has no file with the role {name!r}; it has {have}"
+        )
 
 
-@lru_cache(maxsize=64)  # scenes of one sensor mostly have the same scales
+@lru_cache(maxsize=64)  # scenes of one sensor mostly share scales
 def _absurd_scale(
     usable: tuple[bool, ...], gain: tuple[float, ...], offset: tuple[float, ...], dtype: str
 ) -> int | None:
-    """Return the index of the first band whose scale no product can mean, None if there is none."""
+    """Return the index of the first band with an impossible scale, None if there is none."""
     lowest, highest = GAIN_RANGE
     stored = _INTEGERS.get(dtype)
     for index, (used, a, b) in enumerate(zip(usable, gain, offset, strict=True)):
@@ -422,7 +425,7 @@ def version_order(version: str) -> list[tuple[int, int, str]]:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Where a model lies and what it is; workers load it once per process.
+    """A model's location and identity; workers load it once per process.
 
     Parameters
     ----------
@@ -447,16 +450,22 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Counts of what was done to pixels; reports of parts add up to the report of the whole.
+    """Counts of pixels by outcome; reports of parts add up to the report of the whole.
 
     Parameters
     ----------
     pixels
-        Pixels looked at.
+        Pixels processed.
     estimated
         Pixels with a salinity estimate.
     by_flag
         Pixels per `QualityFlag` bit name (lower case); a pixel with two bits counts in both.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> (deepsalt.Report(100, 60) + deepsalt.Report(50, 10)).estimated
+    70
     """
 
     pixels: int = 0

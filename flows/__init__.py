@@ -1,6 +1,6 @@
 """Orchestration: the run over many scenes, its engines, Prefect flows and the `deepsalt` command.
 
-In come the words of a user or the parameters of a flow, out come calls of the library, progress and
-reports. Open first `run/run.py`, then `cli/app.py`. Nothing imports it but the doors
-`deepsalt.__main__` and `deepsalt.deployments`.
+Takes a user's command line or the parameters of a flow; calls the library and returns progress and
+reports. Open `run/run.py` first, then `cli/app.py`. Only the entry points `deepsalt.__main__` and
+`deepsalt.deployments` import it.
 """

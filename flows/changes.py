@@ -1,4 +1,4 @@
-"""What an operator changes in a store by hand: scenes, versions, what is kept."""
+"""Changes that an operator makes to a store by hand: scenes, versions, retention."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,9 +62,9 @@ def withdraw_scenes(
     reason
         Why.
     compute
-        What computes the tiles; threads of this process without it.
+        What computes the tiles. Default: threads of this process.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def readmit_scenes(
     scenes
         Scene keys or product names.
     compute
-        What computes the tiles; threads of this process without it.
+        What computes the tiles. Default: threads of this process.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
@@ -134,14 +134,14 @@ def return_to(out: str, version: str | None = None) -> Version:
     out
         The store.
     version
-        Id of the version, or its beginning; without, the one before the present one.
+        Id of the version, or its first characters. Default: the previous one.
 
     Raises
     ------
     UsageError
         There is no such version, or it holds a scene that is withdrawn.
     StoreError
-        Somebody else published meanwhile, or the store cannot be written.
+        Another version was published meanwhile, or the store cannot be written.
     """
     store = Store.open(out)
     mosaic = open_repository(store.objects)
@@ -154,21 +154,21 @@ def return_to(out: str, version: str | None = None) -> Version:
 
 
 def publish_held(out: str, version: str) -> Version:
-    """Publish a version that waits for a person.
+    """Publish a held version.
 
     Parameters
     ----------
     out
         The store.
     version
-        Its id, or the beginning of it.
+        Its id, or the first characters of it.
 
     Raises
     ------
     UsageError
         There is no such version.
     StoreError
-        Somebody else published meanwhile, or the store cannot be written.
+        Another version was published meanwhile, or the store cannot be written.
     """
     store = Store.open(out)
     mosaic = open_repository(store.objects)
@@ -181,16 +181,16 @@ def publish_held(out: str, version: str) -> Version:
 def repair_store(
     out: str, *, compute: Compute | None = None, progress: Progress | None = None
 ) -> Repaired:
-    """Make what is damaged in a store again, as far as its products give it.
+    """Rebuild damaged parts of a store from its products, as far as they allow.
 
     Parameters
     ----------
     out
         The store.
     compute
-        What reads and composes tiles; threads of this process without it.
+        What reads and composes tiles. Default: threads of this process.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def repair_store(
     """
     store = Store.open(out)
     with composing(compute or Compute(), store, Limits(), progress or Silent()) as context:
-        done = repair_mosaic(Builder(store, context.engine, progress=context.progress))
+        done = repair_mosaic(Builder(store, context.executor, progress=context.progress))
     if done.built is not None and done.built.versions:
         mosaic = open_repository(store.objects)
         publish_version(store, mosaic, done.built.versions[-1], done.built.tiles)
@@ -208,18 +208,18 @@ def repair_store(
 
 
 def prune_store(out: str, *, keep: int, remove: bool, margin: timedelta = MARGIN) -> Pruning:
-    """Find old versions and products that nobody needs, and remove them when asked to.
+    """Find old versions and unused products, and remove them on request.
 
     Parameters
     ----------
     out
         The store.
     keep
-        Versions that stay.
+        Number of versions to keep.
     remove
-        Whether to remove what was found.
+        Whether to remove them.
     margin
-        Age up to which nothing is collected.
+        Minimum age of anything removed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Entry of the `deepsalt` command: ready to be stopped before anything is loaded."""
+"""Entry point of the `deepsalt` command: it can be stopped before anything is loaded."""
 
 import sys
 from typing import NoReturn
@@ -14,5 +14,5 @@ def main() -> NoReturn:
         from flows.cli.app import main as run
 
         run()
-    sys.stderr.write("deepsalt: stopped; the same command again continues where it stopped\n")
+    sys.stderr.write("deepsalt: stopped; run the same command again to resume\n")
     sys.exit(INTERRUPTED)

@@ -1,7 +1,7 @@
-"""Configuration of a run: frozen, closed models that the command and the Prefect flows share.
+"""Configuration of a run: frozen, closed models shared by the command and the Prefect flows.
 
-A field name that does not exist is refused, so that a typing error in a deployment's parameters
-fails at once instead of running with a default.
+An unknown field name is refused, so that a typo in a deployment's parameters fails at once instead
+of running with a default.
 """
 
 import re
@@ -34,12 +34,14 @@ def local_folder(path: Path | str) -> Path:
     # A Path drops one of two slashes.
     text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(path))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
-        raise UsageError(f"{text!r} is a URL, and this is read and written here; give a path")
+        raise UsageError(
+            f"{text!r} is a URL, but only a local file or folder works here; give a path"
+        )
     return Path(text).expanduser()
 
 
 def place_of(text: str | Path) -> str:
-    """Return a store's place as everybody here writes it: a whole path, or a URI.
+    """Return a store's location in canonical form: an absolute path, or a URI.
 
     Raises
     ------
@@ -56,7 +58,7 @@ StorePlace = Annotated[str, AfterValidator(place_of)]
 """A folder, or a bucket's URI."""
 
 NOWHERE = "none"
-"""What is given for an export that is not wanted."""
+"""Value that switches the export off."""
 
 
 class _Closed(BaseModel):
@@ -67,17 +69,19 @@ class Selection(_Closed):
     """Which scenes of a catalogue take part."""
 
     catalogue: str = Field(description="folder of a STAC catalogue, or URL of a STAC API")
-    collections: tuple[str, ...] = Field((), description="STAC collection ids; none means all")
+    collections: tuple[str, ...] = Field((), description="STAC collection ids; default: all")
     bbox: tuple[float, float, float, float] | None = Field(
         None, description="west, south, east, north, degrees WGS84"
     )
     area: Path | None = Field(None, description="GeoJSON file with the area of interest")
     datetime: str | None = Field(None, description="RFC 3339 date, or range A/B, UTC")
-    max_cloud_pct: float | None = Field(None, ge=0, le=100, description="cloud cover, percent")
+    max_cloud_pct: float | None = Field(
+        None, ge=0, le=100, description="maximum cloud cover, percent; default: any"
+    )
     max_quality: int = Field(1, ge=0, le=2, description="worst provider quality: 0 nominal, 2 low")
-    limit: int | None = Field(None, gt=0, description="scenes at most")
+    limit: int | None = Field(None, gt=0, description="maximum number of scenes; default: all")
     allow_hosts: tuple[str, ...] = Field(
-        (), description="hosts, or host:port, that the catalogue may send us to besides its own"
+        (), description="hosts, or host:port, that the catalogue may refer to besides its own"
     )
 
     @field_validator("catalogue")
@@ -87,24 +91,24 @@ class Selection(_Closed):
 
 
 class Access(_Closed):
-    """Whom we talk to on the word of Items; public servers alone, unless more is named.
+    """Hosts that Items may refer to: public servers, and those named here.
 
-    A run sets it for its scenes from the catalogue that it searched.
+    A run derives it from the catalogue that it searched.
     """
 
     networks: tuple[str, ...] = Field(
-        (), description="private networks or addresses that Items may name, too"
+        (), description="private networks or addresses that Items may also name"
     )
     allow_hosts: tuple[str, ...] = Field((), description="hosts, or host:port, that Items may name")
 
     @classmethod
     def of(cls, reach: Reach) -> "Access":
-        """Return what a search found, for the scenes it found."""
+        """Return the access of a search, for the scenes that it found."""
         return cls(networks=tuple(sorted(reach.networks)), allow_hosts=tuple(sorted(reach.hosts)))
 
     @property
     def reach(self) -> Reach:
-        """The same for those who talk; the catalogue's host is one as any here."""
+        """The same as a `Reach`; the catalogue's host has no special role here."""
         return Reach(frozenset(self.networks), checked_hosts(self.allow_hosts))
 
 
@@ -112,66 +116,70 @@ class Compute(_Closed):
     """What computes the chunks of a scene and the tiles of a mosaic."""
 
     workers: int | None = Field(
-        None, ge=1, description="local worker processes; none means threads in this process"
+        None, ge=1, description="number of local worker processes; default: threads in this process"
     )
     threads: int | None = Field(
-        None, ge=1, description="chunks a worker computes at a time; none means its share of cores"
+        None,
+        ge=1,
+        description="chunks that a worker computes at a time; default: an equal share of the cores",
     )
     memory: ByteSize | None = Field(
-        None, gt=0, description="memory of one worker, such as 4GB; none means its share of what is"
+        None,
+        gt=0,
+        description="memory of one worker, such as 4GB; default: an equal share of the memory",
     )
     scheduler: str | None = Field(None, description="address of a running Dask scheduler")
     tls: bool = Field(
-        False, description="local worker processes talk with certificates made for the run"
+        False, description="encrypt traffic of local workers with certificates made for the run"
     )
     device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="what workers predict on; their CPU where there is no such device"
+        "cpu", description="device to predict on; workers that lack it use their CPU"
     )
 
 
 class Grid(_Closed):
-    """Grid of the mosaic; what is not given is the store's, else EPSG:6933 at 30 m."""
+    """Grid of the mosaic. Default: the store's; EPSG:6933 at 30 m for a new store."""
 
     crs: str | None = Field(None, description="projected CRS in metres")
     resolution_m: float | None = Field(None, gt=0, description="cell size, metres")
 
 
 class Scratch(_Closed):
-    """Where the files of remote scenes lie while they are worked on."""
+    """Where the files of remote scenes are kept while they are processed."""
 
     folder: Path | None = Field(
-        None, description="scratch folder; none means the system's for temporary files"
+        None, description="scratch folder; default: the system's temporary folder"
     )
     limit_gb: float = Field(8.0, gt=0, description="size of the scratch space, GB")
 
 
 class HostLimitConfig(_Closed):
-    """What a host allows all workers of all runs together."""
+    """What a host allows to all workers of all runs together."""
 
-    connections: int = Field(ge=1, description="connections at a time")
+    connections: int = Field(ge=1, description="maximum connections at a time")
     mb_per_s: float | None = Field(
-        None, ge=0.001, allow_inf_nan=False, description="MB per second; none means no limit"
+        None, ge=0.001, allow_inf_nan=False, description="maximum rate, MB/s; default: no limit"
     )
 
     @property
     def limit(self) -> HostLimit:
-        """The same for those who divide it."""
+        """The same as a `HostLimit`."""
         rate = None if self.mb_per_s is None else self.mb_per_s * MB
         return HostLimit(self.connections, rate)
 
 
 class Politeness(_Closed):
-    """How much of providers' archives a run uses."""
+    """How much of what providers' archives allow a run uses."""
 
     hosts: Mapping[str, HostLimitConfig] = Field(
-        {}, description="limits by host, host:port or s3://bucket, instead of those we know of"
+        {}, description="limits by host, host:port or s3://bucket, overriding the built-in ones"
     )
     share: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="this run's part of what each host allows; runs that share a host divide it, "
-        "e.g. 0.5 each",
+        description="share of each host's limit that this run takes; runs that share a host "
+        "divide it, such as 0.5 each",
     )
 
     @field_validator("hosts")
@@ -180,10 +188,10 @@ class Politeness(_Closed):
         return {_host_name(name): limit for name, limit in hosts.items()}
 
     def limit_of(self, host: str) -> HostLimit:
-        """Return what this run may use of a host, which `host_of` named; a name is for all ports.
+        """Return this run's limit for a host as `host_of` names it; a bare name covers all ports.
 
-        A run has one connection at least: runs that divide fewer connections than they are use
-        more than the host allows.
+        A run has at least one connection: if more runs share a host than it allows connections,
+        together they exceed its limit.
         """
         named = self.hosts.get(host) or self.hosts.get(without_port(host))
         return (named.limit if named else limit_of(host)).part(self.share)
@@ -198,12 +206,12 @@ def _host_name(text: str) -> str:
     Raises
     ------
     UsageError
-        It is none.
+        The text is not a host.
     """
     name = text.strip().lower()
     if not _HOST.fullmatch(name) or name.startswith(("http://", "https://")):
         raise UsageError(
-            f"a host's limit is for a name such as data.example.org, data.example.org:8080 or "
+            f"a host's limit needs a name such as data.example.org, data.example.org:8080 or "
             f"s3://bucket; found {text!r}"
         )
     return name.removesuffix(":443").removesuffix(":80")
@@ -215,7 +223,7 @@ def host_limits(texts: Iterable[str]) -> dict[str, HostLimitConfig]:
     Raises
     ------
     UsageError
-        A text that is none, or two for one host.
+        A text is malformed, or a host has two limits.
     """
     limits: dict[str, HostLimitConfig] = {}
     for text in texts:
@@ -225,10 +233,10 @@ def host_limits(texts: Iterable[str]) -> dict[str, HostLimitConfig]:
             found = HostLimitConfig(
                 connections=int(connections), mb_per_s=float(rate) if comma else None
             )
-        except ValueError:  # pydantic's is one, too
+        except ValueError:  # includes pydantic's
             raise UsageError(
-                f"--host-limit is NAME=CONNECTIONS or NAME=CONNECTIONS,MB/s with 1 connection and "
-                f"0.001 MB/s at least, such as data.example.org=4,20; found {text!r}"
+                f"--host-limit is NAME=CONNECTIONS or NAME=CONNECTIONS,MB/s with at least 1 "
+                f"connection and 0.001 MB/s, such as data.example.org=4,20; found {text!r}"
             ) from None
         host = _host_name(name)
         if host in limits:
@@ -238,17 +246,18 @@ def host_limits(texts: Iterable[str]) -> dict[str, HostLimitConfig]:
 
 
 class SceneConfig(_Closed):
-    """What shapes one scene product."""
+    """Settings of one scene product."""
 
-    model: Path | None = Field(None, description="model folder; none means the shipped model")
+    model: Path | None = Field(None, description="model folder; default: the shipped model")
     grid: Grid = Grid()
     compute: Compute = Compute()
     scratch: Scratch = Scratch()
     access: Access = Field(
-        Access(), description="whom one scene may send us to; a run takes it from its catalogue"
+        Access(),
+        description="hosts that a single scene may refer to; a run derives them from its catalogue",
     )
     allow_mixed: bool = Field(
-        False, description="let a store hold products of machines that round otherwise"
+        False, description="allow products of machines that round differently in one store"
     )
 
 
@@ -256,57 +265,67 @@ class Checks(_Closed):
     """Limits beyond which a mosaic fails and is not published."""
 
     max_missing_pct: float = Field(
-        100.0, ge=0, le=100, description="measured pixels of a tile without an estimate, percent"
+        100.0,
+        ge=0,
+        le=100,
+        description="maximum share of a tile's measured pixels without an estimate, percent",
     )
     max_defective_pct: float = Field(
-        50.0, ge=0, le=100, description="those without a reason in clouds, water or plants, percent"
+        50.0,
+        ge=0,
+        le=100,
+        description="maximum share of pixels missing for no known reason, percent",
     )
     max_salinity_ds_m: float | None = Field(
-        None, gt=0, description="salinity and its interval, dS/m; none means the model's own limit"
+        None,
+        gt=0,
+        description="maximum salinity, upper bound included, dS/m; default: the model's own limit",
     )
     max_age_days: float | None = Field(
-        None, ge=0, description="age of the newest scene with an estimate, days; none means any"
+        None,
+        ge=0,
+        description="maximum age of the newest scene with an estimate, days; default: any",
     )
 
 
 class Export(_Closed):
-    """Where a published mosaic is written to as plain Zarr."""
+    """Export of a published mosaic as plain Zarr."""
 
     to: str | None = Field(
         None,
-        description="folder or URI, or `none`; without, mosaic.zarr in a store that is a folder, "
-        "while the mosaic is under 2 GB",
+        description="folder, URI or `none`; default: mosaic.zarr in a store that is a folder, up "
+        "to 2 GB",
     )
     keep: int | None = Field(
-        None, ge=1, description="exported versions that stay in a bucket; none means all"
+        None, ge=1, description="number of exported versions to keep in a bucket; default: all"
     )
 
     @field_validator("to")
     @classmethod
     def _is_a_place(cls, to: str | None) -> str | None:
-        """Refuse what is no place, or holds credentials, before anything is done."""
+        """Refuse an invalid location, or one with credentials, before anything is done."""
         return to if to in (None, NOWHERE) else place_of(to)
 
 
 class MosaicConfig(_Closed):
-    """What shapes the mosaic."""
+    """Settings of the mosaic."""
 
     grid: Grid = Grid()
     datetime: str | None = Field(
-        None, description="period of the mosaic, A/B; none means one period over all dates"
+        None, description="period of the mosaic, A/B; default: one period over all dates"
     )
     checks: Checks = Checks()
-    hold: bool = Field(False, description="let the version wait until a person publishes it")
+    hold: bool = Field(False, description="hold the version back until it is published by hand")
     export: Export = Export()
     compute: Compute = Compute()
 
 
 class RunConfig(_Closed):
-    """A whole run: scenes of a catalogue to a mosaic."""
+    """Settings of a whole run, from the scenes of a catalogue to a mosaic."""
 
     selection: Selection
     out: StorePlace = Field(description="store: a folder, or s3://, gs:// or az:// and a prefix")
     scene: SceneConfig = SceneConfig()
     mosaic: MosaicConfig = MosaicConfig()
     politeness: Politeness = Politeness()
-    retry_quarantined: bool = Field(False, description="try scenes again that could never work")
+    retry_quarantined: bool = Field(False, description="retry quarantined scenes")

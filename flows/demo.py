@@ -1,10 +1,9 @@
 """What `deepsalt demo` maps: simulated scenes across a zone border, and their truth to score by.
 
 The landscape uses specimens, soils and noise that training never saw. Scores are on simulated
-ground: they show that the path works, not how well salinity is read in the field.
+ground: they show that the path works, not how accurate it is in the field.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepsalt.documents import read_json, write_json
 from deepsalt.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ SCENES = (
     _Scene("enmap", 83.915, 40.905, 44, datetime(2024, 4, 18, 5, 21, 7, tzinfo=UTC), 0.05),
     _Scene("enmap", 84.085, 40.840, 45, datetime(2024, 4, 18, 5, 21, 11, tzinfo=UTC), 0.08),
     _Scene("enmap", 83.990, 40.925, 44, datetime(2024, 5, 15, 5, 24, 40, tzinfo=UTC), 0.75),
-    # Cloudless, because PRISMA L2D carries no cloud mask: clouds would be taken for salt.
+    # Cloudless, because PRISMA L2D has no cloud mask: clouds would be mistaken for salt.
     _Scene("prisma", 84.060, 40.870, 45, datetime(2024, 5, 15, 5, 12, 3, tzinfo=UTC), 0.0),
 )
 
 
 def simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
-    """Write the scenes and their catalogue, unless this very demo was simulated before."""
+    """Write the scenes and their catalogue, unless the same demo was simulated before."""
     from catalog.items import to_item
     from catalog.local import add_items
     from deepsalt.objects.disk import storing
@@ -55,8 +55,8 @@ def simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
     mark = folder / "simulated.json"
     products = folder / "scenes"
     catalogue = folder / "catalogue"
-    if mark.is_file() and json.loads(mark.read_text()) == wanted:
-        progress.note(f"scenes in {products} are there already")
+    if mark.is_file() and read_json(mark) == wanted:
+        progress.note(f"scenes in {products} already exist")
         return catalogue
     landscape = Landscape(seed, *CENTER)
     progress.start("simulate scenes", len(SCENES))
@@ -69,8 +69,8 @@ def simulated_catalogue(folder: Path, seed: int, progress: Progress) -> Path:
             items.append(to_item(read_acquisition(path)))
             progress.advance("simulate scenes")
         add_items(catalogue, items)
-        # Last, so that a demo that was stopped simulates again.
-        mark.write_text(json.dumps(wanted))
+        # Last, so that a stopped demo simulates again.
+        write_json(mark, wanted)
     return catalogue
 
 
@@ -92,7 +92,7 @@ def _write(folder: Path, scene: _Scene, landscape: "Landscape", seed: int) -> Pa
 
 
 def score(store: Path, seed: int) -> dict[str, float]:
-    """Compare the mosaic with the truth of that seed at randomly drawn estimated cells."""
+    """Compare the mosaic with the seed's truth at randomly drawn estimated cells."""
     from deepsalt.grid import to_lonlat
     from deepsalt.reading import open_mosaic
     from deepsalt.simulate.landscape import Landscape

@@ -9,12 +9,12 @@ from deepsalt.fetch.share import CONNECTIONS, Share
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Permit:
-    """Leave to fetch one scene; each is one of its own.
+    """Permission to fetch one scene; compared by identity.
 
     Parameters
     ----------
     shares
-        What the fetch may use, by host.
+        Limits of the fetch, by host.
     """
 
     shares: Mapping[str, Share]
@@ -24,18 +24,18 @@ class Permits:
     """Lends hosts to fetches so that all together never use more than the hosts allow.
 
     Of a host with C connections and B bytes per second, at most P = min(C, slots) fetches have
-    permits at a time, each with about C / P connections and exactly B / P bytes per second. Nobody
-    can use what is not lent: a permit of a fetch that ended, or whose worker was lost, has to be
-    given back.
+    permits at a time, each with about C / P connections and exactly B / P bytes per second. The
+    permit of a fetch that ended, or whose worker was lost, has to be given back before its share
+    can be lent again.
 
-    Not safe for threads: one driver asks.
+    Not thread-safe: only the driver calls it.
 
     Parameters
     ----------
     limits
-        What a host allows all workers together.
+        What a host allows to all workers together.
     slots
-        Fetches that may be under way at a time.
+        Maximum number of fetches at a time.
     """
 
     def __init__(self, limits: Callable[[str], HostLimit], slots: int) -> None:
@@ -44,14 +44,14 @@ class Permits:
         self._lent: dict[str, set[Permit]] = {}
 
     def resize(self, slots: int) -> None:
-        """Divide hosts among so many fetches from now on; what is lent stays as it is."""
+        """Divide hosts among so many fetches from now on; permits already lent do not change."""
         self._slots = max(1, slots)
 
     def take(self, hosts: Sequence[str]) -> Permit | None:
-        """Return a permit for all of a scene's hosts; None when one of them has none left now.
+        """Return a permit for all of a scene's hosts; None if one of them has none left.
 
-        A scene of several hosts holds none of them while it waits, so those who ask for one of them
-        may pass it: ask for it first.
+        A scene of several hosts holds none of them while it waits, so scenes of one host may
+        overtake it: ask for it first.
         """
         shares: dict[str, Share] = {}
         for host in hosts:
@@ -65,7 +65,7 @@ class Permits:
         return permit
 
     def give_back(self, permit: Permit) -> None:
-        """Take a permit back; once more changes nothing."""
+        """Take a permit back; a second time does nothing."""
         for host in permit.shares:
             lent = self._lent.get(host, set())
             lent.discard(permit)
@@ -73,7 +73,7 @@ class Permits:
                 self._lent.pop(host, None)
 
     def _share(self, host: str) -> Share | None:
-        """Return the next share of a host; None when none is left."""
+        """Return the next share of a host; None if none is left."""
         limit = self._limits(host)
         lent = [permit.shares[host] for permit in self._lent.get(host, ())]
         most = self._slots if limit.connections is None else min(limit.connections, self._slots)
@@ -83,10 +83,12 @@ class Permits:
         rate = None
         if limit.connections is not None:
             left = limit.connections - sum(share.connections for share in lent)
-            connections = -(-left // (most - len(lent)))  # those who come first have the remainder
+            connections = -(-left // (most - len(lent)))  # the first ones get the remainder
         if limit.bytes_per_s is not None:
             rate = limit.bytes_per_s / most
             left_bytes_per_s = limit.bytes_per_s - sum(share.bytes_per_s or 0.0 for share in lent)
-            if left_bytes_per_s < rate * (1 - 1e-9):  # lent when hosts were divided among fewer
+            if left_bytes_per_s < rate * (
+                1 - 1e-9
+            ):  # lent while hosts were divided among fewer fetches
                 return None
         return Share(connections, rate) if connections else None

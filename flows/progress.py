@@ -1,4 +1,4 @@
-"""What a person sees of long work: bars on standard error, with rates and an end time."""
+"""Progress bars on standard error, with rates and an expected end time."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 QUIET_S = 1.0
-"""A search that takes no longer shows nothing."""
+"""Searches shorter than this show nothing."""
 _MB = 1e6
 
 
@@ -38,14 +38,14 @@ def bars() -> Iterator[Progress]:
     try:
         yield Bars(shown)
     finally:
-        # Started by the first stage only: an error before it should be the one line that is seen.
+        # Started by the first stage only: an earlier error should be the only line shown.
         if shown.live.is_started:
             shown.stop()
 
 
 @dataclass(slots=True)
 class Stage:
-    """What a bar has of its stage."""
+    """What a bar knows of its stage."""
 
     task: "TaskID"
     total: int
@@ -55,9 +55,9 @@ class Stage:
     done_bytes: int = 0
 
     def rate(self, now: datetime, now_s: float) -> str:
-        """Return bytes, rate, and when it will end if it goes on as on average so far.
+        """Return bytes, rate, and the end time at the average speed so far.
 
-        Average and not the last steps: scenes end together, and writing hides behind mapping.
+        The average rather than the last steps: scenes end in groups, and writing overlaps mapping.
         """
         past_s = now_s - self.began_s
         if not self.done or past_s <= 0 or self.done >= self.total:
@@ -77,12 +77,12 @@ class Stage:
 
 
 def clock(now: datetime, end: datetime) -> str:
-    """Return the time of an end as a person says it, with the day when that is another."""
+    """Return the end time in readable form, with the day unless it is today."""
     return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%a %d %b %H:%M}"
 
 
 class Bars:
-    """`Progress` on rich's bars, one bar a stage; a stage that is announced again grows."""
+    """`Progress` on rich's bars, one bar per stage; a stage announced again grows."""
 
     def __init__(self, shown: "RichProgress") -> None:
         self._shown = shown
@@ -130,6 +130,6 @@ class Bars:
 
     def note(self, message: str) -> None:
         """Say a sentence above the bars."""
-        # Paths and columns of others may look like the markup of rich, or steer a terminal.
+        # Foreign paths and columns may look like rich's markup, or contain control characters.
         safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
         self._shown.console.print(safe, markup=False, highlight=False, soft_wrap=True)

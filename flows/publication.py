@@ -1,8 +1,8 @@
-"""What a store says about itself: STAC Items of sources, products, model and versions, a quicklook.
+"""A store's own catalogue: STAC Items of sources, products, model and versions, and a quicklook.
 
-Everything is linked relatively, so a store can be moved as a whole. Items of sources are made anew
-from the `Acquisition`, without credentials that a signed URL may carry. An Item is written by who
-made the thing, before it counts; links to it are made once for many.
+Links are relative, so a store can be moved as a whole. Items of sources are made from the
+`Acquisition`, without credentials that a signed URL may carry. An Item is written along with its
+object, before that counts; links are made once for many Items.
 """
 
 import logging
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SOFTWARE = {"deepsalt": __version__}
-_VERSION = "mosaic-"  # what the ids of their Items begin with
-_PRODUCT = re.compile(r"-[0-9a-f]{12}$")  # how products' names end
+_VERSION = "mosaic-"  # prefix of their Items' ids
+_PRODUCT = re.compile(r"-[0-9a-f]{12}$")  # suffix of products' names
 
 
 def items_of(marker: ProductMarker) -> tuple[str, str]:
@@ -74,7 +74,7 @@ def scene_keys(acquisition: Acquisition, product: str) -> tuple[str, str]:
 def write_items(
     store: "Store", acquisition: Acquisition, ref: ModelRef, marker: ProductMarker
 ) -> None:
-    """Write the Items of a scene product, its source and its model; those there already stay.
+    """Write the Items of a scene product, its source and its model; existing ones stay.
 
     Raises
     ------
@@ -106,7 +106,7 @@ class _Unlinked:
         self._mosaic: Mosaic | None = None
 
     def unlinked(self) -> Callable[[str], bool]:
-        """Return which these are now; asked only where there are such Items at all."""
+        """Return the present ones; called only if there are such Items."""
         from deepsalt.mosaic import withdrawn_names
 
         withdrawn = cache(lambda: withdrawn_names(self._store))
@@ -128,7 +128,7 @@ class _Unlinked:
 
 
 def link_items(store: "Store", keys: Iterable[str]) -> None:
-    """Let the catalogue link Items that were written, and no product that was withdrawn.
+    """Link the Items that were written in the catalogue, except those of withdrawn products.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def link_items(store: "Store", keys: Iterable[str]) -> None:
 
 
 def link_scene(store: "Store", acquisition: Acquisition, product: str) -> None:
-    """Let the catalogue of a store link the Items of one scene, its product and its model.
+    """Link the Items of one scene, its product and its model in a store's catalogue.
 
     Raises
     ------
@@ -153,9 +153,9 @@ def link_scene(store: "Store", acquisition: Acquisition, product: str) -> None:
 def publish_version(
     store: "Store", mosaic: "Mosaic", version: "Version", done: "Iterable[Done]" = ()
 ) -> None:
-    """Draw a version that readers see, write its Item, and let the catalogue link it.
+    """Draw a published version, write its Item, and link it in the catalogue.
 
-    Readers have the version already: what fails here is warned of, and made up for next time.
+    Readers already have the version: a failure here is a warning, and is made good next time.
 
     Parameters
     ----------
@@ -173,15 +173,15 @@ def publish_version(
             drawn.result()
     except DeepsaltError as error:
         logger.warning(
-            "version %s is published, its picture or catalogue is not: %s; `deepsalt mosaic build` "
-            "tries again",
+            "version %s is published, but not its picture or catalogue: %s; `deepsalt mosaic "
+            "build` tries again",
             version.short,
             error,
         )
 
 
 def _publish_item(store: "Store", mosaic: "Mosaic", version: "Version") -> None:
-    """Write the Item of a version and link it, with those of the products that it added."""
+    """Write the Item of a version and link it, together with those of its new products."""
     from deepsalt.versions import filled_periods
 
     before = mosaic.before(version)
@@ -193,7 +193,7 @@ def _publish_item(store: "Store", mosaic: "Mosaic", version: "Version") -> None:
 
 
 def unlink_items(store: "Store", keys: Iterable[str]) -> None:
-    """Remove Items of versions that can be opened no more, and of products that are gone.
+    """Remove Items of versions that can no longer be opened, and of deleted products.
 
     Raises
     ------
@@ -220,12 +220,12 @@ def _write_source(store: "Store", acquisition: Acquisition) -> Source:
 
 @lru_cache(maxsize=64)
 def _write_model(store: "Store", ref: ModelRef) -> Source:
-    """Write a model and its Item, once for this process."""
+    """Write a model and its Item, once per process."""
     prefix = _model_prefix(ref.digest)
     for file in sorted(filter(Path.is_file, Path(ref.path).iterdir())):
         store.objects.create(f"{prefix}/{file.name}", file.read_bytes())
-    # Its date is that of the first copy in the store, so that all have the same Item; a copy that
-    # is not listed yet was made right now.
+    # Its date is that of the first copy in the store, so that all have the same Item; a copy not
+    # yet listed was made just now.
     stored = {entry.key: entry.modified for entry in store.objects.list(prefix)}
     created = stored.get(f"{prefix}/card.json", datetime.now(UTC))
     item = mlm_item(
@@ -243,10 +243,10 @@ def _model_prefix(digest: str) -> str:
 
 
 def model_keys(store: "Store") -> set[str]:
-    """Return the key of the Item of the store's model; none before its first scene.
+    """Return the key of the Item of the store's model; empty before its first scene.
 
-    Who writes products links it with them; a run that was killed in between did not, and no product
-    that it left says which it is.
+    Writing a product links it; a run killed in between did not, and the products it left do not say
+    which it is.
 
     Raises
     ------
@@ -325,7 +325,7 @@ def _item_id(version: "Version") -> str:
 
 
 def _version_key(mosaic: "Mosaic", version: "Version") -> str | None:
-    """Return where the Item of a version lies; None of one without data, which has none."""
+    """Return the location of a version's Item; None for one without data, which has no Item."""
     from deepsalt.versions import filled_periods
 
     periods = filled_periods(mosaic, version)

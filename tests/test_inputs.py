@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.documents import read_json as read_stac
 from catalog.geometry import read_area
+from deepsalt.documents import encode
+from deepsalt.documents import read_json as read_stac
 from deepsalt.errors import DeepsaltError, FormatError
 from deepsalt.fetch.checksums import fits, with_checksums
 from deepsalt.inputs import MAX_DEPTH, open_regular, parse_json, read_regular, require_regular
@@ -23,7 +24,7 @@ from deepsalt.objects import Objects
 from deepsalt.scenes.geotiff import open_raster
 from deepsalt.scenes.prisma.file import Product
 from deepsalt.spectral.table import read_table
-from deepsalt.store.documents import encode, read_document
+from deepsalt.store.documents import read_document
 from deepsalt.types import Asset
 from tests.catalog.scenes import acquisition
 

@@ -197,7 +197,7 @@ def test_tiles_composed_ahead_are_not_composed_again(
     product = map_scene(scene, store, context).product
     map_scene(scene, plain, context)
     period_tiles = period_tiles_of(store, [product], Period.all())
-    with Builder(store, context.engine) as builder:
+    with Builder(store, context.executor) as builder:
         assert builder.ahead(period_tiles, known=[product], tiles=len(period_tiles)) == len(
             period_tiles
         )

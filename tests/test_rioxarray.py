@@ -29,7 +29,7 @@ def opened() -> dict[str, xr.Dataset]:
     build(store)
     return {
         "mosaic": open_mosaic(open_repository(store.objects)).isel(period=0),
-        "product": open_product(store.objects, names[0]),
+        "product": open_product(store, names[0]),
     }
 
 

@@ -1,8 +1,8 @@
-"""Items of scenes: `parse_item` makes an `Acquisition` of one, `to_item` one of an `Acquisition`.
+"""Items of scenes: `parse_item` turns an Item into an `Acquisition`, `to_item` turns it back.
 
-In come Items of anybody's catalogue, hostile until parsed; out come values without STAC fields, or
-a sentence that says which field is wrong. Open first `parse.py`, then `recognise.py` (which sensor,
-whether it is fit for salinity) and `bands.py`; `enmap.py` has the habits of DLR's Items.
+Takes Items of any catalogue, untrusted until parsed; returns values without STAC fields, or an
+error that says which field is wrong. Open `parse.py` first, then `recognise.py` (which sensor,
+whether it suits salinity) and `bands.py`; `enmap.py` handles the conventions of DLR's Items.
 """
 
 from catalog.items.parse import parse_item

@@ -1,4 +1,4 @@
-"""Bands of an Item: wavelengths, widths, scale and offset, in STAC 1.1 and in what came before.
+"""Bands of an Item: wavelengths, widths, scale and offset, in STAC 1.1 and before.
 
 STAC gives wavelengths in micrometres, deepsalt in nanometres, DLR nanometres under STAC's names.
 The decimal point is moved in decimal arithmetic, so that 418.416 nm stays 418.416 nm.
@@ -16,9 +16,9 @@ from catalog.fields import Fields, Table, finite, shown
 from deepsalt.errors import FormatError
 from deepsalt.types import MAX_BANDS, Acquisition, BandTable
 
-_LONGEST_UM = 50.0  # no band lies beyond 50 um, none below 50 nm: the unit is told by the size
+_LONGEST_UM = 50.0  # no band lies above 50 um or below 50 nm: the magnitude tells the unit
 _UM_TO_NM = 3  # places of the decimal point
-_DECIMALS = 10  # of a wavelength in micrometres, at most, nearly always
+_DECIMALS = 10  # maximum of a wavelength in micrometres, nearly always
 _DLR_NAMES = {"scale": "gain", "offset": "offset"}
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -36,13 +36,13 @@ class ParsedBands:
     gain, offset
         Reflectance = digital number x gain + offset.
     dtype
-        NumPy name of the stored type; None when the Item does not say.
+        NumPy name of the stored type; None if the Item does not say.
     nodata
         Digital number that means "no measurement".
     nodata_given
-        Whether the Item says anything about `nodata`; null says there is none.
+        Whether the Item states `nodata`; null states that there is none.
     usable
-        Which bands to use; None when the Item does not say.
+        Which bands to use; None if the Item does not say.
     """
 
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ def write_bands(acquisition: Acquisition) -> list[dict[str, Any]]:
         ):
             band[field] = _shifted(nm, -_UM_TO_NM)
             if _shifted(band[field], _UM_TO_NM) != nm:
-                band[exact] = nm  # more digits than micrometres carry
+                band[exact] = nm  # more digits than micrometres need
         band["raster:scale"] = acquisition.gain[index]
         band["raster:offset"] = acquisition.offset[index]
         band["deepsalt:usable"] = table.usable[index]
@@ -77,11 +77,11 @@ def write_bands(acquisition: Acquisition) -> list[dict[str, Any]]:
 
 
 def write_nodata(nodata: float | None) -> dict[str, float | int | str]:
-    """Return the field that says which number means "no measurement"; none where there is none.
+    """Return the field that gives the nodata number; empty if there is none.
 
-    ``nodata`` is always a number: STAC lets it be text too, but a table has one type per column,
-    and readers of GeoParquet refuse "nan". JSON has no number for NaN and infinity; those stand as
-    text in ``deepsalt:nodata``.
+    ``nodata`` is always a number: STAC also allows text, but a table has one type per column, and
+    readers of GeoParquet refuse "nan". JSON has no number for NaN and infinity; these are written
+    as text in ``deepsalt:nodata``.
     """
     if nodata is None:
         return {}
@@ -101,12 +101,12 @@ def parse_bands(asset: Fields, properties: Fields) -> ParsedBands:
     asset
         The image asset: ``bands`` (STAC 1.1) or ``eo:bands`` and ``raster:bands`` (before).
     properties
-        Properties of the Item, where common fields may stand instead.
+        Properties of the Item, which may hold common fields instead.
 
     Raises
     ------
     FormatError
-        No bands, a wavelength, width or scale is missing, or a number is none.
+        There are no bands, a wavelength, width or scale is missing, or a value is not a number.
     """
     name = "bands" if asset.has("bands") else "eo:bands"
     table = asset.table(name, MAX_BANDS)
@@ -143,33 +143,33 @@ def parse_bands(asset: Fields, properties: Fields) -> ParsedBands:
 
 
 def band_table(parsed: ParsedBands, where: str) -> BandTable:
-    """Return the parsed bands as a `BandTable`, all usable where nothing is said.
+    """Return the parsed bands as a `BandTable`, all usable unless the Item says otherwise.
 
     Raises
     ------
     FormatError
-        Wavelengths or widths that cannot be.
+        Wavelengths or widths are impossible.
     """
     usable = parsed.usable or (True,) * len(parsed.names)
     try:
         return BandTable(parsed.names, parsed.centers_nm, parsed.fwhm_nm, usable)
     except FormatError as error:
-        raise FormatError(f"{where} has bands that cannot be used: {error}") from error
+        raise FormatError(f"{where} has invalid bands: {error}") from error
 
 
 def _shifted(value: float, places: int) -> float:
-    """Return a number times ten to the `places`, its decimal digits as they were."""
+    """Return a number times ten to the `places`, with its decimal digits unchanged."""
     text = repr(value)
     # As text it is three times as fast; a catalogue has hundreds of numbers per scene.
     return float(f"{text}e{places}" if "e" not in text else Decimal(text).scaleb(places))
 
 
-@lru_cache(maxsize=64)  # scenes of one sensor mostly have the same widths, often the same centres
+@lru_cache(maxsize=64)  # scenes of one sensor mostly share widths, and often centres
 def all_shifted(values: tuple[float, ...], places: int) -> tuple[float, ...]:
     """Return each number divided by ten to the power of `places`, as its digits would be."""
-    # A number of at most 15 digits is the only such one near its float, so it is the one that repr
-    # writes; whole numbers and powers of ten of this size are exact, so their quotient is rounded
-    # as the digits would be.
+    # A float has only one decimal of at most 15 digits near it, which is the one that repr writes;
+    # whole numbers and powers of ten of this size are exact, so their quotient is rounded as the
+    # digits would be.
     numbers = np.array(values)
     with np.errstate(over="ignore"):
         whole = np.rint(numbers * 10.0**_DECIMALS)
@@ -240,7 +240,7 @@ def _per_band(rasters: Table, asset: Fields, name: str) -> tuple[float, ...] | N
 
 
 def _common(rasters: Table, asset: Fields, name: str, properties: Fields) -> Any:
-    """Return a value that all bands share, wherever it stands; None when nowhere."""
+    """Return a value that all bands share, wherever it is given; None if nowhere."""
     for holder in (asset, properties):
         if name in holder.values:
             return holder.values[name]

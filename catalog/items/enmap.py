@@ -1,7 +1,7 @@
-"""What EnMAP Items of DLR's catalogue say in their own way.
+"""Conventions of EnMAP Items in DLR's catalogue.
 
-The identity comes from the product name, because a product on disk carries the same name: a scene
-that was ingested from a folder and the same scene found in the catalogue have equal keys.
+The identity comes from the product name, which a product on disk carries, too: a scene ingested
+from a folder and the same scene found in the catalogue have equal keys.
 """
 
 import re
@@ -10,7 +10,7 @@ from catalog.fields import Fields
 from deepsalt.errors import FormatError
 
 COLLECTION = "enmap-l2a"
-"""Our collection id for EnMAP L2A, whatever the provider's collection is called."""
+"""Our collection id for EnMAP L2A, whatever the provider's."""
 
 BANDS = 224
 """Bands of an L2A product: 91 VNIR and 133 SWIR, merged and sorted by wavelength."""
@@ -19,7 +19,7 @@ DTYPE = "int16"
 """Stored type of SPECTRAL_IMAGE; Items do not state it."""
 
 USUALLY_EMPTY_NM = (1327.0, 1394.0)
-"""Centres of the bands that L2A usually delivers empty (1-based 130 to 135: 1331 to 1391 nm).
+"""Centres of the bands that are usually empty in L2A (1-based 130 to 135: 1331 to 1391 nm).
 
 Items do not say which bands are empty; only METADATA.XML (band statistics) does.
 """
@@ -52,8 +52,8 @@ def identity(item_id: str, properties: Fields) -> tuple[str, str]:
     match = _NAME.fullmatch(item_id)
     if match is None:
         raise FormatError(
-            f"{properties.where} is an EnMAP Item but its id is no EnMAP product name; expected "
-            "ENMAP01-____L2A-DT<datatake>_<start>Z_<tile>_V<version>_<processed>Z"
+            f"{properties.where} is an EnMAP Item, but its id is not an EnMAP product name; "
+            f"expected ENMAP01-____L2A-DT<datatake>_<start>Z_<tile>_V<version>_<processed>Z"
         )
     version = match["version"]
     return (
@@ -63,7 +63,7 @@ def identity(item_id: str, properties: Fields) -> tuple[str, str]:
 
 
 def band_names() -> tuple[str, ...]:
-    """Return the band names that a product on disk gets, ``band_001`` ...; Items only number."""
+    """Return the band names of a product on disk, ``band_001`` ...; Items only number bands."""
     return tuple(f"band_{number:03d}" for number in range(1, BANDS + 1))
 
 
@@ -71,9 +71,9 @@ def usable(centers_nm: tuple[float, ...], fwhm_nm: tuple[float, ...]) -> tuple[b
     """Return which bands to use, from their wavelengths alone.
 
     Unused are the usually empty bands, and VNIR bands at and above the first SWIR wavelength: the
-    two detectors overlap and one of them is enough. Which detector a band in the overlap belongs
-    to is read from its width: FWHM runs smoothly along each detector and jumps by 0.4 nm or more
-    between them. Positions will not do, since calibration drift swaps neighbours.
+    two detectors overlap and one of them is enough. A band's width tells its detector in the
+    overlap: FWHM changes smoothly along each detector and jumps by 0.4 nm or more between them.
+    Positions do not work, since calibration drift swaps neighbours.
     """
     vnir = _vnir_in_overlap(centers_nm, fwhm_nm)
     low, high = USUALLY_EMPTY_NM

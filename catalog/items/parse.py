@@ -27,9 +27,9 @@ _PICTURES = frozenset({"thumbnail", "overview", "visual"})
 def parse_item(item: pystac.Item | Mapping[str, Any]) -> Acquisition:
     """Return the acquisition that an Item describes.
 
-    Understood are the Items of `to_item` (exactly: ``parse_item(to_item(a)) == a``), EnMAP L2A
-    Items of DLR's catalogue (STAC 1.0.0 with its own habits), and Items of other catalogues whose
-    image asset has a wavelength, a width and a scale per band.
+    Accepts Items of `to_item` (exactly: ``parse_item(to_item(a)) == a``), EnMAP L2A Items of DLR's
+    catalogue (STAC 1.0.0 with its own conventions), and Items of other catalogues whose image asset
+    has a wavelength, a width and a scale per band.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def parse_item(item: pystac.Item | Mapping[str, Any]) -> Acquisition:
     Raises
     ------
     FormatError
-        Something is missing or not what it should be; the message names the Item and the field.
+        A field is missing or invalid; the message names the Item and the field.
     UnsupportedError
-        Understood but not fit for salinity: EnMAP below L2A, PRISMA other than L2D, DESIS (no
-        SWIR), a night pass.
+        The Item is valid but unsuitable for salinity: EnMAP below L2A, PRISMA other than L2D, DESIS
+        (no SWIR), a night pass.
     """
     fields = take_apart(item)
     sensor = sensor_of(fields)
@@ -99,7 +99,7 @@ def _image(fields: ItemFields) -> Fields:
 
 
 def _enmap_bands(image: Fields, bands: ParsedBands) -> ParsedBands:
-    """Return the bands with what DLR's Items leave to the product's definition."""
+    """Return the bands, completed with what DLR's Items leave to the product's definition."""
     if len(bands.names) != enmap.BANDS:
         raise FormatError(
             f"{image.where} lists {len(bands.names)} bands; EnMAP L2A has {enmap.BANDS}"
@@ -151,7 +151,7 @@ def _grid(image: Fields, properties: Fields) -> PixelGrid:
     try:
         return PixelGrid(_crs(image, properties), (a, b, c, d, e, f), int(shape[0]), int(shape[1]))
     except GridError as error:
-        raise FormatError(f"{image.where} has a grid that cannot be used: {error}") from error
+        raise FormatError(f"{image.where} has an invalid grid: {error}") from error
 
 
 def _crs(image: Fields, properties: Fields) -> str:
@@ -182,8 +182,8 @@ def _checked_nodata(bands: ParsedBands, image: Fields, *, own: bool) -> float | 
     integers = bands.dtype is None or not bands.dtype.startswith("float")
     if integers and not own and not bands.nodata_given:
         raise FormatError(
-            f"{image.where} does not say which number means no measurement; "
-            "expected 'nodata' (null when there is none)"
+            f"{image.where} does not say which number means no measurement; expected 'nodata' "
+            f"(null if there is none)"
         )
     return bands.nodata
 
@@ -198,7 +198,7 @@ def _block_shape(properties: Fields) -> tuple[int, int] | None:
 
 
 def _assets(item: ItemFields) -> tuple[Asset, ...]:
-    """Return the files of the scene; quicklooks are no part of it."""
+    """Return the files of the scene, without quicklooks."""
     assets = []
     for name, asset in item.assets.items():
         if _PICTURES & {str(role) for role in asset.entries("roles")}:

@@ -1,4 +1,4 @@
-"""What an Item is: its parts, its sensor, and whether it is fit for salinity."""
+"""Recognises an Item: its parts, its sensor, and whether it suits salinity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _MAX_ASSETS = 200
 
 @dataclass(frozen=True, slots=True)
 class ItemFields:
-    """An Item taken apart; its values are still foreign.
+    """An Item's parts; their values are still untrusted.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class ItemFields:
     geometry
         Its GeoJSON geometry, unchecked.
     base
-        Where the Item was read: path or URL; None when it does not say.
+        Where the Item was read: path or URL; None if unknown.
     """
 
     id: str
@@ -51,13 +51,13 @@ def take_apart(item: pystac.Item | Mapping[str, Any]) -> ItemFields:
     Raises
     ------
     FormatError
-        Not an Item, or one without id, collection or assets.
+        It is not an Item, or lacks id, collection or assets.
     """
     document: Mapping[str, Any] = (
         item.to_dict(transform_hrefs=False) if isinstance(item, pystac.Item) else item
     )
     if not isinstance(document, Mapping) or document.get("type") != "Feature":
-        raise FormatError(f"{shown(document)} is no STAC Item; expected a GeoJSON Feature")
+        raise FormatError(f"{shown(document)} is not a STAC Item; expected a GeoJSON Feature")
     item_id = document.get("id")
     if not isinstance(item_id, str) or not item_id.strip() or len(item_id) > 500:
         raise FormatError(f"a STAC Item has {shown(item_id)} as 'id'; expected text")
@@ -96,7 +96,7 @@ def sensor_of(fields: ItemFields) -> str:
     Raises
     ------
     FormatError
-        A PRISMA Item of another catalogue: no public one exists, so nothing is known about it.
+        A PRISMA Item of another catalogue: no public one exists, so its conventions are unknown.
     UnsupportedError
         DESIS.
     """
@@ -124,8 +124,8 @@ def sensor_of(fields: ItemFields) -> str:
         return "enmap"
     if "prisma" in names or fields.id.upper().startswith("PRS_"):
         raise FormatError(
-            f"{fields.where} is a PRISMA Item of another catalogue; "
-            "ingest the .he5 file with `deepsalt ingest` instead"
+            f"{fields.where} is a PRISMA Item of a foreign catalogue; ingest its .he5 file with "
+            f"`deepsalt ingest` instead"
         )
     return "generic"
 
@@ -136,16 +136,16 @@ def refuse_unfit(fields: ItemFields, sensor: str) -> None:
     Raises
     ------
     FormatError
-        The Item does not say of which level it is.
+        The Item does not state its level.
     UnsupportedError
-        Understood, and not fit for salinity.
+        The Item is valid but unsuitable for salinity.
     """
     level = fields.properties.text("processing:level")
     wanted = _LEVELS.get(sensor)
     if wanted is not None and level is not None and level.upper().lstrip("L") != wanted[1:]:
         raise UnsupportedError(
-            f"{fields.where} is of processing level {shown(level)}; "
-            f"salinity needs the surface reflectance of {wanted}"
+            f"{fields.where} has processing level {shown(level)}; salinity needs the surface "
+            f"reflectance of {wanted}"
         )
     if wanted is not None and level is None:
         raise FormatError(f"{fields.where} has no 'processing:level'; expected {wanted}")

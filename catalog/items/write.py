@@ -29,19 +29,19 @@ def to_item(acquisition: Acquisition) -> pystac.Item:
     """Return the STAC 1.1 Item of a scene; `parse_item` gives the same acquisition back.
 
     Properties with the prefix ``deepsalt:`` carry what STAC has no field for: the sensor (which
-    reader), the identity that reprocessing keeps, the shape of a file block, which bands to use.
-    A scene without a date gets STAC's widest honest interval, 1970 to 2099, and
+    reader), the identity that reprocessing keeps, the shape of a file block, which bands to use. A
+    scene without a date gets an interval that covers any date, 1970 to 2099, and
     ``deepsalt:date_unknown``.
 
     Raises
     ------
     FormatError
-        The scene has no files, two of the same name, or no footprint.
+        The scene has no files, two files of the same name, or no footprint.
     """
     where = f"scene {acquisition.scene_id}"
     names = [asset.name for asset in acquisition.assets]
     if not names or len(set(names)) != len(names):
-        raise FormatError(f"{where} has the files {names}; expected one or more, each name once")
+        raise FormatError(f"{where} has the files {names}; expected at least one, each name once")
     ring = checked_ring(acquisition.footprint, where)
     geometry, bbox = footprint_geometry(ring)
     properties = _properties(acquisition)
@@ -78,7 +78,7 @@ def grid_properties(grid: PixelGrid) -> dict[str, Any]:
 
 
 def time_properties(start: datetime | None, end: datetime | None) -> dict[str, Any]:
-    """Return begin and end as STAC wants them, the widest interval when the begin is unknown."""
+    """Return start and end as STAC expects them, the widest interval if the start is unknown."""
     if start is None:
         return {
             "start_datetime": UNKNOWN_START,

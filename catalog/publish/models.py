@@ -20,8 +20,8 @@ def mlm_item(
 ) -> pystac.Item:
     """Return the Item of a model.
 
-    A model may be used anywhere and has no date of observation: its box is the world, which the
-    extension advises and tables of Items need, its date that of its making.
+    A model may be used anywhere and has no date of observation: its box is the world, as the
+    extension advises and tables of Items need, and its date that of its creation.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def mlm_item(
     weights_href, card_href
         ``model.safetensors`` and ``card.json``, relative to the Item's place or absolute.
     created
-        When the model was made, UTC.
+        Time of the model's creation, UTC.
 
     Raises
     ------
     FormatError
-        A field of the card is missing or not what it should be.
+        A field of the card is missing or invalid.
     """
     fields = Fields.of(card, "the model card")
     name = _required(fields, "name")
@@ -49,7 +49,8 @@ def mlm_item(
         roles=["mlm:model", "mlm:weights", "data"],
         extra_fields={
             "mlm:artifact_type": "safetensors",
-            # The extension wants bands among the properties; STAC wants those on an asset as well.
+            # The extension requires bands among the properties; STAC requires them on an asset as
+            # well.
             "bands": properties["bands"],
             "file:checksum": _SHA256_MULTIHASH + _required(fields, "weights_sha256"),
         },

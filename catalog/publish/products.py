@@ -25,18 +25,17 @@ MODELS = "deepsalt-models"
 
 ZARR = "application/vnd.zarr; version=3"
 ICECHUNK = "application/vnd.zarr+icechunk"
-"""None is registered; this is what xpystac opens, at the `icechunk:snapshot_id` of the asset, and
-what NASA's VEDA and others write. Zarr's own would be wrong: no key of a Zarr group is there."""
+"""None is registered; xpystac opens this one, and NASA's VEDA and others write it."""
 
 GEOJSON = "application/geo+json"
 MAX_SOURCES = 1000
-"""Most links of a mosaic to what it was made of: a first version may have 10,000s of products."""
+"""Maximum links of a mosaic to its sources: a first version may have 10,000s of products."""
 
 _LEVEL = "L4"  # processing extension: model output
 
 
 class LayerLike(Protocol):
-    """A layer of a product: what `deepsalt.layers.Layer` says of it."""
+    """A layer of a product, as `deepsalt.layers.Layer` describes it."""
 
     @property
     def name(self) -> str:
@@ -48,7 +47,7 @@ class LayerLike(Protocol):
 
     @property
     def fill(self) -> float | int:
-        """Value of cells nothing was written to."""
+        """Value of unwritten cells."""
 
     @property
     def attrs(self) -> Mapping[str, Any]:
@@ -57,14 +56,14 @@ class LayerLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An Item that something was made of.
+    """An Item used as a source.
 
     Parameters
     ----------
     item_id
         Id of the Item.
     href
-        Where it lies: URL, absolute path, or relative to the place of the Item that names it.
+        Its location: URL, absolute path, or relative to the Item that names it.
     """
 
     item_id: str
@@ -73,7 +72,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How something came to be.
+    """Origin of a product or mosaic.
 
     Parameters
     ----------
@@ -82,17 +81,17 @@ class Provenance:
     software
         Version by name of program: ``{"deepsalt": "0.1.0"}``.
     algorithm
-        `ALGORITHM_VERSION`: raised when the same input gives other results.
+        `ALGORITHM_VERSION`: raised whenever the same input gives other results.
     model
         Item of the model, see `catalog.publish.models.mlm_item`.
     model_digest
         SHA-256 over weights and card.
     sources
-        The Items it was made of; for a version of a mosaic those that it added to the one before.
+        Its source Items; for a version of a mosaic, those added since the previous one.
     simulated
-        Whether any of the pixels was simulated.
+        Whether any pixel was simulated.
     label
-        Which quantity `salinity` is: ``ec_method``, ``depth``, ``reference_temperature``.
+        What `salinity` measures: ``ec_method``, ``depth``, ``reference_temperature``.
     """
 
     created: datetime
@@ -127,13 +126,13 @@ def product_item(
     layers
         Layers of its Zarr group.
     provenance
-        How it came to be.
+        Its origin.
     href
         The Zarr group, relative to the Item's place (``../../../scenes/<name>.zarr``) or absolute.
     footprint
         Corners (longitude, latitude), degrees WGS84, closed ring.
     start, end
-        UTC begin and end of the acquisition; None when unknown.
+        Start and end of the acquisition, UTC; None if unknown.
     grid
         The scene's own grid.
     report
@@ -185,9 +184,9 @@ def mosaic_item(
 ) -> pystac.Item:
     """Return the Item of a published version of a mosaic.
 
-    The mosaic is a snapshot of an Icechunk repository. Its bucket and region, which STAC's storage
-    extension has fields for, are not said: whoever found the Item knows where the store lies, and
-    it may have been moved.
+    The mosaic is a snapshot of an Icechunk repository. The Item leaves out its bucket and region,
+    for which STAC's storage extension has fields: whoever found the Item knows where the store is,
+    and it may have been moved.
 
     Parameters
     ----------
@@ -196,18 +195,18 @@ def mosaic_item(
     layers
         Layers of the mosaic.
     provenance
-        How it came to be; `sources` names the products that this version added. Links lead to the
-        first `MAX_SOURCES`, ``deepsalt:products_added`` is the number of all.
+        Its origin; `sources` names the products that this version added. The first `MAX_SOURCES`
+        are linked; ``deepsalt:products_added`` counts all.
     href
         The Icechunk repository, relative to the Item's place (``../../../mosaic``) or absolute.
     snapshot_id
         Icechunk's id of the version's snapshot.
     quicklook_href
-        PNG for people, relative to the Item's place or absolute; None when there is none.
+        PNG for display, relative to the Item's place or absolute; None if there is none.
     bbox
         West, south, east, north, degrees WGS84; west east of east crosses 180 degrees.
     start, end
-        UTC begin and end of its periods; None when unknown.
+        Start and end of its periods, UTC; None if unknown.
     grid
         Grid of the mosaic.
     report
@@ -217,10 +216,10 @@ def mosaic_item(
     periods
         Ids of its periods, in order of time.
     predecessor
-        Item of the version before; None when there is none.
+        Item of the previous version; None if there is none.
     export_href
-        The same version as plain Zarr, relative to the Item's place or absolute; None when there
-        is none.
+        The same version as plain Zarr, relative to the Item's place or absolute; None if there is
+        none.
     """
     properties = {
         **time_properties(start, end),
@@ -359,9 +358,9 @@ def _group(
 
 
 def _arrays(href: str, layers: Sequence[LayerLike], grid: PixelGrid) -> dict[str, pystac.Asset]:
-    """Return an asset per layer, named like it: loaders such as odc-stac take assets for bands.
+    """Return an asset per layer, named after it: loaders such as odc-stac treat assets as bands.
 
-    Without a media type: odc-stac passes over Zarr's registered one, and takes data without any.
+    They have no media type: odc-stac skips Zarr's registered one, and loads data without any.
     """
     return {
         layer.name: pystac.Asset(
@@ -379,7 +378,7 @@ def _long_name(layer: LayerLike) -> str:
 
 
 def _values(layer: LayerLike) -> dict[str, Any]:
-    """Return type, nodata and unit of a layer; NaN needs no saying where numbers are floats."""
+    """Return type, nodata and unit of a layer; NaN is implied for floats."""
     fill = float(layer.fill)
     unit = {"unit": str(layer.attrs["units"])} if "units" in layer.attrs else {}
     return {

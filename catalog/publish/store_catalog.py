@@ -1,4 +1,4 @@
-"""The STAC catalogue of a store: what links the Items of its products and mosaics together.
+"""The STAC catalogue of a store, which links the Items of its products and mosaics.
 
 ::
 
@@ -9,12 +9,11 @@
     │       └── <item>.json                           immutable
     └── records/catalogue/<collection>/<number>.json  months, extent and simulated or not
 
-Everything is linked relatively: STORE can be moved or served as it is. Nothing is linked before it
-is there.
+Links are relative: STORE can be moved or served as it is. Nothing is linked before it exists.
 
-Any number of publishers may work at once, see `publish_items`. What one of them adds costs the same
-however many Items other months have: a month is listed as a whole, a collection remembers what it
-holds in a series of records, each of which knows all that the one before did.
+Any number of publishers may work at once, see `publish_items`. Adding Items costs the same however
+many other months have: a month is listed as a whole, and a collection keeps its contents in a
+series of records, each of which includes the one before.
 """
 
 import logging
@@ -27,28 +26,29 @@ from typing import Any, Protocol
 
 import pystac
 
-from catalog.documents import encode, file_name, parse_document
 from catalog.extents import STAC_VERSION, catalog_document, collection_document, grown_extent
 from catalog.fields import Fields
+from catalog.names import file_name
 from catalog.publish.products import GEOJSON, MODELS, MOSAICS, PRODUCTS
+from deepsalt.documents import encode, parse_document
 from deepsalt.errors import FormatError, MissingObjectError, StoreError, UsageError
 from deepsalt.objects import Objects, append, latest, trim
 
 logger = logging.getLogger(__name__)
 
 IsUnlinked = Callable[[str], bool]
-"""Whether an Item is not linked, by the name that ends its key, without .json."""
+"""Whether an Item is left unlinked, by the last part of its key, without .json."""
 
 
 class UnlinkedItems(Protocol):
-    """Who finds out which Items are not linked, each time a month is listed."""
+    """Determines which Items are left unlinked, each time a month is listed."""
 
     def unlinked(self) -> IsUnlinked:
-        """Return what holds now."""
+        """Return the present state."""
 
 
 LeaveOut = UnlinkedItems | IsUnlinked | Collection[str]
-"""Which Items are not linked."""
+"""Which Items are left unlinked."""
 
 _ORDER = (MOSAICS, PRODUCTS, MODELS)
 _SERIES = "records/catalogue"
@@ -59,14 +59,14 @@ _TURNS = 100
 
 
 def key_of(collection: str, when: datetime | None, item_id: str) -> str:
-    """Return where an Item lies, as a key from the store's root.
+    """Return the location of an Item, as a key from the store's root.
 
     Parameters
     ----------
     collection
         Id of its collection.
     when
-        Its date, or the begin of its interval; without a time zone it is UTC. None when unknown.
+        Its date, or the start of its interval; UTC unless it has a time zone. None if unknown.
     item_id
         Its id.
     """
@@ -81,7 +81,7 @@ def key_of(collection: str, when: datetime | None, item_id: str) -> str:
 
 
 def item_key(item: pystac.Item) -> str:
-    """Return where an Item lies, as a key from the store's root.
+    """Return the location of an Item, as a key from the store's root.
 
     Raises
     ------
@@ -90,19 +90,19 @@ def item_key(item: pystac.Item) -> str:
     """
     if not item.collection_id:
         raise FormatError(f"item {item.id} has no collection; set one before a store can list it")
-    # A model is no observation: its date is that of a file, on whichever machine was first.
+    # A model is not an observation: its date is that of a file, on whichever machine was first.
     unknown = item.collection_id == MODELS or item.properties.get("deepsalt:date_unknown")
     when = None if unknown else item.datetime or item.common_metadata.start_datetime
     return key_of(item.collection_id, when, item.id)
 
 
 def href_of(key: str) -> str:
-    """Return how the Items of a store name what lies at a key of it; all lie equally deep."""
+    """Return the href of a key in the Items of a store, all of which are equally deep."""
     return f"../../../{key}"
 
 
 def write_item(objects: Objects, item: pystac.Item) -> str:
-    """Write an Item with its links into a store; one that is there already stays as it is.
+    """Write an Item with its links into a store; an existing one stays unchanged.
 
     Nothing links it before `publish_items` is called with its key.
 
@@ -122,7 +122,7 @@ def write_item(objects: Objects, item: pystac.Item) -> str:
     FormatError
         The Item has no collection.
     StoreError
-        The store does not let us.
+        The store cannot be written.
     """
     key = item_key(item)
     document = item.to_dict(include_self_link=False, transform_hrefs=False)
@@ -133,32 +133,32 @@ def write_item(objects: Objects, item: pystac.Item) -> str:
         _link("collection", "../collection.json"),
         *others,
     ]
-    objects.create(key, encode(document))
+    objects.create(key, encode(document, as_written=True))
     return key
 
 
 def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut = ()) -> None:
-    """Make the catalogue of a store link Items, or link them no longer.
+    """Link Items in the catalogue of a store, or remove their links.
 
     Parameters
     ----------
     objects
         The store.
     keys
-        Places of Items that were added or withdrawn, as `write_item` returns them. Calling again
-        with the same keys changes nothing; those that were removed meanwhile are passed over.
+        Keys of Items that were added or withdrawn, as `write_item` returns them. Calling again with
+        the same keys changes nothing; Items removed meanwhile are skipped.
     leave_out
-        Which Items of the touched months are not linked: all that are withdrawn, also those that
-        were before. Where others may withdraw at the same time it is one who looks at each listing.
+        Which Items of the touched months to leave unlinked: all withdrawn ones, including earlier
+        ones. If others may withdraw at the same time, a callable that is asked at each listing.
 
     Raises
     ------
     FormatError
         An Item or a record of the catalogue is damaged; the message names it.
     StoreError
-        The store does not let us, or others go on changing the same documents.
+        The store cannot be written, or others keep changing the same documents.
     UsageError
-        A key where no Item lies.
+        A key does not name an Item.
 
     Notes
     -----
@@ -171,9 +171,9 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
     X was there before P's write, hence when P looked after it; and P ended because what it had
     written was what it saw then.
 
-    A publisher that is killed after a write and before its next look may leave an older document
-    over a newer one; the next publication in that month or collection, or the same one repeated,
-    puts it right.
+    A publisher killed after a write and before its next look may leave an older document over a
+    newer one; the next publication in that month or collection, or the same one repeated, corrects
+    it.
     """
     unlinked = _asked(leave_out)
     items = sorted({_ItemKey.of(key) for key in keys})
@@ -189,25 +189,25 @@ def publish_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut 
 
 
 def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut = ()) -> None:
-    """Remove Items from a store and its catalogue; those not there are none to remove.
+    """Remove Items from a store and its catalogue; missing ones are ignored.
 
-    Months and extents stay as wide as they were.
+    Months and extents do not shrink.
 
     Parameters
     ----------
     objects
         The store.
     keys
-        Their places.
+        Their keys.
     leave_out
-        Which other Items of their months are not linked, as for `publish_items`.
+        Which other Items of their months to leave unlinked, as for `publish_items`.
 
     Raises
     ------
     StoreError
-        The store does not let us.
+        The store cannot be written.
     UsageError
-        A key where no Item lies.
+        A key does not name an Item.
     """
     unlinked = _asked(leave_out)
     items = sorted({_ItemKey.of(key) for key in keys})
@@ -217,8 +217,8 @@ def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut =
         is_unlinked = unlinked()
         return lambda name: name in gone or is_unlinked(name)
 
-    # Readers follow no link to what is not there; a publisher that listed them before links them
-    # once more, hence again when they are gone.
+    # Links go first, so that readers follow none to a missing Item; a publisher that listed the
+    # Items before may link them again, hence once more after they are gone.
     _link_months(objects, items, without_gone)
     objects.delete(item.key for item in items)
     _link_months(objects, items, unlinked)
@@ -226,7 +226,7 @@ def remove_items(objects: Objects, keys: Iterable[str], *, leave_out: LeaveOut =
 
 @dataclass(frozen=True, slots=True, order=True)
 class _ItemKey:
-    """Where an Item lies: folder of its collection, month, and its file's name without .json."""
+    """Location of an Item: folder of its collection, month, and its file's name without .json."""
 
     collection: str
     month: str
@@ -236,7 +236,9 @@ class _ItemKey:
     def of(cls, key: str) -> "_ItemKey":
         match = _ITEM_KEY.fullmatch(key)
         if match is None or match[3] == "catalog":
-            raise UsageError(f"no Item lies at {key!r:.200}; give a key that write_item returned")
+            raise UsageError(
+                f"{key!r:.200} is not the key of an Item; give a key that write_item returned"
+            )
         return cls(match[1], match[2], match[3])
 
     @property
@@ -250,7 +252,7 @@ class _ItemKey:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What a collection knows of its Items.
+    """What a collection records about its Items.
 
     Parameters
     ----------
@@ -259,9 +261,9 @@ class _Record:
     months
         Names of its months, in order.
     extent
-        STAC's extent of all Items that ever were.
+        STAC's extent of all Items so far, removed ones included.
     simulated
-        Whether one of them was simulated.
+        Whether any of them was simulated.
     """
 
     identifier: str
@@ -291,12 +293,13 @@ class _Record:
                 "months": [*self.months],
                 "extent": self.extent,
                 "simulated": self.simulated,
-            }
+            },
+            as_written=True,
         )
 
 
 def _asked(leave_out: LeaveOut) -> Callable[[], IsUnlinked]:
-    """Return what tells, at a listing, which Items are not linked."""
+    """Return what determines, at a listing, which Items are left unlinked."""
     if callable(leave_out):
         return lambda: leave_out
     if isinstance(leave_out, Collection):
@@ -306,7 +309,7 @@ def _asked(leave_out: LeaveOut) -> Callable[[], IsUnlinked]:
 
 
 def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
-    """Write a document until it is what it should be; `publish_items` says why this is enough."""
+    """Write a document until it is as wanted; `publish_items` says why this suffices."""
     for _ in range(_TURNS):
         wanted = render()
         try:
@@ -316,8 +319,8 @@ def _keep(objects: Objects, key: str, render: Callable[[], bytes]) -> None:
             pass
         objects.write(key, wanted)
     raise StoreError(
-        f"{objects}/{key} is written by others all the time, who leave out other Items; publish "
-        "again"
+        f"{objects}/{key} keeps being changed by other publishers, which leave out other Items; "
+        f"publish again"
     )
 
 
@@ -357,12 +360,13 @@ def _month(folder: str, names: Iterable[str]) -> bytes:
                 _link("parent", "../collection.json"),
                 *(_link("item", f"./{name}.json", GEOJSON) for name in sorted(names)),
             ],
-        }
+        },
+        as_written=True,
     )
 
 
 def _grow(objects: Objects, collection: str, items: list[_ItemKey]) -> bool:
-    """Add a record to a collection's series where Items are of a new month or widen its extent.
+    """Add a record to a collection's series if Items open a new month or widen its extent.
 
     Returns
     -------
@@ -389,7 +393,7 @@ def _grow(objects: Objects, collection: str, items: list[_ItemKey]) -> bool:
     before = None if last is None else last[1]
     record = grown(before)
     if before is None:
-        # The root links what has a series, and links nothing that is not there.
+        # The root links collections with a series, and nothing that does not exist.
         objects.create(f"collections/{collection}/collection.json", _described(record))
     if record.encoded() != before:
         append(objects, series, lambda _, before: grown(before).encoded())
@@ -398,7 +402,7 @@ def _grow(objects: Objects, collection: str, items: list[_ItemKey]) -> bool:
 
 
 def _read_item(objects: Objects, item: _ItemKey) -> dict[str, Any] | None:
-    """Return an Item whose extent can be read; None where it was removed."""
+    """Return an Item with a readable extent; None if it was removed."""
     where = f"{objects}/{item.key}"
     try:
         document = parse_document(objects.read(item.key), where)
@@ -407,11 +411,9 @@ def _read_item(objects: Objects, item: _ItemKey) -> dict[str, Any] | None:
     collection = document.get("collection")
     whole = document.get("type") == "Feature" and isinstance(collection, str)
     if not whole or file_name(str(collection)) != item.collection:
-        raise FormatError(
-            f"{where} is no STAC Item of the collection it lies in; remove it and run again"
-        )
+        raise FormatError(f"{where} is not a STAC Item of its collection; remove it and run again")
     fields = Fields.of(document, where)
-    box = fields.numbers("bbox")  # STAC lets an Item without geometry have none
+    box = fields.numbers("bbox")  # STAC allows an Item without geometry to lack a box
     if box is not None and len(box) not in (4, 6):
         raise fields.wrong("bbox", "4 or 6 numbers")
     properties = Fields.of(document.get("properties"), f"'properties' of {where}")
@@ -426,7 +428,7 @@ def _link_collection(objects: Objects, collection: str) -> None:
     def render() -> bytes:
         last = latest(objects, series)
         if last is None:
-            raise StoreError(f"{objects}/{series} was removed by somebody else; publish again")
+            raise StoreError(f"{objects}/{series} was removed meanwhile; publish again")
         return _described(_Record.parse(last[1], f"{objects}/{series}"))
 
     _keep(objects, f"collections/{collection}/collection.json", render)
@@ -444,7 +446,8 @@ def _described(record: _Record) -> bytes:
                 _link("parent", "../../catalog.json"),
                 *(_link("child", f"./{month}/catalog.json") for month in record.months),
             ],
-        }
+        },
+        as_written=True,
     )
 
 
@@ -452,7 +455,7 @@ def _root(objects: Objects) -> bytes:
     names = objects.folders(_SERIES)
     ordered = sorted(names, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
     children = [f"./collections/{name}/collection.json" for name in ordered]
-    return encode(catalog_document("deepsalt-store", children))
+    return encode(catalog_document("deepsalt-store", children), as_written=True)
 
 
 def _series(collection: str) -> str:

@@ -1,8 +1,9 @@
 """Searching: one `search` for a catalogue in a folder and for a STAC API.
 
-In come a place and a `Query`; out come the Items that match, the same from a folder as from a
-server, sorted. What servers say is hostile until parsed. Open first `search.py`, then `query.py`
-(what matches), `remote.py` (a server's pages) and `asking.py` (one question to a server).
+Takes a location and a `Query`; returns the matching Items, sorted, the same from a folder as from a
+server. Answers of servers are untrusted until parsed. Open `search.py` first, then `query.py` (what
+matches), `folder.py` (a folder, in several processes where it is large), `remote.py` (a server's
+pages) and `server.py` (one request to a server).
 """
 
 from catalog.search.query import Query

@@ -4,7 +4,7 @@ import calendar
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -34,30 +34,29 @@ class Query:
     collections
         Collection ids; empty for all.
     bbox
-        West, south, east, north in degrees WGS84; a west that is east of the east crosses 180
-        degrees. Items match when their footprint touches it.
+        West, south, east, north in degrees WGS84; a west greater than the east crosses 180 degrees.
+        Items match if their footprint touches it.
     area
         GeoJSON geometry in degrees WGS84, see `read_area`; not together with `bbox`.
     datetime
         ``2024``, ``2024-06``, ``2024-06-30``, a full RFC 3339 time, or two of them as ``from/to``,
-        where ``..`` or nothing leaves an end open; both ends count. Without a time zone it is UTC.
-        Scenes without a date match only searches without `datetime`.
+        where ``..`` or nothing leaves an end open; both ends are included. UTC unless it has a time
+        zone. Scenes without a date match only searches without `datetime`.
     max_cloud_pct
-        Largest cloud cover, per cent. Scenes that state none do not match: without a cloud mask
-        (PRISMA, generic cubes) this filter is all that keeps clouds out of a mosaic.
+        Maximum cloud cover, percent. Scenes that state none do not match: without a cloud mask
+        (PRISMA, generic cubes) only this filter keeps clouds out of a mosaic.
     max_quality
         Worst overall quality: 0 nominal, 1 reduced, 2 low. Scenes that state none match: only EnMAP
-        gives such a verdict.
+        rates it.
     limit
-        Largest number of Items to return.
+        Maximum number of Items to return.
     updated_since
-        First moment of an Item's `updated`, else its `created`, UTC. Items that state neither
-        match.
+        Earliest `updated` of an Item, else its `created`, UTC. Items that state neither match.
 
     Raises
     ------
     UsageError
-        A filter that makes no sense.
+        A filter makes no sense.
     """
 
     collections: tuple[str, ...] = ()
@@ -72,11 +71,11 @@ class Query:
     def __post_init__(self) -> None:
         """Refuse filters that make no sense."""
         if self.bbox is not None and self.area is not None:
-            raise UsageError("a search takes either a bounding box or an area, not both")
+            raise UsageError("bounding box and area exclude each other; give one of them")
         _check_bbox(self.bbox)
         if self.max_cloud_pct is not None and not 0 <= self.max_cloud_pct <= 100:
             raise UsageError(
-                f"the largest cloud cover is {self.max_cloud_pct}; expected 0 to 100 per cent"
+                f"the maximum cloud cover is {self.max_cloud_pct}; expected 0 to 100 percent"
             )
         if self.max_quality is not None and self.max_quality not in {0, 1, 2}:
             raise UsageError(
@@ -103,8 +102,13 @@ class Query:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """First and last moment to search, UTC; None where open, or for any time."""
+        """First and last moment to search, UTC; None for an open end, or for any time."""
         return None if self.datetime is None else parse_interval(self.datetime)
+
+    @cached_property
+    def with_any_cloud(self) -> "Query":
+        """The query without its largest cloud cover."""
+        return replace(self, max_cloud_pct=None)
 
     def matches(self, document: Mapping[str, Any]) -> bool:
         """Return whether an Item's document passes all filters.
@@ -114,7 +118,7 @@ class Query:
         Raises
         ------
         FormatError
-            It has no properties at all.
+            It has no properties.
         """
         where = f"'properties' of item {shown(document.get('id'))}"
         properties = Fields.of(document.get("properties"), where)
@@ -166,7 +170,7 @@ class Query:
 
 
 def sort_key(document: Mapping[str, Any]) -> tuple[datetime, str]:
-    """Return what results are sorted by: begin of the acquisition, then id; undated last."""
+    """Return the sort key of results: start of the acquisition, then id; undated last."""
     properties = document.get("properties")
     values: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
     undated = values.get("deepsalt:date_unknown")
@@ -181,7 +185,7 @@ def parse_interval(text: str) -> Interval:
     Raises
     ------
     UsageError
-        Not a time or range, or one that ends before it begins.
+        It is not a time or range, or ends before it begins.
     """
     parts = text.strip().split("/")
     if len(parts) > 2 or not any(part.strip(" .") for part in parts):
@@ -196,7 +200,7 @@ def parse_interval(text: str) -> Interval:
 
 
 def interval_text(interval: Interval) -> str:
-    """Return an interval as STAC APIs want it."""
+    """Return an interval as STAC APIs expect it."""
     return "/".join(
         ".." if moment is None else moment.isoformat().replace("+00:00", "Z") for moment in interval
     )
@@ -223,8 +227,8 @@ def _bounds(part: str, text: str) -> tuple[datetime, datetime]:
 
 def _no_time(text: str) -> UsageError:
     return UsageError(
-        f"the datetime {shown(text)} is neither a time nor a range; "
-        "expected such as 2024-06-30 or 2024-06-01/2024-08-31"
+        f"the datetime {shown(text)} is neither a time nor a range; expected for example "
+        f"2024-06-30 or 2024-06-01/2024-08-31"
     )
 
 
@@ -237,11 +241,11 @@ def _check_bbox(bbox: Bbox | None) -> None:
     west, south, east, north = bbox
     if not (-180 <= west <= 180 and -180 <= east <= 180 and south >= -90 and north <= 90):
         raise UsageError(
-            f"the bounding box {bbox} leaves longitude -180 to 180 and latitude -90 to 90; "
-            "give west, south, east, north in degrees WGS84"
+            f"the bounding box {bbox} exceeds longitude -180 to 180 or latitude -90 to 90; give "
+            f"west, south, east, north in degrees WGS84"
         )
     if south > north:
         raise UsageError(
-            f"the bounding box {bbox} has its south at {south} north of its north at {north}; "
-            "the order is west, south, east, north"
+            f"the bounding box {bbox} has its south {south} above its north {north}; the order is "
+            f"west, south, east, north"
         )

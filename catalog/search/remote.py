@@ -1,9 +1,8 @@
-"""Searching a STAC API through pystac-client: asks for what servers filter alike, no more.
+"""Searching a STAC API through pystac-client: sends only the filters that all servers support.
 
-Collections, place and time go to the server. Cloud cover and quality are filtered on our side: the
-filter extension is not everywhere, and DLR stores the numbers as text. pystac-client builds the
-search and walks the pages; each question goes through `asking.py`, which decides whether it is
-asked at all.
+Collections, place and time go to the server. Cloud cover and quality are filtered on our side: not
+all servers have the filter extension, and DLR stores the numbers as text. pystac-client builds the
+search and walks the pages; each request goes through `server.py`, which decides whether to send it.
 """
 
 import json
@@ -22,32 +21,32 @@ from pystac_client.warnings import DoesNotConformTo, PystacClientWarning
 
 from catalog.geometry import box_halves
 from catalog.hrefs import without_credentials
-from catalog.search.asking import Server
 from catalog.search.query import Query, interval_text
+from catalog.search.server import Server
 from deepsalt.access import Reach
 from deepsalt.errors import FormatError, RunError, UsageError
 from deepsalt.progress import Progress
 
 PAGE_SIZE = 100
-"""Items per request; with 224 bands each they weigh some 60 kB (DLR allows 500)."""
+"""Items per request; with 224 bands each takes some 60 kB (DLR allows 500)."""
 
 MAX_PAGES = 2_000
-"""Pages of one search: 200,000 Items, as many as a search may return, of servers that send 100."""
+"""Maximum pages of one search: 200,000 Items, as many as a search may return, at 100 per page."""
 
 
 def search_api(
     url: str, query: Query, reach: Reach, progress: Progress
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the documents of the Items that match, each with where it lies.
+    """Yield the documents of the matching Items, each with its location.
 
     Raises
     ------
     FormatError
-        An answer that is no STAC, or a catalogue that sends us to other hosts or in circles.
+        An answer is not STAC, or the catalogue leads to other hosts or in circles.
     RunError
         The server cannot be reached or answers with an error.
     UsageError
-        A STAC catalogue without search, or a search of more than `MAX_PAGES` pages.
+        The catalogue has no search, or the search has more than `MAX_PAGES` pages.
     """
     left = query.limit
     with _explained(url), Server(url, reach) as server:
@@ -62,7 +61,7 @@ def search_api(
 
 
 class _Asking(StacApiIO):
-    """What pystac-client reads through: web servers only, and no question twice."""
+    """The reader behind pystac-client: web servers only, and no request twice."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(max_retries=None)
@@ -82,16 +81,18 @@ class _Asking(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """Ask; headers that a link wants sent are not, nobody knows what they would open."""
+        """Send a request, without headers that a link demands, whose effect is unknown."""
         name = self._server.name
         method = (method or "GET").upper()
         if method not in {"GET", "POST"}:
-            raise FormatError(f"{name} has a link to be followed by {method!r}; tell its operator")
+            raise FormatError(
+                f"{name} has a link with the unsupported method {method!r}; tell its operator"
+            )
         question = (method, href, json.dumps(parameters or {}, sort_keys=True))
         if question in self._asked:
             raise FormatError(
-                f"{name} links in a circle: {without_credentials(href)} was asked before with the "
-                "same page token; search with --limit, or tell its operator"
+                f"{name} links in a circle: {without_credentials(href)} was requested before with "
+                f"the same page token; search with --limit, or tell its operator"
             )
         self._asked.add(question)
         status, text = self._server.ask(href, method, parameters or {})
@@ -124,23 +125,23 @@ def _documents(
             progress.listing(pages, items)
             if pages > MAX_PAGES:
                 raise UsageError(
-                    f"the STAC API {name} sent {items} Items in {pages} pages and goes on; narrow "
-                    "the search by area, time or collection, or give --limit"
+                    f"the STAC API {name} sent {items} Items in {pages} pages and has more; "
+                    f"narrow the search by area, time or collection, or give --limit"
                 )
             ids = hash(tuple((str(each.get("collection")), str(each.get("id"))) for each in found))
             if found and ids in seen:
                 raise FormatError(
-                    f"{name} sends the same page of Items again and goes on; search with --limit, "
-                    "or tell its operator"
+                    f"{name} keeps sending the same page of Items; search with --limit, or tell "
+                    f"its operator"
                 )
             seen.add(ids)
             yield from found
 
 
 def _requests(client: Client, query: Query) -> list[dict[str, Any]]:
-    """Return the parameters of the searches to make: two for a box across 180 degrees.
+    """Return the parameters of the searches: two for a box across 180 degrees.
 
-    Not every server understands a box whose west is east of its east.
+    Not every server understands a box whose west is greater than its east.
     """
     common: dict[str, Any] = {"limit": min(PAGE_SIZE, query.limit or PAGE_SIZE)}
     if query.collections:
@@ -162,7 +163,7 @@ def _requests(client: Client, query: Query) -> list[dict[str, Any]]:
 
 
 def _address(document: dict[str, Any], url: str) -> str:
-    """Return where an Item of an answer lies: its self link, or else the server."""
+    """Return the location of an Item in an answer: its self link, or else the server."""
     links = document.get("links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "self":
@@ -174,7 +175,7 @@ def _address(document: dict[str, Any], url: str) -> str:
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Turn what pystac-client raises and warns of into our errors, without credentials."""
+    """Turn errors and warnings of pystac-client into our errors, without credentials."""
     name = without_credentials(url)
     try:
         with warnings.catch_warnings():
@@ -182,15 +183,17 @@ def _explained(url: str) -> Iterator[None]:
             yield
     except (NotImplementedError, ClientTypeError, DoesNotConformTo) as error:
         raise UsageError(
-            f"{name} is no STAC API with search; give the API's root, or download the catalogue "
-            "and give its folder"
+            f"{name} is not a STAC API with search; give the API's root, or download the "
+            f"catalogue and give its folder"
         ) from error
     except ParametersError as error:
         raise UsageError(f"the search cannot be sent to {name}: {error}") from error
     except (pystac.STACError, ValueError) as error:
-        raise FormatError(f"{name} answered with something that is no STAC ({error})") from error
+        raise FormatError(
+            f"{name} did not answer with STAC ({error}); check the address"
+        ) from error
     except (AttributeError, KeyError, TypeError) as error:  # of pystac-client, deep inside
         raise FormatError(
-            f"{name} answered with something that is no STAC: a document or link of it lacks what "
-            "STAC requires; tell its operator"
+            f"{name} did not answer with valid STAC: a document or link lacks required fields; "
+            f"tell its operator"
         ) from error

@@ -1,12 +1,12 @@
-"""Talking to servers: which hrefs are URLs, whom we may ask on somebody's word, and how we ask.
+"""Access to servers: which hrefs are URLs, which hosts a document may refer to, and HTTP.
 
-In comes a URL from somebody's document, out comes what that server answers, or a refusal. Open
-first `reach.py`.
+Takes a URL from an untrusted document; returns the server's answer, or refuses. Open `reach.py`
+first.
 
-`hrefs` says what may be shown of a URL and opens buckets, `reach` judges hosts and addresses,
-`archives` knows how much a host bears, and `web` speaks HTTP, one hop at a time. Credentials come
-from the environment that the cloud libraries read (``AWS_*``, ``GOOGLE_*``, ``AZURE_*``), or are
-part of a URL; no option, record, graph or message holds them.
+`hrefs` strips secrets from URLs and opens buckets, `reach` judges hosts and addresses, `archives`
+has the limits of known hosts, and `web` speaks HTTP, one hop at a time. Credentials come from the
+environment that the cloud libraries read (``AWS_*``, ``GOOGLE_*``, ``AZURE_*``), or are part of a
+URL; no option, record, graph or message holds them.
 """
 
 from deepsalt.access.archives import HostLimit, limit_of

@@ -1,7 +1,7 @@
-"""What known archives let one user take: connections at a time, bytes per second.
+"""What known archives allow to one user: connections at a time, bytes per second.
 
-Figures are for all workers of all runs together. Where an archive publishes limits they are these;
-elsewhere they are what a careful user takes, and a configuration may say otherwise.
+Figures are for all workers of all runs together. They are the limits that an archive publishes, or
+else what a careful user takes; a configuration may override them.
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class HostLimit:
-    """What a host lets all workers together take at a time.
+    """What a host allows to all workers together at a time.
 
     Parameters
     ----------
     connections
-        Connections; None means that each further worker may have its own, as of a bucket.
+        Connections; None means that each worker may have its own, as for a bucket.
     bytes_per_s
-        Bytes per second; None means as fast as they come.
+        Bytes per second; None for no limit.
 
     Raises
     ------
     UsageError
-        A limit that lets nothing through.
+        A limit allows nothing.
     """
 
     connections: int | None = None
@@ -35,12 +35,12 @@ class HostLimit:
     def __post_init__(self) -> None:
         """Refuse limits that would let a fetch wait for ever."""
         if self.connections is not None and self.connections < 1:
-            raise UsageError(f"a host has at least 1 connection, found {self.connections}")
+            raise UsageError(f"a host needs at least 1 connection, found {self.connections}")
         if self.bytes_per_s is not None and not self.bytes_per_s > 0:
-            raise UsageError(f"a host has more than 0 bytes per second, found {self.bytes_per_s}")
+            raise UsageError(f"a host needs more than 0 bytes per second, found {self.bytes_per_s}")
 
     def part(self, share: float) -> "HostLimit":
-        """Return a run's part, in (0, 1], of what runs divide; one connection is the least."""
+        """Return a run's share, in (0, 1]; at least one connection."""
         return HostLimit(
             None if self.connections is None else max(1, int(self.connections * share)),
             None if self.bytes_per_s is None else self.bytes_per_s * share,
@@ -54,34 +54,34 @@ _ARCHIVES = {
     # PRISMA. A portal where a product is ordered and then downloaded by hand: nothing is published
     # and nothing is built for many connections.
     "asi.it": HostLimit(2),
-    # EMIT, in NASA's cloud. LP DAAC's own script and earthaccess load 8 files at a time; other
-    # centres of NASA answer addresses with more connections by errors. No rate is published.
+    # EMIT, in NASA's cloud. LP DAAC's own script and earthaccess load 8 files at a time; other NASA
+    # centres return errors to addresses with more connections. No rate is published.
     "nasa.gov": HostLimit(8),
-    # Landsat. USGS's operators name 5 open connections as what its servers bear of one user.
+    # Landsat. USGS's operators allow 5 open connections per user.
     "usgs.gov": HostLimit(5),
     # Copernicus Data Space Ecosystem, published quotas: 4 connections of 20 MB/s each, also of its
     # bucket, which has the name `eodata` everywhere.
     "dataspace.copernicus.eu": HostLimit(4, 80 * MB),
     "s3://eodata": HostLimit(4, 80 * MB),
-    # Buckets spoken to as web servers: built for any number of connections.
+    # Buckets accessed as web servers: built for any number of connections.
     "amazonaws.com": HostLimit(),
     "blob.core.windows.net": HostLimit(),
     "storage.googleapis.com": HostLimit(),
 }
-"""By name, or by what names of hosts end with."""
+"""By name, or by the end of a host's name."""
 
 _WEB_SERVER = HostLimit(10)
-"""A server we know nothing of: as many as one scene uses by itself, and no more however many
-workers there are. A rate cannot be guessed: a mirror in the house and a laboratory's old server are
-a thousandfold apart."""
+"""An unknown server: as many connections as one scene uses by itself, however many workers there
+are. A rate cannot be guessed: a local mirror and a laboratory's old server differ a
+thousandfold."""
 
 _BUCKET = HostLimit()
-"""Object stores are built for thousands of connections, and slow down those who ask too much by
-status 503, which `deepsalt.fetch` waits for."""
+"""Object stores are built for thousands of connections, and slow down heavy users by status 503,
+after which `deepsalt.fetch` waits."""
 
 
 def limit_of(host: str) -> HostLimit:
-    """Return what a host lets one user take; `host` as `host_of` names it."""
+    """Return what a host allows to one user; `host` as `host_of` names it."""
     if host in _ARCHIVES:
         return _ARCHIVES[host]
     if is_bucket(host):

@@ -1,4 +1,4 @@
-"""Files on servers: which hrefs are URLs, what of them may be shown, how buckets are opened."""
+"""Files on servers: which hrefs are URLs, their text without secrets, and opening buckets."""
 
 import os
 import re
@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 from deepsalt.errors import ReadError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 _CONNECT_TIMEOUT = timedelta(seconds=10)
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = tuple(DEFAULT_PORTS)
 _CLOUDS = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NO_TIMEOUT = timedelta(days=1)  # large objects on slow links; who reads bounds the silence instead
+_NO_TIMEOUT = timedelta(
+    days=1
+)  # large objects on slow links; the reader limits the silence instead
 
 
 def is_remote(href: str) -> bool:
@@ -35,13 +37,13 @@ def is_bucket(href: str) -> bool:
 
 
 def host_of(href: str) -> str:
-    """Return the server that a URL names, the same for all ways to write it, without its user.
+    """Return the server that a URL names, in canonical form, without its user.
 
     ``host`` or ``host:port`` of a web server, lower case, ``[address]:port`` of IPv6; of an object
     store its scheme and bucket, or Azure's account where the URL names it: ``s3://bucket``.
 
-    A server may redirect to another one. Who counts connections counts those of the server that the
-    href names: where it leads is known only after asking, and is its operator's choice.
+    A server may redirect to another one. Connections count for the server that the href names:
+    where it redirects is known only after a request, and is its operator's choice.
     """
     scheme, _, rest = href.partition("://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].lower()
@@ -57,38 +59,45 @@ def without_secrets(text: str) -> str:
 
 
 def client_options() -> "ClientConfig":
-    """Return how servers of objects are spoken to."""
+    """Return the connection settings of object stores."""
     return {
         "connect_timeout": _CONNECT_TIMEOUT,
         "timeout": _NO_TIMEOUT,
-        "allow_http": True,  # matters where an endpoint of the environment says http
+        "allow_http": True,  # matters if an endpoint of the environment uses http
     }
 
 
-def open_bucket(href: str) -> "tuple[ObjectStore, str]":
-    """Return the store that holds an object, and the object's name in it; nothing is asked yet.
+def open_bucket(href: str, options: "ClientConfig", retries: "RetryConfig") -> "ObjectStore":
+    """Return the store that holds an object; nothing is asked yet.
 
     An href chooses a bucket and never a server: that is the provider's own, or the endpoint of the
     environment. Of Azure, whose hrefs may name an account, only the account of the environment is
-    spoken to. Requests are not repeated here: who asks knows better what may pass.
+    spoken to.
+
+    Parameters
+    ----------
+    href
+        URL of the object.
+    options, retries
+        How its server is spoken to beside `client_options`, and how often.
 
     Raises
     ------
     ReadError
-        Not a URL of an object store, one that names a server, or credentials in the environment
-        that cannot be used.
+        The href is not a URL of an object store or names a server, or the environment's credentials
+        are invalid.
     """
     from obstore.exceptions import BaseError
     from obstore.store import from_url
 
     parts = urlsplit(href)
-    scheme = parts.scheme.lower()
     try:
-        bucket = f"{_CLOUDS[scheme]}://{_bucket(parts.netloc)}"
-        store: ObjectStore = from_url(
-            bucket, config=None, client_options=client_options(), retry_config={"max_retries": 0}
+        return from_url(
+            f"{_CLOUDS[parts.scheme.lower()]}://{_bucket(parts.netloc)}",
+            config=None,
+            client_options={**client_options(), **options},
+            retry_config=retries,
         )
-        return store, parts.path.lstrip("/")
     except (BaseError, KeyError, ValueError) as error:
         cause = without_secrets(str(error).partition("\n")[0])
         raise ReadError(

@@ -1,8 +1,7 @@
-"""Whom we talk to on the word of a catalogue, an Item or a redirect.
+"""Which hosts a catalogue, an Item or a redirect may refer to.
 
-A catalogue is somebody else's text, and so are its Items: an href or a redirect in it must not send
-us to this machine, to its neighbours or to the service that hands a cloud machine its keys. The
-rules:
+A catalogue and its Items are foreign text: an href or a redirect in it must not lead to this
+machine, its neighbours or the service that gives a cloud machine its keys. The rules:
 
 - Public servers may be named by anybody: files often lie on another host than the catalogue.
 - Servers of this machine (loopback) and of private networks may be named by a catalogue that lies
@@ -15,9 +14,9 @@ rules:
   address. NAT64 of a public address is how networks without IPv4 see any server, so it is public.
 - ``--allow-host`` adds a host: its links are followed, and it may lie in a private network.
 
-A name is judged by the address that is connected to, at that moment, and never resolved again in
-between. The host of the catalogue has to stay in the network where it was found at first, so that a
-name which lay on 127.0.0.1 for the first question cannot be a public server for the next one.
+A name is judged by the address of the actual connection, and never resolved again in between. The
+host of the catalogue must stay in the network where it was first found, so that a name that was
+127.0.0.1 for the first request cannot be a public server for the next one.
 """
 
 import re
@@ -49,7 +48,7 @@ _OWN = {
     },
 }
 OWN = frozenset(_OWN)
-"""Networks in which people have servers of their own."""
+"""Networks in which users have their own servers."""
 
 _METADATA = frozenset(
     ip_address(text)
@@ -64,7 +63,7 @@ _METADATA = frozenset(
     )
 )
 _NAT64 = ip_network("64:ff9b::/96")
-_SPECIAL = {  # of the registries of special-purpose addresses of IANA; the first match counts
+_SPECIAL = {  # from IANA's registries of special-purpose addresses; the first match counts
     "unspecified": ("0.0.0.0/8", "::/128"),
     "link-local": ("169.254.0.0/16", "fe80::/10"),
     "multicast": ("224.0.0.0/4", "ff00::/8"),
@@ -88,7 +87,7 @@ _TABLE = [
 
 
 def network_of(address: Address) -> str:
-    """Return the network that an address lies in: `PUBLIC`, one of `OWN`, or what else it is."""
+    """Return the network of an address: `PUBLIC`, one of `OWN`, or its other kind."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return f"IPv4-mapped {network_of(address.ipv4_mapped)}"
@@ -107,17 +106,25 @@ def network_of(address: Address) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whom we talk to: public servers, and those named here.
+    """The hosts that may be contacted: public servers, and those named here.
 
     Parameters
     ----------
     networks
-        Names of `OWN` networks, or single addresses, that may be named as well.
+        Names of `OWN` networks, or single addresses, that are also allowed.
     hosts
-        What the user allowed: ``name`` or ``name:port``, lower case; ``[address]:port`` of IPv6.
+        Hosts that the user allowed: ``name`` or ``name:port``, lower case; ``[address]:port`` of
+        IPv6.
     home
-        Host of the catalogue, lower case; None when there is no server, or none to hold to its
-        network any more.
+        Host of the catalogue, lower case; None if there is no server, or if it is no longer bound
+        to its network.
+
+    Examples
+    --------
+    >>> import deepsalt
+    >>> reach = deepsalt.Reach(hosts=frozenset({"data.example.org:8443"}))
+    >>> reach.allows("data.example.org", 8443), reach.allows("data.example.org", 443)
+    (True, False)
     """
 
     networks: frozenset[str] = frozenset()
@@ -140,7 +147,7 @@ class Reach:
         return network == PUBLIC or near
 
     def follows(self, origin: str, link: str) -> bool:
-        """Return whether a link or redirect of a catalogue at `origin` is to be followed.
+        """Return whether to follow a link or redirect of a catalogue at `origin`.
 
         It stays on the host and port, or goes to a host that the user named; never from https to
         http. From http to https the ports change from default to default.
@@ -152,7 +159,7 @@ class Reach:
 
 
 def same_server(origin: str, link: str) -> bool:
-    """Return whether two URLs are of one host and port, or the second of its encrypted twin."""
+    """Return whether two URLs share host and port, or the second is the encrypted twin."""
     first = urlsplit(origin)
     second = urlsplit(link)
     ports = (port_of(origin), port_of(link))
@@ -167,7 +174,7 @@ def port_of(url: str) -> int:
     Raises
     ------
     ValueError
-        The URL has a port that is no number.
+        The URL's port is not a number.
     """
     parts = urlsplit(url)
     return parts.port or DEFAULT_PORTS[parts.scheme.lower()]
@@ -184,7 +191,7 @@ def resolve(host: str, port: int) -> list[Address]:
     Raises
     ------
     OSError
-        There is no such host.
+        The host does not exist.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
@@ -196,7 +203,7 @@ def reach_of(
     *,
     addresses: Callable[[str, int], list[Address]] = resolve,
 ) -> Reach:
-    """Return whom we talk to on the word of the catalogue that the user typed.
+    """Return the hosts that the catalogue named by the user may refer to.
 
     Parameters
     ----------
@@ -210,7 +217,7 @@ def reach_of(
     Raises
     ------
     UsageError
-        An allowed host that is no name, or a URL without a host.
+        An allowed host is not a name, or the URL has no host.
     """
     hosts = checked_hosts(allowed)
     if not is_web(source):
@@ -222,11 +229,11 @@ def reach_of(
         host = None
         port = 0
     if host is None:
-        raise UsageError("the catalogue's URL has no host; give one such as https://host/stac")
+        raise UsageError("the catalogue's URL has no host; give a URL such as https://host/stac")
     try:
         found = addresses(host, port)
     except (OSError, UnicodeError):
-        found = []  # said when it is connected to; or a proxy knows the name
+        found = []  # reported when connecting; or a proxy knows the name
     networks = {address: network_of(address) for address in found}
     if PUBLIC in networks.values():  # a name that is also in a private network vouches for nothing
         return Reach(hosts=hosts, home=host)
@@ -240,7 +247,7 @@ def checked_hosts(texts: Iterable[str]) -> frozenset[str]:
     Raises
     ------
     UsageError
-        One that is no host.
+        A text is not a host.
     """
     return frozenset(_checked_host(text) for text in texts)
 
@@ -250,8 +257,8 @@ def _checked_host(text: str) -> str:
     name = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^\s/@:\[\]?#]+)(:\d{1,5})?", host)
     if name is None and not _is_address(host):
         raise UsageError(
-            f"--allow-host is a host such as data.example.org or data.example.org:8080; "
-            f"found {text!r}"
+            f"--allow-host needs a host such as data.example.org or data.example.org:8080; found "
+            f"{text!r}"
         )
     return host
 

@@ -1,7 +1,7 @@
 """HTTP one hop at a time: every host, address and redirect is judged before anything is sent.
 
 Libraries that follow redirects, or resolve a name after it was judged, can be led anywhere; hence
-this thin client on httpcore, whose connections are made here.
+this thin client on httpcore, which makes its own connections.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from deepsalt.access.reach import (
 )
 
 MAX_HOPS = 5
-"""Redirects that one request follows."""
+"""Maximum redirects of one request."""
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_S = 60.0
@@ -54,18 +54,18 @@ _USER = re.compile(r"[\w.~%!$&'()*+,;=:-]*")
 
 
 class WebError(Exception):
-    """A server that did not answer, or broke off, or speaks no HTTP; may pass."""
+    """A server that did not answer, broke off, or does not speak HTTP; may be temporary."""
 
 
 class RefusedError(Exception):
-    """A hop that we do not make.
+    """A refused hop.
 
     Parameters
     ----------
     url
         Where it leads, without credentials.
     reason
-        Why not, as the end of a sentence: what it is and what to do.
+        The reason, as the end of a sentence: what it is and what to do.
     """
 
     def __init__(self, url: str, reason: str) -> None:
@@ -74,18 +74,18 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of a way of redirects.
+    """The end of a chain of redirects.
 
     Parameters
     ----------
     url
-        Where it ended, written so that every library reads the same host in it.
+        Its final URL, written so that every library reads the same host in it.
     status
         HTTP status.
     headers
         By lower-case name.
     body
-        The bytes as sent: compressed when the headers say so.
+        The bytes as sent: compressed if the headers say so.
     """
 
     url: str
@@ -95,15 +95,15 @@ class Answer:
 
 
 class Web:
-    """Asks web servers within a reach; an async context manager that keeps connections.
+    """Sends requests to web servers within a reach; an async context manager.
 
     Parameters
     ----------
     reach
-        Whom we talk to.
+        The hosts that may be contacted.
     follows
-        Given where a redirect comes from and leads to, whether it is followed; every one that does
-        not leave https, when None.
+        Whether to follow a redirect, given its source and target. Default: every one that does not
+        leave https.
     addresses
         Resolves a host and port.
     """
@@ -130,16 +130,16 @@ class Web:
     ) -> AsyncIterator[Answer]:
         """Send a request and follow its redirects; the answer is open inside the block.
 
-        A method and its content are repeated at each hop but for 303: a search that became a GET
-        would silently find everything. Credentials in `url`, and an Authorization among the
-        headers, go to its own host and port only.
+        Method and content are repeated at each hop except for 303: a search turned into a GET would
+        silently find everything. Credentials in `url`, and an Authorization header, go only to its
+        own host and port.
 
         Raises
         ------
         RefusedError
-            A hop to where we do not go.
+            A hop is not allowed.
         WebError
-            No answer, or too many hops.
+            There is no answer, or too many hops.
         """
         sent = {"User-Agent": "deepsalt", "Accept-Encoding": "identity", **(headers or {})}
         sent |= _authorization(url)
@@ -157,7 +157,7 @@ class Web:
                 method = "GET"
                 content = None
             url = target
-        raise RefusedError(url, f"after {MAX_HOPS} redirects; ask for the address they end at")
+        raise RefusedError(url, f"after {MAX_HOPS} redirects; give the address at which they end")
 
     def _target(self, url: str, location: str) -> str:
         try:
@@ -166,7 +166,7 @@ class Web:
         except (KeyError, ValueError):
             raise RefusedError(location, "which is not the address of a web server") from None
         if downgrades(url, target):
-            raise RefusedError(target, "which leaves https; ask its operator to mend the redirect")
+            raise RefusedError(target, "which leaves https; ask its operator to fix the redirect")
         if self._follows is not None and not self._follows(url, target):
             raise RefusedError(target, f"which is another host; {advice(target)}")
         return target
@@ -224,7 +224,7 @@ class Web:
 
 
 class _JudgingBackend(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses of a host that may be asked, and to no others."""
+    """Connects only to the allowed addresses of a host."""
 
     def __init__(self, reach: Reach, addresses: Callable[[str, int], list[Address]]) -> None:
         self._reach = reach
@@ -242,7 +242,7 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
         try:
             found = await asyncio.to_thread(self._addresses, host, port)
         except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"{host} is not known: {error}") from error
+            raise httpcore.ConnectError(f"{host} cannot be resolved: {error}") from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in self._admitted(host, port, found):
             try:
@@ -259,14 +259,14 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
             network = network_of(found[0])
             kinds = f"{found[0]} ({network})"
             where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            moved = "another network than at first" if host == self._reach.home else kinds
-            # Nobody should be led to open a metadata service or a multicast address.
+            moved = "another network than before" if host == self._reach.home else kinds
+            # Do not suggest opening a metadata service or a multicast address.
             remedy = advice(where) if network in {PUBLIC, *OWN} else "tell its operator"
             raise RefusedError(where, f"which lies on {moved}; {remedy}")
         return admitted
 
     async def judge_if_known(self, host: str, port: int) -> None:
-        """Refuse a host that is not to be asked of a proxy; it may know names that we do not."""
+        """Refuse a host that a proxy must not contact; it may know names that we do not."""
         try:
             found = await asyncio.to_thread(self._addresses, host, port)
         except (OSError, UnicodeError):
@@ -278,21 +278,21 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
 
 
 def advice(url: str) -> str:
-    """Return what to do about a host that is not followed or not asked."""
+    """Return what to do about a refused host."""
     host = urlsplit(url).hostname or ""
     port = port_of(url)
     name = f"[{host}]" if ":" in host else host
     shown = name if port in {80, 443} else f"{name}:{port}"
-    return f"if it is meant, give --allow-host {shown}"
+    return f"if it is intended, give --allow-host {shown}"
 
 
 def _parts(url: str) -> httpcore.URL:
-    """Return a URL as what is connected to and asked for, without its user.
+    """Return a URL as the host and path to request, without its user.
 
     Raises
     ------
     RefusedError
-        No URL of a web server.
+        It is not a URL of a web server.
     """
     parts = urlsplit(url)
     try:
@@ -382,7 +382,7 @@ def _as_proxy(text: str) -> httpcore.Proxy:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Return what servers are known by: the system's certificates and those of the environment."""
+    """Return the trusted certificates: the system's and those of the environment."""
     context = httpcore.default_ssl_context()
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):

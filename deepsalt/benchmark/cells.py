@@ -1,4 +1,4 @@
-"""Cells of the benchmark: one row on one split, kept on disk, so that a stopped run goes on."""
+"""Cells of the benchmark: one row on one split, kept on disk, so that a stopped run resumes."""
 
 import hashlib
 import logging
@@ -20,6 +20,7 @@ from deepsalt.benchmark.data import (
     simulate_world,
 )
 from deepsalt.benchmark.rows import CEILINGS, Answer, Budget, Row
+from deepsalt.documents import replacing
 from deepsalt.progress import Progress
 from deepsalt.train.data.samples import Samples, stack
 from deepsalt.train.data.splits import Fold
@@ -39,17 +40,17 @@ class SplitAnswers:
     part
         ``real`` or ``simulated``.
     split
-        What was left out.
+        Held-out part.
     row
         Name of the row.
     view
-        What the spectra were seen through.
+        View of the spectra.
     size
         Satellite sites it was trained on; 0 in the real part.
     observed, group, fold
         Labels, dS/m; names for the bootstrap; number of fold or seed (s,).
     answer
-        What the row said.
+        Result of the row.
     """
 
     part: str
@@ -97,9 +98,8 @@ def cell(
         pass
     answer = compute()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, **answer)  # type: ignore[arg-type]  # its stub takes names for options
-    temporary.replace(path)
+    with replacing(path) as temporary, temporary.open("wb") as part:
+        np.savez(part, **answer)  # type: ignore[arg-type]  # its stub takes names for options
     return answer
 
 

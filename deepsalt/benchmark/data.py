@@ -1,4 +1,4 @@
-"""What the benchmark scores on: real laboratory spectra, and simulated sites with their library."""
+"""Data of the benchmark: real laboratory spectra, and simulated sites with their library."""
 
 import hashlib
 import os
@@ -44,8 +44,8 @@ def default_table(environment: Mapping[str, str] = os.environ) -> Path:
     found = Path(environment.get(DATA_VARIABLE, beside)).joinpath(*LAB_TABLE)
     if not found.is_file():
         raise UsageError(
-            f"there is no table {found}; give laboratory spectra by --lab TABLE, or the folder "
-            f"that holds {'/'.join(LAB_TABLE)} by the variable {DATA_VARIABLE}"
+            f"table {found} does not exist; give laboratory spectra with --lab TABLE, or the "
+            f"folder that holds {'/'.join(LAB_TABLE)} by the variable {DATA_VARIABLE}"
         )
     return found
 
@@ -78,7 +78,7 @@ def real_folds(samples: Samples, folds: int, region_folds: int, seed: int) -> di
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What the simulated part simulates.
+    """Settings of the simulated part.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Design:
     sizes
         Satellite sites to train on, the learning curve.
     seeds
-        Worlds simulated anew.
+        Number of simulated worlds.
     """
 
     regions: int = 12
@@ -198,7 +198,7 @@ def _table(pairs: SimulatedPairs, kind: str) -> Table:
         sample=pairs.sample,
         lab_sample=pairs.sample if satellite else none,
         ec_method=np.full(len(pairs.ec), pairs.ec_method),
-        # Here the simulation stands for the world: rows take the part of measured ones.
+        # Here the simulation represents the world: its rows count as measured.
         simulated=False,
         sha256="",
         licence="",

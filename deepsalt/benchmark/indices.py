@@ -26,7 +26,7 @@ def salinity_indices(reflectance: NDArray[np.floating], bands: BandTable) -> NDA
     reflectance
         (s, n); NaN where missing.
     bands
-        The n bands; unusable ones are not looked at.
+        The n bands; unusable ones are ignored.
 
     Returns
     -------

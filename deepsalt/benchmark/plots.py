@@ -8,6 +8,7 @@ import numpy as np
 
 from deepsalt.benchmark.cells import KNOWN, UNSEEN, SplitAnswers
 from deepsalt.benchmark.rows import CEILING, FULL, PLS, PUBLISHED, SATELLITE_ONLY, SHIPPED
+from deepsalt.documents import replacing
 from deepsalt.objects.disk import storing
 
 if TYPE_CHECKING:
@@ -63,13 +64,8 @@ def draw_all(report: dict[str, Any], blocks: Sequence[SplitAnswers], folder: Pat
         if figure is None:
             continue
         path = folder / name
-        temporary = folder / f".{name}.part"
-        with storing(path):
-            try:
-                figure.savefig(temporary, format="png", dpi=110, facecolor="white")
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with storing(path), replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110, facecolor="white")
         paths.append(path)
     return paths
 

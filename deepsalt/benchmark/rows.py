@@ -67,13 +67,13 @@ class Row:
     name
         As tables show it.
     about
-        What it is, for the reader of the report.
+        Description for the report.
     fit
         From training and test rows to answers: a `RealFit` or a `PairFit`.
     settings
         Of this row, in the budget's place.
     satellite_only
-        Whether it is one of those that laboratory knowledge has to beat.
+        Whether it is a baseline for laboratory knowledge.
     """
 
     name: str

@@ -3,7 +3,6 @@
 Rows are in `rows`, data in `data`, cells in `cells`, tables in `report`.
 """
 
-import json
 import platform
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from deepsalt.benchmark.published.method import PublishedConfig
 from deepsalt.benchmark.report import markdown, score_all
 from deepsalt.benchmark.rows import Budget, Row, real_rows, simulated_rows
 from deepsalt.benchmark.speed import measure_speed
+from deepsalt.documents import encode, replace_file
 from deepsalt.errors import UsageError
 from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
@@ -29,7 +29,7 @@ __all__ = ["BenchmarkConfig", "Outcome", "run_benchmark"]
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkConfig:
-    """What to run.
+    """Settings of the run.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class BenchmarkConfig:
     parts
         ``real``, ``simulated`` or both.
     quick
-        Whether this is a smoke test, whose numbers mean nothing.
+        Whether this is a smoke test, whose numbers are meaningless.
     draws
         Of the bootstrap.
     seed
@@ -122,9 +122,9 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress) -> Outcome:
     Parameters
     ----------
     config
-        What to run.
+        Settings of the run.
     progress
-        Told of the cells (stage ``cells``).
+        Receives progress on the cells (stage ``cells``).
 
     Raises
     ------
@@ -169,8 +169,9 @@ def run_benchmark(config: BenchmarkConfig, progress: Progress) -> Outcome:
         "scores": score_all(blocks, alone, config.draws),
         "speed": measure_speed(samples, config.settings),
     }
-    _write(config.out / "benchmark.json", json.dumps(report, indent=1, ensure_ascii=False))
-    _write(config.out / "benchmark.md", markdown(report))
+    scores = encode(report, as_written=True, allow_nan=True)
+    replace_file(config.out / "benchmark.json", scores)
+    replace_file(config.out / "benchmark.md", markdown(report).encode())
     return Outcome(report, blocks)
 
 
@@ -186,10 +187,4 @@ def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"folder {folder} cannot be made ({error}); choose another") from error
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+        raise UsageError(f"folder {folder} cannot be created ({error}); choose another") from error

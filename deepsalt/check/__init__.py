@@ -1,8 +1,8 @@
-"""What `deepsalt check` looks at: a whole store, in a folder, a bucket or memory.
+"""Checks of `deepsalt check`: a whole store, in a folder, a bucket or memory.
 
-In goes a store, out come findings. Nothing is written, except entries of the index where that was
-asked for. A check yields findings instead of raising, so that one damaged object does not hide the
-next. Open `store.py` first.
+Takes a store, returns findings. Writes nothing, except entries of the index on request. A check
+yields findings instead of raising, so that one damaged object does not hide the next. Open
+`store.py` first.
 
 | check | claim |
 |---|---|

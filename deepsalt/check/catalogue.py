@@ -1,6 +1,6 @@
-"""The STAC catalogue of a store: links lead to what is there, and to all that counts.
+"""The STAC catalogue of a store: links lead to existing objects, and to all that count.
 
-Documents may be anybody's: a link is followed to keys of the store alone, and each key once.
+Documents are untrusted: links are followed only to keys of the store, and each key once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from deepsalt.validate import Finding, Severity
 
 _ROOT = "catalog.json"
 _REQUESTS = 16
-"""Documents read at a time."""
+"""Number of documents read at a time."""
 _DOWN = frozenset({"child", "item"})
 _MAY_BE_GONE = frozenset({"predecessor-version"})  # removed with the version that was pruned
 _PUBLISH = "run `deepsalt mosaic build`, which publishes the catalogue again"
@@ -29,16 +29,16 @@ _RUN_SCENE = "run its scene again"
 
 @dataclass(frozen=True)
 class _Document:
-    """What was found in a document.
+    """Result of checking a document.
 
     Parameters
     ----------
     findings
         What is wrong with it.
     below
-        Documents that it leads down to.
+        Documents below it.
     item
-        Name of its object without ending, of an Item; else empty.
+        For an Item the name of its object without ending; else empty.
     version
         Version of a mosaic that the Item describes; else empty.
     """
@@ -69,7 +69,7 @@ class Catalogue:
         Parameters
         ----------
         products, published
-            What its Items must lead to.
+            Objects to which its Items must lead.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Catalogue:
         yield from _unreachable(products, published, items, versions)
 
     def _examine(self, key: str) -> _Document:
-        """Return what is wrong with a document, and what lies below it."""
+        """Return what is wrong with a document, and the documents below it."""
         try:
             document = parse_json(self.store.objects.read(key))
             targets = list(_targets(document))
@@ -118,7 +118,7 @@ class Catalogue:
         for kind, rel, href in targets:
             target = _resolve(key, href)
             if target is None:
-                found = f"{kind} leads to {href!r:.200}, which is not a place in the store"
+                found = f"{kind} leads to {href!r:.200}, which is not inside the store"
                 advice = f"remove the document and {_PUBLISH}"
                 findings.append(Finding("error", "stac", key, found, advice))
             elif not self._exists(target):
@@ -140,7 +140,7 @@ class Catalogue:
         if key in self._there or not key:
             return True
         if scene in self._there and scene.startswith("scenes/"):
-            return True  # what a product lacks is said with the products
+            return True  # missing objects of a product are reported with the products
         if key.startswith("collections/"):
             return False
         if key not in self._known:
@@ -158,22 +158,22 @@ class Catalogue:
 def _unreachable(
     products: Products, published: Published, items: set[str], versions: set[str]
 ) -> Iterator[Finding]:
-    """Yield what counts and no link leads to."""
+    """Yield complete products and versions without a link."""
     for name in sorted(products.counting - items):
         severity: Severity = "error" if name in published.products else "warning"
-        found = "the catalogue leads to no Item of the product"
+        found = "the catalogue does not link an Item of the product"
         advice = f"{_PUBLISH}; if that does not help, {_RUN_SCENE}"
         yield Finding(severity, "stac", f"scenes/{name}.zarr", found, advice)
     version = published.version
     if version is None or not version.totals.pixels:
         return
     if not any(each and version.id.startswith(each) for each in versions):
-        found = f"the catalogue leads to no Item of the published version {version.short}"
+        found = f"the catalogue does not link an Item of the published version {version.short}"
         yield Finding("error", "stac", "mosaic", found, _PUBLISH)
 
 
 def _targets(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield what a STAC document leads to by relative hrefs: what it is, its rel, the href."""
+    """Yield the relative links of a STAC document: kind, rel and href."""
     links: Iterable[Any] = document.get("links") or []
     found = [(f"link {link['rel']}", str(link["rel"]), str(link["href"])) for link in links]
     assets: dict[str, Any] = document.get("assets") or {}
@@ -185,7 +185,7 @@ def _targets(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _resolve(key: str, href: str) -> str | None:
-    """Return the key that a relative href in the document of a key leads to; None of no key."""
+    """Return the key for a relative href in the document of a key; None if there is none."""
     parts = key.split("/")[:-1]
     for part in unquote(urlsplit(href).path).split("/"):
         if part == "..":

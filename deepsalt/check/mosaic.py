@@ -1,4 +1,4 @@
-"""The mosaic of a store: made of what it should be, as it should be, and every tile readable."""
+"""The mosaic of a store: made of the right products, well formed, and every tile readable."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,16 +33,16 @@ from deepsalt.versions.arrays import DIMS, PERIODS
 from deepsalt.versions.retention import DEAD_AFTER
 
 _MAX_THREADS = 4
-"""Tiles checked at a time; one takes about 0.1 GB."""
+"""Number of tiles checked at a time; one takes about 0.1 GB."""
 _AT_ONCE = 500
-"""Tiles of which it is asked at a time what they should be made of; markers are in memory."""
+"""Number of tiles whose products are determined at a time; markers are in memory."""
 _BUILD = "run `deepsalt mosaic build`"
 _OTHERS = ("period", "period_bounds", "tile_counts", "tile_digest", "tile_products")
 
 
 @dataclass
 class Published:
-    """What there is of a published version.
+    """Content of a published version.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ class MosaicCheck:
     store, mosaic
         Which.
     limits
-        From where on it is wrong, with the largest salinity of the model.
+        Limits beyond which it fails, with the largest salinity of the model.
     quick
         Leave out pixels and checksums.
     progress
-        Told about tiles.
+        Receives progress on tiles.
     """
 
     store: Store
@@ -84,15 +84,19 @@ class MosaicCheck:
         Raises
         ------
         StoreError
-            The store cannot be read, or the mosaic is so damaged that nobody knows what it holds.
+            The store cannot be read, or the mosaic is damaged so badly that its content is unknown.
         """
         version = published.version = self.mosaic.head()
         for waiting in held(self.mosaic):
-            found = f"version {waiting.short} is held back since {waiting.created:%Y-%m-%d %H:%M}"
+            found = (
+                f"version {waiting.short} has been held back since {waiting.created:%Y-%m-%d %H:%M}"
+            )
             advice = f"`deepsalt mosaic publish` or drop {waiting.short}"
             yield Finding("info", "leftovers", "mosaic", found, advice)
         if version is None:
-            yield Finding("warning", "records", "mosaic", "no mosaic is published yet", _BUILD)
+            yield Finding(
+                "warning", "records", "mosaic", "no mosaic has been published yet", _BUILD
+            )
             return
         newest = version.facts.get("newest")
         day = date.fromisoformat(newest) if newest else None
@@ -110,7 +114,7 @@ class MosaicCheck:
                 yield from seen.findings
 
     def _contents(self, version: Version, published: Published) -> Iterator[Finding]:
-        """Compare what tiles are made of with what the records of the store say."""
+        """Compare the products of tiles with the records of the store."""
         try:
             slots = {slot: period for period, slot in periods_of(self.store.objects).items()}
         except (StoreAwayError, StoreAccessError):
@@ -144,7 +148,7 @@ class MosaicCheck:
             published.products |= self._products(version, present)
         if different:
             named = ", ".join(different[:3]) + (" ..." if len(different) > 3 else "")
-            found = f"{len(different)} tiles are not what the scenes of the store give ({named})"
+            found = f"{len(different)} tiles do not match the scenes of the store ({named})"
             yield Finding("warning", "contents", "mosaic", found, _BUILD)
 
     def _different(
@@ -167,19 +171,19 @@ class MosaicCheck:
         try:
             made_of = products_at(self.mosaic, version, cells)
         except (StoreError, ValueError, RuntimeError):
-            return set()  # the check of these tiles says so
+            return set()  # the check of these tiles reports it
         return {name for names in made_of for name in names}
 
 
 def check_frame(store: Store, mosaic: Mosaic) -> Iterator[Finding]:
-    """Compare what the arrays cover with what the store says."""
+    """Compare the extent of the arrays with the store's record."""
     if mosaic.frame != store.frame:
-        found = "the mosaic is on another grid or covers another area than the store says"
+        found = "the mosaic has another grid or area than the store's record"
         yield Finding("error", "georeferencing", "mosaic", found, f"restore store.json, or {ANEW}")
 
 
 def check_metadata(mosaic: Mosaic, stored: Stored) -> Iterator[Finding]:
-    """Check where the arrays lie, and that all are there, of their type and shape."""
+    """Check the georeferencing of the arrays, and that all exist with their type and shape."""
     for name, value in group_attrs(mosaic.frame.pixels).items():
         if stored.attrs.get(name) != value:
             seen = _short(stored.attrs.get(name))
@@ -227,22 +231,23 @@ def _short(value: object) -> str:
 
 
 def check_builds(store: Store) -> Iterator[Finding]:
-    """Tell of builds that have a record: those that are going on, and those that seem dead.
+    """Report builds with a record: running ones, and those that seem dead.
 
     Raises
     ------
     StoreError
-        The store cannot be read, or a record is none.
+        The store cannot be read, or a record is invalid.
     """
     now = datetime.now(UTC)
     for build in live_builds(store.objects):
         where = f"records/builds/{build.id}"
         if now - build.seen > DEAD_AFTER:
-            found = f"a build on {build.host} is silent since {build.seen:%Y-%m-%d %H:%M}"
+            found = f"a build on {build.host} has been silent since {build.seen:%Y-%m-%d %H:%M}"
             advice = (
-                f"if it is dead, {_BUILD}; `deepsalt mosaic prune STORE --keep N --yes` forgets it"
+                f"if it is dead, {_BUILD}; `deepsalt mosaic prune STORE --keep N --yes` removes "
+                f"its record"
             )
             yield Finding("warning", "leftovers", where, found, advice)
         else:
-            found = f"a build on {build.host} is going on since {build.started:%Y-%m-%d %H:%M}"
+            found = f"a build on {build.host} has been running since {build.started:%Y-%m-%d %H:%M}"
             yield Finding("info", "leftovers", where, found)

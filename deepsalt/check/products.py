@@ -1,4 +1,4 @@
-"""The scene products of a store: whole, as they were written, and found from every tile."""
+"""The scene products of a store: complete, undamaged, and found from every tile."""
 
 import hashlib
 from array import array
@@ -33,9 +33,9 @@ from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.validate import REPAIR, Finding
 
 _REQUESTS = 16
-"""Products looked at at a time where only requests are made."""
+"""Number of products checked at a time if only requests are made."""
 _READERS = 4
-"""Products read at a time: their objects are in memory."""
+"""Number of products read at a time: their objects are in memory."""
 _STILL_WRITING = timedelta(hours=1)
 
 _INDEX_ADVICE = "run `deepsalt check --repair-index`"
@@ -44,7 +44,7 @@ _RUN_SCENE = "run its scene again"
 
 @dataclass
 class Products:
-    """What there is, and what was found so far.
+    """Products, and results so far.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ class ProductCheck:
     quick
         Leave out checksums.
     repair_index
-        Make missing entries of the index again.
+        Restore missing entries of the index.
     progress
-        Told about products.
+        Receives progress on products.
     """
 
     store: Store
@@ -116,7 +116,7 @@ class ProductCheck:
             else:
                 idle += 1
         for name in sorted(left):
-            # Without an entry only the marker knows; what is wrong with it is said later.
+            # Without an entry only the marker knows; its errors are reported later.
             try:
                 marker = find_marker(self.store, name)
             except DeepsaltError:
@@ -128,7 +128,7 @@ class ProductCheck:
     def _acquisition(
         self, index: "_Index", names: list[str]
     ) -> tuple[int, list[Finding], set[str]]:
-        """Check the products of an acquisition: how many, what was found, which count."""
+        """Check the products of an acquisition: their number, findings, and which count."""
         findings: list[Finding] = []
         markers: list[ProductMarker] = []
         for name in sorted(names):
@@ -145,13 +145,13 @@ class ProductCheck:
     def _product(self, name: str, marker: ProductMarker) -> Iterator[Finding]:
         where = prefix_of(name)
         if marker.name != name:
-            found = f"the marker of {name} is that of {marker.name}"
+            found = f"the marker of {name} belongs to {marker.name}"
             advice = f"remove records/done/{name}.json and {_RUN_SCENE}"
             yield Finding("error", "products", f"records/done/{name}.json", found, advice)
             return
         if marker.model_digest != self.store.model:
             found = (
-                f"the product is of model {marker.model_digest[:12]}, the store of "
+                f"the product belongs to model {marker.model_digest[:12]}, but the store to "
                 f"{self.store.model[:12]}"
             )
             yield Finding("error", "products", where, found, f"remove records/done/{name}.json")
@@ -186,7 +186,7 @@ class ProductCheck:
             try:
                 if self.store.objects.read(key) == entry:
                     continue
-                found = f"{key} does not hold the tiles under the product"
+                found = f"{key} does not list the tiles under the product"
             except MissingObjectError:
                 found = f"{key} is missing"
             yield self._again(marker.name, found, {key: entry})
@@ -197,13 +197,13 @@ class ProductCheck:
             yield self._again(name, f"{next(iter(entries))} is missing{more}", entries)
 
     def _again(self, name: str, found: str, entries: Mapping[str, bytes]) -> Finding:
-        """Return what is wrong with entries of a product; write them if that was asked for."""
+        """Return what is wrong with entries of a product; write them on request."""
         found = f"the index does not lead to the product: {found}"
         if not self.repair_index:
             return Finding("error", "index", prefix_of(name), found, _INDEX_ADVICE)
         for key, data in entries.items():
             self.store.objects.write(key, data)
-        found = f"{found}; the entries were made again"
+        found = f"{found}; the entries were restored"
         return Finding("warning", "index", prefix_of(name), found, "run `deepsalt mosaic build`")
 
     def _unfinished(self, complete: set[str], pool: ThreadPoolExecutor) -> Iterator[Finding]:
@@ -216,17 +216,17 @@ class ProductCheck:
         times = (entry.modified for entry in self.store.objects.list(where))
         newest = max(times, default=datetime.now(UTC))
         if datetime.now(UTC) - newest < _STILL_WRITING:
-            found = "the product is being written, or its writing was interrupted just now"
-            advice = f"if nothing runs, {_RUN_SCENE}"
+            found = "the product is being written, or was just interrupted"
+            advice = f"if no run is active, {_RUN_SCENE}"
             return Finding("info", "leftovers", where, found, advice)
-        found = f"the product is unfinished since {newest:%Y-%m-%d %H:%M} UTC"
+        found = f"the product has been unfinished since {newest:%Y-%m-%d %H:%M} UTC"
         advice = f"{_RUN_SCENE}, or remove it"
         return Finding("warning", "leftovers", where, found, advice)
 
 
 def _count_idle(count: int, where: str) -> Iterator[Finding]:
     if count:
-        found = f"{count} entries are of products that are not complete, and do not count"
+        found = f"{count} entries belong to incomplete products and do not count"
         yield Finding("info", "index", where, found)
 
 

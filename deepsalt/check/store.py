@@ -37,16 +37,16 @@ def check_store(
     limits
         Limits beyond which a mosaic fails. Default: those of `Limits`.
     quick
-        Leave out what reads every byte: checksums and pixels.
+        Skip checksums and pixels, whose check reads every byte.
     progress
-        Told about ``products`` and about ``checks`` of tiles.
+        Receives progress on ``products`` and on ``checks`` of tiles.
     repair_index
-        Make entries of the index again that are missing; nothing else is ever written.
+        Restore missing entries of the index; nothing else is ever written.
 
     Returns
     -------
     list of Finding
-        Errors first; of a sound store there are only infos.
+        Errors first; a sound store has only infos.
     """
     try:
         found = store if isinstance(store, Store) else Store.open(store)
@@ -90,7 +90,7 @@ def _mosaic(
     try:
         mosaic = open_repository(store.objects)
     except StoreMissingError:
-        found = "no mosaic is published yet"
+        found = "no mosaic has been published yet"
         yield Finding("warning", "records", "mosaic", found, "run `deepsalt mosaic build`")
         return
     yield from MosaicCheck(store, mosaic, effective(limits, store), quick, progress)(published)
@@ -99,7 +99,7 @@ def _mosaic(
 def _said(
     where: str, check: Callable[[], Iterable[Finding]], advice: str = ""
 ) -> Iterator[Finding]:
-    """Yield what a check finds, and the error that ends it as one more."""
+    """Yield the findings of a check, and the error that ends it as a further finding."""
     try:
         yield from check()
     except (StoreAwayError, StoreAccessError, VersionMissingError) as error:

@@ -1,6 +1,6 @@
 """Combining scene products on the grid of a mosaic tile.
 
-In come scene products and a grid, out come the mosaic's layers there. Open first `compose.py`
+Takes scene products and a grid, returns the mosaic's layers there. Open `compose.py` first
 (which part of which scene goes where), then `combine.py` (the sums of a pixel); `feather.py` says
 how far a pixel lies from where its scene ends.
 

@@ -31,7 +31,7 @@ _OUTSIDE = np.uint16(QualityFlag.OUTSIDE)
 
 
 class Contribution(NamedTuple):
-    """What a scene adds to the sums of a block (n pixels).
+    """Contribution of a scene to the sums of a block (n pixels).
 
     Parameters
     ----------

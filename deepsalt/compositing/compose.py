@@ -70,7 +70,7 @@ _Window = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What a scene says about a block.
+    """Data of a scene in a block.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def composite_measured(
     block_px: int = 1024,
     build: str = "",
 ) -> xr.Dataset | None:
-    """Do what `composite` does, but return None where no scene measured anything.
+    """Do the same as `composite`, but return None if no scene measured anything.
 
     For a `build`, whether all objects of a product are there is looked at once.
     """

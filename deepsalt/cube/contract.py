@@ -1,4 +1,4 @@
-"""What a cube is: names, dimensions and types that every step after loading relies on."""
+"""Definition of a cube: names, dimensions and types that later steps rely on."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ Array = da.Array | NDArray[Any]
 
 
 def check_cube(cube: xr.Dataset) -> None:
-    """Refuse what is not a cube.
+    """Refuse a Dataset that is not a cube.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_cube(cube: xr.Dataset) -> None:
     Raises
     ------
     FormatError
-        Something is missing, of another type or cut along `band`.
+        A part is missing, has another type or is cut along `band`.
     """
     missing = [name for name in ("dn", "quality") if name not in cube.data_vars]
     missing += [name for name in (*BAND_COORDS, "y", "x", "spatial_ref") if name not in cube.coords]
@@ -77,8 +77,8 @@ def map_chunks(
 ) -> da.Array:
     """Return function(numbers, layer) of each chunk of a cube, lazily (y, x).
 
-    Dask's own ways to drop a dimension concatenate the chunks along it: that copies the cube, and
-    turns it around in memory where band comes last.
+    Dask's own ways to drop a dimension concatenate the chunks along it, which copies the cube, and
+    transposes it in memory if band comes last.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ def map_chunks(
     dn
         Digital numbers (band, y, x), all bands in one chunk; lazy or not.
     layer
-        Layer (y, x); is given the chunks of `dn`.
+        Layer (y, x); rechunked like `dn`.
     name
-        What graphs call it.
+        Name in graphs.
     dtype
-        Of what the function gives.
+        Of the function's result.
     """
     dn = dn if isinstance(dn, da.Array) else da.from_array(dn, chunks=-1)
     chunks = dn.chunks[1:]

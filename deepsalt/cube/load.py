@@ -1,10 +1,9 @@
-"""A scene as a lazy cube, on its own grid; the one door to stackstac.
+"""A scene as a lazy cube, on its own grid; the only use of stackstac.
 
-stackstac takes one band per asset and reads bands one by one. So the scene is shown to it as a
-plain dict with an asset ``href#band=N`` per band, and our reader (`_BandReader`) reads all bands of
-a window once per thread and hands out slices. What can never become an estimate is not decoded: it
-asks for the provider's quality first. Another loader could take its place without anything
-outside this module noticing.
+stackstac takes one band per asset and reads bands one by one. So it gets the scene as a plain dict
+with an asset ``href#band=N`` per band, and our reader (`_BandReader`) reads all bands of a window
+once per thread and returns slices. It reads the provider's quality first and does not decode pixels
+that can never be estimated. Another loader could replace it without changes outside this module.
 """
 
 import threading
@@ -25,7 +24,7 @@ from deepsalt.scenes.base import SceneReader, WindowRequest, open_reader
 from deepsalt.types import REJECTING, Acquisition
 
 MAX_OPEN_SCENES = 2
-"""Scenes a thread keeps open: the one it works on and the one before."""
+"""Scenes that a thread keeps open: the present one and the previous one."""
 
 _BAND = "#band="
 
@@ -51,7 +50,7 @@ def open_scene(acquisition: Acquisition) -> xr.Dataset:
     Raises
     ------
     ReadError
-        When computed, or when the header is needed: the file is truncated or has vanished.
+        On computing, or if the header is needed: the file is truncated or has vanished.
 
     Examples
     --------
@@ -121,7 +120,7 @@ def file_block(acquisition: Acquisition) -> tuple[int, int]:
 
 def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
     """Return the digital numbers as stackstac lays them out: (band, y, x)."""
-    # Costs half a second to import, and only loading needs it.
+    # Takes half a second to import, and only loading needs it.
     import stackstac
 
     grid = acquisition.grid
@@ -136,7 +135,7 @@ def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
         # Snapping moves scenes whose origin is no multiple of the resolution by half a pixel.
         snap_bounds=False,
         dtype=dtype,
-        # Where no band holds data stackstac puts this value.
+        # stackstac puts this value where no band has data.
         fill_value=_fill(acquisition),
         # Scale and offset travel with the cube; the stored type stays.
         rescale=False,
@@ -149,7 +148,7 @@ def _stack(acquisition: Acquisition, block: tuple[int, int]) -> da.Array:
         errors_as_nodata=(),
         reader=partial(_BandReader, acquisition),
     )
-    # An empty chunk comes as one value shown many times; the layers above want real memory.
+    # An empty chunk comes as one broadcast value; the layers above need real memory.
     numbers: da.Array = da.map_blocks(
         np.ascontiguousarray, _tabled(stack.data)[0], dtype=dtype, meta=np.empty((0, 0, 0), dtype)
     )
@@ -160,7 +159,7 @@ def _tabled(stack: da.Array) -> da.Array:
     """Return stackstac's array with its table of readers as a constant in the graph.
 
     As a task the table is either a root that keeps dask from finishing one chunk before it reads
-    the next, or made anew for every chunk: a bounding box of every band turned into a window.
+    the next, or rebuilt for every chunk: a bounding box of every band turned into a window.
     """
     graph = stack.dask
     (table,) = graph.dependencies[stack.name]
@@ -174,13 +173,13 @@ def _tabled(stack: da.Array) -> da.Array:
 
 
 def _epsg(acquisition: Acquisition) -> int:
-    """Return the number stackstac insists on; it is compared, never used to transform."""
+    """Return the number that stackstac requires; it is compared, never used to transform."""
     code = acquisition.grid.crs.removeprefix("EPSG:")
     return int(code) if code.isdigit() else 0
 
 
 def _plain_item(acquisition: Acquisition) -> dict[str, Any]:
-    """Return the dict that stands for an Item before stackstac: one asset per band."""
+    """Return the dict that replaces an Item for stackstac: one asset per band."""
     href = acquisition.asset("image").href
     # The bounding box alone: from transform and shape stackstac would compute it per band, with an
     # operator that affine has deprecated.
@@ -214,9 +213,9 @@ class OpenWindow:
         self._rest = ~self._kept & self._fill.view(self._kind)
 
     def band(self, index: int) -> NDArray[Any]:
-        """Return one band; the fill value in what cannot become an estimate.
+        """Return one band, with the fill value in pixels that cannot be estimated.
 
-        All of them are read with the first one, but where each may as well be read by itself.
+        All are read with the first one, unless reading each by itself costs no more.
         """
         usable = self._wanted.bands
         band: NDArray[Any]
@@ -238,7 +237,7 @@ class OpenWindow:
 
 
 class OpenScenes(threading.local):
-    """Readers that the current thread keeps open, and the window it read last."""
+    """Readers that the current thread keeps open, and its last window."""
 
     def __init__(self) -> None:
         self.readers: OrderedDict[Acquisition, SceneReader] = OrderedDict()
@@ -255,7 +254,7 @@ class OpenScenes(threading.local):
         return self.readers[acquisition]
 
     def at(self, acquisition: Acquisition, window: _Window) -> OpenWindow:
-        """Return a window, the same one while it is asked for its bands and its bits."""
+        """Return a window, the same one while its bands and bits are read."""
         if self.window is None or self.where != (acquisition, window):
             self.window = None  # the old one is released before the new one is read
             self.window = OpenWindow(self.reader(acquisition), acquisition, window)
@@ -264,10 +263,10 @@ class OpenScenes(threading.local):
 
 
 def _fill(acquisition: Acquisition) -> Any:
-    """Return what cells without a measurement hold, in the stored type.
+    """Return the value of cells without a measurement, in the stored type.
 
-    Without nodata any number is as good: windows never leave the scene, and what leaves pixels or
-    bands out has a layer or a coordinate that says so.
+    Without nodata any number will do: windows never leave the scene, and a layer or a coordinate
+    marks pixels and bands that are left out.
     """
     value = 0 if acquisition.nodata is None else acquisition.nodata
     return np.dtype(acquisition.dtype).type(value)
@@ -277,10 +276,10 @@ open_scenes = OpenScenes()
 
 
 class _BandReader:
-    """One band of a scene, as stackstac's reader protocol wants it; cheap to pickle."""
+    """One band of a scene, following stackstac's reader protocol; cheap to pickle."""
 
     def __init__(self, acquisition: Acquisition, *, url: str, **_stackstac: Any) -> None:
-        # stackstac also passes grid, type, fill value and scaling: all of it was ours to begin with
+        # stackstac also passes grid, type, fill value and scaling, all of which came from us
         self._acquisition = acquisition
         self._index = int(url.rpartition(_BAND)[2])
 

@@ -1,4 +1,4 @@
-"""Which pixels of a cube can be estimated, and why not the others: the `quality_flags` layer."""
+"""Which pixels of a cube can be estimated, and why others cannot: the `quality_flags` layer."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from deepsalt.spectral.indices import (
 from deepsalt.types import REJECTING, BandTable, QualityFlag
 
 MAX_MISSING_BANDS = 0.1
-"""Share of the usable bands that may be missing in a pixel; above, it counts as DEFECTIVE."""
+"""Maximum share of the usable bands missing in a pixel; above it the pixel is DEFECTIVE."""
 
 
 def mark_valid(cube: xr.Dataset) -> xr.Dataset:
@@ -35,8 +35,8 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     - WATER, GREEN_VEGETATION and DRY_VEGETATION as in `spectral_flags`;
     - OUT_OF_DOMAIN, which advises, where it shows ice.
 
-    A pixel that the provider rejects keeps the provider's bits alone, so its numbers need not be
-    read and the bits do not depend on which of its neighbours were.
+    A pixel that the provider rejects keeps only the provider's bits, so its numbers need not be
+    read, and the bits do not depend on which neighbours were.
 
     A band is missing in a pixel where it holds nodata or, in float cubes, no finite number.
 
@@ -53,7 +53,7 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     FormatError
-        Not a cube, or none with bands to judge a pixel by.
+        It is not a cube, or has no bands to judge a pixel by.
 
     Examples
     --------
@@ -64,7 +64,9 @@ def mark_valid(cube: xr.Dataset) -> xr.Dataset:
     """
     check_cube(cube)
     if not cube.usable.values.any():
-        raise FormatError(f"scene {cube.attrs.get('scene_id')} has no usable band")
+        raise FormatError(
+            f"scene {cube.attrs.get('scene_id')} has no usable band; check its band table"
+        )
     rules = _rules(
         cube_bands(cube), cube.gain.values, cube.offset.values, cube.dn.attrs.get("nodata")
     )
@@ -128,7 +130,7 @@ def _rules(
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """All that is needed to judge the pixels of a scene; travels to the workers."""
+    """Everything needed to judge the pixels of a scene; sent to the workers."""
 
     usable: NDArray[np.intp]
     looked_at: NDArray[np.intp]
@@ -144,7 +146,7 @@ class _Rules:
         bits = quality.flatten()
         free = (bits & np.uint16(REJECTING)) == 0
         if free.any():
-            # Taking pixels out costs more than looking at all of them.
+            # Selecting pixels costs more than processing all of them.
             chosen = slice(None) if free.all() else np.flatnonzero(free)
             bits[chosen] |= self._seen(numbers.reshape(numbers.shape[0], -1), chosen)
         bits[(bits & np.uint16(QualityFlag.OUTSIDE)) != 0] = np.uint16(QualityFlag.OUTSIDE)
@@ -165,8 +167,7 @@ class _Rules:
     def missing_bands(self, numbers: NDArray[np.generic]) -> NDArray[np.uint16]:
         """Return how many usable bands each pixel lacks (pixel,).
 
-        Of all pixels: where the numbers lie they are counted in a fifth of the time that it takes
-        to pick some of them out.
+        Counts all pixels: counting in place takes a fifth of the time of selecting some of them.
         """
         count = np.zeros(numbers.shape[1], np.uint16)
         gone = np.empty(numbers.shape[1], np.bool_)

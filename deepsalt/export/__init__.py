@@ -1,18 +1,18 @@
-"""Plain Zarr for everybody else: a version of the mosaic that any reader of Zarr v3 opens.
+"""Plain Zarr: a version of the mosaic that any reader of Zarr v3 opens.
 
-In goes a `Mosaic` and a target, out comes a group in a folder or a bucket, by little more work than
-the versions differ. Open `export.py` first, then `fill.py`, which holds what happens after a crash.
+Takes a `Mosaic` and a target; writes a group into a folder or a bucket, at a cost that follows the
+difference between the versions. Open `export.py` first, then `fill.py`, which handles crashes.
 
 =============  =====================================================================
-`export.py`    a version goes to a target; old ones are removed from a series
-`target.py`    what a target may be, and what is refused
-`layout.py`    which tiles and periods are covered, and under which keys
+`export.py`    writes a version to a target; removes old ones from a series
+`target.py`    which targets are allowed and refused
+`layout.py`    which tiles and periods an export covers, and their keys
 `group.py`     the group's documents and coordinates
-`record.py`    what a target remembers of what it holds
-`fill.py`      a group is brought from what it holds to a version
-`tiles.py`     tiles are exported into a group, as they are encoded
-`shard.py`     encoded shards taken apart and checked
-`read.py`      an export is opened
+`record.py`    a target's record of its content
+`fill.py`      updates a group to a version
+`tiles.py`     copies encoded tiles into a group
+`shard.py`     takes encoded shards apart and checks them
+`read.py`      opens an export
 =============  =====================================================================
 """
 

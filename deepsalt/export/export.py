@@ -1,11 +1,12 @@
-"""A version of a mosaic as plain Zarr, for readers that know nothing else."""
+"""A version of a mosaic as plain Zarr, for readers that know only that."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from deepsalt.documents import encode
 from deepsalt.errors import OvertakenError, StoreMissingError, UsageError
-from deepsalt.export.fill import Brought, bring, delete_all
+from deepsalt.export.fill import FillReport, bring, delete_all
 from deepsalt.export.group import ROOT
 from deepsalt.export.record import RECORD
 from deepsalt.export.target import (
@@ -17,37 +18,36 @@ from deepsalt.export.target import (
     group_of,
     read_pointer,
 )
-from deepsalt.export.tiles import Content, Seed
+from deepsalt.export.tiles import Content, CopySource
 from deepsalt.objects import Objects, append, history, latest, trim
 from deepsalt.progress import Progress
 from deepsalt.store import Where
-from deepsalt.store.documents import encode
 from deepsalt.versions import Mosaic, encoded, filled_periods, open_mosaic
 from deepsalt.versions.storage import exclusively
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did.
+    """Outcome of an export.
 
     Parameters
     ----------
     target
-        Where it went.
+        Its target.
     group
-        Path or URI of the Zarr group, as other readers take it.
+        Path or URI of the Zarr group, as other readers expect it.
     version
-        Id of the version that the group holds, as it is shown.
+        Id of the version that the group holds, as shown.
     objects, bytes
         Objects that were sent, and their size.
     shards
         Shards of the mosaic that were sent or removed.
     copied
-        Objects that were copied from the version exported before, inside a bucket.
+        Objects copied from the previously exported version, inside a bucket.
     is_full
-        Whether everything was written anew.
+        Whether everything was written again.
     grown
-        Whether that was because data lie beyond what the group covered, or periods before others.
+        Whether that was because data or periods lie outside the group's earlier extent.
     removed
         Older versions that were removed.
     """
@@ -75,45 +75,45 @@ def export_mosaic(
 ) -> Exported:
     """Export a version of a mosaic as plain Zarr.
 
-    Shards are copied as they are encoded, each checked by its checksums; at a fixed path only those
-    that differ from the version exported last. A call that was interrupted is repeated.
+    Encoded shards are copied, each verified by its checksums; at a fixed path only those that
+    differ from the last exported version. Repeat an interrupted call.
 
     Parameters
     ----------
     mosaic
         The mosaic.
     target
-        Path or URI; see `deepsalt.export.target` for what it becomes.
+        Path or URI; see `deepsalt.export.target` for its kinds.
     version
-        Id of the version or its beginning; the published one by default.
+        Id of the version, or its first characters. Default: the published version.
     sharded
-        Whether a shard is an object; otherwise each chunk is, for GDAL before 3.13 and QGIS.
+        Whether each shard is an object; otherwise each chunk is, for GDAL before 3.13 and QGIS.
     keep
-        In a bucket, how many versions stay, this one among them; readers that opened an older one
-        lose it. All stay without.
+        Number of versions to keep in a bucket, this one included; readers of an older one lose it.
+        Default: all.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
     UsageError
-        A target that cannot be one, or a number of versions that cannot be kept.
+        The target is invalid, or the number of versions cannot be kept.
     StoreMissingError
-        Nothing was published yet, or the version is empty.
+        Nothing has been published yet, or the version is empty.
     VersionMissingError
-        There is no such version, or no longer.
+        The version does not exist, or no longer.
     OvertakenError
-        Another export into the target began meanwhile.
+        Another export to the target started meanwhile.
     StoreError
-        A shard is damaged, or the place cannot be read or written.
+        A shard is damaged, or the location cannot be read or written.
     """
     if keep is not None and keep < 1:
-        raise UsageError(f"{keep} versions cannot be kept; the exported one always is")
+        raise UsageError(f"cannot keep {keep} versions; keep at least 1, the exported one")
     found = check_target(mosaic.objects, target)
     if keep is not None and not found.is_series:
         raise UsageError(
-            f"{found.objects} is one Zarr group that changes in place and keeps no older versions; "
-            "leave keep out, or give a prefix of a bucket that does not end in .zarr"
+            f"{found.objects} is one Zarr group that is overwritten in place and keeps no older "
+            f"versions; leave out keep, or give a bucket prefix that does not end in .zarr"
         )
     with _alone(found):
         content = _content(mosaic, version)
@@ -132,13 +132,14 @@ def _content(mosaic: Mosaic, id: str | None) -> Content:
     filled = filled_periods(mosaic, version)
     if not filled:
         raise StoreMissingError(
-            f"version {version.short} of {mosaic.objects} is empty; nothing is exported"
+            f"version {version.short} of {mosaic.objects} is empty, so there is nothing to "
+            f"export; map scenes first"
         )
     attrs = open_mosaic(mosaic, version=version.id, chunks=None).attrs
     return Content(mosaic, version, encoded(mosaic, version), filled, attrs)
 
 
-def _exported(target: Objects, place: Objects, content: Content, brought: Brought) -> Exported:
+def _exported(target: Objects, place: Objects, content: Content, brought: FillReport) -> Exported:
     return Exported(
         target=target,
         group=str(place),
@@ -158,7 +159,7 @@ def _export_to_series(
     before = read_pointer(target)
     group = f"{VERSIONS}/{content.version.short}{'' if sharded else '-chunks'}.zarr"
     place = target.below(group)
-    seed = None if before is None or before[1] == group else Seed(target, before[1], group)
+    seed = None if before is None or before[1] == group else CopySource(target, before[1], group)
     brought = bring(
         place, content, is_sharded=sharded, is_shared=True, seed=seed, progress=progress
     )
@@ -169,12 +170,12 @@ def _export_to_series(
 
 
 def _point(target: Objects, group: str, before: tuple[int, str] | None) -> None:
-    """Make a group the one that counts, unless somebody pointed to another one since."""
+    """Make a group the current one, unless another export has done so since."""
 
     def make(number: int, _: bytes | None) -> bytes:
         if number != (before[0] if before else 0) + 1:
             raise OvertakenError(
-                f"another export to {target} ended meanwhile, and what it made stays; export again"
+                f"another export to {target} finished meanwhile and is kept; export again"
             )
         return encode({"group": group})
 
@@ -182,22 +183,22 @@ def _point(target: Objects, group: str, before: tuple[int, str] | None) -> None:
 
 
 def _prune(target: Objects, group: str, keep: int) -> int:
-    """Remove groups before the last so many, and what exports left that never ended."""
+    """Remove groups before the last few, and remains of unfinished exports."""
     where = f"{target}/{POINTER}"
     pointers = [group_of(data, where) for _, data in history(target, POINTER)]
     if not pointers or pointers[-1] != group:
-        return 0  # somebody else exported since, and prunes
+        return 0  # a later export prunes
     kept = {*[*dict.fromkeys(reversed(pointers))][:keep]}
     since = max(entry.modified for entry in target.list(POINTER))
     removed = 0
     for name in target.folders(VERSIONS):
         old = f"{VERSIONS}/{name}"
         if old in kept or latest(target, f"{old}/{RECORD}") is None:
-            continue  # or a folder of somebody else
+            continue  # or a foreign folder
         entries = [*target.list(old)]
-        # What is newer may be what another export is writing.
+        # Newer groups may belong to a running export.
         if old in pointers or all(entry.modified <= since for entry in entries):
-            # The group's document first: readers are told instead of reading fill values.
+            # The group's document first, so that readers get an error instead of fill values.
             target.delete([f"{old}/{ROOT}"])
             delete_all(target, (entry.key for entry in entries))
             removed += 1
@@ -207,7 +208,7 @@ def _prune(target: Objects, group: str, keep: int) -> int:
 
 @contextmanager
 def _alone(target: Target) -> Iterator[None]:
-    """Keep other exports out of a folder; in buckets the record notices them."""
+    """Keep other exports out of a folder; in buckets the record detects them."""
     if target.objects.is_local and not target.is_series:
         with exclusively(target.objects, LOCK):
             yield

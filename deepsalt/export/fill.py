@@ -1,7 +1,7 @@
-"""A Zarr group is brought from what it holds to a version: only shards that differ are written.
+"""Updates a Zarr group to a version: only shards that differ are written.
 
-The order makes it safe to be killed anywhere: the record says what will be changed before anything
-is, the group says of no version while it is, and both say of the new one at the end.
+The order makes a kill safe at any point: the record names the changes before they start, the group
+names no version meanwhile, and both name the new one at the end.
 """
 
 import logging
@@ -16,7 +16,14 @@ from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
 from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
-from deepsalt.export.tiles import Content, Counts, Seed, TileExporter, Twins, changed_tiles
+from deepsalt.export.tiles import (
+    Content,
+    CopySource,
+    Counts,
+    TileExporter,
+    UnchangedTiles,
+    changed_tiles,
+)
 from deepsalt.objects import Objects, trim
 from deepsalt.progress import Progress
 from deepsalt.store.documents import decode
@@ -24,21 +31,21 @@ from deepsalt.versions import Piece
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 16  # tiles under way, a shard of each in memory
+_AT_ONCE = 16  # tiles in progress, with a shard of each in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
-    """How a group was brought to a version.
+class FillReport:
+    """Outcome of updating a group to a version.
 
     Parameters
     ----------
     counts
-        What was done.
+        Counts of objects.
     is_full
-        Whether everything was written anew.
+        Whether everything was written again.
     grown
-        Whether that was because data lie beyond what the group covered, or periods before others.
+        Whether that was because data or periods lie outside the group's earlier extent.
     """
 
     counts: Counts
@@ -48,7 +55,7 @@ class Brought:
 
 @dataclass(frozen=True)
 class _FillPlan:
-    """What to do: tiles to write again, others to complete, and the layouts after and before."""
+    """The plan: tiles to rewrite, tiles to complete, and the layouts after and before."""
 
     layout: Layout
     reach: Layout
@@ -64,63 +71,63 @@ def bring(
     *,
     is_sharded: bool,
     is_shared: bool = False,
-    seed: Seed | None = None,
+    seed: CopySource | None = None,
     progress: Progress | None = None,
-) -> Brought:
-    """Bring a group to a version.
+) -> FillReport:
+    """Update a group to a version.
 
     Parameters
     ----------
     place
         The group.
     content
-        What is exported.
+        The content to export.
     is_sharded
-        Whether a shard is an object; otherwise each chunk is.
+        Whether each shard is an object; otherwise each chunk is.
     is_shared
-        Whether the group is this version's for good, so that whoever writes it writes the same.
+        Whether the group belongs to this version alone, so that all writers write the same.
     seed
-        Another group to copy from what did not change.
+        Another group from which to copy unchanged shards.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
     UsageError
-        The group is of another mosaic.
+        The group belongs to another mosaic.
     OvertakenError
-        Another export into the group began meanwhile.
+        Another export into the group started meanwhile.
     StoreError
-        A shard is damaged, the version was pruned meanwhile, or the place cannot be written.
+        A shard is damaged, the version was pruned meanwhile, or the location cannot be written.
     """
     number, state = read_state(place)
     root = _read(place, ROOT)
     _refuse_other(place, state, content)
     if state is not None and state.is_whole and root is None:
-        state = None  # somebody began to remove it
+        state = None  # its removal has started
     if _is_there(state, root, content, is_sharded):
-        return Brought(Counts())
+        return FillReport(Counts())
     _, before = read_state(seed.root.below(seed.group)) if seed is not None else (0, None)
-    twins = Twins.of(seed, before, content, is_sharded) if seed and before else None
-    plan = _plan(state, content, is_sharded, twins.layout if twins else None)
-    if twins is not None and twins.layout.extent != plan.reach.extent:
-        twins = None
+    unchanged = UnchangedTiles.of(seed, before, content, is_sharded) if seed and before else None
+    plan = _plan(state, content, is_sharded, unchanged.layout if unchanged else None)
+    if unchanged is not None and unchanged.layout.extent != plan.reach.extent:
+        unchanged = None
     grown = plan.grown or _is_outgrown(before, content, is_sharded)
     if grown and plan.is_full:
         logger.warning(
-            "%s does not cover what version %s has; all of it is exported anew",
+            "%s does not cover version %s; exporting all of it again",
             place,
             content.version.short,
         )
     writer = Writer(place, number, is_shared)
     try:
-        counts = _bring(writer, content, state, plan, twins=twins, progress=progress)
+        counts = _bring(writer, content, state, plan, unchanged=unchanged, progress=progress)
     except OvertakenError:
         if not is_shared:
             writer.disown([*plan.again, *plan.missing])
             _say_of_none(place)
         raise
-    return Brought(counts, plan.is_full and twins is None, grown)
+    return FillReport(counts, plan.is_full and unchanged is None, grown)
 
 
 def _bring(
@@ -129,7 +136,7 @@ def _bring(
     state: State | None,
     plan: _FillPlan,
     *,
-    twins: "Twins | None",
+    unchanged: "UnchangedTiles | None",
     progress: Progress | None,
 ) -> Counts:
     place = writer.place
@@ -148,7 +155,7 @@ def _bring(
         writer.note(_under_way(state, whole, plan))
         _say_of_none(place)
         present = keys_below(place, ARRAYS) if plan.missing else set()
-    exporter = TileExporter(writer, content, plan.reach, present, twins)
+    exporter = TileExporter(writer, content, plan.reach, present, unchanged)
     counts = _export_tiles(exporter, plan, progress)
     for key, data in objects.items():
         if key != ROOT:
@@ -161,14 +168,14 @@ def _bring(
 
 
 def _say_of_none(place: Objects) -> None:
-    """Let a group say that it is of no version, if it says of one."""
+    """Remove the version from a group's document, if it names one."""
     root = _read(place, ROOT)
     if root is not None and decode(root, f"{place}/{ROOT}").get("attributes", {}).get(VERSION):
         place.write(ROOT, emptied(root))
 
 
 def _is_there(state: State | None, root: bytes | None, content: Content, is_sharded: bool) -> bool:
-    """Return whether the group holds the version already."""
+    """Return whether the group already holds the version."""
     return (
         state is not None
         and root is not None
@@ -182,7 +189,7 @@ def _is_there(state: State | None, root: bytes | None, content: Content, is_shar
 def _plan(
     state: State | None, content: Content, is_sharded: bool, other: Layout | None
 ) -> _FillPlan:
-    """Return what to do in a group of this state; `other` is the layout that a new one takes."""
+    """Return the plan for a group of this state; `other` is the layout of a new group."""
     tiles = pieces_of(content.filled)
     grown = False
     if state is not None and state.version is not None and state.layout.is_sharded == is_sharded:
@@ -202,23 +209,23 @@ def _plan(
 
 
 def _is_outgrown(state: State | None, content: Content, is_sharded: bool) -> bool:
-    """Return whether a group does not cover what a version has."""
+    """Return whether a group does not cover a version."""
     if state is None or state.layout.is_sharded != is_sharded:
         return False
     return state.layout.holding(content.filled) is None
 
 
 def _is_within(layout: Layout, piece: Piece) -> bool:
-    """Return whether a tile has a place; one may have come and gone beyond what is covered."""
+    """Return whether a tile lies inside the extent; one may have come and gone outside it."""
     (slot, tile), e = piece, layout.extent
     return slot in layout.slots and e.ix0 <= tile.ix < e.ix1 and e.iy0 <= tile.iy < e.iy1
 
 
 def _under_way(state: State, whole: State, plan: _FillPlan) -> State:
-    """Return what the group holds while tiles are written again."""
+    """Return the group's state while tiles are rewritten."""
     dirty = frozenset(plan.again)
     if state.is_partial:
-        # What is there of other tiles is the same in the new version, so it is of that one.
+        # Other tiles are the same in the new version, so they belong to it.
         return State(whole.model, plan.reach, whole.version, whole.tiles, dirty, is_partial=True)
     return State(whole.model, plan.reach, state.version, state.tiles, dirty)
 
@@ -255,8 +262,8 @@ def _refuse_other(place: Objects, state: State | None, content: Content) -> None
         return
     if state.layout.grid != content.mosaic.frame.grid or state.model != content.model:
         raise UsageError(
-            f"{place} is the export of a mosaic on another grid or of another model; export to "
-            "another place"
+            f"{place} is the export of a mosaic with another grid or model; export to another "
+            f"location"
         )
 
 

@@ -10,18 +10,19 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
+from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.export.layout import Layout, data_of
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import consolidated, create_axes, create_coordinate
-from deepsalt.store.documents import decode, encode
+from deepsalt.store.documents import decode
 from deepsalt.versions import Filled
 from deepsalt.versions.arrays import EPOCH, TIME_UNITS
 
 ROOT = "zarr.json"
 VERSION = "version_id"
-"""Root attribute: which version the group holds; empty while it is changed."""
+"""Root attribute: the version that the group holds; empty during changes."""
 DATA = "data_bbox"
 """Root attribute: bounds of the tiles with data (west, south, east, north), CRS units."""
 ARRAYS = (
@@ -46,16 +47,16 @@ def documents(
     source
         The version's documents.
     layout
-        What the export covers.
+        Extent of the export.
     filled
-        What the version has.
+        The data of the version.
     attrs
-        Attributes of the group; those that place it are replaced.
+        Attributes of the group; those of its georeferencing are replaced.
 
     Raises
     ------
     StoreError
-        The mosaic's layers are encoded otherwise than this version of deepsalt does it.
+        The mosaic's layers are encoded differently from this version of deepsalt.
     """
     objects: dict[str, Any] = {}
     group = zarr.open_group(MemoryStore(objects), mode="w", zarr_format=3)
@@ -74,7 +75,7 @@ def documents(
         west + data.ix1 * edge,
         north - data.iy0 * edge,
     ]
-    coordinates = {"coordinates": f"{GRID_MAPPING} period_bounds"}  # which xarray takes away
+    coordinates = {"coordinates": f"{GRID_MAPPING} period_bounds"}  # which xarray removes
     group.attrs.put({**attrs, **coordinates, **group_attrs(layout.pixels), DATA: bounds})
     found = {key: buffer.to_bytes() for key, buffer in objects.items()}
     for layer in MOSAIC_LAYERS:
@@ -84,14 +85,14 @@ def documents(
 
 
 def emptied(root: bytes) -> bytes:
-    """Return a root document that says of no version."""
+    """Return a root document that names no version."""
     document = decode(root, ROOT)
     document["attributes"][VERSION] = ""
     return encode(document)
 
 
 def _described(document: dict[str, Any], layout: Layout, key: str) -> dict[str, Any]:
-    """Return an array's document in the layout; its codecs stay, so that bytes do."""
+    """Return an array's document in the layout; its codecs stay, and hence its bytes."""
     n = layout.grid.chunk_px
     size = layout.grid.shard_px
     try:
@@ -108,7 +109,10 @@ def _described(document: dict[str, Any], layout: Layout, key: str) -> dict[str, 
     except (KeyError, ValueError, TypeError):
         as_known = False
     if not as_known:
-        raise StoreError(f"{key} of the mosaic is encoded as another deepsalt does; export by that")
+        raise StoreError(
+            f"{key} of the mosaic was encoded by another version of deepsalt; export with that "
+            f"version"
+        )
     document["shape"] = [*layout.shape]
     if not layout.is_sharded:
         document["chunk_grid"]["configuration"]["chunk_shape"] = settings["chunk_shape"]

@@ -1,31 +1,31 @@
-"""Which part of a mosaic an export covers, and under which keys its shards lie there."""
+"""Which part of a mosaic an export covers, and the keys of its shards."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from deepsalt.grid import Extent, Frame, MosaicGrid, Region, Tile
+from deepsalt.grid import Extent, Frame, MosaicGrid, PixelWindow, Tile
 from deepsalt.types import PixelGrid
 from deepsalt.versions import Filled, Piece
 
 ROUNDED_TILES = 16
-"""An export covers the data rounded out to so many tiles, so that most growth moves nothing."""
+"""An export's extent is rounded out to this many tiles, so that most growth moves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the arrays of an export cover.
+    """Extent of the arrays of an export.
 
     Parameters
     ----------
     grid
         The mosaic's grid.
     extent
-        Tiles that they cover.
+        Tiles inside it.
     slots
         Slots of the mosaic's periods, in order of time: the period axis.
     is_sharded
-        Whether a shard is an object; otherwise each chunk is.
+        Whether each shard is an object; otherwise each chunk is.
     """
 
     grid: MosaicGrid
@@ -35,7 +35,7 @@ class Layout:
 
     @classmethod
     def of(cls, frame: Frame, filled: Sequence[Filled], *, is_sharded: bool) -> Self:
-        """Return the layout of a new export of what a version has."""
+        """Return the layout of a new export of a version."""
         data = data_of(filled)
         limit = frame.extent
         n = ROUNDED_TILES
@@ -48,10 +48,10 @@ class Layout:
         return cls(frame.grid, extent, tuple(each.slot for each in filled), is_sharded)
 
     def holding(self, filled: Sequence[Filled]) -> "Layout | None":
-        """Return this layout with the periods of a version; None where shards would have to move.
+        """Return this layout with the periods of a version; None if shards would have to move.
 
-        The extent stays where it covers what there is: an export does not shrink by a withdrawal,
-        and grow again by the next scene.
+        The extent stays as long as it covers the data, so that an export does not shrink with a
+        withdrawal and grow again with the next scene.
         """
         slots = tuple(each.slot for each in filled)
         data = data_of(filled)
@@ -63,7 +63,7 @@ class Layout:
         return Layout(self.grid, e, slots, self.is_sharded)
 
     def longer(self, other: "Layout") -> "Layout":
-        """Return which of two layouts that hold the same has more periods."""
+        """Return which of two equivalent layouts has more periods."""
         return self if len(self.slots) >= len(other.slots) else other
 
     @property
@@ -76,11 +76,11 @@ class Layout:
         """Shape of a layer (period, y, x)."""
         return len(self.slots), self.pixels.height, self.pixels.width
 
-    def region(self, data: Extent) -> Region:
+    def region(self, data: Extent) -> PixelWindow:
         """Return the pixels of some tiles."""
         first = self.grid.region(Tile(data.ix0, data.iy0), self.extent)
         last = self.grid.region(Tile(data.ix1 - 1, data.iy1 - 1), self.extent)
-        return Region(y=(first.y[0], last.y[1]), x=(first.x[0], last.x[1]))
+        return PixelWindow(y=(first.y[0], last.y[1]), x=(first.x[0], last.x[1]))
 
     def shards(self, piece: Piece) -> Iterator[tuple[tuple[int, int], tuple[int, int, int]]]:
         """Yield the shards of a piece: place in the tile, and index among the export's shards."""

@@ -1,4 +1,4 @@
-"""Opening an export lazily, as `deepsalt.versions.open_mosaic` opens a store."""
+"""Opening an export lazily, like `deepsalt.versions.open_mosaic` does a store."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from zarr.storage import WrapperStore
 from deepsalt.errors import FormatError, StoreError, StoreMissingError, VersionMissingError
 from deepsalt.export.group import DATA, ROOT, VERSION
 from deepsalt.export.target import group_at
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.grid.georef import GRID_MAPPING, grid_mapping_attrs, group_attrs, pixel_grid_of
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
@@ -26,10 +26,10 @@ from deepsalt.versions.read import crop, cut, part
 
 
 def open_export(target: Where, *, bbox: Bbox | None = None, chunked: bool = True) -> xr.Dataset:
-    """Open what was exported to a target last, cropped to the tiles that have data.
+    """Open the last export to a target, cropped to the tiles that have data.
 
     The pointer of a series is followed once: later exports do not mix in. An export at a fixed path
-    changes in place, and parts that are read later may be of a later version.
+    is overwritten in place, and parts read later may belong to a later version.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def open_export(target: Where, *, bbox: Bbox | None = None, chunked: bool = True
     Raises
     ------
     UsageError
-        No place, or a bounding box that is none or meets no data.
+        The location or the bounding box is invalid, or the box meets no data.
     StoreMissingError
         There is no export.
     StoreError
@@ -58,21 +58,19 @@ def open_export(target: Where, *, bbox: Bbox | None = None, chunked: bool = True
     objects = Objects.of(target)
     group = group_at(objects)
     if group is None:
-        raise StoreMissingError(
-            f"{objects} holds no export; `deepsalt mosaic export` puts one there"
-        )
+        raise StoreMissingError(f"{objects} has no export; `deepsalt mosaic export` makes one")
     version = decode(group.read(ROOT), f"{group}/{ROOT}").get("attributes", {}).get(VERSION)
     if version == "":
         raise StoreError(
-            f"{group} is between two versions: an export into it goes on or was interrupted; try "
-            "again later, or export again"
+            f"{group} is between two versions, because an export is running or was interrupted; "
+            f"try again later, or export again"
         )
     store = _Whole(Chunks(group, read_only=True), group, str(version))
     try:
         ds = _open(store, bbox, chunked)
     except (FormatError, KeyError, ValueError, BaseZarrError) as error:
         raise StoreError(
-            f"{group} is not an export of deepsalt that can be read ({error!r:.200}); export again"
+            f"{group} is not a readable export of deepsalt ({error!r:.200}); export again"
         ) from error
     return ds
 
@@ -90,7 +88,7 @@ def _open(store: Store, bbox: Bbox | None, chunked: bool) -> xr.Dataset:
     west, south, east, north = ds.attrs.pop(DATA)
     a, _, c, _, e, f = pixels.transform
     rows = round((north - f) / e), round((south - f) / e)
-    region = Region(y=rows, x=(round((west - c) / a), round((east - c) / a)))
+    region = PixelWindow(y=rows, x=(round((west - c) / a), round((east - c) / a)))
     if bbox is not None:
         region = crop(pixels, region, bbox)
     sizes = first.encoding.get("shards") or first.encoding["chunks"]
@@ -113,16 +111,16 @@ def _open(store: Store, bbox: Bbox | None, chunked: bool) -> xr.Dataset:
 
 
 class _Whole(WrapperStore[Store]):
-    """Reads a group as long as it holds the version that was opened.
+    """Reads a group for as long as it holds the opened version.
 
-    A chunk that is not there means fill values, or that the export was changed or removed.
+    A missing chunk means fill values, or that the export was changed or removed.
     """
 
     def __init__(self, store: Store, group: Objects, version: str) -> None:
         super().__init__(store)
         self._group = group
         self._version = version
-        self._said = f'"{VERSION}": "{version}"'.encode()  # found quicker than parsed
+        self._said = f'"{VERSION}": "{version}"'.encode()  # faster than parsing
 
     def _with_store(self, store: Store) -> "_Whole":
         return _Whole(store, self._group, self._version)

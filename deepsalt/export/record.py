@@ -1,7 +1,7 @@
-"""What an export remembers in its target: what is there, and what may be of another version.
+"""An export's record in its target: what is there, and what may belong to another version.
 
-The record is a series beside the group's arrays (`deepsalt.objects.series`). Before anything is
-changed it says what will be, so that whoever comes after a crash knows what to do again.
+The record is a series beside the group's arrays (`deepsalt.objects.series`). It names changes
+before they start, so that the next export after a crash knows what to repeat.
 """
 
 import base64
@@ -12,11 +12,12 @@ from typing import Self
 
 import numpy as np
 
+from deepsalt.documents import encode
 from deepsalt.errors import OvertakenError, StoreError
 from deepsalt.export.layout import Layout
 from deepsalt.grid import Tile
 from deepsalt.objects import Objects, append, latest
-from deepsalt.store.documents import decode, encode
+from deepsalt.store.documents import decode
 from deepsalt.versions import Piece
 
 RECORD = "export"
@@ -25,21 +26,21 @@ RECORD = "export"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a target holds.
+    """Content of a target.
 
     Parameters
     ----------
     model
         Digests of the models whose maps these are.
     layout
-        Where its shards lie.
+        Layout of its shards.
     version
-        Id of the version that it has of every tile that is not in `dirty`; None while everything is
-        being removed.
+        Id of the version of every tile that is not in `dirty`; None while everything is being
+        removed.
     tiles
         Digests of that version's tiles.
     dirty
-        Tiles that may be of another version.
+        Tiles that may belong to another version.
     is_partial
         Whether shards may be missing.
     """
@@ -95,12 +96,12 @@ class State:
 
 
 def read_state(place: Objects) -> tuple[int, State | None]:
-    """Return the number of the last word on a group, and what it says; 0 and None before any.
+    """Return the number and state of a group's last record; 0 and None if there is none.
 
     Raises
     ------
     StoreError
-        The record is damaged, or the place cannot be read.
+        The record is damaged, or the location cannot be read.
     """
     found = latest(place, RECORD)
     if found is None:
@@ -110,20 +111,20 @@ def read_state(place: Objects) -> tuple[int, State | None]:
 
 @dataclass
 class Writer:
-    """Keeps the record of one export, and notices when another one began.
+    """Keeps the record of one export, and detects when another one started.
 
-    Two exports that write different versions over each other would leave a mixture that says it is
-    one of them. Who notices the other marks what it wrote, which the other notices in its turn: so
-    neither ends, and the next one knows what to do again. In a folder a lock is held besides.
+    Two exports of different versions into one group would leave a mixture that claims to be one of
+    them. The one that detects the other marks what it wrote, which the other detects in turn: so
+    neither finishes, and the next one knows what to repeat. In a folder a lock is held as well.
 
     Parameters
     ----------
     place
         The group.
     number
-        Of the last word in the series that it knows; 0 where there is none.
+        Number of the last record that it knows; 0 if there is none.
     is_shared
-        Whether others may fill the group at the same time, as all write the same bytes.
+        Whether others may fill the group at the same time, because all write the same bytes.
     """
 
     place: Objects
@@ -131,14 +132,14 @@ class Writer:
     is_shared: bool
 
     def note(self, state: State) -> None:
-        """Say what the target holds from now on.
+        """Record what the target holds from now on.
 
         Raises
         ------
         OvertakenError
-            Another export into the same group began since.
+            Another export into the same group has started since.
         StoreError
-            The place cannot be written.
+            The location cannot be written.
         """
 
         def make(number: int, _: bytes | None) -> bytes:
@@ -149,14 +150,14 @@ class Writer:
         self.number, _ = append(self.place, RECORD, make)
 
     def check(self) -> None:
-        """Refuse to go on when another export into the same group began since.
+        """Refuse to continue if another export into the same group has started since.
 
         Raises
         ------
         OvertakenError
-            One did.
+            Another export has started.
         StoreError
-            The place cannot be read.
+            The location cannot be read.
         """
         if self.is_shared:
             return
@@ -165,12 +166,12 @@ class Writer:
             raise self._overtaken()
 
     def disown(self, pieces: Iterable[Piece]) -> None:
-        """Say of tiles that they may be of another version than the record says.
+        """Mark tiles that may belong to another version than the record says.
 
         Raises
         ------
         StoreError
-            The place cannot be written.
+            The location cannot be written.
         """
         mine = frozenset(pieces)
 
@@ -182,8 +183,8 @@ class Writer:
 
     def _overtaken(self) -> OvertakenError:
         return OvertakenError(
-            f"another export into {self.place} went on at the same time, so this one is not "
-            "finished; let one end, and export again"
+            f"another export into {self.place} ran at the same time, so this one was not "
+            f"finished; export again after the other"
         )
 
 

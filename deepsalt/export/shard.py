@@ -1,4 +1,4 @@
-"""Encoded shards taken apart and checked, without decoding a pixel."""
+"""Takes encoded shards apart and checks them, without decoding a pixel."""
 
 from collections.abc import Iterator
 
@@ -12,26 +12,26 @@ _NO_CHUNK = 2**64 - 1
 
 
 def chunks_of(shard: bytes, edge: int, where: str) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Yield the chunks of a shard as they are encoded, each checked by its own checksum.
+    """Yield the encoded chunks of a shard, each verified by its own checksum.
 
     Parameters
     ----------
     shard
-        The shard: chunks, each with its CRC-32C behind it, and an index with a CRC-32C at the end.
+        The shard: chunks, each followed by its CRC-32C, and an index followed by a CRC-32C.
     edge
         Chunks along an edge.
     where
-        What is read, for the message.
+        Name of the shard, for the message.
 
     Yields
     ------
     tuple
-        Row and column of the chunk in the shard, and its bytes. Chunks of fill values are none.
+        Row and column of the chunk in the shard, and its bytes. Chunks of fill values are left out.
 
     Raises
     ------
     StoreError
-        A checksum is not that of the bytes.
+        A checksum does not match the bytes.
     """
     length = 16 * edge * edge + _CRC_BYTES
     index = _checked(shard[-length:], where) if len(shard) >= length else b""
@@ -51,7 +51,7 @@ def chunks_of(shard: bytes, edge: int, where: str) -> Iterator[tuple[tuple[int, 
 
 
 def _checked(data: bytes, where: str) -> bytes:
-    """Return bytes without the checksum behind them."""
+    """Return bytes without the checksum that follows them."""
     body = data[:-_CRC_BYTES]
     checksum = data[-_CRC_BYTES:]
     if google_crc32c.value(body) != int.from_bytes(checksum, "little"):
@@ -60,6 +60,4 @@ def _checked(data: bytes, where: str) -> bytes:
 
 
 def _damaged(where: str) -> StoreError:
-    return StoreError(
-        f"{where} is damaged: its checksum is not that of its bytes; run `deepsalt check`"
-    )
+    return StoreError(f"{where} is damaged: its checksum does not match; run `deepsalt check`")

@@ -1,18 +1,18 @@
-"""Where an export may go, and of which kind it is there.
+"""Where an export may go, and its kind.
 
-A target is a *fixed path*, a Zarr group that changes in place, or a *series*: a prefix per version
-and a pointer to the one that counts. What is there already stays of its kind. A new target in a
-folder is a fixed path; in a bucket it is one when its name ends in ``.zarr``.
+A target is a *fixed path*, a Zarr group that is overwritten in place, or a *series*: a prefix per
+version and a pointer to the current one. An existing target keeps its kind. A new target in a
+folder is a fixed path; in a bucket it is one if its name ends in ``.zarr``.
 
 ::
 
     TARGET/                          a fixed path
     ├── zarr.json, salinity/, ...    the group
-    └── export/<n>.json              what it holds, see `deepsalt.export.record`
+    └── export/<n>.json              its content, see `deepsalt.export.record`
 
     TARGET/                          a series
     ├── versions/<version>.zarr/     as above
-    └── published/<n>.json           which of them counts; the highest number does
+    └── published/<n>.json           the current one; the highest number counts
 """
 
 import json
@@ -30,7 +30,7 @@ from deepsalt.store.documents import decode
 from deepsalt.versions.storage import PREFIX
 
 MOSAIC_ZARR = "mosaic.zarr"
-"""The one place in a store that an export of it may go to."""
+"""The only place inside a store for an export of it."""
 POINTER = "published"
 """Prefix of the pointers of a series."""
 VERSIONS = "versions"
@@ -56,14 +56,14 @@ class Target:
 
     @classmethod
     def of(cls, objects: Objects) -> "Target | None":
-        """Return what was exported to a place; None where nothing was.
+        """Return the export at a location; None if there is none.
 
         Raises
         ------
         StoreError
             The place cannot be read.
         """
-        # Others may have folders of these names: what counts is a record that is one of ours.
+        # Foreign folders may have these names: only a record of ours counts.
         if latest(objects, POINTER) is not None or _has_versions(objects):
             return cls(objects, is_series=True)
         if latest(objects, RECORD) is not None:
@@ -72,13 +72,13 @@ class Target:
 
     @classmethod
     def new(cls, objects: Objects) -> "Target":
-        """Return what an empty place becomes."""
+        """Return the kind of a new target."""
         is_group = objects.location.uri.endswith(_GROUP)
         return cls(objects, is_series=not objects.is_local and not is_group)
 
 
 def check_target(store: Objects, where: Where) -> Target:
-    """Return the target at a path or URI, unless a store's mosaic may not be exported there.
+    """Return the target at a path or URI; refuse one unfit for a store's export.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def check_target(store: Objects, where: Where) -> Target:
     Raises
     ------
     UsageError
-        It is no place, is a store or lies inside one (but for `MOSAIC_ZARR` of the same store), or
-        holds something else.
+        The location is invalid, is a store or lies inside one (except `MOSAIC_ZARR` of the same
+        store), or holds something else.
     StoreError
         The place cannot be read.
     """
@@ -102,26 +102,26 @@ def check_target(store: Objects, where: Where) -> Target:
         raise UsageError(f"{objects} is a file; export to a folder or a bucket")
     if real.location != own.below(MOSAIC_ZARR).location:
         if real.location in (own.location, own.below(PREFIX).location):
-            raise UsageError(f"{objects} belongs to the store itself; export to another place")
+            raise UsageError(f"{objects} belongs to the store itself; export to another location")
         _refuse_stores(objects, real)
     found = Target.of(objects)
     if found is not None:
         return found
     if foreign := next(_others(objects), None):
         raise UsageError(
-            f"{objects} holds {foreign.key}, which is not an export of deepsalt; export to a place "
-            "that is empty or new"
+            f"{objects} holds {foreign.key}, which is not an export of deepsalt; export to an "
+            f"empty or new location"
         )
     return Target.new(objects)
 
 
 def group_at(objects: Objects) -> Objects | None:
-    """Return the Zarr group that counts at a place: its own, or the one that its pointer names.
+    """Return the current Zarr group of a location: its own, or the one that its pointer names.
 
     Raises
     ------
     StoreError
-        The pointer is damaged, or the place cannot be read.
+        The pointer is damaged, or the location cannot be read.
     """
     pointer = read_pointer(objects)
     if pointer is not None:
@@ -139,7 +139,7 @@ def read_pointer(objects: Objects) -> tuple[int, str] | None:
     Raises
     ------
     StoreError
-        It is damaged, or the place cannot be read.
+        It is damaged, or the location cannot be read.
     """
     found = latest(objects, POINTER)
     return None if found is None else (found[0], group_of(found[1], f"{objects}/{POINTER}"))
@@ -160,15 +160,15 @@ def group_of(pointer: bytes, where: str) -> str:
 
 
 def _real(objects: Objects) -> Objects:
-    """Return a place in a folder by the name that the file system has for it."""
+    """Return a location in a folder by its name on the file system."""
     return Objects.of(Path(os.path.realpath(objects.path))) if objects.is_local else objects
 
 
 def _refuse_stores(objects: Objects, real: Objects) -> None:
     if Store.exists(real):
-        raise UsageError(f"{objects} is a store; export to another place")
+        raise UsageError(f"{objects} is a store; export to another location")
     for outer in real.outer():
-        # Whose rights end at a prefix cannot see whether it lies in a store.
+        # Credentials limited to a prefix cannot tell whether it lies in a store.
         with suppress(StoreAccessError):
             if Store.exists(outer):
                 raise UsageError(f"{objects} lies inside the store {outer}; export beside it")

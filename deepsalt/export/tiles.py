@@ -1,4 +1,4 @@
-"""Tiles are exported into a Zarr group: their shards as they are encoded, none decoded."""
+"""Copies encoded shards of tiles into a Zarr group, without decoding them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,16 +19,16 @@ from deepsalt.versions import Filled, Mosaic, Piece, Version, changed_pieces
 
 @dataclass(frozen=True)
 class Content:
-    """What is exported.
+    """The content to export.
 
     Parameters
     ----------
     mosaic, version
-        Of which mosaic, and of it which version.
+        The mosaic, and its version.
     source
         The version's documents and encoded shards.
     filled
-        What the version has.
+        The data of the version.
     attrs
         Attributes of its group.
     """
@@ -47,7 +47,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was done to objects.
+    """Counts of objects.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Counts:
     shards
         Shards of the mosaic that were sent or removed.
     copied
-        Objects that were copied from the version before, inside the bucket.
+        Objects copied from the previous version, inside the bucket.
     """
 
     objects: int = 0
@@ -74,8 +74,8 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
-    """Another group of the same target, from which what did not change can be copied.
+class CopySource:
+    """Another group of the same target, from which unchanged shards can be copied.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ class Seed:
 
 
 def changed_tiles(state: State, content: Content) -> set[Piece]:
-    """Return the tiles that differ between what a group holds and what is exported.
+    """Return the tiles that differ between a group and the content to export.
 
-    Icechunk knows it of versions that led to each other. After a roll-back, or when the older one
-    has expired, digests tell: a tile is a function of its products.
+    Icechunk knows them if one version is an ancestor of the other. After a roll-back, or if the
+    older one has expired, digests tell: a tile is a function of its products.
     """
     found = changed_pieces(content.mosaic, state.version or "", content.version)
     if found is not None:
@@ -107,29 +107,31 @@ def changed_tiles(state: State, content: Content) -> set[Piece]:
 
 
 @dataclass(frozen=True)
-class Twins:
-    """What another group of the target has as it is to be here.
+class UnchangedTiles:
+    """Shards of another group of the target that can be reused here.
 
     Parameters
     ----------
     seed
         That group.
     layout
-        The layout that both can have.
+        The layout that fits both.
     pieces
         Tiles that are the same.
     keys
         All its shards.
     """
 
-    seed: Seed
+    seed: CopySource
     layout: Layout
     pieces: Collection[Piece]
     keys: Collection[str]
 
     @classmethod
-    def of(cls, seed: Seed, state: State, content: Content, is_sharded: bool) -> "Twins | None":
-        """Return it; None where shards lie otherwise there."""
+    def of(
+        cls, seed: CopySource, state: State, content: Content, is_sharded: bool
+    ) -> "UnchangedTiles | None":
+        """Return it; None if its shards are laid out differently."""
         if not state.is_whole or state.layout.is_sharded != is_sharded:
             return None
         if state.layout.grid != content.mosaic.frame.grid or state.model != content.model:
@@ -143,7 +145,7 @@ class Twins:
         return cls(seed, layout, same, keys)
 
     def copy(self, keys: Iterable[str]) -> int | None:
-        """Copy those of some keys that are there; None where one was removed meanwhile."""
+        """Copy existing ones of some keys; None if one was removed meanwhile."""
         present = [key for key in keys if key in self.keys]
         try:
             for key in present:
@@ -162,23 +164,23 @@ class TileExporter:
     writer
         Of the group's record.
     content
-        What is exported.
+        The content to export.
     layout
-        Where shards lie in the group.
+        Layout of the shards in the group.
     present
-        Keys that need not be written, of tiles that are not to be written again.
-    twins
-        What can be copied from another group.
+        Keys that need not be written, of tiles that are not rewritten.
+    unchanged
+        Shards that can be copied from another group.
     """
 
     writer: Writer
     content: Content
     layout: Layout
     present: Collection[str]
-    twins: Twins | None
+    unchanged: UnchangedTiles | None
 
     def __call__(self, again: Collection[Piece], piece: Piece) -> Counts:
-        """Export a tile; where it is to be written again, what it has not is removed."""
+        """Export a tile; when rewriting it, remove shards that it no longer has."""
         self.writer.check()
         if (copied := self._copied(again, piece)) is not None:
             return Counts(copied=copied)
@@ -204,10 +206,10 @@ class TileExporter:
         return counts
 
     def _copied(self, again: Collection[Piece], piece: Piece) -> int | None:
-        """Copy a tile from another group; None where that cannot be done."""
-        if self.twins is None or piece in again or piece not in self.twins.pieces:
+        """Copy a tile from another group; None if that is impossible."""
+        if self.unchanged is None or piece in again or piece not in self.unchanged.pieces:
             return None
-        return self.twins.copy(
+        return self.unchanged.copy(
             key
             for _, index in self.layout.shards(piece)
             for layer in MOSAIC_LAYERS
@@ -218,7 +220,7 @@ class TileExporter:
     def _objects(
         self, layer: str, index: tuple[int, int, int], source: str
     ) -> Iterator[tuple[str, bytes]]:
-        """Yield the objects that a shard is in the group: itself, or its chunks; none if empty."""
+        """Yield a shard's objects in the group: itself, or its chunks; none if empty."""
         found = sync(self.content.source.get(source, default_buffer_prototype()))
         if found is None:
             return

@@ -1,8 +1,8 @@
-"""Remote scenes brought here whole: parallel ranges, within shares of servers, a bounded space.
+"""Fetches whole remote scenes: parallel ranges, within limits of servers and of space.
 
-In comes an `Acquisition` with URLs, out comes the same one with paths of files that are complete
-and as they were catalogued. Open first `scenes.py`; `objects.py` brings one file, and `share.py`
-keeps within what a server allows.
+Takes an `Acquisition` with URLs, returns the same one with paths of complete and verified files.
+Open `scenes.py` first; `objects.py` fetches one file, and `share.py` keeps within a server's
+limits.
 """
 
 from deepsalt.fetch.patience import Patience

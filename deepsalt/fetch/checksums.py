@@ -1,7 +1,7 @@
-"""Multihashes of files, as ``file:checksum`` of STAC has them: what was catalogued is what is read.
+"""Multihashes of files, as in STAC's ``file:checksum``, to verify that files are as catalogued.
 
-Neither GDAL nor HDF5 notices every flipped bit: a deflated block is decoded until it is full, and
-what lies in a file uncompressed is any number.
+Neither GDAL nor HDF5 detects every flipped bit: a deflated block is decoded until it is full, and
+uncompressed data may be any number.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _HASHES = {_SHA256: "sha256", "1340": "sha512", "1114": "sha1", "d50110": "md5"}
 
 
 def fits(path: Path, checksum: str | None) -> bool:
-    """Return whether a file has this multihash; none and unknown algorithms count as fitting."""
+    """Return whether a file has this multihash; without one, or if unknown, return True."""
     for prefix, algorithm in _HASHES.items():
         if checksum and checksum.lower().startswith(prefix):
             return _digest(path, algorithm) == checksum.lower().removeprefix(prefix)
@@ -30,7 +30,7 @@ def fits(path: Path, checksum: str | None) -> bool:
 
 
 def with_checksums(acquisition: Acquisition) -> Acquisition:
-    """Return a scene whose local files have their checksums; reads every byte of them.
+    """Return a scene with checksums of its local files; reads every byte of them.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def verified(acquisition: Acquisition) -> Iterator[None]:
     Raises
     ------
     ReadError
-        At the end of the block: a file is not what the catalogue says.
+        At the end of the block: a file differs from what the catalogue says.
     """
     files = {
         asset.href: asset.checksum
@@ -77,8 +77,8 @@ def verified(acquisition: Acquisition) -> Iterator[None]:
                 raise ReadError(f"{href} cannot be read: {error.strerror}") from error
             if not same:
                 raise ReadError(
-                    f"{href} has another checksum than its catalogue says; restore it, or ingest "
-                    "the scene again if it was meant to change, and run with --retry-quarantined"
+                    f"{href} does not have the checksum in its catalogue; restore it, or ingest "
+                    f"the scene again if the change was intended, and run with --retry-quarantined"
                 )
     finally:
         pool.shutdown(cancel_futures=True)

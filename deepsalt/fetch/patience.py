@@ -1,16 +1,15 @@
-"""Which failures of a server may pass, and how long they are borne with."""
+"""Which failures of a server are temporary, and how long to retry."""
 
 import asyncio
 import random
-import re
 import time
 from dataclasses import dataclass
+from typing import NoReturn
 
 from deepsalt.access import without_secrets
 from deepsalt.errors import AwayError, ReadError
-from deepsalt.fetch.sources import StatusError
+from deepsalt.fetch.answers import StatusError
 
-_STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _PASSING = frozenset({408, 425, 429})  # beside 5xx
 _GONE = frozenset({404, 410})
 _REFUSED = frozenset({401, 403})
@@ -18,21 +17,22 @@ _REFUSED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to bear with a server.
+    """How long to retry a server.
 
     Parameters
     ----------
     tries
-        Attempts at one range that bring nothing, one after the other, before giving up.
+        Consecutive failed attempts at one range before giving up.
     budget
-        Such attempts in all, over one scene.
+        Such attempts in all, over one scene's files on web servers.
     first_wait_s, longest_wait_s
         Wait after the first failure; doubled after each further one, up to the longest. A random
         part of up to a half is taken off, so that many clients do not come back as one.
     longest_asked_s
-        Longest wait that a server may ask for (Retry-After).
+        Longest wait that a web server may ask for (Retry-After).
     silence_s
-        Time for the next step of an answer, `STEP_BYTES`; slower is a server that is stuck.
+        Time for the next bytes of a bucket, for the next `STEP_BYTES` of a web server; slower is a
+        server that is stuck.
     """
 
     tries: int = 8
@@ -43,46 +43,57 @@ class Patience:
     silence_s: float = 30.0
 
 
-def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error speaks of; None when there was no answer."""
-    if isinstance(error, StatusError):
-        return error.status
-    found = _STATUS.search(str(error))
-    return int(found[1]) if found else None
-
-
 def refuse_final(href: str, error: BaseException) -> None:
-    """Raise when trying again cannot help.
+    """Raise if a retry cannot help.
 
     Raises
     ------
     ReadError
         The object is gone or is refused.
     """
-    status = status_of(error)
+    if not isinstance(error, StatusError):
+        return
+    status = error.status
     name = without_secrets(href)
-    if status in _GONE or (status is None and isinstance(error, FileNotFoundError)):
+    if status in _GONE:
         raise ReadError(
-            f"{name} is gone (HTTP status {status or 404}); search the catalogue again"
+            f"{name} is gone (HTTP status {status}); search the catalogue again"
         ) from None
     if status in _REFUSED:
         raise ReadError(
             f"{name} is refused (HTTP status {status}): a signed URL has expired or credentials "
             "are missing; search the catalogue again, or set the credentials in the environment"
         ) from None
-    if status is not None and status < 500 and status not in _PASSING:
+    if status < 500 and status not in _PASSING:
         raise ReadError(
             f"{name} cannot be fetched (HTTP status {status}); open the URL in a browser to see why"
         ) from None
 
 
+def raise_for(href: str, error: BaseException) -> NoReturn:
+    """Raise for what has failed for the last time.
+
+    Raises
+    ------
+    ReadError
+        The failure is permanent.
+    AwayError
+        The failure did not resolve in time.
+    """
+    refuse_final(href, error)
+    raise AwayError(
+        f"{without_secrets(href)} could not be fetched ({_cause(error)}); "
+        "run again when the server is well, finished scenes are kept"
+    ) from None
+
+
 class RetryBudget:
-    """What is left of the patience with one scene's servers.
+    """What is left of the patience with one scene's web servers.
 
     Parameters
     ----------
     patience
-        The patience at the beginning.
+        The initial patience.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -91,43 +102,37 @@ class RetryBudget:
         self._not_before = 0.0
 
     async def wait_or_raise(self, href: str, error: BaseException, failures: int) -> None:
-        """Wait after the `failures`-th failure in a row; 0 is one that brought something.
+        """Wait after the `failures`-th failure in a row; 0 means that some bytes arrived.
 
         Raises
         ------
         ReadError
-            What cannot pass.
+            The failure is permanent.
         AwayError
-            What did not pass in time.
+            The failure did not resolve in time.
         """
         refuse_final(href, error)
         self._spent += failures > 0
         if failures >= self.patience.tries or self._spent > self.patience.budget:
-            raise AwayError(
-                f"{without_secrets(href)} could not be fetched, again and again ({_cause(error)}); "
-                "run again when the server is well, finished scenes are kept"
-            ) from None
+            raise_for(href, error)
         wait = self.patience.first_wait_s * 2 ** max(failures - 1, 0)
         wait = min(wait, self.patience.longest_wait_s) * random.uniform(0.5, 1.0)
         await asyncio.sleep(max(wait, self._asked_wait_s(href, error)))
 
     def _asked_wait_s(self, href: str, error: BaseException) -> float:
-        """Return how long the server wants to be left alone, seconds; asked once, by all ranges."""
+        """Return how long the server asks to wait, seconds; used once, for all ranges."""
         asked = error.retry_after_s if isinstance(error, StatusError) else 0.0
         self._not_before = max(self._not_before, time.monotonic() + asked)
         left = self._not_before - time.monotonic()
         if left > self.patience.longest_asked_s:
             raise AwayError(
-                f"{without_secrets(href)}: the server asks to come back in {left:.0f} seconds; "
-                "run again then, finished scenes are kept"
+                f"{without_secrets(href)}: the server asks to wait {left:.0f} seconds; run again "
+                f"then, finished scenes are kept"
             ) from None
         return left
 
 
 def _cause(error: BaseException) -> str:
-    status = status_of(error)
-    if status is not None:
-        return f"HTTP status {status}"
     if isinstance(error, TimeoutError):
         return "it answers too slowly or not at all"
     return without_secrets(str(error).partition("\n")[0]) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The files of scenes brought here, kept until they are worked on."""
+"""Fetches the files of scenes and keeps them until they are processed."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ _NOT_READ = frozenset({"metadata"})
 """Assets that were parsed into the Acquisition and are not opened again."""
 
 _ROOM_EVERY_S = 0.05
-"""Time between two looks for room in the scratch space."""
+"""Time between two checks for free scratch space."""
 
 T = TypeVar("T")
 
@@ -39,23 +39,24 @@ class _Fetched:
 
 
 class Fetcher:
-    """Brings remote scenes to local files.
+    """Fetches remote scenes to local files.
 
-    A context manager: at its end, Ctrl-C included, fetches on their way are given up and the
-    scratch space is removed. Several threads may ask; scenes come side by side, in one of its own.
+    A context manager: at its end, Ctrl-C included, running fetches are abandoned and the scratch
+    space is removed. Several threads may use it; scenes are fetched concurrently, in its own
+    thread.
 
-    Who waits for room in the scratch space holds none of it. What `bring` keeps does, until `local`
-    or `drop` is called for it: who brings more than fits and never asks for it waits for ever.
+    A scene that waits for scratch space holds none of it. Scenes kept by `bring` do, until `local`
+    or `drop` is called for them: fetching more than fits without using it waits for ever.
 
     Parameters
     ----------
     scratch
-        Where the files lie for as long as they are needed; bounded to nothing, remote scenes are
+        Folder of the files for as long as they are needed; with a size of 0, remote scenes are
         refused.
     patience
         With the servers.
     reach
-        Whom we talk to on the word of the scenes' Items.
+        Hosts that the scenes' Items may refer to.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Fetcher:
         self._patience = patience or Patience()
         self._reach = reach
         self._kept: dict[Acquisition, asyncio.Task[_Fetched]] = {}  # touched by the loop only
-        self._turn = asyncio.Lock()  # for room: a large scene would wait behind small ones for ever
+        self._turn = (
+            asyncio.Lock()
+        )  # for space: a large scene would otherwise wait behind small ones for ever
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="fetch", daemon=True)
         self._lock = Lock()
@@ -79,21 +82,21 @@ class Fetcher:
         acquisition
             The scene.
         shares
-            What may be used of each of `hosts_of` it. Default: as much as one scene uses, within
-            what is known of the archive.
+            Share of each of its `hosts_of`. Default: as much as one scene uses, within the
+            archive's known limits.
 
         Returns
         -------
         int
-            Bytes fetched: none of a local scene, and of one that is here or on its way.
+            Bytes fetched: 0 for a local scene, or one already fetched or being fetched.
 
         Raises
         ------
         ReadError
-            A file is gone, refused, not what the catalogue says, the scene is larger than the
-            space, or the fetch was given up by `drop` or `close`.
+            A file is gone, refused, or differs from the catalogue, the scene is larger than the
+            space, or `drop` or `close` abandoned the fetch.
         AwayError
-            A server did not answer well for longer than we wait.
+            A server did not answer properly in time.
         StoreError
             The scratch folder cannot be written.
         """
@@ -103,7 +106,7 @@ class Fetcher:
 
     @contextmanager
     def local(self, acquisition: Acquisition) -> Iterator[Acquisition]:
-        """Wait for a scene's files, fetched now unless `bring` did; they are there for the block.
+        """Wait for a scene's files, fetched now unless `bring` did; they exist during the block.
 
         Yields
         ------
@@ -125,13 +128,13 @@ class Fetcher:
             self._scratch.give_back(fetched.folder, fetched.size_bytes)
 
     def drop(self, acquisition: Acquisition) -> None:
-        """Remove what `bring` keeps of a scene, or is fetching; nothing when it keeps nothing."""
+        """Remove files of a scene that `bring` keeps or is fetching, if any."""
         if self._thread.is_alive() and not self._closed:
             with suppress(ReadError):  # closed meanwhile, which drops everything
                 self._run(self._drop(acquisition), acquisition)
 
     def _run(self, work: Coroutine[Any, Any, T], acquisition: Acquisition) -> T:
-        given_up = f"the fetch of scene {acquisition.scene_id} was given up; run again to fetch it"
+        given_up = f"the fetch of scene {acquisition.scene_id} was abandoned; run again to fetch it"
         with self._lock:
             if self._closed:
                 work.close()
@@ -144,12 +147,14 @@ class Fetcher:
         except CancelledError:
             raise ReadError(given_up) from None
         finally:
-            future.cancel()  # who waited was interrupted, and nobody waits for it any more
+            future.cancel()  # the waiting thread was interrupted, and no other waits
 
     async def _bring(self, acquisition: Acquisition, shares: Mapping[str, Share]) -> int:
         known = self._kept.get(acquisition)
         if known is not None:
-            await asyncio.shield(known)  # another's; it goes on when this one is interrupted
+            await asyncio.shield(
+                known
+            )  # another thread's fetch; it continues if this one is interrupted
             return 0
         task = self._loop.create_task(self._fetch(acquisition, shares))
         self._kept[acquisition] = task
@@ -179,13 +184,13 @@ class Fetcher:
         lent = {host: shares.get(host) or share_of(host) for host in hosts_of(acquisition)}
         async with Session(self._patience, self._reach, lent) as session:
             found = await run_all(session.describe(asset) for asset in assets)
-            size_bytes = sum(remote.size_bytes for remote in found)
+            size_bytes = sum(each.size_bytes for each in found)
             folder = await self._room(size_bytes, acquisition.scene_id)
             with ExitStack() as given_up:
                 given_up.callback(self._scratch.give_back, folder, size_bytes)
                 paths = [_new_path(folder, asset) for asset in assets]
-                places = zip(found, paths, strict=True)
-                await run_all(session.download(*each) for each in places)
+                files = zip(assets, found, paths, strict=True)
+                await run_all(session.download(*each) for each in files)
                 given_up.pop_all()
         return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
 
@@ -196,7 +201,7 @@ class Fetcher:
         return folder
 
     def close(self) -> None:
-        """Give up what is on its way and remove what is there; who waits is told so."""
+        """Abandon running fetches and remove all files; waiting callers get an error."""
         with self._lock:
             self._closed = True
             running = self._thread.is_alive()
@@ -235,14 +240,14 @@ def _remote_assets(acquisition: Acquisition) -> list[Asset]:
 def hosts_of(acquisition: Acquisition) -> tuple[str, ...]:
     """Return the servers that a scene's files are fetched from, sorted, as `host_of` names them.
 
-    Empty for a scene on this machine. Those that they redirect to are not among them: they are
-    known only after asking.
+    Empty for a scene on this machine. Targets of redirects are not included: they are known only
+    after a request.
     """
     return tuple(sorted({host_of(asset.href) for asset in _remote_assets(acquisition)}))
 
 
 def _new_path(folder: Path, asset: Asset) -> Path:
-    """Return where a file is to lie: in a folder of its own, by its own name made harmless."""
+    """Return the path for a file: in its own folder, with a sanitised name."""
     name = unquote(urlsplit(asset.href).path).rpartition("/")[2]
     home = folder / str(sum(1 for _ in folder.iterdir()))
     home.mkdir()
@@ -250,7 +255,7 @@ def _new_path(folder: Path, asset: Asset) -> Path:
 
 
 def _moved(acquisition: Acquisition, assets: list[Asset], places: Iterable[str]) -> Acquisition:
-    """Return the scene with its remote files in other places."""
+    """Return the scene with other paths for its remote files."""
     where = {asset.href: place for asset, place in zip(assets, places, strict=True)}
     return replace(
         acquisition,

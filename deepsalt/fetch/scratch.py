@@ -1,7 +1,7 @@
 """Scratch space for fetched scenes: bounded in bytes, gone with its process.
 
-Each process has a folder of its own in the scratch folder, named for the process, so that what a
-killed process leaves behind is recognised and removed by the next one.
+Each process has its own folder in the scratch folder, named after the process, so that the next one
+recognises and removes what a killed process left behind.
 """
 
 import os
@@ -19,8 +19,8 @@ from deepsalt.objects.disk import storing
 _PREFIX = "deepsalt-scratch~"
 _GB = 1e9
 _ours: set[str] = set()
-"""Names of the folders of this process. A container's processes often have the same mark as those
-before it; a folder with our mark that is not listed here is theirs."""
+"""Names of the folders of this process. A container's processes often have the same mark as earlier
+ones; a folder with our mark that is not listed here is theirs."""
 
 
 class ScratchSpace:
@@ -29,14 +29,14 @@ class ScratchSpace:
     Parameters
     ----------
     folder
-        Where to make it; the system's folder for temporary files without it.
+        Where to create it. Default: the system's temporary folder.
     limit_bytes
-        Bytes that may lie in it at a time.
+        Maximum size of its content, bytes.
 
     Raises
     ------
     StoreError
-        The folder cannot be made.
+        The folder cannot be created.
     """
 
     def __init__(self, folder: Path | None, limit_bytes: int) -> None:
@@ -48,18 +48,18 @@ class ScratchSpace:
         remove_leftovers(self._parent)
 
     def take(self, needed_bytes: int, what: str) -> Path | None:
-        """Return a new folder for so many bytes; None when there is no room at the moment.
+        """Return a new folder for so many bytes; None if there is no space at the moment.
 
         Raises
         ------
         ReadError
-            More than the space may ever hold.
+            The size exceeds the whole space.
         StoreError
-            The disk has not as much left, or cannot be written.
+            The disk has too little space left, or cannot be written.
         """
         if needed_bytes > self.limit_bytes:
             raise ReadError(
-                f"{what} has {needed_bytes / _GB:.3g} GB and the scratch space may hold at most "
+                f"{what} has {needed_bytes / _GB:.3g} GB but the scratch space may hold at most "
                 f"{self.limit_bytes / _GB:.3g}; raise --scratch-gb"
             )
         with self._lock:
@@ -77,11 +77,11 @@ class ScratchSpace:
         with storing(self._parent):
             _ours.add(self._name)
             self._parent.mkdir(parents=True, exist_ok=True)
-            home.mkdir(mode=0o700, exist_ok=True)  # nobody else's business on a shared machine
+            home.mkdir(mode=0o700, exist_ok=True)  # private on a shared machine
             free_bytes = shutil.disk_usage(home).free
             if free_bytes < needed_bytes:
                 raise StoreError(
-                    f"{self._parent} has {free_bytes / _GB:.3g} GB free and the next scene needs "
+                    f"{self._parent} has {free_bytes / _GB:.3g} GB free, but the next scene needs "
                     f"{needed_bytes / _GB:.3g}; free space, or give another folder with --scratch"
                 )
             return Path(tempfile.mkdtemp(prefix="scene-", dir=home))
@@ -111,7 +111,7 @@ def remove_leftovers(parent: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder and free its space at once, also where readers still hold files open."""
+    """Remove a folder and free its space at once, even if readers still hold files open."""
     for path in folder.rglob("*"):
         with suppress(OSError):
             if path.is_file() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""What one fetch may use of a server, and how it keeps to it.
+"""A fetch's share of a server, and how it is kept.
 
 Who lends shares counts on two things. All connections of a fetch to a server together stay within
 its share from the first request on, whatever fails and is asked for again. And a share may be lent
@@ -21,29 +21,29 @@ from dataclasses import dataclass
 from deepsalt.access import limit_of
 
 CONNECTIONS = 10
-"""Ranges of a scene on their way at a time, where no share says otherwise."""
+"""Concurrent ranges of a scene, unless a share says otherwise."""
 
 PART_BYTES = 8 * 2**20
-"""Bytes of one range; a request costs a round trip, so not much less without need."""
+"""Bytes of one range; each request costs a round trip, so ranges should not be much smaller."""
 
 WINDOW_S = 10.0
 """A share's rate holds over any such time, seconds."""
 
 _AHEAD_S = 1.0
-"""What may come at once, seconds at the share's rate: a range of each connection, and one more.
-More is a lower rate; less cannot use it up where answers take long to begin."""
+"""Maximum burst, seconds at the share's rate: a range of each connection, and one more.
+More lowers the rate; less cannot use it fully if answers take long to start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one fetch may use of a server.
+    """A fetch's share of a server.
 
     Parameters
     ----------
     connections
         Connections at a time, 1 or more.
     bytes_per_s
-        Bytes per second, more than 0; None means as fast as they come.
+        Bytes per second, more than 0; None for no limit.
     """
 
     connections: int = CONNECTIONS
@@ -51,13 +51,13 @@ class Share:
 
 
 def share_of(host: str) -> Share:
-    """Return what one fetch alone may use of a host, as `host_of` names it."""
+    """Return the share of a single fetch of a host, as `host_of` names it."""
     limit = limit_of(host)
     return Share(min(CONNECTIONS, limit.connections or CONNECTIONS), limit.bytes_per_s)
 
 
-class Pace:
-    """The moments at which a share's bytes may be asked for.
+class RateLimit:
+    """The moments at which a share's bytes may be requested.
 
     Parameters
     ----------
@@ -78,9 +78,9 @@ class Pace:
             self._rate = max(lower, share.bytes_per_s / 2)
 
     def due(self, size_bytes: int, now_s: float) -> float:
-        """Return from when on so many bytes may be asked for, and count them as asked for then.
+        """Return when so many bytes may be requested, and count them as requested then.
 
-        Nothing is there at the beginning. Time in which nobody asks pays for one part at most.
+        The balance starts at zero. Idle time pays for one part at most.
         """
         if self._rate is None:
             return now_s
@@ -90,8 +90,8 @@ class Pace:
         return max(now_s, self._paid_until_s)
 
 
-class Lane:
-    """The way to one server: as many connections and bytes at a time as its share allows.
+class HostQueue:
+    """Access to one server: as many connections and bytes at a time as its share allows.
 
     Parameters
     ----------
@@ -101,22 +101,22 @@ class Lane:
 
     def __init__(self, share: Share) -> None:
         self._gate = asyncio.Semaphore(share.connections)
-        self._pace = Pace(share)
+        self._pace = RateLimit(share)
 
     @property
     def part_bytes(self) -> int:
-        """Most bytes to ask for at a time."""
+        """Maximum bytes per request."""
         return self._pace.part_bytes
 
     @asynccontextmanager
     async def turn(self, size_bytes: int = 0) -> AsyncIterator[None]:
-        """Wait until so many bytes may be asked for; the block has one connection."""
+        """Wait until so many bytes may be requested; the block has one connection."""
         async with self._gate:
             await self.wait(size_bytes)
             yield
 
     async def wait(self, size_bytes: int) -> None:
-        """Wait until so many bytes may be asked for, or until those that came are paid for."""
+        """Wait until so many bytes may be requested, or until received ones are paid for."""
         now_s = asyncio.get_running_loop().time()
         due_s = self._pace.due(size_bytes, now_s)
         if due_s > now_s:

@@ -1,8 +1,8 @@
 """Grids: coordinate reference systems, exact maps between grids, the mosaic's tiles.
 
-In come grids of scenes and areas, out come tiles and, for each pixel of one grid, the pixel of
-another that lies nearest. Open first `tiles.py`, then `locate.py` (maps from grid to grid) and
-`crs.py`; `georef.py` writes where an array lies so that readers find it.
+Takes grids of scenes and areas, returns tiles and, for each pixel of one grid, the nearest pixel of
+another. Open `tiles.py` first, then `locate.py` (maps from grid to grid) and `crs.py`; `georef.py`
+writes an array's georeferencing.
 """
 
 from deepsalt.grid.crs import (
@@ -18,7 +18,7 @@ from deepsalt.grid.crs import (
 )
 from deepsalt.grid.frame import Cell, Frame
 from deepsalt.grid.locate import Location, Moved, locate
-from deepsalt.grid.tiles import Extent, MosaicGrid, Region, Tile
+from deepsalt.grid.tiles import Extent, MosaicGrid, PixelWindow, Tile
 
 __all__ = [
     "Cell",
@@ -27,7 +27,7 @@ __all__ = [
     "Location",
     "MosaicGrid",
     "Moved",
-    "Region",
+    "PixelWindow",
     "Tile",
     "area_of_use",
     "cell_shape_m",

@@ -68,8 +68,8 @@ def parse_crs(crs: str) -> "CRS":
         return CRS.from_user_input(crs)
     except CRSError as error:
         raise GridError(
-            f"{crs!r} is not a coordinate reference system that PROJ knows; "
-            "give a code such as EPSG:6933 or EPSG:32633"
+            f"{crs!r} is not a coordinate reference system known to PROJ; give a code such as "
+            f"EPSG:6933 or EPSG:32633"
         ) from error
 
 

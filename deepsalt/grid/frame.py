@@ -1,4 +1,4 @@
-"""What the arrays of a mosaic cover: all of where its CRS may be used, from the start."""
+"""Extent of the arrays of a mosaic: the whole area of use of its CRS, from the start."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _REACH_M = 5_000_000.0  # around the anchor, where a CRS does not say where it m
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the arrays of a mosaic cover.
+    """Extent of the arrays of a mosaic.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ class Frame:
         GridError
             PROJ does not know the CRS.
         """
-        size, (x, y) = grid.tile_px * grid.resolution_m, grid.anchor
+        size = grid.tile_px * grid.resolution_m
+        x, y = grid.anchor
         area = area_of_use(grid.crs)
         west, south, east, north = area or (x, y, x, y)
         margin = _MARGIN_M if area else _REACH_M
@@ -98,6 +99,6 @@ class Frame:
         for tile in tiles:
             if not (e.ix0 <= tile.ix < e.ix1 and e.iy0 <= tile.iy < e.iy1):
                 raise GridError(
-                    f"{name} lies more than {_MARGIN_M / 1000:.0f} km outside of where "
-                    f"{self.grid.crs:.40} may be used; leave it out, or map it in another CRS"
+                    f"{name} lies more than {_MARGIN_M / 1000:.0f} km outside the area of use of "
+                    f"{self.grid.crs:.40}; leave it out, or map it in another CRS"
                 )

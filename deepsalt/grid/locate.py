@@ -5,7 +5,7 @@ tiles differs; here a pixel's source depends on nothing but the pixel.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import GridError
 from deepsalt.grid.centers import Window, centers
 from deepsalt.grid.crs import transform
-from deepsalt.types import PixelGrid
+from deepsalt.types import Floats, PixelGrid
 
 _EDGE_TOLERANCE_PX = 1e-6
 """A centre this close to a source pixel's west or north edge belongs to that pixel: the last bits
@@ -61,9 +61,9 @@ Moved = dict[tuple[PixelGrid, str, Window], tuple[NDArray[np.float64], NDArray[n
 
 
 def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> Location | None:
-    """Find the scene pixel under the centre of each target pixel; None when they do not meet.
+    """Find the scene pixel under the centre of each target pixel; None if they do not meet.
 
-    Only the scene's bounding window in the target is looked at, so the cost follows the scene.
+    Only the scene's bounding window in the target is searched, so the cost follows the scene.
     A pixel's answer does not depend on which target grid (tile, block) it was asked through.
 
     Parameters
@@ -73,7 +73,7 @@ def locate(target: PixelGrid, scene: PixelGrid, moved: Moved | None = None) -> L
     scene
         Where they may lie.
     moved
-        What the last call found, for scenes over each other; it is kept for the next.
+        Result of the last call, kept for the next scene over the same ground.
 
     Raises
     ------
@@ -142,39 +142,69 @@ def outline(
     one step of its ends: widened by that margin the points enclose every pixel. With
     `every_px` above 1 only the corners and points that many pixels apart are taken.
     """
-    column, row = _ring(grid, every_px)
+    x, y, step, torn = outlines([grid], crs, every_px)
+    _refuse_undefined(grid, crs, x, y)
+    if torn[0]:
+        raise GridError(
+            f"a scene in {grid.crs} with bounds {grid.bounds} is split by the edge of {crs} (the "
+            f"180 degree meridian, for a world-wide CRS); give a regional --crs"
+        )
+    return x[0, ::2], y[0, ::2], float(step[0])
+
+
+def outlines(
+    grids: Sequence[PixelGrid], crs: str, every_px: int
+) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """Return the outer edges of grids in another CRS, which PROJ moves together.
+
+    Parameters
+    ----------
+    grids
+        n grids in one CRS. Those with fewer points than others have corners several times.
+    crs
+        In which their edges are wanted.
+    every_px
+        Pixels between points.
+
+    Returns
+    -------
+    x, y
+        Of each grid the points of its edge, every other one in the middle of a step (n, p); not
+        finite where the CRS is not defined.
+    step
+        The longest step of each grid (n,).
+    torn
+        Whether the edge of the CRS runs through a grid, or it is not defined there (n,).
+    """
+    a, _, c, _, e, f = np.array([grid.transform for grid in grids]).T[:, :, None]
+    column, row = _rings(grids, every_px)
     # Each step with its middle: where the CRS's edge runs through a step, one half of it leads
     # around the world.
-    x, y = _points(grid, crs, _with_middles(column), _with_middles(row))
-    halves = np.hypot(np.diff(x), np.diff(y)).reshape(-1, 2)
-    if (halves.max(axis=1) > _TEAR * halves.min(axis=1)).any():
-        raise GridError(
-            f"a scene in {grid.crs} with bounds {grid.bounds} is torn apart by the edge of {crs} "
-            "(the 180 degree meridian, for a world-wide one); give a regional --crs"
-        )
-    x, y = x[::2], y[::2]
-    return x, y, float(np.hypot(np.diff(x), np.diff(y)).max())
+    x, y = transform(grids[0].crs, crs, c + a * _with_middles(column), f + e * _with_middles(row))
+    with np.errstate(invalid="ignore"):  # where the CRS is not defined
+        halves = np.hypot(np.diff(x), np.diff(y)).reshape(len(grids), -1, 2)
+        whole = halves.max(axis=2) <= _TEAR * halves.min(axis=2)
+        step = np.hypot(np.diff(x[:, ::2]), np.diff(y[:, ::2])).max(axis=1)
+    return x, y, step, ~(whole & np.isfinite(halves).all(axis=2)).all(axis=1)
 
 
-def _ring(grid: PixelGrid, every_px: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return columns and rows of points along a grid's outer edge, closed, none twice in a row."""
-    # np.r_ would take as long as PROJ does for the points of a sparse edge.
-    columns = np.append(np.arange(0.0, grid.width, every_px), grid.width)
-    rows = np.append(np.arange(0.0, grid.height, every_px), grid.height)
-    right = np.full(rows.size - 1, float(grid.width))
-    left = np.zeros(rows.size - 1)
-    top = np.zeros(columns.size)
-    bottom = np.full(columns.size - 1, float(grid.height))
-    column = np.concatenate((columns, right, columns[-2::-1], left))
-    row = np.concatenate((top, rows[1:], bottom, rows[-2::-1]))
-    return column, row
+def _rings(grids: Sequence[PixelGrid], every_px: int) -> tuple[Floats, Floats]:
+    """Return columns and rows of points along outer edges, closed (n, p)."""
+    height = np.array([[float(grid.height)] for grid in grids])
+    width = np.array([[float(grid.width)] for grid in grids])
+    down, across = (math.ceil(side.max() / every_px) for side in (height, width))
+    columns = np.minimum(every_px * np.arange(across + 1.0), width)
+    rows = np.minimum(every_px * np.arange(down + 1.0), height)
+    column = (columns, np.tile(width, down), columns[:, -2::-1], np.zeros((len(grids), down)))
+    row = (np.zeros_like(columns), rows[:, 1:], np.tile(height, across), rows[:, -2::-1])
+    return np.concatenate(column, axis=1), np.concatenate(row, axis=1)
 
 
-def _with_middles(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values and, between each two, their mean."""
-    result = np.empty(2 * values.size - 1)
-    result[::2] = values
-    result[1::2] = (values[1:] + values[:-1]) / 2
+def _with_middles(values: Floats) -> Floats:
+    """Return rows of values (n, p) and, between each two, their mean."""
+    result = np.empty((len(values), 2 * values.shape[1] - 1))
+    result[:, ::2] = values
+    result[:, 1::2] = (values[:, 1:] + values[:, :-1]) / 2
     return result
 
 
@@ -196,9 +226,13 @@ def _points(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     a, _, c, _, e, f = grid.transform
     x, y = transform(grid.crs, crs, c + a * column, f + e * row)
+    _refuse_undefined(grid, crs, x, y)
+    return x, y
+
+
+def _refuse_undefined(grid: PixelGrid, crs: str, x: Floats, y: Floats) -> None:
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise GridError(
-            f"a scene in {grid.crs} with bounds {grid.bounds} reaches beyond where {crs} is "
-            "defined; give another --crs"
+            f"a scene in {grid.crs} with bounds {grid.bounds} exceeds the area of definition of "
+            f"{crs}; give another --crs"
         )
-    return x, y

@@ -7,7 +7,7 @@ so a tile keeps its name when the mosaic grows.
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import GridError
 from deepsalt.grid.crs import projected_crs
-from deepsalt.grid.locate import SPARSE_PX, interior, outline
-from deepsalt.types import PixelGrid
+from deepsalt.grid.locate import SPARSE_PX, interior, outline, outlines
+from deepsalt.types import Floats, PixelGrid
 
 DEFAULT_CRS = "EPSG:6933"
 DEFAULT_RESOLUTION_M = 30.0
@@ -28,6 +28,14 @@ ENMAP_PHASE_M = 15.0
 """EnMAP L2A rasters start on 30k + 15 m of their UTM zone, in x and in y."""
 _EDGES_PX = (4 * SPARSE_PX, SPARSE_PX, SPARSE_PX // 4)
 """Pixels between points of a scene's edge, by which its tiles are looked for, in this order."""
+_SPAN = 4
+"""Tiles along a side of what scenes are looked at together for; a scene of 30 km touches 2 or 3."""
+
+_LARGE_PX = 8192
+"""Side of scenes that are not looked at together with others, whose edges would get as many points.
+"""
+
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,7 +67,7 @@ class Tile:
         """
         match = re.fullmatch(r"x(-?\d+)_y(-?\d+)", name)
         if match is None:
-            raise GridError(f"{name!r} is not the name of a tile; expected one like x-3_y12")
+            raise GridError(f"{name!r} is not the name of a tile; expected a name such as x-3_y12")
         return cls(int(match[1]), int(match[2]))
 
 
@@ -89,12 +97,12 @@ class Extent:
         """
         columns, rows = [tile.ix for tile in tiles], [tile.iy for tile in tiles]
         if not columns:
-            raise GridError("no tile was given, so there is nothing to bound")
+            raise GridError("no tile was given, so there is no extent; give at least one tile")
         return cls(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class PixelWindow:
     """Slices of a mosaic array; `MosaicGrid.region` makes them.
 
     Parameters
@@ -151,12 +159,13 @@ class MosaicGrid:
         """Refuse grids that cannot be."""
         if not (math.isfinite(self.resolution_m) and self.resolution_m > 0):
             raise GridError(
-                f"a mosaic cannot have a resolution of {self.resolution_m} m; give a positive one"
+                f"a mosaic cannot have a resolution of {self.resolution_m} m; give a positive "
+                f"resolution"
             )
         if min(self.chunk_px, self.shard_px, self.tile_shards) < 1 or self.shard_px % self.chunk_px:
             raise GridError(
-                f"a shard of {self.shard_px} pixels does not hold whole chunks of {self.chunk_px}; "
-                "give positive sizes, the shard a multiple of the chunk"
+                f"a shard of {self.shard_px} pixels does not hold whole chunks of "
+                f"{self.chunk_px}; give positive sizes, with the shard a multiple of the chunk"
             )
 
     @classmethod
@@ -220,6 +229,71 @@ class MosaicGrid:
                 return sorted(found)
         return sorted(self._tiles_along(grid, 1, slack=1.0)[0])
 
+    def tiles_over_each(self, grids: Sequence[PixelGrid]) -> list[list[Tile] | GridError]:
+        """Return what `tiles_over` returns or raises of each grid, many at a time.
+
+        PROJ and NumPy take as long to begin as they do for one grid.
+        """
+        found: dict[int, list[Tile]] = {}
+        left = [i for i, grid in enumerate(grids) if max(grid.height, grid.width) <= _LARGE_PX]
+        for every_px in _EDGES_PX[:2]:
+            alike: dict[str, list[int]] = {}
+            for index in left:
+                alike.setdefault(grids[index].crs, []).append(index)
+            for indices in alike.values():
+                settled = self._tiles_along_each([grids[index] for index in indices], every_px)
+                found |= {indices[place]: tiles for place, tiles in settled.items()}
+            left = [index for index in left if index not in found]
+        return [found.get(index) or self._tiles_or_error(grid) for index, grid in enumerate(grids)]
+
+    def _tiles_or_error(self, grid: PixelGrid) -> list[Tile] | GridError:
+        try:
+            return self.tiles_over(grid)
+        except GridError as error:
+            return error
+
+    def _tiles_along_each(self, grids: Sequence[PixelGrid], every_px: int) -> dict[int, list[Tile]]:
+        """Return the tiles of those grids whose edges leave no doubt, by place.
+
+        Each step along an edge lies in the box of its ends, widened by how far it is bent, twice as
+        seen in its middle, and by two pixels. Where a box goes over several tiles, and points of
+        the edge touch all of them, these are the tiles of any finer edge. Left out are also grids
+        that may hold a tile which their edges do not touch.
+        """
+        x, y, step, torn = outlines(grids, self.crs, every_px)
+        places = np.flatnonzero(~torn)
+        x, y, step = x[places], y[places], step[places]
+        middle_x, middle_y = ((p[:, :-2:2] + p[:, 2::2]) / 2 - p[:, 1::2] for p in (x, y))
+        bent = np.hypot(middle_x, middle_y).max(axis=1)
+        shortest_px = np.array([min(grid.height, grid.width) for grid in grids])[places]
+        pixel = step / np.minimum(shortest_px, every_px)  # or more: the longest step's, at least
+        x, y, margin = x[:, ::2], y[:, ::2], 2 * (bent + pixel)[:, None]
+        ends_x, ends_y = self._indices(x, y)
+        west, north = self._indices(_pairs(np.minimum, x) - margin, _pairs(np.maximum, y) + margin)
+        east, south = self._indices(_pairs(np.maximum, x) + margin, _pairs(np.minimum, y) - margin)
+        first_x, first_y = west.min(axis=1), north.min(axis=1)
+        fit = (np.maximum(east - west, south - north) <= 1).all(axis=1)
+        fit &= np.maximum(east.max(axis=1) - first_x, south.max(axis=1) - first_y) < _SPAN
+        places, first_x, first_y = places[fit], first_x[fit], first_y[fit]
+        number = np.arange(len(places))[:, None]
+
+        def mark(tiles: NDArray[np.bool_], ix: Indices, iy: Indices) -> None:
+            tiles[number, ix[fit] - first_x[:, None], iy[fit] - first_y[:, None]] = True
+
+        touched = np.zeros((len(places), _SPAN, _SPAN), bool)
+        mark(touched, ends_x, ends_y)
+        near = touched.copy()
+        for column, row in ((west, north), (west, south), (east, north), (east, south)):
+            mark(near, column, row)
+        narrow = np.minimum(near.any(axis=2).sum(axis=1), near.any(axis=1).sum(axis=1)) <= 2
+        certain = narrow & (near == touched).all(axis=(1, 2))
+        found: dict[int, list[Tile]] = {int(place): [] for place in places[certain]}
+        which, column, row = np.nonzero(near & certain[:, None, None])  # sorted, as tiles are
+        columns, rows = (column + first_x[which]).tolist(), (row + first_y[which]).tolist()
+        for place, ix, iy in zip(places[which].tolist(), columns, rows, strict=True):
+            found[place].append(Tile(ix, iy))
+        return found
+
     def _tiles_along(
         self, grid: PixelGrid, every_px: int, *, slack: float
     ) -> tuple[set[Tile], bool]:
@@ -244,9 +318,7 @@ class MosaicGrid:
             touched, found = touched | within, found | within
         return found, found == touched
 
-    def _indices(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _indices(self, x: Floats, y: Floats) -> tuple[Indices, Indices]:
         """Return column and row of the tiles under points."""
         size = self.tile_px * self.resolution_m
         ix = np.floor((x - self.anchor[0]) / size).astype(np.int64)
@@ -274,7 +346,7 @@ class MosaicGrid:
             width=(extent.ix1 - extent.ix0) * self.tile_px,
         )
 
-    def region(self, tile: Tile, extent: Extent) -> Region:
+    def region(self, tile: Tile, extent: Extent) -> PixelWindow:
         """Return the slices of a tile in a mosaic that covers `extent`.
 
         Raises
@@ -286,12 +358,18 @@ class MosaicGrid:
         if not (0 <= column < extent.ix1 - extent.ix0 and 0 <= row < extent.iy1 - extent.iy0):
             raise GridError(f"tile {tile.id} lies outside the mosaic's extent {extent}")
         n = self.tile_px
-        return Region(y=(row * n, (row + 1) * n), x=(column * n, (column + 1) * n))
+        return PixelWindow(y=(row * n, (row + 1) * n), x=(column * n, (column + 1) * n))
 
 
-def _tiles_at(ix: NDArray[np.int64], iy: NDArray[np.int64]) -> set[Tile]:
+def _tiles_at(ix: Indices, iy: Indices) -> set[Tile]:
     # Points follow an edge, so most lie in the tile of the one before.
     moved = np.ones(ix.size, bool)
     moved[1:] = (ix[1:] != ix[:-1]) | (iy[1:] != iy[:-1])
     pairs = zip(ix[moved].tolist(), iy[moved].tolist(), strict=True)
     return {Tile(column, row) for column, row in pairs}
+
+
+def _pairs(smaller_or_larger: np.ufunc, values: Floats) -> Floats:
+    """Return the smaller or larger of each value and the next one of its row."""
+    found: Floats = smaller_or_larger(values[:, :-1], values[:, 1:])
+    return found

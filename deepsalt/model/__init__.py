@@ -1,6 +1,6 @@
 """The student, its card and the shipped weights.
 
-In comes a folder of weights, out comes a `Student` that says salinity, its interval and whether a
-spectrum is like those of the training. Open first `student.py`, then `folded.py` (the same student
-for one sensor, on digital numbers) and `load.py`; `card.py` says what a model was trained on.
+Takes a folder of weights, returns a `Student` that estimates salinity, its interval and whether a
+spectrum resembles the training's. Open `student.py` first, then `folded.py` (the same student for
+one sensor, on digital numbers) and `load.py`; `card.py` records what a model was trained on.
 """

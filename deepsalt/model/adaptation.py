@@ -1,8 +1,8 @@
-"""The Spectral Adaptation Unit as it is applied: affine maps on the front end's features.
+"""Applying the Spectral Adaptation Unit: affine maps on the front end's features.
 
-Satellite representation in, laboratory-like representation out. Every adaptation is affine, so a
-chain of them is one, and it folds into the student's projection: a pixel costs nothing more.
-Fitting is in `deepsalt.train.adaptation.fits`.
+Turns a satellite's representation into a laboratory-like one. Every adaptation is affine, so a
+chain of them is one, and it folds into the student's projection at no cost per pixel. Fitting is in
+`deepsalt.train.adaptation.fits`.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Adaptation:
     Parameters
     ----------
     name
-        What it is made of, parts joined by "+" in the order they are applied.
+        Its parts, joined by "+" in the order of application.
     matrix
         (d, d) float64.
     shift
@@ -45,11 +45,11 @@ class Adaptation:
         if self.shift.shape != (size,) or self.matrix.shape != (size, size):
             raise ModelError(
                 f"adaptation {self.name!r} has a matrix {self.matrix.shape} and a shift "
-                f"{self.shift.shape}; give (d, d) and (d,)"
+                f"{self.shift.shape}; expected (d, d) and (d,)"
             )
         if not (np.isfinite(self.matrix).all() and np.isfinite(self.shift).all()):
             raise ModelError(
-                f"adaptation {self.name!r} holds numbers that are not finite; refit it"
+                f"adaptation {self.name!r} has numbers that are not finite; fit it again"
             )
 
     @classmethod
@@ -68,8 +68,8 @@ class Adaptation:
         values = np.asarray(features, dtype=np.float64)
         if values.ndim != 2 or values.shape[1] != self.shift.size:
             raise FormatError(
-                f"adaptation {self.name!r} takes features (s, {self.shift.size}), got "
-                f"{values.shape}; pass spectra through the front end it was fitted behind"
+                f"adaptation {self.name!r} takes features (s, {self.shift.size}), found "
+                f"{values.shape}; use the front end that it was fitted with"
             )
         if not np.isfinite(values).all():
             rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -102,6 +102,6 @@ class Adaptation:
         Returns
         -------
         tuple[Floats, Floats]
-            Components and offset on features that are not adapted yet (k, d), (k,).
+            Components and offset on unadapted features (k, d), (k,).
         """
         return components @ self.matrix, offset + components @ self.shift

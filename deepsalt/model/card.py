@@ -1,15 +1,15 @@
-"""The model card: what a set of weights is, what it was trained on, how good it is, where it ends.
+"""The model card: identity, training data, accuracy and limits of a set of weights.
 
 Weights never travel without their card, and the card names the checksum of its weights.
 """
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from deepsalt.documents import encode
 from deepsalt.errors import ModelError
 from deepsalt.inputs import parse_json, read_regular
 
@@ -87,12 +87,11 @@ class ModelCard:
     bands_nm, band_width_nm
         Centres and FWHM of the common bands that every sensor is brought to, nm.
     normalisation
-        What happens to a spectrum before the network, in words.
+        Preprocessing of a spectrum, in words.
     outputs
-        Layer name and what it is, in words.
+        Layer name and its meaning, in words.
     ec_method, depth, temperature
-        Which electrical conductivity the labels are, the soil depth they stand for, the
-        temperature they refer to.
+        Method of the labels' electrical conductivity, its soil depth and its reference temperature.
     ec_max
         Largest value any output takes, dS/m.
     ec_extrapolated
@@ -108,7 +107,7 @@ class ModelCard:
     limits
         What the model cannot do, one statement each.
     training
-        Settings that made it, so that it can be made again.
+        Settings of the training, for reproduction.
     weights_sha256
         SHA-256 (hexadecimal) of ``model.safetensors``.
     """
@@ -134,9 +133,9 @@ class ModelCard:
     training: dict[str, Any]
     weights_sha256: str
 
-    def to_json(self) -> str:
-        """Return the card as JSON text, stable for equal cards."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+    def to_bytes(self) -> bytes:
+        """Return the content of ``card.json``, equal bytes for equal cards."""
+        return encode(asdict(self), allow_nan=True)  # a score of few spectra may be NaN
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> "ModelCard":
@@ -152,7 +151,7 @@ class ModelCard:
         Raises
         ------
         ModelError
-            Not a card: not JSON, or a field is missing, unknown or of the wrong kind.
+            It is not a card: not JSON, or a field is missing, unknown or of the wrong type.
         """
         try:
             found = parse_json(text)
@@ -197,7 +196,7 @@ def read_card(directory: Path) -> ModelCard:
     Raises
     ------
     ModelError
-        Missing, unreadable or malformed.
+        The card is missing, unreadable or malformed.
     """
     path = directory / CARD_FILE
     try:
@@ -216,7 +215,7 @@ def read_weights(directory: Path, card: ModelCard) -> bytes:
     Raises
     ------
     ModelError
-        Unreadable, or not the file that the card was written for.
+        The file is unreadable, or does not belong to the card.
     """
     try:
         weights = read_regular(directory / WEIGHTS_FILE, MAX_WEIGHTS_BYTES)
@@ -228,7 +227,8 @@ def read_weights(directory: Path, card: ModelCard) -> bytes:
     found = hashlib.sha256(weights).hexdigest()
     if found != card.weights_sha256:
         raise ModelError(
-            f"the card in {directory} belongs to weights with SHA-256 {card.weights_sha256[:12]}…, "
-            f"{WEIGHTS_FILE} has {found[:12]}…; restore the pair that was trained together"
+            f"the card in {directory} belongs to weights with SHA-256 "
+            f"{card.weights_sha256[:12]}…, but {WEIGHTS_FILE} has {found[:12]}…; restore the pair "
+            f"that was trained together"
         )
     return weights

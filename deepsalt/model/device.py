@@ -1,4 +1,4 @@
-"""Students on a GPU: one at a time of a process asks the device, fed by all threads of a worker.
+"""Students on a GPU: one thread per process uses the device, fed by all threads of a worker.
 
     threads of chunks  scale numbers to reflectance, part by part
       -> queue         bounded: who asks waits while the device is behind
@@ -6,7 +6,7 @@
       -> device        the student, the whole batch at once, while the next is being filled
       -> who asked
 
-Only `Cuda` touches CUDA. What the device cannot do is done on the CPU, with a warning.
+Only `Cuda` touches CUDA. If the device fails, the CPU takes over, with a warning.
 """
 
 import logging
@@ -27,16 +27,16 @@ from deepsalt.model.folded import FoldedStudent
 from deepsalt.model.student import Estimates
 
 DEVICES = ("cpu", "cuda")
-"""What predictions can be asked to run on."""
+"""Devices for predictions."""
 
 BATCH_PX = 65_536
 """Pixels of a batch; the last is padded, so that a pixel's bits do not depend on its neighbours."""
 
 REQUEST_PX = 4096
-"""Pixels that are asked for at a time."""
+"""Pixels per request."""
 
 WAITING = 16
-"""Parts that wait for the device at most; of EnMAP 52 MB."""
+"""Maximum parts waiting for the device; 52 MB for EnMAP."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +45,13 @@ A = TypeVar("A")
 
 
 class Device(Protocol):
-    """What a GPU has to do."""
+    """Operations of a GPU."""
 
     def pinned(self, rows: int, columns: int) -> Tensor:
-        """Return float32 memory of the host that the device can fetch by itself."""
+        """Return float32 memory of the host that the device can read directly."""
 
     def put(self, host: Tensor) -> Tensor:
-        """Return a copy on the device; may still be under way."""
+        """Return a copy on the device; may still be in progress."""
 
     def get(self, tensor: Tensor) -> Tensor:
         """Return a copy on the host, once everything before it is done."""
@@ -81,11 +81,11 @@ class Estimator(Protocol):
 
 
 fell_back = threading.Event()
-"""Set when this process has predicted on the CPU what the device should have."""
+"""Set once this process has predicted on the CPU instead of the device."""
 
 
 def on_device(folded: FoldedStudent, name: str) -> Estimator:
-    """Return the student as it runs on a device; without the device on the CPU, with a warning.
+    """Return the student for a device; without the device for the CPU, with a warning.
 
     Parameters
     ----------
@@ -97,10 +97,10 @@ def on_device(folded: FoldedStudent, name: str) -> Estimator:
     Raises
     ------
     UsageError
-        No such kind of device.
+        The kind of device is unknown.
     """
     if name not in DEVICES:
-        raise UsageError(f"no device {name!r}; give one of {', '.join(DEVICES)}")
+        raise UsageError(f"unknown device {name!r}; give one of {', '.join(DEVICES)}")
     if name == "cpu":
         return folded
     feed = _feed()
@@ -108,18 +108,19 @@ def on_device(folded: FoldedStudent, name: str) -> Estimator:
 
 
 _lock = threading.Lock()
-_found: "list[Feed | None]" = []
+feeds: "list[Feed | None]" = []
+"""The feed of this process's CUDA device, None if there is none; empty until it was looked for."""
 
 
 def _feed() -> "Feed | None":
     """Return the feed of this process's CUDA device, or None; looked for once."""
     with _lock:
-        if not _found:
+        if not feeds:
             available = torch.cuda.is_available()
             if not available:
-                logger.warning("no CUDA device can be used; predicting on the CPU")
-            _found.append(Feed(Cuda()) if available else None)
-        return _found[0]
+                logger.warning("no CUDA device is available; predicting on the CPU")
+            feeds.append(Feed(Cuda()) if available else None)
+        return feeds[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,17 +143,22 @@ class Feed:
     device
         The device.
     batch_px, waiting
-        Pixels of a batch, and requests that wait at most.
+        Pixels of a batch, and the maximum of waiting requests.
+
+    Attributes
+    ----------
+    waiting
+        The requests that wait for a batch.
     """
 
     def __init__(self, device: Device, *, batch_px: int = BATCH_PX, waiting: int = WAITING) -> None:
         self._device = device
         self._batch_px = batch_px
-        self._queue: queue.Queue[_Request] = queue.Queue(maxsize=waiting)
+        self.waiting: queue.Queue[_Request] = queue.Queue(maxsize=waiting)
         self._next: _Request | None = None
         self._moved: tuple[FoldedStudent, FoldedStudent] | None = None
         self._pinned: list[Tensor] = []
-        # An executor of one thread: what fails in a call is raised to all who ask for its result.
+        # An executor of one thread: the error of a call is raised to all that request its result.
         self._calls = ThreadPoolExecutor(1, "deepsalt-device")
         threading.Thread(target=self._run, name="deepsalt-batches", daemon=True).start()
 
@@ -161,8 +167,8 @@ class Feed:
         return _OnDevice(folded, self)
 
     def ask(self, request: _Request) -> None:
-        """Queue a request; waits while too many do."""
-        self._queue.put(request)
+        """Queue a request; wait while too many are queued."""
+        self.waiting.put(request)
 
     def _run(self) -> None:
         under_way: tuple[list[_Request], Future[Tensor]] | None = None
@@ -176,7 +182,7 @@ class Feed:
     def _submit(self, call: Callable[[A], T], argument: A) -> "Future[T]":
         try:
             return self._calls.submit(call, argument)
-        except RuntimeError as error:  # the process is ending, and threads are waiting for answers
+        except RuntimeError as error:  # the process is exiting, and threads are waiting for answers
             failed = Future[T]()
             failed.set_exception(error)
             return failed
@@ -184,7 +190,7 @@ class Feed:
     def _hand_out(
         self, batch: list[_Request], started: "Future[Tensor]"
     ) -> "Future[NDArray[np.float32]]":
-        """Tell all of a batch where their answers will be."""
+        """Tell all requests of a batch where their answers will be."""
         answers = self._submit(self._finish, started)
         start = 0
         for request in batch:
@@ -203,7 +209,7 @@ class Feed:
         size = 0
         while True:
             try:
-                request = self._next or self._queue.get(block=wait and not batch)
+                request = self._next or self.waiting.get(block=wait and not batch)
             except queue.Empty:
                 return batch
             self._next = None

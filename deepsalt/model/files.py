@@ -1,11 +1,9 @@
-"""Weights on disk: reading them checked, writing them with their card, both or neither.
+"""Weights on disk: verified reading, and writing together with their card.
 
 Weights are safetensors: numbers only, nothing in them is executed when they are read.
 """
 
 import hashlib
-import os
-import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, read_weights
 from deepsalt.model.student import HEADS, Student
@@ -56,8 +55,8 @@ def write_model(directory: Path, student: Student, card: ModelCard) -> ModelCard
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _replace(directory / WEIGHTS_FILE, weights)
-        _replace(directory / CARD_FILE, card.to_json().encode())
+        replace_file(directory / WEIGHTS_FILE, weights)
+        replace_file(directory / CARD_FILE, card.to_bytes())
     except OSError as error:
         raise ModelError(
             f"model directory {directory} cannot be written ({error}); choose another"
@@ -65,26 +64,13 @@ def write_model(directory: Path, student: Student, card: ModelCard) -> ModelCard
     return card
 
 
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        # mkstemp files are private; a model is read by whoever may read its directory.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Refuse weights that are not a student's."""
     wanted = set(Student.__dataclass_fields__)
     if set(tensors) != wanted:
         raise ModelError(
-            f"{directory / WEIGHTS_FILE} holds {', '.join(sorted(tensors)) or 'nothing'}, "
-            f"a student needs {', '.join(sorted(wanted))}"
+            f"{directory / WEIGHTS_FILE} has {', '.join(sorted(tensors)) or 'no tensors'}, but a "
+            f"student needs {', '.join(sorted(wanted))}"
         )
     features = derivative_matrix().shape[0] + LEVEL_FEATURES
     rows, domain = (tensors[name].shape[0] for name in ("components", "domain"))
@@ -116,7 +102,7 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         if tuple(tensors[name].shape) != shape:
             raise ModelError(
                 f"{directory / WEIGHTS_FILE}: {name} has shape {tuple(tensors[name].shape)}, "
-                f"expected {shape}; the weights are of another version of the model"
+                f"expected {shape}; the weights belong to another version of the model"
             )
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
@@ -135,6 +121,6 @@ def _check_card(directory: Path, card: ModelCard, tensors: dict[str, torch.Tenso
     for value, tensor in zip(stated, tensors["limits"][:2], strict=True):
         if abs(value - float(tensor)) > 1e-3 * max(1.0, abs(value)):
             raise ModelError(
-                f"the card in {directory} states a limit of {value} dS/m, the weights hold "
+                f"the card in {directory} states a limit of {value} dS/m, but the weights have "
                 f"{float(tensor):.4g}; restore the pair that was trained together"
             )

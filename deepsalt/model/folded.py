@@ -67,7 +67,8 @@ def fold(
     bands
         The sensor's bands (n).
     gain, offset
-        Reflectance = digital number x gain + offset, per band; None: the numbers are reflectance.
+        Reflectance = digital number x gain + offset, per band. Default: the numbers are
+        reflectance.
 
     Raises
     ------
@@ -133,7 +134,7 @@ class FoldedStudent:
             Digital numbers in any dtype (band, s); NaN and `nodata` mean "missing" and are filled
             from the spectrum's own neighbouring bands (`fill_missing`).
         nodata
-            Number that means "missing"; None when there is none.
+            Number that means "missing"; None if there is none.
 
         Raises
         ------
@@ -170,7 +171,7 @@ class FoldedStudent:
         self._project(read, size, work)
 
         def low_noise_bands(chosen: Tensor) -> Tensor:
-            # What was not filled in this batch is no answer to anyone.
+            # The unfilled part of this batch is nobody's answer.
             pixels = chosen.clamp(max=size - 1).numpy()
             part = work.spectra[:, :COLUMNS]
             found = []
@@ -221,12 +222,12 @@ class FoldedStudent:
     def _refuse_too_few_bands(self, numbers: NDArray[np.generic]) -> None:
         if numbers.shape[0] <= int(self.used.max()):
             raise FormatError(
-                f"spectra of {numbers.shape[0]} bands given to a model folded for more; "
-                "give the band table of these spectra"
+                f"the spectra have {numbers.shape[0]} bands, but the model is folded for more; "
+                f"give the band table of these spectra"
             )
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> "FoldedStudent":
-        """Return the same student with its tensors moved to where `answer` shall run."""
+        """Return the same student with its tensors moved to where `answer` runs."""
 
         def projection(rows: Projection) -> Projection:
             return Projection(move(rows.bands), move(rows.levels))
@@ -254,7 +255,7 @@ class FoldedStudent:
     def _complete(
         self, numbers: NDArray[np.generic], mark: np.generic | None
     ) -> tuple[Floats32, NDArray[np.bool_]]:
-        """Return scaled reflectance (u, s) with missing bands filled, and where they cannot be."""
+        """Return scaled reflectance (u, s) with missing bands filled, and where that fails."""
         raw = numbers[self.used].astype(np.float32)
         missing = ~np.isfinite(raw)
         if mark is not None:
@@ -276,7 +277,7 @@ class FoldedStudent:
             target = work.spectra.numpy()[:, :length]
             read(pixels, target)
             self._squares(work, block)
-            # The sum is finite where all values are: most blocks pass in one look.
+            # The sum is finite where all values are: most blocks pass this one test.
             if not _finite(work.moment[block].sum()):
                 read(pixels, target, whole=False)
                 self._squares(work, block)
@@ -318,7 +319,7 @@ class FoldedStudent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
-    """Memory that one call estimates in.
+    """Working memory of one call.
 
     Parameters
     ----------

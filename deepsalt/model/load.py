@@ -1,6 +1,6 @@
-"""Where a model lies, and loading it once per process.
+"""Location of a model, and loading it once per process.
 
-Only `load_student` loads torch, so that planning a run stays quick.
+Only `load_student` loads torch, so that planning a run stays fast.
 """
 
 import hashlib
@@ -30,8 +30,7 @@ def model_ref(path: str | Path | None = None) -> ModelRef:
     Parameters
     ----------
     path
-        Directory with ``model.safetensors`` and ``card.json``; None: the model shipped with
-        deepsalt.
+        Directory with ``model.safetensors`` and ``card.json``. Default: the shipped model.
 
     Raises
     ------
@@ -74,13 +73,13 @@ def load_student(ref: ModelRef) -> "Student":
     Raises
     ------
     ModelError
-        The files are missing, unreadable, disagree with each other, or are not those of `ref`.
+        The files are missing, unreadable, disagree, or do not match `ref`.
     """
     from deepsalt.model.files import read_student  # loads torch
 
     with _lock:
         if ref.digest not in _loaded:
-            # On another machine the shipped model lies elsewhere; the digest says it is the same.
+            # On another machine the shipped model has another path; the digest identifies it.
             directory = Path(ref.path) if Path(ref.path).is_dir() else _shipped()
             if model_ref(directory).digest != ref.digest:
                 raise ModelError(

@@ -1,4 +1,4 @@
-"""What computes the bits of a prediction: an instruction set, and a device.
+"""What determines the bits of a prediction: an instruction set, and a device.
 
 The rounding of a float32 matrix product depends on both. Between machines of one instruction set
 and one kind of device bits are equal; between others salinity differs by less than
@@ -13,12 +13,12 @@ between the CPU's own instruction sets."""
 
 
 def platform(device: str) -> str:
-    """Return what predictions of this process are computed by, such as ``x86_64 AVX2``.
+    """Return the platform of this process's predictions, such as ``x86_64 AVX2``.
 
     Parameters
     ----------
     device
-        ``cpu`` or ``cuda``; the CPU where there is no such device.
+        ``cpu`` or ``cuda``; the CPU if there is no such device.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Digital numbers to scaled reflectance, by whatever reads them fastest where they lie."""
+"""Digital numbers to scaled reflectance, by the fastest reader for their memory layout."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from deepsalt.types import Floats32
 def scale(numbers: NDArray[np.generic], factor: Floats32, target: Floats32) -> None:
     """Write numbers x factor (u, s), factor (u, 1) float32, to the target; bits do not depend how.
 
-    torch takes half the time of numpy, but cannot read every array where it lies.
+    torch takes half the time of numpy, but cannot read every array in place.
     """
     if _readable_by_torch(numbers):
         source = torch.from_numpy(numbers)

@@ -32,7 +32,7 @@ EC_SHIFT = 0.03
 """Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
 
 HEADS = ("location", "log width")
-"""What a machine answers, of log(EC + 0.03)."""
+"""Heads of a machine, on log(EC + 0.03)."""
 
 _FLAT = (1.0 - 1e-4) * MIN_VARIANCE**-0.5
 _SAME = 1e5  # square of mean over deviation: above it, rounding decides how a spectrum varies
@@ -42,17 +42,17 @@ _MAX_LOG_WIDTH = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What the student says about s spectra.
+    """Estimates of the student for s spectra.
 
     Parameters
     ----------
     salinity, lower, upper
         Surface electrical conductivity and its interval, dS/m, float32 (s,); lower <= salinity <=
-        upper; NaN where a spectrum could not be completed.
+        upper; NaN if a spectrum could not be completed.
     flags
         `QualityFlag` bits OUT_OF_DOMAIN and EXTRAPOLATED, uint16 (s,).
     domain_score
-        How far a spectrum is out of the training's domain, float32 (s,): OUT_OF_DOMAIN above 1.
+        How far a spectrum is from the training's domain, float32 (s,): OUT_OF_DOMAIN above 1.
     """
 
     salinity: NDArray[np.float32]
@@ -123,7 +123,7 @@ class Student:
     def macs_per_pixel(self, bands: int) -> int:
         """Return the multiply-accumulates per pixel of a sensor with this many bands.
 
-        Of satellite spectra; low-noise ones cost `low_noise_macs_per_pixel` more.
+        For satellite spectra; low-noise ones cost `low_noise_macs_per_pixel` more.
         """
         machine = self.inducing_points.numel() + self.heads.numel()
         domain = self.domain.numel() + 2 * self.domain_shrinkage.numel()
@@ -135,7 +135,7 @@ class Student:
         return rows + self.low_noise_inducing_points.numel() + self.low_noise_heads.numel()
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
-        """Return the same student with its weights moved; single numbers stay where they are."""
+        """Return the same student with its weights moved; scalars are not moved."""
         stay = ("limits", "interval", "low_noise_interval")
         weights = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: move(v) for k, v in weights.items() if k not in stay})
@@ -183,7 +183,7 @@ class Student:
 
     def low_noise(self, noise: Tensor, scatter: Tensor, flatness: Tensor) -> Tensor:
         """Return which spectra go to the low-noise machine (s,), as `answer` takes them."""
-        # What does not vary at all, as a filled or a saturated pixel, is no laboratory spectrum.
+        # A constant spectrum, such as a filled or saturated pixel, is not a laboratory spectrum.
         varies = torch.logical_and(scatter < _FLAT, flatness < _SAME)
         return torch.logical_and(varies, noise < self.limits[4])
 

@@ -1,7 +1,7 @@
-"""One torch thread while predicting, without surprise for the rest of the process.
+"""One torch thread while predicting, without side effects on the rest of the process.
 
-Dask runs chunks in parallel already: torch splitting each product over all cores as well makes
-cores x cores threads that wait for each other, and the split changes the last bits of a sum.
+Dask already runs chunks in parallel: if torch also split each product over all cores, cores x cores
+threads would wait for each other, and the split changes the last bits of a sum.
 `torch.set_num_threads` is one setting for the process, so predictions that overlap in several
 threads count themselves: the first remembers the setting and the last one restores it.
 """
@@ -25,7 +25,7 @@ def one_torch_thread() -> Iterator[None]:
         if _active == 0:
             _before = torch.get_num_threads()
         _active += 1
-        # Each calling thread has to say so: OpenMP keeps the number per thread.
+        # Each calling thread has to set it: OpenMP keeps the number per thread.
         torch.set_num_threads(1)
     try:
         yield

@@ -1,16 +1,16 @@
 """Stage 2: from the products of a store to a published mosaic, tile by tile.
 
-In go the tiles that scenes may have changed, out comes a version of the mosaic that readers see
-whole. Only tiles whose set of products changed are composed. Open `build.py` first.
+Takes the tiles that scenes may have changed, publishes a version of the mosaic as a whole. Only
+tiles whose set of products changed are composed. Open `build.py` first.
 
 =============  =====================================================================
-`wanted.py`    what each tile should be made of, from records alone
-`tile.py`      a tile is composed, written and checked, on any worker
-`build.py`     the tiles that differ are composed and published together
-`scenes.py`    scenes that an operator takes out and in again
-`repair.py`    what is damaged is made again
+`wanted.py`    which products each tile needs, from records alone
+`tile.py`      composes, writes and checks a tile, on any worker
+`build.py`     composes tiles that differ and publishes them together
+`scenes.py`    scenes that an operator withdraws or readmits
+`repair.py`    rebuilds what is damaged
 `picture.py`   the quicklook of a version
-`prune.py`     old versions, and products that nobody names
+`prune.py`     removes old versions and unused products
 =============  =====================================================================
 """
 

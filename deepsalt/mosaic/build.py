@@ -1,4 +1,4 @@
-"""Builds: the tiles that scenes changed are composed anywhere and published together."""
+"""Builds: composes changed tiles anywhere and publishes them together."""
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,8 +19,8 @@ from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
 from deepsalt.validate import Finding, Limits, check_age, effective
 from deepsalt.versions import (
-    Alive,
     Build,
+    BuildRecord,
     Built,
     Done,
     Mosaic,
@@ -38,9 +38,9 @@ _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
 @dataclass
 class Builder:
-    """Brings tiles of a store's mosaic to what they should be, and publishes them.
+    """Updates tiles of a store's mosaic, and publishes them.
 
-    A context manager where tiles are composed `ahead`: what they wrote is kept from being collected
+    Use it as a context manager to compose tiles `ahead`: their data are protected from a prune
     until the block ends.
 
     Parameters
@@ -50,9 +50,9 @@ class Builder:
     executor
         What composes tiles, a call per tile.
     limits
-        From where on what was composed is wrong, so that nothing is published.
+        Limits beyond which a mosaic fails and is not published.
     progress
-        Told about tiles.
+        Receives progress on tiles.
     """
 
     store: Store
@@ -62,11 +62,11 @@ class Builder:
     _ready: list[Done] = field(default_factory=list, init=False)
     _wanted: Wanted = field(init=False)
     _compose: Composer | None = field(default=None, init=False)
-    _alive: Alive | None = field(default=None, init=False)
+    _alive: BuildRecord | None = field(default=None, init=False)
     _open: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing looked up."""
+        """Start with no products looked up."""
         self._wanted = Wanted(self.store)
 
     def __enter__(self) -> Self:
@@ -78,33 +78,33 @@ class Builder:
     def ahead(
         self, period_tiles: Iterable[PeriodTile], *, known: Collection[str], tiles: int
     ) -> int:
-        """Compose tiles of which nothing more is expected, for the call that publishes them.
+        """Compose tiles that will not change any more, for a later call to publish.
 
         Parameters
         ----------
         period_tiles
             The tiles, by period.
         known
-            Products over them that just became complete.
+            Products over them that were just completed.
         tiles
-            How many tiles there will be in all.
+            Total number of tiles.
 
         Returns
         -------
         int
-            How many were composed.
+            Number of tiles composed.
 
         Raises
         ------
         StoreMismatchError
-            Periods overlap, or a product is of another model.
+            Periods overlap, or a product belongs to another model.
         StoreError
             A product is damaged, or the store cannot be written.
         """
         asked = self._asked(period_tiles)
         self._wanted.read(known)
         if not any(self._wanted(asked).values()):
-            return 0  # what is left of them is for the call that publishes
+            return 0  # the rest is left to the call that publishes
         build = self._build(asked, tiles, why="")
         if self._alive is None:
             self._alive = self._open.enter_context(building(self.store.objects))
@@ -121,27 +121,27 @@ class Builder:
         again: Collection[PeriodTile] = (),
         known: Collection[str] = (),
     ) -> Built:
-        """Compose the tiles that are not as they should be, check them, and publish them.
+        """Compose outdated tiles, check them, and publish them.
 
         Parameters
         ----------
         period_tiles
             Tiles that may have changed, by period.
         why
-            What the history says about the version.
+            Reason for the version, shown in the history.
         hold
-            Whether the version waits for a person.
+            Whether to hold the version.
         again
-            Those among the tiles that are composed also if they are as they should be.
+            Tiles among them to compose even if they are up to date.
         known
-            Products that just became complete, which a listing may not show yet.
+            Products that were just completed, which a listing may not show yet.
 
         Raises
         ------
         UsageError
-            There is nothing to make a mosaic of.
+            There is nothing to make a mosaic from.
         StoreMismatchError
-            Periods overlap, or a product is of another model.
+            Periods overlap, or a product belongs to another model.
         StoreError
             A product is damaged, a check finds an error, or the store cannot be written.
         """
@@ -155,8 +155,8 @@ class Builder:
         for period in {period for period, _ in asked}:
             if period.layout != self.store.period_layout:
                 raise StoreMismatchError(
-                    f"store {self.store} holds {self.store.period_layout!r} periods, this run has "
-                    f"{period.id}; give another --out"
+                    f"store {self.store} has {self.store.period_layout!r} periods, but this run "
+                    f"has {period.id}; give another --out"
                 )
         return asked
 
@@ -191,7 +191,7 @@ class Builder:
                 self.progress.advance("tiles")
 
     def _judge(self, done: Sequence[Done], head: Version | None, wanted: Wanted) -> None:
-        """Refuse to publish tiles in which a check found an error, or that may be collected."""
+        """Refuse to publish tiles in which a check found an error, or that a prune may delete."""
         if self._alive is not None:
             self._alive.check()
         aged = check_age(_newest(head, wanted), self.limits.max_age_days)
@@ -206,14 +206,14 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class MosaicReport:
-    """What became of a mosaic.
+    """Outcome of a build.
 
     Parameters
     ----------
     version
-        Id of the version that readers see, or of the one that waits for a person.
+        Id of the version that readers see, or of the held one.
     held
-        Whether it waits.
+        Whether it is held.
     tiles, composed
         Tiles of the mosaic, and those that had to be composed.
     added, removed
@@ -258,34 +258,34 @@ def build_mosaic(
 ) -> MosaicReport:
     """Composite the complete scene products of a store and publish the mosaic.
 
-    A tile follows from the products over it alone, so only those that changed are composed, and
-    nothing is counted twice, whoever builds how often.
+    A tile depends only on the products over it, so only changed tiles are composed, and nothing is
+    counted twice, however often it is built.
 
     Parameters
     ----------
     store
         The store.
     context
-        What composes, from where on a tile is wrong, and who is told.
+        What composes tiles, the limits beyond which one fails, and the progress.
     period_tiles
-        Tiles that may have changed, by period. Default: all that have data or should have.
+        Tiles that may have changed, by period. Default: all that have or should have data.
     why
-        What the history says about the version.
+        Reason for the version, shown in the history.
     hold
-        Whether the version waits for a person, `deepsalt.versions.publish`.
+        Whether to hold the version until `deepsalt.versions.publish`.
     known
-        Products that just became complete, which a listing may not show yet.
+        Products that were just completed, which a listing may not show yet.
     builder
         One that has composed tiles ahead. Default: a new one.
 
     Raises
     ------
     UsageError
-        There is nothing to mosaic.
+        There is nothing to make a mosaic from.
     StoreMismatchError
-        Periods overlap, or a product is of another model.
+        Periods overlap, or a product belongs to another model.
     StoreError
-        The store cannot be read or written, or what was composed is wrong.
+        The store cannot be read or written, or a check of the tiles fails.
 
     Examples
     --------
@@ -296,12 +296,12 @@ def build_mosaic(
     >>> report.held
     False
     """
-    builder = builder or Builder(store, context.engine, context.limits, context.progress)
+    builder = builder or Builder(store, context.executor, context.limits, context.progress)
     asked = all_period_tiles(store) if period_tiles is None else period_tiles
     built = builder(asked, why=why, hold=hold, known=known)
     version = built.versions[-1] if built.versions else open_repository(store.objects).head()
     if version is None:
-        raise UsageError(f"store {store} has no scene products in the period; run scenes")
+        raise UsageError(f"store {store} has no scene products in the period; map scenes first")
     totals = version.totals
     return MosaicReport(
         version=version,
@@ -318,12 +318,12 @@ def build_mosaic(
 
 
 def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) -> Mosaic:
-    """Open the mosaic of a store; make it of what is wanted where there is none.
+    """Open the mosaic of a store; create it for the wanted products if there is none.
 
     Raises
     ------
     UsageError
-        There is none and nothing is wanted.
+        There is no mosaic and no product is wanted.
     StoreError
         The store cannot be read or written.
     """
@@ -333,7 +333,7 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
         names = [name for found in wanted(period_tiles).values() for name in found]
     if not names:
         raise UsageError(
-            f"there are no scene products to mosaic in {store} that are not withdrawn; run scenes"
+            f"store {store} has no scene products, or only withdrawn ones; map scenes first"
         )
     first = wanted.markers[names[0]]
     return create_mosaic(
@@ -349,7 +349,7 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
 
 
 def period_tiles_of(store: Store, names: Collection[str], period: Period) -> list[PeriodTile]:
-    """Return the tiles that products change, in one period; those of incomplete products are none.
+    """Return the tiles that products change, in one period; incomplete products change none.
 
     Raises
     ------
@@ -362,14 +362,14 @@ def period_tiles_of(store: Store, names: Collection[str], period: Period) -> lis
 
 
 def all_period_tiles(store: Store, period: Period | None = None) -> list[PeriodTile]:
-    """Return all tiles that have data or should have some.
+    """Return all tiles that have or should have data.
 
     Parameters
     ----------
     store
         The store.
     period
-        Of this period alone; without, of all periods that the store has.
+        The only period to consider. Default: all periods of the store.
 
     Raises
     ------
@@ -411,7 +411,7 @@ def _newest(head: Version | None, wanted: Wanted) -> date | None:
 
 
 def _facts(parent: Version | None, done: Sequence[Done], wanted: Wanted) -> Mapping[str, Any]:
-    """Return what a version says besides: sensors that had a part in it, and its newest scene."""
+    """Return further facts of a version: its sensors, and its newest scene."""
     markers = [wanted.markers[name] for each in done for name in each.job.products]
     sensors = {*(parent.facts["sensors"] if parent else ()), *(m.sensor for m in markers)}
     newest = _newest(parent, wanted)

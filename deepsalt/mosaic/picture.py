@@ -1,4 +1,4 @@
-"""The quicklook of a version: drawn from what tiles look like, over the picture before."""
+"""The quicklook of a version: new tiles drawn over the previous picture."""
 
 from collections.abc import Iterable
 
@@ -18,21 +18,21 @@ QUICKLOOK = "quicklook.png"
 def draw_version(store: Store, mosaic: Mosaic, version: Version, done: Iterable[Done] = ()) -> None:
     """Draw the last period of a published version into the store.
 
-    If another one is published by then, that one is drawn over it: of several who draw at once,
-    whoever is last looks last.
+    If another version is published meanwhile, it is drawn over this one: of several concurrent
+    writers the last one checks last.
 
     Parameters
     ----------
     store, mosaic, version
-        What is drawn.
+        The version to draw.
     done
-        Tiles that were composed for it; what others look like is known from the picture before, or
+        Tiles that were composed for it; the views of others come from the previous picture, or are
         read.
 
     Raises
     ------
     StoreError
-        The version is gone, or the store cannot be read or written.
+        The version no longer exists, or the store cannot be read or written.
     """
     _draw(store, mosaic, version, done)
     while (head := mosaic.head()) is not None and head.id != version.id:
@@ -55,7 +55,7 @@ def _draw(store: Store, mosaic: Mosaic, version: Version, done: Iterable[Done]) 
 def _overview(
     store: Store, mosaic: Mosaic, version: Version, last: Filled, done: Iterable[Done]
 ) -> Overview:
-    """Return what the last period looks like, and keep it for the next version."""
+    """Return the views of the last period, and keep them for the next version."""
     key = f"records/overviews/{last.slot:04d}"
     size = cell_px(store.grid, len(last.tiles))
     wanted = [*last.tiles.items()]
@@ -84,7 +84,7 @@ def _kept(store: Store, key: str) -> Overview | None:
 
 
 def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) -> TileView:
-    """Return what a tile looks like, from its pixels."""
+    """Return the view of a tile, from its pixels."""
     arrays = layers_of(mosaic, version)
     grid = mosaic.frame.grid
     _, row, column = mosaic.frame.cell(slot, tile)
@@ -96,7 +96,9 @@ def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) ->
             place = (slot, slice(y, y + edge), slice(x, x + edge))
             try:
                 layers = [np.asarray(arrays[name][place]) for name in ("salinity", "quality_flags")]
-            except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
-                raise StoreError(f"tile {tile.id} cannot be read ({error})") from error
+            except (ValueError, RuntimeError) as error:  # a wrong checksum, or undecodable data
+                raise StoreError(
+                    f"tile {tile.id} cannot be read ({error}); run `deepsalt mosaic repair`"
+                ) from error
             pieces.append(((top, left), classify(*layers)))
     return TileView.of(pieces, grid.tile_px, size)

@@ -1,4 +1,4 @@
-"""What goes: versions beyond the last so many, and scene products that nobody names any more."""
+"""What a prune removes: versions beyond the last few, and unused scene products."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,23 +16,23 @@ from deepsalt.versions import MARGIN, Expiring, Mosaic, Version, expiring, produ
 from deepsalt.versions import prune as prune_versions
 
 PRODUCTS_AFTER = timedelta(days=30)
-"""Age from which a scene product goes that neither a tile should be made of nor a version is."""
+"""Minimum age for removal of a scene product that no tile needs and no version uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What goes, or went.
+    """What a prune removes, or removed.
 
     Parameters
     ----------
     versions
-        Versions that go and those that stay.
+        Versions to remove and versions to keep.
     products
-        Names of scene products that go.
+        Names of scene products to remove.
     builds
-        Builds that were taken for dead.
+        Builds that were considered dead.
     freed_bytes
-        What was deleted of the mosaic; None before it was.
+        Size of what was deleted from the mosaic; None before deletion.
     """
 
     versions: Expiring
@@ -49,20 +49,20 @@ def to_prune(store: Store, mosaic: Mosaic, *, keep: int, now: datetime | None = 
     store, mosaic
         The store.
     keep
-        Published versions that stay, the newest among them.
+        Number of published versions to keep, the newest included.
     now
-        The present, by default by this machine's clock.
+        The present time. Default: this machine's clock.
 
     Raises
     ------
     UsageError
-        Not even one version kept.
+        `keep` is below one.
     StoreError
         The store cannot be read.
     """
     moment = now or datetime.now(UTC)
     versions = expiring(mosaic, keep=keep, now=moment)
-    # Held ones and those that a roll-back left may be published yet.
+    # Held versions, and those that a roll-back replaced, may still be published.
     staying = [version for version, _ in states(mosaic) if version not in versions.gone]
     return Pruning(versions, _unneeded(store, mosaic, staying, moment - PRODUCTS_AFTER))
 
@@ -70,7 +70,7 @@ def to_prune(store: Store, mosaic: Mosaic, *, keep: int, now: datetime | None = 
 def _unneeded(
     store: Store, mosaic: Mosaic, staying: list[Version], before: datetime
 ) -> tuple[str, ...]:
-    """Return the products that nobody has needed since a moment."""
+    """Return the products unused since a moment."""
     markers = read_markers(store, complete_names(store))
     withdrawn = tombstones(store)
     chosen_ones = {marker.acquisition_key: marker for marker in chosen(markers.values(), withdrawn)}
@@ -98,29 +98,29 @@ def prune(
     margin: timedelta = MARGIN,
     now: datetime | None = None,
 ) -> Pruning:
-    """Remove old versions of a mosaic and products that nobody needs.
+    """Remove old versions of a mosaic and unused products.
 
     Parameters
     ----------
     store, mosaic
         The store.
     keep
-        Published versions that stay, the newest among them.
+        Number of published versions to keep, the newest included.
     margin
-        Age up to which nothing of the mosaic is deleted, at least a day.
+        Minimum age of deleted data of the mosaic, at least a day.
     now
-        The present, by default by this machine's clock.
+        The present time. Default: this machine's clock.
 
     Raises
     ------
     UsageError
-        Not even one version kept, or too short a margin.
+        `keep` is below one, or the margin is too short.
     StoreError
         The store cannot be read or written.
     """
     found = to_prune(store, mosaic, keep=keep, now=now)
     done = prune_versions(mosaic, keep=keep, margin=margin, now=now)
-    # That took a while: what became complete, or was taken in again, stays.
+    # That took a while: products completed or readmitted meanwhile stay.
     still = {*to_prune(store, mosaic, keep=keep, now=now).products}
     products = tuple(name for name in found.products if name in still)
     for name in products:

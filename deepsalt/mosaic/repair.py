@@ -1,8 +1,8 @@
-"""Repair: what is damaged in a store is made again, as far as scenes and records give it.
+"""Repair: rebuilds damaged parts of a store, as far as scenes and records allow.
 
-A tile is a function of its products, so a tile of the published version that cannot be read any
-more is composed again and published. Kept older versions are made of objects that nothing writes
-again. A damaged product is taken out of the records, so that the next run maps its scene.
+A tile is a function of its products, so an unreadable tile of the published version is composed
+again and published. Kept older versions consist of objects that nothing rewrites. A damaged product
+is removed from the records, so that the next run maps its scene again.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,29 +30,29 @@ from deepsalt.versions import (
 )
 
 WHY = "repaired"
-"""What the history says of a version that holds what another one held."""
+"""Reason in the history of a version that equals an earlier one."""
 
 _READERS = 4
-"""Products read at a time."""
+"""Number of products read at a time."""
 _THEN = "run its scene again"
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did.
+    """Outcome of a repair.
 
     Parameters
     ----------
     tiles
-        Tiles of the published version that were looked at.
+        Number of checked tiles of the published version.
     again
         Tiles that were composed again.
     products
-        Names of products that were damaged and count no more.
+        Names of damaged products, which no longer count.
     built
         The version that was published; None if no tile had to be composed.
     findings
-        What was done and what is left to do.
+        What was repaired and what is left to do.
     """
 
     tiles: int
@@ -63,22 +63,22 @@ class Repaired:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the published version and all products are as they were written."""
+        """Whether the published version and all products are undamaged."""
         errors = any(finding.severity == "error" for finding in self.findings)
         return not errors and not self.products
 
 
 def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
-    """Look for what is damaged in a store, and make again what can be made again.
+    """Find damage in a store, and rebuild what can be rebuilt.
 
-    Every product is compared with its checksums, every tile of the published version is read.
+    Compares every product with its checksums and reads every tile of the published version.
 
     Parameters
     ----------
     builder
-        What composes tiles, where, and who is told.
+        What composes tiles, where, and the progress.
     why
-        What the history says.
+        Reason shown in the history.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def repair_mosaic(builder: Builder, *, why: str = WHY) -> Repaired:
 
 @dataclass(frozen=True, slots=True)
 class _Damage:
-    """What is damaged of a mosaic: how many tiles there are, which can be made again, and why."""
+    """Damage of a mosaic: its number of tiles, which tiles can be rebuilt, and why."""
 
     tiles: int
     again: tuple[PeriodTile, ...]
@@ -142,7 +142,7 @@ def _find_damaged(
     for period_tile, each in damage.items():
         if waiting := sorted(set(wanted[period_tile]) & set(broken)):
             advice = f"{_THEN} and repair again"
-            text = f"{each.found}, and so is product {waiting[0]} that it is made of"
+            text = f"{each.found}, and so is its product {waiting[0]}"
             findings.append(Finding("error", "checksums", each.where, text, advice))
         else:
             again.append(period_tile)
@@ -154,7 +154,7 @@ def _find_damaged(
 
 
 def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Finding]:
-    """Tell of kept versions that have the damaged tiles as the published one has."""
+    """Report kept versions that share damaged tiles with the published one."""
     now = digests_at(mosaic, head, cells)
     kept = {each.id: each for each in (*mosaic.history(), *mosaic.tagged("").values())}
     found = [
@@ -168,14 +168,14 @@ def _older(mosaic: Mosaic, head: Version, cells: Sequence[Cell]) -> Iterator[Fin
             "warning",
             "checksums",
             "mosaic",
-            f"{len(found)} kept older versions have these tiles too, and what is stored of a "
-            f"version cannot be mended in place ({named})",
+            f"{len(found)} kept older versions share these tiles, and stored versions cannot be "
+            f"repaired ({named})",
             "remove them with `deepsalt mosaic prune STORE --keep 1 --yes`",
         )
 
 
 def _broken(store: Store, progress: Progress) -> Iterator[tuple[str, str]]:
-    """Yield the products that are not as they were written, and what is wrong."""
+    """Yield the damaged products, and what is wrong."""
     names = sorted(complete_names(store))
     progress.start("products", len(names))
     with ThreadPoolExecutor(_READERS) as pool:
@@ -198,8 +198,8 @@ def _damage_of(store: Store, name: str) -> str:
 
 
 def _break(store: Store, broken: Mapping[str, str]) -> Iterator[Finding]:
-    """Let damaged products count no more."""
+    """Remove damaged products from the records."""
     for name, found in broken.items():
         unmark(store, name)
-        text = f"{found}, so the product counts no more"
+        text = f"{found}, so the product no longer counts"
         yield Finding("warning", "products", prefix_of(name), text, _THEN)

@@ -1,8 +1,7 @@
-"""Scenes that an operator takes out of a mosaic, and takes in again.
+"""Scenes that an operator withdraws from a mosaic, or readmits.
 
-`withdraw` and `readmit` write records; the mosaic follows with the next build of the tiles that
-they return, whoever starts it. So a crash between the two loses nothing, and the same call again
-ends in the same state.
+`withdraw` and `readmit` write records; the next build of the tiles that they return updates the
+mosaic. So a crash between the two loses nothing, and repeating the call ends in the same state.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +35,7 @@ class Changed:
 
     @property
     def tiles(self) -> set[Tile]:
-        """The tiles that follow."""
+        """Their tiles."""
         return {tile for marker in self.products for tile in marker.over}
 
 
@@ -50,16 +49,16 @@ def withdraw(store: Store, scenes: Sequence[str], *, reason: str = "") -> Change
     scenes
         Scene keys or product names.
     reason
-        Why, for whoever meets the record.
+        Reason, kept in the record.
 
     Raises
     ------
     UsageError
-        A scene is not in the store. Then nothing is recorded.
+        A scene is not in the store; nothing is recorded.
     StoreError
         The store cannot be read or written.
     """
-    # What was withdrawn before stays so, also when its products were pruned since.
+    # Withdrawn scenes stay withdrawn, even if their products were pruned since.
     before = {
         scene: acquisition
         for scene in scenes
@@ -74,7 +73,7 @@ def withdraw(store: Store, scenes: Sequence[str], *, reason: str = "") -> Change
 
 
 def readmit(store: Store, scenes: Sequence[str]) -> Changed:
-    """Take the withdrawal of scenes back.
+    """Undo the withdrawal of scenes.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def readmit(store: Store, scenes: Sequence[str]) -> Changed:
     Raises
     ------
     UsageError
-        A scene was never withdrawn. Then nothing is recorded.
+        A scene was never withdrawn; nothing is recorded.
     StoreError
         The store cannot be read or written.
     """
@@ -105,12 +104,12 @@ def readmit(store: Store, scenes: Sequence[str]) -> Changed:
 
 
 def refuse_withdrawn(store: Store, mosaic: Mosaic, version: Version) -> None:
-    """Refuse to return to a version with scenes that were withdrawn since.
+    """Refuse to return to a version with scenes withdrawn since.
 
     Raises
     ------
     UsageError
-        It holds one.
+        It has such a scene.
     StoreError
         The store cannot be read.
     """
@@ -123,7 +122,7 @@ def refuse_withdrawn(store: Store, mosaic: Mosaic, version: Version) -> None:
         if any(marker.name in names for names in products_at(mosaic, version, cells)):
             record = withdrawn[marker.acquisition_key]
             raise UsageError(
-                f"version {version.short} holds scene {marker.scene_key}, {record}; take that back "
+                f"version {version.short} has scene {marker.scene_key}, {record}; readmit it "
                 f"first: `deepsalt mosaic withdraw --undo STORE {record.scene}`"
             )
 
@@ -144,7 +143,7 @@ def withdrawn_names(store: Store) -> set[str]:
 def _named(store: Store, scene: str) -> ProductMarker:
     """Return the newest complete product of a scene, given by its key or a product's name."""
     acquisition = _acquisition_of(scene)
-    names = [] if "/" in scene else [scene]  # no product is called so
+    names = [] if "/" in scene else [scene]  # not the name of a product
     if acquisition is not None:
         names = versions_of(store, acquisition)
     found = [
@@ -158,7 +157,7 @@ def _named(store: Store, scene: str) -> ProductMarker:
 
 
 def _withdrawn_acquisition(store: Store, scene: str) -> AcquisitionKey | None:
-    """Return the acquisition of a scene key that is withdrawn; None of any other."""
+    """Return the acquisition of a withdrawn scene key; None for any other."""
     acquisition = _acquisition_of(scene)
     record = tombstone(store, acquisition) if acquisition else None
     version = scene.rpartition("/")[2]
@@ -171,7 +170,7 @@ def _keys(store: Store) -> Iterable[str]:
 
 
 def _acquisition_of(scene: str) -> AcquisitionKey | None:
-    """Return the acquisition that a scene key names; None of what is no such key."""
+    """Return the acquisition that a scene key names; None if it is not a key."""
     collection, _, rest = scene.partition("/")
     acquisition, _, version = rest.rpartition("/")
     return (collection, acquisition) if collection and acquisition and version else None
@@ -184,7 +183,7 @@ def _acquired(store: Store, acquisitions: Iterable[AcquisitionKey]) -> tuple[Pro
     return tuple(read_markers(store, names).values())
 
 
-_AT_ONCE = 16  # requests under way
+_AT_ONCE = 16  # concurrent requests
 _SHOWN = 3
 
 

@@ -1,4 +1,4 @@
-"""One tile: composed shard by shard, written, and checked where it was written."""
+"""One tile: composed shard by shard, written, and checked on the same worker."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from deepsalt.compositing import composite_measured
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
@@ -25,16 +25,16 @@ Shard = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class TileNote:
-    """What the driver is told of a tile.
+    """What the driver learns about a tile.
 
     Parameters
     ----------
     report
         Its pixels.
     errors
-        What a check found wrong in it.
+        Errors that a check found.
     view
-        What it looks like, a packed `TileView`.
+        Its view, a packed `TileView`.
     """
 
     report: Report
@@ -51,11 +51,11 @@ class Composer:
     store
         The store.
     limits
-        From where on a tile is wrong.
+        Limits beyond which a tile fails.
     cell_px
         Edge of the cells of its view, pixels.
     build
-        For whom; a worker looks at a product once for each.
+        The build; a worker opens a product once per build.
     """
 
     store: Store
@@ -64,23 +64,23 @@ class Composer:
     build: str
 
     def __call__(self, into: "IcechunkStore", job: Job) -> TileNote:
-        """Compose a tile, write and check it; doing it twice gives the same.
+        """Compose, write and check a tile; repeating it gives the same result.
 
         Raises
         ------
         StoreError
-            A product is not complete or damaged, or the store cannot be written.
+            A product is incomplete or damaged, or the store cannot be written.
         """
         views: list[tuple[Shard, NDArray[Any]]] = []
-        written: list[Region] = []
+        written: list[PixelWindow] = []
         report = write_tile(into, job, self._shards(job, views, written))
         view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
         return TileNote(report, tuple(self._errors(into, job, written)), view.pack())
 
     def _shards(
-        self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[Region]
+        self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[PixelWindow]
     ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
-        """Yield the shards in which a scene measured something; note where and how they look."""
+        """Yield the shards with measurements of a scene; note their place and view."""
         grid = job.frame.grid
         edge = job.frame.grid.shard_px
         _, row, column = job.cell
@@ -97,10 +97,12 @@ class Composer:
             views.append(((rows.start, columns.start), classes))
             top = row * grid.tile_px + rows.start
             left = column * grid.tile_px + columns.start
-            written.append(Region((top, top + edge), (left, left + edge)))
+            written.append(PixelWindow((top, top + edge), (left, left + edge)))
             yield shard, layers
 
-    def _errors(self, store: "IcechunkStore", job: Job, written: list[Region]) -> Iterator[Finding]:
+    def _errors(
+        self, store: "IcechunkStore", job: Job, written: list[PixelWindow]
+    ) -> Iterator[Finding]:
         arrays = open_layers(store, MOSAIC_LAYERS, f"tile {job.tile.id}")
         findings = check_pixels(
             arrays,

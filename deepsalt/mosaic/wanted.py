@@ -1,7 +1,7 @@
-"""What each tile should be made of, from the records of a store alone.
+"""Which products each tile needs, from the records of a store alone.
 
-One rule makes the order of events irrelevant: of the complete products over a tile whose day is in
-the period, those that tombstones cover go, and of each acquisition the newest stays.
+One rule makes the order of events irrelevant: of the complete products over a tile in the period,
+those covered by tombstones are dropped, and the newest of each acquisition is kept.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,22 +22,22 @@ from deepsalt.store import Period, Store, Tombstone, tombstones
 from deepsalt.store.tombstones import AcquisitionKey
 from deepsalt.versions import Days, PeriodTile
 
-_FEW = 1000
-"""Tiles whose index is asked for one by one; of more the whole index is listed."""
+FEW_TILES = 1000
+"""Maximum tiles whose index is read one by one; for more the whole index is listed."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What tiles should be made of, as `deepsalt.versions.Build` asks for it.
+    """Which products tiles need, in the form that `deepsalt.versions.Build` expects.
 
     Parameters
     ----------
     store
         The store.
     markers
-        What was read of products already; they never change.
+        Markers already read; they never change.
     used
-        Names of the products that tiles should be made of, as far as was asked.
+        Names of the products that tiles need, as far as requested.
     """
 
     store: Store
@@ -45,12 +45,12 @@ class Wanted:
     used: set[str] = field(default_factory=set)
 
     def __call__(self, period_tiles: Sequence[PeriodTile]) -> dict[PeriodTile, list[str]]:
-        """Return the names of the products that tiles should be made of now, sorted.
+        """Return the names of the products that tiles need now, sorted.
 
         Raises
         ------
         StoreMismatchError
-            A product is of another model.
+            A product belongs to another model.
         StoreError
             The store cannot be read.
         """
@@ -63,7 +63,7 @@ class Wanted:
             (period, tile): [
                 marker.name
                 for marker in chosen((self.markers[name] for name in over[tile]), withdrawn)
-                # The newest version need not lie where an older one did.
+                # The newest version may lie elsewhere than an older one.
                 if period.holds(marker.day) and tile.id in marker.own
             ]
             for period, tile in period_tiles
@@ -73,12 +73,12 @@ class Wanted:
 
     def _over(self, tiles: Collection[Tile]) -> dict[Tile, list[str]]:
         """Return the complete products over tiles."""
-        if len(tiles) > _FEW:
+        if len(tiles) > FEW_TILES:
             found = indexed(self.store)
             over = {tile: found.get(tile, []) for tile in tiles}
         else:
             over = products_over(self.store, tiles)
-        # What was read already counts also where a listing of the index lags behind.
+        # Markers already read count even if a listing of the index lags behind.
         for name, marker in self.markers.items():
             for tile in marker.over:
                 if tile in over and name not in over[tile]:
@@ -86,7 +86,7 @@ class Wanted:
         names = {name for each in over.values() for name in each}
         before = names & self.markers.keys()
         self.read(names)
-        # But it may have been found damaged since; then it counts no more.
+        # But a product may have been found damaged since; then it no longer counts.
         missed = before - complete_names(self.store, before) if before else set()
         gone = missed - read_markers(self.store, missed).keys() if missed else set()
         present = self.markers.keys() - gone
@@ -98,7 +98,8 @@ class Wanted:
         Raises
         ------
         StoreMismatchError
-            A product is of another model, or of another kind of salinity than the others.
+            A product belongs to another model, or measures another kind of salinity than the
+            others.
         StoreError
             The store cannot be read.
         """
@@ -109,24 +110,24 @@ class Wanted:
         for marker in found:
             if first is not None and marker.label != first.label:
                 raise StoreMismatchError(
-                    f"products {first.name} and {marker.name} are of {_said(first)} and "
+                    f"products {first.name} and {marker.name} measure {_said(first)} and "
                     f"{_said(marker)}; different quantities cannot share a mosaic"
                 )
             if marker.model_digest != self.store.model:
                 raise StoreMismatchError(
-                    f"product {marker.name} is of model {marker.model_digest[:12]}, the store of "
-                    f"{self.store.model[:12]}; give another --out"
+                    f"product {marker.name} belongs to model {marker.model_digest[:12]}, but the "
+                    f"store to {self.store.model[:12]}; give another --out"
                 )
         return found
 
     def days(self, period: Period) -> Days | None:
-        """Return first and last day of the products that are used and lie in a period."""
+        """Return first and last day of the used products in a period."""
         days = [day for name in self.used if period.holds(day := self.markers[name].day)]
         known = [day for day in days if day is not None]
         return (min(known), max(known)) if known else None
 
     def is_simulated(self, name: str) -> bool:
-        """Return whether a product that was looked at was simulated."""
+        """Return whether a known product was simulated."""
         return self.markers[name].simulated
 
 
@@ -148,6 +149,6 @@ def is_withdrawn(marker: ProductMarker, withdrawn: Mapping[AcquisitionKey, Tombs
 
 
 def newest_day(markers: Iterable[ProductMarker]) -> date | None:
-    """Return the day of the newest product with an estimate; None when no such day is known."""
+    """Return the day of the newest product with an estimate; None if unknown."""
     days = [marker.day for marker in markers if marker.report.estimated and marker.day]
     return max(days, default=None)

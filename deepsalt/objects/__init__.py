@@ -1,17 +1,17 @@
-"""The one door to the bytes of a store: a folder, a bucket, or the memory of this process.
+"""The only access to the bytes of a store: a folder, a bucket, or the memory of this process.
 
-In goes a path or URI and keys, out come bytes: `Objects.of("s3://maps/salt").read("store.json")`.
-Nobody else opens files or connections of a store. Start with `objects.py`.
+Takes a path or URI and keys, returns bytes: `Objects.of("s3://maps/salt").read("store.json")`. No
+other package opens files or connections of a store. Open `objects.py` first.
 
 ==================  ====================================================================
-`location.py`       a path or URI, checked; which keys can be
+`location.py`       a path or URI, checked; which keys are valid
 `objects.py`        the value `Objects`: read, write, create, list, delete; Zarr groups
 `folder.py`         these verbs on files, on disk when they return
-`bucket.py`         these verbs through obstore, and who created when an answer was lost
+`bucket.py`         these verbs through obstore, and who created if an answer is lost
 `series.py`         numbered objects of which the highest counts
 `zarr.py`           Zarr's store over objects
 `repository.py`     the same location for Icechunk
-`connection/`       servers and users as the environment says; one connection for all
+`connection/`       servers and credentials from the environment; shared connections
 `sentences.py`      errors of libraries and servers as sentences
 `disk.py`           errors of the operating system as sentences
 ==================  ====================================================================

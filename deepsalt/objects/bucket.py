@@ -18,16 +18,20 @@ from deepsalt.objects.sentences import is_in_progress, is_without_bucket, reachi
 if TYPE_CHECKING:
     from obstore import Attributes
 
-_LARGE_BYTES = 2**18  # sent with more patience
+_LARGE_BYTES = 2**18  # sent with longer timeouts
 _ATTEMPTS = 4
-_PATIENCE_S = 12.0  # after which it is not tried again
-_WAIT_S = 0.2
-_WRITER = "deepsaltwriter"  # metadata that tells whose an object is; Azure allows no hyphen
+_PATIENCE_S = 12.0  # after which there is no further try
+WAIT_S = 0.2
+"""Pause before the second try; each further one is twice as long, and half of it is chance."""
+
+_WRITER = (
+    "deepsaltwriter"  # metadata that tells who created an object; Azure does not allow a hyphen
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The five verbs on objects below a location; keys are checked by who calls."""
+    """The five verbs on objects below a location; callers check keys."""
 
     location: StoreLocation
 
@@ -39,21 +43,21 @@ class Bucket:
             return bytes(obstore.get(connect(self.location), self.location.full(key)).bytes())
 
     def write(self, key: str, data: bytes) -> None:
-        """Write an object; it is there as a whole or not at all."""
+        """Write an object, as a whole or not at all."""
         import obstore
 
         store = connect(self.location, "send" if len(data) > _LARGE_BYTES else "ask")
         with reaching(self.location, "write", key):
-            # In one request: parts of what was never finished are stored and paid for.
+            # In one request: parts of unfinished uploads are stored and billed.
             obstore.put(
                 store, self.location.full(key), data, attributes=_type_of(key), use_multipart=False
             )
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object if there is none; one of many callers is told True.
+        """Write an object if there is none; exactly one of many callers gets True.
 
-        An answer may be lost after the server did what it was asked for. Asked again it says that
-        the object is there; the mark in its metadata tells whether it is ours.
+        An answer may be lost after the server has created the object. A second request then finds
+        it; the mark in its metadata tells whether it is ours.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError
@@ -65,7 +69,7 @@ class Bucket:
         until = time.monotonic() + _PATIENCE_S
         for attempt in range(_ATTEMPTS):
             if attempt:
-                time.sleep(_WAIT_S * 2**attempt * (0.5 + random()))
+                time.sleep(WAIT_S * 2**attempt * (0.5 + random()))
             try:
                 with reaching(self.location, "create", key):
                     try:
@@ -87,11 +91,11 @@ class Bucket:
                     raise
                 lost = True
         raise StoreAwayError(
-            f"{self.location}/{key} is being written and removed by others all the time; try again"
+            f"{self.location}/{key} keeps being written and removed by other processes; try again"
         )
 
     def copy(self, source: str, key: str) -> None:
-        """Write an object with the bytes of another one, which do not leave the server."""
+        """Copy an object inside the server."""
         import obstore
 
         with reaching(self.location, "write", key):
@@ -100,7 +104,7 @@ class Bucket:
             )
 
     def list(self, prefix: str, offset: str | None) -> Iterator[Entry]:
-        """Yield the objects below a prefix, by their names; asks for a page when one is used up."""
+        """Yield the objects below a prefix, by their names, one page per request."""
         import obstore
 
         start = self.location.full(prefix) if prefix else self.location.prefix
@@ -124,7 +128,7 @@ class Bucket:
         return tuple(sorted(names))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; those that are not there are none to remove."""
+        """Remove objects; missing ones are ignored."""
         import obstore
 
         full = [self.location.full(key) for key in keys]
@@ -140,7 +144,7 @@ class Bucket:
                     obstore.delete(store, key)
 
     def settle(self, prefix: str) -> None:
-        """Do nothing: what a server has acknowledged is stored."""
+        """Do nothing: acknowledged objects are already stored."""
 
     def _is_marked(self, key: str, mark: str) -> bool:
         import obstore
@@ -155,7 +159,7 @@ class Bucket:
 
 @contextmanager
 def _none_to_remove() -> Iterator[None]:
-    """Pass over an object that is not there; a bucket that is not there is an error."""
+    """Ignore a missing object; a missing bucket is an error."""
     try:
         yield
     except FileNotFoundError as error:
@@ -164,6 +168,6 @@ def _none_to_remove() -> Iterator[None]:
 
 
 def _type_of(key: str) -> "Attributes":
-    """Return what browsers are told: catalogues and pictures are read where they lie."""
+    """Return the headers for browsers, which read catalogues and pictures in place."""
     kind, _ = mimetypes.guess_type(key)
     return {} if kind is None else {"Content-Type": kind}

@@ -1,4 +1,4 @@
-"""Files of this machine: errors as sentences, and what is on disk when a call returns."""
+"""Files of this machine: errors as sentences, and syncing to disk."""
 
 import errno
 import os
@@ -12,9 +12,9 @@ from deepsalt.errors import StoreError
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free space and run again, finished work is kept",
     errno.EDQUOT: "the disk quota is used up; free space and run again, finished work is kept",
-    errno.EACCES: "permission is denied; give a folder you may write to",
-    errno.EPERM: "permission is denied; give a folder you may write to",
-    errno.EROFS: "the file system is read-only; give a folder you may write to",
+    errno.EACCES: "permission is denied; give a folder that you can write to",
+    errno.EPERM: "permission is denied; give a folder that you can write to",
+    errno.EROFS: "the file system is read-only; give a folder that you can write to",
     errno.ENOTDIR: "a part of the path is a file; give another folder",
 }
 
@@ -37,12 +37,12 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def unstorable(path: Path, error: OSError) -> StoreError:
-    """Return the sentence of an operating system's error about a path."""
+    """Return the sentence for an operating system's error about a path."""
     return StoreError(f"{path} cannot be read or written: {_reason(path, error)}")
 
 
 def _reason(path: Path, error: OSError) -> str:
-    """Return why, and what to do; libraries such as GDAL and HDF5 do not hand errno on."""
+    """Return the reason and what to do; libraries such as GDAL and HDF5 do not pass on errno."""
     if error.errno is None and _is_full(path):
         return _ADVICE[errno.ENOSPC]
     return _ADVICE.get(error.errno or 0, str(error))
@@ -56,7 +56,7 @@ def _is_full(path: Path) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Ask the operating system to put a file or folder on disk."""
+    """Ask the operating system to sync a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

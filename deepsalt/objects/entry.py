@@ -1,4 +1,4 @@
-"""What a listing says of an object."""
+"""An entry of a listing."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +11,11 @@ class Entry:
     Parameters
     ----------
     key
-        Its key, from the location that was listed.
+        Its key, relative to the listed location.
     size
-        Its bytes.
+        Its size, bytes.
     modified
-        When it was written, by the store's clock.
+        Time of writing, by the store's clock.
     """
 
     key: str

@@ -1,8 +1,7 @@
 """Objects as files of a folder, by the operating system alone.
 
-obstore's own store of files does not ask for what it wrote to be on disk, so after a power cut a
-record could be there and empty for ever. Zarr's chunks go through it all the same: they are settled
-as a whole before a marker names them.
+obstore's own file store does not sync to disk, so after a power cut a record could stay empty for
+ever. Zarr's chunks use it all the same: they are synced as a whole before a marker names them.
 """
 
 import errno
@@ -20,14 +19,14 @@ from deepsalt.inputs import read_regular
 from deepsalt.objects.disk import sync, sync_tree, unstorable
 from deepsalt.objects.entry import Entry
 
-# What writers that were killed leave, ours and obstore's: no key ends like that.
+# Remains of killed writers, ours and obstore's: no key ends like that.
 _TEMPORARY = re.compile(r"#\d+$")
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The five verbs on files below `root`; keys are checked by who calls."""
+    """The five verbs on files below `root`; callers check keys."""
 
     root: Path
 
@@ -38,21 +37,21 @@ class Folder:
             try:
                 return read_regular(path)
             except (FileNotFoundError, NotADirectoryError):
-                raise MissingObjectError(f"{path} is not there") from None
+                raise MissingObjectError(f"{path} does not exist") from None
             except OSError:
                 if path.is_dir():
-                    raise MissingObjectError(f"{path} is not there") from None
+                    raise MissingObjectError(f"{path} does not exist") from None
                 raise
 
     def write(self, key: str, data: bytes) -> None:
-        """Write a file; readers see the old bytes or the new, and the new are on disk."""
+        """Write a file to disk; readers see either the old or the new bytes."""
         path = self.root / key
         with _touching(path), _beside(path, data) as temporary:
             temporary.replace(path)
             sync(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a file if there is none; one of many callers is told True."""
+        """Write a file if there is none; exactly one of many callers gets True."""
         path = self.root / key
         with _touching(path):
             if path.exists():
@@ -67,18 +66,18 @@ class Folder:
                     raise
                 raise StoreUnfitError(
                     f"{self.root} cannot be a store: its file system cannot link files "
-                    f"({error.strerror}), so two writers could not be told apart; give a folder "
-                    "on another file system, or a bucket"
+                    f"({error.strerror}), so two writers could overwrite each other; give a "
+                    f"folder on another file system, or a bucket"
                 ) from error
             sync(path.parent)
         return True
 
     def copy(self, source: str, key: str) -> None:
-        """Write a file with the bytes of another one."""
+        """Copy a file."""
         self.write(key, self.read(source))
 
     def list(self, prefix: str, offset: str | None) -> Iterator[Entry]:
-        """Yield the files below a prefix, in no order; links are followed."""
+        """Yield the files below a prefix, in any order; links are followed."""
         start = self.root / prefix if prefix else self.root
         for entry in _files(start, ()):
             key = entry.path[len(str(self.root).rstrip("/")) + 1 :]
@@ -92,12 +91,12 @@ class Folder:
             yield Entry(key, status.st_size, modified)
 
     def folders(self, prefix: str) -> tuple[str, ...]:
-        """Return the names of the folders right below a prefix."""
+        """Return the names of the folders directly below a prefix."""
         start = self.root / prefix if prefix else self.root
         return tuple(sorted(entry.name for entry in _entries(start) if entry.is_dir()))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove files, and folders that are empty then."""
+        """Remove files, and folders left empty."""
         for key in keys:
             path = self.root / key
             with _touching(path):
@@ -105,7 +104,7 @@ class Folder:
                 self._clear(path.parent)
 
     def settle(self, prefix: str) -> None:
-        """Put everything below a prefix on disk, and the folders above it."""
+        """Sync everything below a prefix to disk, and the folders above it."""
         path = self.root / prefix
         with _touching(path):
             sync_tree(path)
@@ -118,14 +117,14 @@ class Folder:
         while folder != self.root:
             try:
                 folder.rmdir()
-            except OSError:  # not empty, or gone
+            except OSError:  # not empty, or already removed
                 return
             folder = folder.parent
 
 
 @contextmanager
 def _beside(path: Path, data: bytes) -> Iterator[Path]:
-    """Write a temporary file next to a path, on disk when the block begins, gone at its end."""
+    """Write a temporary file next to a path, on disk when the block starts, removed at its end."""
     temporary = path.with_name(f"{path.name}#{secrets.randbelow(10**12)}")
     while True:
         _make(path.parent)
@@ -133,7 +132,7 @@ def _beside(path: Path, data: bytes) -> Iterator[Path]:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             break
         except FileNotFoundError:
-            continue  # somebody cleared the empty folder between the two
+            continue  # another process removed the empty folder in between
     try:
         with open(descriptor, "wb") as stream:
             stream.write(data)
@@ -145,7 +144,7 @@ def _beside(path: Path, data: bytes) -> Iterator[Path]:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, on disk when this returns."""
+    """Create a folder and its parents, on disk when this returns."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
@@ -161,7 +160,7 @@ def _touching(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EISDIR:
             raise StoreError(
-                f"{path} is a folder of other objects; an object cannot have its name"
+                f"{path} is a folder of other objects; give the object another name"
             ) from error
         raise unstorable(path, error) from error
 

@@ -28,7 +28,7 @@ _SCHEMES: dict[str, StoreKind] = {
 }
 _AZURE_HOST = ".dfs.core.windows.net"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LONGEST_KEY_BYTES = 1000  # S3 takes 1024, the other clouds as many or more
+_LONGEST_KEY_BYTES = 1000  # S3 takes 1024, the other clouds at least as many
 _LONGEST_NAME_BYTES = 200  # file systems take 255, and temporary names are longer
 # Not names on every kind of store: they end lines, separate, escape or match.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\\%#?*]")
@@ -36,7 +36,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\\%#?*]")
 
 @dataclass(frozen=True, slots=True)
 class StoreLocation:
-    """Where objects lie.
+    """Location of objects.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class StoreLocation:
     bucket
         The bucket or container, or the name in memory; empty for folders.
     prefix
-        What all keys begin with, without slashes at its ends; the absolute path of a folder.
+        Common start of all keys, without slashes at its ends; the absolute path of a folder.
     account
-        Azure's account where the URI names it; otherwise the environment does.
+        Azure's account if the URI names it; otherwise the environment does.
     """
 
     kind: StoreKind
@@ -62,7 +62,8 @@ class StoreLocation:
         Raises
         ------
         UsageError
-            Another scheme, credentials or a query in it, no bucket, or a path that cannot be.
+            The scheme is not supported, the text has credentials or a query, has no bucket, or is
+            not a valid path.
         """
         if not isinstance(text, str):
             return _folder(Path(text))
@@ -71,7 +72,7 @@ class StoreLocation:
         scheme, colon, rest = text.partition(":")
         known = scheme.lower() in _SCHEMES
         if colon and not rest.startswith("//") and (known or "@" in rest):
-            raise UsageError(f"a store's URI has // behind {_shown(scheme)}:, as in s3://bucket")
+            raise UsageError(f"a store's URI needs // after {_shown(scheme)}:, as in s3://bucket")
         if not colon or not rest.startswith("//"):
             return _folder(Path(text))
         if not known:
@@ -80,7 +81,7 @@ class StoreLocation:
 
     @property
     def uri(self) -> str:
-        """The location as a URI, which `of` takes again; no credentials are in it."""
+        """The location as a URI that `of` accepts, without credentials."""
         if self.kind == "file":
             return f"file://{quote(self.prefix)}"
         if self.account:
@@ -93,7 +94,7 @@ class StoreLocation:
         return self.prefix if self.kind == "file" else unquote(self.uri)
 
     def below(self, prefix: str) -> "StoreLocation":
-        """Return the location of the keys that begin with a prefix."""
+        """Return the location of the keys that start with a prefix."""
         return replace(self, prefix=self.full(prefix))
 
     def full(self, key: str) -> str:
@@ -102,66 +103,68 @@ class StoreLocation:
         Raises
         ------
         UsageError
-            It cannot be a key on every kind of store.
+            The key is not valid on every kind of store.
         """
         check_key(key)
         full = f"{self.prefix.rstrip('/')}/{key}" if self.prefix else key
         if self.kind != "file" and len(full.encode()) > _LONGEST_KEY_BYTES:
             raise UsageError(
-                f"{full[:100]}... is a name of more than {_LONGEST_KEY_BYTES} bytes; give the "
-                "store a shorter prefix"
+                f"{full[:100]}... is longer than {_LONGEST_KEY_BYTES} bytes; give the store a "
+                f"shorter prefix"
             )
         return full
 
 
 def check_key(key: str) -> None:
-    """Refuse what cannot name an object, or names one elsewhere.
+    """Refuse a key that is invalid or leads outside the location.
 
     Raises
     ------
     UsageError
-        It is empty or too long, begins or ends with a slash, or has a part that is empty, ``.``,
-        ``..`` or holds one of the characters that stores treat differently.
+        It is empty or too long, starts or ends with a slash, or has a part that is empty, ``.``,
+        ``..`` or contains a character that stores treat differently.
     """
     parts = key.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        raise UsageError(f"{key!r:.200} names no object: its parts may not be empty, . or ..")
+        raise UsageError(f"{key!r:.200} is not a valid key: its parts must not be empty, . or ..")
     if found := _UNFIT.search(key):
-        raise UsageError(f"{key!r:.200} names no object: {found[0]!r} is not a name on every store")
+        raise UsageError(f"{key!r:.200} is not a valid key: not every store allows {found[0]!r}")
     try:
         longest = max(len(part.encode()) for part in parts)
     except UnicodeEncodeError:
-        raise UsageError(f"{key!r:.200} names no object: it is not text") from None
+        raise UsageError(f"{key!r:.200} is not a valid key: it is not text") from None
     if longest > _LONGEST_NAME_BYTES or len(key.encode()) > _LONGEST_KEY_BYTES:
         raise UsageError(
-            f"{key[:100]}... names no object: a part may have {_LONGEST_NAME_BYTES} bytes, the "
-            f"whole {_LONGEST_KEY_BYTES}"
+            f"{key[:100]}... is not a valid key: a part may have {_LONGEST_NAME_BYTES} bytes, the "
+            f"whole key {_LONGEST_KEY_BYTES}"
         )
 
 
 def _folder(path: Path) -> StoreLocation:
     try:
         absolute = os.path.abspath(path.expanduser())
-    except (RuntimeError, OSError) as error:  # ~nobody, or a working folder that was removed
-        raise UsageError(f"{path} cannot be made a whole path ({error}); give it whole") from error
+    except (RuntimeError, OSError) as error:  # ~nobody, or a removed working folder
+        raise UsageError(
+            f"{path} cannot be made absolute ({error}); give an absolute path"
+        ) from error
     if "\0" in absolute:
         raise UsageError(f"{str(path)!r:.200} is not a path")
     return StoreLocation("file", "", absolute)
 
 
 def _parsed(text: str, kind: StoreKind) -> StoreLocation:
-    """Parse a URI of a known scheme; nothing of it is repeated that may be a key."""
+    """Parse a URI of a known scheme; messages never repeat parts that may be secret."""
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise UsageError(f"the store's URI is not written so; {_HELP}") from None
+        raise UsageError(f"the store's URI is malformed; {_HELP}") from None
     host = parts.netloc
     account = ""
     if kind == "az" and host.endswith(_AZURE_HOST) and host.count("@") == 1:
         host, _, account = host.removesuffix(_AZURE_HOST).partition("@")
     if "@" in host or parts.query or parts.fragment or "?" in text or "#" in text:
         raise UsageError(
-            "a store's URI takes no credentials, query or fragment; credentials are set in the "
+            "a store's URI must not have credentials, query or fragment; set credentials in the "
             "environment (AWS_..., GOOGLE_..., AZURE_...)"
         )
     if kind == "file":
@@ -170,10 +173,10 @@ def _parsed(text: str, kind: StoreKind) -> StoreLocation:
                 f"{text!r:.200} names a host; write three slashes, as in file:///data, or a path"
             )
         if not parts.path.startswith("/"):
-            raise UsageError(f"{text!r:.200} names no folder; write it as file:///data")
+            raise UsageError(f"{text!r:.200} does not name a folder; write it as file:///data")
         return _folder(Path(unquote(parts.path)))
     if not _BUCKET.fullmatch(host) or (account and not account.isalnum()):
-        raise UsageError(f"{text!r:.200} names no bucket, or one that cannot be; {_HELP}")
+        raise UsageError(f"{text!r:.200} has no valid bucket name; {_HELP}")
     prefix = unquote(parts.path).strip("/")
     if prefix:
         check_key(prefix)

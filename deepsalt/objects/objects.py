@@ -1,4 +1,4 @@
-"""The value that stands for a store: five verbs on its objects, and Zarr groups over them."""
+"""The value that represents a store: five verbs on its objects, and Zarr groups over them."""
 
 import os
 import secrets
@@ -23,15 +23,15 @@ _PROCESS = secrets.token_hex(8)  # process ids repeat in containers
 class Objects:
     """Objects below a location, by key.
 
-    A value: it holds no connection and no secret, and may be pickled to any machine that reaches
-    the location by itself. Connections are made when they are needed and kept for the process.
+    A value without connections or secrets, which may be pickled to any machine that can reach the
+    location. Connections are made when needed and kept for the process.
 
     Parameters
     ----------
     location
-        Where they lie.
+        Their location.
     process
-        The process that has them in its memory; empty for all other kinds.
+        The process that holds them in memory; empty for all other kinds.
     """
 
     location: StoreLocation
@@ -53,7 +53,7 @@ class Objects:
 
     @property
     def uri(self) -> str:
-        """Where, as a URI that `of` takes; no credentials are in it."""
+        """The location as a URI that `of` accepts, without credentials."""
         return self.location.uri
 
     @property
@@ -68,7 +68,7 @@ class Objects:
         Raises
         ------
         StoreError
-            They lie in no folder.
+            The objects are not in a folder.
         """
         if not self.is_local:
             raise StoreError(f"{self} is not a folder; give a store in a folder")
@@ -78,11 +78,11 @@ class Objects:
         return str(self.location)
 
     def below(self, prefix: str) -> "Objects":
-        """Return the objects whose keys begin with a prefix and a slash, by the rest of the key."""
+        """Return the objects whose keys start with a prefix and a slash, by the rest of the key."""
         return replace(self, location=self.location.below(prefix))
 
     def outer(self) -> "Iterator[Objects]":
-        """Yield the places that this one lies in, the nearest first."""
+        """Yield the locations that contain this one, nearest first."""
         prefix = self.location.prefix
         while prefix.strip("/"):
             prefix = prefix.rpartition("/")[0]
@@ -95,45 +95,45 @@ class Objects:
         Raises
         ------
         MissingObjectError
-            It is not there.
+            The object does not exist.
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         return self._at(key).read(key)
 
     def write(self, key: str, data: bytes) -> None:
-        """Write an object, over what is there; readers see the old bytes or the new.
+        """Write an object, replacing an existing one; readers see either the old or the new bytes.
 
         Raises
         ------
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         self._at(key).write(key, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object if there is none; return whether it was this call that did.
+        """Write an object if there is none; return whether this call created it.
 
-        Of any number of callers exactly one is told True, also where an answer was lost on the way.
+        Exactly one of any number of callers gets True, even if an answer is lost.
 
         Raises
         ------
         StoreError
-            The store does not let us, or has no way to do so.
+            The store cannot be reached, refuses, or lacks conditional writes.
         """
         return self._at(key).create(key, data)
 
     def copy(self, source: str, key: str) -> None:
-        """Write an object with the bytes of another one, over what is there.
+        """Copy an object to another key, replacing an existing one.
 
-        In a bucket they do not leave the server.
+        In a bucket the bytes do not leave the server.
 
         Raises
         ------
         MissingObjectError
-            There is no such other one.
+            The source does not exist.
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         self._at(source, key).copy(source, key)
 
@@ -145,46 +145,46 @@ class Objects:
         prefix
             Whole parts of keys: ``a`` lists ``a/b``, not ``ab``.
         offset
-            Yield only keys behind this one. Buckets yield keys in order, folders do not.
+            Yield only keys after this one. Buckets yield keys in order, folders do not.
 
         Raises
         ------
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         return self._at(*(key for key in (prefix, offset) if key)).list(prefix, offset)
 
     def folders(self, prefix: str = "") -> tuple[str, ...]:
-        """Return the names right below a prefix that have objects below them.
+        """Return the names directly below a prefix that have objects below them.
 
         Raises
         ------
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         return self._at(*([prefix] if prefix else [])).folders(prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; what is not there is passed over.
+        """Remove objects; missing ones are ignored.
 
         Raises
         ------
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         keys = [*keys]
         self._at(*keys).delete(keys)
 
     def settle(self, prefix: str) -> None:
-        """Wait until all below a prefix would outlive a power cut.
+        """Wait until everything below a prefix would survive a power cut.
 
-        The verbs do so by themselves; Zarr's chunks in a folder do not, and a marker that names
-        them may not outlive them.
+        The verbs do so by themselves; Zarr's chunks in a folder do not, and no marker that names
+        them may survive without them.
 
         Raises
         ------
         StoreError
-            The store does not let us.
+            The store cannot be reached, or refuses.
         """
         self._at(prefix).settle(prefix)
 
@@ -194,7 +194,7 @@ class Objects:
         Raises
         ------
         StoreError
-            They are in the memory of another process.
+            The objects are in the memory of another process.
         """
         from deepsalt.objects.zarr import Chunks
 
@@ -203,21 +203,21 @@ class Objects:
         return Chunks(self.below(prefix), read_only=read_only)
 
     def check_reachable(self) -> None:
-        """Refuse what lies in the memory of another process.
+        """Refuse objects in the memory of another process.
 
         Raises
         ------
         StoreError
-            It does.
+            They are.
         """
         if self.location.kind == "memory" and self.process != _this_process():
             raise StoreError(
-                f"{self} is in the memory of another process; give a folder or a bucket where "
-                "several processes work"
+                f"{self} is in the memory of another process; give a folder or a bucket to share "
+                f"between processes"
             )
 
     def _at(self, *keys: str) -> "Folder | Bucket":
-        """Return who knows this kind of store, when the keys are good."""
+        """Return the implementation for this kind of store, after checking the keys."""
         for key in keys:
             check_key(key)
         if self.location.kind == "file":
@@ -227,5 +227,5 @@ class Objects:
 
 
 def _this_process() -> str:
-    """Return what no other process is called, forked ones included."""
+    """Return a name unique to this process, forked ones included."""
     return f"{_PROCESS}.{os.getpid()}"

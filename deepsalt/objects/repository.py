@@ -1,4 +1,4 @@
-"""The same location, user and server for Icechunk, which has its own way to objects."""
+"""The same location, user and server for Icechunk, which accesses objects by itself."""
 
 import contextlib
 import os
@@ -23,20 +23,20 @@ _BRANCH = "refs/branch.main/ref.json"  # what Icechunk reads first
 def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
     """Return Icechunk's storage of the keys below a prefix.
 
-    No secret is in it or in its pickle: credentials are looked up where requests are made, in the
-    order in which `Objects` looks.
+    Neither it nor its pickle contains secrets: credentials are looked up where requests are made,
+    in the same order as `Objects` does.
 
     Raises
     ------
     StoreError
-        The server does not let us read, or the objects are in another process's memory.
+        The server refuses to read, or the objects are in another process's memory.
     """
     import icechunk
 
     objects = objects.below(prefix)
     location = objects.location
     if "ICECHUNK_LOG" not in os.environ:
-        # Commits to a folder are locked by who commits; what fails is said by our errors.
+        # The caller locks commits to a folder; our errors report failures.
         icechunk.set_logs_filter("error")
     if location.kind == "file":
         return icechunk.local_filesystem_storage(location.prefix)
@@ -86,15 +86,15 @@ def icechunk_storage(objects: Objects, prefix: str) -> "Storage":
 def create_repository(objects: Objects, prefix: str, config: "RepositoryConfig") -> None:
     """Create an empty repository, or finish one whose creation was cut short.
 
-    Icechunk writes the first objects of a repository side by side, and refuses a location that has
-    some of them: a kill or a lost answer would close the location for good. So they are made in a
-    folder and carried over, each where it is missing, the branch last: a repository is there when
-    its branch is. Any number of callers may do this at once.
+    Icechunk writes the first objects of a repository concurrently, and refuses a location that has
+    some of them: a kill or a lost answer would make the location unusable. So they are created in a
+    folder and copied over where missing, the branch last: a repository exists once its branch does.
+    Any number of callers may do this at once.
 
     Raises
     ------
     StoreError
-        The store does not let us.
+        The store cannot be reached, or refuses.
     """
     import icechunk
 
@@ -113,6 +113,6 @@ def create_repository(objects: Objects, prefix: str, config: "RepositoryConfig")
 
 
 def _ask(objects: Objects) -> None:
-    """Ask the server once: Icechunk takes half a minute to give up, and often cannot say why."""
+    """Send one request first: Icechunk takes half a minute to give up, often without a reason."""
     with contextlib.suppress(MissingObjectError):
         objects.read(_BRANCH)

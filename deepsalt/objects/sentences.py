@@ -1,6 +1,6 @@
-"""What servers, obstore and Icechunk say when something fails, as one sentence each.
+"""Errors of servers, obstore and Icechunk, as one sentence each.
 
-Their own texts are never repeated: they quote requests and answers, in which signatures are.
+Their own texts are never repeated: they quote requests and answers, which contain signatures.
 """
 
 import re
@@ -101,12 +101,12 @@ _SET = {
 
 @contextmanager
 def reaching(location: StoreLocation, verb: Verb, key: str = "") -> Iterator[None]:
-    """Turn what obstore and Icechunk raise in the block into one sentence.
+    """Turn errors of obstore and Icechunk in the block into one sentence.
 
     Raises
     ------
     StoreError
-        With the subclass that says whose fault it is.
+        The subclass tells the cause.
     """
     from obstore.exceptions import BaseError
 
@@ -118,23 +118,23 @@ def reaching(location: StoreLocation, verb: Verb, key: str = "") -> Iterator[Non
     except errors as error:
         text = str(error)
         if location.kind == "s3" and _IS_NOBODY in text and _status_of(text) is None:
-            aws_keys()  # says itself why there are none
+            aws_keys()  # explains itself why there are none
         raise sentence(text, location, verb, key) from None
 
 
 def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> StoreError:
-    """Return the error that a library's text means.
+    """Return the error for a library's text.
 
     Parameters
     ----------
     text
-        What it said.
+        The library's text.
     location
         Where.
     verb
-        What was tried.
+        The attempted verb.
     key
-        Of which object; empty where it was many.
+        The object; empty for several.
     """
     code = _code_of(text)
     status = _status_of(text)
@@ -145,8 +145,8 @@ def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> S
     bucket = f"{location.kind}://{location.bucket}"
     if code in _NO_BUCKET or (status == 404 and verb in ("write", "create", "list")):
         return StoreMissingError(
-            f"{bucket} does not exist{because}; make it, or check its name and the endpoint "
-            "in the environment"
+            f"{bucket} does not exist{because}; create it, or check its name and the endpoint in "
+            f"the environment"
         )
     if code in _EXPIRED:
         return StoreAccessError(
@@ -154,7 +154,8 @@ def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> S
         )
     if code == "RequestTimeTooSkewed":
         return StoreAccessError(
-            f"this machine's clock is not that of the server of {bucket}; set it and run again"
+            f"this machine's clock differs from that of the server of {bucket}; set it and run "
+            f"again"
         )
     if code in _WRONG_REGION or "normally indicates an incorrectly configured region" in text:
         return StoreAccessError(
@@ -162,38 +163,38 @@ def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> S
         )
     if any(mark in text for mark in _METADATA) or (not status and _IS_NOBODY in text):
         return StoreAccessError(
-            f"no credentials for {bucket} were found, neither in the environment nor from this "
-            f"machine; set {_SET[location.kind]}"
+            f"no credentials for {bucket} were found in the environment or on this machine; set "
+            f"{_SET[location.kind]}"
         )
     if code in _WRONG_KEYS or status == 401:
         return StoreAccessError(
-            f"the credentials for {bucket} are not accepted{because}; set {_SET[location.kind]} "
-            "anew, and check the endpoint in the environment"
+            f"the credentials for {bucket} are not accepted{because}; renew "
+            f"{_SET[location.kind]}, and check the endpoint in the environment"
         )
     if status == 403 or code == "AccessDenied":
         return StoreAccessError(
-            f"{what} may not be {_DONE[verb]} with these credentials{because}; ask for "
+            f"{what} cannot be {_DONE[verb]} with these credentials{because}; ask for "
             f"{_RIGHTS[location.kind][verb]}"
         )
     if status == 404:
-        return MissingObjectError(f"{what} is not there")
+        return MissingObjectError(f"{what} does not exist")
     is_unknown = verb == "create" and (status in (405, 501) or code in _UNKNOWN_HEADER)
-    # What Icechunk does not create only if absent it replaces only if unchanged.
+    # Icechunk either creates only if absent or replaces only if unchanged.
     if is_unknown or (verb == "write" and code == "NotImplemented"):
         return StoreUnfitError(
-            f"{bucket} cannot hold a store: its server does not create objects only if absent"
-            f"{because}, so two writers could not be told apart; take another server"
+            f"{bucket} cannot hold a store: its server lacks conditional writes"
+            f"{because}, so two writers could overwrite each other; use another server"
         )
     if "certificate" in text or "UnknownIssuer" in text:
         return StoreAccessError(
-            f"the server of {bucket} shows a certificate that is not trusted; set SSL_CERT_FILE "
-            "to the authority's"
+            f"the certificate of the server of {bucket} is not trusted; set SSL_CERT_FILE to that "
+            f"of its authority"
         )
     ill = code in _ILL or status == 429 or (status or 0) >= 500 or is_untold(text)
     if ill or (status is None and _is_silence(text)):
         how = "answers with errors" if ill else "does not answer"
         if "dns error" in text:
-            how = "is not known by that name"
+            how = "has an unknown host name"
         return StoreAwayError(
             f"the server of {what} {how}{because}; check the endpoint in the environment and the "
             "network, or try again later"
@@ -205,17 +206,17 @@ def sentence(text: str, location: StoreLocation, verb: Verb, key: str = "") -> S
 
 
 def is_without_bucket(text: str) -> bool:
-    """Whether it is the bucket that is not there."""
+    """Whether the bucket itself is missing."""
     return _code_of(text) in _NO_BUCKET
 
 
 def is_untold(text: str) -> bool:
-    """Whether Icechunk says that a server refused and not how."""
+    """Whether Icechunk says that a server refused, but not how."""
     return text.partition("\n")[0].endswith("object store service error")
 
 
 def is_in_progress(text: str) -> bool:
-    """Whether a conditional write was turned away because another one was under way."""
+    """Whether a conditional write was refused because of a concurrent one."""
     return _code_of(text) == "ConditionalRequestConflict"
 
 
@@ -225,7 +226,7 @@ def _of_this_machine(text: str, location: StoreLocation, verb: Verb, key: str) -
         number = int(found[1])
         return unstorable(Path(what), OSError(number, text.partition("\n")[0][:150]))
     if "not found" in text or "No data in memory" in text:
-        return MissingObjectError(f"{what} is not there")
+        return MissingObjectError(f"{what} does not exist")
     gist = text.partition("\n")[0][:150]
     return StoreError(f"{what} could not be {_DONE[verb]}: {gist or 'no reason was given'}")
 

@@ -1,12 +1,12 @@
-"""Numbered objects of which the highest counts: what changes, where nothing is updated.
+"""Numbered objects of which the highest counts: changing state without updates.
 
-A series is a prefix with ``0000000001.json``, ``0000000002.json``, ... Who wants to say something
-new creates the next number. A creation has one winner, so of writers that saw the same state one
-goes on and the others look again: no word is lost, none is there twice.
+A series is a prefix with ``0000000001.json``, ``0000000002.json``, ... A writer creates the next
+number. A creation has one winner, so of writers that saw the same state one succeeds and the others
+read again: no entry is lost or duplicated.
 
-Old numbers may be removed by `trim`. A number could then be free again that a slow writer takes for
-the next; so none is removed before `WRITER_PATIENCE` has passed, and a writer that took longer says
-so instead of guessing.
+`trim` may remove old numbers. A slow writer could then mistake a freed number for the next one; so
+none is removed before `WRITER_PATIENCE` has passed, and a writer that took longer raises an error
+instead of guessing.
 """
 
 import re
@@ -21,10 +21,12 @@ from deepsalt.objects.objects import Objects
 WRITER_PATIENCE = timedelta(hours=1)
 
 Make = Callable[[int, bytes | None], bytes]
-"""Makes the next object of a series from its number and the one before."""
+"""Makes the next object of a series from its number and the previous object."""
 
 _NAME = re.compile(r"(\d{10})\.json")
-_LONGEST_WAIT_S = 2.0
+LONGEST_WAIT_S = 2.0
+"""Maximum pause between two tries to append."""
+
 _ATTEMPTS = 200
 
 
@@ -34,7 +36,7 @@ def latest(objects: Objects, prefix: str) -> tuple[int, bytes] | None:
     Raises
     ------
     StoreError
-        The store does not let us.
+        The store cannot be reached, or refuses.
     """
     while True:
         number = max(_numbers(objects, prefix), default=None)
@@ -43,16 +45,16 @@ def latest(objects: Objects, prefix: str) -> tuple[int, bytes] | None:
         try:
             return number, objects.read(_key(prefix, number))
         except MissingObjectError:
-            continue  # it was trimmed since: there is a higher one
+            continue  # trimmed since, so there is a higher one
 
 
 def heads(objects: Objects, prefix: str) -> dict[str, int]:
-    """Return the highest number of each series right below a prefix, by the series' name.
+    """Return the highest number of each series directly below a prefix, by the series' name.
 
     Raises
     ------
     StoreError
-        The store does not let us.
+        The store cannot be reached, or refuses.
     """
     found: dict[str, int] = {}
     for entry in objects.list(prefix):
@@ -64,12 +66,12 @@ def heads(objects: Objects, prefix: str) -> dict[str, int]:
 
 
 def history(objects: Objects, prefix: str) -> Iterator[tuple[int, bytes]]:
-    """Yield all numbers of a series that are there and their bytes, the lowest first.
+    """Yield all existing numbers of a series and their bytes, lowest first.
 
     Raises
     ------
     StoreError
-        The store does not let us.
+        The store cannot be reached, or refuses.
     """
     for number in sorted(_numbers(objects, prefix)):
         try:
@@ -84,9 +86,9 @@ def read_number(objects: Objects, prefix: str, number: int) -> bytes:
     Raises
     ------
     MissingObjectError
-        It is not there.
+        The number does not exist.
     StoreError
-        The store does not let us.
+        The store cannot be reached, or refuses.
     """
     return objects.read(_key(prefix, number))
 
@@ -97,17 +99,18 @@ def append(objects: Objects, prefix: str, make: Make) -> tuple[int, bytes]:
     Parameters
     ----------
     objects
-        Where the series is.
+        Objects that contain the series.
     prefix
-        Which it is.
+        Prefix of the series.
     make
-        Called with the new number and the bytes of the one before, None for the first; again when
-        somebody else was faster. What it raises ends the call with nothing added.
+        Called with the new number and the previous bytes, None for the first; again if another
+        writer was faster. If it raises, nothing is added.
 
     Raises
     ------
     StoreError
-        The store does not let us, others are always faster, or the machine slept in between.
+        The store cannot be reached, other writers are always faster, or the machine slept in
+        between.
     """
     for attempt in range(_ATTEMPTS):
         began = _now_s()
@@ -117,14 +120,14 @@ def append(objects: Objects, prefix: str, make: Make) -> tuple[int, bytes]:
         if objects.create(_key(prefix, number), data):
             if _now_s() - began > WRITER_PATIENCE.total_seconds():
                 raise StoreError(
-                    f"{objects}/{prefix} may have gone on while this machine slept; look at its "
-                    "last numbers before you repeat this"
+                    f"{objects}/{prefix} may have changed while this machine slept; check its "
+                    f"last numbers before you repeat this"
                 )
             return number, data
-        time.sleep(random() * min(_LONGEST_WAIT_S, 0.01 * 2 ** min(attempt, 10)))
+        time.sleep(random() * min(LONGEST_WAIT_S, 0.01 * 2 ** min(attempt, 10)))
     raise StoreError(
-        f"{objects}/{prefix} is written by so many others that {_ATTEMPTS} attempts came too late; "
-        "try again"
+        f"{objects}/{prefix} has so many other writers that {_ATTEMPTS} attempts came too late; "
+        f"try again"
     )
 
 
@@ -134,17 +137,17 @@ def trim(objects: Objects, prefix: str, *, keep: int = 1) -> int:
     Parameters
     ----------
     objects
-        Where the series is.
+        Objects that contain the series.
     prefix
-        Which it is.
+        Prefix of the series.
     keep
-        How many of the highest stay, at least 1. Those younger than `WRITER_PATIENCE`, by the
+        Number of highest ones to keep, at least 1. Those younger than `WRITER_PATIENCE`, by the
         store's clock, stay in any case.
 
     Raises
     ------
     StoreError
-        The store does not let us.
+        The store cannot be reached, or refuses.
     """
     entries = {
         int(match[1]): entry
@@ -175,5 +178,5 @@ def _key(prefix: str, number: int) -> str:
 
 
 def _now_s() -> float:
-    """Return seconds that go on while the machine sleeps."""
+    """Return seconds, including those while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,7 +1,7 @@
 """Zarr groups over objects: zarr's store over obstore, without secrets and with sentences.
 
-zarr's own class pickles obstore's store, with whatever it was configured with; this one pickles the
-value `Objects`, and the process that unpickles it connects by itself, once for all groups.
+zarr's own class pickles obstore's store with its configuration; this one pickles the value
+`Objects`, and the unpickling process connects by itself, once for all groups.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class Chunks(Store):
     Parameters
     ----------
     objects
-        Where its keys begin.
+        Objects that hold its keys.
     read_only
         Refuse to write.
     """
@@ -55,13 +55,13 @@ class Chunks(Store):
         return f"Chunks({self._objects.uri!r}, read_only={self.read_only})"
 
     def with_read_only(self, read_only: bool = False) -> "Chunks":
-        """Return the same store that refuses to write, or does not."""
+        """Return the same store, read-only or writable."""
         return Chunks(self._objects, read_only=read_only)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Return the bytes of a key, None where there are none."""
+        """Return the bytes of a key; None if missing."""
         if (store := self._reader()) is None:
             return None
         with reaching(self._objects.location, "read", key):
@@ -70,7 +70,7 @@ class Chunks(Store):
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        """Return parts of keys, None where there are none."""
+        """Return parts of keys; None if missing."""
         wanted = [(self._full(key), part) for key, part in key_ranges]
         if (store := self._reader()) is None:
             return [None] * len(wanted)
@@ -78,14 +78,14 @@ class Chunks(Store):
             return await store.get_partial_values(prototype, wanted)
 
     async def exists(self, key: str) -> bool:
-        """Whether a key is there."""
+        """Whether a key exists."""
         if (store := self._reader()) is None:
             return False
         with reaching(self._objects.location, "read", key):
             return await store.exists(self._full(key))
 
     async def getsize(self, key: str) -> int:
-        """Return the bytes that a key has; `FileNotFoundError` where it is not there."""
+        """Return the size of a key, bytes; raise `FileNotFoundError` if missing."""
         store = self._reader()
         if store is None or not await self.exists(key):
             raise FileNotFoundError(key)
@@ -93,7 +93,7 @@ class Chunks(Store):
             return await store.getsize(self._full(key))
 
     async def set(self, key: str, value: Buffer) -> None:
-        """Write a key, in one request: parts of what was never finished would be paid for."""
+        """Write a key in one request: parts of unfinished uploads would be billed."""
         self._check_writable()
         store = self._store("send")
         with reaching(self._objects.location, "write", key):
@@ -102,7 +102,7 @@ class Chunks(Store):
             )
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """Write a key if it is not there."""
+        """Write a key if it does not exist."""
         self._check_writable()
         store = self._store("send")
         with (
@@ -118,7 +118,7 @@ class Chunks(Store):
             )
 
     async def delete(self, key: str) -> None:
-        """Remove a key; nothing happens where it is not there."""
+        """Remove a key; a missing one is ignored."""
         self._check_writable()
         if (store := self._reader()) is None:
             return
@@ -131,7 +131,7 @@ class Chunks(Store):
             yield key
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the keys that begin with a prefix."""
+        """Yield the keys that start with a prefix."""
         if (store := self._reader()) is None:
             return
         cut = len(self._full(""))
@@ -153,9 +153,9 @@ class Chunks(Store):
         return key if location.kind == "file" or not location.prefix else f"{location.prefix}/{key}"
 
     def _reader(self) -> "ObjectStore[Obstore] | None":
-        """Return zarr's store over obstore; None for a folder that is not there."""
+        """Return zarr's store over obstore; None for a missing folder."""
         if self._objects.is_local and not self._objects.path.is_dir():
-            return None  # and nothing is made by looking
+            return None  # reading must not create it
         return ObjectStore(self._store("ask"))
 
     def _store(self, manner: Manner) -> "Obstore":

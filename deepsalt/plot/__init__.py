@@ -6,8 +6,8 @@ model predicts is named in the picture, and class names are left out on purpose.
 lightness order, so they can be told apart with any colour vision; reasons for missing estimates are
 muted.
 
-In comes a mosaic or one period of a version, out comes a PNG. Open first `quicklook.py`,
-then `picture.py` (what is counted) and `map.py` (how it is drawn).
+Takes a mosaic or one period of a version, returns a PNG. Open `quicklook.py` first, then
+`picture.py` (what is counted) and `map.py` (how it is drawn).
 """
 
 from deepsalt.plot.quicklook import quicklook

@@ -1,4 +1,4 @@
-"""What one period of a version looks like from afar, tile by tile, so that it can follow changes.
+"""Overview of one period of a version, tile by tile, so that it can follow changes.
 
 To read all pixels of a mosaic (28 ns each) for each scene that is added would take a quarter of an
 hour for a continent. So who composes a tile says what it looks like, and these tiles are painted
@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.grid import Extent, MosaicGrid, Region, Tile
+from deepsalt.grid import Extent, MosaicGrid, PixelWindow, Tile
 from deepsalt.plot.picture import CLASSES, OUTSIDE_CLASS, Picture, assemble_picture, cells_of
 from deepsalt.types import PixelGrid
 
@@ -31,7 +31,7 @@ TileState = tuple[Tile, int]
 
 @dataclass(frozen=True, slots=True)
 class TileView:
-    """What a tile looks like.
+    """View of a tile.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def cell_px(grid: MosaicGrid, tiles: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the tiles of one period look like.
+    """Views of the tiles of one period.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class Overview:
 
     @classmethod
     def unpack(cls, packed: bytes, grid: MosaicGrid) -> Self | None:
-        """Return what `pack` made bytes of; None where they are damaged or of another grid."""
+        """Return the value that `pack` encoded; None if damaged or of another grid."""
         # Of nothing the checksum is 0, and so is nothing read as a number.
         if len(packed) <= 4 or zlib.crc32(packed[4:]) != int.from_bytes(packed[:4], "little"):
             return None
@@ -172,7 +172,7 @@ class Overview:
         return cls(grid, cell, views)
 
 
-def _cells(grid: MosaicGrid, tile: Tile, extent: Extent, cell: int) -> Region:
+def _cells(grid: MosaicGrid, tile: Tile, extent: Extent, cell: int) -> PixelWindow:
     whole = grid.region(tile, extent)
     y, x = ((first // cell, last // cell) for first, last in (whole.y, whole.x))
-    return Region(y, x)
+    return PixelWindow(y, x)

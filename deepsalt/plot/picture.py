@@ -1,4 +1,4 @@
-"""What a quicklook shows: every pixel's class, counted in full and reduced to a drawable size."""
+"""Content of a quicklook: every pixel's class, counted in full and reduced to a drawable size."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.grid.georef import grid_of_layers
 from deepsalt.types import PixelGrid, QualityFlag
 
@@ -56,13 +56,13 @@ REASONS = (
 """Reasons in order of precedence, where a pixel has several."""
 CLASSES = (*SALINITY, *REASONS)
 OUTSIDE_CLASS = len(CLASSES)
-"""Index of cells where nothing was measured."""
+"""Index of cells without a measurement."""
 OUTSIDE_COLOR = "#f6f6f3"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a quicklook shows, before it is drawn.
+    """Content of a quicklook, before it is drawn.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Picture:
     grid: PixelGrid
 
 
-ClassesAt = Callable[[Region], NDArray[np.uint8]]
+ClassesAt = Callable[[PixelWindow], NDArray[np.uint8]]
 """Returns the index into `CLASSES` of a region's pixels (h, w), one past the last outside."""
 
 
@@ -95,15 +95,17 @@ def picture_of(layers: xr.Dataset) -> Picture:
     if "salinity" not in layers or "quality_flags" not in layers:
         raise FormatError("a quicklook needs the layers salinity and quality_flags")
 
-    def classes_at(region: Region) -> NDArray[np.uint8]:
+    def classes_at(region: PixelWindow) -> NDArray[np.uint8]:
         found = layers.isel(y=slice(*region.y), x=slice(*region.x))
         return classify(found["salinity"].values, found["quality_flags"].values)
 
     rows, columns = _cuts(grid.height), _cuts(grid.width)
-    return assemble_picture(grid, [Region(y, x) for y in rows for x in columns], classes_at)
+    return assemble_picture(grid, [PixelWindow(y, x) for y in rows for x in columns], classes_at)
 
 
-def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], classes_at: ClassesAt) -> Picture:
+def assemble_picture(
+    grid: PixelGrid, pieces: Sequence[PixelWindow], classes_at: ClassesAt
+) -> Picture:
     """Reduce pixels that are given piece by piece, cropped, to at most `MAX_EDGE_PX`.
 
     Memory does not grow with the mosaic. A cell shows the class that most of its pixels have.
@@ -120,7 +122,7 @@ def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], classes_at: Clas
     classes_at = _remembered(classes_at, pieces)
     (top, bottom), (left, right) = _measured_window(grid, pieces, classes_at)
     factor = math.ceil(max(bottom - top, right - left) / MAX_EDGE_PX)
-    window = Region((top, bottom), (left, right))
+    window = PixelWindow((top, bottom), (left, right))
     cells = cells_of(window.shape, factor)
     counts = np.zeros(OUTSIDE_CLASS + 1, np.int64)
     for piece in pieces:
@@ -139,7 +141,7 @@ def assemble_picture(grid: PixelGrid, pieces: Sequence[Region], classes_at: Clas
     return Picture(classes, counts, PixelGrid(grid.crs, corner, *classes.shape))
 
 
-def _remembered(classes_at: ClassesAt, pieces: Sequence[Region]) -> ClassesAt:
+def _remembered(classes_at: ClassesAt, pieces: Sequence[PixelWindow]) -> ClassesAt:
     """Return the same function, with a memory when all it says takes little."""
     pixels = sum(height * width for height, width in (piece.shape for piece in pieces))
     return cache(classes_at) if pixels <= _REMEMBERED_PX else classes_at
@@ -162,15 +164,15 @@ def _cuts(size: int) -> list[tuple[int, int]]:
     return [(first, min(first + _PIECE_PX, size)) for first in range(0, size, _PIECE_PX)]
 
 
-def _overlap(piece: Region, window: Region) -> Region | None:
+def _overlap(piece: PixelWindow, window: PixelWindow) -> PixelWindow | None:
     (top, bottom), (left, right) = (
         (max(a[0], b[0]), min(a[1], b[1])) for a, b in ((piece.y, window.y), (piece.x, window.x))
     )
-    return Region((top, bottom), (left, right)) if top < bottom and left < right else None
+    return PixelWindow((top, bottom), (left, right)) if top < bottom and left < right else None
 
 
 def _measured_window(
-    grid: PixelGrid, pieces: Sequence[Region], classes_at: ClassesAt
+    grid: PixelGrid, pieces: Sequence[PixelWindow], classes_at: ClassesAt
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     rows = np.zeros(grid.height, np.bool_)
     columns = np.zeros(grid.width, np.bool_)
@@ -220,7 +222,8 @@ class _Pixels:
         self._classes = np.full(shape, OUTSIDE_CLASS, np.uint8)
 
     def add(self, classes: NDArray[np.uint8], corner: tuple[int, int]) -> None:
-        (top, left), (height, width) = corner, classes.shape
+        top, left = corner
+        height, width = classes.shape
         self._classes[top : top + height, left : left + width] = classes
 
     def winners(self) -> NDArray[np.uint8]:

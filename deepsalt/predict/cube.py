@@ -26,10 +26,10 @@ RESULT = np.dtype(
         ("quality_flags", np.uint16),
     ]
 )
-"""What prediction gives per pixel: the layers of a scene product as one structured type."""
+"""Prediction per pixel: the layers of a scene product as one structured type."""
 
 SPECTRA_RESULT = np.dtype([*RESULT.descr, ("domain_score", np.float32)])
-"""What prediction gives per spectrum: also how far it is out of the domain, NaN as salinity is."""
+"""Prediction per spectrum: also its domain score, NaN wherever salinity is."""
 
 
 def predict_chunk(
@@ -56,7 +56,7 @@ def predict_chunk(
     gain, offset
         Reflectance = digital number x gain + offset, per band (n,).
     nodata
-        Number that means "no measurement"; None when there is none.
+        Number that means "no measurement"; None if there is none.
     ref
         The model.
     device
@@ -129,7 +129,7 @@ def predict_spectra(
     ref
         The model.
     quality_flags
-        `QualityFlag` bits (s,); None: all are estimated.
+        `QualityFlag` bits (s,). Default: estimate all.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     ref
         The model; the graph holds this reference, not the weights.
     device
-        ``cpu`` or ``cuda``: what each worker predicts on; its CPU where it has no such device.
+        Device to predict on, ``cpu`` or ``cuda``; workers that lack it use their CPU.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     Raises
     ------
     FormatError
-        Not a cube, without `quality_flags`, or its bands do not cover what the model needs.
+        It is not a cube, lacks `quality_flags`, or its bands do not cover what the model needs.
     ModelError
         The card is missing or malformed.
 

@@ -24,7 +24,7 @@ MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of its table's usable bands than this is DEFECTIVE."""
 
 COVER_SCORE = 2.0
-"""Least domain score of what looks like water, plants or snow, whose tests say yes or no."""
+"""Minimum domain score of spectra like water, plants or snow, whose tests are binary."""
 
 
 def predict_table(
@@ -45,7 +45,7 @@ def predict_table(
         Table to write, of either kind: `salinity`, `salinity_lower`, `salinity_upper` (dS/m, empty
         where not estimated), `quality_flags` and `domain_score` (above 1 where `quality_flags` has
         OUT_OF_DOMAIN, empty where not estimated), then every column of `table`, rows in its order.
-        A table that is there is written over.
+        An existing table is overwritten.
     sensor
         ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
         optionally `column`, the table's column of each band. Else columns belong to
@@ -53,7 +53,7 @@ def predict_table(
     ref
         The model.
     progress
-        Told what of the table was understood or is doubtful. Default: nobody.
+        Told what was understood or is doubtful in the table. Default: none.
 
     Returns
     -------
@@ -72,8 +72,8 @@ def predict_table(
 
     Notes
     -----
-    A row is what its owner says it is: spectra are not masked as water or vegetation, as those of a
-    scene are. What looks like either, or like snow, is marked OUT_OF_DOMAIN, which advises.
+    Rows are taken at face value: spectra are not masked as water or vegetation, unlike those of a
+    scene. Those that look like either, or like snow, are marked OUT_OF_DOMAIN, which advises.
 
     `domain_score` is the largest of T² over its limit, the noise (Q residual) over its limit, and
     `COVER_SCORE` where a spectrum looks like water, plants or snow.
@@ -91,7 +91,7 @@ def predict_table(
     out = Path(out)
     check_kind(out)
     if out.exists() and table.exists() and out.samefile(table):
-        raise UsageError(f"{out} is the table to read; write the prediction to another file")
+        raise UsageError(f"{out} is the input table; write the prediction to another file")
     rows = read_table(table, keep_text=True)
     names = SPECTRA_RESULT.names or ()
     taken = [name for name in names if name in rows.columns]
@@ -109,7 +109,7 @@ def predict_table(
     least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
     result["domain_score"] = np.maximum(result["domain_score"], least)
     added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
-    # In front: behind 2000 columns of spectra nobody finds the answer.
+    # In front: nobody finds the answer behind 2000 columns of spectra.
     write_table(pd.concat([added, rows], axis=1), out)
     return count(result)
 
@@ -117,7 +117,7 @@ def predict_table(
 def spectrum_flags(spectra: Spectra) -> NDArray[np.uint16]:
     """Return OUTSIDE for rows without any value, DEFECTIVE for rows that lack too much (rows,).
 
-    A row also is DEFECTIVE where half its values are not above 0: no spectrum of a surface.
+    A row is also DEFECTIVE if half its values are not above 0, unlike any surface's spectrum.
     """
     usable = np.array(spectra.bands.usable)
     values = spectra.reflectance[:, usable]

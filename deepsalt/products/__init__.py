@@ -1,15 +1,15 @@
 """A scene product: the result layers of one scene on its own grid, written once.
 
-In go the layers of a scene, out comes a plain Zarr group (y, x) in the store, and a marker that
-says that it is complete. Products are named after everything that changes their values, so
-reprocessing makes another product and the same work is found again. Open `done.py` first: it says
-in which order a product comes to count.
+Takes the layers of a scene; writes a plain Zarr group (y, x) into the store, and a marker of its
+completeness. Products are named after everything that changes their values, so reprocessing makes
+another product and repeated work finds the existing one. Open `done.py` first: it shows the order
+in which a product becomes complete.
 
 ============  =======================================================================
-`marker.py`   what a product is called, and what is known of it
-`write.py`    its arrays are written, and it is marked
-`done.py`     it counts: markers, and the index by tile
-`read.py`     its arrays are read, and looked whether they are whole
+`marker.py`   the name of a product, and its facts
+`write.py`    writes its arrays, and marks it
+`done.py`     completeness: markers, and the index by tile
+`read.py`     reads its arrays, and checks them
 ============  =======================================================================
 """
 

@@ -1,13 +1,13 @@
 """Which products are complete: markers, created last, and the index of products by tile.
 
-A product is marked in this order, so that whoever finds a marker finds the rest: its arrays; an
-entry for its acquisition, with the tiles under it; an entry in the index for each tile; the marker.
-What is without a marker does not count, whoever left it.
+A product is marked in this order, so that a marker implies the rest: its arrays; an entry for its
+acquisition, with the tiles under it; an entry in the index for each tile; the marker. A product
+without a marker does not count.
 
-A provider's newer version takes the place of the older ones on all tiles that any of them lies
-over. So each version has an entry on the tiles of the others, too: then what a tile is made of
-follows from its own entries alone. Of two versions that are marked at the same time, one sees the
-other, as each creates its entry before it looks for others.
+A provider's newer version takes the place of the older ones on all tiles under any of them. So each
+version also has an entry on the tiles of the others: then the products of a tile follow from its
+own entries alone. Of two versions marked at the same time, one sees the other, because each creates
+its entry before it looks for others.
 """
 
 import json
@@ -28,16 +28,16 @@ _DONE = "records/done"
 _ACQUISITIONS = "records/acquisitions"
 _INDEX = "records/index"
 _AT_ONCE = 16
-"""Requests under way at a time."""
+"""Number of concurrent requests."""
 _PAGE = 1000
-"""Objects that a listing brings per request."""
+"""Objects per request of a listing."""
 
 
 def join_acquisition(store: Store, marker: ProductMarker, tiles: list[str]) -> dict[str, list[str]]:
     """Add a product to its acquisition; return the tiles of each of its products, by name."""
     key = acquisition_key(marker)
     store.objects.create(key, acquisition_entry(tiles))
-    # Its own entry needs no listing, which may lag: the product would be marked and over no tile.
+    # Its own entry does not depend on a listing, which may lag and leave the product without tiles.
     members = {marker.name: tiles}
     for entry in store.objects.list(key.rpartition("/")[0]):
         name = entry.key.rpartition("/")[2]
@@ -67,7 +67,7 @@ def versions_of(store: Store, acquisition: tuple[str, str]) -> list[str]:
 
 
 def unmark(store: Store, name: str) -> None:
-    """Let a product count no more, so that the next run maps its scene anew.
+    """Make a product incomplete, so that the next run maps its scene again.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def unmark(store: Store, name: str) -> None:
 
 
 def remove_product(store: Store, name: str) -> None:
-    """Remove a product, complete or not, and what the records have of it.
+    """Remove a product, complete or not, and its records.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def remove_product(store: Store, name: str) -> None:
 
 
 def unfinished(store: Store, before: datetime) -> list[str]:
-    """Return the names of products that nobody finished and that were begun before a moment.
+    """Return the names of unfinished products that were started before a moment.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def unfinished(store: Store, before: datetime) -> list[str]:
 
 
 def find_marker(store: Store, name: str) -> ProductMarker | None:
-    """Return the marker of a product, None where it is not complete.
+    """Return the marker of a product; None if it is not complete.
 
     Raises
     ------
@@ -168,8 +168,8 @@ def complete_names(store: Store, among: Collection[str] | None = None) -> set[st
     store
         The store.
     among
-        Only those among these; all without. What it costs is the smaller of a request per name and
-        one per 1,000 products of the store, or twice that where it has to be found out.
+        Only these names. Default: all. Costs one request per name or per 1,000 products of the
+        store, whichever is less, or twice that if the number of products is unknown.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _is_there(store: Store, name: str) -> bool:
 
 
 def products_over(store: Store, tiles: Collection[Tile]) -> dict[Tile, list[str]]:
-    """Return the names of the products that the index has for tiles, complete or not.
+    """Return the names of the products in the index of tiles, complete or not.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def index_entries(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def acquisition_entries(store: Store) -> Iterator[tuple[str, str]]:
-    """Yield the entries of acquisitions: a name for each, name of a product of it.
+    """Yield the entries of acquisitions: name of the acquisition, name of a product of it.
 
     Raises
     ------
@@ -263,20 +263,20 @@ def _pairs(store: Store, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def index_key(tile: str, name: str) -> str:
-    """Return where the entry of a product for a tile lies."""
+    """Return the key of a product's entry for a tile."""
     return f"{_INDEX}/{tile}/{name}"
 
 
 def acquisition_key(marker: ProductMarker) -> str:
-    """Return where the entry of a product for its acquisition lies."""
+    """Return the key of a product's entry for its acquisition."""
     return f"{_ACQUISITIONS}/{record_name('/'.join(marker.acquisition_key))}/{marker.name}"
 
 
 def acquisition_entry(tiles: Iterable[str]) -> bytes:
-    """Return what the entry of a product for its acquisition says: the tiles under it."""
+    """Return the content of a product's entry for its acquisition: the tiles under it."""
     return json.dumps(sorted(tiles)).encode()
 
 
 def done_key(name: str) -> str:
-    """Return where the marker of a product lies."""
+    """Return the key of a product's marker."""
     return f"{_DONE}/{name}.json"

@@ -1,4 +1,4 @@
-"""What a scene product is called and what its completion marker says."""
+"""The name of a scene product, and its completion marker."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,25 +11,25 @@ from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
 ALGORITHM_VERSION = 3
-"""Raised by hand when the same input gives other results; part of every product's name.
+"""Raised by hand whenever the same input gives other results; part of every product's name.
 
-Since 3 a pixel that the provider rejects keeps the provider's bits alone: its spectrum is not read.
+Since 3 a pixel that the provider rejects keeps only the provider's bits: its spectrum is not read.
 """
 
 _UNSAFE = re.compile("[^A-Za-z0-9_-]")
 
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")
-"""Attributes of `salinity` that say which quantity it is; products that differ are never mixed."""
+"""Attributes of `salinity` that tell its quantity; products that differ are never mixed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductMarker:
-    """What a complete product is, and what the mosaic and the catalogue need to know of it.
+    """Facts of a complete product, for the mosaic and the catalogue.
 
     Parameters
     ----------
     name
-        Name of the product, which `prefix_of` leads to.
+        Name of the product, see `prefix_of`.
     key
         Product key, see `product_key`.
     scene_key
@@ -37,7 +37,7 @@ class ProductMarker:
     collection, scene_id, acquisition_id, version, sensor
         As in `Acquisition`.
     start, end
-        UTC begin and end of the acquisition; None when unknown.
+        Start and end of the acquisition, UTC; None if unknown.
     grid
         The scene's own grid.
     footprint
@@ -51,14 +51,14 @@ class ProductMarker:
     label
         `LABEL_ATTRS` of the salinity layer.
     attrs
-        Attributes the writer added: ``simulated`` and the like.
+        Attributes that the writer added, such as ``simulated``.
     files
         Key inside the group, SHA-256 and size in bytes of each object.
     tiles
-        Ids of the tiles of the mosaic that it changes: those that it lies over, and those that
-        other provider versions of the acquisition lie over.
+        Ids of the tiles of the mosaic that it changes: those under it, and those under other
+        provider versions of the acquisition.
     own
-        Ids of those that it lies over.
+        Ids of the tiles under it.
     """
 
     name: str
@@ -90,7 +90,7 @@ class ProductMarker:
 
     @property
     def day(self) -> date | None:
-        """UTC day of the acquisition; None when unknown."""
+        """UTC day of the acquisition; None if unknown."""
         return self.start.astimezone(UTC).date() if self.start else None
 
     @property
@@ -127,7 +127,7 @@ class ProductMarker:
 
 
 def prefix_of(name: str) -> str:
-    """Return what the keys of a product's Zarr group begin with."""
+    """Return the prefix of a product's Zarr group."""
     return f"scenes/{name}.zarr"
 
 
@@ -146,7 +146,7 @@ def product_name(acquisition: Acquisition, ref: ModelRef, config_digest: str = "
 def newest_versions(markers: Iterable[ProductMarker]) -> list[ProductMarker]:
     """Keep one product per acquisition: the provider's newest version, then the newest product.
 
-    A scene that was reprocessed, by the provider or by us with another model, counts once.
+    A scene reprocessed by the provider, or by us with another model, counts once.
     """
     newest: dict[tuple[str, str], ProductMarker] = {}
     for marker in markers:

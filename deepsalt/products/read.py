@@ -1,4 +1,4 @@
-"""Reading scene products back, and looking whether they are as they were written."""
+"""Reading scene products back, and checking that they are undamaged."""
 
 from functools import lru_cache
 from hashlib import sha256
@@ -18,13 +18,13 @@ from deepsalt.store import Store, Where
 from deepsalt.store.arrays import Array, open_layers
 
 
-def open_product(store: Where, name: str) -> xr.Dataset:
+def open_product(store: Where | Store, name: str) -> xr.Dataset:
     """Open a complete product, lazily: `SCENE_LAYERS` (y, x) on the scene's own grid.
 
     Parameters
     ----------
     store
-        Path or URI of the store.
+        A store, or its path or URI.
     name
         Name of the product.
 
@@ -32,15 +32,15 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     -------
     xr.Dataset
         Layers with coordinates `y`, `x` and `spatial_ref`: Dask arrays, or without Dask arrays that
-        read what is selected when its values are used.
+        read a selection when its values are used.
 
     Raises
     ------
     StoreMissingError
-        There is no such store.
+        The store does not exist.
     StoreError
-        The product is not complete or damaged, or the store cannot be read. Reading the layers
-        raises it as well, for an object that is lost by then.
+        The product is incomplete or damaged, or the store cannot be read. Reading the layers raises
+        it, too, if an object was lost meanwhile.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def open_product(store: Where, name: str) -> xr.Dataset:
     >>> store = deepsalt.Store.open("store")
     >>> with deepsalt.Context.local() as context:
     ...     scene = deepsalt.map_scene(deepsalt.read_acquisition("enmap-scene"), store, context)
-    >>> deepsalt.open_product("store", scene.product).salinity.dims
+    >>> deepsalt.open_product(store, scene.product).salinity.dims
     ('y', 'x')
     """
     found = store if isinstance(store, Store) else Store.open(store)
@@ -63,23 +63,23 @@ def open_product(store: Where, name: str) -> xr.Dataset:
 def product_layers(
     store: Store, name: str, build: str = ""
 ) -> tuple[ProductMarker, dict[str, Array]]:
-    """Return what a complete product is and its `SCENE_LAYERS` (y, x), without Dask.
+    """Return the marker of a complete product and its `SCENE_LAYERS` (y, x), without Dask.
 
-    Kept for the process: the next tile over a product finds it open. All its objects are there and
-    of the size that they had, and the document that says how they are read is as it was written;
-    a bit that changed in the others is noticed when it is read.
+    Kept for the process: the next tile over a product finds it open. All its objects exist and have
+    their sizes, and the document that says how to read them is verified; changed bits in the others
+    are detected on reading.
 
     Parameters
     ----------
     store, name
         The product.
     build
-        For whom; whether its objects are there is looked at once for each.
+        The build; the product's objects are checked once per build.
 
     Raises
     ------
     StoreError
-        The product is not complete, or damaged: then it counts no more.
+        The product is incomplete, or damaged: then it no longer counts.
     """
     marker = read_marker(store, name)
     refuse_incomplete(store, marker)
@@ -88,7 +88,7 @@ def product_layers(
 
 
 class _Whole(WrapperStore[ZarrStore]):
-    """Refuses to be without an object that its marker names: Zarr would read it as never measured.
+    """Raises an error for a missing object of its marker, which Zarr would read as never measured.
 
     Parameters
     ----------
@@ -133,18 +133,18 @@ def refuse_incomplete(store: Store, marker: ProductMarker) -> None:
     Raises
     ------
     StoreError
-        Names the first object that is missing or of another size; the product counts no more.
+        Names the first object that is missing or has another size; the product no longer counts.
     """
     if found := lacking(store, marker):
         raise damaged(store, marker.name, found)
 
 
 def lacking(store: Store, marker: ProductMarker) -> str:
-    """Return which object of a product is missing or of another size, by a listing if it is whole.
+    """Return the first missing or wrongly sized object of a product, from a listing if complete.
 
     Returns
     -------
-    The first of them and what is wrong with it; empty when they are all there.
+    The object and what is wrong with it; empty if all are correct.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def lacking(store: Store, marker: ProductMarker) -> str:
 
 
 def _amiss(store: Store, key: str, size: int) -> str:
-    """Return what is wrong with an object that a listing does not show as it should be."""
+    """Return what is wrong with an object that a listing does not show correctly."""
     try:
         found = len(store.objects.read(key))  # a listing may lag behind
     except MissingObjectError:
@@ -169,12 +169,12 @@ def _amiss(store: Store, key: str, size: int) -> str:
 
 
 def refuse_changed(store: Store, marker: ProductMarker) -> None:
-    """Refuse a product whose group has another document than was written: it has no checksum.
+    """Refuse a product whose group document changed, since Zarr has no checksum for it.
 
     Raises
     ------
     StoreError
-        It has; the product counts no more.
+        It changed; the product no longer counts.
     """
     written = {key: digest for key, digest, _ in marker.files}
     data = store.objects.read(f"{prefix_of(marker.name)}/{_DOCUMENT}")
@@ -183,18 +183,18 @@ def refuse_changed(store: Store, marker: ProductMarker) -> None:
 
 
 def damaged(store: Store, name: str, found: str) -> StoreError:
-    """Return the error of a damaged product, which counts no more: the next run maps it anew."""
+    """Return the error of a damaged product, which no longer counts: the next run maps it again."""
     try:
         unmark(store, name)
-    except StoreAccessError:  # of who may only read
-        follows = "; tell who keeps the store to run `deepsalt mosaic repair`"
+    except StoreAccessError:  # with read-only access
+        follows = "; ask the owner of the store to run `deepsalt mosaic repair`"
     else:
-        follows = " and counts as unfinished now; run its scene again"
+        follows = " and now counts as unfinished; run its scene again"
     return StoreError(f"product {name} of {store} is damaged ({found}){follows}")
 
 
 def verify_product(store: Store, marker: ProductMarker) -> None:
-    """Compare every object of a product with its checksum; nothing is changed.
+    """Compare every object of a product with its checksum; changes nothing.
 
     Raises
     ------

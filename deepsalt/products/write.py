@@ -12,6 +12,7 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore
 
+from deepsalt.documents import encode
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import SCENE_LAYERS
@@ -27,16 +28,15 @@ from deepsalt.products.marker import (
 )
 from deepsalt.store import Store
 from deepsalt.store.arrays import consolidated, count_pixels, create_axes, create_layer
-from deepsalt.store.documents import encode
 from deepsalt.types import Acquisition, ModelRef, PixelGrid
 
 CHUNK_PX = 512
-"""Only stage 2 reads products, and in large windows: fewer chunks are read quicker."""
+"""Only stage 2 reads products, and in large windows: fewer chunks read faster."""
 SHARD_PX = 1024
 
 _ENTRIES_AT_ONCE = 16
 _AT_ONCE = 8
-"""Objects on their way at a time."""
+"""Number of objects sent at a time."""
 
 
 def write_product(
@@ -47,9 +47,9 @@ def write_product(
     *,
     attrs: Mapping[str, Any] | None = None,
 ) -> ProductMarker:
-    """Compute the layers of a scene once and write them; `mark_done` lets them count.
+    """Compute the layers of a scene once and write them; `mark_done` makes them count.
 
-    Whoever writes the same product at the same time writes the same bytes.
+    Concurrent writers of the same product write the same bytes.
 
     Parameters
     ----------
@@ -65,21 +65,21 @@ def write_product(
     Returns
     -------
     ProductMarker
-        What the product is.
+        The marker of the product.
 
     Raises
     ------
     GridError
         The layers are not on the scene's grid.
     StoreError
-        A layer is missing or of another type, or the store cannot be written.
+        A layer is missing or has another type, or the store cannot be written.
     """
     check_layers(ds, acquisition)
     layers = ds[[layer.name for layer in SCENE_LAYERS]].compute()
     name = product_name(acquisition, ref)
     attrs = attrs or {}
     found = encode_layers(layers, acquisition.grid, _attributes(acquisition, ref, attrs))
-    # A product without its group's document is no group: it is sent when all else is there.
+    # A product without its group's document is not a group: it is sent last.
     first = {**found}
     last = found["zarr.json"]
     del first["zarr.json"]
@@ -117,19 +117,19 @@ def write_product(
 
 
 def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
-    """Let a product count whose arrays are written; return the marker that is there then.
+    """Make a written product count; return its present marker.
 
     Parameters
     ----------
     store
         The store.
     marker
-        What `write_product` returned.
+        The result of `write_product`.
 
     Raises
     ------
     GridError
-        The scene lies beyond the mosaic.
+        The scene lies outside the mosaic.
     StoreError
         The store cannot be written.
     """
@@ -157,13 +157,13 @@ def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:
         found = ds[layer.name]
         if found.dims != ("y", "x") or found.shape != shape:
             raise GridError(
-                f"layer {layer.name} of scene {acquisition.scene_id} is {dict(found.sizes)}, "
+                f"layer {layer.name} of scene {acquisition.scene_id} is {dict(found.sizes)}, but "
                 f"its grid is (y, x) {shape}"
             )
         if found.dtype != np.dtype(layer.dtype):
             raise StoreError(
-                f"layer {layer.name} of scene {acquisition.scene_id} is {found.dtype}, "
-                f"a product stores {layer.dtype}"
+                f"layer {layer.name} of scene {acquisition.scene_id} is {found.dtype}, but a "
+                f"product stores {layer.dtype}"
             )
 
 
@@ -173,7 +173,7 @@ def encode_layers(
     """Return layers in memory as the objects of a Zarr group with georeferencing, by key."""
     objects: dict[str, Any] = {}
     group = zarr.open_group(MemoryStore(objects), mode="w", zarr_format=3)
-    # A shard never reaches beyond the scene by more than a chunk.
+    # A shard never exceeds the scene by more than a chunk.
     shard = [min(SHARD_PX, -(-size // CHUNK_PX) * CHUNK_PX) for size in (grid.height, grid.width)]
     for layer in SCENE_LAYERS:
         values = layers[layer.name]
@@ -197,7 +197,7 @@ def encode_layers(
 def _attributes(
     acquisition: Acquisition, ref: ModelRef, attrs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return attributes that say the same whenever the product is written."""
+    """Return attributes that do not depend on when the product is written."""
     return {
         "title": f"Surface soil salinity of scene {acquisition.scene_id}",
         "scene_key": acquisition.key,

@@ -1,14 +1,15 @@
-"""The seam between product files and everything else.
+"""The interface between product files and everything else.
 
 A sensor module offers two things: `read_acquisition` (metadata -> `Acquisition`) and a class that
-is a `SceneReader` (pixels). Everything above asks `read_acquisition` and `open_reader` here and
-never learns which sensor it works on.
+is a `SceneReader` (pixels). Everything above calls `read_acquisition` and `open_reader` here and
+never learns the sensor.
 """
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -30,11 +31,11 @@ _PACKED = (".zip", ".tar", ".tar.gz", ".tgz")
 
 SIMULATED_MARK = "simulated by deepsalt"
 """What deepsalt's simulator writes into a product's free-text comment. Formats have no field for
-it, and nothing but this label tells a simulated product from a delivered one."""
+it, and only this label distinguishes a simulated product from a delivered one."""
 
 
 def utc_time(text: str) -> datetime | None:
-    """Return an ISO 8601 time in UTC, which is meant where no zone is given.
+    """Return an ISO 8601 time in UTC, which is also assumed if no zone is given.
 
     None for anything else, also for times whose day in UTC is before year 1 or after year 9999.
     """
@@ -47,7 +48,7 @@ def utc_time(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowRequest:
-    """What of a window is asked for.
+    """The requested part of a window.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class WindowRequest:
     bands
         Bands (n,), in the order of `Acquisition.bands`.
     box
-        Rows and columns that hold all of the pixels.
+        Rows and columns that contain all of the pixels.
     """
 
     pixels: NDArray[np.bool_]
@@ -101,15 +102,16 @@ class SceneReader(Protocol):
     """Rows and columns of one file block, pixels; windows on it decode each block once."""
 
     by_band: bool
-    """Whether bands lie apart in the file, and reading each by itself costs nothing more."""
+    """Whether bands are stored separately, so that reading each by itself costs no more."""
 
     def read_window(
         self, row: int, column: int, height: int, width: int, wanted: WindowRequest | None = None
     ) -> NDArray[np.int16] | NDArray[np.uint16] | NDArray[np.float32]:
         """Return all bands of a window: digital numbers (band, y, x) in the stored dtype.
 
-        Bands in the order of `Acquisition.bands`; where a band is defective in one pixel it holds
-        `Acquisition.nodata`. With `wanted` only those bands, and anything in the other pixels.
+        Bands in the order of `Acquisition.bands`; a band that is defective in a pixel holds
+        `Acquisition.nodata` there. With `wanted` only those bands, and arbitrary values in other
+        pixels.
 
         Raises
         ------
@@ -140,15 +142,15 @@ def read_acquisition(
     path
         EnMAP L2A folder (or its METADATA.XML), PRISMA L2D he5, GeoTIFF or ENVI cube.
     scale, nodata
-        For generic cubes whose file does not say: reflectance = value x scale; value that means
-        "no measurement".
+        For generic cubes whose file does not state them: reflectance = value x scale; value that
+        means "no measurement".
 
     Raises
     ------
     FormatError
-        Nothing here that deepsalt reads, or a product that is incomplete or malformed.
+        The path is not a product that deepsalt reads, or the product is incomplete or malformed.
     UnsupportedError
-        A product that deepsalt knows but that is not fit for salinity: L1B, L1C, DESIS, night.
+        The product is valid but unsuitable for salinity: L1B, L1C, DESIS, night.
 
     Examples
     --------
@@ -165,24 +167,24 @@ def read_acquisition(
             return _read(sensor, path, scale, nodata)
         raise FormatError(_why_no_product(path))
     except OSError as error:  # no permission, a broken disk or link
-        message = f"{path} cannot be read: {error}; check that you may read it"
+        message = f"{path} cannot be read: {error}; check its permissions"
         raise FormatError(message) from error
 
 
 def products_in(folder: Path) -> list[Path]:
-    """Return the products that lie directly in a folder; none if it is a product itself."""
+    """Return the products directly in a folder; none if it is a product itself."""
     try:
         if not folder.is_dir() or _sensor_of(folder) is not None:
             return []
-        # An ENVI header is one product with its data file, which is found by itself.
+        # An ENVI header and its data file, which is found by itself, are one product.
         each = [path for path in sorted(folder.iterdir()) if path.suffix.lower() != ".hdr"]
-    except OSError:  # `read_acquisition` says what is the matter with the folder
+    except OSError:  # `read_acquisition` reports what is wrong with the folder
         return []
     return [path for path in each if _may_be_product(path)]
 
 
 def _may_be_product(path: Path) -> bool:
-    """Return whether a path looks like a product, or cannot be looked at, which reading it says."""
+    """Return whether a path looks like a product, or is unreadable, which reading it reports."""
     try:
         return _sensor_of(path) is not None
     except OSError:
@@ -201,19 +203,28 @@ def _why_no_product(path: Path) -> str:
     """Return a sentence on a path that no sensor's module reads."""
     if path.is_file() and path.name.lower().endswith(_PACKED):
         by = "unzip" if path.suffix.lower() == ".zip" else "tar -xf"
-        return f"{path} is packed; unpack it first, `{by} {path.name}`, and give what comes out"
-    if inside := products_in(path):
-        return f"{path} holds {len(inside)} products; give one of them, such as {inside[0]}"
+        return f"{path} is packed; unpack it with `{by} {quote(str(path))}`, and give the result"
+    if held := products_in(path):
+        return f"{path} holds {len(held)} products; give one of them, such as {held[0]}"
     if path.is_dir():
-        packed = [each for each in path.iterdir() if each.name.lower().endswith(_PACKED)]
+        inside = sorted(path.iterdir())
+        if not inside:
+            return f"{path} is empty; give a product folder or file"
+        packed = [each for each in inside if each.name.lower().endswith(_PACKED)]
         if packed:
             return (
-                f"{path} holds no product but {len(packed)} packed ones, such as "
-                f"{packed[0].name}; unpack them first"
+                f"{path} holds only packed products ({len(packed)}, such as {packed[0].name}); "
+                f"unpack them first"
             )
+        for folder in inside:
+            if below := products_in(folder):
+                return (
+                    f"{path} holds no products; its folder {folder.name} holds {len(below)}, such "
+                    f"as {below[0]}"
+                )
     return (
-        f"{path} is not a product deepsalt reads; expected an EnMAP L2A folder, a PRISMA L2D .he5, "
-        "or a GeoTIFF or ENVI cube with a wavelength and FWHM per band"
+        f"{path} is not a product that deepsalt reads; expected an EnMAP L2A folder, a PRISMA L2D "
+        f".he5, or a GeoTIFF or ENVI cube with a wavelength and FWHM per band"
     )
 
 
@@ -228,20 +239,20 @@ def _read(sensor: str, path: Path, scale: float | None, nodata: float | None) ->
 
 
 def refuse_remote(href: str) -> None:
-    """Refuse a URL where files are opened by path.
+    """Refuse a URL if files are opened by path.
 
-    GDAL resolves names and follows redirects by itself, wherever they lead; `deepsalt.fetch` looks
-    at every hop and brings files here.
+    GDAL resolves names and follows redirects by itself, wherever they lead; `deepsalt.fetch` checks
+    every hop and fetches files.
 
     Raises
     ------
     ReadError
-        It is one.
+        It is a URL.
     """
     if is_remote(href):
         raise ReadError(
-            f"{without_secrets(href)} lies on a server, whose files are fetched whole and read "
-            "from the scratch space; give it a folder with --scratch"
+            f"{without_secrets(href)} is a remote file, which must be fetched to the scratch "
+            f"space before reading; give a folder with --scratch"
         )
 
 
@@ -251,14 +262,14 @@ def open_reader(acquisition: Acquisition) -> SceneReader:
     Raises
     ------
     FormatError
-        No reader for the scene's sensor.
+        There is no reader for the scene's sensor.
     ReadError
         A file is missing or is not what the metadata says.
     """
     if acquisition.sensor not in SENSORS:
         raise FormatError(
-            f"scene {acquisition.scene_id} is of sensor {acquisition.sensor!r}; "
-            f"deepsalt reads {', '.join(SENSORS)}"
+            f"scene {acquisition.scene_id} has sensor {acquisition.sensor!r}; deepsalt reads "
+            f"{', '.join(SENSORS)}"
         )
     module, name = SENSORS[acquisition.sensor]
     reader: SceneReader = getattr(import_module(module), name)(acquisition)

@@ -1,8 +1,8 @@
-"""All bands of a raster, by window: of file blocks only what is wanted is turned into planes.
+"""All bands of a raster, by window: only wanted parts of file blocks become planes.
 
-GeoTIFF blocks in Deflate are inflated here, and stay in the order of the file until it is known
-which pixels are asked for. GDAL turns every block round as a whole; it reads all else, and whatever
-is odd or damaged: so what it reads and what it refuses stays the same.
+Deflated GeoTIFF blocks are inflated here, and stay in file order until the wanted pixels are known,
+whereas GDAL reorders every block as a whole. GDAL reads everything else, and all odd or damaged
+blocks, so that nothing changes in what it accepts or refuses.
 """
 
 import os
@@ -29,13 +29,13 @@ _DIFFERENCES = {"uint8", "int16", "uint16"}
 """Types whose predictor 2 is a running sum of samples."""
 
 _SMALLEST_BYTES = 2**14
-"""Smaller blocks, such as strips of a few rows of one band, are better left to GDAL, in C."""
+"""Smaller blocks, such as strips of a few rows of one band, are faster in GDAL."""
 
 _SPARE_BYTES = 4096
-"""Bytes that a deflated block may have beside twice its own."""
+"""Bytes that a deflated block may have beyond twice its size."""
 
 _ROWS = 2
-"""Rows of a pixel-interleaved block that are turned round at a time, in a core's own cache."""
+"""Rows of a pixel-interleaved block to reorder at a time, within a core's own cache."""
 
 
 class Cube:
@@ -44,13 +44,13 @@ class Cube:
     Parameters
     ----------
     raster
-        Closed by whoever opened it.
+        The raster; the caller closes it.
     """
 
     def __init__(self, raster: DatasetReader) -> None:
         self._raster = raster
         self._blocks = Blocks.of(raster)
-        # GDAL is asked for many bands at once: each call costs it some.
+        # Many bands per call of GDAL: each call has a cost.
         self.by_band = self._blocks is not None and not self._blocks.together
 
     def read(self, window: Window, wanted: WindowRequest) -> NDArray[Any]:
@@ -102,13 +102,13 @@ class Cube:
         return planes if wanted.bands.all() else planes[wanted.bands]
 
     def close(self) -> None:
-        """Release what the raster does not."""
+        """Release resources other than the raster."""
         if self._blocks:
             self._blocks.close()
 
 
 class _OddError(Exception):
-    """A block is not where, or not what, it is expected to be; GDAL shall look at it."""
+    """A block is not where or what it should be; GDAL has to read it."""
 
 
 class Blocks:
@@ -117,7 +117,7 @@ class Blocks:
     def __init__(self, raster: DatasetReader, descriptor: int, *, differences: bool) -> None:
         self._raster = raster
         self._descriptor = descriptor
-        # Readers end with their threads, and nobody closes those.
+        # Readers end with their threads, which nothing closes.
         self.close = finalize(self, os.close, descriptor)
         self.together = raster.interleaving == Interleaving.pixel
         self.differences = differences
@@ -127,7 +127,7 @@ class Blocks:
 
     @classmethod
     def of(cls, raster: DatasetReader) -> Self | None:
-        """Return the blocks of a raster; None where GDAL has to read them."""
+        """Return the blocks of a raster; None if GDAL has to read them."""
         if raster.driver != "GTiff" or raster.compression != Compression.deflate:
             return None
         kinds = set(raster.dtypes)
@@ -158,7 +158,7 @@ class Blocks:
     def meeting(self, window: Window, wanted: WindowRequest) -> Iterator["_BlockPart"]:
         """Yield the parts of a window that lie in one block each; those with a wanted pixel.
 
-        Each is to be used before the next: all lie in the same memory.
+        Use each before the next: all share the same memory.
         """
         height, width, _ = self._buffer.shape
         top = int(window.row_off)
@@ -190,7 +190,7 @@ class Blocks:
         Raises
         ------
         _OddError
-            It is not in the file, or not as long as it should be.
+            It is not in the file, or has the wrong length.
         """
         where = f"{column}_{row}"
         begin, length = (
@@ -214,12 +214,12 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BlockPart:
-    """What a window and a block have in common.
+    """The intersection of a window and a block.
 
     Parameters
     ----------
     blocks
-        Where it is from.
+        Blocks of its origin.
     block
         The block as it is stored (y, x, sample).
     in_block, in_window
@@ -241,7 +241,7 @@ class _BlockPart:
     plane: int
 
     def turn(self, planes: NDArray[Any]) -> None:
-        """Write it to its place in the window (band, y, x); only around pixels that are wanted."""
+        """Write it to its place in the window (band, y, x), only around wanted pixels."""
         rows, columns = self.in_block
         into = planes[(slice(None), *self.in_window)]
         if not self.blocks.together:

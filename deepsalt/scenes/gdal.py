@@ -1,15 +1,15 @@
 """GDAL without the formats whose files hold references instead of pixels.
 
-A `.tif` may be a VRT inside: a few lines of XML, for which GDAL reads any local file into pixels
-and asks any server. Opening names the format, and that suffices for the file itself. For what GDAL
-may open on its own account, an overview or a mask, these formats are taken out of the process.
+A `.tif` may be a VRT inside: a few lines of XML that make GDAL read any local file into pixels and
+contact any server. Naming the format on opening protects the file itself. Because GDAL may open
+overviews or masks on its own, these formats are removed from the process.
 """
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 
 import rasterio
 
@@ -51,50 +51,42 @@ _done = threading.Event()
 
 
 def forget_followers() -> None:
-    """Take these formats out of GDAL, for good, in this process.
+    """Remove these formats from GDAL, permanently, in this process.
 
-    Costs a look at a variable from the second call on.
+    From the second call on this only reads a variable.
 
     Raises
     ------
     ReadError
-        GDAL has them all the same.
+        GDAL still has them.
     """
     if _done.is_set():
         return
     with _lock:
         if _done.is_set():  # by another thread meanwhile
             return
-        registered = _in_a_thread(_registered)
+        registered = _in_a_thread(partial(_registered, {}))
+        # rasterio 1.4 remembers that it registered formats; this has it done once more.
+        rasterio._env._have_registered_drivers = False
         # GDAL obeys the setting while formats are registered, and warns of names it does not know.
-        with _skipping(registered):
-            # rasterio 1.4 remembers that it registered formats; this has it done once more.
-            rasterio._env._have_registered_drivers = False
-            kept = _in_a_thread(_registered)
+        kept = _in_a_thread(partial(_registered, _also(registered)))
         if kept:
             raise ReadError(
-                f"GDAL cannot be kept from reading {', '.join(sorted(kept))}, whose files lead to "
-                "others; start deepsalt in a process of its own"
+                f"GDAL cannot be prevented from reading {', '.join(sorted(kept))}, whose files "
+                f"refer to others; start deepsalt in its own process"
             )
         _done.set()
 
 
-@contextmanager
-def _skipping(names: Iterable[str]) -> Iterator[None]:
-    """Name formats that GDAL is to skip, beside those that the environment names, for the block."""
-    given = os.environ.get(_SKIP)
-    apart = (given or "").split("," if given and "," in given else None)  # as GDAL takes it apart
-    os.environ[_SKIP] = ",".join(dict.fromkeys([*apart, *names]))
-    try:
-        yield
-    finally:
-        os.environ.pop(_SKIP)
-        if given is not None:
-            os.environ[_SKIP] = given
+def _also(names: Iterable[str]) -> dict[str, str]:
+    """Return the setting that makes GDAL skip formats, in addition to the environment's."""
+    given = os.environ.get(_SKIP, "")
+    apart = given.split("," if "," in given else None)  # as GDAL takes it apart
+    return {_SKIP: ",".join(dict.fromkeys([*apart, *names]))}
 
 
-def _registered() -> set[str]:
-    with rasterio.Env() as env:
+def _registered(settings: Mapping[str, str]) -> set[str]:
+    with rasterio.Env(**settings) as env:
         return set(FOLLOWERS) & set(env.drivers())
 
 

@@ -1,9 +1,9 @@
-"""Rasters that GDAL reads: opening, windows, headers; shared by the readers of EnMAP and of others.
+"""Rasters that GDAL reads: opening, windows, headers; shared by several readers.
 
-Every error of GDAL becomes one sentence of ours that names the file. A raster is read from its own
-bytes alone: a format that refers to other files or servers would bring whatever they hold into the
-pixels, so it is never asked for (`open_raster`), files beside a GeoTIFF are not looked at
-(`gdal_env`), and GDAL loses the formats that do nothing else (`deepsalt.scenes.gdal`).
+Every GDAL error becomes one sentence that names the file. A raster is read from its own bytes
+alone: formats that refer to other files or servers could bring their content into the pixels, so
+they are never requested (`open_raster`), files beside a GeoTIFF are ignored (`gdal_env`), and GDAL
+loses such formats (`deepsalt.scenes.gdal`).
 """
 
 import math
@@ -37,7 +37,7 @@ _TIFF_MARKS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 """First bytes of a TIFF and a BigTIFF, in both byte orders."""
 
 _UNREADABLE = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
-"""What rasterio raises for damage: its errors, GDAL's as they are, text that is no UTF-8."""
+"""What rasterio raises for damage: its own errors, GDAL's, and text that is not UTF-8."""
 
 GDAL_CACHE_MB = 32
 """Block cache of GDAL. Windows lie on file blocks, so a larger one only doubles the memory."""
@@ -106,7 +106,7 @@ def open_raster(path: str, *, envi: bool = False) -> DatasetReader:
     path
         Path of the file.
     envi
-        Whether a file that is no TIFF is opened as ENVI.
+        Whether to open a file that is not TIFF as ENVI.
 
     Raises
     ------
@@ -149,14 +149,14 @@ def _driver_of(path: Path) -> str:
 
 @contextmanager
 def open_delivered(path: Path, *, envi: bool = False) -> Iterator[DatasetReader]:
-    """Open a raster that is seen for the first time, and look whether it is complete.
+    """Open a new raster, and check that it is complete.
 
     Its header is read in the block.
 
     Raises
     ------
     FormatError
-        The file is missing, is not a raster, is truncated, or has a damaged header.
+        The file is missing, not a raster, truncated, or has a damaged header.
     """
     try:
         # Only here, in the thread that ingests: changing filters is not safe where threads read.
@@ -177,14 +177,16 @@ def open_delivered(path: Path, *, envi: bool = False) -> Iterator[DatasetReader]
 
 
 def _refuse_absurd(raster: DatasetReader) -> None:
-    """Refuse a raster that a few bytes of header make larger than any scene, before it is walked.
+    """Refuse a raster whose header claims more than any scene, before it is read.
 
     Raises
     ------
     FormatError
         Too many pixels, bands, or blocks in a row of blocks; blocks too large to be decoded.
     """
-    name, (rows, columns), count = raster.name, raster.shape, raster.count
+    name = raster.name
+    rows, columns = raster.shape
+    count = raster.count
     if max(rows, columns) > MAX_SIDE_PX or rows * columns > MAX_PIXELS or count > MAX_BANDS:
         raise FormatError(
             f"{name} claims {count} bands of {rows} x {columns} pixels; no scene has more than "
@@ -196,8 +198,8 @@ def _refuse_absurd(raster: DatasetReader) -> None:
     if block_bytes > MAX_BLOCK_BYTES:
         raise FormatError(
             f"{name} has blocks of {block_rows} x {block_columns} pixels, "
-            f"{block_bytes / 2**20:.0f} MiB; more than {MAX_BLOCK_BYTES // 2**20} are not decoded, "
-            "write it in tiles of 512"
+            f"{block_bytes / 2**20:.0f} MiB; the maximum is {MAX_BLOCK_BYTES // 2**20} MiB, write "
+            f"it in tiles of 512"
         )
     blocks = count * -(-columns // block_columns)
     if blocks > MAX_BLOCKS_ACROSS:
@@ -263,7 +265,7 @@ def read_header(raster: DatasetReader) -> Header:
 
 
 def crs_code(crs: CRS | None, name: str) -> str:
-    """Return ``EPSG:<code>`` where the CRS has one, else its WKT.
+    """Return ``EPSG:<code>`` if the CRS has one, else its WKT.
 
     Raises
     ------
@@ -316,7 +318,7 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
     Raises
     ------
     GridError
-        The CRS is unknown, or the grid lies where it does not reach.
+        The CRS is unknown, or the grid lies outside its range.
     """
     west, south, east, north = grid.bounds
     corners = [west, west, east, east], [north, south, south, north]
@@ -325,10 +327,10 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
         own = CRS.from_user_input(grid.crs)
         world = CRS.from_epsg(4326)
     except _UNREADABLE as error:
-        raise GridError(f"{name} has a CRS that cannot be used, {shown}: {error}") from error
+        raise GridError(f"{name} has the invalid CRS {shown}: {error}") from error
     try:
         lon, lat = warp_points(own, world, *corners)
-        # Far from home a projection may still give an angle, but not the way back.
+        # Far outside its area a projection may still give an angle, but not its inverse.
         back = np.array(warp_points(world, own, lon, lat))
     except _UNREADABLE:
         lon = []
@@ -345,9 +347,9 @@ def corners_wgs84(grid: PixelGrid, name: str) -> tuple[tuple[float, float], ...]
 
 
 def _refuse_truncated(raster: DatasetReader) -> None:
-    """Refuse a local file that ends before its last pixels; GeoTIFF and ENVI.
+    """Refuse a local GeoTIFF or ENVI file that ends before its last pixels.
 
-    A copy that was cut short opens without complaint as long as its header is whole. In a GeoTIFF
+    A truncated copy opens without error as long as its header is complete. In a GeoTIFF
     the blocks of the last row, over all bands, are the last ones written.
 
     Raises

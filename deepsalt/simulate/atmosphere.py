@@ -1,4 +1,4 @@
-"""What the correction of the atmosphere leaves in a scene's reflectance, and smile.
+"""Residuals of the atmospheric correction in a scene's reflectance, and smile.
 
 The correction divides by the transmittance that it believes in, at the band centres it believes
 in. Where column, oxygen path or centre differ from the truth, the quotient keeps the shape of the
@@ -106,7 +106,7 @@ class AtmosphereConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sky:
-    """What one scene's correction leaves, on the grid of mixing (g wavelengths).
+    """Residuals of one scene's correction, on the grid of mixing (g wavelengths).
 
     Parameters
     ----------

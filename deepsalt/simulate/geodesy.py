@@ -38,7 +38,7 @@ def utm_grid(
         raise GridError(f"UTM does not reach longitude {longitude}, latitude {latitude}")
     zone = zone or min(int((longitude + 180.0) // 6.0) + 1, 60)
     if not 1 <= zone <= 60:
-        raise GridError(f"there is no UTM zone {zone}; zones are 1 to 60")
+        raise GridError(f"UTM zone {zone} does not exist; give a zone from 1 to 60")
     crs = f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}"
     east, north = transform("EPSG:4326", crs, [longitude], [latitude])
     west = round((east[0] - width * GSD_M / 2) / GSD_M) * GSD_M + GSD_M / 2
@@ -76,7 +76,7 @@ def to_lonlat(
         crs = CRS.from_user_input(grid.crs)
         found = transform(crs, "EPSG:4326", (c + a * column).tolist(), (f + e * row).tolist())
     except CRSError as error:
-        raise GridError(f"the CRS {grid.crs!r} is not known: {error}") from error
+        raise GridError(f"the CRS {grid.crs!r} is unknown: {error}") from error
     longitude, latitude = np.array(found[0]), np.array(found[1])
     return longitude[0] + (longitude - longitude[0] + 180.0) % 360.0 - 180.0, latitude
 

@@ -37,7 +37,7 @@ _MEAN_GYPSUM = 0.0008
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """What lies at n positions.
+    """Ground at n positions.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ class Landscape:
 
 
 class _Parcels:
-    """Fields of a farmed plain and what stands on them on a day; arrays (n,)."""
+    """Fields of a farmed plain and their cover on a day; arrays (n,)."""
 
     def __init__(self, land: Landscape, x: Field, y: Field, day: int) -> None:
         cos = np.cos(land._angle)

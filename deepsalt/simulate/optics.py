@@ -1,4 +1,4 @@
-"""What turns a mass of salt into an electrical conductivity, and a mixture into a reflectance."""
+"""Optics that turn a mass of salt into a conductivity, and a mixture into a reflectance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

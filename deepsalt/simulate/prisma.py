@@ -100,7 +100,7 @@ def write_prisma(
         The grid is not a 30 m UTM grid.
     """
     if grid.transform[0] != GSD_M or not grid.crs.startswith(("EPSG:326", "EPSG:327")):
-        raise UsageError(f"PRISMA L2D lies on 30 m UTM grids, not on {grid.crs}; use utm_grid")
+        raise UsageError(f"PRISMA L2D products have 30 m UTM grids, not {grid.crs}; use utm_grid")
     weather = weather or Weather()
     start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     stop = start + timedelta(seconds=4.3 * grid.height / 1000)

@@ -1,4 +1,4 @@
-"""What a sensor would measure of a landscape: reflectance, clouds and flags, by strips of rows."""
+"""A sensor's measurement of a landscape: reflectance, clouds and flags, by strips of rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +63,9 @@ class Weather:
         if not all(0.0 <= share <= 1.0 for share in (self.cloud, self.cirrus, self.haze)):
             raise UsageError("shares of cloud, cirrus and haze lie between 0 and 1")
         if not -90.0 <= self.sun_elevation_deg <= 90.0:
-            raise UsageError(f"a sun elevation of {self.sun_elevation_deg} degrees does not exist")
+            raise UsageError(
+                f"a sun elevation of {self.sun_elevation_deg} degrees is impossible; give -90 to 90"
+            )
 
     @property
     def night(self) -> bool:
@@ -84,7 +86,7 @@ class Strip:
     inside
         Within the swath (h, w).
     water, cloud, shadow, haze, snow
-        What the provider's classification finds (h, w), bool.
+        Result of the provider's classification (h, w), bool.
     cirrus
         0 none, 1 thin, 2 medium, 3 thick (h, w), uint8.
     """

@@ -190,4 +190,4 @@ def _table(name: str) -> list[dict[str, str]]:
 
 def _check_use(use: str) -> None:
     if use not in ("train", "demo"):
-        raise UsageError(f"simulated materials are for 'train' or 'demo', not {use!r}")
+        raise UsageError(f"there are no simulated materials for {use!r}; give 'train' or 'demo'")

@@ -41,7 +41,7 @@ _BATCH = 4096  # samples mixed at a time: (batch, 5, 430) float64 is 70 MB
 
 
 class Cover(NamedTuple):
-    """What lies on and in the ground of each mixture; all float32 (n,).
+    """Ground and cover of each mixture; all float32 (n,).
 
     Parameters
     ----------

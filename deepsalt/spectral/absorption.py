@@ -86,7 +86,7 @@ def feature_depths(reflectance: NDArray[np.floating], bands: BandTable) -> NDArr
     reflectance
         (s, n); NaN where missing.
     bands
-        The n bands; unusable ones are not looked at.
+        The n bands; unusable ones are ignored.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _depth(at: "Sampler", feature: Feature) -> NDArray[np.float64]:
     left_nm = feature.right_nm if feature.left_nm is None else feature.left_nm
     right_nm = feature.left_nm if feature.right_nm is None else feature.right_nm
     if left_nm is None or right_nm is None:
-        raise FormatError(f"feature {feature.name} has no shoulder; give at least one")
+        raise FormatError(f"feature {feature.name} has no shoulder; give at least one shoulder")
     share = 0.0 if left_nm == right_nm else (middle - left_nm) / (right_nm - left_nm)
     continuum = (1.0 - share) * at(left_nm) + share * at(right_nm)
     depth: NDArray[np.float64] = 1.0 - center / continuum
@@ -118,8 +118,8 @@ class Sampler:
     def __init__(self, reflectance: NDArray[np.floating], bands: BandTable) -> None:
         if reflectance.ndim != 2 or reflectance.shape[1] != len(bands):
             raise FormatError(
-                f"spectra of shape {reflectance.shape} do not fit {len(bands)} bands; "
-                "give one row per spectrum and one column per band"
+                f"spectra of shape {reflectance.shape} do not match {len(bands)} bands; give one "
+                f"row per spectrum and one column per band"
             )
         centers = np.array(bands.centers_nm)
         order = np.argsort(centers, kind="stable")

@@ -99,7 +99,7 @@ def _names(table: list[dict[str, str]], found: Sequence[str], origin: str) -> tu
     if not all(names):
         raise FormatError(
             f"band table {origin} leaves the column of band {names.index('') + 1} empty; "
-            "name the table's column of every band, or of none"
+            "name the columns of all bands, or of none"
         )
     return names
 

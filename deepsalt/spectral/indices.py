@@ -1,4 +1,4 @@
-"""What a spectrum shows besides soil: water, green and dry vegetation.
+"""Cover other than soil in a spectrum: water, green and dry vegetation.
 
 Few narrow-band tests, chosen so that salt is never taken for water or snow: bright crusts pass
 each of them. Thresholds come from the sources named beside them and were checked with measured
@@ -86,8 +86,8 @@ def index_bands(
             continue
         if distance[nearest] > REACH_NM:
             raise FormatError(
-                f"no usable band within {REACH_NM:g} nm of {wavelength:g} nm; water and vegetation "
-                "cannot be told from soil without it, give bands from 460 to 2200 nm"
+                f"no usable band within {REACH_NM:g} nm of {wavelength:g} nm; without it water "
+                f"and vegetation cannot be distinguished from soil, give bands from 460 to 2200 nm"
             )
         near = np.flatnonzero(distance <= HALF_WIDTH_NM)
         found.append(near if near.size else np.array([nearest]))
@@ -102,7 +102,7 @@ def shows_ice(reflectance: NDArray[np.floating], bands: BandTable) -> NDArray[np
     reflectance
         Surface reflectance, unitless, NaN where missing (..., n bands).
     bands
-        Table of the n bands; unusable ones are not looked at.
+        Table of the n bands; unusable ones are ignored.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def spectral_flags(reflectance: NDArray[np.floating], bands: BandTable) -> NDArr
     reflectance
         Surface reflectance, unitless, NaN where missing (..., n bands).
     bands
-        Table of the n bands; unusable ones are not looked at.
+        Table of the n bands; unusable ones are ignored.
 
     Returns
     -------

@@ -34,7 +34,7 @@ MAX_GAP_CM1 = 20.0
 
 MIN_ABSORBANCE = -1.0
 MAX_ABSORBANCE = 10.0
-"""What an absorbance log10(1 / R) lies between; soils have 0 to 3. Percent and nodata do not."""
+"""Range of an absorbance log10(1 / R); soils have 0 to 3. Percent and nodata exceed it."""
 
 ID_COLUMNS = ("sample_id", "id")
 
@@ -164,7 +164,7 @@ def _samples(frame: pd.DataFrame, origin: str) -> NDArray[np.str_]:
     known = [name for name in ID_COLUMNS if name in frame]
     if not known:
         raise FormatError(
-            f"{origin} has no column sample_id; name each spectrum as the laboratory table does"
+            f"{origin} has no column sample_id; name each spectrum as in the laboratory table"
         )
     column = frame[known[0]]
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()

@@ -8,9 +8,8 @@ table alike.
 
 import csv
 import gzip
-import os
+import math
 import re
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepsalt.documents import replacing
 from deepsalt.errors import FormatError
 from deepsalt.inputs import require_regular
 from deepsalt.types import BandTable
@@ -33,7 +33,7 @@ _OTHER = re.compile(
 )
 _OTHER_NM = (300.0, 2600.0)  # running numbers are not all within it
 _OTHER_SPAN_NM = 300.0  # years span less
-_OTHER_COUNT = 10  # so many columns of one manner are no accident
+_OTHER_COUNT = 10  # so many columns of one pattern are not an accident
 _CSV = (".csv", ".csv.gz")
 _PARQUET = (".parquet", ".pq")
 
@@ -64,7 +64,7 @@ class Spectra:
     ignored
         Spectral columns that belong to no band of the sensor.
     notes
-        What was understood or is doubtful and should be said, one sentence each.
+        What was understood or is doubtful in the table, one sentence each.
     """
 
     reflectance: NDArray[np.float32]
@@ -74,7 +74,7 @@ class Spectra:
 
 
 Names = Callable[[Iterable[object]], dict[str, float]]
-"""Tells of which columns hold spectra, and where in the spectrum."""
+"""Determines which columns hold spectra, and their wavelengths."""
 
 
 def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
@@ -104,7 +104,7 @@ def spectral_columns(columns: Iterable[object]) -> dict[str, float]:
 
 
 def _names_understood(columns: dict[str, float]) -> Iterator[str]:
-    """Say which columns are taken for reflectance that are not named ``r<centre in nm>``."""
+    """Report columns read as reflectance although not named ``r<centre in nm>``."""
     names = list(columns)
     if names and not _SPECTRAL.fullmatch(names[0]):
         nm = columns.values()
@@ -115,21 +115,40 @@ def _names_understood(columns: dict[str, float]) -> Iterator[str]:
 
 
 def _misspelt(names: Iterable[object], columns: dict[str, float], used: set[str]) -> Iterator[str]:
-    """Say which columns look like those of bands and name no wavelength."""
-    first = _OTHER.fullmatch(next(iter(columns), ""))
-    before = first["before"] if first else ""
-    if not before:
+    """Report columns that look like bands but are not named as the other bands are.
+
+    Such as ``r15oo`` or ``R1510`` beside ``r1500``, and ``1500 mn`` beside ``1490 nm``.
+    """
+    first = next(iter(columns), "")
+    letters = re.match(r"[A-Za-z_]*?(?=_?\d|$)", first)
+    if letters is None or not first:
         return
-    alike = re.compile(rf"{re.escape(before)}\d.*", re.IGNORECASE)
-    found = [
-        name for name in map(str, names) if name not in used | set(columns) and alike.match(name)
-    ]
+    before = re.escape(letters[0].strip("_"))
+    alike = re.compile(
+        rf"(?:{before})?[ _-]*(?P<nm>[\doil][\doil.,]+)[ _]*[a-z]{{0,3}}", re.IGNORECASE
+    )
+    low, high = _OTHER_NM
+    found = []
+    for name in map(str, names):
+        match = None if name in used or name in columns else alike.fullmatch(name)
+        if match and low <= _meant(match["nm"]) <= high:
+            found.append(name)
     if found:
         shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+        many = len(found) > 1
         yield (
-            f"{len(found)} column{'s look' if len(found) > 1 else ' looks'} like a band but "
-            f"name{'' if len(found) > 1 else 's'} no wavelength: {shown}; not used"
+            f"{len(found)} column{'s look' if many else ' looks'} like a band but "
+            f"{'are' if many else 'is'} not named like {first}: {shown}; not used"
         )
+
+
+def _meant(digits: str) -> float:
+    """Return the number that was meant, with letters for digits or a decimal comma; NaN if none."""
+    text = digits.lower().translate(str.maketrans("oil,", "011."))
+    try:
+        return float(text) if sum(map(str.isdigit, digits)) > 1 else math.nan
+    except ValueError:
+        return math.nan
 
 
 def read_table(
@@ -192,8 +211,7 @@ def _refuse_other_separators(path: Path, header: list[str]) -> None:
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and mark in header[0]:
             raise FormatError(
-                f"table {path} has its columns separated by {name}; separate them by commas, with "
-                "decimal points"
+                f"table {path} has columns separated by {name}; use commas, and decimal points"
             )
 
 
@@ -222,7 +240,7 @@ def check_kind(path: Path) -> None:
     """
     if not path.name.lower().endswith(_CSV + _PARQUET):
         raise FormatError(
-            f"{path} is neither .csv, .csv.gz nor .parquet; name the table by its kind"
+            f"{path} is neither .csv, .csv.gz nor .parquet; give the table one of these extensions"
         )
 
 
@@ -240,28 +258,19 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """
     check_kind(path)
     name = path.name.lower()
-    temporary: Path | None = None
     try:
-        handle, raw = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(raw)
-        if name.endswith(_PARQUET):
-            table.to_parquet(temporary, index=False)
-        else:
-            # The temporary name says nothing of the kind, so it cannot be inferred.
-            table.to_csv(
-                temporary, index=False, compression="gzip" if name.endswith(".gz") else None
-            )
-        # mkstemp files are private; the table gets the mode of any file written here.
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            if name.endswith(_PARQUET):
+                table.to_parquet(temporary, index=False)
+            else:
+                # The temporary name does not show the format, so it cannot be inferred.
+                table.to_csv(
+                    temporary, index=False, compression="gzip" if name.endswith(".gz") else None
+                )
     except OSError as error:
         raise FormatError(
-            f"table {path} cannot be written ({error}); choose another place"
+            f"table {path} cannot be written ({error}); choose another path"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def match_columns(columns: dict[str, float], bands: BandTable, origin: str) -> dict[int, str]:
@@ -413,7 +422,7 @@ def column_numbers(column: pd.Series, name: str, origin: str) -> NDArray[np.floa
     Raises
     ------
     FormatError
-        Something else stands there.
+        A value is something else.
     """
     try:
         if not pd.api.types.is_numeric_dtype(column):
@@ -445,7 +454,7 @@ def _check_unit(reflectance: NDArray[np.float32], origin: str) -> None:
 
 
 def _absorbance(reflectance: NDArray[np.float32], bands: BandTable) -> Iterator[str]:
-    """Say that most spectra look like absorbance, log10(1 / R), instead of reflectance.
+    """Report that most spectra look like absorbance, log10(1 / R), instead of reflectance.
 
     Soils grow brighter from blue to near infrared, so their absorbance falls. What falls and is
     reflectance is dark there (water) or at 1650 nm (snow).
@@ -463,6 +472,6 @@ def _absorbance(reflectance: NDArray[np.float32], bands: BandTable) -> Iterator[
     if known.size and falls.mean() > 0.5:
         yield (
             f"{falls.sum()} of {len(falls)} spectra fall from blue to infrared like absorbance "
-            "log10(1/R), and are taken as reflectance; if they are absorbance, give "
-            "R = 10 ** -absorbance"
+            f"log10(1/R), but are read as reflectance; if they are absorbance, give R = 10 ** "
+            f"-absorbance"
         )

@@ -1,12 +1,12 @@
-"""What a store is and what it remembers, in a folder or a bucket alike.
+"""A store and its records, in a folder or a bucket alike.
 
-In goes a path or URI, out comes a `Store`, whose `objects` everybody else names keys of. Open
-`store.py` first: it says what lies where.
+Takes a path or URI, returns a `Store`, whose `objects` other packages read and write by key. Open
+`store.py` first: it shows the layout.
 
 =================  =====================================================================
-`store.py`         the value `Store`: where, which grid, which model
+`store.py`         the value `Store`: location, grid, model
 `periods.py`       spans of days that scenes are sorted into
-`tombstones.py`    scenes that an operator took out
+`tombstones.py`    scenes that an operator withdrew
 `quarantine.py`    scenes that can never work
 `platforms.py`     what computed its products
 `arrays.py`        Zarr arrays of layers, with coordinates

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.grid.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
 from deepsalt.layers import Layer
-from deepsalt.store.documents import decode, encode
+from deepsalt.store.documents import decode
 from deepsalt.types import PixelGrid, QualityFlag, Report
 
 Array = zarr.Array[Any]
 Sharding = tuple[tuple[int, ...], tuple[int, ...] | None]
-"""Shape of a chunk and of a shard; None where each chunk is an object of its own."""
+"""Shape of a chunk and of a shard; None if each chunk is its own object."""
 
 # The bits of estimates are noise: zstd makes files a twentieth smaller and takes four times as
 # long. Counts, days and flags are runs of few values, of which zstd leaves half of what LZ4 does.
@@ -59,7 +60,7 @@ def create_layer(
         dtype=layer.dtype,
         fill_value=layer.fill,
         dimension_names=dims,
-        # LZ4 does not notice flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per layer of
+        # LZ4 does not detect flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per layer of
         # a tile: a fifth of encoding it, a hundredth of composing it of three scenes.
         compressors=[_FLOATS if layer.dtype == "float32" else _INTEGERS, Crc32cCodec()],
         attributes={**layer.fill_attribute(), **layer.attributes(), **attrs},
@@ -137,12 +138,12 @@ def open_layers(store: ZarrStore, layers: Iterable[Layer], where: str) -> dict[s
     Raises
     ------
     StoreError
-        There is no such group, or a layer is missing.
+        The group or a layer is missing.
     """
     try:
         group = zarr.open_group(store, mode="r", zarr_format=3)
         return {layer.name: cast(Array, group[layer.name]) for layer in layers}
     except (FileNotFoundError, ValueError) as error:
-        raise StoreError(f"{where} is no Zarr group ({error}); make it again") from error
+        raise StoreError(f"{where} is not a Zarr group ({error}); make it again") from error
     except KeyError as error:
         raise StoreError(f"{where} lacks the layer {error}; make it again") from error

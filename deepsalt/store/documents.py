@@ -1,42 +1,23 @@
-"""JSON documents as bytes of objects, the same bytes for the same document."""
+"""Documents of a store, and digests and names made of values."""
 
 import hashlib
 import json
 from typing import Any
 
+from deepsalt.documents import parse_document
 from deepsalt.errors import StoreError
-from deepsalt.inputs import parse_json
 from deepsalt.objects import Objects
 
 
-def encode(document: Any) -> bytes:
-    """Return a JSON value as the bytes of an object."""
-    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
-    return f"{text}\n".encode()
-
-
 def decode(data: bytes, where: str) -> dict[str, Any]:
-    """Return the document that an object holds.
-
-    Parameters
-    ----------
-    data
-        Its bytes.
-    where
-        Which object, for the message.
+    """Return the document in an object; `where` names it in messages.
 
     Raises
     ------
     StoreError
-        They are no JSON object.
+        It is not a JSON object.
     """
-    try:
-        document = parse_json(data)
-    except ValueError as error:
-        raise StoreError(f"{where} is not JSON ({error}); restore or remove it") from error
-    if not isinstance(document, dict):
-        raise StoreError(f"{where} holds no JSON object; restore or remove it")
-    return document
+    return parse_document(data, where, StoreError)
 
 
 def read_document(objects: Objects, key: str) -> dict[str, Any]:
@@ -45,9 +26,9 @@ def read_document(objects: Objects, key: str) -> dict[str, Any]:
     Raises
     ------
     MissingObjectError
-        It is not there.
+        It does not exist.
     StoreError
-        It is damaged, or the store does not let us.
+        It is damaged, or the store cannot be read.
     """
     return decode(objects.read(key), f"{objects}/{key}")
 

@@ -13,7 +13,7 @@ ALL_ID = "all"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Period:
-    """Span of days that one time step of a mosaic stands for.
+    """Span of days that one time step of a mosaic covers.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ class Period:
 
     @classmethod
     def all(cls) -> Self:
-        """Return the period without limits, for a mosaic of whatever was searched."""
+        """Return the period without limits, for a mosaic of all scenes found."""
         return cls()
 
     @classmethod
     def from_id(cls, text: str) -> Self:
-        """Return the period that ``all`` or ``2024-04-01/2024-09-30`` names.
+        """Return the period of a name such as ``all`` or ``2024-04-01/2024-09-30``.
 
         Raises
         ------
         UsageError
-            Not such a name.
+            The text is not such a name.
         """
         if text == ALL_ID:
             return cls()
@@ -62,18 +62,18 @@ class Period:
 
     @property
     def layout(self) -> str:
-        """Period layout of the stores that can hold it: ``all`` or ``dated``."""
+        """Period layout of stores that can hold it: ``all`` or ``dated``."""
         return ALL_ID if self.start is None else "dated"
 
     def holds(self, day: date | None) -> bool:
-        """Whether a scene of this day belongs to the period; the unknown day to `all` only."""
+        """Whether a scene of this day belongs to the period; unknown days belong only to `all`."""
         if self.start is None or self.end is None:
             return True
         return day is not None and self.start <= day <= self.end
 
 
 def check_periods(periods: Iterable[Period]) -> None:
-    """Refuse periods that cannot be in one store.
+    """Refuse periods that cannot share a store.
 
     Raises
     ------
@@ -89,6 +89,6 @@ def check_periods(periods: Iterable[Period]) -> None:
     for before, after in pairwise(ordered):
         if before.end is None or after.start is None or after.start <= before.end:
             raise StoreMismatchError(
-                f"periods {before.id} and {after.id} overlap, so a scene would count twice; "
-                "give periods that do not"
+                f"periods {before.id} and {after.id} overlap, so a scene would count twice; give "
+                f"periods that do not overlap"
             )

@@ -8,21 +8,21 @@ _PREFIX = "records/platforms"
 
 
 def keep_to_platform(store: Store, platform: str, *, mixed: bool = False) -> None:
-    """Note what is about to compute products of a store; refuse a second kind.
+    """Record the platform that will compute products of a store; refuse a second kind.
 
     Parameters
     ----------
     store
         The store.
     platform
-        Instruction set or device, as `deepsalt.model.platform.platform` says it.
+        Instruction set or device, as `deepsalt.model.platform.platform` returns it.
     mixed
-        Whether the store may hold products of several.
+        Whether the store may hold products of several platforms.
 
     Raises
     ------
     StoreMismatchError
-        Products of another platform are there.
+        The store has products of another platform.
     StoreError
         The store cannot be read or written.
     """
@@ -34,7 +34,7 @@ def keep_to_platform(store: Store, platform: str, *, mixed: bool = False) -> Non
         if is_new:
             store.objects.delete([own])
         raise StoreMismatchError(
-            f"store {store} holds products computed on {other}, this run would compute on "
-            f"{platform}, with other roundings; take the same machines, another store, or "
-            "--allow-mixed"
+            f"store {store} has products computed on {other}, but this run would compute on "
+            f"{platform}, which rounds differently; use the same machines, another store, or "
+            f"--allow-mixed"
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from deepsalt.documents import encode
 from deepsalt.objects import append, heads, latest, read_number
-from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.documents import decode, record_name
 from deepsalt.store.store import Store
 
 _PREFIX = "records/quarantine"
@@ -19,7 +20,7 @@ def quarantine(store: Store, scene: str, reason: str) -> None:
     scene
         Scene key (`Acquisition.key`).
     reason
-        One sentence, as the error said it.
+        One sentence, from the error.
 
     Raises
     ------
@@ -30,7 +31,7 @@ def quarantine(store: Store, scene: str, reason: str) -> None:
 
 
 def release(store: Store, scene: str) -> None:
-    """Forget that a scene was quarantined; nothing is written where it was not.
+    """Release a scene from quarantine; write nothing if it was not quarantined.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def quarantined(store: Store, scenes: Iterable[str] | None = None) -> dict[str, 
     store
         The store.
     scenes
-        Only those among these; all without.
+        Only these scenes. Default: all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A store: what it is, and where its parts lie.
+"""A store: its identity, and the layout of its parts.
 
 ::
 
@@ -7,24 +7,23 @@
     ├── scenes/<product>.zarr/                 scene products, plain Zarr
     ├── mosaic/                                Icechunk repository: a version is a commit
     ├── mosaic.lock                            held around commits, in folders
-    ├── mosaic.zarr/                           an export of the published version, where asked for
+    ├── mosaic.zarr/                           an export of the published version, if any
     ├── catalog.json, collections/             STAC catalogue
     ├── models/<digest>/                       weights and card of the model
     ├── quicklook.png
     └── records/
-        ├── done/<product>.json                a product is complete
-        ├── acquisitions/<acquisition>/<product>   its versions and the tiles under them
-        ├── index/<tile>/<product>             which products lie over a tile
-        ├── tombstones/<acquisition>/<n>.json  withdrawn acquisitions
-        ├── quarantine/<scene>/<n>.json        scenes that can never work, and why
-        ├── platforms/<platform>               what computed products, such as x86_64 AVX2
-        ├── periods/<slot>                     which period has which place in the mosaic
-        ├── builds/<build>/<n>                 builds that are alive
-        ├── catalogue/<collection>/<n>.json    what a collection of the catalogue knows of its Items
-        └── overviews/<slot>                   what tiles look like; may be lost
+        ├── done/<product>.json                a product is complete ├──
+        acquisitions/<acquisition>/<product>   its versions and the tiles under them ├──
+        index/<tile>/<product>             which products lie over a tile ├──
+        tombstones/<acquisition>/<n>.json  withdrawn acquisitions ├── quarantine/<scene>/<n>.json
+        scenes that can never work, and why ├── platforms/<platform>               what computed
+        products, such as x86_64 AVX2 ├── periods/<slot>                     the slot of each period
+        in the mosaic ├── builds/<build>/<n>                 builds that are alive ├──
+        catalogue/<collection>/<n>.json    what a collection of the catalogue records about its
+        Items └── overviews/<slot>                   views of tiles; may be lost
 
 Records are objects that are created once, or numbered series of which the highest counts; so any
-number of machines may work in a store, and a bucket serves as well as a folder.
+number of machines may work in a store, and a bucket works as well as a folder.
 """
 
 import os
@@ -32,6 +31,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from deepsalt.documents import encode
 from deepsalt.errors import (
     MissingObjectError,
     StoreAccessError,
@@ -41,10 +41,10 @@ from deepsalt.errors import (
 )
 from deepsalt.grid import Extent, Frame, MosaicGrid
 from deepsalt.objects import Objects
-from deepsalt.store.documents import encode, read_document
+from deepsalt.store.documents import read_document
 
 SCHEMA = 1
-"""Version of what lies where in a store; a store of a later one is refused."""
+"""Version of a store's layout; stores of a later one are refused."""
 RECORD = "store.json"
 
 Where = str | os.PathLike[str] | Objects
@@ -71,7 +71,7 @@ class Store:
     objects
         Its objects, by key.
     frame
-        Grid of its mosaic, and the tiles that the mosaic may ever have.
+        Grid of its mosaic, and all tiles that the mosaic can have.
     model
         Digest (`ModelRef.digest`) of the one model whose products it holds.
     period_layout
@@ -94,7 +94,7 @@ class Store:
     def create(
         cls, where: Where, *, grid: MosaicGrid, model: str, period_layout: str = "all"
     ) -> Self:
-        """Make a store, or open the one that is there when it is of the same kind.
+        """Create a store, or open an existing one of the same kind.
 
         Parameters
         ----------
@@ -112,19 +112,19 @@ class Store:
         UsageError
             It cannot hold a store.
         StoreMismatchError
-            The store exists with another grid, model or period layout; or the place is not a store
-            and holds what a store would write over, or lies inside another store.
+            The store exists with another grid, model or period layout; or the location is not a
+            store and holds something that a store would overwrite, or lies inside another store.
         StoreError
-            The place cannot be written.
+            The location cannot be written.
         """
         objects = Objects.of(where)
         wanted = cls(objects, Frame.of(grid), model, period_layout)
         found = cls._find(objects)
         if found is None:
             try:
-                wanted._refuse_foreign_place()
+                cls.refuse_foreign_place(objects)
             except StoreMismatchError:
-                # What is there may be of another creator, who was faster.
+                # The existing one may be of another creator that was faster.
                 found = cls._find(objects)
                 if found is None:
                     raise
@@ -151,14 +151,14 @@ class Store:
         StoreMissingError
             There is no store.
         StoreError
-            A store that this version of deepsalt does not read.
+            This version of deepsalt does not read the store.
         """
         objects = Objects.of(where)
         found = cls._find(objects)
         if found is None and _is_there(objects, f"records/{RECORD}"):
             raise StoreMissingError(
-                f"{objects} is a store of an older deepsalt, which this one does not read; map its "
-                "scenes again into another place"
+                f"{objects} is a store of an older deepsalt, which this version does not read; "
+                f"map its scenes again into another store"
             )
         if found is None:
             raise StoreMissingError(
@@ -173,7 +173,7 @@ class Store:
         Raises
         ------
         StoreError
-            The place cannot be read.
+            The location cannot be read.
         """
         return _is_there(Objects.of(where), RECORD)
 
@@ -184,10 +184,12 @@ class Store:
         except MissingObjectError:
             return None
         if not isinstance(document.get("schema"), int):
-            raise StoreError(f"{objects}/{RECORD} is not a record of a store; give another place")
+            raise StoreError(
+                f"{objects}/{RECORD} is not the record of a store; give another location"
+            )
         if document["schema"] != SCHEMA:
             raise StoreError(
-                f"{objects} has store schema {document.get('schema')}, this deepsalt reads "
+                f"{objects} has store schema {document.get('schema')}, but this deepsalt reads "
                 f"{SCHEMA}; use the version that wrote it"
             )
         try:
@@ -215,7 +217,7 @@ class Store:
         }
 
     def refuse_other(self, grid: MosaicGrid, model: str, period_layout: str) -> None:
-        """Refuse a store that is not of the kind that a run needs.
+        """Refuse a store that does not fit a run.
 
         Raises
         ------
@@ -232,37 +234,44 @@ class Store:
                 )
 
     def refuse_other_model(self, digest: str) -> None:
-        """Refuse a model whose products the store does not hold.
+        """Refuse another model than the store's.
 
         Raises
         ------
         StoreMismatchError
-            The store is of another model.
+            The store belongs to another model.
         """
         if digest != self.model:
             raise StoreMismatchError(
-                f"store {self} holds products of model {_short(self.model)}, not of "
+                f"store {self} has products of model {_short(self.model)}, not of "
                 f"{_short(digest)}; give another store or the same model"
             )
 
-    def _refuse_foreign_place(self) -> None:
-        """Refuse a place with what a store would write over, and one inside another store."""
+    @staticmethod
+    def refuse_foreign_place(where: Where) -> None:
+        """Refuse a location with files that a store would overwrite, or inside another store.
+
+        Raises
+        ------
+        UsageError
+            It cannot hold a store.
+        StoreMismatchError
+            It holds other files, or lies inside a store.
+        """
+        objects = Objects.of(where)
         for name in _OURS:
-            if next(self.objects.list(name), None) or ("." in name and self._has(name)):
+            if next(objects.list(name), None) or ("." in name and _is_there(objects, name)):
                 raise StoreMismatchError(
-                    f"{self} is not a store but holds {name}, which a store would write over; give "
+                    f"{objects} is not a store but has {name}, which a store would overwrite; give "
                     f"another --out, or restore {RECORD} if it was one"
                 )
-        for outer in self.objects.outer():
-            # Whose rights end at a prefix cannot see whether it lies in a store.
+        for outer in objects.outer():
+            # Credentials limited to a prefix cannot tell whether it lies in a store.
             with suppress(StoreAccessError):
                 if _is_there(outer, RECORD):
                     raise StoreMismatchError(
-                        f"{self} lies inside the store {outer}; give a place beside it"
+                        f"{objects} lies inside the store {outer}; give a location outside it"
                     )
-
-    def _has(self, key: str) -> bool:
-        return _is_there(self.objects, key)
 
 
 def _is_there(objects: Objects, key: str) -> bool:
@@ -274,12 +283,12 @@ def _is_there(objects: Objects, key: str) -> bool:
 
 
 _ADVICE = {
-    "periods": "a store holds either one mosaic of all dates (a run without --datetime) or one for "
-    "each --datetime; for both, run into two stores, by another --out"
+    "periods": "a store holds either one mosaic of all dates (a run without --datetime) or one "
+    "for each --datetime; for both, use two stores"
 }
 
 
 def _short(value: Any) -> str:
     if not isinstance(value, dict):
-        return str(value)[:12]  # digests are told apart by less than their 64 digits
+        return str(value)[:12]  # a few of the 64 digits tell digests apart
     return f"{value['crs']} at {value['resolution_m']:g} m from {tuple(value['anchor'])}"

@@ -1,8 +1,8 @@
 """Withdrawn scenes: durable records that every later run and build honours.
 
-One series of records per acquisition. Its last one withdraws a provider version and the older ones,
-so that neither the order in which versions arrive nor a late older one matters; a newer version
-counts again. A withdrawal that was taken back stays as a record, marked as lifted.
+One series of records per acquisition. Its last one withdraws a provider version and all older ones,
+so that the order in which versions arrive does not matter; a newer version counts again. An undone
+withdrawal stays as a record, marked as lifted.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.objects import append, heads, latest, read_number
-from deepsalt.store.documents import decode, encode, record_name
+from deepsalt.store.documents import decode, record_name
 from deepsalt.store.store import Store
 from deepsalt.types import version_order
 
@@ -21,25 +22,25 @@ AcquisitionKey = tuple[str, str]
 
 _PREFIX = "records/tombstones"
 _TIMES = ("withdrawn", "lifted")
-_AT_ONCE = 16  # requests under way
+_AT_ONCE = 16  # concurrent requests
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """That an acquisition was withdrawn.
+    """Withdrawal of an acquisition.
 
     Parameters
     ----------
     collection, acquisition_id
         As in `Acquisition`.
     version
-        Newest provider version that is withdrawn; older ones are as well.
+        Newest withdrawn provider version; older ones are withdrawn, too.
     reason
-        Why, in the operator's words; empty when they gave none.
+        Reason, in the operator's words; empty if none was given.
     withdrawn
-        When, UTC.
+        Time of the withdrawal, UTC.
     lifted
-        When it was taken back, UTC; None while it holds.
+        Time when it was undone, UTC; None while it is in force.
     """
 
     collection: str
@@ -75,7 +76,7 @@ def record_withdrawal(
     Returns
     -------
     Tombstone
-        What holds now: the record that was there, if it covers the version.
+        The record in force: the earlier one, if it covers the version.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def record_withdrawal(
 
 
 def lift(store: Store, acquisition: AcquisitionKey) -> Tombstone:
-    """Take a withdrawal back; one that was taken back already stays as it is.
+    """Undo a withdrawal; one already undone stays unchanged.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def lift(store: Store, acquisition: AcquisitionKey) -> Tombstone:
 def _change(
     store: Store, acquisition: AcquisitionKey, after: Callable[[Tombstone | None], Tombstone]
 ) -> Tombstone:
-    """Add what follows from the last record; nothing where it says so already."""
+    """Add the successor of the last record, unless it says the same."""
     before = tombstone(store, acquisition)
     if before is not None and after(before) is before:
         return before
@@ -124,7 +125,7 @@ def _change(
 
 
 def tombstone(store: Store, acquisition: AcquisitionKey) -> Tombstone | None:
-    """Return the record of an acquisition, lifted or not; None when it was never withdrawn.
+    """Return the record of an acquisition, lifted or not; None if it was never withdrawn.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def tombstones(
     store
         The store.
     among
-        Only of these acquisitions, which alone are read; of all without.
+        Only these acquisitions; no others are read. Default: all.
 
     Raises
     ------

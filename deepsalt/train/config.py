@@ -29,7 +29,7 @@ class Settings:
     Parameters
     ----------
     sensors
-        Sensors whose bands and noise the laboratory spectra are seen through, beside as measured.
+        Sensors through whose bands and noise laboratory spectra are seen, besides as measured.
     components, low_noise_components, tail
         Components that enter the machine for all spectra and that for low-noise ones, and those
         that measure noise.
@@ -55,7 +55,7 @@ class Settings:
     adaptations
         Adaptations to try, in this order.
     distil
-        Whether the student learns from the teacher's answers beside the labels.
+        Whether the student learns from the teacher's answers as well as the labels.
     mixtures, mixture_weight
         Simulated pixels added to laboratory samples, 0: none; and their total weight over that
         of these.
@@ -117,12 +117,12 @@ class Settings:
         if min(self.ridge, self.width_ridge, self.learning_rate) <= 0:
             raise UsageError("ridge, width_ridge and learning_rate must be above 0")
         if not self.weights or 0.0 not in self.weights:
-            raise UsageError("weights must hold 0: training on satellite sites alone is the floor")
+            raise UsageError("weights must include 0, which trains on satellite sites alone")
         unknown = set(self.adaptations) - set(ADAPTATIONS)
         if unknown:
             raise UsageError(
-                f"adaptations {', '.join(sorted(unknown))} are not known; "
-                f"choose of {', '.join(ADAPTATIONS)}"
+                f"unknown adaptations {', '.join(sorted(unknown))}; choose from "
+                f"{', '.join(ADAPTATIONS)}"
             )
 
     def quick(self) -> "Settings":
@@ -143,7 +143,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """What to train on, how, and where to write it.
+    """Tables to train on, settings, and output.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class TrainConfig:
     infrared: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what names nothing to learn from."""
+        """Refuse a configuration without labelled tables."""
         if not any(table.kind != "unlabelled" for table in self.tables):
             raise UsageError(
                 "training needs a table with labels; give --lab TABLE or --satellite TABLE@SENSOR"
@@ -178,8 +178,8 @@ class TrainConfig:
         taught = self.settings.distil
         if self.infrared and (not taught or any(t.kind == "satellite" for t in self.tables)):
             raise UsageError(
-                f"mid-infrared {self.infrared[0]} can only teach what is trained on laboratory "
-                "tables, with distil; leave it out, or train without --satellite"
+                f"mid-infrared {self.infrared[0]} can only be used with laboratory tables and "
+                f"distil; leave it out, or train without --satellite"
             )
 
 
@@ -194,13 +194,15 @@ def read_settings(path: Path) -> Settings:
     try:
         found = tomllib.loads(read_regular(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"configuration {path} cannot be read: {error}") from error
+        raise UsageError(
+            f"configuration {path} cannot be read: {error}; check the path and its TOML"
+        ) from error
     base = Settings()
     known = {field.name: getattr(base, field.name) for field in fields(Settings)}
     for key, value in found.items():
         if key not in known:
             raise UsageError(
-                f"configuration {path}: {key} is not a setting; known are {', '.join(known)}"
+                f"configuration {path}: {key} is not a setting; the settings are {', '.join(known)}"
             )
         found[key] = _like(known[key], value, f"configuration {path}: {key}")
     return replace(base, **found)

@@ -5,7 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from deepsalt.errors import ModelError, UsageError
+from deepsalt.errors import ModelError
+from deepsalt.extras import require
 from deepsalt.model.card import ModelCard, Score
 from deepsalt.model.files import write_model
 from deepsalt.progress import Progress, Silent
@@ -23,7 +24,7 @@ CACHE = "cache"
 def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     """Train a model, score it on held-out groups and regions, and write weights and card.
 
-    Folds of the evaluation are kept in the model's folder: a stopped run goes on where it was, and
+    Folds of the evaluation are kept in the model's folder: a stopped run resumes where it was, and
     a second one with the same tables and settings only fits the model itself.
 
     Parameters
@@ -31,7 +32,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     config
         Tables, settings, output directory.
     progress
-        Told of each step, and of the folds (stage ``folds``). Default: nobody.
+        Receives progress on steps, and on folds (stage ``folds``). Default: none.
 
     Returns
     -------
@@ -44,11 +45,13 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
         A table that cannot be used for training.
     ModelError
         The output directory cannot be written.
-    UsageError
-        scikit-learn is not installed.
+    ExtraMissingError
+        The model is to be scored and the extra `train` is not installed.
     RunError
         The training diverged.
     """
+    if config.evaluate:
+        require("train", "scoring a model against its baselines")
     progress = progress or Silent()
     progress.note("reading tables")
     data = training_set(config)
@@ -71,12 +74,8 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
 def _scores(
     config: TrainConfig, samples: Samples, progress: Progress
 ) -> tuple[tuple[Score, ...], dict[str, list[dict[str, Any]]]]:
-    try:
-        from deepsalt.train.evaluation.evaluate import evaluate  # scikit-learn, for the baseline
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"training needs {error.name} for its baselines; install deepsalt[train]"
-        ) from error
+    from deepsalt.train.evaluation.evaluate import evaluate  # scikit-learn, for the baseline
+
     found = evaluate(
         samples,
         config.settings,

@@ -1,4 +1,4 @@
-"""What the pixels of a tile must hold: contradictions, missing estimates, range."""
+"""Checks of a tile's pixels: contradictions, missing estimates, range."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.layers import DATE_FILL
 from deepsalt.store.arrays import Array
 from deepsalt.types import REJECTING, QualityFlag
-from deepsalt.validate.findings import MAX_SALINITY_DS_M, Finding, Limits
+from deepsalt.validate.findings import Finding
+from deepsalt.validate.limits import MAX_SALINITY_DS_M, Limits
 
 _KNOWN_BITS = np.uint16(sum(int(bit) for bit in QualityFlag))
 _REJECTING = np.uint16(REJECTING)
@@ -21,20 +22,20 @@ _EXPLAINED = np.uint16(REJECTING & ~QualityFlag.DEFECTIVE)
 
 _ROUNDING = 1e-5  # of float32 through logarithm and back
 _MIN_SHARE = 0.01
-"""Share of a tile that has to be measured before its own shares say anything: not a sliver of a
+"""Minimum measured share of a tile for its own shares to be meaningful, unlike a sliver of a
 scene's edge."""
 
 
 def check_pixels(
     arrays: Mapping[str, Array],
     slot: int,
-    regions: Iterable[Region],
+    regions: Iterable[PixelWindow],
     limits: Limits,
     *,
     where: str,
     pixels: int,
 ) -> Iterator[Finding]:
-    """Read what a tile of a mosaic holds, shard by shard, and check its values and checksums.
+    """Read a tile of a mosaic, shard by shard, and check its values and checksums.
 
     Parameters
     ----------
@@ -43,9 +44,9 @@ def check_pixels(
     slot
         Of the tile's period.
     regions
-        Shards of the tile that hold something.
+        Shards of the tile with data.
     limits
-        From where on values are wrong.
+        Limits beyond which values are wrong.
     where
         Name of the tile, for findings.
     pixels
@@ -55,7 +56,7 @@ def check_pixels(
     wrong: Counter[tuple[str, str]] = Counter()
     counts = _PixelCounts(pixels)
     try:
-        # A server is waited for once for all layers of a shard.
+        # All layers of a shard wait for the server together.
         with ThreadPoolExecutor(len(arrays)) as pool:
             for region in regions:
                 place = (slot, slice(*region.y), slice(*region.x))
@@ -66,7 +67,7 @@ def check_pixels(
                 for check, found, amiss in _contradictions(part, ceiling_ds_m * (1 + _ROUNDING)):
                     wrong[check, found] += int(np.count_nonzero(amiss))
                 counts.add(part)
-    except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
+    except (ValueError, RuntimeError) as error:  # a wrong checksum, or undecodable data
         found = f"the pixels cannot be read ({error})"
         yield Finding("error", "checksums", where, found, "run `deepsalt mosaic repair`")
         return
@@ -79,7 +80,7 @@ def check_pixels(
 def _contradictions(
     part: Mapping[str, NDArray[Any]], ceiling: float
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
-    """Yield what must never hold, with the pixels where it does."""
+    """Yield violations, with their pixels."""
     salinity = part["salinity"]
     quality_flags = part["quality_flags"]
     count = part["observations"]
@@ -119,7 +120,7 @@ class _PixelCounts:
 
 
 def _shares(counts: _PixelCounts, where: str, limits: Limits) -> Iterator[Finding]:
-    """Yield which share of the measured pixels has no estimate, and whether that can be."""
+    """Yield the share of measured pixels without an estimate, and whether it is plausible."""
     count = counts.measured
     if not count:
         yield Finding("info", "missing", where, "no scene measured any pixel")

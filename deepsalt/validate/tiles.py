@@ -1,4 +1,4 @@
-"""The tiles of a version, read whole: what each holds, and whether it still can be read."""
+"""The tiles of a version, read completely: their content, and whether they are readable."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -10,7 +10,8 @@ from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError, Versio
 from deepsalt.grid import Tile
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.progress import Progress, Silent
-from deepsalt.validate.findings import Finding, Limits
+from deepsalt.validate.findings import Finding
+from deepsalt.validate.limits import Limits
 from deepsalt.validate.pixels import check_pixels
 from deepsalt.versions import Filled, Mosaic, Stored, Version, filled_periods
 
@@ -19,14 +20,14 @@ _BATCH = 8
 
 REPAIR = "run `deepsalt mosaic repair`"
 ANEW = (
-    "remove what lies under mosaic/ and run `deepsalt mosaic build`: it makes the mosaic from the "
-    "scenes, without its older versions"
+    "remove everything under mosaic/ and run `deepsalt mosaic build`, which rebuilds the mosaic "
+    "from its scenes, without older versions"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TileFindings:
-    """What a check saw of a tile.
+    """Result of checking a tile.
 
     Parameters
     ----------
@@ -56,20 +57,20 @@ def check_tiles(
     Parameters
     ----------
     mosaic, version
-        What is checked.
+        The version to check.
     limits
-        From where on values are wrong.
+        Limits beyond which values are wrong.
     executor
         What reads the tiles.
     progress
-        Told about them, as ``checks``.
+        Receives progress on them, as ``checks``.
 
     Raises
     ------
     VersionMissingError
         The version was pruned meanwhile.
     StoreError
-        No access, or it is not known which tiles there are.
+        No access, or the list of tiles is lost.
     """
     periods = filled_periods(mosaic, version)
     named = [
@@ -112,7 +113,7 @@ def _check_tile(
     except (StoreAwayError, StoreAccessError):
         raise
     except StoreError as error:
-        found = f"it is not known any more which shards the tile has ({error})"
+        found = f"the list of the tile's shards is lost ({error})"
         yield Finding("error", "records", where, found, ANEW)
         return
     try:
@@ -120,7 +121,7 @@ def _check_tile(
         pixels = frame.grid.tile_px**2
         yield from check_pixels(arrays, slot, regions, limits, where=where, pixels=pixels)
     except VersionMissingError:
-        # Said of an object that is not there; the version, too, may have been pruned.
+        # Raised for a missing object; the version itself may have been pruned.
         stored.mosaic.find(version.id)
         yield Finding("error", "checksums", where, "an object of the tile is lost", REPAIR)
     except (StoreAwayError, StoreAccessError):

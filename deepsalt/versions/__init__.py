@@ -1,9 +1,9 @@
 """The mosaic and its versions: an Icechunk repository in a folder, a bucket or memory.
 
-In come tiles to compose and what they should be made of; out come versions, each a commit that is
-published whole, and Datasets that read one of them. It knows grids and layers, and nothing of
-catalogues, scenes or engines. Open `commit.py` first: it holds what happens when two builds race;
-`arrays.py` says what is stored.
+Takes tiles to compose and the products that they need; returns versions, each a commit published as
+a whole, and Datasets that read one of them. It knows grids and layers, but not catalogues, scenes
+or engines. Open `commit.py` first, which resolves races between builds; `arrays.py` says what is
+stored.
 """
 
 from deepsalt.versions.arrays import Job, tile_digest, write_tile
@@ -18,7 +18,7 @@ from deepsalt.versions.read import (
     products_at,
     products_of,
 )
-from deepsalt.versions.records import Alive, building, live_builds, periods_of
+from deepsalt.versions.records import BuildRecord, building, live_builds, periods_of
 from deepsalt.versions.repository import (
     Mosaic,
     Version,
@@ -31,8 +31,8 @@ from deepsalt.versions.stored import Stored, digests_at
 
 __all__ = [
     "MARGIN",
-    "Alive",
     "Build",
+    "BuildRecord",
     "Built",
     "Days",
     "Done",

@@ -1,8 +1,8 @@
-"""The arrays of a mosaic, over all its grid's extent from the start, and how a tile is written.
+"""The arrays of a mosaic, over its grid's whole extent from the start, and how a tile is written.
 
-An array of Icechunk cannot be shifted, so a mosaic never grows: its arrays cover where its CRS
-may be used, and 1,024 periods. Shards without data cost nothing. The period axis is filled slot by
-slot; which period has which slot is the matter of `deepsalt.versions.records`.
+An Icechunk array cannot be shifted, so a mosaic never grows: its arrays cover the whole area of use
+of its CRS, and 1,024 periods. Shards without data cost nothing. The period axis is filled slot by
+slot; `deepsalt.versions.records` assigns slots to periods.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ EPOCH = date(1970, 1, 1)
 NO_DAY = DATE_FILL
 """Fill value of `period` and `period_bounds`: a slot without a period."""
 DESCRIPTION = "deepsalt"
-"""Group attribute with the grid and the extent, from which a reader learns them."""
+"""Group attribute that tells readers the grid and the extent."""
 TIME_UNITS = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
 
-_FLAG_BITS = 16  # of `quality_flags`; more than are named today, so that new ones fit
+_FLAG_BITS = 16  # of `quality_flags`; more than are used today, so that new ones fit
 COUNTS = 3 + _FLAG_BITS
-"""Of a tile: pixels, those with an estimate, whether a scene was simulated, pixels by flag."""
+"""Counts of a tile: pixels, estimated ones, whether a scene was simulated, pixels by flag."""
 _FLAGS_FROM = 3
 
 Shard = tuple[int, int]
@@ -57,15 +57,15 @@ class Job:
     Parameters
     ----------
     frame
-        What the arrays cover.
+        Extent of the arrays.
     slot
         Of the period.
     tile
         The tile.
     products
-        Names of the products it is to be made of, sorted; none: the tile is to be emptied.
+        Names of the products to compose, sorted; empty to empty the tile.
     before
-        Digest that the tile had in the version the work began with, 0 for an empty tile.
+        Digest of the tile in the version that the work started from, 0 for an empty tile.
     simulated
         Whether any of the products was simulated.
     """
@@ -84,12 +84,12 @@ class Job:
 
     @property
     def digest(self) -> int:
-        """Digest that the tile will have."""
+        """Future digest of the tile."""
         return tile_digest(self.frame.grid, self.tile, self.products)
 
 
 def tile_digest(grid: MosaicGrid, tile: Tile, products: Iterable[str]) -> int:
-    """Return what a tile made of these products is told by: 64 bits, 0 for no products alone."""
+    """Return the digest of a tile made of these products: 64 bits, 0 only for no products."""
     names = sorted(products)
     if not names:
         return 0
@@ -111,7 +111,7 @@ def create_arrays(
     group
         Root of the repository.
     frame
-        What they cover.
+        Extent of the arrays.
     attrs
         Attributes of the group beside the georeferencing.
     layer_attrs
@@ -131,7 +131,8 @@ def create_arrays(
             ),
             attrs=layer_attrs.get(layer.name, {}),
         )
-    period, (rows, columns) = {"period": PERIODS}, frame.shape
+    period = {"period": PERIODS}
+    rows, columns = frame.shape
     tiles = {**period, "tile_y": rows, "tile_x": columns}
     _create_small(group, "period", period, "int32", NO_DAY)
     _create_small(group, "period_bounds", {**period, "bounds": 2}, "int32", NO_DAY)
@@ -161,7 +162,7 @@ def create_arrays(
 def _create_small(
     group: zarr.Group, name: str, sizes: Mapping[str, int], dtype: str, fill: int
 ) -> None:
-    """Create an array with a chunk per slot and tile, small enough to lie in the manifest."""
+    """Create an array with a chunk per slot and tile, small enough to be stored in the manifest."""
     whole = ("bounds", "count")
     group.create_array(
         name,
@@ -179,7 +180,7 @@ def _corners(extent: Extent) -> tuple[int, int, int, int]:
 
 
 def frame_of(attrs: Mapping[str, Any]) -> Frame:
-    """Return what the arrays of a group cover, by its attributes.
+    """Return the extent of a group's arrays, from its attributes.
 
     Raises
     ------
@@ -191,16 +192,16 @@ def frame_of(attrs: Mapping[str, Any]) -> Frame:
         return Frame(MosaicGrid.from_dict(described["grid"]), Extent(*described["extent"]))
     except (KeyError, TypeError) as error:
         raise StoreError(
-            f"this repository holds no mosaic of deepsalt ({error!r}); give another place"
+            f"this repository does not hold a mosaic of deepsalt ({error!r}); give another location"
         ) from error
 
 
 def write_tile(
     store: IcechunkStore, job: Job, shards: Iterable[tuple[Shard, Mapping[str, NDArray[Any]]]]
 ) -> Report:
-    """Write a tile into a fork: each shard of each layer, or its absence, and what it is made of.
+    """Write a tile into a fork: each shard of each layer, or its absence, and its products.
 
-    Whatever the tile held before is gone, so that its arrays are a function of the products alone.
+    Replaces all that the tile held before, so that its arrays depend on the products alone.
 
     Parameters
     ----------
@@ -209,8 +210,8 @@ def write_tile(
     job
         The tile.
     shards
-        Shards of the tile, as they are made: their place in it, and the layers (y, x) by name, of
-        the type that `MOSAIC_LAYERS` states. Shards that are not given are empty.
+        Shards of the tile, as they are composed: their place in it, and the layers (y, x) by name,
+        of the type that `MOSAIC_LAYERS` states. Missing shards are empty.
 
     Returns
     -------
@@ -220,7 +221,7 @@ def write_tile(
     Raises
     ------
     StoreError
-        A layer is missing, or of another shape or type.
+        A layer is missing, or has another shape or type.
     """
     group = zarr.open_group(store, mode="r+", zarr_format=3)
     arrays = {layer.name: cast(Array, group[layer.name]) for layer in MOSAIC_LAYERS}
@@ -228,8 +229,8 @@ def write_tile(
     size = job.frame.grid.shard_px
     _, row, column = job.cell
     left = {(dy, dx) for dy in range(n) for dx in range(n)}
-    # First, because Zarr reads a shard that is there before it writes over it: for nothing, and it
-    # may be damaged.
+    # First, because Zarr reads an existing shard before overwriting it: needlessly, and it may be
+    # damaged.
     gone = [
         f"{layer.name}/c/{job.slot}/{row * n + dy}/{column * n + dx}"
         for layer in MOSAIC_LAYERS
@@ -240,7 +241,7 @@ def write_tile(
         gone += [f"tile_products/c/{cell}", f"tile_counts/c/{cell}/0", f"tile_digest/c/{cell}"]
     sync(_delete(store, gone))
     counts = np.zeros(COUNTS, np.uint32)
-    # A server is waited for once for all layers of a shard.
+    # All layers of a shard wait for the server together.
     with ThreadPoolExecutor(len(MOSAIC_LAYERS)) as pool:
         for (dy, dx), layers in shards:
             left.remove((dy, dx))
@@ -256,7 +257,7 @@ def write_tile(
             counts += _count(layers)
     if job.products:
         counts[0], counts[2] = (n * size) ** 2, job.simulated
-        counts[_FLAGS_FROM] += np.uint32(len(left) * size * size)  # of shards nobody saw
+        counts[_FLAGS_FROM] += np.uint32(len(left) * size * size)  # of shards without data
         cast(Array, group["tile_products"])[job.cell] = "\n".join(job.products)
         cast(Array, group["tile_counts"])[job.cell] = counts
         cast(Array, group["tile_digest"])[job.cell] = np.uint64(job.digest)
@@ -266,13 +267,13 @@ def write_tile(
 
 
 def _is_unseen(job: Job, layer: Layer, layers: Mapping[str, NDArray[Any]]) -> bool:
-    """Return whether a layer of a shard holds nothing; refuse what cannot be one."""
+    """Return whether a layer of a shard is empty; refuse an invalid layer."""
     values = layers.get(layer.name)
     size = job.frame.grid.shard_px
     if values is None or values.shape != (size, size) or values.dtype != layer.dtype:
         found = "missing" if values is None else f"{values.dtype} {values.shape}"
         raise StoreError(
-            f"layer {layer.name} of tile {job.tile.id} is {found}; a shard of it is "
+            f"layer {layer.name} of tile {job.tile.id} is {found}; expected a shard of "
             f"{layer.dtype} {(size, size)}"
         )
     fill = layer.fill
@@ -292,7 +293,7 @@ async def _delete(store: IcechunkStore, keys: Iterable[str]) -> None:
 
 
 def report_of(counts: NDArray[np.integer[Any]]) -> Report:
-    """Return the pixels of a tile, or of many, from their sum of rows of `tile_counts`."""
+    """Return the report of one or many tiles from the sum of their rows of `tile_counts`."""
     pixels, estimated, _, *bits = (int(count) for count in counts)
     return Report(
         pixels,
@@ -306,7 +307,7 @@ def report_of(counts: NDArray[np.integer[Any]]) -> Report:
 
 
 def counts_of(report: Report, simulated: int) -> NDArray[np.int64]:
-    """Return the sum of rows of `tile_counts` that a report and a number of tiles came from."""
+    """Return the sum of rows of `tile_counts` that matches a report and a number of tiles."""
     counts = np.zeros(COUNTS, np.int64)
     counts[:_FLAGS_FROM] = report.pixels, report.estimated, simulated
     for name, count in report.by_flag:
@@ -329,7 +330,7 @@ def read_counts(store: IcechunkStore, cells: Sequence[Cell]) -> NDArray[np.int64
 
 
 def _read_chunks(store: IcechunkStore, keys: Sequence[str]) -> list[bytes | None]:
-    """Return chunks that are stored as they are, in a fifth of the time that arrays take."""
+    """Return uncompressed chunks, in a fifth of the time that arrays take."""
     prototype = default_buffer_prototype()
 
     async def read(key: str) -> bytes | None:

@@ -1,7 +1,7 @@
-"""What moves the published version otherwise than a build: publishing what was held, rolling back.
+"""Moves the published version without a build: publishing a held version, rolling back.
 
-Both move the branch only from where they saw it, so that nothing that somebody commits meanwhile is
-lost from sight. What readers leave by a roll-back keeps a tag and can be returned to.
+Both move the branch only from where they saw it, so that no commit made meanwhile is lost. A
+version that a roll-back replaces keeps a tag and can be published again.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from deepsalt.versions.commit import HELD
 from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version
 
 LEFT = "left-"
-"""Beginning of the tags of versions that were rolled back."""
+"""Prefix of the tags of versions that were rolled back."""
 
 
 def held(mosaic: Mosaic) -> tuple[Version, ...]:
@@ -30,9 +30,9 @@ def held(mosaic: Mosaic) -> tuple[Version, ...]:
 
 
 def states(mosaic: Mosaic) -> list[tuple[Version, str]]:
-    """Return all versions that can be opened, the oldest first, and what each is.
+    """Return all versions that can be opened, oldest first, and the state of each.
 
-    ``published``, ``earlier`` (led to it), ``held``, or ``left`` by a roll-back.
+    ``published``, ``earlier`` (an ancestor of it), ``held``, or ``left`` by a roll-back.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def publish(mosaic: Mosaic, id: str) -> Version:
     mosaic
         The mosaic.
     id
-        Id of the version, or its beginning.
+        Id of the version, or its first characters.
 
     Raises
     ------
@@ -73,7 +73,9 @@ def publish(mosaic: Mosaic, id: str) -> Version:
     with mosaic.exclusively():
         version = mosaic.find(id)
         if version not in held(mosaic):
-            raise UsageError(f"version {version.short} is not held back; nothing to publish")
+            raise UsageError(
+                f"version {version.short} is not held back, so there is nothing to publish"
+            )
         with mosaic.reaching("write"):
             seen = mosaic.repository.lookup_branch(MAIN)
             head = mosaic.version_at(seen)
@@ -96,16 +98,16 @@ def roll_back(
     id
         Id of the version, or its first characters. Default: the previous one.
     check
-        Asked whether that version may be published; what it raises changes nothing.
+        Called to check whether that version may be published; if it raises, nothing changes.
 
     Raises
     ------
     VersionMissingError
         There is no such version.
     UsageError
-        There is none before, it is the published one, or it is held back.
+        There is no earlier version, it is the published one, or it is held back.
     OvertakenError
-        Somebody else published meanwhile; nothing was changed.
+        Another version was published meanwhile; nothing changed.
     StoreError
         No access.
     """
@@ -115,13 +117,13 @@ def roll_back(
             raise UsageError(f"{mosaic.objects} has no version before the published one")
         version = versions[1] if id is None else mosaic.find(id)
         if versions and version.id == versions[0].id:
-            raise UsageError(f"version {version.short} is the published one already")
+            raise UsageError(f"version {version.short} is already published")
         if version in held(mosaic):
             raise UsageError(f"version {version.short} is held back; publish it instead")
         check(version)
         head = versions[0]
         with mosaic.reaching("write"):
-            # Before the branch moves, so that no moment is without a name for it.
+            # Before the branch moves, so that the version always has a name.
             if f"{LEFT}{head.short}" not in mosaic.repository.list_tags():
                 mosaic.repository.create_tag(f"{LEFT}{head.short}", head.id)
             _move(mosaic, version, head.id)
@@ -139,6 +141,6 @@ def _move(mosaic: Mosaic, version: Version, seen: str) -> None:
 
 def _overtaken(version: Version) -> OvertakenError:
     return OvertakenError(
-        f"somebody else published since version {version.short} was made or looked at; nothing was "
-        "changed: build it again, or look at the history and repeat"
+        f"another version was published since version {version.short} was made or read; nothing "
+        f"changed: build again, or check the history and repeat"
     )

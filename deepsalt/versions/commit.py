@@ -1,15 +1,15 @@
-"""Builds: the tiles that are not what they should be are composed anywhere and committed together.
+"""Builds: outdated tiles are composed anywhere and committed together.
 
 Any number of drivers may build at once, on any machines. A tile is a function of the products over
-it, and its digest says of which. Workers write tiles into forks of a session. To commit, the driver
-opens a session at the head and merges the forks whose tile still has there the digest it had when
-the work began; a tile that somebody else committed meanwhile is looked at anew. If yet somebody
-else commits between that look and the commit, Icechunk refuses the commit, and the same is done at
-the new head. So nothing is lost and nothing is there twice; who pays is who comes second.
+it, and its digest identifies them. Workers write tiles into forks of a session. To commit, the
+driver opens a session at the head and merges the forks whose tile still has the digest that it had
+when the work started; a tile that another driver committed meanwhile is examined again. If a
+further commit comes between that look and this commit, Icechunk refuses it, and the driver repeats
+the steps at the new head. So nothing is lost or duplicated; the second driver does the extra work.
 
 There is no rebase: it would take a commit's totals from the wrong parent, and after a roll-back it
-ends in an error of storage. Merging a fork into a session that began later is sound because of the
-look at the digests.
+fails with a storage error. Merging a fork into a later session is sound because the digests are
+compared.
 """
 
 import logging
@@ -42,24 +42,24 @@ from deepsalt.versions.arrays import (
     read_digests,
     read_products,
 )
-from deepsalt.versions.records import Alive, building, host_name, live_builds, slots_of
+from deepsalt.versions.records import BuildRecord, building, host_name, live_builds, slots_of
 from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
 from deepsalt.versions.storage import PREFIX
 
 logger = logging.getLogger(__name__)
 
 _OUT_OF_TIME = "invalid snapshot timestamp ordering"
-"""What Icechunk says of a commit that seems older than what it follows."""
+"""Icechunk's message for a commit that seems older than its parent."""
 _CLOCK_WAIT_S = 60.0
 
 HELD = "held-"
-"""Beginning of the tags of versions that are held back."""
+"""Prefix of the tags of held versions."""
 
 PeriodTile = tuple[Period, Tile]
 """A tile of a period."""
 Days = tuple[date, date]
 _NOT_KNOWN: Days = (EPOCH, EPOCH)
-"""Days of a period without limits before any are known; nothing is as old that we map."""
+"""Days of a period without limits before any are known; no scene is as old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Done:
     Parameters
     ----------
     job
-        What was asked for.
+        The request.
     note
-        What the composer has to say of it: a small value for the driver.
+        What the composer tells the driver: a small value.
     fork
-        What was written: a session, or its compressed pickle.
+        The written data: a session, or its compressed pickle.
     """
 
     job: Job
@@ -82,13 +82,13 @@ class Done:
 
 
 Compose = Callable[[IcechunkStore, Job], Any]
-"""Composes a tile of `Job.products`, maybe of none, writes it with `write_tile`, and returns what
-the driver is to know of it."""
+"""Composes a tile of `Job.products`, which may be empty, writes it with `write_tile`, and returns a
+small value for the driver."""
 Work = tuple[ForkSession | bytes, Job]
 
 
 class Run(Protocol):
-    """Does work somewhere: a call per item, results in any order as they come."""
+    """Runs a call per item somewhere; yields results in any order."""
 
     def __call__(self, work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Done]:
         """Return the results."""
@@ -96,18 +96,18 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build did.
+    """Outcome of a build.
 
     Parameters
     ----------
     versions
-        Versions that it committed, in order; none if every tile was what it should be.
+        Versions that it committed, in order; empty if every tile was up to date.
     held
-        Whether they wait for `deepsalt.versions.change.publish`.
+        Whether they are held until `deepsalt.versions.change.publish`.
     composed
-        Tiles that were composed or emptied, those included that others committed first.
+        Tiles that were composed or emptied, including those that others committed first.
     tiles
-        Those that were committed: what was asked for, and what the composer said.
+        Committed tiles: the request, and what the composer told.
     """
 
     versions: tuple[Version, ...]
@@ -117,41 +117,42 @@ class Built:
 
 
 def in_turn(work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Done]:
-    """Do the work here, one item after the other."""
+    """Do the work in this thread, one item after the other."""
     return map(work, items)
 
 
 def accept(done: Sequence[Done]) -> None:
-    """Publish whatever was composed."""
+    """Accept all tiles."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """How tiles are brought to what they should be.
+    """Updates tiles.
 
     Parameters
     ----------
     mosaic
         The mosaic.
     wanted
-        Names of the products that tiles should be made of now, from records alone, so that every
+        Returns the names of the products that tiles need now, from records alone, so that every
         driver gets the same answer; tiles without products may be left out.
     compose
         Composes a tile; picklable if `run` needs it.
     run
-        Does the work; here, tile by tile, by default.
+        Runs the work. Default: tile by tile in this thread.
     judge
-        Asked before a commit about the tiles in it; what it raises ends the build with nothing
-        more published.
+        Checks the tiles of a commit beforehand; if it raises, the build ends without publishing
+        more.
     days
-        First and last day of the scenes that a call brings, by period, for the coordinates of the
-        period without limits.
+        First and last day of the scenes of a call, by period, for the coordinates of the period
+        without limits.
     simulated
         Whether a product was simulated, by its name.
     why
         What the history says.
     facts
-        What it says besides, as JSON values, from the version before and the tiles in the commit.
+        Further facts for the history, as JSON values, from the previous version and the tiles in
+        the commit.
     """
 
     mosaic: Mosaic
@@ -165,17 +166,17 @@ class Build:
     facts: Callable[[Version | None, Sequence[Done]], Mapping[str, Any]] = lambda _, __: {}
 
     def ahead(self, period_tiles: Iterable[PeriodTile]) -> list[Done]:
-        """Compose what is not as it should be among some tiles, for a later call to commit.
+        """Compose the outdated ones among some tiles, for a later call to commit.
 
         Parameters
         ----------
         period_tiles
-            Tiles of which nothing more is expected.
+            Tiles that will not change any more.
 
         Raises
         ------
         GridError
-            A tile lies beyond the mosaic.
+            A tile lies outside the mosaic.
         StoreError
             No access.
         """
@@ -194,36 +195,35 @@ class Build:
         again: Collection[PeriodTile] = (),
         ready: Iterable[Done] = (),
     ) -> Built:
-        """Compose what is not as it should be among some tiles, and publish it.
+        """Compose the outdated ones among some tiles, and publish them.
 
-        In the end the published version has of these tiles what is wanted then, unless somebody
-        rolled back what this call had committed, or composes with another version of deepsalt.
+        Afterwards these tiles are up to date in the published version, unless another process
+        rolled back this commit, or composes with another version of deepsalt.
 
         Parameters
         ----------
         period_tiles
             Tiles that may have changed.
         hold
-            Whether the version is held back under a tag instead of published.
+            Whether to hold the version back under a tag instead of publishing it.
         again
-            Those among the tiles that are composed in any case, because what is stored of them is
-            damaged.
+            Tiles among them to compose in any case, because their stored data are damaged.
         ready
-            Tiles that were composed ahead; those that are still as wanted are not composed again.
+            Tiles that were composed ahead; those still up to date are not composed again.
 
         Raises
         ------
         GridError
-            A tile lies beyond the mosaic.
+            A tile lies outside the mosaic.
         StoreError
-            No access, a prune took the build for dead, or a tile was not composed as asked.
+            No access, a prune considered the build dead, or a tile was not composed as requested.
         """
         mosaic = self.mosaic
         asked = sorted(set(period_tiles))
         versions: list[Version] = []
         tiles: list[Done] = []
-        # What was committed once is not composed again: of two versions of deepsalt that disagree,
-        # each would undo the other's work for ever.
+        # A committed tile is not composed again: two versions of deepsalt that disagree would undo
+        # each other's work for ever.
         settled: set[tuple[int, Tile, int]] = set()
         forced = {*again}
         composed = 0
@@ -250,14 +250,14 @@ class Build:
         settled: Collection[tuple[int, Tile, int]],
         forced: Collection[PeriodTile],
     ) -> list[Work]:
-        """Return what to compose: tiles whose digest is not as wanted, and those asked for anew."""
+        """Return the tiles to compose: outdated ones, and those requested again."""
         mosaic = self.mosaic
         frame = self.mosaic.frame
         cells = [frame.cell(slots[period], tile) for period, tile in period_tiles]
         with mosaic.reaching():
             session = mosaic.repository.writable_session(MAIN)
             digests = read_digests(session.store, cells)
-        # Looked up after the digests were read: who arrives between is seen in the next round.
+        # Looked up after the digests were read: products that arrive in between count next round.
         wanted = self.wanted(period_tiles)
         jobs = []
         for period_tile, before in zip(period_tiles, digests, strict=True):
@@ -274,9 +274,9 @@ class Build:
         return [(fork, job) for job in jobs]
 
     def _commit(
-        self, done: Sequence[Done], slots: Mapping[Period, int], alive: Alive, *, hold: bool
+        self, done: Sequence[Done], slots: Mapping[Period, int], alive: BuildRecord, *, hold: bool
     ) -> tuple[Version | None, list[Done]]:
-        """Commit what nobody else did meanwhile; the version and what is in it."""
+        """Commit what no other driver has committed meanwhile; return the version and its tiles."""
         mosaic = self.mosaic
         while True:
             with mosaic.exclusively():
@@ -289,7 +289,7 @@ class Build:
                 ]
                 if not kept:
                     return None, []
-                # Its errors are its own, those of files included.
+                # Its errors are its own, including those of files.
                 self.judge(kept)
                 with mosaic.reaching("write"):
                     try:
@@ -346,13 +346,13 @@ class Build:
         )
 
     def _check_composed(self, session: Session, kept: Sequence[Done]) -> None:
-        """Refuse forks whose tile is not made of what was asked for."""
+        """Refuse forks whose tile is not made of the requested products."""
         found = read_digests(session.store, [each.job.cell for each in kept])
         for each, digest in zip(kept, found, strict=True):
             if digest != each.job.digest:
                 raise StoreError(
-                    f"tile {each.job.tile.id} came back without being written as asked, so nothing "
-                    "is published; let what composes it call write_tile"
+                    f"tile {each.job.tile.id} was not written as requested, so nothing is "
+                    f"published; its composer must call write_tile"
                 )
 
     def _warn_of_other_machines(self) -> None:
@@ -361,8 +361,8 @@ class Build:
         others = {build.host for build in live_builds(self.mosaic.objects)} - {host_name()}
         if others:
             logger.warning(
-                "%s also builds into %s; locks of some network folders hold on one machine only, "
-                "and commits may then be lost: build from one machine, or use a bucket",
+                "%s also builds into %s; locks of some network folders work on one machine only, "
+                "so commits may be lost: build from one machine, or use a bucket",
                 ", ".join(sorted(others)),
                 self.mosaic.objects,
             )
@@ -370,7 +370,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What some tiles are made of, and the sum of what they count."""
+    """Products of some tiles, and the sum of their counts."""
 
     products: tuple[tuple[str, ...], ...]
     counts: NDArray[np.int64]
@@ -379,7 +379,7 @@ class _Contents:
     def of(cls, session: Session, tiles: Sequence[Done]) -> "_Contents":
         """Read it from a session."""
         counts = read_counts(session.store, [each.job.cell for each in tiles])
-        # Of a tile that is mended it is known by its digest, and may be what is damaged.
+        # For a repaired tile the digest tells it, and the stored names may be damaged.
         unknown = [each for each in tiles if each.job.before != each.job.digest]
         read = iter(read_products(session.store, [each.job.cell for each in unknown]))
         products = (
@@ -390,7 +390,7 @@ class _Contents:
 
 
 def _wait_for(session: Session, mosaic: Mosaic) -> None:
-    """Wait until this machine's clock is past the time of the version that is committed upon.
+    """Wait until this machine's clock has passed the time of the parent version.
 
     Raises
     ------
@@ -401,7 +401,7 @@ def _wait_for(session: Session, mosaic: Mosaic) -> None:
     behind_s = (written - datetime.now(UTC)).total_seconds()
     if behind_s > _CLOCK_WAIT_S:
         raise StoreAccessError(
-            f"this machine's clock is {behind_s:.0f} s behind that of who published last in "
+            f"this machine's clock is {behind_s:.0f} s behind the last publication in "
             f"{mosaic.objects}; set it and build again"
         )
     time.sleep(max(behind_s, 0) + 0.1)
@@ -427,12 +427,12 @@ def _compose(compose: Compose, objects: Objects, work: Work) -> Done:
 
 
 def _session_in_memory(mosaic: Mosaic) -> ForkSession:
-    """Return what stands in for a fork, which is a copy by pickle: memory does not come along."""
+    """Return a stand-in for a fork in memory, since a pickled copy would lose its data."""
     return ForkSession(mosaic.repository.writable_session(MAIN)._session)
 
 
 def _packed(fork: ForkSession) -> bytes:
-    # Names of all manifests that there could be make 85 kB of a fork for a world, 5 kB in the end.
+    # Names of all possible manifests make a fork for a world 85 kB, 5 kB when compressed.
     return zlib.compress(pickle.dumps(fork))
 
 
@@ -443,7 +443,7 @@ def _unpacked(fork: ForkSession | bytes) -> ForkSession:
 
 
 def _write_periods(session: Session, days: Mapping[int, tuple[Days | None, bool]]) -> None:
-    """Write the days of periods that are new or have other days now."""
+    """Write the days of periods that are new or have changed."""
     group = zarr.open_group(session.store, mode="r+", zarr_format=3)
     first = cast(Array, group["period"])
     bounds = cast(Array, group["period_bounds"])

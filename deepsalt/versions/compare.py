@@ -1,4 +1,4 @@
-"""What differs between two versions, and their encoded bytes, for who carries them elsewhere."""
+"""Differences between two versions, and their encoded bytes, for copying them elsewhere."""
 
 from icechunk import IcechunkError
 from zarr.abc.store import Store
@@ -10,27 +10,27 @@ from deepsalt.versions.repository import Mosaic, Version
 from deepsalt.versions.storage import is_missing
 
 Piece = tuple[int, Tile]
-"""A tile of a period, which is told by its slot."""
+"""A tile of a period, identified by its slot."""
 
 _NO_ANCESTOR = "ancestry doesn't include"
 
 
 def changed_pieces(mosaic: Mosaic, since: str, version: Version) -> set[Piece] | None:
-    """Return the tiles that were composed or emptied between two versions, as Icechunk noted.
+    """Return the tiles that were composed or emptied between two versions, as Icechunk recorded.
 
     Parameters
     ----------
     mosaic
         The mosaic.
     since
-        Id of the older one's snapshot.
+        Id of the older version's snapshot.
     version
-        The newer one.
+        The newer version.
 
     Returns
     -------
     set of Piece or None
-        None where the older one did not lead to the newer, or has expired.
+        None if the older one is not an ancestor of the newer, or has expired.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def encoded(mosaic: Mosaic, version: Version) -> Store:
     Raises
     ------
     StoreError
-        The version is gone, or no access.
+        The version no longer exists, or no access.
     """
     with mosaic.reaching():
         session = mosaic.session_at(version.id)

@@ -1,8 +1,8 @@
 """Points of a lazy array that is not a Dask array, read chunk by chunk.
 
-A mosaic is an array without an end to speak of: millions of chunks, few of them written. Zarr
-reads slices of it at once, but for points it counts over all chunks, which takes half a minute and
-gigabytes. Here only the chunks that have points are looked at.
+A mosaic is a vast array: millions of chunks, few of them written. Zarr reads slices of it at once,
+but for points it counts over all chunks, which takes half a minute and gigabytes. Here only the
+chunks with points are read.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 _AT_ONCE = 16
-"""Chunks on their way at a time."""
+"""Number of chunks read at a time."""
 
 
 def by_chunk(layer: xr.DataArray, chunk_px: int) -> xr.DataArray:
@@ -33,7 +33,7 @@ def by_chunk(layer: xr.DataArray, chunk_px: int) -> xr.DataArray:
 
 
 class _ByChunk(BackendArray):
-    """Reads blocks as they are asked for, and points by the chunks that they lie in."""
+    """Reads blocks directly, and points by the chunks that contain them."""
 
     def __init__(self, variable: xr.Variable, chunk_px: int) -> None:
         self.shape = variable.shape
@@ -54,7 +54,8 @@ class _ByChunk(BackendArray):
     def _points(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Return the values at index arrays that broadcast; slices become the last dimensions."""
         places = np.broadcast_arrays(*_as_arrays(key, self.shape))
-        shape, flat = places[0].shape, np.stack([place.ravel() for place in places])
+        shape = places[0].shape
+        flat = np.stack([place.ravel() for place in places])
         edges = np.array([1] * (len(self.shape) - 2) + [self._chunk_px] * 2)
         chunks, of_point = np.unique(flat // edges[:, None], axis=1, return_inverse=True)
         of_point = of_point.ravel()  # NumPy 2.0 gives it two dimensions
@@ -75,8 +76,10 @@ class _ByChunk(BackendArray):
 
 def _as_arrays(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[NDArray[np.intp]]:
     arrays = [part for part in key if not isinstance(part, slice)]
-    dims, slices = max(part.ndim for part in arrays), len(key) - len(arrays)
-    found, seen = [], 0
+    dims = max(part.ndim for part in arrays)
+    slices = len(key) - len(arrays)
+    found = []
+    seen = 0
     for part, size in zip(key, shape, strict=True):
         if isinstance(part, slice):
             seen += 1

@@ -1,6 +1,6 @@
 """Opening a version of a mosaic: cropped to the tiles that have data, with coordinates, lazily.
 
-A Dataset reads one version for good; versions that are published later do not mix in.
+A Dataset always reads the same version, whatever is published later.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
 from deepsalt.errors import StoreMissingError, UsageError, VersionMissingError
-from deepsalt.grid import Cell, Frame, Region, Tile, transform
+from deepsalt.grid import Cell, Frame, PixelWindow, Tile, transform
 from deepsalt.grid.georef import (
     GRID_MAPPING,
     axis_attrs,
@@ -38,7 +38,9 @@ from deepsalt.versions.points import by_chunk
 from deepsalt.versions.repository import Mosaic, Version, expired
 from deepsalt.versions.storage import PREFIX, is_missing
 
-_PER_EDGE = 65  # points along an edge of a bounding box: lines of longitude are bent in most grids
+_PER_EDGE = (
+    65  # points along an edge of a bounding box: lines of longitude are curved in most grids
+)
 
 
 def open_mosaic(
@@ -56,13 +58,13 @@ def open_mosaic(
     mosaic
         The mosaic.
     version
-        Id of the version or its beginning; the published one by default.
+        Id of the version, or its first characters. Default: the published version.
     at
-        Open what was published last before this moment instead.
+        Open the last version published before this moment instead.
     bbox
         Crop to the pixels within (west, south, east, north), degrees WGS84.
     chunks
-        How layers are cut into Dask arrays: by shard, by these sizes, or not at all, without Dask.
+        Chunks of the Dask arrays: by shard, by these sizes, or none (no Dask).
 
     Returns
     -------
@@ -75,11 +77,11 @@ def open_mosaic(
     Raises
     ------
     UsageError
-        Version and time together, or a bounding box that is none or meets no data.
+        Version and time are given together, or the bounding box is invalid or meets no data.
     StoreMissingError
-        There is no mosaic, or nothing was published yet.
+        There is no mosaic, or nothing has been published yet.
     VersionMissingError
-        There is no such version, or no longer.
+        The version does not exist, or no longer.
     StoreError
         No access.
     """
@@ -106,7 +108,7 @@ def open_mosaic(
 
 def _choose(mosaic: Mosaic, version: str | None, at: datetime | None) -> Version:
     if version is not None and at is not None:
-        raise UsageError("a version and a moment were both given; give one of them")
+        raise UsageError("version and time exclude each other; give one of them")
     if version is not None:
         return mosaic.find(version)
     if at is None:
@@ -120,7 +122,7 @@ def _choose(mosaic: Mosaic, version: str | None, at: datetime | None) -> Version
         if each.created <= at:
             return each
     raise VersionMissingError(
-        f"{mosaic.objects} keeps no version of {at:%Y-%m-%d %H:%M} or before; see its history"
+        f"{mosaic.objects} has no version published by {at:%Y-%m-%d %H:%M}; see its history"
     )
 
 
@@ -135,7 +137,7 @@ def filled(session: Session) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a version has of one period.
+    """The data of one period in a version.
 
     Parameters
     ----------
@@ -153,12 +155,12 @@ class Filled:
 
 
 def filled_periods(mosaic: Mosaic, version: Version) -> list[Filled]:
-    """Return what a version has of each period that has data, in order of time; reads no layer.
+    """Return the data of each period in a version, in order of time; reads no layer.
 
     Raises
     ------
     StoreError
-        The version is gone, or no access.
+        The version no longer exists, or no access.
     """
     return list(_filled_periods(mosaic, version.id))
 
@@ -189,7 +191,7 @@ def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
     Raises
     ------
     StoreError
-        The version is gone, or no access.
+        The version no longer exists, or no access.
     """
     with mosaic.reaching():
         session = mosaic.session_at(version.id)
@@ -199,12 +201,12 @@ def layers_of(mosaic: Mosaic, version: Version) -> dict[str, Array]:
 
 
 def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, tuple[str, ...]]]:
-    """Yield what each tile of a version was made of: slot of the period, tile, product names.
+    """Yield the products of each tile of a version: slot of the period, tile, product names.
 
     Raises
     ------
     StoreError
-        The version is gone, or no access.
+        The version no longer exists, or no access.
     """
     with mosaic.reaching():
         session = mosaic.session_at(version.id)
@@ -214,12 +216,12 @@ def products_of(mosaic: Mosaic, version: Version) -> Iterator[tuple[int, Tile, t
 
 
 def products_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list[tuple[str, ...]]:
-    """Return what tiles of a version were made of: product names.
+    """Return the product names of tiles of a version.
 
     Raises
     ------
     StoreError
-        The version is gone, or no access.
+        The version no longer exists, or no access.
     """
     with mosaic.reaching():
         return read_products(mosaic.session_at(version.id).store, cells)
@@ -261,22 +263,22 @@ def _open(store: Store, frame: Frame, cells: NDArray[np.int64], bbox: Bbox | Non
     return ds
 
 
-def _region(frame: Frame, cells: NDArray[np.int64]) -> Region:
+def _region(frame: Frame, cells: NDArray[np.int64]) -> PixelWindow:
     """Return the pixels of the bounding box of tiles."""
     n = frame.grid.tile_px
     (row, column), (last_row, last_column) = cells[:, 1:].min(axis=0), cells[:, 1:].max(axis=0)
-    return Region(
+    return PixelWindow(
         y=(int(row) * n, (int(last_row) + 1) * n), x=(int(column) * n, (int(last_column) + 1) * n)
     )
 
 
-def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
+def crop(pixels: PixelGrid, region: PixelWindow, bbox: Bbox) -> PixelWindow:
     """Return the part of a region that a bounding box in degrees touches.
 
     Raises
     ------
     UsageError
-        It is not a bounding box, or touches nothing.
+        It is not a bounding box, or touches no data.
     """
     west, south, east, north = bbox
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
@@ -285,7 +287,7 @@ def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
             "east; for an area across the 180th meridian open two boxes"
         )
     t = np.linspace(0.0, 1.0, _PER_EDGE)
-    # With the inside, because where a pole lies in the box the edge does not bound it.
+    # With the inside, because the edge does not bound a box that contains a pole.
     lon, lat = np.meshgrid(west + t * (east - west), south + t * (north - south))
     x, y = transform("EPSG:4326", pixels.crs, lon.ravel(), lat.ravel())
     a, _, c, _, e, f = pixels.transform
@@ -295,8 +297,11 @@ def crop(pixels: PixelGrid, region: Region, bbox: Bbox) -> Region:
         y0, y1 = _clip(rows[known], region.y)
         x0, x1 = _clip(columns[known], region.x)
         if y0 < y1 and x0 < x1:
-            return Region(y=(y0, y1), x=(x0, x1))
-    raise UsageError(f"the mosaic has no data in {bbox} (west, south, east, north); see its bounds")
+            return PixelWindow(y=(y0, y1), x=(x0, x1))
+    raise UsageError(
+        f"the mosaic has no data in {bbox} (west, south, east, north); choose a box within its "
+        f"bounds"
+    )
 
 
 def _clip(values: NDArray[np.float64], limits: tuple[int, int]) -> tuple[int, int]:
@@ -306,8 +311,8 @@ def _clip(values: NDArray[np.float64], limits: tuple[int, int]) -> tuple[int, in
     )
 
 
-def part(pixels: PixelGrid, region: Region) -> PixelGrid:
-    """Return the pixels of a region as a grid of their own."""
+def part(pixels: PixelGrid, region: PixelWindow) -> PixelGrid:
+    """Return the pixels of a region as their own grid."""
     a, b, c, d, e, f = pixels.transform
     corner = (a, b, c + a * region.x[0], d, e, f + e * region.y[0])
     return PixelGrid(pixels.crs, corner, *region.shape)
@@ -316,7 +321,7 @@ def part(pixels: PixelGrid, region: Region) -> PixelGrid:
 def _chunks(
     ds: xr.Dataset, frame: Frame, chunks: Literal["shard"] | Mapping[str, int]
 ) -> dict[str, Any]:
-    """Return sizes of Dask chunks along each dimension; those by shard begin where shards do."""
+    """Return sizes of Dask chunks along each dimension; those by shard start where shards do."""
     if chunks != "shard":
         return dict(chunks)
     size = frame.grid.shard_px
@@ -329,13 +334,13 @@ def _chunks(
 
 
 def cut(start: int, stop: int, size: int) -> tuple[int, ...]:
-    """Return the sizes of the pieces of a range that is cut at multiples of a size."""
+    """Return the sizes of the pieces of a range cut at multiples of a size."""
     edges = [start, *range((start // size + 1) * size, stop, size), stop]
     return tuple(int(n) for n in np.diff(edges))
 
 
 class Reading(WrapperStore[Store]):
-    """Says in a sentence why a version cannot be read any more, long after it was opened."""
+    """Explains in a sentence why a version can no longer be read, long after it was opened."""
 
     def __init__(self, store: Store, objects: Objects, version: str) -> None:
         super().__init__(store)

@@ -1,7 +1,7 @@
-"""Small objects beside the repository: which period has which slot, and which builds are alive.
+"""Small objects beside the repository: the slot of each period, and which builds are alive.
 
-What must be agreed on by everybody is created under a key that nobody else can create as well, and
-never changed.
+Facts that all processes must agree on are created under a key that only one can create, and never
+changed.
 """
 
 import logging
@@ -23,11 +23,11 @@ from deepsalt.versions.arrays import PERIODS
 logger = logging.getLogger(__name__)
 
 BEATS_EVERY = timedelta(minutes=10)
-"""Time between two signs of life of a build."""
+"""Time between two heartbeats of a build."""
 
 _PERIODS = "records/periods"
 _BUILDS = "records/builds"
-_AT_ONCE = 16  # requests under way
+_AT_ONCE = 16  # concurrent requests
 _STARTED = "%Y%m%dT%H%M%SZ"
 
 
@@ -46,7 +46,7 @@ def periods_of(objects: Objects) -> dict[Period, int]:
 
 
 def _period(objects: Objects, key: str, content: bytes) -> tuple[Period, int]:
-    """Return the period that an object gives a slot, and the slot."""
+    """Return the period in a slot's record, and the slot."""
     try:
         return Period.from_id(content.decode()), int(key.rpartition("/")[2])
     except (UsageError, ValueError) as error:
@@ -56,10 +56,10 @@ def _period(objects: Objects, key: str, content: bytes) -> tuple[Period, int]:
 
 
 def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
-    """Return the slot that each period has for good; those without one get the next.
+    """Return the permanent slot of each period; those without one get the next.
 
-    It is settled before anything is composed: two first builds of two periods would otherwise write
-    to the same slot, and one of them composed for nothing.
+    Slots are assigned before anything is composed: two first builds of two periods would otherwise
+    write to the same slot, and one of them would compose in vain.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def slots_of(objects: Objects, periods: Iterable[Period]) -> dict[Period, int]:
                     f"period {period.id} has no room: all {PERIODS} of this mosaic are taken; use "
                     "another store"
                 )
-            check_periods({*known, period})  # with those that others added meanwhile
+            check_periods({*known, period})  # including those that others added meanwhile
             objects.create(f"{_PERIODS}/{slot:04d}", period.id.encode())
             known = periods_of(objects)
             check_periods(known)
@@ -99,7 +99,7 @@ class LiveBuild:
     host
         Its machine.
     seen
-        Its last sign of life, by the clock of who keeps records.
+        Its last heartbeat, by the clock of the store.
     keys
         Its objects.
     """
@@ -117,7 +117,7 @@ def live_builds(objects: Objects) -> list[LiveBuild]:
     Raises
     ------
     StoreError
-        The store cannot be read, or a record is none.
+        The store cannot be read, or a record is invalid.
     """
     found: dict[str, list[Entry]] = {}
     for entry in objects.list(_BUILDS):
@@ -141,11 +141,11 @@ def _live_build(objects: Objects, build: str, entries: list[Entry]) -> LiveBuild
         ) from error
 
 
-class Alive:
-    """The record of a build, which protects what it wrote from being collected.
+class BuildRecord:
+    """The record of a build, which protects its data from a prune.
 
-    Signs of life are numbered; who prunes deletes the last one it saw, and a build whose last one
-    is gone has no record any more.
+    Heartbeats are numbered; a prune deletes the last one that it saw, and a build whose last
+    heartbeat was deleted no longer has a record.
     """
 
     def __init__(self, objects: Objects, *, now: datetime | None = None) -> None:
@@ -160,30 +160,30 @@ class Alive:
         return f"{_BUILDS}/{self.id}/{number:08d}"
 
     def check(self) -> None:
-        """Refuse to go on without a record.
+        """Refuse to continue without a record.
 
         Raises
         ------
         StoreError
-            Somebody who pruned took this build for dead, so that what it wrote may be deleted.
+            A prune considered this build dead, so its data may be deleted.
         """
         with self._lock:
             self._check(self._key(self._number))
 
     def _check(self, key: str) -> None:
         try:
-            self._objects.read(key)  # not listed: a listing may lag behind
+            self._objects.read(key)  # read rather than listed: a listing may lag behind
         except MissingObjectError:
             self._objects.delete(
                 [entry.key for entry in self._objects.list(f"{_BUILDS}/{self.id}")]
             )
             raise StoreError(
-                f"build {self.id} was taken for dead by a prune, which may have deleted what it "
-                "wrote, so nothing of it is published; build again"
+                f"a prune considered build {self.id} dead and may have deleted its data, so "
+                f"nothing of it is published; build again"
             ) from None
 
     def beat(self) -> None:
-        """Give a sign of life.
+        """Write a heartbeat.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class Alive:
         with self._lock:
             last = self._key(self._number)
             self._objects.create(self._key(self._number + 1), b"")
-            # Looked for afterwards: whoever deletes looks for newer ones afterwards, too.
+            # Checked afterwards, because a prune also checks for newer ones after deleting.
             self._check(last)
             self._number += 1
             self._objects.delete([last])
@@ -205,12 +205,12 @@ class Alive:
 
 
 @contextmanager
-def building(objects: Objects) -> Iterator[Alive]:
+def building(objects: Objects) -> Iterator[BuildRecord]:
     """Keep the record of a build alive while the block runs.
 
     A process that is killed leaves its record; `deepsalt.versions.retention.prune` deletes it.
     """
-    alive = Alive(objects)
+    alive = BuildRecord(objects)
     over = threading.Event()
 
     def beat() -> None:
@@ -218,8 +218,8 @@ def building(objects: Objects) -> Iterator[Alive]:
             try:
                 alive.beat()
             except (DeepsaltError, OSError) as error:
-                # Whether the build may still publish is asked when it does.
-                logger.warning("no sign of life of build %s: %s", alive.id, error)
+                # The build checks whether it may still publish when it does.
+                logger.warning("no heartbeat of build %s: %s", alive.id, error)
 
     thread = threading.Thread(target=beat, name=f"build {alive.id}", daemon=True)
     thread.start()
@@ -231,9 +231,11 @@ def building(objects: Objects) -> Iterator[Alive]:
         try:
             alive.end()
         except StoreError as error:
-            logger.warning("the record of build %s is left to a prune: %s", alive.id, error)
+            logger.warning(
+                "the record of build %s remains for a prune to delete: %s", alive.id, error
+            )
 
 
 def host_name() -> str:
-    """Return the name of this machine as it stands in the names of builds."""
+    """Return the name of this machine as used in the names of builds."""
     return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()) or "unknown"

@@ -1,6 +1,6 @@
 """A mosaic's repository and its versions: a version is a commit on the branch `main`.
 
-What a version is made of and what it holds stands in the metadata of its commit.
+The metadata of its commit say what a version holds and what it is made of.
 """
 
 import math
@@ -35,11 +35,11 @@ from deepsalt.versions.storage import PREFIX, exclusively, is_missing, open_stor
 
 MAIN = "main"
 SHORT = 12
-"""Characters of a version's id that are shown."""
+"""Number of characters of a version's id to show."""
 NAMED = 1000
-"""Products that a version's metadata names; of more only the number is kept."""
+"""Maximum products named in a version's metadata; only the number of more is kept."""
 
-_SPLIT = 32  # shards along y and x whose references lie in one manifest
+_SPLIT = 32  # shards along y and x whose references share a manifest
 _MOST_MANIFESTS = 600  # of an array
 _FACTS = "deepsalt"  # key of a commit's metadata
 
@@ -55,23 +55,23 @@ class Version:
     created
         When it was committed.
     why
-        What made it.
+        What it was made for.
     parent
         Id of the version it was made from; None for the first. It may have expired.
     added, removed
         Names of products that tiles gained and lost, sorted, at most `NAMED`.
     added_count, removed_count
-        How many these were.
+        Their numbers.
     tiles
         Tiles that were composed or emptied.
     totals
         Pixels of all tiles.
     simulated
-        Tiles that simulated scenes had a part in.
+        Tiles with simulated scenes.
     software
         Version of deepsalt that made it.
     facts
-        What the builder noted besides.
+        Further facts from the builder.
     """
 
     id: str
@@ -90,17 +90,17 @@ class Version:
 
     @property
     def short(self) -> str:
-        """The id as it is shown."""
+        """The id as shown."""
         return self.id[:SHORT]
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """What its tiles count together, see `deepsalt.versions.arrays.report_of`."""
+        """Sum of the counts of its tiles, see `deepsalt.versions.arrays.report_of`."""
         return counts_of(self.totals, self.simulated)
 
     @classmethod
     def of(cls, snapshot: SnapshotInfo) -> Self | None:
-        """Return the version that a commit is; None for one that made the arrays."""
+        """Return the version of a commit; None for the one that created the arrays."""
         facts = snapshot.metadata.get(_FACTS)
         if facts is None:
             return None
@@ -123,7 +123,7 @@ class Version:
 
 
 def _in_order(flags: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Return counts by flag in the order of their bits; Icechunk keeps none."""
+    """Return counts by flag in the order of their bits, which Icechunk does not keep."""
     names = [str(flag.name).lower() for flag in QualityFlag]
     return tuple((name, flags[name]) for name in names if name in flags)
 
@@ -161,23 +161,23 @@ def metadata(
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A mosaic's repository; `create_mosaic` and `open_repository` make it.
+    """A mosaic's repository; made by `create_mosaic` and `open_repository`.
 
-    It is a value without credentials: pickled, it is opened anew where it arrives.
+    It is a value without credentials: a pickled one is reopened on arrival.
 
     Parameters
     ----------
     objects
-        The store it is a part of.
+        Its store.
     frame
-        What its arrays cover.
+        Extent of its arrays.
     """
 
     objects: Objects
     frame: Frame
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open repository behind."""
+        """Pickle without the open repository."""
         return {"objects": self.objects, "frame": self.frame}
 
     @cached_property
@@ -205,11 +205,11 @@ class Mosaic:
             return self.version_at(self.repository.lookup_branch(MAIN))
 
     def version_at(self, snapshot: str) -> Version | None:
-        """Return the version that a snapshot is; None for the empty arrays."""
+        """Return the version of a snapshot; None for the empty arrays."""
         return Version.of(self.repository.lookup_snapshot(snapshot))
 
     def before(self, version: Version) -> Version | None:
-        """Return the version that one was made from; None for the first, or where it was pruned.
+        """Return a version's parent; None for the first version, or if it was pruned.
 
         Raises
         ------
@@ -227,7 +227,7 @@ class Mosaic:
                 raise
 
     def history(self) -> Iterator[Version]:
-        """Yield the versions that led to the published one, which comes first.
+        """Yield the published version and its ancestors, newest first.
 
         Raises
         ------
@@ -247,7 +247,7 @@ class Mosaic:
         return {tag: version for tag, version in found.items() if version}
 
     def find(self, id: str) -> Version:
-        """Return the version that an id or its beginning names, published before, held or left.
+        """Return the version with this id or first characters: published before, held or left.
 
         Raises
         ------
@@ -262,8 +262,12 @@ class Mosaic:
         if len(found) != 1:
             kept = ", ".join(version.short for version in list(self.history())[:3]) or "none"
             raise VersionMissingError(
-                f"{self.objects} keeps no version {id!r}"
-                + (" alone, several begin so" if found else "; it may have been pruned")
+                f"{self.objects} has no version {id!r}"
+                + (
+                    "  alone: several versions start with it"
+                    if found
+                    else "; it may have been pruned"
+                )
                 + f"; the newest are {kept}"
             )
         return found[0]
@@ -274,7 +278,7 @@ class Mosaic:
         Raises
         ------
         VersionMissingError
-            It expired and was collected meanwhile.
+            It has expired and was deleted meanwhile.
         """
         try:
             return self.repository.readonly_session(snapshot_id=version)
@@ -285,7 +289,7 @@ class Mosaic:
 
 
 def expired(objects: Objects, version: str) -> VersionMissingError:
-    """Return the error of who reads a version that is gone."""
+    """Return the error for reading a pruned version."""
     return VersionMissingError(
         f"version {version} of {objects} was pruned while it was read; open the mosaic again"
     )
@@ -298,14 +302,14 @@ def create_mosaic(
     attrs: Mapping[str, Any] | None = None,
     layer_attrs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Mosaic:
-    """Create the repository of a mosaic with its empty arrays, or open the one that is there.
+    """Create the repository of a mosaic with its empty arrays, or open the existing one.
 
     Parameters
     ----------
     objects
         The store.
     frame
-        What its arrays cover.
+        Extent of its arrays.
     attrs
         Attributes of the group: title, model.
     layer_attrs
@@ -314,7 +318,7 @@ def create_mosaic(
     Raises
     ------
     StoreMismatchError
-        There is a mosaic with another grid.
+        The store has a mosaic with another grid.
     StoreError
         No access.
     """
@@ -332,24 +336,24 @@ def create_mosaic(
     mosaic = open_repository(objects)
     if mosaic.frame != frame:
         raise StoreMismatchError(
-            f"{objects} has a mosaic on the grid {mosaic.frame.grid}, this run has "
+            f"{objects} has a mosaic on the grid {mosaic.frame.grid}, but this run has "
             f"{frame.grid}; give another store"
         )
     return mosaic
 
 
 def _is_bare(repository: Repository, session: Session) -> bool:
-    """Return whether there are not even arrays: nobody committed since the repository was made."""
+    """Return whether the repository has no commit, not even the arrays."""
     return repository.lookup_snapshot(session.snapshot_id).parent_id is None
 
 
 def repository_config(frame: Frame) -> icechunk.RepositoryConfig:
-    """Return the configuration of a new repository, which is kept in it.
+    """Return the configuration of a new repository, which is stored in it.
 
-    Manifests are split, so that a commit rewrites those of the tiles it touches: what it costs does
-    not grow with the mosaic's area. They are not split by period: merging two forks takes the
-    square of the number of manifests that an array could have, 6 nanoseconds each, which are 2
-    milliseconds for the 592 of a world and hours if each of 1,024 periods had its own.
+    Manifests are split, so that a commit rewrites only those of the tiles that it touches, and its
+    cost does not grow with the mosaic's area. They are not split by period: merging two forks takes
+    6 ns times the square of the number of manifests that an array could have, which is 2 ms for the
+    592 of a world, and hours if each of 1,024 periods had its own.
     """
     axis = ManifestSplitDimCondition.Axis
     rows, columns = (tiles * frame.grid.tile_shards for tiles in frame.shape)
@@ -370,7 +374,7 @@ def open_repository(objects: Objects) -> Mosaic:
     Raises
     ------
     StoreMissingError
-        There is none.
+        There is no mosaic.
     StoreError
         No access, or another kind of repository.
     """
@@ -385,7 +389,7 @@ def open_repository(objects: Objects) -> Mosaic:
 
 
 def find_repository(objects: Objects) -> Mosaic | None:
-    """Open the repository of a mosaic; None where there is none.
+    """Open the repository of a mosaic; None if there is none.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What is deleted: versions beyond the last so many, and what only they, or nobody, refers to.
+"""What is deleted: versions beyond the last few, and data that only they, or nothing, refer to.
 
-Icechunk does not know what somebody has written and not committed yet; collecting it breaks the
-commit that follows, without a word. So nothing is collected that is younger than a week, nor
-anything of a build that has a record; and a build without one does not commit.
+Icechunk does not know what was written but not yet committed; deleting it silently breaks the later
+commit. So a prune deletes nothing that is younger than a week or belongs to a build with a record;
+and a build without one does not commit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,11 +17,11 @@ from deepsalt.versions.records import LiveBuild, live_builds
 from deepsalt.versions.repository import Mosaic, Version
 
 MARGIN = timedelta(days=7)
-"""Age up to which nothing is collected."""
+"""Minimum age of deleted data."""
 LEAST_MARGIN = timedelta(days=1)
 """The shortest margin that is accepted."""
 DEAD_AFTER = timedelta(hours=6)
-"""Silence after which a build is taken for dead; a living one gives a sign every 10 minutes."""
+"""Silence after which a build is considered dead; a living one has a heartbeat every 10 minutes."""
 
 _CLOCKS_DIFFER = timedelta(hours=1)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -29,18 +29,18 @@ _FOREVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a prune did.
+    """Outcome of a prune.
 
     Parameters
     ----------
     versions
-        Versions that can be opened no more.
+        Versions that can no longer be opened.
     bytes
         Size of what was deleted.
     kept
-        Versions that led to the published one and stay.
+        Kept ancestors of the published version, and itself.
     builds
-        Builds that were taken for dead.
+        Builds that were considered dead.
     """
 
     versions: int
@@ -56,32 +56,32 @@ def prune(
     margin: timedelta = MARGIN,
     now: datetime | None = None,
 ) -> Pruned:
-    """Forget versions before the last so many, and delete what nothing refers to.
+    """Expire versions before the last few, and delete unreferenced data.
 
-    Versions that were rolled back are kept as long as published ones of their time, held ones
-    until they are published or dropped. A version that the oldest living build began with stays.
+    Versions that were rolled back are kept as long as published ones of their time, held ones until
+    they are published or dropped. The version from which the oldest living build started stays.
 
     Parameters
     ----------
     mosaic
         The mosaic.
     keep
-        Published versions that stay, the newest among them.
+        Number of published versions to keep, the newest included.
     margin
-        Age up to which nothing is deleted, at least `LEAST_MARGIN`.
+        Minimum age of deleted data, at least `LEAST_MARGIN`.
     now
-        The present, by default by this machine's clock.
+        The present time. Default: this machine's clock.
 
     Raises
     ------
     UsageError
-        Not even one version kept, or too short a margin.
+        `keep` is below one, or the margin is too short.
     StoreError
         No access.
     """
     if margin < LEAST_MARGIN:
         raise UsageError(
-            f"a margin of {margin} could delete what builds are writing; give a day or more"
+            f"a margin of {margin} could delete data of running builds; give at least a day"
         )
     now = now or datetime.now(UTC)
     with mosaic.exclusively(), mosaic.reaching("delete"):
@@ -99,14 +99,14 @@ def prune(
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """What a prune would do to versions.
+    """Effect of a prune on versions.
 
     Parameters
     ----------
     gone
-        Versions that could be opened no more.
+        Versions that could no longer be opened.
     kept
-        Versions that led to the published one and stay, the newest first.
+        Kept versions up to the published one, newest first.
     """
 
     gone: tuple[Version, ...]
@@ -114,12 +114,12 @@ class Expiring:
 
 
 def expiring(mosaic: Mosaic, *, keep: int, now: datetime | None = None) -> Expiring:
-    """Return which versions `prune` would forget; nothing is changed.
+    """Return which versions `prune` would expire; changes nothing.
 
     Raises
     ------
     UsageError
-        Not even one version kept.
+        `keep` is below one.
     StoreError
         No access.
     """
@@ -130,7 +130,7 @@ def expiring(mosaic: Mosaic, *, keep: int, now: datetime | None = None) -> Expir
 
 def _expiring(mosaic: Mosaic, keep: int, began: datetime) -> Expiring:
     if keep < 1:
-        raise UsageError(f"{keep} versions cannot be kept; the published one always is")
+        raise UsageError(f"cannot keep {keep} versions; keep at least 1, the published one")
     versions = list(mosaic.history())
     kept = _kept(versions, keep, began)
     if not kept:
@@ -144,7 +144,7 @@ def _expiring(mosaic: Mosaic, keep: int, began: datetime) -> Expiring:
 
 
 def drop(mosaic: Mosaic, id: str) -> Version:
-    """Give up a version that was held back; the next prunes delete it.
+    """Discard a held version; a later prune deletes it.
 
     Raises
     ------
@@ -165,22 +165,22 @@ def drop(mosaic: Mosaic, id: str) -> Version:
 
 
 def _kept(versions: Sequence[Version], keep: int, began: datetime) -> Sequence[Version]:
-    """Return the newest versions, and as many more as a build that began then stands on."""
+    """Return the newest versions, and older ones on which a build of that age depends."""
     older = [index for index, version in enumerate(versions) if version.created < began]
     return versions[: max(keep, older[0] + 1 if older else len(versions))]
 
 
 def _drop_dead_builds(objects: Objects, now: datetime) -> tuple[tuple[str, ...], datetime]:
-    """Delete the records of silent builds; return their names, and when the oldest other began."""
+    """Delete the records of silent builds; return their names, and the oldest other's start."""
     dead: list[LiveBuild] = [b for b in live_builds(objects) if b.seen < now - DEAD_AFTER]
     for build in dead:
         objects.delete(build.keys)
-    # Looked at again: a build that gave a sign meanwhile still lives.
+    # Checked again: a build with a new heartbeat is still alive.
     alive = live_builds(objects)
     names = {build.id for build in alive}
     return tuple(build.id for build in dead if build.id not in names), _began(alive)
 
 
 def _began(alive: Iterable[LiveBuild]) -> datetime:
-    """Return when the oldest living build began, by any clock."""
+    """Return when the oldest living build started, by any clock."""
     return min((build.started - _CLOCKS_DIFFER for build in alive), default=_FOREVER)

@@ -1,4 +1,4 @@
-"""The repository's place, its one lock, and what fails there as sentences."""
+"""The repository's location, its one lock, and its errors as sentences."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from deepsalt.objects.disk import storing
 from deepsalt.objects.sentences import Verb, is_untold, sentence
 
 PREFIX = "mosaic"
-"""Where the repository lies in a store."""
+"""Location of the repository in a store."""
 LOCK = "mosaic.lock"
 LOCKED_FOR_S = 1800.0
-"""How long others may hold a folder's lock: a collection in a large store takes minutes."""
+"""How long others may hold a folder's lock: a prune of a large store takes minutes."""
 
 
 def open_storage(objects: Objects) -> Storage:
-    """Return what Icechunk reads and writes of a store.
+    """Return the storage through which Icechunk reads and writes a store.
 
     Raises
     ------
@@ -32,11 +32,11 @@ def open_storage(objects: Objects) -> Storage:
 
 
 def exclusively(objects: Objects, lock: str = LOCK) -> AbstractContextManager[object]:
-    """Hold a lock of a store in a folder around a commit, a reset, a tag or a collection.
+    """Hold the lock of a store in a folder during a commit, a reset, a tag or a deletion.
 
-    A file system has no conditional write: of two commits at once both may be told that they
-    succeeded, and one is lost. Buckets and memory have it and need no lock. The operating system
-    drops the lock with its process.
+    A file system has no conditional write: two concurrent commits may both report success, and one
+    is lost. Buckets and memory have it and need no lock. The operating system releases the lock
+    with its process.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def locked(path: Path) -> Iterator[None]:
             lock.acquire()
         except filelock.Timeout:
             raise StoreError(
-                f"{path.parent} is locked by another process for {LOCKED_FOR_S / 60:.0f} minutes; "
-                f"see what holds {path} and end it"
+                f"{path.parent} has been locked by another process for {LOCKED_FOR_S / 60:.0f} "
+                f"minutes; find and end the process that holds {path}"
             ) from None
     try:
         yield
@@ -72,16 +72,16 @@ def reaching(objects: Objects, verb: Verb = "read") -> Iterator[None]:
     Raises
     ------
     StoreError
-        The place cannot be read or written.
+        The location cannot be read or written.
     """
     try:
         yield
     except (IcechunkError, OSError) as error:
         if is_untold(str(error)):
-            open_storage(objects)  # asks the server itself, and says what it answers
+            open_storage(objects)  # asks the server itself, and reports its answer
         raise sentence(str(error), objects.location, verb, PREFIX) from None
 
 
 def is_missing(error: IcechunkError) -> bool:
-    """Return whether an error says that an object is not there, or not any more."""
+    """Return whether an error says that an object does not exist, or no longer."""
     return re.search(r"not found|NoSuchKey|does not exist", str(error)) is not None

@@ -1,4 +1,4 @@
-"""A version as it is stored, for who checks or mends it: attributes, arrays, tiles one by one."""
+"""A version as stored, for checks and repair: attributes, arrays, tiles one by one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from icechunk import IcechunkStore
 from zarr.core.sync import sync
 
 from deepsalt.errors import StoreError
-from deepsalt.grid import Cell, Region
+from deepsalt.grid import Cell, PixelWindow
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.store.arrays import Array
 from deepsalt.versions.arrays import read_digests, read_products
@@ -19,7 +19,7 @@ from deepsalt.versions.repository import Mosaic, Version
 
 @dataclass(frozen=True)
 class Stored:
-    """What a version holds.
+    """The content of a version.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Stored:
     arrays
         Its arrays by name, over the whole frame, layers and others.
     store
-        What they are read from.
+        The Zarr store that they are read from.
     """
 
     mosaic: Mosaic
@@ -45,7 +45,7 @@ class Stored:
         Raises
         ------
         StoreError
-            The version is gone or damaged, or no access.
+            The version is damaged or no longer exists, or no access.
         """
         with mosaic.reaching():
             store = mosaic.session_at(version.id).store
@@ -54,13 +54,13 @@ class Stored:
             )
             return cls(mosaic, dict(group.attrs), dict(group.arrays()), store)
 
-    def regions(self, cell: Cell) -> list[Region]:
+    def regions(self, cell: Cell) -> list[PixelWindow]:
         """Return the shards of a tile that any layer has, as pixels of the arrays.
 
         Raises
         ------
         StoreError
-            It is not known any more which there are.
+            The list of shards is lost.
         """
         slot, row, column = cell
         n = self.mosaic.frame.grid.tile_shards
@@ -68,7 +68,7 @@ class Stored:
         shards = [(row * n + y, column * n + x) for y in range(n) for x in range(n)]
 
         async def is_there(y: int, x: int) -> bool:
-            # Each layer is asked: it has references of its own, which may be lost.
+            # Each layer is checked: it has its own references, which may be lost.
             names = [f"{layer.name}/c/{slot}/{y}/{x}" for layer in MOSAIC_LAYERS]
             return any([await self.store.exists(name) for name in names])
 
@@ -85,10 +85,12 @@ class Stored:
 
         with self.mosaic.reaching():
             found = sync(find())
-        return [Region((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found]
+        return [
+            PixelWindow((y * edge, (y + 1) * edge), (x * edge, (x + 1) * edge)) for y, x in found
+        ]
 
     def made_of(self, cell: Cell) -> tuple[str, ...]:
-        """Return the names of the products that a tile says it is made of, sorted.
+        """Return the names of the products recorded for a tile, sorted.
 
         Raises
         ------
@@ -98,8 +100,8 @@ class Stored:
         try:
             with self.mosaic.reaching():
                 return read_products(self.store, [cell])[0]
-        except (ValueError, RuntimeError) as error:  # what cannot be decoded
-            raise StoreError(f"what the tile is made of cannot be read ({error})") from error
+        except (ValueError, RuntimeError) as error:  # undecodable data
+            raise StoreError(f"the product names of the tile cannot be read ({error})") from error
 
 
 def digests_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list[int]:
@@ -108,7 +110,7 @@ def digests_at(mosaic: Mosaic, version: Version, cells: Sequence[Cell]) -> list[
     Raises
     ------
     StoreError
-        The version is gone or damaged, or no access.
+        The version is damaged or no longer exists, or no access.
     """
     with mosaic.reaching():
         return read_digests(mosaic.session_at(version.id).store, cells)

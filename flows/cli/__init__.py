@@ -1,4 +1,4 @@
-"""The `deepsalt` command: words of a user in, calls of `flows` and the library, text or JSON out.
+"""The `deepsalt` command: parses arguments, calls `flows` and the library, prints text or JSON.
 
 One file per verb, with the verb's options and what it prints; `mosaic/` has those of `mosaic`.
 Options and phrases that verbs share are in `shared/`. A verb imports what it works with when it is

@@ -31,7 +31,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 partial (some scenes are "
-    f"quarantined, the rest is complete). Start with `deepsalt demo`.\n\n{extras_line()}.",
+    "missing, the rest is complete), 130 stopped (Ctrl-C or SIGTERM; run again to resume). "
+    f"Start with `deepsalt demo`.\n\n{extras_line()}.",
 )
 # In the order of the help.
 for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark):
@@ -59,13 +60,13 @@ def _options(
 ) -> None:
     """Map surface soil salinity from hyperspectral satellite scenes."""
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
-    # Its warnings on retries show whole URLs, which may be signed; the last failure is told by us.
+    # Its warnings on retries show whole URLs, which may be signed; we report the last failure.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def main() -> NoReturn:
     """Run the command; errors of deepsalt become one sentence and an exit code."""
-    keep_freed_memory()  # before libraries start threads, which would have heaps of their own
+    keep_freed_memory()  # before libraries start threads, which would get heaps of their own
     try:
         app(standalone_mode=True)
     except DeepsaltError as error:

@@ -49,7 +49,7 @@ def benchmark(
 ) -> None:
     """Compare all methods on held-out groups: real laboratory spectra and simulated pairs.
 
-    Writes benchmark.json, benchmark.md and plots. A stopped run goes on where it stopped.
+    Writes benchmark.json, benchmark.md and plots. A stopped run resumes where it stopped.
     """
     from threadpoolctl import threadpool_limits
 
@@ -76,7 +76,7 @@ def benchmark(
         asked = replace(asked, design=replace(asked.design, seeds=seeds))
     if folds is not None:
         asked = replace(asked, folds=folds, region_folds=folds)
-    # Most matrices are small: a second thread waits more than it works, twice as long in all.
+    # Most matrices are small: a second thread mostly waits and doubles the total time.
     with threadpool_limits(1), bars() as progress:
         outcome = run_benchmark(asked, progress)
     pictures = draw_all(outcome.report, outcome.blocks, out)

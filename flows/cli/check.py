@@ -1,6 +1,7 @@
 """The verb `check`."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _DAMAGE = {"checksums", "contents", "products", "values"}
-"""Checks whose errors `mosaic repair` may mend; others are limits, or tell what to do."""
+"""Checks whose errors `mosaic repair` may fix; others are limits, or say what to do."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @app.command(epilog="Example: `deepsalt check store`")
@@ -52,7 +55,7 @@ def check(
     from flows.progress import bars
     from flows.run.mosaic import limits_of
 
-    opened = OpenStore.open(store)  # a place that is not a store is bad input rather than a finding
+    opened = OpenStore.open(store)  # a location without a store is bad input rather than a finding
     limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
     with bars() as progress:
         findings = check_store(
@@ -61,28 +64,51 @@ def check(
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
-        for finding in findings:
-            typer.echo(f"{finding.severity:<8} {finding.where}: {finding.message}")
+        typer.echo("\n".join(_finding_lines(findings)))
         typer.echo(_closing_line(findings))
         typer.echo(_next_line(findings, store, quick=quick))
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
 
 
+def _finding_lines(findings: Sequence["Finding"]) -> list[str]:
+    """Return a line per finding; of remarks that differ only in numbers one, with their range."""
+    alike: dict[object, list[Finding]] = {}
+    for finding in findings:
+        key = (finding.check, _NUMBER.sub("#", finding.message))
+        alike.setdefault(key if finding.severity == "info" else finding, []).append(finding)
+    lines = []
+    for first, *others in alike.values():
+        where = f"{first.where} and {len(others)} more" if others else first.where
+        message = _in_ranges([first.message, *(each.message for each in others)])
+        lines.append(f"{first.severity:<8} {where}: {message}")
+    return lines
+
+
+def _in_ranges(messages: Sequence[str]) -> str:
+    """Return messages that differ only in numbers as one, with the range of each number."""
+    begin, *rest = _NUMBER.split(messages[0])
+    ranges = []
+    for numbers in zip(*map(_NUMBER.findall, messages), strict=True):
+        least, most = min(numbers, key=float), max(numbers, key=float)
+        ranges.append(least if least == most else f"{least} to {most}")
+    return begin + "".join(map("".join, zip(ranges, rest, strict=True)))
+
+
 def _next_line(findings: Sequence["Finding"], store: str, *, quick: bool) -> str:
-    """Return what to do about the findings, or with a store without any."""
+    """Return what to do about the findings, or what to do next if there are none."""
     from deepsalt.mosaic.picture import QUICKLOOK
 
     errors = {finding.check for finding in findings if finding.severity == "error"}
     if errors and not errors & _DAMAGE:
-        return "next: what each error says; then check again"
+        return "next: do what each error says, then check again"
     if errors:
         return (
-            f"next: `deepsalt mosaic repair {place(store)}` makes damaged tiles again from their "
-            "products; after it, the same `deepsalt run` maps again what is lost"
+            f"next: `deepsalt mosaic repair {place(store)}` rebuilds damaged tiles from their "
+            f"products; the same `deepsalt run` then maps lost products again"
         )
     if quick:
-        return f"next: `deepsalt check {place(store)}` also reads checksums and pixels"
+        return f"next: `deepsalt check {place(store)}` also verifies checksums and pixels"
     return (
         f"next: look at {place(store, QUICKLOOK)}; `deepsalt mosaic history {place(store)}` lists "
         "what was published"

@@ -8,18 +8,21 @@ import typer
 
 from deepsalt.errors import RunError
 from flows.cli.plan import plan_lines
-from flows.cli.run import run_config, run_lines
+from flows.cli.run import missing, next_lines, run_config, run_lines
 from flows.cli.shared.options import ByPrefect, local
-from flows.cli.shared.text import duration, share
+from flows.cli.shared.text import duration, other_files, share
 from flows.config import RunConfig, Selection
 
 if TYPE_CHECKING:
     from flows.run.mosaic import MosaicResult
+    from flows.run.run import RunResult
 
 app = typer.Typer()
 
 SKILL_FLOOR = 0.2
 """R2 of log1p(EC) that the demo must reach. Predicting the mean of the truth scores 0."""
+
+_PLOT = 'salinity.isel(period=0).coarsen(y=8, x=8, boundary="trim").mean().plot(vmax=16)'
 
 
 @app.command(epilog="Example: `deepsalt demo --out demo-output`")
@@ -33,15 +36,18 @@ def demo(
 ) -> None:
     """Simulate three EnMAP scenes and one PRISMA scene and map their salinity, offline.
 
-    Everything downstream of the simulator is the real path. A second call goes on from what is
-    complete.
+    Everything downstream of the simulator is the real path. A second call resumes from completed
+    work.
     """
+    from deepsalt.store.store import RECORD
     from flows.demo import score, simulated_catalogue
     from flows.progress import bars
     from flows.run.plan import make_plan
 
     begin = time.monotonic()
     out = out.absolute()
+    if said := other_files(out, RECORD, "input"):
+        typer.echo(said, err=True)
     typer.echo(f"deepsalt demo: SIMULATED scenes, mapped into {out}")
     with bars() as progress:
         catalogue = simulated_catalogue(out / "input", seed, progress)
@@ -51,14 +57,15 @@ def demo(
     result = run_config(config, by_prefect=prefect)
     typer.echo("\n".join(["", "run", *run_lines(result), ""]))
     if result.exit_code or result.mosaic is None:
+        typer.echo(missing(result) or result.failure)
         raise typer.Exit(result.exit_code)
     scores = score(out, seed)
     typer.echo("\n".join(_table(result.mosaic, scores)))
-    typer.echo("\n".join(_next_lines(out, time.monotonic() - begin)))
+    typer.echo("\n".join(closing_lines(result, out, time.monotonic() - begin)))
     if scores["r2_log1p"] < SKILL_FLOOR:
         raise RunError(
             f"the map has no skill: R2 {scores['r2_log1p']:.2f} of log1p(EC) on simulated ground, "
-            f"expected {SKILL_FLOOR} or more; the model or the path is broken"
+            f"expected {SKILL_FLOOR} or more; the model or the processing is broken"
         )
 
 
@@ -80,7 +87,7 @@ def _table(mosaic: "MosaicResult", scores: dict[str, float]) -> list[str]:
     lines += [
         "",
         f"accuracy against the SIMULATED truth at {scores['n']:,.0f} estimated cells "
-        "(proves the path, says nothing about the field)",
+        "(shows that the path works, says nothing about the field)",
         _scale_line("log1p(dS/m)", scores, "log1p"),
         _scale_line("dS/m", scores, "dsm"),
         f"  the 90 % interval holds the truth in {100 * scores['coverage']:.0f} % of cells",
@@ -94,11 +101,11 @@ def _scale_line(unit: str, scores: dict[str, float], scale: str) -> str:
     return f"  {unit:<12}  R2 {r2:5.2f}   RMSE {rmse:5.2f}   bias {bias:+.2f}"
 
 
-def _next_lines(out: Path, seconds: float) -> list[str]:
-    """Return what an analyst would type next."""
+def closing_lines(result: "RunResult", out: Path, seconds: float) -> list[str]:
+    """Return the lines that end a run, and a line of Python that plots the mosaic."""
     return [
         "",
-        f"done in {duration(seconds)}; look at {out / 'quicklook.png'}, and in Python:",
-        f"  import deepsalt; mosaic = deepsalt.open_mosaic({str(out)!r})",
-        "  mosaic.salinity.isel(period=0).coarsen(y=8, x=8).mean().plot(robust=True)",
+        *next_lines(result, str(out)),
+        f"plot         deepsalt.open_mosaic({str(out)!r}).{_PLOT}",
+        f"done         in {duration(seconds)}",
     ]

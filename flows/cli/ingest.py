@@ -8,15 +8,12 @@ import typer
 
 from deepsalt.errors import DeepsaltError, UsageError
 from flows.cli.shared.options import Json, local
-from flows.cli.shared.text import other_files, place
+from flows.cli.shared.text import other_files, place, said_once
 
 if TYPE_CHECKING:
     import pystac
 
 app = typer.Typer()
-
-_SHOWN = 3
-"""Further products that are named where the same holds for many; `--json` names all."""
 
 
 @app.command(epilog="Example: `deepsalt ingest scenes/* --to catalogue`")
@@ -46,8 +43,8 @@ def ingest(
     """Describe products on disk as STAC Items in a catalogue folder.
 
     Reads EnMAP L2A folders, PRISMA L2D .he5 and GeoTIFF or ENVI cubes with a wavelength and FWHM
-    per band. Products stay where they are. Those that cannot be used are named with the reason,
-    the others are added (exit code 2 when none could, 3 when some could not).
+    per band. Products stay where they are. Usable products are added; unusable ones are listed with
+    the reason (exit code 2 if no product is usable, 3 if some are not).
     """
     from catalog.items import to_item
     from catalog.local import add_items
@@ -86,10 +83,10 @@ def ingest(
     else:
         if report is not None:
             typer.echo(f"{report}; catalogue {to}")
-        for line in _refusals(refused):
-            typer.secho(line, fg="yellow", err=True)
+        for _, reason in said_once(refused.items()):
+            typer.secho(f"refused: {reason}", fg="yellow", err=True)
     if not added:
-        raise UsageError(f"none of the {len(refused)} products can be used; see what is refused")
+        raise UsageError(f"none of the {len(refused)} products can be used; see the reasons above")
     if not as_json:
         typer.echo(
             f"next: `deepsalt search --catalogue {place(to)}` lists them, "
@@ -97,18 +94,3 @@ def ingest(
         )
     if refused:
         raise typer.Exit(3)
-
-
-def _refusals(refused: dict[str, str]) -> list[str]:
-    """Return a line for each reason, with the first product and how many it holds for."""
-    alike: dict[str, list[str]] = {}
-    for path, reason in refused.items():
-        alike.setdefault(reason.removeprefix(path), []).append(path)
-    lines = []
-    for first, *others in alike.values():
-        same = ""
-        if others:
-            shown = [*others[:_SHOWN], f"{len(others) - _SHOWN} more"][: len(others)]
-            same = f"; the same holds for {', '.join(shown)} ({len(others) + 1} in all)"
-        lines.append(f"refused: {refused[first]}{same}")
-    return lines

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.shared.of_a_run import of_a_run
-from flows.cli.shared.text import duration, plain, size
+from flows.cli.shared.run_options import of_a_run
+from flows.cli.shared.text import duration, other_files, plain, said_once, size
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -20,9 +20,12 @@ app = typer.Typer()
 @of_a_run
 def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """Show what a run would read, write and need, before anything runs."""
+    from deepsalt.store.store import RECORD
     from flows.progress import bars
     from flows.run.plan import make_plan
 
+    if said := other_files(config.out, RECORD):
+        typer.echo(said, err=True)
     with bars() as progress:
         found = make_plan(config, progress)
     if as_json:
@@ -32,11 +35,11 @@ def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
 
 
 def _next_line(plan: "Plan") -> str:
-    """Return what an analyst would type next."""
+    """Return the suggested next command."""
     does = (
         "maps them and builds the mosaic"
         if plan.present < plan.scenes
-        else "only brings the mosaic up to date"
+        else "only updates the mosaic"
     )
     return f"{'next':<10}the same options with `run` instead of `plan`, which {does}"
 
@@ -61,13 +64,15 @@ def plan_lines(plan: "Plan") -> list[str]:
             if plan.worker_scratch_bytes
             else []
         ),
-        ("time", f"about {duration(plan.seconds)} (a rough estimate from the pixels' number)"),
+        ("time", f"about {duration(plan.seconds)} (a rough estimate from the number of pixels)"),
     ]
     lines = [f"{name:<10}{text}" for name, text in rows]
     if plan.cell_shape:
         lines.append(f"{'cells':<10}{plan.cell_shape}")
-    lines += [
-        f"{'cannot':<10}{plain(name)}: {plain(reason, 2000)}"
-        for name, reason in plan.refused.items()
-    ]
+    if plan.gone:
+        lines.append(
+            f"{'missing':<10}local files of {plan.gone} scenes do not exist, such as "
+            f"{plain(plan.first_gone, 2000)}; restore them, or ingest the scenes again"
+        )
+    lines += [f"{'cannot':<10}{name}: {why}" for name, why in said_once(plan.refused.items())]
     return lines

@@ -41,18 +41,18 @@ def predict_table(
 ) -> None:
     """Predict salinity for a table of reflectance spectra.
 
-    Keeps all columns and puts in front of them salinity, salinity_lower and salinity_upper in dS/m,
-    quality_flags, and domain_score: how unlike soils and salt crusts a spectrum is. Above 1 it is
-    flagged out of domain.
+    Keeps all columns and prepends salinity, salinity_lower and salinity_upper in dS/m,
+    quality_flags, and domain_score: how unlike the training's soils and salt crusts a spectrum is.
+    A spectrum above 1 is flagged out of domain.
     """
     from deepsalt.model.load import model_ref
     from deepsalt.predict.table import predict_table as predict
     from flows.progress import bars
 
-    there = out.exists()
+    existed = out.exists()
     with bars() as progress:
         report = predict(table, out, sensor=sensor, ref=model_ref(model), progress=progress)
-    if there:
+    if existed:
         typer.echo(f"{out} existed and was overwritten", err=True)
     if as_json:
         typer.echo(json.dumps({**asdict(report), "by_flag": dict(report.by_flag)}))
@@ -61,16 +61,16 @@ def predict_table(
 
 
 _IN_WORDS = {
-    "outside": "have no value at all, so no estimate",
-    "defective": "lack bands or are dark in half of them, so no estimate",
+    "outside": "have no values, so no estimate",
+    "defective": "lack bands or are dark in half their bands, so no estimate",
     "out_of_domain": "are unlike the training's soils (domain_score above 1): doubt the estimates",
     "extrapolated": "are estimated at the edge of the training's labels or beyond",
 }
-"""What the flags of a table say, by name; a table has no others."""
+"""Meaning of the flags that a table can have, by name."""
 
 
 def _lines(report: "Report", out: Path, sensor: str) -> list[str]:
-    """Return what became of the spectra, and what an analyst would do next."""
+    """Return the outcome for the spectra, and the suggested next step."""
     lines = [f"{report.estimated} of {report.pixels} spectra estimated; {out}"]
     lines += [
         f"{count} of {report.pixels} {_IN_WORDS.get(name, name)}" for name, count in report.by_flag
@@ -78,6 +78,6 @@ def _lines(report: "Report", out: Path, sensor: str) -> list[str]:
 
     return [
         *lines,
-        "next: look at its first columns, dS/m with a 90 % interval; where the salinity of some "
-        f"soils is known, `deepsalt train` with their spectra of {sensor} makes a model of its own",
+        f"next: look at its first columns, dS/m with a 90 % interval; if the salinity of some "
+        f"soils is known, train your own model with `deepsalt train` on their spectra of {sensor}",
     ]

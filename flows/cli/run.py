@@ -3,15 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from flows.cli.mosaic.build import mosaic_lines
 from flows.cli.scene import scene_line
-from flows.cli.shared.of_a_run import of_a_run
-from flows.cli.shared.text import duration, other_files, place, share
+from flows.cli.shared.run_options import of_a_run
+from flows.cli.shared.text import duration, other_files, place, said_once, share
 from flows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -30,20 +29,22 @@ app = typer.Typer()
 def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """Map the salinity of the scenes found and build the mosaic.
 
-    What is complete in the store already is not done again, so the same command resumes a run that
-    was stopped, and another selection adds its scenes.
+    Skips what is already complete in the store, so the same command resumes a stopped run, and
+    another selection adds its scenes.
     """
     from deepsalt.store.store import RECORD
 
-    if said := other_files(Path(config.out), RECORD):
+    if said := other_files(config.out, RECORD):
         typer.echo(said, err=True)
     result = run_config(config, by_prefect=by_prefect)
     if as_json:
         typer.echo(json.dumps(result.to_dict()))
     else:
-        typer.echo("\n".join([*run_lines(result), *_next_lines(result, config.out)]))
-    if as_json and (nothing := no_estimate(result.scenes)):
-        typer.echo(nothing, err=True)
+        typer.echo("\n".join([*run_lines(result), *next_lines(result, config.out)]))
+    if as_json:
+        for said in (no_estimate(result.scenes), missing(result)):
+            if said:
+                typer.echo(said, err=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -62,30 +63,53 @@ def run_config(config: RunConfig, *, by_prefect: bool) -> "RunResult":
 
 
 def run_lines(result: "RunResult") -> list[str]:
-    """Return what a run says at its end."""
-    lines = [scene_line(scene) for scene in result.scenes]
+    """Return the closing lines of a run."""
+    lines = [scene_line(scene) for scene in result.scenes if scene.reason is None]
+    without: dict[str, list[tuple[str, str]]] = {}
+    for scene in result.scenes:
+        if scene.reason is not None:
+            without.setdefault(scene.status, []).append((scene.scene, scene.reason))
+    for status, reasons in without.items():
+        lines += [f"{status:<11}  {name}: {why}" for name, why in said_once(reasons)]
     if result.mosaic:
         lines += mosaic_lines(result.mosaic)
     if nothing := no_estimate(result.scenes):
         lines.append(nothing)
     if result.begun_again:
         lines.append(
-            f"lost workers  {result.begun_again} scenes were begun again, after "
-            f"{duration(result.wasted_s)} of work on them"
+            f"lost workers  {result.begun_again} scenes were started again, at a loss of "
+            f"{duration(result.wasted_s)} of work"
         )
     return lines
 
 
-def _next_lines(result: "RunResult", out: str) -> list[str]:
-    """Return what the map shows and does not, where its picture is, and what to do next."""
+def missing(result: "RunResult") -> str | None:
+    """Return how many scenes are missing and what retries them; None if none is."""
+    statuses = {scene.status for scene in result.wanted if not scene.product}
+    if not statuses:
+        return None
+    count = sum(not scene.product for scene in result.wanted)
+    again = "run the same command again"
+    retry = {
+        frozenset({"failed"}): f"{again} to retry them",
+        frozenset({"quarantined"}): f"mend them, then {again} with --retry-quarantined",
+    }.get(
+        frozenset(statuses),
+        f"{again} to retry those that failed, with --retry-quarantined to retry all",
+    )
+    return f"missing      {count} of {len(result.wanted)} scenes, for the reasons listed; {retry}"
+
+
+def next_lines(result: "RunResult", out: str) -> list[str]:
+    """Return what the map does and does not show, where its picture is, and what to do next."""
     from deepsalt.mosaic.picture import QUICKLOOK
     from deepsalt.types import REJECTING, QualityFlag
 
     mosaic = result.mosaic
+    lines = [said] if (said := missing(result)) else []
     if mosaic is None or mosaic.held:
-        return []
+        return lines
     seen = mosaic.pixels - mosaic.by_flag.get("outside", 0)
-    lines = []
     why = [
         f"{name.replace('_', ' ')} {share(count, seen)}"
         for name, count in mosaic.by_flag.items()
@@ -110,9 +134,9 @@ def _next_lines(result: "RunResult", out: str) -> list[str]:
 
 
 def no_estimate(scenes: "Sequence[SceneReport]") -> str | None:
-    """Return a sentence on scenes that gave no estimate at all, with the shares of the reasons.
+    """Return a sentence on scenes without any estimate, with the shares of the reasons.
 
-    None where a pixel has an estimate, or where no scene was mapped.
+    None if any pixel has an estimate, or if no scene was mapped.
     """
     mapped = [scene for scene in scenes if scene.product]
     pixels = sum(scene.pixels for scene in mapped)

@@ -22,7 +22,7 @@ from flows.cli.shared.options import (
     grid_option,
     scratch_of,
 )
-from flows.cli.shared.text import plain, share
+from flows.cli.shared.text import other_files, place, plain, share
 from flows.config import Access, SceneConfig
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def scene(
     """Map one scene on its own grid; `deepsalt mosaic build` puts it into the mosaic."""
     from deepsalt.access import reach_of
     from deepsalt.store import Store as OpenStore
+    from deepsalt.store.store import RECORD
     from flows.progress import bars
     from flows.publication import link_scene
-    from flows.run.one import map_one
     from flows.run.selection import load_scene
+    from flows.run.single_scene import map_one
 
     config = SceneConfig(
         model=model and model.absolute(),
@@ -70,10 +71,17 @@ def scene(
         allow_mixed=allow_mixed,
     )
     found = load_scene(item, scale=scale, nodata=nodata)
+    if said := other_files(out, RECORD):
+        typer.echo(said, err=True)
     with bars() as progress:
         result = map_one(found, out, config, progress)
     link_scene(OpenStore.open(out), found, result.product)
-    typer.echo(json.dumps(asdict(result)) if as_json else scene_line(result))
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        return
+    typer.echo(scene_line(result))
+    if result.product:
+        typer.echo(f"{'next':<11}  `deepsalt mosaic build {place(out)}` puts it into the mosaic")
 
 
 def scene_line(scene: "SceneReport") -> str:

@@ -22,9 +22,7 @@ from flows.cli.shared.text import plain
 app = typer.Typer()
 
 
-@app.command(
-    epilog="Example: `deepsalt search --catalogue catalogue --bbox 59,43,61,45 --max-cloud 20`"
-)
+@app.command(epilog="Example: `deepsalt search --catalogue catalogue --bbox 83.9,40.8,84.1,40.95`")
 def search(
     catalogue: Catalogue,
     collection: Collections = None,
@@ -67,7 +65,7 @@ def search(
         )
     typer.echo(f"{len(items)} scene{'' if len(items) == 1 else 's'}", err=True)
     if items:
-        # Beside the count, so that standard output stays a line for each scene.
+        # Beside the count, so that standard output has exactly one line per scene.
         typer.echo(
             "next: the same options with `plan` instead of `search`, and --out STORE", err=True
         )

@@ -1,5 +1,6 @@
 """The verb `train`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.cli.shared.options import local
-from flows.cli.shared.text import other_files, place
+from flows.cli.shared.text import other_files, place, plain
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
@@ -48,7 +49,7 @@ Group = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of groups that no fold splits, such as profiles. Default: the first of "
+        help="Column of groups to keep in one fold, such as profiles. Default: the first of "
         "profile_id, profile, group, region, site, country.",
     ),
 ]
@@ -56,7 +57,7 @@ Region = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of regions that are left out in turn. Default: region, else country.",
+        help="Column of regions to leave out in turn. Default: region, else country.",
     ),
 ]
 Ec = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the electrical conductivity.")]
@@ -67,17 +68,15 @@ Unit = Annotated[
 EcMethod = Annotated[
     str,
     typer.Option(
-        help="Method of the labels, such as ECe or EC1:5, for tables without a column ec_method."
+        help="Method of the labels, such as ECe or EC1:5, for tables without an ec_method column."
     ),
 ]
 Suspect = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN", help="Column that marks rows to leave out. Default: ec_suspect."
-    ),
+    typer.Option(metavar="COLUMN", help="Column that marks rows to skip. Default: ec_suspect."),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file with settings.")
 ]
 
 
@@ -95,15 +94,15 @@ ShowConfig = Annotated[
         "--show-config",
         callback=_show_settings,
         is_eager=True,
-        help="Show a file for --config with every setting, its meaning and default, and exit.",
+        help="Show a file for --config with every setting, its meaning and its default, and exit.",
     ),
 ]
 Licence = Annotated[str, typer.Option(help="Licence of the tables, for the model card.")]
-Attribution = Annotated[str, typer.Option(help="Whom to cite, for the model card.")]
+Attribution = Annotated[str, typer.Option(help="Citation for the model card.")]
 Name = Annotated[str, typer.Option(help="Name of the model.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
 Evaluate = Annotated[
-    bool, typer.Option("--evaluate/--no-evaluate", help="Score with groups and regions held out.")
+    bool, typer.Option("--evaluate/--no-evaluate", help="Score on held-out groups and regions.")
 ]
 
 _TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")
@@ -155,8 +154,8 @@ def train(
 
     Writes weights, the model card (also as a STAC Item) and a report with scores, baselines and
     limits. Only spectra and their bands enter the model. SENSOR is enmap, prisma, emit, lab or a
-    CSV with column, center_nm and fwhm_nm. Mid-infrared spectra of laboratory samples can teach
-    beside them. Run again, it goes on where it was stopped.
+    CSV with column, center_nm and fwhm_nm. Mid-infrared spectra of laboratory samples can be added.
+    The same command again resumes a stopped training.
     """
     from dataclasses import replace
 
@@ -183,17 +182,34 @@ def train(
         evaluate=evaluate,
         infrared=tuple(mid_infrared or ()),
     )
-    if said := other_files(out, CARD_FILE, CACHE):
-        typer.echo(said, err=True)
+    for said in (other_files(out, CARD_FILE, CACHE), _replaced(out)):
+        if said:
+            typer.echo(said, err=True)
     with bars() as progress:
         card = train_model(run, progress)
     write_model_item(out, card)
     typer.echo("\n".join(_card_lines(card)))
-    typer.echo(f"model, card and report are in {out}; what limits it stands in {out / 'report.md'}")
+    typer.echo(f"model, card and report are in {out}; its limits are in {out / 'report.md'}")
     typer.echo(
         f"next: `deepsalt predict-table TABLE --sensor SENSOR --model {place(out)} --out "
         f"salinity.csv`, or `deepsalt run` with --model {place(out)}"
     )
+
+
+def _replaced(out: Path) -> str | None:
+    """Return a sentence on the model that a folder holds already; None if it holds none."""
+    from deepsalt.errors import ModelError
+    from deepsalt.model.card import CARD_FILE, read_card
+
+    path = out / CARD_FILE
+    if not path.is_file():
+        return None
+    try:
+        name = f"the model {plain(read_card(out).name)}"
+    except ModelError:  # it is replaced, damaged or not
+        name = "a model whose card cannot be read"
+    day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
+    return f"this training replaces {name} of {day} in {out} when it ends"
 
 
 def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) -> list["TableSpec"]:
@@ -211,13 +227,15 @@ def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) ->
 
 def _card_lines(card: "ModelCard") -> list[str]:
     """Return the scores of a trained model as a table, by split and with baselines."""
-    lines = [
-        f"model {card.name}: {card.ec_method}",
-        f"{'method':<18}{'spectra':<42}{'left out':<16}{'n':>6}  R2 of log1p (sd)  interval holds",
-    ]
+    lines = [f"model {card.name}: {card.ec_method}"]
+    if not card.scores:
+        return [*lines, "no scores: the model was not evaluated"]
+    lines.append(
+        f"{'method':<18}{'spectra':<42}{'left out':<16}{'n':>6}  R2 of log1p (sd)  interval holds"
+    )
     for score in card.scores:
         metrics = score.metrics
-        # Where all labels are alike there is no R2.
+        # If all labels are equal, R2 is undefined.
         known = [metrics.get(name) for name in ("r2_log1p", "r2_log1p_fold_sd")]
         r2, sd = ("-" if value is None else f"{value:.2f}" for value in known)
         spread = f"{r2} ({sd})"

@@ -1,14 +1,14 @@
-"""What a run computes on: threads here, processes here, or a Dask cluster, behind one seam.
+"""What a run computes on: local threads, local processes or a Dask cluster, behind one interface.
 
-In go calls of a `Station`'s methods with a scene, out come futures; who is there to be called, and
-who has left, comes as events. Open `engine.py` first.
+Takes calls of a `Station`'s methods with a scene and returns futures; events tell which workers
+came and left. Open `engine.py` first.
 
 ==============  =====================================================================
-`engine.py`     the seam: calls, events, what a worker says of itself
-`station.py`    a worker's end: maps one scene at a time, brings one and writes one
+`engine.py`     the interface: calls, events, how a worker describes itself
+`station.py`    the worker's side: fetches, maps and writes one scene each at a time
 `threads.py`    one station in this process
-`cluster.py`    a station on each worker of a Dask cluster, or of processes started here
+`cluster.py`    a station on each worker of a Dask cluster or each local process
 `opening.py`    the engine of a configuration
-`allocator.py`  what the C library does with freed memory
+`allocator.py`  how the C library treats freed memory
 ==============  =====================================================================
 """

@@ -25,10 +25,10 @@ from flows.engines.station import Station, Task
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_WORKERS_WAIT_S = 30.0
-"""Time for the first worker to come."""
+WORKERS_WAIT_S = 30.0
+"""Time allowed for the first worker to appear."""
 _FAREWELL_S = 10.0
-"""Time for workers to hear that a run is over; one that is suspended hears of it later."""
+"""Time allowed for workers to learn that a run is over; a suspended one learns it later."""
 _LEAVING = "leaving"
 
 
@@ -40,7 +40,7 @@ class Cluster:
     client
         Of the scheduler.
     name
-        Of the run, which its stations are known by.
+        Of the run; identifies its stations.
     """
 
     def __init__(self, client: Client, name: str) -> None:
@@ -79,23 +79,23 @@ class Cluster:
 def cluster_of(
     client: Client, task: Task, threads: int | None, events: "SimpleQueue[Event | Any]"
 ) -> Iterator[Cluster]:
-    """Put a station on each worker, also on those that come, until the block ends.
+    """Put a station on each worker, including later arrivals, until the block ends.
 
     Parameters
     ----------
     client
         Of the scheduler.
     task
-        What the stations are for.
+        Task of the stations.
     threads
         Threads that share the chunks of a scene. Default: those of the worker.
     events
-        Is told who comes and goes.
+        Receives arrivals and departures of workers.
 
     Raises
     ------
     RunError
-        No worker comes.
+        No worker appears.
     """
     name = f"deepsalt-{secrets.token_hex(4)}"
     watch = _Watch(name, events)
@@ -103,18 +103,18 @@ def cluster_of(
     client.subscribe_topic(name, watch.of_stations)
     try:
         try:
-            client.wait_for_workers(1, timeout=_WORKERS_WAIT_S)
+            client.wait_for_workers(1, timeout=WORKERS_WAIT_S)
         except TimeoutError:
             raise RunError(
                 f"the Dask scheduler at {address_of(client)} has no workers; start some with "
                 f"`dask worker {address_of(client)}`"
             ) from None
         try:
-            client.register_plugin(AtWork(name, task, threads), name=name)
+            client.register_plugin(StationPlugin(name, task, threads), name=name)
         except Exception as error:
             if type(error) is not Exception and not isinstance(error, ImportError):
                 raise
-            # So Dask tells that a worker could not even read what it was sent.
+            # This is how Dask reports that a worker could not even read what it was sent.
             raise RunError(
                 f"a worker of {address_of(client)} cannot load deepsalt ({error}); start workers "
                 "from the same installation"
@@ -125,12 +125,12 @@ def cluster_of(
         if client.status == "running":
             client.unsubscribe_topic("all")
             client.unsubscribe_topic(name)
-            # Gone with the scheduler, too, and not there where it could not be loaded.
+            # Already gone with the scheduler, and absent where it could not be loaded.
             with suppress(OSError, ValueError):
                 ask(client, "unregister_worker_plugin", name=name, callback_timeout=_FAREWELL_S)
 
 
-class AtWork(WorkerPlugin):
+class StationPlugin(WorkerPlugin):
     """Keeps a station on a worker for as long as a run lasts."""
 
     def __init__(self, name: str, task: Task, threads: int | None) -> None:
@@ -140,7 +140,7 @@ class AtWork(WorkerPlugin):
         self.station: Station | None = None
 
     def setup(self, worker: Worker) -> None:
-        """Make the station of a worker that was there, or that came."""
+        """Make the station of a worker."""
         limit = worker.memory_manager.memory_limit
         threads = self._threads or worker.state.nthreads
         self.station = Station(self._task, threads=threads, memory_bytes=limit)
@@ -148,7 +148,7 @@ class AtWork(WorkerPlugin):
             _close_when_terminated(worker)
 
     async def teardown(self, worker: Worker) -> None:
-        """Give up what the worker does: the run is over, or the worker was asked to go."""
+        """Cancel the worker's calls: the run is over, or the worker was asked to leave."""
         if worker.status.name == "closing":
             worker.log_event(self.name, {_LEAVING: worker.address})
         if self.station is not None:
@@ -157,7 +157,7 @@ class AtWork(WorkerPlugin):
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """Arguments of a call, which Dask would print where one fails: hrefs may be signed."""
+    """Arguments of a call, hidden since Dask prints those of a failed call: hrefs may be signed."""
 
     value: Any = field(repr=False)
 
@@ -167,17 +167,17 @@ def _at_station(name: str, method: Callable[..., T], sealed: _Sealed) -> T:
     # A worker of one thread may fetch a scene while it maps another; the station keeps order.
     secede()
     plugin = get_worker().plugins.get(name)
-    if not isinstance(plugin, AtWork) or plugin.station is None:
-        raise StoppedError("the worker was asked to go; another does what it should have done")
+    if not isinstance(plugin, StationPlugin) or plugin.station is None:
+        raise StoppedError("the worker was asked to leave; another takes over its work")
     args, kwargs = sealed.value
     return _travelling(method, plugin.station, *args, **kwargs)
 
 
 def _travelling(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run on a worker: let an error of ours come without its causes.
+    """Run on a worker: strip our own errors of their causes.
 
-    One of another library among them that cannot be pickled would make a nameless `Exception` of
-    it.
+    A cause from another library that cannot be pickled would turn the error into a bare
+    `Exception`.
     """
     try:
         return work(*args, **kwargs)
@@ -199,18 +199,18 @@ class Tiles(Executor):
         self._executor: Executor = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Submit a call; what deepsalt raises there arrives as it was."""
+        """Submit a call; errors that deepsalt raises there arrive unchanged."""
         return self._executor.submit(partial(_travelling, fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls."""
+        """Accept no more calls."""
         self._executor.shutdown(wait)
 
 
 def _close_when_terminated(worker: Worker) -> None:
     """Let SIGTERM close a worker without a nanny.
 
-    `dask worker --no-nanny` just ends then, and nobody hears that it was asked to.
+    `dask worker --no-nanny` otherwise just exits, and nobody learns that it was asked to.
     """
     before = signal.getsignal(signal.SIGTERM)
     if getattr(before, "closes", None) is worker or not callable(before):
@@ -220,7 +220,7 @@ def _close_when_terminated(worker: Worker) -> None:
         await worker.close(timeout=_FAREWELL_S, reason="signal")
 
     def terminated(*_: object) -> None:
-        signal.signal(signal.SIGTERM, before)  # who asks again is not kept waiting
+        signal.signal(signal.SIGTERM, before)  # a second signal does not wait
         worker.loop.add_callback_from_signal(close)
 
     terminated.closes = worker  # type: ignore[attr-defined]
@@ -233,15 +233,15 @@ def ask(client: Client, question: str, **options: Any) -> Any:
     Raises
     ------
     OSError
-        It does not answer, or not in time (`callback_timeout`).
+        The scheduler does not answer in time (`callback_timeout`).
     """
     return client.sync(getattr(client.scheduler, question), **options)
 
 
 def is_expected(message: Mapping[str, Any]) -> bool:
-    """Whether a worker left for another reason than that its process ended.
+    """Whether a worker left for another reason than the end of its process.
 
-    It was retired, or was not heard of for minutes, as when its machine is suspended.
+    It was retired, or silent for minutes, as when its machine is suspended.
     """
     return bool(message.get("expected")) or "ttl" in str(message.get("stimulus_id"))
 
@@ -252,18 +252,18 @@ def address_of(client: Client) -> str:
 
 
 class _Watch:
-    """Turns what Dask tells into events."""
+    """Turns Dask's notifications into events."""
 
     def __init__(self, name: str, events: "SimpleQueue[Event | Any]") -> None:
         self._name = name
         self._events = events
         self._lock = threading.Lock()
         self._there: set[str] = set()
-        self._known: set[str] = set()  # of which something was heard, be it that they left
+        self._known: set[str] = set()  # workers heard of since, including those that left
         self._leaving: set[str] = set()
 
     def listed(self, workers: Iterable[str]) -> None:
-        """Take note of workers that were there before; some may have left since."""
+        """Register workers that were there before; some may have left since."""
         for worker in workers:
             with self._lock:
                 if worker not in self._known:

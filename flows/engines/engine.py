@@ -1,4 +1,4 @@
-"""The seam between a run and what computes it."""
+"""The interface between a run and what computes it."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -14,13 +14,13 @@ Result = TypeVar("Result", covariant=True)
 
 
 class Call(Protocol[Result]):
-    """A call that is under way, as `concurrent.futures.Future` has it."""
+    """A running call, in the manner of `concurrent.futures.Future`."""
 
     def result(self) -> Result:
-        """Return what it returned, or raise what it raised."""
+        """Return the call's result, or raise its exception."""
 
     def cancel(self) -> Any:
-        """Let it not begin; what has begun goes on, and nobody hears of it."""
+        """Keep it from starting; a call that has started continues, and its result is dropped."""
 
     def add_done_callback(self, heard: Callable[[Any], None], /) -> None:
         """Call back when it is over, from any thread."""
@@ -28,7 +28,7 @@ class Call(Protocol[Result]):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A worker is there.
+    """A worker arrived.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLeft:
-    """A worker is gone, and with it what it had begun.
+    """A worker left, and its unfinished work is lost.
 
     Parameters
     ----------
     worker
         Its name.
     asked
-        Whether it was asked to go, as spot nodes are, or was only not heard of, rather than died.
+        Whether it was asked to leave, as spot nodes are, or fell silent, rather than died.
     """
 
     worker: str
@@ -62,14 +62,14 @@ class Engine(Protocol):
     """Workers, each with a `Station`."""
 
     label: str
-    """What it is called in sentences."""
+    """Its name in messages."""
 
     @property
     def executor(self) -> Executor:
         """What composes tiles."""
 
     def is_alive(self) -> bool:
-        """Whether it can still be called."""
+        """Whether it still takes calls."""
 
     def call(
         self,
@@ -78,23 +78,23 @@ class Engine(Protocol):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Call[T]:
-        """Call a method of a worker's station; it begins at once, whatever else the worker does."""
+        """Call a method of a worker's station; it starts at once, whatever else the worker does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a scene takes of a worker, at most.
+    """Maximum that a scene takes of a worker.
 
     Parameters
     ----------
     memory_bytes
         Peak memory of a worker of `threads` threads, as predicted.
     scratch_bytes
-        Files of a remote scene; 0 where all are local.
+        Size of a remote scene's files; 0 if all are local.
     threads
-        Threads that `memory_bytes` is of.
+        Threads that `memory_bytes` assumes.
     thread_bytes
-        What a thread more takes.
+        Memory of each further thread.
     """
 
     memory_bytes: int
@@ -108,21 +108,21 @@ class Needs:
 
 
 def refuse_strangers(found: Mapping[str, Identity], own: Identity, needs: Needs) -> None:
-    """Refuse workers that would give other results than this process or than each other.
+    """Refuse workers whose results would differ from this process's or from each other's.
 
     Parameters
     ----------
     found
-        Workers and what they say of themselves.
+        Workers and their identities.
     own
-        What this process is.
+        Identity of this process.
     needs
         What a scene takes.
 
     Raises
     ------
     RunError
-        One of them is of another version, model, algorithm or kind of machine, or too small.
+        A worker has another version, model, algorithm or kind of machine, or is too small.
     """
     first = next(iter(found.values()))
     for worker, identity in found.items():
@@ -141,19 +141,19 @@ def strange(identity: Identity, own: Identity, platform: str, needs: Needs) -> s
             return f"has {what} {theirs}, this run {ours}; start workers from the same installation"
     if identity.platform != platform:
         return (
-            f"computes on {identity.platform}, others on {platform}, which round otherwise; give "
-            "workers of one kind, or --device cpu where only some have the device"
+            f"computes on {identity.platform}, others on {platform}, which rounds differently; "
+            f"give workers of one kind, or --device cpu if not all have the device"
         )
     memory = identity.memory_bytes
     needed = needs.memory_with(identity.threads)
     if memory is not None and memory < needed:
         return (
-            f"has {memory / 1e9:.1f} GB of memory and a scene would need about {needed / 1e9:.1f} "
+            f"has {memory / 1e9:.1f} GB of memory, but a scene would need about {needed / 1e9:.1f} "
             f"GB on its {identity.threads} threads; give workers more memory or fewer threads"
         )
     if identity.scratch_bytes < needs.scratch_bytes:
         return (
-            f"has room for {identity.scratch_bytes / 1e9:.3g} GB of scratch files and a scene has "
+            f"has room for {identity.scratch_bytes / 1e9:.3g} GB of scratch files, but a scene has "
             f"{needs.scratch_bytes / 1e9:.3g} GB; free disk space there, or give --scratch a "
             "folder with more"
         )

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 30
+"""Time allowed for a scheduler to answer."""
 
 
 def threads_per_worker(compute: Compute) -> int:
-    """Return how many chunks one worker computes at a time, as far as this machine knows."""
+    """Return how many chunks one worker computes at a time, as far as this machine can tell."""
     cores = os.cpu_count() or 1
     return compute.threads or max(1, cores // (compute.workers or 1))
 
@@ -53,11 +54,11 @@ def engine_of(
     compute
         Which workers.
     task
-        What their stations are for.
+        Task of their stations.
     events
-        Is told who comes and goes.
+        Receives arrivals and departures of workers.
     station_of
-        Makes the station of this process, of so many threads, where it is the worker.
+        Makes the station of this process with so many threads, if it is the worker.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def composing(
     limits
         Limits beyond which a mosaic fails.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
@@ -110,26 +111,26 @@ def composing(
         from flows.engines.cluster import Tiles
 
         with client_of(compute) as client, Tiles(client) as executor:
-            yield replace(context, engine=executor)
+            yield replace(context, executor=executor)
 
 
 @contextmanager
 def client_of(compute: Compute) -> Iterator["Client"]:
-    """Connect to a scheduler, or to one started here with its workers, until the block ends.
+    """Connect to a scheduler, or start one here with its workers, until the block ends.
 
     Raises
     ------
     RunError
-        No scheduler answers, or it wants certificates that this process does not have.
+        No scheduler answers, or it requires certificates that this process lacks.
     """
     from distributed import KilledWorker
     from distributed.comm.core import CommClosedError
     from distributed.versions import VersionMismatchWarning
 
-    # Workers say themselves what they are, and what differs is refused.
+    # Workers identify themselves, and differing ones are refused.
     warnings.simplefilter("ignore", VersionMismatchWarning)
-    # It sets levels of its own when it is loaded. What it says at length of a scheduler or worker
-    # that is gone we say in a sentence; it is heard with --debug only.
+    # It sets its own levels when it is loaded. We report a lost scheduler or worker in one
+    # sentence; its own lengthy messages appear only with --debug.
     shown = logging.getLogger().level
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(shown if shown < logging.WARNING else logging.FATAL)
@@ -140,12 +141,12 @@ def client_of(compute: Compute) -> Iterator["Client"]:
             yield client
     except (CancelledError, CommClosedError):  # closed: a result was on its way
         raise RunError(
-            f"{label} went away; what is complete is kept, so start it and run again"
+            f"{label} is no longer reachable; completed work is kept, so restart it and run again"
         ) from None
     except KilledWorker:
         raise RunError(
-            f"workers of {label} die of a tile; what is complete is kept, so give them more memory "
-            "and run again"
+            f"workers of {label} die while composing a tile; completed work is kept, so give them "
+            f"more memory and run again"
         ) from None
 
 
@@ -155,7 +156,7 @@ def _connected(compute: Compute) -> Iterator["Client"]:
     import dask
     from distributed import Client
 
-    # A client that cannot connect would leave all of Dask to a cluster that is not there.
+    # A client that cannot connect would leave Dask with a default cluster that does not exist.
     with dask.config.set(scheduler=dask.config.get("scheduler", None)):
         if compute.scheduler is None:
             with _local_cluster(compute) as cluster, Client(cluster) as client:
@@ -163,9 +164,9 @@ def _connected(compute: Compute) -> Iterator["Client"]:
             return
         _warn_of_plain(compute.scheduler)
         try:
-            client = Client(compute.scheduler, timeout=_CONNECT_TIMEOUT_S)
+            client = Client(compute.scheduler, timeout=CONNECT_TIMEOUT_S)
         except (OSError, TypeError, ValueError) as error:
-            # TypeError: tls:// without certificates; ValueError: no address.
+            # TypeError: tls:// without certificates; ValueError: not an address.
             raise RunError(
                 f"no Dask scheduler answers at {compute.scheduler} ({error}); start one with "
                 "`dask scheduler`, or leave out --scheduler to compute on this machine"
@@ -176,12 +177,12 @@ def _connected(compute: Compute) -> Iterator["Client"]:
 
 
 def _refuse_other_version(client: "Client", address: str) -> None:
-    """Refuse a scheduler whose messages may mean something else.
+    """Refuse a scheduler whose messages may differ in meaning.
 
     Raises
     ------
     RunError
-        It is of another version of Dask.
+        The scheduler runs another version of Dask.
     """
     from distributed.versions import get_versions
 
@@ -192,33 +193,33 @@ def _refuse_other_version(client: "Client", address: str) -> None:
     )
     if found != own:
         raise RunError(
-            f"the Dask scheduler at {address} is of version {found}, this process of {own}; start "
+            f"the Dask scheduler at {address} has version {found}, this process {own}; start "
             "the scheduler and its workers from the same installation"
         )
 
 
 def _warn_of_plain(address: str) -> None:
-    """Warn of a scheduler that everybody on the way to it can give orders."""
+    """Warn of a scheduler that anybody on its network can control."""
     parts = urlsplit(address)
     near = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if near or parts.scheme in ("tls", "wss", "inproc"):
         return
     logger.warning(
-        "%s is reached without encryption, and whoever reaches it can run anything on its workers; "
-        "give it certificates (distributed.comm.tls in Dask's configuration) and a tls:// address, "
-        "or keep it in a network of its own",
+        "%s has no encryption, and anybody who reaches it can run code on its workers; use "
+        "certificates (distributed.comm.tls in Dask's configuration) and a tls:// address, or "
+        "isolate it in a private network",
         address,
     )
 
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes that start in the block, or from its threads later, not hear Ctrl-C.
+    """Shield processes started in the block, or later from its threads, from Ctrl-C.
 
-    A terminal sends it to all of them, and each would tell of it at length; this process ends them.
-    Here it waits until the block ends.
+    A terminal sends it to all of them, and each would report it at length; this process ends them.
+    Here it is delayed until the block ends.
     """
-    ensure_running()  # as part of the first start it would let them hear again
+    ensure_running()  # as part of the first start it would lift the shield
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -243,16 +244,16 @@ def _local_cluster(compute: Compute) -> Iterator["LocalCluster"]:
                 threads_per_worker=threads_per_worker(compute),
                 memory_limit=compute.memory or "auto",
                 dashboard_address=None,
-                # Where nobody else listens: two runs would quarrel about the usual port.
+                # On a free port: two runs would compete for the usual one.
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 security=security,
                 protocol="tls://" if security else "tcp://",
             )
         except RuntimeError as error:
-            # One that was killed while it started, as the system does where memory is short.
+            # One that was killed while it started, as the system does when memory is short.
             raise RunError(
-                f"a worker process ended while it started ({str(error).rstrip('.')}); see whether "
-                "memory is short, take fewer --workers, and run again"
+                f"a worker process ended while it started ({str(error).rstrip('.')}); check the "
+                f"free memory, use fewer --workers, and run again"
             ) from error
     with cluster:
         yield cluster

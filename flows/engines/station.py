@@ -1,7 +1,6 @@
-"""A worker's end of a run: it brings, maps and writes scenes, one of each at a time.
+"""The worker's side of a run: it fetches, maps and writes scenes, one of each at a time.
 
-Nothing but reports leaves it: pixels go from the archive to this process and from here to the
-store.
+Only reports leave it: pixels go from the archive to this process and from here to the store.
 """
 
 import os
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a worker is, as far as results and limits depend on it.
+    """Properties of a worker on which results and limits depend.
 
     Parameters
     ----------
@@ -40,9 +39,9 @@ class Identity:
     platform
         Instruction set or device that predicts.
     memory_bytes
-        Memory that it may take; None when nobody says.
+        Memory that it may take; None if unknown.
     scratch_bytes
-        Room for files of remote scenes.
+        Space for files of remote scenes.
     host, process
         Where it runs.
     threads
@@ -69,15 +68,15 @@ class Task:
     out
         The store.
     model
-        Folder of the model, the same on each worker; None is the shipped one.
+        Folder of the model, the same on each worker. Default: the shipped model.
     device
         ``cpu`` or ``cuda``.
     scratch
-        Where files of remote scenes lie on a worker.
+        Folder for files of remote scenes on a worker.
     access
-        Whom scenes may send us to.
+        Hosts that scenes may refer to.
     retry_quarantined
-        Whether scenes that work now are let out of quarantine.
+        Whether scenes that now work leave the quarantine.
     """
 
     out: str
@@ -89,20 +88,20 @@ class Task:
 
 
 class Station:
-    """Works on scenes in this process; made once, and asked from any thread.
+    """Works on scenes in this process; made once, callable from any thread.
 
     Parameters
     ----------
     task
-        What for.
+        Its task.
     threads
         Threads that share the chunks of a scene.
     memory_bytes
-        Memory that it may take; None when nobody says.
+        Memory that it may take; None if unknown.
     progress
-        Told about chunks. Default: nobody.
+        Receives progress on chunks. Default: none.
     store, model
-        What this process has opened and hashed already, if it has.
+        What this process has already opened and hashed, if any.
     """
 
     def __init__(
@@ -128,7 +127,7 @@ class Station:
 
     @cached_property
     def context(self) -> "Context":
-        """What scenes are mapped with."""
+        """The model that maps scenes."""
         from deepsalt.context import Context
 
         task = self._task
@@ -152,12 +151,12 @@ class Station:
         return self._opened or Store.open(self._task.out)
 
     def introduce(self) -> Identity:
-        """Return what this worker is; opens the model and the store.
+        """Return this worker's identity; opens the model and the store.
 
         Raises
         ------
         ModelError
-            The model is not there, or is damaged.
+            The model is missing or damaged.
         StoreError
             The store cannot be read from here.
         """
@@ -192,7 +191,7 @@ class Station:
         Raises
         ------
         ReadError
-            They cannot be fetched, or are not what the catalogue says.
+            They cannot be fetched, or differ from what the catalogue says.
         StoreError
             The scratch folder cannot be written.
         StoppedError
@@ -213,7 +212,7 @@ class Station:
         Raises
         ------
         StoreError
-            The store cannot be written, or is of another model.
+            The store cannot be written, or belongs to another model.
         StoppedError
             The station was stopped.
         """
@@ -232,7 +231,7 @@ class Station:
                 self._refuse_to_go_on(acquisition)
                 return _without_product(acquisition, store, error)
             finally:
-                context.fetcher.drop(acquisition)  # brought for nothing, where it was there already
+                context.fetcher.drop(acquisition)  # fetched in vain if the product already existed
             if self._task.retry_quarantined:
                 release(store, acquisition.key)
             return report
@@ -250,7 +249,7 @@ class Station:
             self._tidy()
 
     def _refuse_to_go_on(self, acquisition: "Acquisition") -> None:
-        """Tell a stop from what a scene is to blame for.
+        """Distinguish a stop from a scene's own failure.
 
         Raises
         ------
@@ -258,16 +257,16 @@ class Station:
             The station was stopped.
         """
         if self.context.stopped.is_set():
-            raise StoppedError(f"scene {acquisition.scene_id} is given up; the next run maps it")
+            raise StoppedError(f"scene {acquisition.scene_id} was abandoned; the next run maps it")
 
     def stop(self) -> None:
-        """Give up what is fetched and mapped; what is being written is written."""
+        """Abandon fetching and mapping; finish writing."""
         if "context" in self.__dict__:
             self.context.stopped.set()
             self.context.fetcher.close()
 
     def close(self) -> None:
-        """Stop, and leave nothing behind once the calls under way are over; waits for none."""
+        """Stop, and clean up once the running calls are over, without waiting for them."""
         self.stop()
         self._is_over = True
         self._tidy()
@@ -281,7 +280,7 @@ class Station:
 def _without_product(
     acquisition: "Acquisition", store: "Store", error: FormatError | GridError | ReadError
 ) -> "SceneReport":
-    """Return what becomes of a scene that failed: tried again by the next run, or never."""
+    """Return the fate of a failed scene: retried by the next run, or never."""
     from deepsalt.mapping import SceneReport
     from deepsalt.store import quarantine
 

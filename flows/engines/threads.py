@@ -1,4 +1,4 @@
-"""The engine of one machine without worker processes: threads of this one."""
+"""The engine of one machine without worker processes: threads of this process."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,7 +12,7 @@ from flows.engines.station import Station
 
 THIS_PROCESS = "this process"
 _SCENES = 4
-"""Scenes under way at a time: one is brought, one mapped, one written, and one waits its turn."""
+"""Scenes in progress: one is fetched, one mapped, one written, and one waits."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Threads:
         self.label = THIS_PROCESS
 
     def is_alive(self) -> bool:
-        """Whether it can still be called; this process can."""
+        """Whether it still takes calls; always true."""
         return True
 
     @property
@@ -56,7 +56,7 @@ class Threads:
 
 @contextmanager
 def local_threads(station: Station, events: "SimpleQueue[Event | Any]") -> Iterator[Threads]:
-    """Compute with threads of this process until the block ends; what is mapped then is written."""
+    """Compute with threads of this process until the block ends; write mapped scenes first."""
     keep_freed_memory()
     calls = ThreadPoolExecutor(_SCENES, "scene")
     events.put(Joined(THIS_PROCESS))

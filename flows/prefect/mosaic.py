@@ -46,8 +46,7 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     out
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
-        Grid and period, and where the mosaic is exported to; without it the grid of the store,
-        else EPSG:6933 at 30 m.
+        Grid, period and export. Default: the store's grid; EPSG:6933 at 30 m for a new store.
 
     Returns
     -------

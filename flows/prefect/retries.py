@@ -1,4 +1,4 @@
-"""Which failures may pass when tried again."""
+"""Which failures are worth a retry."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from deepsalt.errors import AwayError, InputError, ReadError
 
 
 def may_pass(task: object, run: object, state: Any) -> bool:
-    """Say whether a failed Prefect task is worth another try.
+    """Return whether a failed Prefect task is worth another try.
 
-    Bad input and unreadable pixels stay bad; anything else (a full disk, a server that is away) may
-    have gone by the next attempt.
+    Bad input and unreadable pixels stay bad; anything else (a full disk, an unreachable server) may
+    be resolved by the next attempt.
     """
     failure = state.result(raise_on_failure=False)
     return isinstance(failure, AwayError) or not isinstance(failure, InputError | ReadError)

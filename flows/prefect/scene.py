@@ -1,4 +1,4 @@
-"""Flow `process-scene`: one scene to one scene product, a shell around `flows.run.one`."""
+"""Flow `process-scene`: one scene to one scene product, a shell around `flows.run.single_scene`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ from deepsalt.types import Acquisition
 from flows.config import SceneConfig, place_of
 from flows.prefect.retries import may_pass
 from flows.publication import link_scene
-from flows.run.one import map_one
+from flows.run.single_scene import map_one
 
 
 @task(
@@ -25,7 +25,7 @@ from flows.run.one import map_one
     persist_result=False,
 )
 def make_product(scene: Acquisition, out: str, config: SceneConfig) -> dict[str, Any]:
-    """Map one scene; see `flows.run.one.map_one`."""
+    """Map one scene; see `flows.run.single_scene.map_one`."""
     return asdict(map_one(scene, out, config))
 
 
@@ -38,7 +38,7 @@ def make_product(scene: Acquisition, out: str, config: SceneConfig) -> dict[str,
     persist_result=False,
 )
 def link(scene: Acquisition, out: str, product: str) -> None:
-    """Let the store's catalogue link the scene; see `flows.publication.link_scene`."""
+    """Link the scene in the store's catalogue; see `flows.publication.link_scene`."""
     link_scene(Store.open(out), scene, product)
 
 
@@ -55,7 +55,7 @@ def process_scene(
     out
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
-        What shapes the product; the shipped model on local threads without it.
+        Settings of the product. Default: the shipped model on local threads.
 
     Returns
     -------

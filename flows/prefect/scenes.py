@@ -11,14 +11,14 @@ from flows.run.run import run
 
 @flow(name="map-scenes", flow_run_name="scenes-{config.out}", persist_result=False)
 def map_scenes(config: RunConfig) -> dict[str, Any]:
-    """Map the scenes of a catalogue that a store does not have yet, and publish its mosaic.
+    """Map the scenes of a catalogue that a store does not yet have, and publish its mosaic.
 
-    What a run before has done is not done again, so a schedule adds what is new.
+    Completed work is not repeated, so a schedule adds new scenes.
 
     Parameters
     ----------
     config
-        What is searched, where the store is, and what shapes products and mosaic.
+        Search, store, and settings of products and mosaic.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Which worker gets which scene, what became of it, and what is done again.
+"""Which worker gets which scene, the outcome of each, and what is repeated.
 
-The driver holds reports and a bounded number of submissions: at most two scenes for each worker,
-so that one is brought or written while another is mapped. A scene of an archive begins with a
-permit for its hosts, which comes back when its files are there, or with the worker that is lost.
+The driver holds reports and a bounded number of submissions: at most two scenes per worker, so that
+one is fetched or written while another is mapped. A remote scene starts with a permit for its
+hosts, which returns when its files have arrived, or when its worker is lost.
 """
 
 import time
@@ -24,7 +24,7 @@ from flows.permits import Permit, Permits
 
 SCENES_PER_WORKER = 2
 _LOSSES_IN_COMPANY = 2
-"""Losses of a scene's worker after which it runs alone, so that its own death can be told."""
+"""Number of lost workers after which a scene runs alone, to tell whether it is the cause."""
 _TICK_S = 1.0
 _NOBODY_S = 300.0
 """Time without any worker after which a run gives up."""
@@ -32,7 +32,7 @@ _NOBODY_S = 300.0
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """A scene on a worker, or the question who a worker is."""
+    """A scene on a worker, or a query of a worker's identity."""
 
     worker: str
     scene: int | None
@@ -44,15 +44,15 @@ class _Flight:
 
 
 @dataclass(slots=True)
-class Waste:
-    """Work that was done twice, because workers were lost.
+class LostWork:
+    """Work repeated because workers were lost.
 
     Parameters
     ----------
     scenes
-        Scenes that were begun again.
+        Scenes that were started again.
     seconds
-        Time that workers had spent on them before.
+        Time that workers had already spent on them.
     """
 
     scenes: int = 0
@@ -60,22 +60,22 @@ class Waste:
 
 
 class Driver:
-    """Has scenes worked on by the workers of an engine.
+    """Distributes scenes over the workers of an engine.
 
     Parameters
     ----------
     engine
         The workers.
     events
-        Where the engine tells who comes and goes.
+        Queue of the engine's arrivals and departures of workers.
     permits
-        How many scenes may be brought from each host at a time.
+        Limits how many scenes are fetched from each host at a time.
     own
-        What this process is; workers that differ are refused.
+        Identity of this process; workers that differ are refused.
     needs
         What a scene takes of a worker.
     progress
-        Told about scenes.
+        Receives progress on scenes.
     """
 
     def __init__(
@@ -102,15 +102,15 @@ class Driver:
         self._alone: deque[int] = deque()
         self._waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
         self._alone_since_s = time.monotonic()
-        self.waste = Waste()
+        self.waste = LostWork()
 
     @property
     def workers(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
         return len(self._workers)
 
     def meet(self) -> str:
-        """Wait for the first workers and let each say what it is; return their platform.
+        """Wait for the first workers and ask each for its identity; return their platform.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Driver:
                 met.pop(event.worker, None)
                 self._gone(event.worker)
             elif isinstance(event, _Flight) and self._ends(event):
-                with suppress(StoppedError):  # one that was asked to go
+                with suppress(StoppedError):  # one that was asked to leave
                     met[event.worker] = self._result(event)
         refuse_strangers(met, self._own, self._needs)
         self._workers = met
@@ -143,7 +143,7 @@ class Driver:
         heard: Callable[[int, SceneReport], None],
         quarantine: Callable[[Acquisition, str], None],
     ) -> None:
-        """Have scenes mapped, in this order as far as it can be; returns when all are.
+        """Have scenes mapped, in this order as far as possible; return when all are.
 
         Parameters
         ----------
@@ -152,14 +152,14 @@ class Driver:
         order
             Indices of those to map.
         heard
-            Told what became of each.
+            Called with the outcome of each.
         quarantine
-            Told which scene can never work, and why: its worker died of it.
+            Called with a scene that can never work, and why: its worker died of it.
 
         Raises
         ------
         RunError
-            The engine went away, or no worker was left for minutes.
+            The engine became unreachable, or no worker was left for minutes.
         StoreError
             The store cannot be written.
         """
@@ -191,8 +191,8 @@ class Driver:
         while True:
             if not self._engine.is_alive():
                 raise RunError(
-                    f"{self._engine.label} went away; what is complete is kept, so start it and "
-                    "run again"
+                    f"{self._engine.label} is no longer reachable; completed work is kept, so "
+                    f"restart it and run again"
                 )
             try:
                 return self._events.get(timeout=_TICK_S)
@@ -204,8 +204,8 @@ class Driver:
             return
         if time.monotonic() - self._alone_since_s > _NOBODY_S:
             raise RunError(
-                f"{self._engine.label} had no worker for {_NOBODY_S / 60:.0f} minutes; what is "
-                "complete is kept, so start workers and run again"
+                f"{self._engine.label} had no worker for {_NOBODY_S / 60:.0f} minutes; completed "
+                f"work is kept, so start workers and run again"
             )
 
     def _call(self, flight: _Flight, method: Callable[..., Any], *args: Any) -> None:
@@ -214,7 +214,7 @@ class Driver:
         flight.call.add_done_callback(lambda _: self._events.put(flight))
 
     def _ends(self, flight: _Flight) -> bool:
-        """Take a flight off the list; False of one that was given up before."""
+        """Take a flight off the list; False for one that was given up before."""
         if flight not in self._flights[flight.worker]:
             return False
         self._flights[flight.worker].remove(flight)
@@ -232,11 +232,11 @@ class Driver:
         self._call(flight, Station.introduce)
 
     def _welcome(self, flight: _Flight) -> None:
-        """Let a worker that came later take part, unless it differs from the others."""
+        """Let a late worker take part, unless it differs from the others."""
         try:
             identity: Identity = self._result(flight)
         except (DeepsaltError, ImportError, AttributeError, TypeError) as error:
-            # Not ours: of another installation, which cannot even be asked.
+            # Not ours: a worker of another installation, which cannot even be asked.
             self._progress.note(f"worker {flight.worker} is left out: {error}")
             return
         if why := strange(identity, self._own, self._platform, self._needs):
@@ -246,14 +246,14 @@ class Driver:
         self._permits.resize(len(self._workers))
 
     def _land(self, flight: _Flight, heard: Callable[[int, SceneReport], None]) -> None:
-        """Deal with what a worker has done."""
+        """Process what a worker has done."""
         if flight.scene is None or flight.acquisition is None:
             self._welcome(flight)
             return
         try:
             found = self._result(flight)
         except StoppedError:
-            # It was asked to go, and is gone in a moment.
+            # It was asked to leave, and will be gone in a moment.
             self._leave_out(flight.worker)
             self._begin_again(flight)
             return
@@ -275,13 +275,13 @@ class Driver:
         self._call(flight, Station.process, flight.acquisition)
 
     def _leave_out(self, worker: str) -> None:
-        """Give a worker nothing more."""
+        """Give a worker no more scenes."""
         if self._workers.pop(worker, None) is not None and not self._workers:
             self._alone_since_s = time.monotonic()
         self._permits.resize(len(self._workers))
 
     def _gone(self, worker: str) -> list[_Flight]:
-        """Forget a worker; return what it was at."""
+        """Forget a worker; return its unfinished flights."""
         self._leave_out(worker)
         flights = self._flights.pop(worker, [])
         for flight in flights:
@@ -292,7 +292,7 @@ class Driver:
         return flights
 
     def _begin_again(self, flight: _Flight, *, alone: bool = False) -> None:
-        """Have another worker do what one had begun."""
+        """Hand unfinished work to another worker."""
         if flight.scene is not None:
             self.waste.scenes += 1
             self.waste.seconds += time.monotonic() - flight.began_s
@@ -304,13 +304,13 @@ class Driver:
         heard: Callable[[int, SceneReport], None],
         quarantine: Callable[[Acquisition, str], None],
     ) -> None:
-        """Give the scenes of a worker that is gone to others."""
+        """Give the scenes of a lost worker to others."""
         flights = self._gone(left.worker)
         if not self._workers:
-            self._progress.note("no worker is left; the run goes on when one comes")
+            self._progress.note("no worker is left; the run continues when one connects")
         if any(flight.scene is not None for flight in flights):
-            how = "was asked to go" if left.asked else "is lost"
-            self._progress.note(f"worker {left.worker} {how}; others do what it had begun")
+            how = "was asked to leave" if left.asked else "is lost"
+            self._progress.note(f"worker {left.worker} {how}; others take over its work")
         for flight in flights:
             if flight.scene is None or flight.acquisition is None:
                 continue
@@ -319,7 +319,8 @@ class Driver:
             elif flight.alone:
                 reason = (
                     f"the process that maps scene {flight.acquisition.scene_id} dies of it, even "
-                    "alone on its worker; give workers more memory and run with --retry-quarantined"
+                    f"alone on its worker; give workers more memory, then run with "
+                    f"--retry-quarantined"
                 )
                 quarantine(flight.acquisition, reason)
                 key = flight.acquisition.key
@@ -330,7 +331,7 @@ class Driver:
                 self._begin_again(flight, alone=lost >= _LOSSES_IN_COMPANY)
 
     def _assign(self, scenes: Sequence[Acquisition], rest: Iterator[int]) -> None:
-        """Give workers scenes: each one before any gets a second."""
+        """Give workers scenes: one to each before any gets a second."""
         emptied = self._worker_for_one_alone()
         for most in range(1, SCENES_PER_WORKER + 1):
             for worker in self._workers:
@@ -357,7 +358,7 @@ class Driver:
             if waiting and (permit := self._permits.take(hosts)) is not None:
                 self._start(worker, scenes, waiting.popleft(), permit=permit)
                 return
-        # Scenes of one archive that is busy do not keep others waiting, within reason.
+        # Scenes of a busy archive do not keep others waiting, within reason.
         while sum(map(len, self._waiting.values())) <= 2 * SCENES_PER_WORKER * len(self._workers):
             scene = self._again.popleft() if self._again else next(rest, None)
             if scene is None:
@@ -379,7 +380,7 @@ class Driver:
         permit: Permit | None = None,
         alone: bool = False,
     ) -> bool:
-        """Begin a scene; False of one that has to wait for a permit."""
+        """Start a scene; False if it has to wait for a permit."""
         acquisition = scenes[scene]
         if alone and (hosts := hosts_of(acquisition)):
             permit = self._permits.take(hosts)

@@ -1,4 +1,4 @@
-"""Memory of one worker: what a run will need, and what there is."""
+"""Memory of one worker: what a run needs, and what is available."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,15 +13,15 @@ from flows.config import Compute, SceneConfig
 from flows.engines.engine import Needs
 from flows.engines.opening import threads_per_worker
 
-# Fitted to peaks of one worker process to which the engine gave three scenes of 1200 x 1200 x 224
-# int16 at once (Linux) with one, two, four threads: blocks of 256 pixels 783, 926 and 1225 MB, of
-# 512 pixels 861, 1085 and 1482 MB. One scene is mapped while another is encoded and written; a tile
-# that is composed beside comes on top: 1351 MB with four threads and blocks of 256.
-# Stage 2 alone: three scenes deep 408, 440 and 500 MB, twelve deep 424, 505 and 711 MB.
+# Fitted to peaks of one worker process given three scenes of 1200 x 1200 x 224 int16 at once
+# (Linux) with one, two, four threads: blocks of 256 pixels 783, 926 and 1225 MB, of 512 pixels 861,
+# 1085 and 1482 MB. One scene is mapped while another is encoded and written; a tile that is
+# composed beside comes on top: 1351 MB with four threads and blocks of 256. Stage 2 alone: three
+# scenes deep 408, 440 and 500 MB, twelve deep 424, 505 and 711 MB.
 _PROCESS_BYTES = 600_000_000
-"""A process with torch, dask, GDAL and the model loaded, and what it says to a scheduler."""
+"""A process with torch, dask, GDAL and the model loaded, and its messages to a scheduler."""
 _THREAD_BYTES = 115_000_000
-"""Buffers of GDAL and of the model, and memory that the allocator keeps for a thread."""
+"""Buffers of GDAL and of the model, and memory that the allocator keeps per thread."""
 _CHUNK_COPIES = 0.8
 """Chunk-sized arrays alive per thread, on average: the window as read, and its pixels to estimate;
 not all threads are there at once."""
@@ -29,13 +29,13 @@ _PRODUCT_BYTES = 3 * 14
 """Per pixel of a scene: its result layers as they come from the chunks and joined, and those of the
 scene before, which are being written."""
 _DEVICE_BYTES = 160_000_000
-"""Pinned batches for a GPU and the parts that wait for it, by their sizes in `model.device`."""
+"""Pinned batches for a GPU and the parts waiting for it, by their sizes in `model.device`."""
 _BUILD_BYTES = 360_000_000
 """A process that also draws the quicklook."""
 _TILE_BYTES = 70_000_000
-"""A shard while it is composed, and what a few scenes say about it."""
+"""A shard being composed, and the layers of a few scenes in it."""
 _UNKNOWN_BLOCK = (512, 512)
-"""Of files whose header cannot be asked: the larger of the two that EnMAP comes in."""
+"""For files whose header cannot be read: the larger of EnMAP's two block sizes."""
 
 
 def worker_memory(acquisitions: Iterable[Acquisition], threads: int, device: str = "cpu") -> int:
@@ -68,8 +68,8 @@ def _sampled_block(
 ) -> tuple[int, int]:
     """Return the block of a scene whose Item does not say: one header per collection and version.
 
-    Whole archives of a provider's version are written alike, and to open each file would take days.
-    Of files elsewhere the larger block counts: nobody asks a server before the run does.
+    A provider writes whole archives of one version alike, and opening each file would take days.
+    For remote files the larger block is assumed: no server is contacted before the run starts.
     """
     if any(is_remote(asset.href) for asset in acquisition.assets):
         return _UNKNOWN_BLOCK
@@ -88,7 +88,7 @@ def _chunk_bytes(acquisition: Acquisition, block: tuple[int, int]) -> int:
 
 
 def memory_of(compute: Compute) -> int | None:
-    """Return the memory that a worker may take, bytes; None on a cluster that was not described."""
+    """Return the memory that a worker may take, bytes; None on a cluster of unknown memory."""
     if compute.memory is not None:
         return int(compute.memory)
     if compute.scheduler is not None:
@@ -120,7 +120,8 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
     compute = config.compute
     threads = threads_per_worker(compute)
     scratch_bytes = config.scratch.limit_gb * 1e9
-    largest, unfit = 0, None
+    largest = 0
+    unfit = None
 
     def sized() -> Iterator[Acquisition]:  # in one pass: to unpack a hundred thousand takes seconds
         nonlocal largest, unfit
@@ -134,17 +135,17 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
 
     fixed, per_thread = _mapping_memory(sized(), compute.device)
     predicted = _of_threads(fixed, per_thread, threads)
-    there = memory_of(compute)
-    if there is not None and predicted > there:
+    available = memory_of(compute)
+    if available is not None and predicted > available:
         raise UsageError(
-            f"a worker with {threads} threads would need about "
-            f"{predicted / 1e9:.1f} GB of memory and has {there / 1e9:.1f} GB; give fewer "
-            "--threads or --workers, or a machine with more"
+            f"a worker with {threads} threads would need about {predicted / 1e9:.1f} GB of memory "
+            f"but has {available / 1e9:.1f} GB; use fewer --threads or --workers, or a machine "
+            "with more memory"
         )
     if unfit is not None:
         scene, size = unfit
         raise UsageError(
-            f"scene {scene} has {size / 1e9:.3g} GB, and the scratch space of a worker may hold "
+            f"scene {scene} has {size / 1e9:.3g} GB, but the scratch space of a worker may hold "
             f"{config.scratch.limit_gb:.3g}; raise --scratch-gb"
         )
     return Needs(predicted, largest, threads, int(per_thread))

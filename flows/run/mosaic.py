@@ -1,4 +1,4 @@
-"""Stage 2: the scene products of a store to a mosaic that readers see."""
+"""Stage 2: from the scene products of a store to a published mosaic."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from deepsalt.versions import Mosaic, Version
 
 EXPORTED_BELOW_BYTES = 2 * 10**9
-"""Size up to which a mosaic is exported into its folder without being asked."""
+"""Size up to which a mosaic is exported into its folder by default."""
 _BYTES_PER_PIXEL = 12
-"""Of 28 bytes in seven layers what the codecs leave on real scenes."""
+"""Bytes per cell, of 28 in seven layers, that the codecs leave on real scenes."""
 _EXPORT = "mosaic.zarr"
 
 logger = logging.getLogger(__name__)
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MosaicResult:
-    """What became of the mosaic.
+    """Outcome of a build.
 
     Parameters
     ----------
     version
-        Id of the version that readers see, or of the one that waits for a person.
+        Id of the version that readers see, or of the held one.
     held
-        Whether it waits.
+        Whether it is held.
     tiles, composed
         Tiles of the mosaic, and those that had to be composed.
     added, removed
@@ -43,11 +43,11 @@ class MosaicResult:
     by_flag
         Cells per `QualityFlag` bit, lower case.
     exported_to, exported_bytes
-        Where it was written to as plain Zarr, and what had to be written; empty when nowhere.
+        Location of the plain Zarr, and the bytes written; empty if there is none.
     export_failed
-        Why that failed; empty when it did not.
+        Why the export failed; empty if it did not.
     not_exported
-        Why nobody tried; empty when it was exported, or not wanted.
+        Why it was not attempted; empty if it was exported, or not wanted.
     """
 
     version: str
@@ -66,7 +66,7 @@ class MosaicResult:
 
 
 def publish(store: "Store", report: "MosaicReport") -> MosaicResult:
-    """Write the Item and the quicklook of what was built, unless it waits for a person."""
+    """Write the Item and the quicklook of a new version, unless it is held."""
     from deepsalt.versions import open_repository
     from flows.publication import publish_version
 
@@ -94,16 +94,16 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     out
         The store.
     config
-        Period, and what computes; its export is judged here and made by `export_after_build`.
+        Period, and what computes; its export is checked here and made by `export_after_build`.
     progress
-        Told about tiles.
+        Receives progress on tiles.
 
     Raises
     ------
     UsageError
-        The store has no complete product in the period, or the export is nowhere.
+        The store has no complete product in the period, or the export's location is invalid.
     StoreError
-        A store that cannot be written, or has another grid.
+        The store cannot be written, or has another grid.
     """
     from deepsalt.mosaic import all_period_tiles, build_mosaic
     from deepsalt.store import Store
@@ -124,20 +124,20 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
 def export_after_build(
     store: "Store", result: MosaicResult, to: Export, progress: Progress | None = None
 ) -> MosaicResult:
-    """Write what readers of a store see as plain Zarr, also when nothing was added to it.
+    """Write the published mosaic of a store as plain Zarr, even if nothing was added to it.
 
-    What fails is said in the result: the mosaic is published and stays.
+    The result reports a failure: the mosaic is published and stays.
 
     Parameters
     ----------
     store
         The store.
     result
-        What became of the mosaic.
+        Outcome of a build.
     to
-        Where it is written to.
+        Where to write it.
     progress
-        Told about shards.
+        Receives progress on shards.
     """
     if to.to == NOWHERE or result.held:
         return result
@@ -162,9 +162,9 @@ def export_after_build(
 
 
 def follow(store: "Store", mosaic: "Mosaic") -> None:
-    """Bring the export in a store's own folder to what readers see now, where there is one.
+    """Update the export in a store's own folder, if there is one, to the published version.
 
-    What fails is warned of: the version is published.
+    A failure is only a warning: the version is published.
     """
     from deepsalt.export import export_mosaic
 
@@ -181,18 +181,18 @@ def follow(store: "Store", mosaic: "Mosaic") -> None:
 
 
 def refuse_export(out: str, to: Export) -> None:
-    """Refuse a place to export to that could not be one, before anything is done.
+    """Refuse an invalid export location before anything is done.
 
     Raises
     ------
     UsageError
-        It could not, or versions are to be kept where none are.
+        The location is invalid, or cannot keep versions as asked.
     StoreError
-        The place cannot be read.
+        The location cannot be read.
     """
     if to.to in (None, NOWHERE):
         if to.keep is not None:
-            raise UsageError("--export-keep keeps versions at the place of --export; give it, too")
+            raise UsageError("--export-keep needs --export; give both")
         return
     from deepsalt.export import check_target
     from deepsalt.objects import Objects
@@ -216,18 +216,18 @@ def _remove_own(store: "Store") -> None:
 
 
 def _why_not(store: "Store", head: "Version") -> str:
-    """Return why a mosaic is not exported without being asked; empty if it is."""
+    """Return why a mosaic is not exported by default; empty if it is."""
     if not store.objects.is_local:
-        return "plain Zarr of a store in a bucket is made when asked for"
+        return "plain Zarr of a store in a bucket is made only on request"
     pixels = head.totals.pixels - dict(head.totals.by_flag).get("outside", 0)
-    # One that is there is kept up to date, whatever its size.
+    # An existing one is kept up to date, whatever its size.
     if pixels * _BYTES_PER_PIXEL > EXPORTED_BELOW_BYTES and not _has_own(store):
-        return "plain Zarr of a mosaic above 2 GB is made when asked for"
+        return "plain Zarr of a mosaic above 2 GB is made only on request"
     return ""
 
 
 def limits_of(checks: Checks) -> "Limits":
-    """Return the limits of a configuration, shares instead of percent."""
+    """Return the limits of a configuration, as fractions instead of percent."""
     from deepsalt.validate import Limits
 
     return Limits(

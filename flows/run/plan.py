@@ -1,27 +1,29 @@
-"""What a run would read, write and need: from the catalogue's fields alone, before any pixel."""
+"""What a run would read, write and need, from the catalogue's fields alone."""
 
+import os
 from dataclasses import dataclass, field
 
+from deepsalt.access import is_remote
 from deepsalt.errors import GridError
 from deepsalt.grid import Extent, MosaicGrid, Tile, ground_size_m
 from deepsalt.model.load import model_ref
 from deepsalt.products import complete_names, product_name
 from deepsalt.progress import Progress
-from deepsalt.types import ModelRef, PixelGrid
+from deepsalt.types import Acquisition, ModelRef, PixelGrid
 from flows.config import RunConfig
 from flows.engines.opening import threads_per_worker
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import refuse_export
-from flows.run.scenes import Scenes
+from flows.run.scenes import Scenes, with_tiles
 from flows.run.selection import find_scenes
-from flows.run.stores import find_store, mosaic_grid_of, period_of
+from flows.run.stores import find_store, period_of, refuse_unfit
 
 _PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
 _TILE_S = 1.5
 """Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
 _PRODUCT_BYTES_PER_PIXEL = 9
-"""Of 14 bytes per pixel (three float32 and one uint16 layer), what LZ4 leaves on real scenes."""
+"""Bytes per pixel, of 14 (three float32 and one uint16 layer), that LZ4 leaves on real scenes."""
 _MOSAIC_BYTES_PER_PIXEL = 12
 _SQUARE_TOLERANCE = 0.02
 
@@ -33,7 +35,7 @@ class Plan:
     Parameters
     ----------
     scenes, present
-        Scenes found, and those that are complete in the store already.
+        Scenes found, and those already complete in the store.
     scene_pixels
         Pixels still to map.
     read_bytes, write_bytes
@@ -49,15 +51,17 @@ class Plan:
     workers, threads
         Worker processes, and chunks each computes at a time.
     worker_memory_bytes
-        Peak memory of one worker: a scene that is mapped, one that is written, and a tile.
+        Peak memory of one worker: a scene being mapped, one being written, and a tile.
     worker_scratch_bytes
-        Files of remote scenes on one worker: of one that is mapped, and of one that is brought.
+        Files of remote scenes on one worker: of one being mapped, and of one being fetched.
     seconds
         Estimated wall time.
     cell_shape
-        Remark on cells that are not square on the ground; empty when they are.
+        Says that cells are not square on the ground; empty if they are.
     refused
         Scenes that cannot be used, with the reason.
+    gone, first_gone
+        Number of scenes still to map whose local files do not all exist, and one of these files.
     """
 
     scenes: int
@@ -78,6 +82,8 @@ class Plan:
     seconds: float
     cell_shape: str = ""
     refused: dict[str, str] = field(default_factory=dict)
+    gone: int = 0
+    first_gone: str = ""
 
 
 def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
@@ -88,23 +94,25 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     config
         The run.
     progress
-        Told how far the search is.
+        Receives progress on the search.
 
     Raises
     ------
     UsageError
         The search finds no scene that can be used, or a worker would need more memory than it has.
     InputError
-        A grid, model or store that does not fit.
+        The grid, model or store does not fit.
     """
     found = find_scenes(config.selection, progress)
     store = find_store(config.out)
     refuse_export(config.out, config.mosaic.export)
-    grid = mosaic_grid_of(config.mosaic.grid, store)
     ref = model_ref(config.scene.model)
+    period = period_of(config.mosaic.datetime)
+    grid = refuse_unfit(config.out, ref, config.scene.grid, store, period_layout=period.layout)
     held = _held(grid, found.scenes, ref)
     present = complete_names(store, held.names) if store else set()
     left = [number for number, name in enumerate(held.names) if name not in present]
+    gone = [held.gone[number] for number in left if number in held.gone]
     extent = grid.extent_grid(Extent.of(held.tiles))
     pixels = sum(held.pixels[number] for number in left)
     compute = config.scene.compute
@@ -124,7 +132,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         mosaic_columns=extent.width,
         crs=grid.crs,
         resolution_m=grid.resolution_m,
-        period=period_of(config.mosaic.datetime).id,
+        period=period.id,
         workers=workers,
         threads=threads,
         worker_memory_bytes=needs.memory_bytes,
@@ -132,6 +140,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **held.torn},
+        gone=len(gone),
+        first_gone=gone[0] if gone else "",
     )
 
 
@@ -145,23 +155,25 @@ class _Held:
     sizes: list[int] = field(default_factory=list)
     tiles: set[Tile] = field(default_factory=set)
     torn: dict[str, str] = field(default_factory=dict)
+    gone: dict[int, str] = field(default_factory=dict)
 
 
 def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
-    """Look at each scene once: to unpack a hundred thousand takes seconds.
+    """Visit each scene once: unpacking a hundred thousand takes seconds.
 
     Raises
     ------
     GridError
-        The grid can hold none of them.
+        The grid cannot hold any of them.
     """
     held = _Held()
-    for index, each in enumerate(scenes):
-        try:
-            held.tiles.update(grid.tiles_over(each.grid))
-        except GridError as error:
-            held.torn[each.scene_id] = str(error)
+    for index, (each, tiles) in enumerate(with_tiles(grid, scenes)):
+        if isinstance(tiles, GridError):
+            held.torn[each.scene_id] = str(tiles)
             continue
+        if (gone := _first_gone(each)) is not None:
+            held.gone[len(held.names)] = gone
+        held.tiles.update(tiles)
         held.indices.append(index)
         held.names.append(product_name(each, ref))
         held.pixels.append(each.grid.height * each.grid.width)
@@ -169,6 +181,12 @@ def _held(grid: MosaicGrid, scenes: Scenes, ref: ModelRef) -> _Held:
     if not held.indices:
         raise GridError(next(iter(held.torn.values())))
     return held
+
+
+def _first_gone(scene: Acquisition) -> str | None:
+    """Return the first local file of a scene that does not exist."""
+    hrefs = (asset.href for asset in scene.assets if not is_remote(asset.href))
+    return next((href for href in hrefs if not os.path.exists(href)), None)
 
 
 def _cell_shape(extent: PixelGrid) -> str:

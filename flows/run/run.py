@@ -1,4 +1,4 @@
-"""The whole of a run: search, scenes, mosaic, export; for the command and for Prefect."""
+"""The whole run: search, scenes, mosaic, export; for the command and for Prefect."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +23,8 @@ from flows.engines.opening import composing, engine_of
 from flows.engines.station import Identity, Station, Task
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
-from flows.run.ahead import Ahead
-from flows.run.driver import Driver, Waste
+from flows.run.driver import Driver, LostWork
+from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
 from flows.run.scenes import Scenes, along_curve, in_space
@@ -34,17 +34,17 @@ from flows.run.stores import find_store, open_store, period_of
 
 @dataclass(frozen=True)
 class RunResult:
-    """Outcome of a run: every scene, the mosaic (None when no scene could be mapped), lost work.
+    """Outcome of a run: every scene, the mosaic (None if no scene could be mapped), lost work.
 
     Parameters
     ----------
     scenes
-        What became of each scene, Items that could not be used first.
+        Outcome of each scene, unusable Items first.
     mosaic
-        What became of the mosaic.
+        Outcome of the mosaic.
     begun_again, wasted_s
-        Scenes that were begun again because their worker was lost, and the time that workers had
-        spent on them before, seconds.
+        Scenes that were started again because their worker was lost, and the time that workers had
+        already spent on them, seconds.
     """
 
     scenes: tuple[SceneReport, ...]
@@ -69,7 +69,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """Exit code: 0 all done, 1 nothing could be mapped or exported, 3 some scenes are left out.
+        """Exit code: 0 all done, 1 nothing mapped or nothing exported, 3 some scenes are left out.
 
         Withdrawn scenes are left out on purpose and change nothing.
         """
@@ -96,24 +96,24 @@ class RunResult:
 def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     """Search, map every scene, build and publish the mosaic.
 
-    A scene that cannot work is quarantined with the reason and the rest goes on; a store that
-    cannot be written ends the run. What is complete is never done again.
+    A scene that cannot work is quarantined with the reason and the rest continues; a store that
+    cannot be written ends the run. Completed work is never repeated.
 
     Parameters
     ----------
     config
         The run.
     progress
-        Told about scenes, chunks and tiles.
+        Receives progress on scenes, chunks and tiles.
 
     Raises
     ------
     UsageError
-        The search finds nothing that can be used, or a worker has too little memory or scratch.
+        The search finds nothing usable, or a worker has too little memory or scratch space.
     RunError
-        Workers cannot be reached, differ, or are gone.
+        Workers cannot be reached, differ, or are lost.
     StoreError
-        The store cannot be written, or is of another grid or model.
+        The store cannot be written, or has another grid or model.
     """
     shown = progress or Silent()
     found = find_scenes(config.selection, shown)
@@ -128,13 +128,13 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
-    waste = Waste()
+    waste = LostWork()
     with ExitStack() as opened:
         if not todo:
             compute = config.scene.compute
             limits = limits_of(config.mosaic.checks)
             context = opened.enter_context(composing(compute, store, limits, shown))
-            builder = opened.enter_context(Builder(store, context.engine, limits, shown))
+            builder = opened.enter_context(Builder(store, context.executor, limits, shown))
         else:
             events: SimpleQueue[Any] = SimpleQueue()
             task = Task(
@@ -172,7 +172,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
         done = RunResult(tuple(results), None, waste.scenes, round(waste.seconds, 1))
         if not any(report.product for report in results):
             return done
-        # Links wait for a server, tiles for the processor: beside each other.
+        # Links wait for a server, tiles for the processor, so they run at the same time.
         with ThreadPoolExecutor(1, "link") as beside:
             linked = beside.submit(_link, store, found.scenes, reports)
             names = [report.product for report in reports.values() if report.product]
@@ -200,7 +200,7 @@ def _map_scenes(
     period: Period,
     progress: Progress,
 ) -> None:
-    """Have scenes mapped in the order of space, and tiles composed that are finished meanwhile."""
+    """Have scenes mapped in spatial order, and finished tiles composed meanwhile."""
     store = builder.store
     tiles = in_space(store.grid, scenes)
     wanted = set(todo)
@@ -209,14 +209,15 @@ def _map_scenes(
 
         def heard(index: int, report: SceneReport) -> None:
             reports[index] = report
-            progress.advance("scenes", size_bytes=size_of(scenes[index]))
+            read = size_of(scenes[index]) if report.product else 0
+            progress.advance("scenes", size_bytes=read)
             ahead.done(index, report.product)
 
         driver.work(scenes, order, heard, lambda each, why: quarantine(store, each.key, why))
 
 
 def own_identity(ref: ModelRef) -> Identity:
-    """Return what workers have to be like."""
+    """Return the identity that workers must have."""
     return Identity(__version__, ref.digest, ALGORITHM_VERSION, "", None, 0, "", 0)
 
 
@@ -227,11 +228,11 @@ def _context_of(
     """Compose tiles on the workers that map scenes."""
     limits = limits_of(config.mosaic.checks)
     with Context.local(ref, threads=1, limits=limits, progress=progress) as context:
-        yield replace(context, engine=engine.executor)
+        yield replace(context, executor=engine.executor)
 
 
 def _present(scenes: Scenes, ref: ModelRef, existing: Store | None) -> dict[int, SceneReport]:
-    """Return the scenes that a store has already, by index."""
+    """Return the scenes that a store already has, by index."""
     if existing is None:
         return {}
     names = [product_name(each, ref) for each in scenes]
@@ -246,7 +247,7 @@ def _present(scenes: Scenes, ref: ModelRef, existing: Store | None) -> dict[int,
 def _left_out(
     store: Store, scenes: Scenes, reports: Mapping[int, SceneReport], *, retry: bool
 ) -> dict[int, SceneReport]:
-    """Return what became of scenes that are not tried: withdrawn, or known to be of no use."""
+    """Return the outcomes of scenes that are not tried: withdrawn or quarantined."""
     barred = {} if retry else quarantined(store, (each.key for each in scenes))
     records = tombstones(store, ((each.collection, each.acquisition_id) for each in scenes))
     results = {}
@@ -260,7 +261,7 @@ def _left_out(
 
 
 def _link(store: Store, scenes: Scenes, reports: Mapping[int, SceneReport]) -> None:
-    """Let the catalogue link the Items of everything that the run found complete."""
+    """Link in the catalogue the Items of everything that the run found complete."""
     keys = {
         key
         for index, report in reports.items()

@@ -1,10 +1,11 @@
-"""Many scenes in little memory, and the order in which they are worked on."""
+"""Many scenes in little memory, and the order in which they are processed."""
 
 import pickle
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from itertools import islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, overload
 
@@ -18,44 +19,21 @@ from deepsalt.types import Acquisition, Asset, BandTable, PixelGrid
 Kind = TypeVar("Kind")
 
 
-class Scenes(Sequence[Acquisition]):
-    """Scenes, packed: a few hundred bytes each instead of tens of thousands.
+class Book:
+    """What packed scenes have in common: each needs the book that it was packed with.
 
-    Scenes of one sensor mostly have equal bands and scales, of which each column is kept once, as
-    its difference from the first one; the rest of a scene is compressed with another one as the
+    Scenes of one sensor mostly have equal bands and scales, so each column is kept once, as its
+    difference from the first one; the rest of a scene is compressed with another one as the
     dictionary.
-
-    Parameters
-    ----------
-    acquisitions
-        The scenes, taken one by one.
     """
 
-    def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
+    def __init__(self) -> None:
         self._names: list[tuple[tuple[str, ...], tuple[bool, ...]]] = []
         self._columns = tuple(_Columns() for _ in range(4))
-        self._tables: dict[tuple[int, int, int], BandTable] = {}
-        self._packed: list[bytes] = []
         self._first = b""
-        for each in acquisitions:
-            self.add(each)
 
-    def add(self, acquisition: Acquisition) -> int:
-        """Add a scene and return its index."""
-        self._packed.append(self._pack(acquisition))
-        return len(self._packed) - 1
-
-    def only(self, indices: Iterable[int]) -> "Scenes":
-        """Return some of the scenes, in an order."""
-        found = Scenes()
-        found._names = self._names
-        found._columns = self._columns
-        found._first = self._first
-        found._tables = self._tables
-        found._packed = [self._packed[index] for index in indices]
-        return found
-
-    def _pack(self, acquisition: Acquisition) -> bytes:
+    def pack(self, acquisition: Acquisition) -> "Packed":
+        """Return a scene in a few hundred bytes, with this book."""
         bands = acquisition.bands
         if (names := (bands.names, bands.usable)) not in self._names:
             self._names.append(names)
@@ -72,7 +50,56 @@ class Scenes(Sequence[Acquisition]):
         )
         self._first = self._first or data
         packer = zlib.compressobj(6, zdict=self._first)
-        return packer.compress(data) + packer.flush()
+        return self, packer.compress(data) + packer.flush()
+
+    def unpack(self, data: bytes) -> Acquisition:
+        """Return a scene that was packed with this book, as it was."""
+        packed = zlib.decompressobj(zdict=self._first)
+        (named, *rows), grid, assets, rest = pickle.loads(packed.decompress(data) + packed.flush())
+        bands = _table(self, named, *rows[:2])
+        gain, offset = (known[row] for known, row in zip(self._columns[2:], rows[2:], strict=True))
+        apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
+        return _ACQUISITION.made((*apart, *rest))
+
+    def table(self, named: int, centers: int, fwhm: int) -> BandTable:
+        """Return a table by the places of its parts."""
+        names, usable = self._names[named]
+        return _BANDS.made((names, self._columns[0][centers], self._columns[1][fwhm], usable))
+
+
+Packed = tuple[Book, bytes]
+"""A packed scene."""
+
+
+@lru_cache(maxsize=64)
+def _table(book: Book, named: int, centers: int, fwhm: int) -> BandTable:
+    """Return a table of a book; scenes that are unpacked near each other share one."""
+    return book.table(named, centers, fwhm)
+
+
+class Scenes(Sequence[Acquisition]):
+    """Scenes, packed: a few hundred bytes each instead of tens of thousands.
+
+    Parameters
+    ----------
+    acquisitions
+        The scenes, taken one by one.
+    """
+
+    def __init__(self, acquisitions: Iterable[Acquisition] = ()) -> None:
+        book = Book()
+        self._packed = [book.pack(each) for each in acquisitions]
+
+    @classmethod
+    def of(cls, packed: Iterable[Packed]) -> "Scenes":
+        """Return scenes that were packed, each with a book of its own or with one of many."""
+        found = cls()
+        found._packed = list(packed)
+        return found
+
+    def only(self, indices: Iterable[int]) -> "Scenes":
+        """Return some of the scenes, in the given order."""
+        return Scenes.of(self._packed[index] for index in indices)
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -82,30 +109,11 @@ class Scenes(Sequence[Acquisition]):
     @overload
     def __getitem__(self, index: slice) -> "list[Acquisition]": ...
     def __getitem__(self, index: int | slice) -> "Acquisition | list[Acquisition]":
-        """Return a scene, as it was."""
+        """Return a scene unchanged."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        packed = zlib.decompressobj(zdict=self._first)
-        (named, *rows), grid, assets, rest = pickle.loads(
-            packed.decompress(self._packed[index]) + packed.flush()
-        )
-        bands = self._bands(named, *rows[:2])
-        gain, offset = (known[row] for known, row in zip(self._columns[2:], rows[2:], strict=True))
-        apart = (_GRID.made(grid), bands, gain, offset, tuple(map(_ASSET.made, assets)))
-        return _ACQUISITION.made((*apart, *rest))
-
-    def _bands(self, named: int, centers: int, fwhm: int) -> BandTable:
-        """Return a table by its parts; scenes that are unpacked near each other share one."""
-        key = named, centers, fwhm
-        found = self._tables.get(key)
-        if found is None:
-            names, usable = self._names[named]
-            columns = self._columns[0][centers], self._columns[1][fwhm]
-            found = _BANDS.made((names, *columns, usable))
-            if len(self._tables) >= _TABLES:
-                self._tables.clear()
-            self._tables[key] = found
-        return found
+        book, data = self._packed[index]
+        return book.unpack(data)
 
     def __iter__(self) -> Iterator[Acquisition]:
         return (self[index] for index in range(len(self)))
@@ -114,7 +122,8 @@ class Scenes(Sequence[Acquisition]):
 class _Columns:
     """Columns of numbers, one per band: equal ones once, others as differences from the first.
 
-    Numbers are written with a few decimals, and differ by little from scene to scene.
+    Numbers are written with a few decimals, and differ by little from scene to scene. What is kept
+    are their differences in steps, and the bits that steps do not say: mostly none.
     """
 
     def __init__(self) -> None:
@@ -134,36 +143,47 @@ class _Columns:
         return self._last[1]
 
     def _pack(self, column: NDArray[np.float64]) -> bytes:
-        steps = np.rint(column * _STEPS)
-        if not np.array_equal(steps / _STEPS, column):
-            return _EXACT + column.tobytes()
-        self._first = self._first or steps.tobytes()
-        first = np.frombuffer(self._first)
-        first = first if first.size == steps.size else np.zeros(1)
-        return _IN_STEPS + zlib.compress((steps - first).tobytes(), 1)
+        self._first = self._first or column.tobytes()
+        steps = _steps(column)
+        more = column.view(np.int64) ^ (steps / _STEPS).view(np.int64)
+        return zlib.compress(
+            (steps - _base(self._first, column.size)).tobytes() + more.tobytes(), 1
+        )
 
     def __getitem__(self, index: int) -> tuple[float, ...]:
         return _numbers(self._packed[index], self._first)
 
 
-_TABLES = 64
+_AT_A_TIME = 512
+"""Scenes whose tiles are looked for together; unpacked they take ten megabytes."""
+
 _STEPS = 1e4
-_EXACT = b"="
-_IN_STEPS = b"-"
+_MOST_STEPS = 1e12
 
 
 @lru_cache(maxsize=64)
 def _numbers(packed: bytes, first: bytes) -> tuple[float, ...]:
-    if packed.startswith(_EXACT):
-        return tuple(np.frombuffer(packed[1:]).tolist())
-    steps = np.frombuffer(zlib.decompress(packed[1:]))
-    base = np.frombuffer(first)
-    base = base if base.size == steps.size else np.zeros(1)
-    return tuple(((steps + base) / _STEPS).tolist())
+    steps, more = np.frombuffer(zlib.decompress(packed)).reshape(2, -1)
+    column = (steps + _base(first, steps.size)) / _STEPS
+    return tuple((column.view(np.int64) ^ more.view(np.int64)).view(np.float64).tolist())
+
+
+def _base(first: bytes, size: int) -> NDArray[np.float64]:
+    """Return the steps of the first column for one of as many numbers, zeros for any other."""
+    column = np.frombuffer(first)
+    return _steps(column) if column.size == size else np.zeros(size)
+
+
+def _steps(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers as whole steps; zero for those that would not be exact."""
+    with np.errstate(over="ignore"):  # what no product can mean may stand in unused bands
+        steps: NDArray[np.float64] = np.rint(column * _STEPS)
+    steps[~(np.abs(steps) < _MOST_STEPS)] = 0.0
+    return steps
 
 
 class _Form(Generic[Kind]):
-    """Fields of a class with slots, some or all: taken from objects, and made objects again."""
+    """Some or all fields of a class with slots: taken from objects, and made into objects again."""
 
     def __init__(self, kind: type[Kind], names: Iterable[str]) -> None:
         names = tuple(names)
@@ -172,7 +192,7 @@ class _Form(Generic[Kind]):
         self._setters = tuple(getattr(kind, name).__set__ for name in names)
 
     def made(self, values: tuple[Any, ...]) -> Kind:
-        """Return an object of values that were checked when it was made first."""
+        """Return an object from values that were checked when it was first made."""
         found = object.__new__(self._kind)
         for put, value in zip(self._setters, values, strict=True):
             put(found, value)
@@ -192,23 +212,28 @@ _ASSET = _Form(Asset, _names(Asset))
 _BANDS = _Form(BandTable, ("names", "centers_nm", "fwhm_nm", "usable"))
 
 
+def with_tiles(
+    grid: MosaicGrid, scenes: Iterable[Acquisition]
+) -> Iterator[tuple[Acquisition, list[Tile] | GridError]]:
+    """Yield each scene with the tiles under it, or with why the grid cannot hold it."""
+    left = iter(scenes)
+    while some := list(islice(left, _AT_A_TIME)):
+        yield from zip(some, grid.tiles_over_each([each.grid for each in some]), strict=True)
+
+
 def in_space(grid: MosaicGrid, scenes: Iterable[Acquisition]) -> list[tuple[Tile, ...]]:
-    """Return the tiles under each scene; none of one that the grid cannot hold."""
+    """Return the tiles under each scene; none for one that the grid cannot hold."""
     known: dict[Tile, Tile] = {}
-    found = []
-    for each in scenes:
-        try:
-            tiles = sorted(grid.tiles_over(each.grid))
-        except GridError:
-            tiles = []
-        found.append(tuple(known.setdefault(tile, tile) for tile in tiles))
-    return found
+    return [
+        tuple(known.setdefault(t, t) for t in ([] if isinstance(tiles, GridError) else tiles))
+        for _, tiles in with_tiles(grid, scenes)
+    ]
 
 
 def along_curve(tiles: Sequence[tuple[Tile, ...]]) -> list[int]:
-    """Return the order of scenes in which neighbours come together, along a Morton curve.
+    """Return an order of scenes that keeps neighbours together, along a Morton curve.
 
-    So tiles are finished early, and few are waiting for scenes at a time.
+    So tiles are finished early, and few wait for scenes at a time.
     """
     return sorted(range(len(tiles)), key=lambda scene: _place(tiles[scene]))
 

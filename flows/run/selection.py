@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, UsageError
 from deepsalt.progress import Progress, Silent
 from deepsalt.types import Acquisition, version_order
 from flows.config import Access, Selection
-from flows.run.nothing import why_nothing
-from flows.run.scenes import Scenes
+from flows.run.empty_search import why_nothing
+from flows.run.scenes import Book, Packed, Scenes
 
 if TYPE_CHECKING:
     import pystac
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selected:
-    """Scenes that take part, ordered by key, and Items that cannot, with the reason by id.
+    """Scenes that take part, ordered by key, and unusable Items, with the reason by id.
 
-    `access` is whom their Items may send us to, as the catalogue was found where it was searched.
+    `access` names the hosts that their Items may refer to, as found in the search.
     """
 
     scenes: Scenes
@@ -36,14 +36,14 @@ def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
     Raises
     ------
     UsageError
-        A filter that makes no sense, an area file that cannot be read.
+        A filter makes no sense, or the area file cannot be read.
     RunError
-        A STAC API that does not answer.
+        The STAC API does not answer.
     """
     from catalog.search import search
 
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    query = _query(selection)
+    query = query_of(selection)
     _note_meridian(selection, progress)
     items = search(selection.catalogue, query, reach=reach, progress=progress)
     if not items:
@@ -52,7 +52,7 @@ def find_items(selection: Selection, progress: Progress) -> "list[pystac.Item]":
 
 
 def _note_meridian(selection: Selection, progress: Progress) -> None:
-    """Say how a box is understood whose west is east of its east."""
+    """Log how a box is understood whose west is greater than its east."""
     if selection.bbox is not None and selection.bbox[0] > selection.bbox[2]:
         west, _, east, _ = selection.bbox
         progress.note(
@@ -61,7 +61,14 @@ def _note_meridian(selection: Selection, progress: Progress) -> None:
         )
 
 
-def _query(selection: Selection) -> "Query":
+def query_of(selection: Selection) -> "Query":
+    """Return the filters of a selection, as a catalogue is searched with them.
+
+    Raises
+    ------
+    UsageError
+        A filter makes no sense, or the area file cannot be read.
+    """
     from catalog.geometry import read_area
     from catalog.search import Query
 
@@ -82,28 +89,20 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Selec
     Raises
     ------
     UsageError
-        Nothing was found, or nothing that can be used.
+        Nothing was found, or nothing usable.
     RunError
-        A STAC API that does not answer.
+        The STAC API does not answer.
     """
     from catalog.search import select
 
-    # Packed as they come: ten thousand scenes would fill the memory.
-    scenes = Scenes()
-
-    def add(document: dict[str, Any], where: str) -> _Added | _Refused:
-        try:
-            return _Added.of(_parsed(document, where), scenes)
-        except DeepsaltError as error:
-            return _Refused(str(document.get("id")), str(error))
-
-    newest: dict[tuple[str, str], _Added] = {}
+    newest: dict[tuple[str, str], _Parsed] = {}
     refused: dict[str, str] = {}
     reach = reach_of(selection.catalogue, selection.allow_hosts)
     progress = progress or Silent()
-    query = _query(selection)
+    query = query_of(selection)
     _note_meridian(selection, progress)
-    for found in select(selection.catalogue, query, add, reach=reach, progress=progress):
+    where = selection.catalogue
+    for found in select(where, query, _Parse(), apart=True, reach=reach, progress=progress):
         if isinstance(found, _Refused):
             refused[found.id] = found.reason
             continue
@@ -118,34 +117,45 @@ def find_scenes(selection: Selection, progress: Progress | None = None) -> Selec
             )
         raise UsageError(why_nothing(selection, query, progress))
     ordered = sorted(newest.values(), key=lambda each: each.key)
-    return Selected(scenes.only(each.index for each in ordered), refused, Access.of(reach))
+    return Selected(Scenes.of(each.packed for each in ordered), refused, Access.of(reach))
 
 
-@dataclass(frozen=True, slots=True)
-class _Added:
+class _Parsed(NamedTuple):
+    """A scene that can be used, and what it is chosen and ordered by."""
+
     key: str
     identity: tuple[str, str]
     version: str
-    index: int
-
-    @classmethod
-    def of(cls, acquisition: Acquisition, scenes: Scenes) -> "_Added":
-        identity = (acquisition.collection, acquisition.acquisition_id)
-        return cls(acquisition.key, identity, acquisition.version, scenes.add(acquisition))
+    packed: Packed
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
+class _Refused(NamedTuple):
     id: str
     reason: str
 
 
-def _parsed(document: dict[str, Any], where: str) -> Acquisition:
-    """Return the acquisition of an Item's document."""
-    from catalog.items import parse_item
-    from catalog.local import located
+class _Parse:
+    """Makes scenes of Items, packed as they come: ten thousand would fill the memory.
 
-    return parse_item(located(document, where))
+    Pickled, it is a new one: another process has a book of its own.
+    """
+
+    def __init__(self) -> None:
+        self._book = Book()
+
+    def __reduce__(self) -> tuple[type["_Parse"], tuple[()]]:
+        return _Parse, ()
+
+    def __call__(self, document: dict[str, Any], where: str) -> _Parsed | _Refused:
+        from catalog.items import parse_item
+        from catalog.local import located
+
+        try:
+            parsed = parse_item(located(document, where))
+        except DeepsaltError as error:
+            return _Refused(str(document.get("id")), str(error))
+        identity = parsed.collection, parsed.acquisition_id
+        return _Parsed(parsed.key, identity, parsed.version, self._book.pack(parsed))
 
 
 def load_scene(source: str, *, scale: float | None, nodata: float | None) -> Acquisition:
@@ -154,7 +164,7 @@ def load_scene(source: str, *, scale: float | None, nodata: float | None) -> Acq
     Raises
     ------
     FormatError
-        Neither of the two.
+        The source is neither of the two.
     """
     from catalog.items import parse_item
     from catalog.local import read_item

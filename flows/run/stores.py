@@ -1,4 +1,4 @@
-"""Opening the store of a run, and refusing one that is of another kind."""
+"""Opening the store of a run, and refusing one of another kind."""
 
 import re
 from calendar import monthrange
@@ -13,15 +13,15 @@ from flows.config import Grid
 
 
 def period_of(dates: str | None) -> Period:
-    """Return the period that a run's dates stand for.
+    """Return the period of a run's dates.
 
-    A range with both ends is a period of its own; a run without dates, or with an open range,
-    belongs to the one period over all dates.
+    A range with both ends is its own period; a run without dates, or with an open range, belongs to
+    the one period over all dates.
 
     Raises
     ------
     UsageError
-        Not a date or range.
+        The text is not a date or range.
     """
     if dates is None or ".." in dates or dates.startswith("/") or dates.endswith("/"):
         return Period.all()
@@ -30,19 +30,19 @@ def period_of(dates: str | None) -> Period:
 
 
 def _first_day(moment: str) -> str:
-    """Return the first day of a year, month, day or moment; other text as it is."""
+    """Return the first day of a year, month, day or moment; other text unchanged."""
     return _utc(moment + {4: "-01-01", 7: "-01"}.get(len(moment), ""))
 
 
 def _last_day(moment: str) -> str:
-    """Return the last day of a year, month, day or moment; other text as it is."""
+    """Return the last day of a year, month, day or moment; other text unchanged."""
     if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", moment):
         return f"{moment}-{monthrange(int(moment[:4]), int(moment[5:]))[1]}"
     return f"{moment}-12-31" if len(moment) == 4 else _utc(moment)
 
 
 def _utc(moment: str) -> str:
-    """Return the UTC day of a moment; text that is none as it is."""
+    """Return the UTC day of a moment; other text unchanged."""
     try:
         parsed = datetime.fromisoformat(moment)
     except ValueError:
@@ -51,12 +51,12 @@ def _utc(moment: str) -> str:
 
 
 def find_store(out: str) -> Store | None:
-    """Return the store at a place; None where there is none.
+    """Return the store at a location; None if there is none.
 
     Raises
     ------
     StoreError
-        The place cannot be read, or the store is damaged.
+        The location cannot be read, or the store is damaged.
     """
     try:
         return Store.open(out)
@@ -65,14 +65,14 @@ def find_store(out: str) -> Store | None:
 
 
 def mosaic_grid_of(grid: Grid, store: Store | None) -> MosaicGrid:
-    """Return the grid of the store, or the one asked for when there is no store yet.
+    """Return the grid of the store, or the requested one if there is no store yet.
 
     Raises
     ------
     GridError
-        A CRS or cell size that cannot be.
+        The CRS or cell size is invalid.
     StoreMismatchError
-        The store has another grid than the one asked for.
+        The store has another grid than requested.
     """
     if store is not None:
         refuse_other_grid(store, grid)
@@ -83,39 +83,56 @@ def mosaic_grid_of(grid: Grid, store: Store | None) -> MosaicGrid:
 
 
 def refuse_other_grid(store: Store, grid: Grid) -> None:
-    """Refuse a store whose grid is not the one asked for; what is not asked for does not matter.
+    """Refuse a store whose grid differs from the requested one; what is not requested may differ.
 
     Raises
     ------
     StoreMismatchError
-        Another CRS or cell size.
+        The CRS or cell size differs.
     """
     asked = MosaicGrid.from_options(
         grid.crs or store.grid.crs, grid.resolution_m or store.grid.resolution_m
     )
     if (asked.crs, asked.resolution_m) != (store.grid.crs, store.grid.resolution_m):
         raise StoreMismatchError(
-            f"store {store} has a grid of {store.grid.crs} at {store.grid.resolution_m:g} m, "
+            f"store {store} has a grid of {store.grid.crs} at {store.grid.resolution_m:g} m, but "
             f"this run asks for {asked.crs} at {asked.resolution_m:g} m; give another --out"
         )
+
+
+def refuse_unfit(
+    out: str, ref: ModelRef, grid: Grid, found: Store | None, *, period_layout: str | None = None
+) -> MosaicGrid:
+    """Refuse a location where a run cannot write, found or not; return the grid of the run.
+
+    Raises
+    ------
+    GridError
+        The CRS or cell size is invalid.
+    StoreMismatchError
+        The store has another grid, model or period layout, or there is something else.
+    """
+    wanted = mosaic_grid_of(grid, found)
+    if found is None:
+        Store.refuse_foreign_place(out)
+    else:
+        found.refuse_other(wanted, ref.digest, period_layout or found.period_layout)
+    return wanted
 
 
 def open_store(
     out: str, ref: ModelRef, grid: Grid, found: Store | None, *, period_layout: str | None = None
 ) -> Store:
-    """Return the store of a run, which `find_store` found; make it when it does not exist.
+    """Return the store of a run, as `find_store` found it; create it if missing.
 
     Raises
     ------
     StoreMismatchError
         The store exists with another grid, model or period layout.
     StoreError
-        The place cannot be written.
+        The location cannot be written.
     """
-    wanted = mosaic_grid_of(grid, found)
-    if found is None:
-        return Store.create(
-            out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
-        )
-    found.refuse_other(wanted, ref.digest, period_layout or found.period_layout)
-    return found
+    wanted = refuse_unfit(out, ref, grid, found, period_layout=period_layout)
+    return found or Store.create(
+        out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
+    )

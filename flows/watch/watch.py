@@ -16,8 +16,8 @@ from deepsalt.products import complete_names, product_name
 from deepsalt.store import Store, quarantined, tombstone
 from deepsalt.types import Acquisition, ModelRef, version_order
 from flows.config import Selection
-from flows.run.selection import changed_since
 from flows.watch.ledger import Ledger, State, Submission
+from flows.watch.news import Announced, Unusable, published_since
 
 logger = logging.getLogger(__name__)
 
@@ -117,15 +117,6 @@ class WatchReport:
     watermark: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """An acquisition that a catalogue or an event told of."""
-
-    acquisition: Acquisition
-    item: str
-    updated: datetime | None = None
-
-
 def pass_over(
     watch: Watch,
     store: Store,
@@ -148,16 +139,13 @@ def pass_over(
     report = settle(store, ledger, submitter, now)
     watermark = ledger.watermark(watch.name)
     since = watermark - watch.overlap if watermark else None
-    announced: list[Announced] = []
-    for found in changed_since(watch.selection, since):
-        report.seen += 1
-        if isinstance(found.acquisition, str):
-            report.refused[found.id] = found.acquisition
-        else:
-            announced.append(Announced(found.acquisition, found.item, found.updated))
+    published = published_since(watch.selection, since)
+    announced = [each for each in published if isinstance(each, Announced)]
+    report.seen = len(published)
+    report.refused = {each.id: each.reason for each in published if isinstance(each, Unusable)}
     consider(announced, watch, store, model, ledger, submitter, report=report, now=now)
     # What a catalogue claims to have published tomorrow must not hide what it publishes today.
-    newest = max((each.updated for each in announced if each.updated), default=None)
+    newest = max((each.updated for each in published if each.updated), default=None)
     if newest is not None and not report.postponed:
         ledger.move_watermark(watch.name, min(newest, now))
     report.watermark = ledger.watermark(watch.name)

@@ -81,7 +81,7 @@ def test_a_name_that_moves_between_two_questions_is_not_followed() -> None:
             ):
                 assert answer.status == 200
 
-    with hostile_server(fine) as server, pytest.raises(RefusedError, match="than at first"):
+    with hostile_server(fine) as server, pytest.raises(RefusedError, match="than before"):
         asyncio.run(twice(f"http://stac.example:{server.url.rpartition(':')[2]}/"))
     assert len(server.asked) == 1
 

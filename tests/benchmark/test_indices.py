@@ -58,5 +58,5 @@ def test_negative_reflectance_gives_finite_indices():
 
 
 def test_spectra_of_another_number_of_bands_are_refused():
-    with pytest.raises(FormatError, match="do not fit"):
+    with pytest.raises(FormatError, match="do not match"):
         salinity_indices(np.zeros((2, 7)), BANDS)

@@ -12,7 +12,7 @@ from deepsalt.types import Acquisition
 from flows.config import MosaicConfig, SceneConfig
 from flows.publication import write_items
 from flows.run.mosaic import build_at
-from flows.run.one import map_one
+from flows.run.single_scene import map_one
 from tests.benchmarks.rows import DEPTH, Run
 
 

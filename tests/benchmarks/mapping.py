@@ -19,8 +19,8 @@ from flows.engines.station import Station, Task
 from flows.engines.threads import local_threads
 from flows.permits import Permits
 from flows.run.driver import Driver
-from flows.run.one import map_one
 from flows.run.run import own_identity
+from flows.run.single_scene import map_one
 from flows.run.stores import find_store, open_store
 from tests.benchmarks.rows import SEVERAL, Run
 

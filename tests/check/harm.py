@@ -28,7 +28,7 @@ from deepsalt.versions import (
     filled_periods,
     open_repository,
 )
-from deepsalt.versions.records import Alive
+from deepsalt.versions.records import BuildRecord
 from tests.store.builders import (
     REF,
     acquisition,
@@ -245,5 +245,5 @@ def leave_unfinished(store: Store) -> None:
 
 
 def leave_build(store: Store) -> None:
-    Alive(store.objects)
+    BuildRecord(store.objects)
     age(store, "records/builds")

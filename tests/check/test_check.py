@@ -30,7 +30,7 @@ from deepsalt.validate import Limits
 from deepsalt.versions import (
     create_mosaic,
 )
-from deepsalt.versions.records import Alive
+from deepsalt.versions.records import BuildRecord
 from tests.check.harm import (
     GRIDS,
     TODAY,
@@ -99,12 +99,12 @@ RECORDS: dict[str, tuple[Harm, str, str]] = {
     "tombstone damaged": (
         lambda s: s.objects.write("records/tombstones/a/0000000001.json", b"{"),
         "error",
-        "is not JSON",
+        "is not valid JSON",
     ),
     "quarantine damaged": (
         lambda s: s.objects.write("records/quarantine/a/0000000001.json", b"[]"),
         "error",
-        "no JSON object",
+        "not hold a JSON object",
     ),
     "period damaged": (
         lambda s: s.objects.write("records/periods/0007", b"sometime"),
@@ -122,7 +122,7 @@ RECORDS: dict[str, tuple[Harm, str, str]] = {
         "error",
         "is not a record of a build",
     ),
-    "build left": (leave_build, "warning", "is silent since"),
+    "build left": (leave_build, "warning", "has been silent since"),
     "write left": (leave_unfinished, "warning", "unfinished since"),
 }
 PRODUCT: dict[str, tuple[Harm, str, str]] = {
@@ -134,14 +134,14 @@ PRODUCT: dict[str, tuple[Harm, str, str]] = {
         "error",
         "is damaged (another checksum)",
     ),
-    "marker damaged": (lambda s: flip(s, marker_key(s)), "error", "is not JSON"),
-    "marker of another": (lambda s: edit(s, marker_key(s), name="other"), "error", "is that of"),
+    "marker damaged": (lambda s: flip(s, marker_key(s)), "error", "is not valid JSON"),
+    "marker of another": (lambda s: edit(s, marker_key(s), name="other"), "error", "belongs to"),
     "marker of another model": (
         lambda s: edit(s, marker_key(s), model_digest="cd" * 32),
         "error",
-        "is of model cdcd",
+        "belongs to model cdcd",
     ),
-    "marker lost": (lambda s: lose(s, marker_key(s)), "warning", "are not what the scenes"),
+    "marker lost": (lambda s: lose(s, marker_key(s)), "warning", "do not match the scenes"),
     "product lost": (
         lambda s: s.objects.delete(keys(s, prefix_of(product(s)))),
         "error",
@@ -160,7 +160,7 @@ PRODUCT: dict[str, tuple[Harm, str, str]] = {
     "acquisition damaged": (
         lambda s: s.objects.write(keys(s, "records/acquisitions", product(s))[0], b"["),
         "error",
-        "does not hold the tiles",
+        "does not list the tiles",
     ),
 }
 MOSAIC: dict[str, tuple[Harm, str, str]] = {
@@ -171,12 +171,12 @@ MOSAIC: dict[str, tuple[Harm, str, str]] = {
     "manifests lost": (
         lambda s: s.objects.delete(keys(s, "mosaic/manifests")),
         "error",
-        "remove what lies under mosaic/",
+        "remove everything under mosaic/",
     ),
     "snapshot lost": (
         lambda s: lose(s, f"mosaic/snapshots/{head(s).id}"),
         "error",
-        "remove what lies under mosaic/",
+        "remove everything under mosaic/",
     ),
     "layer lost": (lambda s: drop(s, "quality_flags"), "error", "layer quality_flags is missing"),
     "array lost": (lambda s: drop(s, "tile_counts"), "error", "array tile_counts is missing"),
@@ -197,7 +197,7 @@ MOSAIC: dict[str, tuple[Harm, str, str]] = {
     "another grid": (
         lambda s: edit(s, "store.json", extent=[0, 0, 9, 9]),
         "error",
-        "another grid or covers another area",
+        "another grid or area",
     ),
     "ends swapped": (swap_ends, "error", "outside their interval"),
     "flooded": (flood, "error", "no estimate and no reason"),
@@ -231,12 +231,12 @@ MOSAIC: dict[str, tuple[Harm, str, str]] = {
     "late scene": (
         lambda s: add_small(s, "x"),
         "warning",
-        "are not what the scenes of the store give",
+        "do not match the scenes of the store",
     ),
     "withdrawn and not built": (
         lambda s: withdraw(s, [product(s)]),
         "warning",
-        "are not what the scenes of the store give",
+        "do not match the scenes of the store",
     ),
 }
 CATALOGUE: dict[str, tuple[Harm, str, str]] = {
@@ -256,22 +256,22 @@ CATALOGUE: dict[str, tuple[Harm, str, str]] = {
     "item of the mosaic lost": (
         lambda s: lose(s, item_key_of(s, "mosaic-")),
         "error",
-        "no Item of the published version",
+        "does not link an Item of the published version",
     ),
     "item of another version": (
         lambda s: edit(s, item_key_of(s, "mosaic-"), properties={"deepsalt:version": "other"}),
         "error",
-        "no Item of the published version",
+        "does not link an Item of the published version",
     ),
     "item not linked": (
         lambda s: edit(s, month_of(s, product(s)), links=[]),
         "error",
-        "leads to no Item of the product",
+        "does not link an Item of the product",
     ),
     "item of a late scene not linked": (
         lambda s: add_small(s, "x"),
         "warning",
-        "leads to no Item of the product",
+        "does not link an Item of the product",
     ),
     "asset dangling": (
         lambda s: point(s, "../../../scenes/gone.zarr"),
@@ -281,7 +281,7 @@ CATALOGUE: dict[str, tuple[Harm, str, str]] = {
     "asset outside": (
         lambda s: point(s, "../../../../outside.tif"),
         "error",
-        "is not a place in the store",
+        "is not inside the store",
     ),
     "item missing": (lambda s: link_too(s, "./a.json"), "error", "which does not exist"),
     "item broken": (
@@ -336,7 +336,7 @@ def test_a_mosaic_within_its_age_is_fresh(store: Store) -> None:
 
 def test_the_range_is_that_of_the_models_card(store: Store) -> None:
     card = replace(model_card(model_ref()), ec_max=5.0)
-    store.objects.write(f"models/{store.model[:12]}/card.json", card.to_json().encode())
+    store.objects.write(f"models/{store.model[:12]}/card.json", card.to_bytes())
     assert {finding.check for finding in problems(store)} == {"range"}
 
 
@@ -422,7 +422,7 @@ def test_hostile_links_lead_nowhere(store: Store, href: str) -> None:
     (store.objects.path.parent / "outside.json").write_text('{"type": "Feature", "links": []}')
     link_too(store, href)
     (found,) = errors(store)
-    assert "is not a place in the store" in found.found or "does not exist" in found.found
+    assert "is not inside the store" in found.found or "does not exist" in found.found
     assert len(found.message) < 600
 
 
@@ -453,7 +453,7 @@ def test_a_missing_index_is_made_again_and_said(store: Store) -> None:
     store.objects.delete([*keys(store, "records/index"), *keys(store, "records/acquisitions")])
     said = [each for each in check_store(store, repair_index=True) if each.check == "index"]
     assert {each.severity for each in said} == {"warning"}
-    assert all("were made again" in each.found for each in said)
+    assert all("were restored" in each.found for each in said)
     assert sorted(index_entries(store)) == before
     assert problems(store) == []
 
@@ -503,7 +503,7 @@ def test_a_version_that_is_held_back_is_told_of() -> None:
 
 
 def test_a_build_that_is_going_on_is_no_problem(store: Store) -> None:
-    alive = Alive(store.objects)
+    alive = BuildRecord(store.objects)
     said = [each for each in check_store(store) if alive.id in each.where]
     assert [each.severity for each in said] == ["info"]
 
@@ -529,13 +529,13 @@ def test_periods_are_checked_each() -> None:
 
 
 def test_a_store_without_a_mosaic_says_so() -> None:
-    assert any("no mosaic is published" in each.message for each in problems(make_store()))
+    assert any("no mosaic has been published" in each.message for each in problems(make_store()))
 
 
 def test_arrays_without_a_version_are_no_mosaic() -> None:
     store = make_store()
     create_mosaic(store.objects, store.frame)
-    assert any("no mosaic is published" in each.message for each in problems(store))
+    assert any("no mosaic has been published" in each.message for each in problems(store))
 
 
 @pytest.mark.parametrize("where", ["", "store.json"])

@@ -141,7 +141,7 @@ def test_a_scheduler_with_certificates_is_reached_with_them_alone(
 def test_plain_tcp_beyond_loopback_is_warned_of_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(opening, "CONNECT_TIMEOUT_S", 0.2)
     for address in (
         "tcp://192.0.2.1:8786",
         "192.0.2.1:8786",

@@ -136,10 +136,8 @@ def driver_of(
 
 def copies(acquisition: Acquisition, count: int) -> Scenes:
     """Return scenes that differ in their identity alone."""
-    scenes = Scenes()
-    for number in range(count):
-        scenes.add(replace(acquisition, acquisition_id=f"DT{number:010d}_001"))
-    return scenes
+    ids = (f"DT{number:010d}_001" for number in range(count))
+    return Scenes(replace(acquisition, acquisition_id=each) for each in ids)
 
 
 def work(driver: Driver, scenes: Any, heard: Callable[[int, SceneReport], None]) -> None:
@@ -283,7 +281,7 @@ def test_a_worker_that_leaves_while_it_is_introduced_is_forgotten(acquisition: A
         ({"model": "another"}, "has model another, this run digest"),
         ({"algorithm": 2}, "has algorithm 2, this run 1"),
         ({"platform": "cuda H200"}, "computes on cuda H200, others on x86_64 AVX2"),
-        ({"memory_bytes": 10**8}, "has 0.1 GB of memory and a scene would need about 1.0 GB"),
+        ({"memory_bytes": 10**8}, "has 0.1 GB of memory, but a scene would need about 1.0 GB"),
         ({"scratch_bytes": 10**5}, "has room for 0.0001 GB of scratch files"),
     ],
     ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
@@ -335,7 +333,7 @@ def test_an_engine_that_is_gone_ends_the_work_with_a_sentence(acquisition: Acqui
         books.alive = False
 
     driver, _ = driver_of(turn, "a")
-    with pytest.raises(RunError, match="the books went away; what is complete is kept"):
+    with pytest.raises(RunError, match="the books is no longer reachable; completed work is kept"):
         work(driver, copies(acquisition, 3), lambda *_: None)
 
 

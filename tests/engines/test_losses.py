@@ -117,7 +117,10 @@ def test_a_lost_scheduler_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
         made.scheduler.kill()
         ended = run.wait()
         assert ended.code == 1
-        assert "went away; what is complete is kept, so start it and run again" in ended.sentence
+        assert (
+            "is no longer reachable; completed work is kept, so restart it and run again"
+            in ended.sentence
+        )
         assert made.workers[0].popen.wait(60) is not None
     assert run_on(None, catalogue, store).exit_code == 0
     assert contents(store) == wanted
@@ -131,7 +134,7 @@ def test_a_scheduler_that_is_lost_before_it_answers_went_away_as_well(tmp_path: 
                 Timer(1.0, made.scheduler.kill).start()
                 client.run_on_scheduler(time.sleep, 60)
 
-        with pytest.raises(RunError, match="went away; what is complete is kept"):
+        with pytest.raises(RunError, match="is no longer reachable; completed work is kept"):
             ask_and_lose()
 
 

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-_LINE = "deepsalt: stopped; the same command again continues where it stopped"
+_LINE = "deepsalt: stopped; run the same command again to resume"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def hits(tmp_path: Path) -> Path:
 def interrupted(run: Command, hits: Path) -> tuple[Ended, float]:
     """Press Ctrl-C once a scene is under way; return how the run ended, and after how long."""
     wait_until(lambda: any(hits.iterdir()), "no scene begins")
-    time.sleep(0.5)
+    time.sleep(0.5)  # so that the stage is met in its midst, of which nothing tells
     pressed = time.monotonic()
     os.killpg(run.popen.pid, signal.SIGINT)  # as a terminal does
     return run.wait(60), time.monotonic() - pressed

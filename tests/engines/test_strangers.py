@@ -39,7 +39,7 @@ def test_workers_of_two_instruction_sets_are_refused(
     ended = command(catalogue, tmp_path / "store", "--scheduler", kinds.address)
     old.kill()
     assert ended.code == 1
-    assert "which round otherwise; give workers of one kind" in ended.sentence
+    assert "which rounds differently; give workers of one kind" in ended.sentence
     assert not (tmp_path / "store" / "scenes").exists()
 
 
@@ -52,7 +52,7 @@ def test_a_store_is_not_mixed_unless_allowed(
     computed_on = recorded(store)
     (store / "scenes").rename(tmp_path / "scenes")  # so that there is something to do
     (store / "records" / "done").rename(tmp_path / "done")
-    with pytest.raises(StoreMismatchError, match="with other roundings; take the same"):
+    with pytest.raises(StoreMismatchError, match="which rounds differently; use the same"):
         run_on(kinds.address, catalogue, store)
     assert not (store / "scenes").exists()
     run_on(kinds.address, catalogue, store, mixed=True)
@@ -79,7 +79,7 @@ def recorded(store: Path) -> set[str]:
     [
         ({"version": ["9.9"]}, r"has deepsalt 9\.9, this run"),
         ({"algorithm": [99]}, "has algorithm 99, this run"),
-        ({"device": ["cuda NVIDIA H200"]}, "or --device cpu where only some have the device"),
+        ({"device": ["cuda NVIDIA H200"]}, "or --device cpu if not all have the device"),
         ({"without_deepsalt": []}, "cannot load deepsalt"),
     ],
     ids=["version", "algorithm", "device", "none"],
@@ -101,7 +101,7 @@ def test_a_worker_with_too_little_memory_is_refused(
 ) -> None:
     small = kinds.worker("--memory-limit=300MB")
     kinds.wait_for(2)
-    with pytest.raises(RunError, match=r"has 0\.3 GB of memory and a scene would need about"):
+    with pytest.raises(RunError, match=r"has 0\.3 GB of memory, but a scene would need about"):
         run_on(kinds.address, catalogue, tmp_path / "store")
     small.kill()
     kinds.wait_for(1)
@@ -115,7 +115,7 @@ def test_a_worker_with_too_little_scratch_is_refused(
     with (
         file_server(scenes.west.parent) as files,
         serving(remote_items(scenes.all, files.url)) as api,
-        pytest.raises(RunError, match=r"of scratch files and a scene has .* free disk space"),
+        pytest.raises(RunError, match=r"of scratch files, but a scene has .* free disk space"),
     ):
         run_on(kinds.address, api.url, tmp_path / "store")
     full.kill()
@@ -135,7 +135,7 @@ def test_a_scheduler_of_another_version_is_refused(
 ) -> None:
     with (
         cluster(folder / "other", preload={"dask_version": ["2024.1.0"]}) as other,
-        pytest.raises(RunError, match=r"is of version 2024\.1\.0, this process of"),
+        pytest.raises(RunError, match=r"has version 2024\.1\.0, this process"),
     ):
         run_on(other.address, catalogue, tmp_path / "store")
 
@@ -143,7 +143,7 @@ def test_a_scheduler_of_another_version_is_refused(
 def test_a_scheduler_without_workers_is_refused(
     catalogue: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "_WORKERS_WAIT_S", 0.5)
+    monkeypatch.setattr(cluster_module, "WORKERS_WAIT_S", 0.5)
     with (
         cluster(folder / "empty") as empty,
         pytest.raises(RunError, match="has no workers; start some with `dask worker tcp://"),
@@ -155,7 +155,7 @@ def test_a_scheduler_without_workers_is_refused(
 def test_an_address_without_a_scheduler_is_refused(
     address: str, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_CONNECT_TIMEOUT_S", 1)
+    monkeypatch.setattr(opening, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(RunError, match="no Dask scheduler answers at"):
         run_on(address, catalogue, tmp_path / "store")
     assert not Store.exists(tmp_path / "store") or not (tmp_path / "store" / "scenes").exists()

@@ -137,7 +137,7 @@ def test_an_export_that_was_interrupted_is_not_opened(mortal: Mortal) -> None:
     mortal.left = 3
     with pytest.raises(Killed):
         export_mosaic(world.mosaic, target)
-    with pytest.raises(StoreError, match=r"is between two versions: .* export again"):
+    with pytest.raises(StoreError, match=r"is between two versions, .* export again"):
         open_export(target)
 
 
@@ -256,8 +256,8 @@ def test_whatever_happened_before_an_export_ends_as_a_first_one_would(
 @pytest.mark.parametrize(
     ("suffix", "message"),
     [
-        (".zarr", "another export into .* went on at the same time, so this one is not"),
-        ("", "another export to .* ended meanwhile, and what it made stays"),
+        (".zarr", "another export into .* ran at the same time, so this one was not"),
+        ("", "another export to .* finished meanwhile and is kept"),
     ],
     ids=["fixed path", "series"],
 )

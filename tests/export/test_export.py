@@ -198,7 +198,7 @@ def test_only_growth_that_moves_shards_is_a_full_copy_and_is_announced(
     with caplog.at_level(logging.WARNING):
         export = export_mosaic(world.mosaic, target)
     assert (export.is_full, export.grown) == (grown, grown)
-    assert ("all of it is exported anew" in caplog.text) == grown
+    assert ("exporting all of it again" in caplog.text) == grown
     fresh = in_memory(".zarr")
     export_mosaic(world.mosaic, fresh)
     assert objects_in(target) == objects_in(fresh)
@@ -454,7 +454,7 @@ def test_the_export_of_another_mosaic_is_left_alone(world: World, tmp_path: Path
     zarr.open_group(session.store, mode="r+").attrs["model_digests"] = ["cd" * 32]
     session.commit("another model")
     other.publish((YEARS[0], tile(0), ["a"]))
-    with pytest.raises(UsageError, match="is the export of a mosaic on another grid or of another"):
+    with pytest.raises(UsageError, match="is the export of a mosaic with another grid or"):
         export_mosaic(other.mosaic, tmp_path / "x")
     assert objects_in(Objects.of(tmp_path / "x")) == before
 
@@ -468,7 +468,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(world: World, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("suffix", "keep", "message"),
-    [("", 0, "0 versions cannot be kept"), (".zarr", 2, "keeps no older versions; leave keep out")],
+    [("", 0, "cannot keep 0 versions"), (".zarr", 2, "keeps no older versions; leave out keep")],
     ids=["none", "at a fixed path"],
 )
 def test_versions_that_cannot_be_kept_are_refused(
@@ -491,7 +491,7 @@ def test_an_empty_version_leaves_the_export_as_it_is() -> None:
     export_mosaic(world.mosaic, target)
     before = objects_in(target)
     world.publish((YEARS[0], tile(0), []))
-    with pytest.raises(StoreMissingError, match="is empty; nothing is exported"):
+    with pytest.raises(StoreMissingError, match="is empty, so there is nothing to export"):
         export_mosaic(world.mosaic, target)
     assert objects_in(target) == before
 

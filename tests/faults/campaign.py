@@ -49,7 +49,7 @@ class Outcome:
         How often the disturbed command ended with which exit code.
     seconds
         How long a trial took.
-    remarks
+    problems
         What went wrong.
     """
 
@@ -61,13 +61,13 @@ class Outcome:
     wrong: int
     codes: dict[str, int]
     seconds: float
-    remarks: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def try_fault(fault: Fault, world: World, folder: Path, *, trials: int, seed: int) -> Outcome:
     """Disturb `trials` runs and compare what the runs after them give."""
     survived = lost = wrong = 0
-    remarks: list[str] = []
+    problems: list[str] = []
     codes: Counter[str] = Counter()
     began = time.monotonic()
     for number in range(trials):
@@ -76,23 +76,23 @@ def try_fault(fault: Fault, world: World, folder: Path, *, trials: int, seed: in
         work = folder / f"{fault.where}-{name}"
         work.mkdir()
         trial = Trial(world, _place(fault.where, world, work, rng, name), work, rng)
-        remark = fault.disturb(trial)
+        problem = fault.disturb(trial)
         codes.update(_code(each.code) for each in trial.ended)
-        remark = remark or trial.leaks()
+        problem = problem or trial.leaks()
         if again := trial.run().fault(0):
-            remark = remark or f"the run after it ended with {again}"
+            problem = problem or f"the run after it ended with {again}"
         missing, differing = differences(contents(trial), world.wanted)
-        remark = remark or (f"lost or surplus: {named(missing)}" if missing else "")
-        remark = remark or (f"other values: {named(differing)}" if differing else "")
-        remark = remark or _checked(trial)
-        survived += not remark
+        problem = problem or (f"lost or surplus: {named(missing)}" if missing else "")
+        problem = problem or (f"other values: {named(differing)}" if differing else "")
+        problem = problem or _checked(trial)
+        survived += not problem
         lost, wrong = lost + len(missing), wrong + len(differing)
-        if remark:
-            remarks.append(f"trial {number}: {remark}")
+        if problem:
+            problems.append(f"trial {number}: {problem}")
         shutil.rmtree(work)
     took = (time.monotonic() - began) / max(trials, 1)
     return Outcome(
-        fault.name, fault.where, trials, survived, lost, wrong, dict(codes), took, tuple(remarks)
+        fault.name, fault.where, trials, survived, lost, wrong, dict(codes), took, tuple(problems)
     )
 
 
@@ -207,10 +207,10 @@ def table(outcomes: Sequence[Outcome], *, commit: str, seed: int, seconds: float
             f"| {each.fault} | {each.where} | {each.trials} | {each.survived} | {each.lost} | "
             f"{each.wrong} | {codes} |"
         )
-    remarks = [
-        f"- {each.fault} ({each.where}), {text}" for each in outcomes for text in each.remarks
+    problems = [
+        f"- {each.fault} ({each.where}), {text}" for each in outcomes for text in each.problems
     ]
-    return "\n".join([*lines, *(["", "What went wrong:", "", *remarks] if remarks else []), ""])
+    return "\n".join([*lines, *(["", "What went wrong:", "", *problems] if problems else []), ""])
 
 
 def try_all(
@@ -243,7 +243,7 @@ def in_parts(jobs: int, arguments: Sequence[str], folder: Path) -> list[Outcome]
         each.wait()
     found = [json.loads(out.read_text()) for out in outs]
     lines = [line for row in zip_longest(*found) for line in row if line]
-    return [Outcome(**{**line, "remarks": tuple(line["remarks"])}) for line in lines]
+    return [Outcome(**{**line, "problems": tuple(line["problems"])}) for line in lines]
 
 
 def main() -> None:
@@ -275,7 +275,7 @@ def main() -> None:
                 print(
                     f"{f'{done.fault} ({done.where})':<44}{done.survived:>3} of {done.trials:<3}"
                     f"lost {done.lost}, wrong {done.wrong}, {done.seconds:.1f} s, {done.codes}",
-                    *(f"  {remark}" for remark in done.remarks),
+                    *(f"  {problem}" for problem in done.problems),
                     sep="\n",
                     flush=True,
                 )

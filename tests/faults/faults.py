@@ -1,5 +1,7 @@
 """The faults: each disturbs a store, mends what it broke, and says what was odd on the way."""
 
+from functools import partial
+
 from tests.faults import stages
 from tests.faults.fault import Fault
 from tests.faults.kinds import clusters, kills, machine, providers, servers
@@ -60,4 +62,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault("scenes: wrong Content-Length", "folder", providers.wrong_length, trials=2),
     Fault("scenes: expired signed URL", "folder", providers.expired_url, trials=3),
     Fault("scenes: gone from their server", "folder", providers.vanished, trials=2),
+    *(
+        Fault(f"scenes in a bucket: {name}", "folder", partial(disturb, bucket=True), trials=3)
+        for name, disturb in (
+            ("500, 503 and 429", providers.storm),
+            ("503 without end", providers.endless_storm),
+            ("connections reset", providers.resets),
+            ("slow-loris", providers.slow_loris),
+            ("credentials expire", providers.expired_url),
+            ("gone", providers.vanished),
+        )
+    ),
+    Fault("scenes in a bucket: answers cut off", "folder", providers.cut_off, trials=3),
 )

@@ -52,7 +52,7 @@ def test_a_changed_file_is_refused_at_the_end_of_the_work(file: Path) -> None:
     with verified(known):
         pass
     file.write_bytes(b"abd")
-    with pytest.raises(ReadError, match=r"image.tif has another checksum"), verified(known):
+    with pytest.raises(ReadError, match=r"image.tif does not have the checksum"), verified(known):
         pass
 
 

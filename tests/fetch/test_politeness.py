@@ -28,7 +28,7 @@ from deepsalt.fetch import Fetcher, Patience, ScratchSpace, Share, hosts_of
 from deepsalt.types import Acquisition, Asset
 from flows.permits import Permit, Permits
 from tests.catalog.scenes import acquisition
-from tests.servers.ranges import SOUND, Fault, Served, file_server
+from tests.servers.ranges import SOUND, Fault, bucket_server, file_server
 
 LOOPBACK = Reach(frozenset({"loopback"}))
 HASTY = Patience(first_wait_s=0.05, longest_wait_s=0.2, budget=10**6)
@@ -57,16 +57,18 @@ def close_fetchers() -> None:
         _fetchers.popitem()[1].close()
 
 
-def scenes_of(server: Served, root: Path, count: int, megabytes: float) -> list[Acquisition]:
-    """Return scenes of two files each."""
+def scenes_of(place: str, root: Path, count: int, megabytes: float) -> list[Acquisition]:
+    """Return scenes of two files each, which lie in a web server's folder or a bucket."""
+    folder = root / "files"
+    folder.mkdir(exist_ok=True)
     for name in ("a.bin", "b.bin"):
-        (root / name).write_bytes(np.random.default_rng(0).bytes(int(megabytes * 500_000)))
+        (folder / name).write_bytes(np.random.default_rng(0).bytes(int(megabytes * 500_000)))
     return [
         dataclasses.replace(
             acquisition(),
             scene_id=f"scene-{number}",
             assets=tuple(
-                Asset(name, f"{server.url}/{name}?scene={number}") for name in ("a.bin", "b.bin")
+                Asset(name, f"{place}/{name}?scene={number}") for name in ("a.bin", "b.bin")
             ),
         )
         for number in range(count)
@@ -133,7 +135,7 @@ def most_in_a_window(sent: list[tuple[float, int]]) -> int:
 def test_threads_that_share_a_server_take_no_more_than_it_allows(tmp_path: Path) -> None:
     limit, slots = HostLimit(4, 4e6), 2
     with file_server(tmp_path) as server, ThreadPoolExecutor(slots) as workers:
-        scenes = scenes_of(server, tmp_path, 4, 2)
+        scenes = scenes_of(f"{server.url}/files", tmp_path, 4, 2)
         permits = Permits(lambda host: limit, slots)
         begin_s = time.monotonic()
         with counting_connections(server.url) as connections:
@@ -151,23 +153,27 @@ def ill(number: int, path: str) -> Fault:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("place", ["", "s3://files"], ids=["web", "bucket"])
 @pytest.mark.parametrize(
     ("faults", "use"), [(lambda *_: SOUND, 0.8), (ill, 0.0)], ids=["sound", "ill"]
 )
 def test_processes_that_share_a_server_use_what_it_allows_and_no_more(
-    tmp_path: Path, faults: Callable[[int, str], Fault], use: float
+    tmp_path: Path, faults: Callable[[int, str], Fault], use: float, place: str
 ) -> None:
     limit, slots, rate = HostLimit(4, 8e6), 3, 8e6
     fresh = multiprocessing.get_context("spawn")
     with (
-        file_server(tmp_path, faults=faults) as server,
+        (bucket_server if place else file_server)(tmp_path, faults=faults) as server,
         # The first fetch of a process imports what it needs.
         ProcessPoolExecutor(
-            slots, fresh, first_fetch, (scenes_of(server, tmp_path, 1, 0.1)[0],)
+            slots,
+            fresh,
+            first_fetch,
+            (scenes_of(place or f"{server.url}/files", tmp_path, 1, 0.1)[0],),
         ) as workers,
     ):
         list(workers.map(time.sleep, [0.5] * slots))  # all are there
-        scenes = scenes_of(server, tmp_path, 12, 12)
+        scenes = scenes_of(place or f"{server.url}/files", tmp_path, 12, 12)
         server.sent.clear()
         permits = Permits(lambda host: limit, slots)
         begin_s = time.monotonic()

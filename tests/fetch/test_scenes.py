@@ -132,7 +132,7 @@ def test_without_space_a_scene_is_refused_and_its_server_not_asked(
     with (
         file_server(root) as server,
         Fetcher(ScratchSpace(scratch, 0), reach=LOOPBACK) as fetcher,
-        pytest.raises(ReadError, match="lies on a server"),
+        pytest.raises(ReadError, match="is a remote file"),
     ):
         fetcher.bring(remote(enmap, root, server))
     assert not server.asked
@@ -275,9 +275,9 @@ def test_the_end_gives_up_a_fetch_on_its_way_and_says_so(
             wait_until(lambda: server.asked, "nothing is asked")
             fetcher.close()
             for each in waiting:
-                with pytest.raises(ReadError, match="was given up"):
+                with pytest.raises(ReadError, match="was abandoned"):
                     each.result()
-            with pytest.raises(ReadError, match="was given up"):
+            with pytest.raises(ReadError, match="was abandoned"):
                 fetcher.bring(remote_scene)
         # Here long before the server answers.
         assert server.open_now

@@ -104,7 +104,7 @@ def test_more_than_the_bound_is_refused_with_the_option_that_raises_it(tmp_path:
 
 def test_a_disk_without_room_is_found_before_it_is_full(tmp_path: Path) -> None:
     space = ScratchSpace(tmp_path, 10**19)
-    with pytest.raises(StoreError, match=r"GB free .* --scratch"):
+    with pytest.raises(StoreError, match=r"GB free, but .* --scratch"):
         space.take(10**18, "scene A")
     assert space.take(10**3, "scene B") is not None
 

@@ -69,8 +69,8 @@ def test_a_utm_zone_at_30_m_has_the_phase_of_enmap(
 @pytest.mark.parametrize(
     ("crs", "resolution", "message"),
     [
-        ("EPSG:999999", 30, "PROJ knows"),
-        ("salt lake", 30, "PROJ knows"),
+        ("EPSG:999999", 30, "known to PROJ"),
+        ("salt lake", 30, "known to PROJ"),
         ("EPSG:4326", 30, "degree"),
         ("EPSG:2263", 30, "foot"),
         ("EPSG:6933", 0, "positive"),
@@ -163,6 +163,39 @@ def test_a_sparse_edge_leads_to_the_tiles_of_every_pixel_of_the_edge(
     assert set(grid.tiles_over(pixels)) == found
 
 
+@PROPERTY
+@given(GRIDS, st.lists(SCENES, max_size=5))
+def test_scenes_that_are_looked_at_together_touch_the_tiles_of_each_by_itself(
+    grid: MosaicGrid, scenes: list[PixelGrid]
+) -> None:
+    assert grid.tiles_over_each(scenes) == [grid.tiles_over(pixels) for pixels in scenes]
+
+
+def test_scenes_as_large_as_real_ones_touch_the_same_tiles_together() -> None:
+    grid, places = MosaicGrid(), np.random.default_rng(5).uniform(size=(40, 2))
+    scenes = [
+        scene(2e5 + 6e5 * x, 9e6 * y, crs=f"EPSG:326{31 + i % 3}", height=1100 + i, width=1300 - i)
+        for i, (x, y) in enumerate(places)
+    ]
+    assert grid.tiles_over_each(scenes) == [grid.tiles_over(pixels) for pixels in scenes]
+
+
+def test_a_scene_that_the_grid_cannot_hold_leaves_the_others_their_tiles() -> None:
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:32660", always_xy=True).transform(180.0, -17.0)
+    torn, whole = scene(x - 300, y, crs="EPSG:32660"), scene(x - 9000, y, crs="EPSG:32660")
+    error, tiles = MosaicGrid().tiles_over_each([torn, whole])
+    assert "180 degree" in str(error)
+    assert tiles == MosaicGrid().tiles_over(whole)
+
+
+def test_a_scene_beyond_the_crs_leaves_the_others_their_tiles() -> None:
+    far, near = (PixelGrid("EPSG:6933", (30.0, 0.0, 0.0, 0.0, -30.0, y), 5, 5) for y in (9e6, 5e6))
+    grid = MosaicGrid.from_options("EPSG:32633")
+    error, tiles = grid.tiles_over_each([far, near])
+    assert "area of definition" in str(error)
+    assert tiles == grid.tiles_over(near)
+
+
 def test_the_inside_of_a_large_scene_is_covered() -> None:
     found = set(SMALL.tiles_over(scene(400_000, 5_000_000, height=500, width=500)))
     assert found >= _tiles_of_all_pixels(SMALL, scene(400_000, 5_000_000, height=500, width=500))
@@ -170,7 +203,7 @@ def test_the_inside_of_a_large_scene_is_covered() -> None:
 
 def test_a_scene_beyond_the_crs_is_refused() -> None:
     far = PixelGrid("EPSG:6933", (30.0, 0.0, 0.0, 0.0, -30.0, 9e6), 5, 5)
-    with pytest.raises(GridError, match="beyond"):
+    with pytest.raises(GridError, match="area of definition"):
         MosaicGrid.from_options("EPSG:32633").tiles_over(far)
 
 

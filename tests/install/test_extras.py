@@ -38,5 +38,5 @@ def test_all_brings_every_extra_but_the_tools_of_developers() -> None:
 
 def test_what_needs_a_missing_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODULES, "run", ("json", "a_module_that_is_not_there"))
-    with pytest.raises(ExtraMissingError, match=r"'deepsalt\[run\]' brings a_module_that_is_not"):
+    with pytest.raises(ExtraMissingError, match=r"'deepsalt\[run\]' adds a_module_that_is_not"):
         require("run", "deepsalt run")

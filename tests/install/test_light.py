@@ -110,7 +110,7 @@ def test_a_verb_without_its_extra_says_which_in_one_line_before_anything_else(
     run = light(COMMAND, *args, "--nonsense", cwd=tmp_path)
     (line,) = run.stderr.splitlines()
     assert run.returncode == 2
-    assert f"{what} needs more than is installed here: pip install 'deepsalt[{extra}]'" in line
+    assert f"{what} needs packages that are not installed: pip install 'deepsalt[{extra}]'" in line
     assert not run.stdout
 
 
@@ -128,7 +128,7 @@ def test_the_help_of_the_command_says_what_needs_an_extra(tmp_path: Path) -> Non
 
 def test_a_name_without_its_extra_says_which_when_it_is_imported(tmp_path: Path) -> None:
     run = light(WITHOUT + NAMED, cwd=tmp_path)
-    assert "deepsalt.map_scene needs more than is installed here" in run.stdout, run.stderr
+    assert "deepsalt.map_scene needs packages that are not installed" in run.stdout, run.stderr
 
 
 def test_every_verb_and_option_with_an_extra_is_one_of_the_command() -> None:

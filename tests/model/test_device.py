@@ -88,7 +88,7 @@ def test_batches_hold_the_pixels_of_many_chunks():
         chunks = [pool.submit(feed.student(FOLDED).estimate, SPECTRA)]
         fake.asked.wait(10)
         chunks += [pool.submit(feed.student(FOLDED).estimate, SPECTRA) for _ in range(20)]
-        wait_until(lambda: feed._queue.qsize() == 20, "not all chunks wait")
+        wait_until(lambda: feed.waiting.qsize() == 20, "not all chunks wait")
         fake.go.set()
         found = [chunk.result() for chunk in chunks]
     assert fake.batches(2 * REQUEST_PX) == 2
@@ -102,7 +102,8 @@ def test_who_asks_waits_while_the_device_is_behind():
     many = np.resize(SPECTRA.T, (9 * REQUEST_PX, len(ENMAP))).T
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(feed.student(FOLDED).estimate, many)
-        wait_until(feed._queue.full, "the queue does not fill")
+        wait_until(feed.waiting.full, "the queue does not fill")
+        # Nothing tells that something does not happen; too short a wait only misses a fault.
         assert not wait_for([asked], timeout=0.3).done
         fake.go.set()
         assert asked.result().salinity.shape == (9 * REQUEST_PX,)
@@ -154,12 +155,12 @@ def test_a_device_that_recovers_is_used_again():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_the_cpu_predicts_and_says_so_once(caplog, monkeypatch):
-    monkeypatch.setattr(module, "_found", [])
+    monkeypatch.setattr(module, "feeds", [])
     with caplog.at_level(logging.WARNING):
         assert on_device(FOLDED, "cuda") is FOLDED
         assert on_device(FOLDED, "cuda") is FOLDED
     assert [record.getMessage() for record in caplog.records] == [
-        "no CUDA device can be used; predicting on the CPU"
+        "no CUDA device is available; predicting on the CPU"
     ]
 
 
@@ -169,19 +170,20 @@ def test_an_unknown_device_is_refused():
 
 
 ENDING = """
-import sys, threading
+import sys, threading, time
 import tests.model.test_device as here
 
 class Slow(here.Fake):
     def get(self, tensor):
-        here.time.sleep(0.3)
+        time.sleep(0.3)  # the process ends meanwhile, of which nothing tells
         return super().get(tensor)
 
-feed = here.Feed(Slow(), batch_px=here.REQUEST_PX, waiting=2)
+device = Slow()
+feed = here.Feed(device, batch_px=here.REQUEST_PX, waiting=2)
 many = here.np.resize(here.SPECTRA.T, (9 * here.REQUEST_PX, len(here.ENMAP))).T
 student = feed.student(here.FOLDED)
 threading.Thread(target=lambda: print(student.estimate(many).salinity.size)).start()
-here.time.sleep(0.5)
+device.asked.wait(60)
 sys.exit(130)
 """
 

@@ -66,7 +66,7 @@ def test_the_shipped_card_scores_baselines_on_the_same_rows():
 
 def test_a_card_survives_its_json():
     card = tiny_card()
-    assert ModelCard.from_json(card.to_json(), "here") == card
+    assert ModelCard.from_json(card.to_bytes().decode(), "here") == card
 
 
 def test_a_model_is_loaded_once_per_process(tmp_path):

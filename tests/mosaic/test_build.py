@@ -252,7 +252,7 @@ def test_what_is_wanted_does_not_depend_on_how_the_index_is_read(
     store: Store, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     names = [add(store, "a"), add(store, "b", column=90), add(store, "c", column=10)]
-    monkeypatch.setattr(wanting, "_FEW", few)
+    monkeypatch.setattr(wanting, "FEW_TILES", few)
     period_tiles = all_period_tiles(store)
     found = Wanted(store)(period_tiles)
     grids = dict(zip(names, (0, 90, 10), strict=True))
@@ -316,12 +316,12 @@ def test_nothing_to_do_on_a_mosaic_that_is_there_makes_no_version(store: Store) 
 
 @pytest.mark.parametrize(
     ("layout", "period", "said"),
-    [("all", Y2024, "holds 'all' periods"), ("dated", ALL, "holds 'dated' periods")],
+    [("all", Y2024, "has 'all' periods"), ("dated", ALL, "has 'dated' periods")],
 )
 def test_periods_of_another_layout_are_refused(layout: str, period: Period, said: str) -> None:
     store = make_store(layout=layout)
     add(store, "a")
-    with pytest.raises(StoreMismatchError, match=f"{said}, this run has {period.id}"):
+    with pytest.raises(StoreMismatchError, match=f"{said}, but this run has {period.id}"):
         build(store, period)
 
 

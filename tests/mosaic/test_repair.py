@@ -23,16 +23,7 @@ from deepsalt.products import (
 from deepsalt.products.read import product_layers
 from deepsalt.store import Store
 from deepsalt.versions import open_mosaic, open_repository
-from tests.servers.s3 import serving_s3
-from tests.store.builders import (
-    acquisition,
-    add_product,
-    add_small,
-    build,
-    make_store,
-    scene_grid,
-)
-from tests.validate.test_validate import (
+from tests.check.harm import (
     GRIDS,
     check_store,
     chunk,
@@ -47,6 +38,15 @@ from tests.validate.test_validate import (
     publish,
     shard,
     truncate,
+)
+from tests.servers.s3 import serving_s3
+from tests.store.builders import (
+    acquisition,
+    add_product,
+    add_small,
+    build,
+    make_store,
+    scene_grid,
 )
 
 Harm = Callable[[Store, str], object]
@@ -170,7 +170,7 @@ def test_who_may_only_read_is_told_of_the_damage(
         raise StoreAccessError("may not be deleted")
 
     monkeypatch.setattr(Objects, "delete", refuse)
-    with pytest.raises(StoreError, match=f"product {name} .* is damaged .*; tell who keeps"):
+    with pytest.raises(StoreError, match=f"product {name} .* is damaged .*; ask the owner of"):
         open_product(store, name)
 
 
@@ -196,7 +196,7 @@ def test_kept_older_versions_stay_as_they_are_and_this_is_said(store: Store) -> 
     done = repair(store)
     (said,) = [each for each in done.findings if each.severity == "warning"]
     assert broken in said.message
-    assert "cannot be mended in place" in said.message
+    assert "cannot be repaired" in said.message
     with pytest.raises(StoreError):
         open_mosaic(open_repository(store.objects), version=broken).load()
 
@@ -216,7 +216,7 @@ def test_only_the_damaged_tile_is_composed(store: Store) -> None:
     done = repair(store)
     assert done.built is not None
     assert done.built.composed == 1
-    assert any("are not what the scenes" in each.found for each in check_store(store))
+    assert any("do not match the scenes" in each.found for each in check_store(store))
 
 
 def test_a_repaired_version_counts_what_the_one_before_did(store: Store) -> None:
@@ -252,7 +252,7 @@ def test_references_that_are_lost_cannot_be_mended_and_this_is_said(store: Store
         said = errors(store)
         store.objects.write(key, data)
         assert said, key
-        assert any("remove what lies under mosaic/" in each.message for each in said), (key, said)
+        assert any("remove everything under mosaic/" in each.message for each in said), (key, said)
 
 
 def test_a_mosaic_that_was_removed_is_built_anew(store: Store, expected: xr.Dataset) -> None:

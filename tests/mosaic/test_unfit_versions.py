@@ -19,8 +19,8 @@ from deepsalt.store import Store
 from deepsalt.types import QualityFlag
 from deepsalt.validate import Limits
 from deepsalt.versions import live_builds, open_mosaic, open_repository
+from tests.check.harm import flip, head, keys, lose, truncate
 from tests.store.builders import acquisition, add_product, build, make_store, scene_grid
-from tests.validate.test_validate import flip, head, keys, lose, truncate
 
 GRIDS = (scene_grid(), scene_grid(row=20, column=30))
 ENDS = ("salinity_lower", "salinity_upper")
@@ -222,7 +222,7 @@ def test_a_tile_that_cannot_be_read_again_is_not_published(
         (Limits(max_salinity_ds_m=0.5), "above 0.5 dS/m"),
         (Limits(max_missing=0.001), "have no estimate, more than 0.1%"),
         (Limits(max_defective=0.0), "clouds"),
-        (Limits(max_age_days=30), "30 days are allowed"),
+        (Limits(max_age_days=30), "the maximum is 30 days"),
     ],
     ids=["salinity", "missing", "defective", "age"],
 )

@@ -33,8 +33,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask again after milliseconds, on connections of this test alone."""
-    monkeypatch.setattr(bucket, "_WAIT_S", 0.01)
-    monkeypatch.setattr(connect, "_FIRST_WAIT", timedelta(milliseconds=10))
+    monkeypatch.setattr(bucket, "WAIT_S", 0.01)
+    monkeypatch.setattr(connect, "FIRST_WAIT", timedelta(milliseconds=10))
 
 
 @pytest.fixture

@@ -58,8 +58,8 @@ def failing(verb: str, objects: Objects, error: type[StoreError], said: str) -> 
     ("fault", "error", "said", "code"),
     [
         ((404, "NoSuchBucket"), StoreMissingError, "s3://salt does not exist", 2),
-        ((403, "AccessDenied"), StoreAccessError, "may not be .*AccessDenied.*ask for s3:", 2),
-        ((403, ""), StoreAccessError, "may not be", 2),
+        ((403, "AccessDenied"), StoreAccessError, "cannot be .*AccessDenied.*ask for s3:", 2),
+        ((403, ""), StoreAccessError, "cannot be", 2),
         ((403, "InvalidAccessKeyId"), StoreAccessError, "are not accepted.*AWS_ACCESS_KEY_ID", 2),
         ((403, "SignatureDoesNotMatch"), StoreAccessError, "are not accepted", 2),
         ((401, ""), StoreAccessError, "are not accepted", 2),
@@ -95,7 +95,7 @@ def test_a_server_without_conditional_writes_is_named_unfit(
     fault: Fault, s3: Objects, loopback: Loopback
 ) -> None:
     loopback.always = fault
-    error = failing("create", s3, StoreUnfitError, "only if absent")
+    error = failing("create", s3, StoreUnfitError, "lacks conditional writes")
     assert error.exit_code == 2
 
 
@@ -142,7 +142,7 @@ def test_a_server_that_is_not_there_is_away(
 
 def test_a_name_that_is_no_server_is_said(s3: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://nowhere.invalid")
-    failing("read", s3, StoreAwayError, "not known by that name")
+    failing("read", s3, StoreAwayError, "has an unknown host name")
 
 
 def test_a_silent_server_is_given_up(
@@ -233,7 +233,7 @@ def test_rights_of_a_real_server(
     if f"{need}:salt" in rights:
         VERBS[verb](store)
     else:
-        failing(verb, store, StoreAccessError, "may not be .*AccessDenied")
+        failing(verb, store, StoreAccessError, "cannot be .*AccessDenied")
 
 
 @pytest.mark.slow
@@ -248,7 +248,7 @@ def test_other_refusals_of_a_real_server(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "stranger")
     failing(verb, Objects.of("s3://salt/x"), StoreAccessError, "are not accepted")
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-    failing(verb, Objects.of("s3://salt/x"), StoreAccessError, "may not be")
+    failing(verb, Objects.of("s3://salt/x"), StoreAccessError, "cannot be")
 
 
 @contextmanager
@@ -282,7 +282,7 @@ def test_a_folder_below_a_file_is_one_sentence(tmp_path: Path) -> None:
     store = Objects.of(tmp_path / "file" / "store")
     for verb in ("write", "create"):
         failing(verb, store, StoreError, "a part of the path is a file")
-    failing("read", store, MissingObjectError, "is not there")
+    failing("read", store, MissingObjectError, "does not exist")
 
 
 def test_an_object_cannot_be_named_as_a_folder_of_others(tmp_path: Path) -> None:
@@ -290,4 +290,4 @@ def test_an_object_cannot_be_named_as_a_folder_of_others(tmp_path: Path) -> None
     store.write("a/b", b"1")
     failing("write", store, StoreError, "is a folder of other objects")
     failing("delete", store, StoreError, "is a folder of other objects")
-    failing("read", store, MissingObjectError, "is not there")
+    failing("read", store, MissingObjectError, "does not exist")

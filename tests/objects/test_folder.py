@@ -45,7 +45,7 @@ def test_a_killed_writer_leaves_whole_objects_only(store: Objects) -> None:
         )
         assert writer.stdout is not None
         writer.stdout.readline()
-        time.sleep(0.05)
+        time.sleep(0.05)  # it writes all the time; any moment will do
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()

@@ -206,7 +206,7 @@ def test_a_change_of_the_environment_is_followed(cloud: Cloud) -> None:
 def test_keys_that_run_out_are_looked_up_again(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_LOOK_AGAIN", timedelta(seconds=-1))
+    monkeypatch.setattr(credentials, "LOOK_AGAIN", timedelta(seconds=-1))
     objects = Objects.of("s3://salt/store")
     for name in ("one", "two"):
         cloud.shared(f"[default]\naws_access_key_id={name}\naws_secret_access_key={SECRET}\n")
@@ -217,15 +217,19 @@ def test_keys_that_run_out_are_looked_up_again(
 @pytest.mark.parametrize(
     ("environment", "config", "said"),
     [
-        ({}, "", "no credentials for s3://salt are in the environment"),
-        ({"AWS_ACCESS_KEY_ID": "me"}, "", "half set; set AWS_SECRET_ACCESS_KEY"),
-        ({"AWS_SECRET_ACCESS_KEY": SECRET}, "", "half set; set AWS_ACCESS_KEY_ID"),
+        ({}, "", "the environment has no credentials for s3://salt"),
+        ({"AWS_ACCESS_KEY_ID": "me"}, "", "incomplete; set AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_SECRET_ACCESS_KEY": SECRET}, "", "incomplete; set AWS_ACCESS_KEY_ID"),
         ({"AWS_PROFILE": "none"}, "[profile salt]\n", "AWS_PROFILE is none, which is neither"),
         ({"AWS_PROFILE": "p"}, "[profile p]\nsso_session=x\n", "credential_process = aws conf"),
-        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn=x\nsource_profile=y\n", "by a role"),
-        ({}, "[default]\ncredential_process=false\n", "default ended with 1; log in again"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn=x\nsource_profile=y\n", "uses a role"),
+        (
+            {},
+            "[default]\ncredential_process=false\n",
+            "default failed with exit code 1; log in again",
+        ),
         ({}, "[default]\ncredential_process=/none/of/it\n", "could not run"),
-        ({}, f"[default]\ncredential_process=echo {SECRET}\n", "did not answer with"),
+        ({}, f"[default]\ncredential_process=echo {SECRET}\n", "did not return"),
         ({}, f"[default\n{SECRET}", "cannot be read as AWS's settings"),
         ({"AWS_ENDPOINT_URL": f"http://me:{SECRET}@host"}, "", "is not an endpoint"),
         ({"AWS_ENDPOINT_URL": f"{SECRET}:80"}, "", "is not an endpoint"),
@@ -248,40 +252,44 @@ def test_what_cannot_be_used_is_one_sentence(
 def test_a_program_that_fails_later_is_one_sentence(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_LOOK_AGAIN", timedelta(seconds=-1))
+    monkeypatch.setattr(credentials, "LOOK_AGAIN", timedelta(seconds=-1))
     default_profile(cloud)
     objects = Objects.of("s3://salt/store")
     objects.write("a", b"1")
     cloud.shared("[default]\n")
-    with pytest.raises(StoreAccessError, match="no credentials for S3 are in the environment"):
+    with pytest.raises(StoreAccessError, match="the environment has no credentials for S3"):
         objects.read("a")
 
 
 @pytest.mark.parametrize(
     ("environment", "uri", "said"),
     [
-        ({}, "az://maps/x", "names no account; set AZURE_STORAGE_ACCOUNT_NAME"),
+        ({}, "az://maps/x", "does not name an account; set AZURE_STORAGE_ACCOUNT_NAME"),
         (
             {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_KEY": SECRET},
             "az://maps/x",
-            "AZURE_STORAGE_KEY is set, which is not understood",
+            "AZURE_STORAGE_KEY is set but not supported",
         ),
         (
             {"AZURE_STORAGE_CONNECTION_STRING": f"AccountKey={SECRET}"},
             "abfss://maps@account.dfs.core.windows.net/x",
-            "CONNECTION_STRING is set, which is not understood",
+            "CONNECTION_STRING is set but not supported",
         ),
         (
             {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": f"{SECRET}-x"},
             "az://maps/x",
-            "az://maps in the environment|az://maps cannot be used",
+            "the environment has no credentials for az://maps|az://maps are invalid",
         ),
         ({"GOOGLE_APPLICATION_CREDENTIALS": "/none"}, "gs://maps/x", "/none, which cannot be"),
-        ({"GOOGLE_APPLICATION_CREDENTIALS": "!text"}, "gs://maps/x", "holds no credentials"),
+        (
+            {"GOOGLE_APPLICATION_CREDENTIALS": "!text"},
+            "gs://maps/x",
+            "does not hold Google credentials",
+        ),
         (
             {"GOOGLE_APPLICATION_CREDENTIALS": '!{"type": "external_account"}'},
             "gs://maps/x",
-            "type 'external_account', which are not understood",
+            "unsupported type 'external_account'",
         ),
     ],
 )

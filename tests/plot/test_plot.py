@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import FormatError
-from deepsalt.grid import Region
+from deepsalt.grid import PixelWindow
 from deepsalt.grid.georef import grid_of_layers, group_attrs, pixel_centers, pixel_grid_of
 from deepsalt.plot import quicklook
 from deepsalt.plot.picture import (
@@ -140,15 +140,15 @@ def test_a_dataset_that_lies_nowhere_is_refused() -> None:
 
 def test_only_the_pieces_are_asked_for_and_what_lies_outside_them_is_not_measured() -> None:
     ds = layers(40, 5000).isel(period=0)
-    pieces = [Region((0, 40), (0, 30)), Region((10, 40), (4900, 5000))]
+    pieces = [PixelWindow((0, 40), (0, 30)), PixelWindow((10, 40), (4900, 5000))]
     empty = np.ones((40, 5000), np.bool_)
     for piece in pieces:
         empty[slice(*piece.y), slice(*piece.x)] = False
     ds["salinity"].values[empty], ds["quality_flags"].values[empty] = np.nan, QualityFlag.OUTSIDE
     classes = classify(ds["salinity"].values, ds["quality_flags"].values)
-    asked: list[Region] = []
+    asked: list[PixelWindow] = []
 
-    def classes_at(piece: Region) -> np.ndarray:
+    def classes_at(piece: PixelWindow) -> np.ndarray:
         asked.append(piece)
         return classes[slice(*piece.y), slice(*piece.x)]
 

@@ -271,7 +271,7 @@ def test_nothing_is_left_behind_where_the_table_cannot_be_written(tmp_path, ref)
 
 
 def test_an_unknown_kind_of_output_is_refused_before_reading(tmp_path, ref):
-    with pytest.raises(FormatError, match="by its kind"):
+    with pytest.raises(FormatError, match="one of these extensions"):
         predict_table(tmp_path / "absent.csv", tmp_path / "out.txt", sensor="lab", ref=ref)
 
 

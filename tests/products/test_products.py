@@ -94,19 +94,19 @@ def test_a_name_is_safe_as_a_file_name() -> None:
 
 
 def test_what_is_written_is_read_back(written: Store) -> None:
-    expected, found = layers(ACQUISITION.grid), open_product(written.objects, NAME)
+    expected, found = layers(ACQUISITION.grid), open_product(written, NAME)
     for name in ("salinity", "salinity_lower", "salinity_upper", "quality_flags"):
         np.testing.assert_array_equal(found[name].values, expected[name].values)
         assert found[name].dtype == expected[name].dtype
 
 
 def test_coordinates_are_pixel_centres(written: Store) -> None:
-    found = open_product(written.objects, NAME)
+    found = open_product(written, NAME)
     assert (float(found.x[0]), float(found.y[0])) == (300030.0, 5800020.0)
 
 
 def test_a_product_opens_lazily(written: Store) -> None:
-    assert isinstance(open_product(written.objects, NAME).salinity.data, da.Array)
+    assert isinstance(open_product(written, NAME).salinity.data, da.Array)
 
 
 def test_a_product_in_a_folder_opens_without_deepsalt(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_product_in_a_folder_opens_without_deepsalt(tmp_path: Path) -> None:
 
 
 def test_a_product_is_georeferenced_both_ways(written: Store) -> None:
-    found = open_product(written.objects, NAME)
+    found = open_product(written, NAME)
     assert found.attrs["proj:code"] == "EPSG:32633"
     assert found.attrs["spatial:transform"] == list(ACQUISITION.grid.transform)
     assert "UTM zone 33N" in found.spatial_ref.attrs["crs_wkt"]
@@ -254,7 +254,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_counts_and_is_repeated(
 def test_a_product_without_a_marker_cannot_be_read(written: Store) -> None:
     unmark(written, NAME)
     with pytest.raises(StoreError, match=f"product {NAME} .*is not complete; run its scene again"):
-        open_product(written.objects, NAME)
+        open_product(written, NAME)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": 3}'])

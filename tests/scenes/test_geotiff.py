@@ -45,6 +45,6 @@ def test_readers_ask_no_server(tmp_path: Path, href: str, sensor: str) -> None:
     written = write_enmap(tmp_path) if sensor == "enmap" else write_prisma(tmp_path / NAME)
     scene = read_acquisition(written)
     remote = dataclasses.replace(scene, assets=(Asset("image", href),))
-    with pytest.raises(ReadError, match="lies on a server") as said:
+    with pytest.raises(ReadError, match="is a remote file") as said:
         open_reader(remote)
     assert "sesame" not in str(said.value)

@@ -1,5 +1,6 @@
 """A loopback web server that answers byte ranges, as object stores do, and fails as they do."""
 
+import os
 import socket
 import struct
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import patch
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ class Ranges(BaseHTTPRequestHandler):
         }
         for name, value in sent.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(part) + fault.longer))
+        claimed = fault.longer if self.command == "GET" else 0
+        self.send_header("Content-Length", str(len(part) + claimed))
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
         if self.command == "GET":
@@ -218,6 +221,20 @@ def file_server(
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def bucket_server(root: Path, *, faults: Callable[[int, str], Fault] = never) -> Iterator[Served]:
+    """Serve a folder of buckets until the block ends, as the S3 server of the environment."""
+    with file_server(root, faults=faults) as served:
+        named = {
+            "AWS_ENDPOINT_URL": served.url,
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "KEYID",
+            "AWS_SECRET_ACCESS_KEY": "open-sesame",
+        }
+        with patch.dict(os.environ, named):
+            yield served
 
 
 @contextmanager

@@ -145,5 +145,5 @@ def test_negative_reflectance_gives_finite_features():
 
 
 def test_spectra_of_another_number_of_bands_are_refused():
-    with pytest.raises(FormatError, match="do not fit"):
+    with pytest.raises(FormatError, match="do not match"):
         feature_depths(np.zeros((2, 7)), table(GRID_NM))

@@ -89,7 +89,7 @@ def test_a_table_from_a_file_is_tolerant_of_spelling(tmp_path, text):
         (b"column,wavelength,fwhm\na,500,10\n,510,10\n", "column of band 2 empty"),
         (b"wavelength,fwhm,fwhm\n500,10,12\n", "two columns named fwhm"),
         (b"wavelength,fwhm,usable\n500,10,maybe\n", "'maybe' under usable"),
-        (b"wavelength,fwhm\n", "needs equally many"),
+        (b"wavelength,fwhm\n", "needs equal numbers"),
         (b"", "has the columns none"),
         (b"\xff\xfe\x00wave", "not a CSV text file"),
     ],

@@ -170,10 +170,37 @@ def test_names_that_may_mean_something_else_are_not_taken_for_wavelengths(names)
     assert spectral_columns(names) == {}
 
 
-def test_a_misspelt_column_is_said():
-    table = lab_frame("r{:.0f}").rename(columns={"r1500": "r15oo"})
-    (note,) = table_spectra(table, sensor_bands("lab"), "a table").notes
-    assert note == "1 column looks like a band but names no wavelength: r15oo; not used"
+@pytest.mark.parametrize(
+    ("manner", "written"),
+    [
+        ("r{:.0f}", "r15oo"),
+        ("r{:.0f}", "rl500"),
+        ("r{:.0f}", "R1500"),
+        ("r{:.0f}", "r_1500"),
+        ("r{:.0f}", "1500"),
+        ("r{:.0f}", "r1500,5"),
+        ("{:.0f}", "15oo"),
+        ("{:.0f} nm", "1500 mn"),
+        ("wl_{:.0f}", "wl1500"),
+    ],
+)
+def test_a_misspelt_column_is_said(manner, written):
+    first, meant = manner.format(sensor_bands("lab").centers_nm[0]), manner.format(1500)
+    table = lab_frame(manner).rename(columns={meant: written})
+    notes = table_spectra(table, sensor_bands("lab"), "a table").notes
+    assert f"1 column looks like a band but is not named like {first}: {written}; not used" in notes
+
+
+@pytest.mark.parametrize(
+    "name", ["id", "ec", "site12", "depth_10", "lon", "r2", "sample_1500", "L1"]
+)
+def test_other_columns_do_not_look_like_bands(name):
+    table = lab_frame("r{:.0f}").assign(**{name: 1.0})
+    assert not [
+        each
+        for each in table_spectra(table, sensor_bands("lab"), "a table").notes
+        if "looks like a band" in each
+    ]
 
 
 def absorbance_frame() -> pd.DataFrame:

@@ -278,7 +278,7 @@ class AnyOrder(RuleBasedStateMachine):
         held = set().union(*self.versions[target].values())
         version = mosaic.find(target)
         if held & gone & written(self.store):
-            with pytest.raises(UsageError, match="take that back"):
+            with pytest.raises(UsageError, match="readmit it"):
                 refuse_withdrawn(self.store, mosaic, version)
             return
         refuse_withdrawn(self.store, mosaic, version)

@@ -120,7 +120,7 @@ def test_pixels_are_counted_by_flag() -> None:
 
 
 def test_opening_what_is_no_group_says_so() -> None:
-    with pytest.raises(StoreError, match=r"product a of s is no Zarr group .*make it again"):
+    with pytest.raises(StoreError, match=r"product a of s is not a Zarr group .*make it again"):
         open_layers(MemoryStore(), SCENE_LAYERS, "product a of s")
 
 

@@ -200,7 +200,7 @@ def test_a_scene_can_be_withdrawn_before_the_first_mosaic(store: Store) -> None:
 def test_a_mosaic_of_nothing_but_withdrawn_scenes_is_not_begun(store: Store) -> None:
     add_small(store, "a")
     withdraw(store, [key("a")])
-    with pytest.raises(UsageError, match=r"no scene products to mosaic .* that are not withdrawn"):
+    with pytest.raises(UsageError, match=r"has no scene products, or only withdrawn ones"):
         build(store)
 
 
@@ -268,7 +268,7 @@ def test_a_version_with_a_scene_withdrawn_since_is_refused(two: tuple[Store, str
     build(store)
     with pytest.raises(
         UsageError,
-        match=rf"{before.short} holds scene test/b/1, withdrawn on .*: clouds; take that back "
+        match=rf"{before.short} has scene test/b/1, withdrawn on .*: clouds; readmit it "
         rf"first: `deepsalt mosaic withdraw --undo STORE test/b/1`",
     ):
         refuse_withdrawn(store, mosaic, before)

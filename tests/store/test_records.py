@@ -100,7 +100,7 @@ def test_a_store_refuses_runs_of_another_kind(
 def test_a_store_of_a_later_schema_is_refused(store: Store) -> None:
     document = json.loads(store.objects.read("store.json"))
     store.objects.write("store.json", json.dumps(document | {"schema": 99}).encode())
-    with pytest.raises(StoreError, match="store schema 99, this deepsalt reads 1"):
+    with pytest.raises(StoreError, match="store schema 99, but this deepsalt reads 1"):
         Store.open(store.objects)
 
 
@@ -214,14 +214,14 @@ def test_of_creators_of_two_kinds_at_once_one_kind_is_refused(place: Objects) ->
 def test_a_creator_who_finds_what_a_faster_one_wrote_opens_its_store(
     place: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = Store._refuse_foreign_place
+    look = Store.refuse_foreign_place
 
-    def late(self: Store) -> None:
+    def late(where: Objects) -> None:
         monkeypatch.undo()
         add_small(make_store(place), "a")
-        look(self)
+        look(where)
 
-    monkeypatch.setattr(Store, "_refuse_foreign_place", late)
+    monkeypatch.setattr(Store, "refuse_foreign_place", late)
     assert make_store(place) == Store.open(place)
 
 

@@ -27,9 +27,9 @@ from deepsalt.train.data.tables import TableSpec
         ({"weights": (0.0, -0.3)}, "weights must not be negative"),
         ({"ridge": 0.0}, "above 0"),
         ({"learning_rate": -1.0}, "above 0"),
-        ({"weights": ()}, "must hold 0"),
-        ({"weights": (0.3, 1.0)}, "must hold 0"),
-        ({"adaptations": ("epo", "coral")}, "adaptations coral are not known"),
+        ({"weights": ()}, "must include 0"),
+        ({"weights": (0.3, 1.0)}, "must include 0"),
+        ({"adaptations": ("epo", "coral")}, "unknown adaptations coral"),
     ],
     ids=str,
 )
@@ -76,7 +76,7 @@ def test_lists_may_be_emptied(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("inducing_point = 9", "inducing_point is not a setting; known are sensors"),
+        ("inducing_point = 9", "inducing_point is not a setting; the settings are sensors"),
         ("inducing_points = 'many'", "inducing_points is 'many'; give a value such as 96"),
         ("inducing_points = 9.5", "inducing_points is 9.5"),
         ("inducing_points = true", "inducing_points is True"),

@@ -87,7 +87,7 @@ def test_the_card_scores_groups_and_regions_with_baselines(trained):
 def test_neither_card_nor_report_holds_a_path_of_this_machine(trained, table):
     card, out, _ = trained
     assert card.data[0].name == "lab.csv"
-    for text in (card.to_json(), (out / REPORT_FILE).read_text("utf-8")):
+    for text in (card.to_bytes().decode(), (out / REPORT_FILE).read_text("utf-8")):
         assert str(table.parent) not in text
         assert str(out) not in text
 
@@ -104,7 +104,7 @@ def test_the_band_table_of_a_sensor_is_named_without_its_path(tmp_path):
         TableSpec(write(tmp_path, lab_frame()), "laboratory"),
     )
     card = train(TrainConfig(specs, tmp_path / "out", settings=QUICK))
-    assert str(tmp_path) not in card.to_json()
+    assert str(tmp_path) not in card.to_bytes().decode()
     assert {score.spectra for score in card.scores} == {"own sensor"}
 
 
@@ -232,7 +232,7 @@ def test_one_region_trains_without_a_score_for_unseen_regions(tmp_path, caplog, 
     spec = TableSpec(write(tmp_path, frame), kind, sensor, group=group)
     card = train(TrainConfig((spec,), tmp_path / "out", settings=QUICK))
     assert {score.split for score in card.scores} == {"group"}
-    assert "unseen regions are not scored: the labels come from 1 of them" in caplog.text
+    assert "unseen regions are not scored: the number of regions with labels is 1" in caplog.text
     assert "No score for unseen regions" in (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
 
 
@@ -245,7 +245,7 @@ def test_one_group_trains_and_the_report_says_on_what_choices_rest(tmp_path, kin
     assert card.scores == ()
     report = (tmp_path / "out" / REPORT_FILE).read_text("utf-8")
     assert "No score for unseen regions" in report
-    assert "only one; choices and intervals rest on samples held out" in report
+    assert "only one; choices and intervals are based on held-out samples" in report
 
 
 @pytest.mark.parametrize("name", ["", "cache"])

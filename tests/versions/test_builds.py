@@ -33,7 +33,7 @@ from deepsalt.versions import (
     write_tile,
 )
 from deepsalt.versions.commit import Done, PeriodTile, Work
-from deepsalt.versions.records import Alive, slots_of
+from deepsalt.versions.records import BuildRecord, slots_of
 from tests.versions.world import (
     BEFORE,
     PX,
@@ -386,7 +386,7 @@ def test_what_was_not_written_by_write_tile_is_not_published() -> None:
         return Report()
 
     mosaic = new()
-    with pytest.raises(StoreError, match=r"x30_y-300 came back without being written"):
+    with pytest.raises(StoreError, match=r"x30_y-300 was not written"):
         Build(mosaic, always(A), lazy)([period_tile_of(A)])
     assert mosaic.head() is None
 
@@ -408,7 +408,7 @@ def test_a_build_of_another_machine_in_a_folder_is_warned_of(
 ) -> None:
     mosaic = new(tmp_path)
     monkeypatch.setattr("deepsalt.versions.records.host_name", lambda: "elsewhere")
-    Alive(mosaic.objects)
+    BuildRecord(mosaic.objects)
     monkeypatch.undo()
     with caplog.at_level(logging.WARNING):
         build_of(mosaic)([])
@@ -475,9 +475,9 @@ def test_a_build_that_published_does_not_fail_over_its_record(
     mosaic = new()
     put(mosaic, A)
 
-    def away(_: Alive) -> None:
+    def away(_: BuildRecord) -> None:
         raise StoreError("the server does not answer")
 
-    monkeypatch.setattr(Alive, "end", away)
+    monkeypatch.setattr(BuildRecord, "end", away)
     assert build_of(mosaic)([period_tile_of(A)]).versions
-    assert "is left to a prune" in caplog.text
+    assert "remains for a prune" in caplog.text

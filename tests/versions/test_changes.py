@@ -44,7 +44,7 @@ def test_a_held_version_that_was_overtaken_has_to_be_built_again() -> None:
     (version,) = build_of(mosaic)(PERIOD_TILES, hold=True).versions
     put(mosaic, B)
     build_of(mosaic)(PERIOD_TILES)
-    with pytest.raises(OvertakenError, match="build it again"):
+    with pytest.raises(OvertakenError, match="build again"):
         publish(mosaic, version.short)
     check(mosaic, [A, B])
 
@@ -109,7 +109,7 @@ def test_a_build_that_a_roll_back_overtakes_publishes_what_is_wanted() -> None:
     ("change", "error", "said"),
     [
         (lambda m, v: roll_back(m), UsageError, "no version before"),
-        (lambda m, v: roll_back(m, v.short), UsageError, "published one already"),
+        (lambda m, v: roll_back(m, v.short), UsageError, "already published"),
         (lambda m, v: roll_back(m, "ZZZ"), VersionMissingError, "no version 'ZZZ'"),
         (lambda m, v: publish(m, v.short), UsageError, "not held back"),
         (lambda m, v: drop(m, v.short), UsageError, "not held back"),
@@ -157,7 +157,7 @@ def test_a_change_that_a_build_overtakes_at_the_last_moment_changes_nothing(
 
     monkeypatch.setattr(Repository, "reset_branch", overtaken)
     monkeypatch.setattr("deepsalt.versions.storage.locked", lambda folder: nullcontext())
-    with pytest.raises(OvertakenError, match="nothing was changed"):
+    with pytest.raises(OvertakenError, match="nothing changed"):
         roll_back(mosaic) if change == "roll_back" else publish(mosaic, waiting.id)
     head = mosaic.head()
     assert head is not None

@@ -200,12 +200,12 @@ def test_the_version_of_a_moment_is_the_last_one_before(tmp_path: Path) -> None:
     then = open_mosaic(mosaic, at=first.created)
     assert then.attrs["version_id"] == first.short
     assert float(open_mosaic(mosaic, at=datetime.now(UTC)).salinity[0, 0, 0]) == 7.0
-    with pytest.raises(VersionMissingError, match="or before"):
+    with pytest.raises(VersionMissingError, match="has no version published by"):
         open_mosaic(mosaic, at=first.created - timedelta(seconds=1))
 
 
 def test_a_version_and_a_moment_are_one_too_many(mosaic: Mosaic) -> None:
-    with pytest.raises(UsageError, match="both given"):
+    with pytest.raises(UsageError, match="exclude each other"):
         open_mosaic(mosaic, version="A", at=datetime.now(UTC))
 
 

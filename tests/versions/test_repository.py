@@ -71,7 +71,7 @@ def test_a_repository_of_somebody_else_is_refused() -> None:
     session = other.writable_session("main")
     zarr.create_group(session.store)
     session.commit("other")
-    with pytest.raises(StoreError, match="holds no mosaic of deepsalt"):
+    with pytest.raises(StoreError, match="does not hold a mosaic of deepsalt"):
         open_repository(objects)
 
 

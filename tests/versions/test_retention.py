@@ -19,7 +19,7 @@ from deepsalt.versions import (
     roll_back,
 )
 from deepsalt.versions.commit import Done, Work
-from deepsalt.versions.records import Alive
+from deepsalt.versions.records import BuildRecord
 from deepsalt.versions.storage import PREFIX
 from tests.versions.world import (
     age,
@@ -65,7 +65,7 @@ def world(tmp_path: Path) -> World:
 def long_build(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds that begin in the test began long ago, as their objects did."""
     began = datetime.now(UTC) - LONG_AGO
-    monkeypatch.setattr(records, "Alive", lambda objects: Alive(objects, now=began))
+    monkeypatch.setattr(records, "BuildRecord", lambda objects: BuildRecord(objects, now=began))
 
 
 def repository_of(world: World) -> Path:
@@ -219,7 +219,7 @@ def test_a_build_that_was_taken_for_dead_does_not_commit(world: World) -> None:
         age(world.mosaic.objects.path / "records/builds", hours=7)
         assert prune(world.mosaic, keep=1).builds
 
-    with pytest.raises(StoreError, match="was taken for dead by a prune"):
+    with pytest.raises(StoreError, match="a prune considered build"):
         aged_while_composing(world, bury)
     assert world.mosaic.head() == head
     assert live_builds(world.mosaic.objects) == []
@@ -227,7 +227,7 @@ def test_a_build_that_was_taken_for_dead_does_not_commit(world: World) -> None:
 
 def test_a_build_that_gives_signs_of_life_is_not_taken_for_dead(tmp_path: Path) -> None:
     objects = Objects.of(tmp_path)
-    alive = Alive(objects, now=datetime.now(UTC) - LONG_AGO)
+    alive = BuildRecord(objects, now=datetime.now(UTC) - LONG_AGO)
     age(tmp_path, hours=7)
     alive.beat()
     alive.check()
@@ -239,7 +239,7 @@ def test_a_build_that_gives_signs_of_life_is_not_taken_for_dead(tmp_path: Path) 
 def test_a_build_lives_though_its_record_is_not_listed_yet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    alive = Alive(Objects.of(somewhere()))
+    alive = BuildRecord(Objects.of(somewhere()))
     monkeypatch.setattr(Objects, "list", lambda objects, prefix="", offset=None: iter(()))
     alive.check()
     alive.beat()
@@ -247,12 +247,12 @@ def test_a_build_lives_though_its_record_is_not_listed_yet(
 
 def test_a_sign_of_life_after_the_burial_does_not_revive_a_build() -> None:
     objects = Objects.of(somewhere())
-    alive = Alive(objects)
+    alive = BuildRecord(objects)
     objects.delete([entry.key for entry in objects.list()])
-    with pytest.raises(StoreError, match="taken for dead"):
+    with pytest.raises(StoreError, match=r"considered build .* dead"):
         alive.beat()
     assert [*objects.list()] == []
-    with pytest.raises(StoreError, match="taken for dead"):
+    with pytest.raises(StoreError, match=r"considered build .* dead"):
         alive.check()
 
 
@@ -264,8 +264,8 @@ def test_a_build_that_ends_leaves_no_record(world: World) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"keep": 0}, "0 versions cannot be kept"),
-        ({"keep": 1, "margin": timedelta(hours=23)}, "give a day or more"),
+        ({"keep": 0}, "cannot keep 0 versions"),
+        ({"keep": 1, "margin": timedelta(hours=23)}, "give at least a day"),
     ],
     ids=["none", "margin"],
 )

@@ -1,7 +1,6 @@
 """The published method (DeepSalt, arXiv 2510.23124), its faults put right; for comparison only.
 
-In come laboratory and satellite spectra with their pairs, out comes an estimator of satellite
-spectra.
+Takes laboratory and satellite spectra with their pairs, returns an estimator for satellite spectra.
 
-Open first `method.py`; `stages.py` trains the `networks.py` one after another.
+Open `method.py` first; `stages.py` trains the `networks.py` one after another.
 """

@@ -3,7 +3,7 @@
 Sparse stacked autoencoders take laboratory and satellite spectra to 64 latents each; the satellite
 encoder is aligned with the laboratory's on trusted pairs; a transformer teacher learns EC from
 laboratory latents; a transformer student on satellite latents follows the teacher's features layer
-by layer and the labels a little. Written anew after the description. Its faults, put right:
+by layer and the labels a little. Rewritten from the description, with these faults corrected:
 
 - *Dead sparsity term.* The codes are sigmoids, and the divergence of their batch mean from the
   target reaches the encoder's weights.
@@ -53,16 +53,16 @@ _NAMED_ROWS = 10  # in a message
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What `fit_published` trained."""
+    """Result of `fit_published`."""
 
     satellite: Codec
     """Of satellite spectra."""
     student: Estimator
     """On satellite latents."""
     laboratory: Codec | None
-    """None when trained without laboratory rows."""
+    """None if trained without laboratory rows."""
     teacher: Estimator | None
-    """None when trained without laboratory rows."""
+    """None if trained without laboratory rows."""
 
     def predict(self, spectra: Rows) -> NDArray[np.float64]:
         """Return log(EC + 0.03) (m,) of satellite spectra (m, d), after SNV as in training.
@@ -157,8 +157,8 @@ def _predict(codec: Codec, estimator: Estimator, spectra: Rows) -> NDArray[np.fl
     bands = codec.bands.mean.numel()
     if spectra.ndim != 2 or spectra.shape[1] != bands:
         raise UsageError(
-            f"spectra have shape {spectra.shape}, the model was trained on {bands} bands; "
-            "resample them to the bands of training"
+            f"spectra have shape {spectra.shape}, but the model was trained on {bands} bands; "
+            f"resample them to the training's bands"
         )
     _refuse_rows(~np.isfinite(spectra), "spectra")
     out = np.empty(len(spectra))
@@ -195,8 +195,8 @@ def _refuse(lab_x: Rows, lab_y: Rows, sat_x: Rows, sat_y: Rows, pairs: Pairs) ->
     outside = (pairs < 0) | (pairs >= np.array([len(sat_x), len(lab_x)]))
     if outside.any():
         raise UsageError(
-            f"pair {pairs[outside.any(axis=1)][0].tolist()} names a row beyond the "
-            f"{len(sat_x)} satellite and {len(lab_x)} laboratory rows; number rows from 0"
+            f"pair {pairs[outside.any(axis=1)][0].tolist()} names a row outside the {len(sat_x)} "
+            f"satellite and {len(lab_x)} laboratory rows; number rows from 0"
         )
 
 

@@ -17,7 +17,7 @@ from deepsalt.benchmark.published.networks import (
 )
 from deepsalt.errors import UsageError
 
-_FLAT = 1e-6  # a spread below this is no spread
+_FLAT = 1e-6  # a spread below this counts as none
 _WARM_UP = 0.2  # share of the steps in which the learning rate rises
 _MOMENT_ROWS = 8  # per latent: with fewer, the noise of a covariance rewards small latents
 
@@ -80,7 +80,7 @@ class Estimator:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What satellite latents are aligned with."""
+    """Target of the alignment of satellite latents."""
 
     scale: Scale
     """Of the laboratory's latents."""
@@ -90,7 +90,7 @@ class Anchor:
     """Rows (satellite, laboratory) of one soil (q, 2); q may be 0."""
 
     def loss(self, encode: Callable[[Tensor], Tensor], rows: int, batch: int) -> Tensor:
-        """Return the distance to the pairs' latents, or of the moments where there are no pairs."""
+        """Return the distance to the pairs' latents, or of the moments if there are no pairs."""
         if len(self.pairs):
             drawn = self.pairs[torch.randint(len(self.pairs), (batch,))]
             return functional.mse_loss(encode(drawn[:, 0]), self.latents[drawn[:, 1]])
@@ -136,7 +136,7 @@ def descend(
             raise UsageError(
                 f"training of the {stage} diverged at step {step} on rows "
                 f"{sorted(set(batch.tolist()))}: the loss is not finite; "
-                "lower the learning rate or look for impossible spectra in these rows"
+                "lower the learning rate or check these rows for impossible spectra"
             )
         optimiser.zero_grad()
         torch.autograd.backward(value)

@@ -1,7 +1,7 @@
 """Simulated regions and sites: a laboratory spectrum, and what a satellite saw there.
 
-In come settings, a sensor and a seed, out come `SimulatedPairs`. Sites have no position: what
-matters is how regions differ. Materials, mixing and sky are those of `deepsalt.simulate`.
+Takes settings, a sensor and a seed, returns `SimulatedPairs`. Sites have no position: only
+differences between regions matter. Materials, mixing and sky are those of `deepsalt.simulate`.
 
-Open first `regions.py`; `ground.py` draws what lies there, `appearance.py` how it looks.
+Open `regions.py` first; `ground.py` draws the ground, `appearance.py` its spectra.
 """

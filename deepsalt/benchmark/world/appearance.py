@@ -1,4 +1,4 @@
-"""What simulated sites conduct and how they look, in the laboratory and from above."""
+"""Conductivity and spectra of simulated sites, in the laboratory and from above."""
 
 from dataclasses import replace
 

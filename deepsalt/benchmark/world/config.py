@@ -10,7 +10,7 @@ from deepsalt.simulate.specimens import Use
 
 @dataclass(frozen=True, slots=True)
 class SimulationConfig:
-    """What to simulate; none of the numbers is tuned to a result.
+    """Settings of the simulation; none of the numbers is tuned to a result.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class SimulationConfig:
             if getattr(self, name) < 1:
                 raise UsageError(f"simulation: {name} {getattr(self, name)} must be at least 1")
         if self.seed < 0:
-            raise UsageError(f"simulation: seed {self.seed} must not be negative")
+            raise UsageError(f"the simulation has seed {self.seed}; give a seed of 0 or more")
         if self.use not in ("train", "demo"):
             raise UsageError(f"simulation: use {self.use!r} must be 'train' or 'demo'")
         limits = {"saline_share": 1.0, "gypsum_share": 1.0, "moist_share": 1.0}

@@ -42,7 +42,7 @@ _PAIR_SOIL_SD = 0.2  # soil of the sample against that of the pixel, of the soil
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedRegion:
-    """What the sites of a region have in common.
+    """Common properties of the sites of a region.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class SimulatedRegion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedSites:
-    """What lies at n sites; columns of minerals are those of `Materials.minerals` (k).
+    """Ground at n sites; columns of minerals are those of `Materials.minerals` (k).
 
     Parameters
     ----------

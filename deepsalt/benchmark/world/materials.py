@@ -1,4 +1,4 @@
-"""What a simulation of regions mixes: the shipped specimens by mineral."""
+"""Materials of simulated regions: the shipped specimens by mineral."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -82,8 +82,8 @@ def simulate_regions(
         raise UsageError(f"regions {chosen[:10]} must be distinct indices from 0 on, at least one")
     if not 1 <= repeats <= config.scenes:
         raise UsageError(
-            f"{repeats} repeats need as many scenes per region, of which there are "
-            f"{config.scenes}; raise `scenes` or ask for 1 to {config.scenes}"
+            f"{repeats} repeats need as many scenes per region, but there are {config.scenes}; "
+            f"raise `scenes` or request 1 to {config.scenes}"
         )
     instrument = (
         _Sensor("", sensor)

@@ -1,5 +1,5 @@
-"""Connections to the clouds: where servers are, who we are, and one connection for all who ask.
+"""Connections to object stores: servers, credentials, and one shared connection each.
 
-In comes a location; out comes obstore's store for it. Open first `connect.py`; `settings.py` and
+Takes a location; returns obstore's store for it. Open `connect.py` first; `settings.py` and
 `credentials.py` read the environment.
 """

@@ -1,4 +1,4 @@
-"""Connections to servers of objects, one per process, bucket, user and manner of asking."""
+"""Connections to object stores, one per process, bucket, user and kind of request."""
 
 import os
 import threading
@@ -36,18 +36,22 @@ if TYPE_CHECKING:
     )
 
 Manner = Literal["ask", "once", "send"]
-"""`ask` for small things, `once` without asking again, `send` for bytes that take their time."""
+"""`ask` for small requests, `once` without retries, `send` for large uploads."""
 
 CONNECT = timedelta(seconds=5)
-# The silence we bear. While bytes are sent the server is silent as well, hence two of them.
+# Timeouts. The server is also silent while bytes are sent, hence two of them.
 SILENCE: dict[Manner, timedelta] = {
     "ask": timedelta(seconds=15),
     "once": timedelta(seconds=15),
     "send": timedelta(minutes=5),
 }
-_FIRST_WAIT = timedelta(milliseconds=200)
+FIRST_WAIT = timedelta(milliseconds=200)
+"""Pause before the second try of a request."""
+
 _RETRIES = 3  # after server errors, broken connections and silence
-UNTIL = timedelta(seconds=12)  # after the first attempt; with the silence below 20 s in most cases
+UNTIL = timedelta(
+    seconds=12
+)  # after the first attempt; below 20 s in most cases, including timeouts
 
 # A new connection costs 18 ms, mostly for reading certificates.
 _open: "dict[tuple[object, ...], ObjectStore]" = {}
@@ -56,13 +60,13 @@ _used = _forked = False
 
 
 def connect(location: StoreLocation, manner: Manner = "ask") -> "ObjectStore":
-    """Return the store of a location's whole bucket, or of its folder; nothing is asked yet.
+    """Return the store of a location's whole bucket, or of its folder; sends no request yet.
 
     Raises
     ------
     StoreError
-        The environment holds settings or credentials that cannot be used, or this process was
-        forked from one that had connections.
+        The environment has invalid settings or credentials, or this process was forked from one
+        that had connections.
     """
     if _forked:
         raise StoreError(
@@ -85,10 +89,10 @@ def connect(location: StoreLocation, manner: Manner = "ask") -> "ObjectStore":
             try:
                 _open[key] = _connected(location, settings, manner)
             except (BaseError, ValueError):
-                # Without what they say: it may repeat a key that is not written right.
+                # Without the library's text, which may repeat a mistyped key.
                 raise StoreAccessError(
-                    f"what the environment says about {location.kind}://{location.bucket} cannot "
-                    f"be used; check the variables {PREFIXES[location.kind]}..."
+                    f"the environment's settings for {location.kind}://{location.bucket} are "
+                    f"invalid; check the variables {PREFIXES[location.kind]}..."
                 ) from None
         return _open[key]
 
@@ -104,7 +108,7 @@ def _connected(location: StoreLocation, settings: BucketSettings, manner: Manner
         "max_retries": 0 if manner == "once" else _RETRIES,
         "retry_timeout": UNTIL,
         "backoff": {
-            "init_backoff": _FIRST_WAIT,
+            "init_backoff": FIRST_WAIT,
             "max_backoff": timedelta(seconds=3),
             "base": 2,
         },
@@ -133,7 +137,7 @@ def _s3(
         config["endpoint"] = settings.bucket_endpoint(location.bucket)
     if settings.unsigned:
         config["skip_signature"] = True
-    # The name by which AWS's own tools know what obstore calls otherwise.
+    # The name in AWS's own tools, which obstore names differently.
     if machine := os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):
         config["metadata_endpoint"] = machine
     keys = not settings.unsigned and has_aws_keys()
@@ -149,7 +153,7 @@ def _s3(
 
 
 def _refuse_nobody(location: StoreLocation) -> None:
-    """Refuse where there are no keys and no role to ask for."""
+    """Refuse if there are neither keys nor a role."""
     roles = (
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -158,7 +162,7 @@ def _refuse_nobody(location: StoreLocation) -> None:
     role = any(os.environ.get(name) for name in roles)
     if not role and os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         raise StoreAccessError(
-            f"no credentials for {location.kind}://{location.bucket} are in the environment; set "
+            f"the environment has no credentials for {location.kind}://{location.bucket}; set "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
 
@@ -216,7 +220,7 @@ def _memory() -> "MemoryStore":
 
 
 def _after_fork() -> None:
-    """Remember that threads of obstore were left behind: whoever asks would wait for ever."""
+    """Remember that obstore's threads were left behind by a fork, so that requests would hang."""
     global _forked
     _forked = _forked or _used
 

@@ -1,6 +1,6 @@
-"""Who we are to the clouds, as the environment says at the moment of asking.
+"""Credentials for object stores, read from the environment for each request.
 
-What the two libraries below us understand, by themselves (obstore 0.12, icechunk 1.1):
+What the two underlying libraries support by themselves (obstore 0.12, icechunk 1.1):
 
 =====================================================  =======  ========
 source                                                 obstore  icechunk
@@ -15,12 +15,12 @@ profile with a role or single sign-on                  no       yes
 ``AZURE_STORAGE_ACCOUNT_KEY``, ``..._SAS_TOKEN``       yes      yes
 =====================================================  =======  ========
 
-Both look in the same order, so they are the same user. `aws_keys` closes the gap of the profiles
-for obstore, `settings` those of region, endpoint and unsigned requests for Icechunk. What neither
-understands is refused with the way out.
+Both look in the same order, so they act as the same user. `aws_keys` adds profiles to obstore,
+`settings` adds region, endpoint and unsigned requests to Icechunk. What neither supports is refused
+with a remedy.
 
-`aws_keys` is called where requests are made and again before what it returned runs out. It is
-pickled as its name: secrets stay in the environment of each process.
+`aws_keys` is called where requests are made, and again before its keys expire. It is pickled by
+name: secrets stay in the environment of each process.
 """
 
 import configparser
@@ -39,37 +39,38 @@ from deepsalt.objects.location import StoreKind
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-# Files and variables may be renewed by others at any time; looking costs a millisecond.
-_LOOK_AGAIN = timedelta(minutes=1)
+LOOK_AGAIN = timedelta(minutes=1)
+"""Files and variables may be renewed at any time; reading them takes a millisecond."""
+
 _PROCESS_PATIENCE_S = 15.0
 PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 _BY_ROLE = ("role_arn", "sso_session", "sso_start_url", "login_session")
 
 
 def aws_keys() -> "S3Credential":
-    """Return the keys that the environment or the profile holds now.
+    """Return the present keys of the environment or the profile.
 
     Raises
     ------
     StoreAccessError
-        There are none, or they cannot be used.
+        There are no keys, or they are invalid.
     """
     found = _from_variables() or _from_profile()
     if found is None:
         raise StoreAccessError(
-            "no credentials for S3 are in the environment; set AWS_ACCESS_KEY_ID and "
+            "the environment has no credentials for S3; set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
     return found
 
 
 def has_aws_keys() -> bool:
-    """Whether the environment or the profile holds keys; else the machine may have a role.
+    """Whether the environment or the profile has keys; otherwise the machine may have a role.
 
     Raises
     ------
     StoreAccessError
-        They are there but cannot be used.
+        There are keys, but they are invalid.
     """
     if _from_variables() is not None:
         return True
@@ -78,15 +79,15 @@ def has_aws_keys() -> bool:
         return True
     if profile.named and any(name in profile for name in _BY_ROLE):
         raise StoreAccessError(
-            f"the profile {profile.name} logs in by a role or single sign-on, which is left to "
-            "AWS's own tools; give a profile with the line credential_process = aws configure "
+            f"the profile {profile.name} uses a role or single sign-on, which only AWS's own "
+            f"tools support; give a profile with the line credential_process = aws configure "
             f"export-credentials --profile {profile.name}"
         )
     return False
 
 
 class Profile(dict[str, str]):
-    """What AWS's files say of the profile in use.
+    """The profile in use, from AWS's files.
 
     Parameters
     ----------
@@ -103,12 +104,12 @@ class Profile(dict[str, str]):
 
 
 def aws_profile() -> Profile:
-    """Return the profile in use; empty where there is none.
+    """Return the profile in use; empty if there is none.
 
     Raises
     ------
     StoreAccessError
-        The environment names one that is in no file, or a file cannot be read.
+        The environment names a profile that no file defines, or a file cannot be read.
     """
     name = _variable("AWS_PROFILE") or _variable("AWS_DEFAULT_PROFILE") or ""
     profile = Profile(name or "default", named=bool(name))
@@ -121,14 +122,14 @@ def aws_profile() -> Profile:
     ]
     if profile.named and not any(sections):
         raise StoreAccessError(
-            f"AWS_PROFILE is {profile.name}, which is neither in {config} nor in {shared}; name "
-            "one that is"
+            f"AWS_PROFILE is {profile.name}, which is neither in {config} nor in {shared}; name a "
+            f"profile that is"
         )
     return profile
 
 
 def fingerprint(kind: StoreKind) -> int:
-    """Return what changes when the environment names another user; it means nothing elsewhere."""
+    """Return a value that changes when the environment names another user."""
     prefix = PREFIXES.get(kind)
     if prefix is None:
         return 0
@@ -136,12 +137,12 @@ def fingerprint(kind: StoreKind) -> int:
 
 
 def check_google() -> None:
-    """Refuse credentials of Google's that neither library understands.
+    """Refuse Google credentials that neither library supports.
 
     Raises
     ------
     StoreAccessError
-        The file is missing, unreadable or of another type.
+        The file is missing, unreadable or has another type.
     """
     file = _variable("GOOGLE_APPLICATION_CREDENTIALS")
     if file is None:
@@ -151,20 +152,21 @@ def check_google() -> None:
     except OSError as error:
         raise StoreAccessError(
             f"GOOGLE_APPLICATION_CREDENTIALS names {file}, which cannot be read "
-            f"({error.strerror}); name a file of credentials"
+            f"({error.strerror}); name a file with credentials"
         ) from error
     except (ValueError, KeyError, TypeError):
-        raise StoreAccessError(f"{file} holds no credentials of Google's; name another") from None
+        raise StoreAccessError(
+            f"{file} does not hold Google credentials; name another file"
+        ) from None
     if kind not in ("service_account", "authorized_user"):
         raise StoreAccessError(
-            f"{file} holds credentials of the type {kind!r:.40}, which are not understood; name "
-            "those of a service account, or leave GOOGLE_APPLICATION_CREDENTIALS unset on a "
-            "machine of Google's"
+            f"{file} holds credentials of the unsupported type {kind!r:.40}; name those of a "
+            f"service account, or unset GOOGLE_APPLICATION_CREDENTIALS on a Google machine"
         )
 
 
 def check_azure() -> None:
-    """Refuse variables of Azure's tools that neither library understands.
+    """Refuse variables of Azure's tools that neither library supports.
 
     Raises
     ------
@@ -185,7 +187,7 @@ def check_azure() -> None:
     for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY"):
         if _variable(name):
             raise StoreAccessError(
-                f"{name} is set, which is not understood; set AZURE_STORAGE_ACCOUNT_NAME and "
+                f"{name} is set but not supported; set AZURE_STORAGE_ACCOUNT_NAME and "
                 "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN"
             )
 
@@ -197,7 +199,7 @@ def _from_variables() -> "S3Credential | None":
         return None
     if key is None or secret is None:
         missing = "AWS_ACCESS_KEY_ID" if key is None else "AWS_SECRET_ACCESS_KEY"
-        raise StoreAccessError(f"credentials for S3 are half set; set {missing} as well")
+        raise StoreAccessError(f"the credentials for S3 are incomplete; set {missing}, too")
     return _credential(key, secret, _variable("AWS_SESSION_TOKEN"), _soon())
 
 
@@ -220,7 +222,7 @@ def _names_keys(profile: Mapping[str, str]) -> bool:
 
 
 def _from_process(profile: str, command: str) -> "S3Credential":
-    """Run what a profile names; its output is not repeated, it holds the keys."""
+    """Run a profile's process; its output is never repeated, since it holds the keys."""
     told = f"the credential_process of the profile {profile}"
     try:
         done = subprocess.run(
@@ -228,10 +230,12 @@ def _from_process(profile: str, command: str) -> "S3Credential":
         )
     except subprocess.CalledProcessError as error:
         raise StoreAccessError(
-            f"{told} ended with {error.returncode}; log in again with its tool"
+            f"{told} failed with exit code {error.returncode}; log in again with its tool"
         ) from None
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise StoreAccessError(f"{told} could not run ({type(error).__name__})") from None
+        raise StoreAccessError(
+            f"{told} could not run ({type(error).__name__}); check the profile"
+        ) from None
     try:
         answer = parse_json(done.stdout)
         until = answer.get("Expiration")
@@ -242,11 +246,11 @@ def _from_process(profile: str, command: str) -> "S3Credential":
             datetime.fromisoformat(until) if until else _soon(),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise StoreAccessError(f"{told} did not answer with credentials") from None
+        raise StoreAccessError(f"{told} did not return credentials; check the profile") from None
 
 
 def _read_section(file: Path, section: str, into: Profile) -> bool:
-    """Add what a file says of a section; whether it is in there."""
+    """Add a file's entries for a section; return whether it has the section."""
     parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="none")
     try:
         with file.expanduser().open(encoding="utf-8") as stream:
@@ -254,7 +258,7 @@ def _read_section(file: Path, section: str, into: Profile) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, ValueError, configparser.Error):
-        # Without what the parser says: it quotes lines.
+        # Without the parser's text, which quotes lines.
         raise StoreAccessError(f"{file} cannot be read as AWS's settings; correct it") from None
     if section not in parser:
         return False
@@ -272,9 +276,9 @@ def _credential(key: str, secret: str, token: str | None, until: datetime) -> "S
 
 
 def _soon() -> datetime:
-    return datetime.now(UTC) + _LOOK_AGAIN
+    return datetime.now(UTC) + LOOK_AGAIN
 
 
 def _variable(name: str) -> str | None:
-    """Return an environment variable; one that is set to nothing is not set."""
+    """Return an environment variable; an empty one counts as unset."""
     return os.environ.get(name) or None

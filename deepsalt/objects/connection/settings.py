@@ -1,4 +1,4 @@
-"""How the clouds' servers are reached, as the environment says; no secrets."""
+"""How servers are reached, from the environment; no secrets."""
 
 import os
 from dataclasses import dataclass
@@ -40,11 +40,11 @@ class BucketSettings:
 
     @property
     def plain_http(self) -> bool:
-        """Whether the server is spoken to without encryption."""
+        """Whether the connection is not encrypted."""
         return self.emulated or (self.endpoint or "").startswith("http://")
 
     def bucket_endpoint(self, bucket: str) -> str:
-        """Return the endpoint that S3's requests for a bucket go to."""
+        """Return the endpoint of S3 requests for a bucket."""
         if not self.by_host:
             return self.endpoint or ""
         scheme, _, host = (self.endpoint or "").partition("://")
@@ -52,12 +52,12 @@ class BucketSettings:
 
 
 def settings_of(location: StoreLocation) -> BucketSettings:
-    """Return how the environment wants the server of a location to be reached.
+    """Return the environment's settings for the server of a location.
 
     Raises
     ------
     StoreAccessError
-        The endpoint is no URL or holds credentials, or Azure's account is nowhere named.
+        The endpoint is not a URL or holds credentials, or Azure's account is not named.
     """
     if location.kind == "s3":
         return _s3(location)
@@ -92,8 +92,8 @@ def _azure(location: StoreLocation) -> BucketSettings:
         account = "devstoreaccount1"
     if account is None:
         raise StoreAccessError(
-            f"{location} names no account; set AZURE_STORAGE_ACCOUNT_NAME, or write the store as "
-            f"abfss://{location.bucket}@ACCOUNT.dfs.core.windows.net"
+            f"{location} does not name an account; set AZURE_STORAGE_ACCOUNT_NAME, or write the "
+            f"store as abfss://{location.bucket}@ACCOUNT.dfs.core.windows.net"
         )
     endpoint = _endpoint(
         "AZURE_STORAGE_ENDPOINT", _first("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
@@ -107,7 +107,7 @@ def _azure(location: StoreLocation) -> BucketSettings:
 
 
 def _endpoint(name: str, found: str | None) -> str | None:
-    """Return an endpoint without a slash at its end; refuse what is none."""
+    """Return an endpoint without trailing slash; refuse an invalid one."""
     if found is None:
         return None
     try:
@@ -118,7 +118,8 @@ def _endpoint(name: str, found: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         # It is not repeated: it may hold a password.
         raise StoreAccessError(
-            f"{name} is not an endpoint; give a URL without credentials, as in https://s3.example.org"
+            f"{name} is not an endpoint; give a URL without credentials, such as "
+            f"https://s3.example.org"
         )
     return found.rstrip("/")
 

@@ -1,4 +1,4 @@
-"""METADATA.XML of EnMAP products, read as the hostile input it may be.
+"""METADATA.XML of EnMAP products, read as untrusted input.
 
 Element paths: EnMAP product specification as used by EnMAP-Box and ESA SNAP; checked with the
 metadata of a delivered product.
@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
 
 from deepsalt.errors import FormatError
 from deepsalt.inputs import read_regular
@@ -81,8 +83,8 @@ def read_metadata(path: Path) -> Metadata:
     Raises
     ------
     FormatError
-        Not XML, an XML with a document type or entities, too large, or an element that is missing
-        or is not what it should be.
+        It is not XML, has a document type or entities, is too large, or lacks an element or has an
+        invalid one.
     """
     xml = _Xml(_parse(path), path)
     gain, offset = (
@@ -137,8 +139,8 @@ class _Xml:
         found = self.root.findall(where)
         if {band.get("number") for band in found} != {str(i + 1) for i in range(len(found))}:
             raise FormatError(
-                f"{self.path} does not number the {len(found)} elements {where} from 1 on; "
-                "fetch the product again"
+                f"{self.path} does not number the {len(found)} elements {where} from 1; fetch the "
+                f"product again"
             )
         return sorted(found, key=lambda band: int(band.get("number", "0")))
 
@@ -159,48 +161,45 @@ class _Xml:
         return number
 
 
+class _Counted(TreeBuilder):
+    """Builds the tree of a file, and refuses more or deeper elements than a delivered one has."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._elements = 0
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        self._elements += 1
+        self._depth += 1
+        if self._elements > MAX_ELEMENTS or self._depth > MAX_DEPTH:
+            raise FormatError(
+                f"{self._path} has more than {MAX_ELEMENTS} elements or nests them more than "
+                f"{MAX_DEPTH} deep, which EnMAP metadata never does; fetch the product again"
+            )
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def _parse(path: Path) -> Element:
     """Return the root element, refusing what a delivered file never has."""
-
-    def refuse(*_: object) -> None:
+    parser = DefusedXMLParser(target=_Counted(path), forbid_dtd=True)
+    try:
+        parser.feed(read_regular(path, MAX_XML_BYTES))
+        root: Element = parser.close()
+    except DefusedXmlException as error:
         raise FormatError(
             f"{path} declares a document type or entities, which EnMAP metadata never does; "
             "fetch the product again"
-        )
-
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    elements = 0
-    depth = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal elements, depth
-        elements = elements + 1
-        depth = depth + 1
-        if elements > MAX_ELEMENTS or depth > MAX_DEPTH:
-            raise FormatError(
-                f"{path} has more than {MAX_ELEMENTS} elements or nests them more than {MAX_DEPTH} "
-                "deep, which EnMAP metadata never does; fetch the product again"
-            )
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(read_regular(path, MAX_XML_BYTES), True)
-    except (OSError, LookupError, ValueError, expat.ExpatError) as error:  # codecs raise two
+        ) from error
+    except (OSError, LookupError, ValueError, ParseError) as error:  # codecs raise two
         cause = getattr(error, "strerror", None) or str(error)
         raise FormatError(f"{path} cannot be read as XML: {cause}; fetch it again") from error
-    return builder.close()
+    return root
 
 
 def _bands(xml: _Xml) -> BandTable:
@@ -220,20 +219,22 @@ def _bands(xml: _Xml) -> BandTable:
 
 
 def _empty(xml: _Xml, n: int) -> list[bool]:
-    """Return which bands hold no data, by their statistics; none where there are no statistics."""
+    """Return which bands have no data, by their statistics; none without statistics."""
     where = "product/bandStatistics/bandID"
     mean, deviation = (xml.numbers(where, name) for name in ("mean", "stdDeviation"))
     if not mean:
         return [False] * n
     if len(mean) != n:
-        raise FormatError(f"{xml.path} has statistics of {len(mean)} bands but describes {n}")
+        raise FormatError(
+            f"{xml.path} has statistics of {len(mean)} bands but describes {n}; fetch it again"
+        )
     return [m == EMPTY_MEAN and d == 0 for m, d in zip(mean, deviation, strict=True)]
 
 
 def _overlapping(centers: list[float], vnir: list[bool]) -> list[bool]:
     """Return VNIR bands at and above the first SWIR wavelength.
 
-    Two detectors see 902 to 993 nm; we keep SWIR, whose signal is the stronger one there.
+    Two detectors see 902 to 993 nm; we keep SWIR, whose signal is stronger there.
     """
     swir = [c for c, is_vnir in zip(centers, vnir, strict=True) if not is_vnir]
     first = min(swir, default=math.inf)
@@ -243,9 +244,9 @@ def _overlapping(centers: list[float], vnir: list[bool]) -> list[bool]:
 def _vnir(xml: _Xml, centers: list[float], fwhm: list[float]) -> list[bool]:
     """Return which bands the VNIR detector saw.
 
-    The channel lists hold band numbers from 1 on. Where they do not share out the bands, widths
-    tell the detectors apart: along each, they change by less than 0.2 nm from band to band, and
-    around 900 nm the SWIR bands are the narrower by about 1 nm.
+    The channel lists hold band numbers from 1. If they do not divide the bands, widths tell the
+    detectors apart: along each, they change by less than 0.2 nm from band to band, and around 900
+    nm the SWIR bands are narrower by about 1 nm.
     """
     lists = [
         {int(i) for i in xml.optional_text(where).split(",") if _CHANNEL.fullmatch(i.strip())}

@@ -187,7 +187,7 @@ def _check_rasters(files: dict[str, Path], metadata: Metadata) -> Header:
         if header.grid != image.grid or header.count != expected:
             raise FormatError(
                 f"{files[layer]} has {header.count} bands of {header.grid.height} x "
-                f"{header.grid.width} pixels and should have {expected} on the grid of the image "
+                f"{header.grid.width} pixels, expected {expected} on the grid of the image "
                 f"({shape[0]} x {shape[1]}); fetch the product again"
             )
     return image
@@ -211,7 +211,7 @@ class EnmapReader:
     FormatError
         The scene lacks a file that the product has.
     ReadError
-        A file is missing or is not what the metadata says.
+        A file is missing or contradicts the metadata.
     """
 
     def __init__(self, acquisition: Acquisition) -> None:
@@ -229,9 +229,9 @@ class EnmapReader:
                 found = f"{raster.count} bands of {raster.height} x {raster.width} pixels"
                 raster.close()
                 raise ReadError(
-                    f"{raster.name} has {found}, the metadata of scene "
+                    f"{raster.name} has {found}, but the metadata of scene "
                     f"{self._acquisition.scene_id} says {count} of {grid.height} x {grid.width}; "
-                    "fetch the product again"
+                    f"fetch the product again"
                 )
             self._open[role] = raster
         return self._open[role]
@@ -243,7 +243,7 @@ class EnmapReader:
 
     @property
     def by_band(self) -> bool:
-        """Whether bands lie apart in both files."""
+        """Whether bands are stored separately in both files."""
         return all(self._cube(role).by_band for role in ("image", "defective_pixel_mask"))
 
     def read_window(
@@ -263,7 +263,7 @@ class EnmapReader:
         wanted = wanted or WindowRequest.everything(len(self._acquisition.bands), height, width)
         numbers = self._cube("image").read(window, wanted).astype(np.int16, copy=False)
         nodata = NODATA if self._acquisition.nodata is None else self._acquisition.nodata
-        # A few in a million: finding them is a tenth of the work of looking at a mask.
+        # A few in a million: finding them takes a tenth of the time of a full mask.
         numbers[self._cube("defective_pixel_mask").find(1, window, wanted)] = np.int16(nodata)
         return numbers
 
@@ -275,7 +275,7 @@ class EnmapReader:
         - cloud, cloud shadow, haze, snow: their bit;
         - cirrus: thin (1) is HAZE, which advises, medium and thick (2, 3) are CIRRUS;
         - test flags: low quality, quality not produced, saturated or artefact pixels are
-          DEFECTIVE; reduced quality and interpolated pixels are not remarked on.
+          DEFECTIVE; reduced quality and interpolated pixels are not flagged.
 
         OUTSIDE stands alone: beyond the swath the other layers mean nothing.
 

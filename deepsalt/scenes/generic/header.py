@@ -1,6 +1,6 @@
-"""What a GeoTIFF or ENVI cube says about its bands, scale and time, in the usual places.
+"""Bands, scale and time of a GeoTIFF or ENVI cube, from the usual places.
 
-Looked at, in this order: tags of each band (`wavelength`, `fwhm`, `bbl`), GDAL's IMAGERY domain of
+Searched in this order: tags of each band (`wavelength`, `fwhm`, `bbl`), GDAL's IMAGERY domain of
 each band (`CENTRAL_WAVELENGTH_UM`, `FWHM_UM`), lists in the ENVI header or the file's own tags
 (``{400.1, 405.3, ...}``). Names in any letter case.
 """
@@ -79,28 +79,31 @@ class Tags:
         )
 
     def reflectance_scale(self) -> float | None:
-        """Return reflectance per digital number by the ENVI field; None when there is none.
+        """Return reflectance per digital number from the ENVI field; None if there is none.
 
         Raises
         ------
         FormatError
-            Not a positive number.
+            It is not a positive number.
         """
         text = self.file.get("reflectance_scale_factor")
         if text is None:
             return None
         factor = self._number(text, "reflectance scale factor")
         if factor <= 0:
-            raise FormatError(f"{self.name} has reflectance scale factor {text}; remove it")
+            raise FormatError(
+                f"{self.name} has the reflectance scale factor {text}, which is not positive; "
+                f"remove it"
+            )
         return 1.0 / factor
 
     def times(self) -> tuple[datetime | None, datetime | None]:
-        """Return begin and end of the acquisition, UTC; None where the file does not say."""
+        """Return start and end of the acquisition, UTC; None if unknown."""
         start = self._time(_START)
         return start, self._time(_END) or start
 
     def version(self) -> str:
-        """Return the processing version; ``0`` where the file does not say."""
+        """Return the processing version; ``0`` if unknown."""
         return next((self.file[key] for key in _VERSION if self.file.get(key)), "0")
 
     def _unit(self) -> str:
@@ -137,7 +140,8 @@ class Tags:
                 items = text.strip().strip("{}[]()").split(",")
                 if len(items) != self.count:
                     raise FormatError(
-                        f"{self.name} lists {len(items)} values of {name} for {self.count} bands"
+                        f"{self.name} lists {len(items)} values of {name} for {self.count} bands; "
+                        f"give one per band"
                     )
                 return [self._number(item, name) for item in items]
         return None

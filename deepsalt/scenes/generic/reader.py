@@ -30,13 +30,13 @@ DTYPES = ("int16", "uint16", "float32")
 """Stored types that a cube may have."""
 
 MIN_LONGEST_NM = 2000.0
-"""A cube must reach at least here: the absorptions of salts and of their water lie beyond."""
+"""Minimum of a cube's longest wavelength: salts and their water absorb beyond it."""
 
 _GEOTIFF = (".tif", ".tiff")
 _ENVI = (".img", ".dat", ".bsq", ".bil", ".bip", ".raw", "")
 
-# The identity of a cube samples this many pieces of this size: enough to tell two cubes of one name
-# and shape apart, little enough to read from gigabytes.
+# The identity of a cube samples this many pieces of this size: enough to distinguish two cubes of
+# one name and shape, little enough to read from gigabytes.
 _PIECES = 16
 _PIECE_BYTES = 65536
 
@@ -53,18 +53,18 @@ def read_acquisition(
 ) -> Acquisition:
     """Read the metadata of a cube.
 
-    Its identity is the file's stem and a digest of its header and of samples of its content: the
-    same cube copied elsewhere stays the same acquisition, another cube of that name does not pass
-    for it. A cube changed only between the samples is not noticed; give it another name.
+    Its identity is the file's stem and a digest of its header and of samples of its content: a copy
+    stays the same acquisition, and another cube of that name is a different one. Changes between
+    the samples go unnoticed; give a changed cube another name.
 
     Parameters
     ----------
     path
         GeoTIFF, or ENVI header or data file.
     scale
-        Reflectance = value x scale, where the file carries none.
+        Reflectance = value x scale, if the file does not state it.
     nodata
-        Value that means "no measurement", where the file names none. NaN always does.
+        Value that means "no measurement", if the file does not state it. NaN always does.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_acquisition(
     UsageError
         The file contradicts `scale` or `nodata`.
     UnsupportedError
-        DESIS, or bands that stop short of 2000 nm.
+        DESIS, or bands that end below 2000 nm.
     GridError
         No CRS, or a rotated grid.
     """
@@ -129,7 +129,7 @@ def _data_file(path: Path) -> Path:
         for candidate in (Path(f"{bare}{ending}"), Path(f"{bare}{ending.upper()}")):
             if candidate.is_file():
                 return candidate
-    raise FormatError(f"{path} has no data file beside it, {bare}[.img, .dat, ...]; fetch it too")
+    raise FormatError(f"{path} has no data file {bare}[.img, .dat, ...] beside it; fetch that, too")
 
 
 def _checked(bands: BandTable, path: Path) -> BandTable:
@@ -148,7 +148,7 @@ def _checked(bands: BandTable, path: Path) -> BandTable:
 def _scaling(
     raster: DatasetReader, tags: Tags, scale: float | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return gain and offset per band; GDAL says 1 and 0 where the file says nothing."""
+    """Return gain and offset per band; GDAL returns 1 and 0 if the file has none."""
     n = raster.count
     gain = tuple(map(float, raster.scales))
     offset = tuple(map(float, raster.offsets))
@@ -161,10 +161,12 @@ def _scaling(
             )
         gain = (stated,) * n
     if not all(g > 0 for g in gain):
-        raise FormatError(f"{raster.name} has scale {min(gain):g}; reflectance needs one above 0")
+        raise FormatError(
+            f"{raster.name} has scale {min(gain):g}; reflectance needs a scale above 0"
+        )
     if scale is not None and not np.allclose(gain, scale, rtol=1e-6, atol=0):
         raise UsageError(
-            f"{raster.name} carries scale {gain[0]:g}, not the {scale:g} given; leave --scale out"
+            f"{raster.name} has scale {gain[0]:g}, not the given {scale:g}; leave out --scale"
         )
     return gain, offset
 
@@ -177,7 +179,7 @@ def _nodata(header: Header, given: float | None, path: Path) -> float | None:
         )
     if header.nodata is not None and given is not None and header.nodata != given:
         raise UsageError(
-            f"{path} carries nodata {header.nodata:g}, not the {given:g} given; leave --nodata out"
+            f"{path} has nodata {header.nodata:g}, not the given {given:g}; leave out --nodata"
         )
     nodata = header.nodata if given is None else float(given)
     if nodata is None and header.dtype != "float32":
@@ -214,7 +216,7 @@ class GenericReader:
     Raises
     ------
     ReadError
-        The file is missing or is not what the metadata says.
+        The file is missing or contradicts the metadata.
     """
 
     def __init__(self, acquisition: Acquisition) -> None:
@@ -223,8 +225,8 @@ class GenericReader:
         image = open_raster(acquisition.asset("image").href, envi=True)
         if (image.count, *image.shape) != expected:
             raise ReadError(
-                f"{image.name} has {image.count} bands of {image.shape} pixels, "
-                f"its metadata says {expected[0]} of {expected[1:]}; ingest it again"
+                f"{image.name} has {image.count} bands of {image.shape} pixels, but its metadata "
+                f"says {expected[0]} of {expected[1:]}; ingest it again"
             )
         self.block_shape = block_of(acquisition, read_header(image).window_shape)
         self._image = image
@@ -247,7 +249,7 @@ class GenericReader:
         return self._cube.read(Window(column, row, width, height), wanted)
 
     def read_quality(self, row: int, column: int, height: int, width: int) -> NDArray[np.uint16]:
-        """Return zeros (y, x): such a cube comes without quality layers."""
+        """Return zeros (y, x): such a cube has no quality layers."""
         return np.zeros((height, width), np.uint16)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A PRISMA L2D file, read as the hostile input it may be: typed attributes, cubes and channels.
+"""A PRISMA L2D file, read as untrusted input: typed attributes, cubes and channels.
 
 HDF5 has four ways out of a file, all refused: links to objects of other files, on any part of a
 path; external storage and virtual datasets, whose pixels lie in other files; and filters that are
@@ -46,7 +46,7 @@ _FILTERS = frozenset(
 """Filters that are part of HDF5."""
 
 _UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError)
-"""What h5py raises for damage, by where in the file it is."""
+"""What h5py raises for damage, depending on its place in the file."""
 
 # An unknown filter, which even the names in a group may have, makes HDF5 load every library that it
 # finds in these folders.
@@ -119,7 +119,7 @@ class Product:
         self.file.close()
 
     def optional(self, name: str) -> Any:
-        """Return a file attribute, text decoded; None where there is none.
+        """Return a file attribute, text decoded; None if there is none.
 
         Raises
         ------
@@ -140,10 +140,10 @@ class Product:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
     def _refuse_endless_heaps(self) -> None:
-        """Refuse damage in the heaps with texts of variable length, on which HDF5 never comes back.
+        """Refuse damage in the heaps of variable-length texts, which makes HDF5 loop forever.
 
-        HDF5 walks the objects of a heap by their sizes, and does not look whether a size leads on.
-        Looks through the whole file, once, and only where a product has such texts.
+        HDF5 walks the objects of a heap by their sizes, and does not check that a size leads on.
+        This reads the whole file, once, and only if a product has such texts.
 
         Raises
         ------
@@ -162,14 +162,14 @@ class Product:
             self._heaps_fit = True
 
     def attribute(self, name: str) -> Any:
-        """Return a file attribute; FormatError where there is none."""
+        """Return a file attribute; raise FormatError if there is none."""
         value = self.optional(name)
         if value is None:
             raise FormatError(f"{self.name} has no attribute {name}; fetch the product again")
         return value
 
     def number(self, name: str) -> float:
-        """Return an attribute as a finite number; FormatError where it is not."""
+        """Return an attribute as a finite number; raise FormatError if it is not."""
         try:
             value = float(np.asarray(self.attribute(name), dtype=np.float64).reshape(()))
         except (TypeError, ValueError) as error:
@@ -179,7 +179,7 @@ class Product:
         return value
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return an attribute as finite numbers (n,); FormatError where it is not."""
+        """Return an attribute as finite numbers (n,); raise FormatError if it is not."""
         try:
             values = np.asarray(self.attribute(name), dtype=np.float64).ravel()
         except (TypeError, ValueError) as error:
@@ -189,7 +189,7 @@ class Product:
         return values
 
     def time(self, name: str) -> datetime:
-        """Return an attribute as a time, UTC; FormatError where it is not."""
+        """Return an attribute as a time, UTC; raise FormatError if it is not."""
         text = str(self.attribute(name)).strip()
         moment = utc_time(text)
         if moment is None:
@@ -220,8 +220,8 @@ class Product:
                 raise FormatError(f"{self.name} has no {where}; fetch the product again")
             if found.id.links.get_info(part.encode()).type != h5l.TYPE_HARD:
                 raise FormatError(
-                    f"{self.name}: {path} is a link to elsewhere, which a PRISMA product never "
-                    "has; fetch the product again"
+                    f"{self.name}: {path} is an external link, which a PRISMA product never has; "
+                    f"fetch the product again"
                 )
             found = found[part]
         if not isinstance(found, h5py.Dataset):

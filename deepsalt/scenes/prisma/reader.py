@@ -1,7 +1,7 @@
 """PRISMA L2D: one HDF-EOS5 file.
 
-Layout: PRISMA product specification (ASI), as read by ESA SNAP and hyperproc. Cubes lie as (row,
-band, column) with wavelengths running down; we turn them round and join the two detectors.
+Layout: PRISMA product specification (ASI), as read by ESA SNAP and hyperproc. Cubes are stored as
+(row, band, column) with descending wavelengths; we reverse them and join the two detectors.
 """
 
 import os
@@ -199,7 +199,7 @@ class PrismaReader:
     Raises
     ------
     ReadError
-        The file is missing, truncated or not what the metadata says.
+        The file is missing, truncated or contradicts the metadata.
     """
 
     by_band = False

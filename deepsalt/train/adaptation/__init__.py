@@ -1,8 +1,8 @@
-"""Laboratory knowledge beside satellite sites: adapted to what satellites see, and weighed.
+"""Laboratory knowledge alongside satellite sites: adapted to what satellites see, and weighted.
 
-In come labelled sites and views of laboratory samples, out comes `Combined`: the sites' own
-machine, and with a weight that held-out regions choose the teacher behind an `Adaptation`. At
-weight 0 it is the sites alone, to the bit.
+Takes labelled sites and views of laboratory samples, returns `Combined`: the sites' own machine,
+and the teacher behind an `Adaptation` with a weight chosen by held-out regions. At weight 0 it
+equals the sites alone, bit for bit.
 
-Open first `combine.py`; `fits.py` and `alignment.py` are the adaptations it tries.
+Open `combine.py` first; `fits.py` and `alignment.py` are the adaptations it tries.
 """

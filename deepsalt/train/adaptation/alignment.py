@@ -218,16 +218,16 @@ def _check(laboratory: Floats, satellite: Floats, groups: NDArray[np.str_] | Non
     fewest = min(len(laboratory), len(satellite))
     if fewest < MIN_SPECTRA:
         raise FormatError(
-            f"alignment of {len(laboratory)} laboratory and {len(satellite)} satellite spectra; "
-            f"it needs {MIN_SPECTRA} of each: add spectra, labelled or not, or leave it out"
+            f"alignment has {len(laboratory)} laboratory and {len(satellite)} satellite spectra "
+            f"but needs {MIN_SPECTRA} of each; add spectra, labelled or not, or leave it out"
         )
     if laboratory.shape[1] != satellite.shape[1]:
         raise FormatError(
-            f"laboratory features {laboratory.shape} and satellite features {satellite.shape} are "
-            "not the same; pass both through the front end"
+            f"laboratory features {laboratory.shape} and satellite features {satellite.shape} "
+            f"differ; pass both through the front end"
         )
     if groups is not None and len(groups) != len(laboratory):
         raise FormatError(
-            f"{len(laboratory)} laboratory spectra come with {len(groups)} groups; "
-            "give one group per spectrum"
+            f"{len(laboratory)} laboratory spectra have {len(groups)} groups; give one group per "
+            f"spectrum"
         )

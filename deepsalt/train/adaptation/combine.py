@@ -49,7 +49,7 @@ class Combined:
     sites, weight, line
         g, b, and (a, c).
     teacher, adaptation
-        T, None where there is none, and A.
+        T, None if there is none, and A.
     encoder
         Encoder in which a student follows it.
     """
@@ -67,7 +67,7 @@ class Combined:
         return replace(self, teacher=None, weight=0.0, encoder=self.sites.encoder)
 
     def weighing(self, weight: float) -> "Combined":
-        """Return the same with another weight above 0; without a teacher there is none."""
+        """Return the same with another weight above 0; the weight stays 0 without a teacher."""
         return self if self.teacher is None else replace(self, weight=weight)
 
     def location(self, features: Floats) -> Floats:
@@ -91,7 +91,7 @@ def rising_line(known: Floats, target: Floats, weights: Floats) -> tuple[float, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """What held-out groups chose, and what they said.
+    """The choice by held-out groups, and its scores.
 
     Parameters
     ----------
@@ -133,14 +133,14 @@ def fit_combined(
     settings: Settings,
     unlabelled: Samples | None = None,
 ) -> tuple[Combined, Choice]:
-    """Fit on labelled satellite rows, with laboratory views where there are any.
+    """Fit on labelled satellite rows, with laboratory views if there are any.
 
     Parameters
     ----------
     satellite
         Labelled rows of satellite tables.
     laboratory
-        All views of laboratory samples, labelled; None: there are none.
+        All views of laboratory samples, labelled; None if there are none.
     settings
         Candidates, folds, seed.
     unlabelled
@@ -202,7 +202,7 @@ class AdaptationFitter:
     def teacher(
         self, train: NDArray[np.intp], adaptations: tuple[str, ...], test: NDArray[np.intp]
     ) -> "_Known":
-        """Return the teacher and what stands in front of it, fitted once per question."""
+        """Return the teacher and the steps before it, fitted once per request."""
         if self.laboratory is None:
             raise FormatError("there are no laboratory spectra to learn from")
         allowed = self._allowed(test)

@@ -39,7 +39,7 @@ def repeat_differences(features: Floats, names: Sequence[str] | NDArray[np.str_]
     _, site, counts = np.unique(np.asarray(names), return_inverse=True, return_counts=True)
     if site.shape != (features.shape[0],):
         raise FormatError(
-            f"{features.shape[0]} spectra come with {site.size} names; give one name per spectrum"
+            f"{features.shape[0]} spectra have {site.size} names; give one name per spectrum"
         )
     sums = np.zeros((counts.size, features.shape[1]))
     np.add.at(sums, site, features)
@@ -74,8 +74,8 @@ def epo(differences: Floats, rank: int, scale: Floats | None = None) -> Adaptati
     rows, size = differences.shape
     if not 0 <= rank <= min(rows, size):
         raise FormatError(
-            f"EPO of rank {rank} asked of {rows} differences in {size} features; "
-            f"give a rank of 0 to {min(rows, size)}"
+            f"EPO of rank {rank} does not fit {rows} differences in {size} features; give a "
+            f"rank from 0 to {min(rows, size)}"
         )
     if rank == 0:
         return Adaptation.identity(size)
@@ -108,7 +108,7 @@ def direct_standardisation(satellite: Floats, laboratory: Floats, ridge: float =
     """
     _check_pairs(satellite, laboratory)
     if not 0 < ridge < np.inf:
-        raise FormatError(f"direct standardisation with a ridge of {ridge}; give a number above 0")
+        raise FormatError(f"direct standardisation has a ridge of {ridge}; give a number above 0")
     if satellite.shape[0] == 0:
         return Adaptation.identity(satellite.shape[1])
     both = np.vstack([satellite, laboratory])

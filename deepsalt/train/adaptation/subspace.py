@@ -45,7 +45,7 @@ class Subspace:
     def lift(self, name: str, change: Floats, move: Floats) -> Adaptation:
         """Return the adaptation that adds change z + move (k, k), (k,) to the coordinates z.
 
-        What lies outside of the subspace stays as it is.
+        The part outside the subspace is unchanged.
         """
         out = self.basis * self.scale[:, None]
         matrix = out @ change @ (self.basis / self.scale[:, None]).T
@@ -65,7 +65,7 @@ def leading(features: Floats, centre: Floats, *, energy: float, most: int) -> Su
 def check_features(what: str, values: Floats) -> None:
     """Refuse features that are not (s, d) or miss values, with a FormatError that names them."""
     if values.ndim != 2:
-        raise FormatError(f"the {what} have shape {values.shape}; give a table of two dimensions")
+        raise FormatError(f"the {what} have shape {values.shape}; give a two-dimensional table")
     missing = ~np.isfinite(values).all(axis=1)
     if missing.any():
         raise FormatError(

@@ -1,4 +1,4 @@
-"""The few columns beside the spectra that training reads: names, flags and labels, checked."""
+"""The few columns that training reads besides spectra: names, flags and labels, checked."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -49,17 +49,17 @@ class Columns:
         Raises
         ------
         FormatError
-            It is not there.
+            The column is missing.
         """
         if name not in self:
             raise FormatError(f"{self.origin} has no column {name}; {self.found()}, {advice}")
 
     def found(self) -> str:
-        """Return which columns the table has beside the spectral ones."""
+        """Return the table's columns other than the spectral ones."""
         spectral = spectral_columns(self.frame.columns)
         names = [str(name) for name in self.frame.columns if str(name) not in spectral]
         shown = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
-        return f"beside spectra it has {shown or 'none'}"
+        return f"its other columns are {shown or 'none'}"
 
     def text(self, name: str) -> NDArray[np.str_]:
         """Return a column as text, "" where empty or absent (s,)."""
@@ -93,7 +93,7 @@ class Columns:
         Raises
         ------
         FormatError
-            Something else stands there.
+            A value is something else.
         """
         text = np.char.lower(self.text(name))
         unknown = ~np.isin(text, list(_FLAGS))
@@ -105,12 +105,12 @@ class Columns:
         return np.isin(text, [word for word, flag in _FLAGS.items() if flag])
 
     def labels(self, name: str, unit: EcUnit | None) -> NDArray[np.float64]:
-        """Return electrical conductivity, dS/m, NaN where there is none (s,).
+        """Return electrical conductivity, dS/m, NaN where missing (s,).
 
         Raises
         ------
         FormatError
-            The column is absent, or a value is no number from 0 to `MAX_EC_DS_M`.
+            The column is missing, or a value is not a number from 0 to `MAX_EC_DS_M`.
         """
         self.require(name, "name the column of the label, or give the table as --unlabelled")
         text = self.text(name)
@@ -143,7 +143,7 @@ class Columns:
     def refuse_repeats(self, key: tuple[str, ...]) -> None:
         """Refuse rows that agree in all columns of a key, `sample_id` first.
 
-        Rows without a sample are nobody's repeat.
+        Rows without a sample never count as repeats.
 
         Raises
         ------

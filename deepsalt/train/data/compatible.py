@@ -1,4 +1,4 @@
-"""What several tables may not be together: too few, the same twice, samples of one name."""
+"""Conflicts between tables: too few rows, duplicate tables, shared sample names."""
 
 import logging
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepsalt.errors import FormatError
-from deepsalt.train.data.enough import MIN_SAMPLES
+from deepsalt.train.data.sufficiency import MIN_SAMPLES
 from deepsalt.train.data.tables import MIN_LABELS, Table, TableSpec
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ def doubts(tables: Sequence[Table]) -> list[str]:
     found = []
     if samples and partners and not partners & samples:
         found.append(
-            f"no lab_sample_id, such as {min(partners)}, is a sample of the laboratory tables; "
-            "there are no pairs, and pixels that share one count as one site"
+            f"no lab_sample_id, such as {min(partners)}, is in the laboratory tables; there are "
+            f"no pairs, and pixels that share one count as one site"
         )
     sites = sum(_sites(table.take(table.labelled)) for table in seen if table.kind == "satellite")
     if samples and 0 < sites < MIN_SAMPLES:
         found.append(
-            f"{sites} labelled sites are too few to learn from; they serve as spectra without a "
-            f"label, give at least {MIN_SAMPLES}"
+            f"{sites} labelled sites are too few to learn from and are used as spectra without "
+            f"labels; give at least {MIN_SAMPLES}"
         )
     return found
 
@@ -100,7 +100,7 @@ def check_apart(tables: Sequence[Table]) -> None:
         shared = [name for name in names if name in owner]
         if shared:
             raise FormatError(
-                f"sample {shared[0]} stands in {owner[shared[0]]} and in {table.name} "
-                f"({len(shared)} such names); give each sample a name of its own"
+                f"sample {shared[0]} is in both {owner[shared[0]]} and {table.name} "
+                f"({len(shared)} such names); give each sample its own name"
             )
         owner |= dict.fromkeys(names, table.name)

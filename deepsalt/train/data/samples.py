@@ -32,10 +32,10 @@ DRIFT_NM = 0.5
 
 WITH_NOISE = " with noise"
 IN_THE_FIELD = " in the field"
-"""What the names of views end in that are not as clean as the sensor's bands allow."""
+"""Suffix of the names of views with noise."""
 
 PIXELS = " pixels"
-"""What the names of views end in that are simulated pixels beside laboratory samples."""
+"""Suffix of the names of views that are simulated pixels."""
 
 _PARTS = 10  # groups of rows with a band shift of their own
 EMPTY = ""
@@ -52,7 +52,7 @@ class Samples:
     snv
         Common bands after SNV, float32 (s, n_common): what the published method takes.
     ec
-        dS/m, NaN where there is no label (s,).
+        dS/m, NaN where unlabelled (s,).
     group, region
         Names for splitting (s,).
     site
@@ -62,7 +62,7 @@ class Samples:
     scene
         (s,)
     view
-        What a spectrum was seen through: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
+        View of a spectrum: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
     satellite, simulated
         Whether a row comes from a satellite table; whether it is simulated (s,).
     infrared
@@ -147,7 +147,7 @@ def as_mixtures(table: Table) -> Samples:
 def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> Samples:
     size = len(table.ec)
     satellite = table.kind != "laboratory"
-    # Rows without a name are samples of their own, also beside those of another table.
+    # Rows without a name are their own samples, even across tables.
     numbers = np.char.add(f"{table.sha256[:8]} row ", np.arange(size).astype(str))
     site = np.where(table.sample == EMPTY, numbers, table.sample)
     # Pixels of one laboratory sample are looks at one site, whatever their own names.

@@ -5,6 +5,7 @@ Rows of one profile or country never lie on both sides.
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
 
 from deepsalt.errors import FormatError
 from deepsalt.types import Floats
@@ -32,22 +33,17 @@ def group_folds(groups: NDArray[np.str_], count: int, seed: int) -> list[Fold]:
     FormatError
         A single group: nothing can be held out.
     """
-    names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    names, index = np.unique(groups, return_inverse=True)
     if names.size < 2:
         raise FormatError(
             f"all spectra belong to one group ({names[0]}); nothing can be held out, "
             "name another group column"
         )
-    count = min(count, names.size)
-    shuffled = np.random.default_rng(seed).permutation(names.size)
-    fold_of = np.empty(names.size, dtype=np.intp)
-    filled = np.zeros(count)
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        smallest = int(filled.argmin())
-        fold_of[group] = smallest
-        filled[smallest] += sizes[group]
-    row_fold = fold_of[index]
-    return [(np.flatnonzero(row_fold != f), np.flatnonzero(row_fold == f)) for f in range(count)]
+    # shuffle=True would deal out equal numbers of groups, not of rows (decision 43). Without it,
+    # groups of equal size are taken in falling order of their names, for which these numbers stand.
+    order = np.random.default_rng(seed).permutation(names.size)[::-1]
+    shuffled = np.argsort(order)[index]
+    return [*GroupKFold(min(count, names.size)).split(shuffled, groups=shuffled)]
 
 
 def one_standard_error(scores: Floats) -> int:

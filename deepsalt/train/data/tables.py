@@ -41,10 +41,10 @@ MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of the usable bands is left out; holes up to that are filled."""
 
 GROUP_COLUMNS = ("profile_id", "profile", "group", "region", "site", "country")
-"""Where no column is named, the first of these in a table holds its groups."""
+"""Default columns of groups: the first of these in a table."""
 
 REGION_COLUMNS = ("region", "country")
-"""Where no column is named, the first of these that does not hold the groups holds the regions."""
+"""Default columns of regions: the first of these that does not hold the groups."""
 
 _SUSPECT = "ec_suspect"
 _INCOMPLETE = "too many missing bands"
@@ -78,7 +78,7 @@ class TableSpec:
         Column that is true where the label is not to be trusted, so that the row is left out;
         None: `ec_suspect` where present.
     ec_method
-        Which electrical conductivity the labels are, where the table has no column `ec_method`.
+        Method of the labels if the table has no column `ec_method`.
     licence, attribution
         As the source states them; they go into the card.
     """
@@ -121,7 +121,7 @@ class TableSpec:
         if not path or not sensor:
             raise UsageError(
                 f"{text!r} does not name a table and its sensor; give TABLE@SENSOR, such as "
-                "sites.csv@enmap"
+                f"sites.csv@enmap"
             )
         return cls(Path(path), kind, sensor)
 
@@ -139,16 +139,16 @@ class Table:
     reflectance
         float64 (s, n), NaN only in bands that are not usable.
     ec
-        Electrical conductivity, dS/m, NaN where there is no label (s,).
+        Electrical conductivity, dS/m, NaN where unlabelled (s,).
     group, region
         Names for splitting (s,); "" only in unlabelled tables. Regions are the groups where the
         table has none.
     scene, sample, lab_sample
         `scene_id`, `sample_id` and the laboratory sample taken in the pixel, "" = none (s,).
     ec_method
-        Which electrical conductivity the label is (s,).
+        Method of the label (s,).
     simulated
-        Whether the table says that it is simulated.
+        Whether the table marks it as simulated.
     sha256
         Digest of the file (hexadecimal).
     licence, attribution
@@ -156,9 +156,9 @@ class Table:
     dropped
         Rows left out by reason.
     warnings
-        What was doubtful and taken all the same.
+        Warnings on doubtful values that were accepted.
     group_column
-        Which column `group` is of.
+        Column of `group`.
     """
 
     name: str
@@ -272,8 +272,8 @@ def _labels(rows: Columns, spec: TableSpec) -> tuple[NDArray[np.float64], tuple[
         return ec, ()
     return ec, (
         f"{spec.path.name}, column {spec.ec}: labels have a median of {median:.3g} and reach "
-        f"{highest:.3g}, which looks like mS/m; they are taken as dS/m, say --ec-unit dS/m or "
-        "--ec-unit mS/m to settle it",
+        f"{highest:.3g}, which looks like mS/m; they are read as dS/m, give --ec-unit dS/m or "
+        f"--ec-unit mS/m to settle it",
     )
 
 
@@ -284,15 +284,15 @@ def _groups(
     group = _group_column(rows, spec)
     doubts: tuple[str, ...] = ()
     if spec.group not in (None, group):
-        doubts = (f"{spec.path.name} has no column {spec.group}; {group} stands for it",)
+        doubts = (f"{spec.path.name} has no column {spec.group}; using {group} instead",)
     if spec.kind == "unlabelled":
         # Nothing is scored on them; but where regions are known, those left out stay unseen.
         region = spec.region or _first_of(REGION_COLUMNS, rows) or group
         return rows.text(group or ""), rows.text(region or ""), ()
     if group is None:
         raise FormatError(
-            f"{rows.origin} has no column of groups ({', '.join(GROUP_COLUMNS)}); "
-            f"{rows.found()}, name the profile or region by --group COLUMN"
+            f"{rows.origin} has no column of groups ({', '.join(GROUP_COLUMNS)}); {rows.found()}, "
+            f"name its column of profiles or regions with --group COLUMN"
         )
     groups = rows.filled(group, "name another column by --group COLUMN")
     if spec.region is not None:
@@ -304,7 +304,10 @@ def _groups(
     empty = int((regions == "").sum())
     if not empty:
         return groups, regions, doubts
-    doubt = f"{spec.path.name}, column {region} is empty in {empty} rows; each group is a region"
+    doubt = (
+        f"{spec.path.name}, column {region} is empty in {empty} rows; treating each group as a "
+        f"region"
+    )
     return groups, groups, (*doubts, doubt)
 
 
@@ -322,8 +325,8 @@ def _simulated(rows: Columns) -> bool:
     flags = rows.flags("simulated")
     if flags.any() and not flags.all():
         raise FormatError(
-            f"{rows.origin} has {flags.sum()} simulated rows among {flags.size}; "
-            "give simulated and measured spectra as two tables"
+            f"{rows.origin} has {flags.sum()} simulated rows among {flags.size}; give simulated "
+            f"and measured spectra as two tables"
         )
     return bool(flags.size and flags.all())
 
@@ -347,7 +350,7 @@ def _complete(
 
 
 def _announced(table: Table, origin: str) -> Table:
-    """Log what was doubtful and left out; refuse a table of which nothing is left."""
+    """Log doubtful and skipped rows; refuse a table without remaining rows."""
     left_out = ", ".join(f"{count} {why}" for why, count in table.dropped.items())
     if not table.sample.size:
         raise FormatError(
@@ -356,8 +359,8 @@ def _announced(table: Table, origin: str) -> Table:
         )
     if table.sample.size > 1 and not np.nanmax(np.ptp(table.reflectance, axis=0)):
         raise FormatError(
-            f"{origin}: all {table.sample.size} spectra are the same; "
-            "nothing can be learned from them"
+            f"{origin}: all {table.sample.size} spectra are equal, so nothing can be learned; "
+            f"give other spectra"
         )
     for warning in table.warnings:
         logger.warning(warning)

@@ -1,4 +1,4 @@
-"""Everything a fit may see: tables, read and seen through sensors, with simulated pixels beside."""
+"""Everything that a fit may see: tables, read and seen through sensors, and simulated pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -94,12 +94,12 @@ def with_infrared(samples: Samples, tables: Sequence[InfraredTable]) -> Samples:
         if not np.isin(table.sample, samples.site[laboratory]).any():
             raise FormatError(
                 f"{table.name} shares no sample with the laboratory tables; its first one is "
-                f"{table.sample[0]}, name samples in both by the same sample_id"
+                f"{table.sample[0]}, use the same sample_id in both"
             )
     names, counts = np.unique(np.concatenate([t.sample for t in tables]), return_counts=True)
     if (counts > 1).any():
         raise FormatError(
-            f"sample {names[counts > 1][0]} stands in two mid-infrared tables "
+            f"sample {names[counts > 1][0]} is in two mid-infrared tables "
             f"({(counts > 1).sum()} such samples); keep one row of it"
         )
     features = np.concatenate([table.features for table in tables])

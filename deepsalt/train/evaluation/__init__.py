@@ -1,7 +1,7 @@
-"""What is told of a model: scores on held-out groups and regions, its card, its report.
+"""Evaluation of a model: scores on held-out groups and regions, its card, its report.
 
-In come samples and the fit, out come scores beside those of PLS and the mean on the same rows, and
-what card and page say of them.
+Takes samples and the fit, returns scores next to those of PLS and the mean on the same rows, and
+their text for card and report.
 
-Open first `evaluate.py`.
+Open `evaluate.py` first.
 """

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from sklearn.cross_decomposition import PLSRegression
 
 from deepsalt import __version__
+from deepsalt.documents import replacing
 from deepsalt.model.card import Score
 from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
-from deepsalt.train.data.enough import enough, without_few_sites
 from deepsalt.train.data.samples import EMPTY, Samples
 from deepsalt.train.data.splits import Fold, group_folds
+from deepsalt.train.data.sufficiency import enough, without_few_sites
 from deepsalt.train.metrics import interval_scores, r2, scores
 from deepsalt.train.student.distil import Fitted, estimates
 from deepsalt.types import Floats, QualityFlag
@@ -64,8 +65,8 @@ def splits(samples: Samples, settings: Settings) -> list[Split]:
             found += [Split(name, folds)] if folds else []
     if REGION not in {split.name for split in found}:
         logger.warning(
-            "unseen regions are not scored: the labels come from %d of them; give labels of "
-            "several regions, named in a column region or country",
+            "unseen regions are not scored: the number of regions with labels is %d; give labels "
+            "of several regions, named in a column region or country",
             np.unique(samples.region[scored]).size,
         )
     return found
@@ -105,14 +106,14 @@ def _apart(samples: Samples, names: NDArray[np.str_], test: NDArray[np.intp]) ->
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What held-out rows said.
+    """Results on held-out rows.
 
     Parameters
     ----------
     scores
         Of the method and its baselines.
     chosen
-        What the method chose in each fold, by split: `Fitted.report`.
+        Choices of the method in each fold, by split: `Fitted.report`.
     """
 
     scores: tuple[Score, ...]
@@ -141,9 +142,9 @@ def evaluate(
     fit
         The method.
     cache
-        Folder of what folds gave: a stopped run goes on, a second one is quick.
+        Folder of fold results: a stopped run resumes, a second one is fast.
     progress
-        Told of the folds (stage ``folds``).
+        Receives progress on the folds (stage ``folds``).
     """
     known = splits(samples, settings)
     progress.start("folds", sum(len(split.folds) for split in known))
@@ -185,7 +186,7 @@ def answers_of_fold(
             kept = {name: known[name] for name in known.files}
             return kept, json.loads(str(kept.pop(_REPORT)))
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        pass  # not there, or cut off by a kill: computed again
+        pass  # missing, or truncated by a kill: computed again
     train, test = fold
     training = samples.take(train)
     fitted = fit(training, settings)
@@ -200,21 +201,20 @@ def answers_of_fold(
         MEAN: _mean(labelled, samples, test),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part.npz")
     report = {_REPORT: np.array(json.dumps(fitted.report))}
-    np.savez(temporary, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
-    temporary.replace(path)
+    with replacing(path) as temporary, temporary.open("wb") as part:
+        np.savez(part, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
     return found, fitted.report
 
 
 def _like(training: Samples, samples: Samples, view: str) -> NDArray[np.bool_]:
-    """Return the training rows of a view; of all views where none is of this one."""
+    """Return the training rows of a view; those of all views if it has none."""
     rows = training.view == view
     return rows if rows.sum() > 1 else np.ones(len(training), dtype=np.bool_)
 
 
 def _pls(training: Samples, samples: Samples, test: NDArray[np.intp]) -> Floats:
-    """Return PLS fitted on, and applied to, each view by itself: its best case.
+    """Return PLS fitted on, and applied to, each view separately: its best case.
 
     First differences of the common bands after SNV, log1p(EC), predictions clipped to the training
     range: unclipped it explodes on a gypsic horizon.

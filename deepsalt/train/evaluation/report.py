@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
 from deepsalt.model.card import ModelCard, Score
 from deepsalt.train.data.tables import Table
@@ -33,7 +34,7 @@ def write_report(directory: Path, card: ModelCard, tables: Sequence[Table]) -> N
         It cannot be written.
     """
     try:
-        (directory / REPORT_FILE).write_text(report(card, tables), encoding="utf-8")
+        replace_file(directory / REPORT_FILE, report(card, tables).encode())
     except OSError as error:
         raise ModelError(
             f"{directory / REPORT_FILE} cannot be written ({error}); choose another folder"

@@ -1,7 +1,7 @@
 """The student: few inducing points that answer as the teacher does.
 
-In come samples, out comes `Fitted`: a `Student` and what was chosen on held-out groups.
+Takes samples, returns `Fitted`: a `Student` and the choices made on held-out groups.
 
-Open first `fit.py`: `fit_model` is all that the evaluation and the command call. `distil.py` has
+Open `fit.py` first: the evaluation and the command call only `fit_model`. `distil.py` has
 the steps of every fit, `satellite.py` the way from satellite sites.
 """

@@ -1,4 +1,4 @@
-"""What teacher and student say of rows whose groups they did not see."""
+"""Predictions of teacher and student for rows whose groups they did not see."""
 
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ NETWORK_WEIGHTS = (0.0, 0.25, 0.5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What models that did not see a row's group say about it (s,), log(EC + 0.03).
+    """Predictions for each row by models that did not see its group (s,), log(EC + 0.03).
 
     Parameters
     ----------

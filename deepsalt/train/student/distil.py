@@ -39,7 +39,7 @@ class Fitted:
     student
         Its weights.
     report
-        What was chosen on held-out groups, plain values for the card.
+        Choices made on held-out groups, as plain values for the card.
     """
 
     student: Student

@@ -6,8 +6,8 @@ import numpy as np
 
 from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
-from deepsalt.train.data.enough import separable, without_few_sites
 from deepsalt.train.data.samples import Samples
+from deepsalt.train.data.sufficiency import separable, without_few_sites
 from deepsalt.train.student.cross import HeldOut, cross_fit, student_inducing_points
 from deepsalt.train.student.distil import (
     MAX_LOSS_R2,
@@ -33,7 +33,7 @@ from deepsalt.types import Floats
 
 
 def fit_model(samples: Samples, settings: Settings) -> Fitted:
-    """Fit a student on all rows given; nothing else is looked at.
+    """Fit a student on all given rows; uses nothing else.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def fit_model(samples: Samples, settings: Settings) -> Fitted:
     labelled = samples.take(samples.labelled)
     if labelled.ec.min() == labelled.ec.max():
         raise FormatError(
-            f"all labels are {labelled.ec[0]:g} dS/m; nothing can be learned from them"
+            f"all labels are {labelled.ec[0]:g} dS/m, so nothing can be learned; give labels that "
+            f"differ"
         )
     fit = fit_satellite if labelled.satellite.any() else _fit_laboratory
     fitted = fit(samples, labelled, settings)

@@ -111,8 +111,8 @@ class _Loss:
         if not bool(torch.isfinite(value)):
             raise RunError(
                 f"distillation diverged at step {self._step}: the loss of rows with "
-                f"{', '.join(self._worst(residual.detach()))} ... is not finite; look for "
-                "impossible spectra in these rows"
+                f"{', '.join(self._worst(residual.detach()))} ... is not finite; check these rows "
+                f"for impossible spectra"
             )
         (gradient,) = torch.autograd.grad(value, inducing_points)
         return float(value.detach()), gradient.numpy().ravel()

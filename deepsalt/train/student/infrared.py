@@ -40,7 +40,7 @@ class InfraredMachine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InfraredTeacher:
-    """What the mid-infrared says of labelled rows (s).
+    """Predictions from the mid-infrared for labelled rows (s).
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def fit_infrared(labelled: Samples, rival: Floats, settings: Settings) -> Infrar
     Parameters
     ----------
     labelled
-        All views of labelled samples; nothing else is looked at.
+        All views of labelled samples; nothing else is used.
     rival
         The student's held-out answers, log(EC + 0.03) (s,).
     settings
@@ -98,7 +98,7 @@ def fit_infrared(labelled: Samples, rival: Floats, settings: Settings) -> Infrar
     Returns
     -------
     InfraredTeacher | None
-        None where too few samples have such a spectrum, or nothing is distilled.
+        None if too few samples have such a spectrum, or nothing is distilled.
     """
     machine = _fit(labelled, settings)
     if labelled.infrared is None or machine is None or not settings.distil:
@@ -140,7 +140,7 @@ def _fit(samples: Samples, settings: Settings) -> InfraredMachine | None:
 def infrared_report(
     samples: Samples, labelled: Samples, teacher: InfraredTeacher | None
 ) -> dict[str, Any]:
-    """Return what the mid-infrared gave, plain values: nothing where no sample has it."""
+    """Return the mid-infrared's results as plain values; empty if no sample has it."""
     if samples.infrared is None:
         return {}
     told: dict[str, Any] = {"samples": int(np.unique(samples.site[samples.has_infrared]).size)}

@@ -16,7 +16,7 @@ from deepsalt.types import Floats
 
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
 _ALL = "winner, all spectra as inducing points"
-_LIBRARY_SHARE = 0.2  # weight of a laboratory spectrum seen in the field beside a real one's
+_LIBRARY_SHARE = 0.2  # weight of a laboratory spectrum seen in the field, relative to a real one
 
 
 def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:

@@ -80,7 +80,7 @@ def _solve_ridge(phi: Floats, target: Floats, weights: Floats, norm: Floats) -> 
     """Return the c (m, h) that minimise sum_i w_i |phi_i c - t_i|² + c' norm c."""
     for name, values in (("features", phi), ("targets", target), ("weights", weights)):
         if not np.isfinite(values).all():
-            raise FormatError(f"the {name} of a ridge fit hold missing values; leave them out")
+            raise FormatError(f"the {name} of a ridge fit have missing values; leave them out")
     weighted = phi * weights[:, None]
     try:
         found: Floats = cho_solve(cho_factor(weighted.T @ phi + norm), weighted.T @ target)

@@ -31,7 +31,7 @@ class Network(nn.ModuleList):
     hidden
         Widths of the hidden layers.
     dropout
-        Share of hidden units left out in training.
+        Share of hidden units dropped in training.
     """
 
     def __init__(self, inputs: int, hidden: tuple[int, int], dropout: float) -> None:
@@ -113,7 +113,7 @@ def _optimise(
                 raise RunError(
                     f"training diverged at step {step}: the loss of a batch with "
                     f"{', '.join(ids[rows.numpy()[:_NAMED]].tolist())} ... is not finite; lower "
-                    "the learning rate or look for impossible spectra in these rows"
+                    f"the learning rate or check these rows for impossible spectra"
                 )
             optimiser.zero_grad()
             torch.autograd.backward(value)

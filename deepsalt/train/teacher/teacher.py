@@ -78,11 +78,11 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
     Parameters
     ----------
     samples
-        All views; nothing else is looked at.
+        All views; nothing else is used.
     settings
         Sizes, ridge, seed.
     share
-        Share of the networks; None: no networks are trained.
+        Share of the networks; None to train no networks.
     """
     weights = view_weights(samples, settings)
     encoder, low_noise_encoder = fit_encoders(samples, settings)
@@ -121,7 +121,7 @@ def fit_teacher(samples: Samples, settings: Settings, *, share: float | None = N
 
 
 def low_noise_rows(samples: Samples) -> NDArray[np.intp]:
-    """Return one row per sample, its least noisy view: as measured, else as it is (q,)."""
+    """Return one row per sample, its least noisy view (q,)."""
     disturbed = [view.endswith((WITH_NOISE, IN_THE_FIELD)) for view in samples.view.tolist()]
     order = np.argsort(disturbed, kind="stable")
     order = order[~samples.pixels[order]]
@@ -168,10 +168,10 @@ def noise_differences(samples: Samples) -> Floats:
     found = [part for part in parts if len(part)]
     if not found:
         raise FormatError(
-            "no sample is seen both with and without noise; name at least one sensor to see "
-            "laboratory spectra through"
+            "no sample has views both with and without noise; name at least one sensor for views "
+            "of laboratory spectra"
         )
-    # Of each sensor's noise its own mean is no noise but the sensor's bands.
+    # The mean of each sensor's noise is not noise but an effect of its bands.
     return np.concatenate([part - part.mean(axis=0) for part in found])
 
 

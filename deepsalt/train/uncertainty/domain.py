@@ -1,4 +1,4 @@
-"""What counts as unlike the training spectra: a distance from soils and salt crusts, and its limit.
+"""Domain of the training spectra: a distance from soils and salt crusts, and its limit.
 
 Hotelling's T² over all components of the student, noise included. Its covariance has three parts:
 the soils'; that of salt crusts around them, dry and wet, so that the target is no anomaly; and the
@@ -99,7 +99,7 @@ def fit_domain(encoder: Encoder, features: Floats, noise: Floats, components: in
     noise
         Noise of those that the limit of Q is for (m,).
     components
-        Most spectral components to look at, beside the levels and the tail.
+        Maximum spectral components to try, besides the levels and the tail.
     """
     chosen = _chosen(encoder, components)
     rows = encoder.rows[chosen]

@@ -1,4 +1,4 @@
-"""The verb `mosaic`: build the mosaic of a store, and look after its versions and scenes."""
+"""The verb `mosaic`: build the mosaic of a store and manage its versions and scenes."""
 
 import typer
 
@@ -15,9 +15,7 @@ from flows.cli.mosaic import (
 )
 from flows.cli.shared.extras import Verbs
 
-app = typer.Typer(
-    cls=Verbs, help="Build the mosaic of a store; look after its versions and scenes."
-)
+app = typer.Typer(cls=Verbs, help="Build the mosaic of a store; manage its versions and scenes.")
 # In the order of the help.
 for verb in (build, history, withdraw, rollback, publish, drop, export, repair, prune):
     app.add_typer(verb.app)

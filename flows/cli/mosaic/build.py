@@ -26,7 +26,7 @@ from flows.cli.shared.options import (
     export_of,
     grid_option,
 )
-from flows.cli.shared.text import gain, size
+from flows.cli.shared.text import gain, place, size
 from flows.config import MosaicConfig
 
 if TYPE_CHECKING:
@@ -69,12 +69,14 @@ def build(
         built = build_at(store, config, progress)
         result = export_after_build(OpenStore.open(store), built, config.export, progress)
     typer.echo(json.dumps(asdict(result)) if as_json else "\n".join(mosaic_lines(result)))
+    if not as_json and not result.held and not result.export_failed:
+        typer.echo(f"{'next':<11}  `deepsalt check {place(store)}`")
     if result.export_failed:
         raise typer.Exit(1)
 
 
 def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
-    """Return one line on a mosaic, and one on where it was exported to."""
+    """Return one line on a mosaic, and one on its export."""
     changed = f"{gain(mosaic.added, mosaic.removed)} scenes, " if mosaic.composed else ""
     lines = [
         f"mosaic       version {mosaic.version}: {changed}{mosaic.tiles} tiles, "
@@ -82,8 +84,8 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
     ]
     if mosaic.held:
         lines.append(
-            f"held         readers do not see it; `deepsalt mosaic publish STORE {mosaic.version}` "
-            "lets them, `deepsalt mosaic drop` gives it up"
+            f"held         readers do not see it; `deepsalt mosaic publish STORE "
+            f"{mosaic.version}` publishes it, `deepsalt mosaic drop` discards it"
         )
     if mosaic.export_failed:
         lines.append(
@@ -96,6 +98,6 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
     elif mosaic.not_exported:
         lines.append(
             f"no export    {mosaic.not_exported}: `deepsalt mosaic export STORE TARGET`, or "
-            "--export URI on each run; `deepsalt.open_mosaic` needs none"
+            "--export URI on each run; `deepsalt.open_mosaic` works without an export"
         )
     return lines

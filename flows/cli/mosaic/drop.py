@@ -16,7 +16,7 @@ def drop(
     version: Annotated[str, typer.Argument(help="Id of a held version, or its first characters.")],
     as_json: Json = False,
 ) -> None:
-    """Give up a version that `--hold` held back; a later prune deletes it."""
+    """Discard a version held back by `--hold`; a later prune deletes it."""
     from deepsalt.store import Store as OpenStore
     from deepsalt.versions import drop, open_repository
 

@@ -37,9 +37,9 @@ def export(
 ) -> None:
     """Write the published mosaic as plain Zarr v3, for readers without deepsalt.
 
-    Only shards that changed since the last export are written. In a folder, and in a bucket where
-    TARGET ends in .zarr, they change in place: the attribute `version_id` is empty while that
-    lasts. Elsewhere in a bucket each version has its prefix, and `open_mosaic` finds the last.
+    Writes only shards that changed since the last export. In a folder, and in a bucket if TARGET
+    ends in .zarr, shards are overwritten in place; meanwhile the attribute `version_id` is empty.
+    Otherwise each version in a bucket has its own prefix, and `open_mosaic` finds the latest.
     """
     from deepsalt.export import export_mosaic
     from deepsalt.store import Store as OpenStore
@@ -53,14 +53,14 @@ def export(
 
 
 def _facts(done: "Exported") -> dict[str, object]:
-    """Return what an export did as plain JSON values."""
+    """Return the outcome of an export as plain JSON values."""
     return {**asdict(done), "target": str(done.target)}
 
 
 def _lines(done: "Exported") -> list[str]:
-    """Return what an export did, and how to open it."""
+    """Return the outcome of an export, and how to open it."""
     what = "all of it" if done.is_full else f"{done.shards} shards changed"
-    why = ", as data lie beyond what was covered" if done.grown else ""
+    why = ", because data lie outside the earlier extent" if done.grown else ""
     older = f", {done.removed} older versions removed" if done.removed else ""
     return [
         f"{'exported':<11}  version {done.version} to {done.target}: {what}{why}, "

@@ -15,15 +15,15 @@ app = typer.Typer()
 
 _STATES = {"published": "*", "earlier": " ", "held": "?", "left": "-"}
 _NAMED = 6
-"""Products named per version."""
+"""Number of products named per version."""
 
 
 @app.command(epilog="Example: `deepsalt mosaic history store`")
 def history(store: Store, as_json: Json = False) -> None:
-    """List the versions that are kept, newest last, and why each was made.
+    """List the kept versions, newest last, and why each was made.
 
-    `*` is the published one, `?` waits for a person, `-` was left by a roll-back. Each line has the
-    number of scene products that the mosaic gained (+) and lost (-).
+    `*` marks the published version, `?` a held one, `-` one that a roll-back replaced. Each line
+    gives the number of scene products that the mosaic gained (+) and lost (-).
     """
     from deepsalt.store import Store as OpenStore
     from deepsalt.versions import find_repository, states
@@ -34,7 +34,7 @@ def history(store: Store, as_json: Json = False) -> None:
         typer.echo(json.dumps([_facts(version, state) for version, state in found]))
         return
     lines = [line for version, state in found for line in _lines(version, state)]
-    typer.echo("\n".join(lines or ["nothing was published yet"]))
+    typer.echo("\n".join(lines or ["nothing has been published yet"]))
 
 
 def _facts(version: "Version", state: str) -> dict[str, object]:
@@ -60,7 +60,7 @@ def _facts(version: "Version", state: str) -> dict[str, object]:
 
 
 def _lines(version: "Version", state: str) -> list[str]:
-    """Return what `history` prints on a version; few changes are named."""
+    """Return what `history` prints on a version, with its first few changes."""
     line = (
         f"{_STATES[state]} {version.short}  {version.created:%Y-%m-%d %H:%M:%S} UTC  "
         f"{version.tiles:>5} tiles  {gain(version.added_count, version.removed_count):<9}  "

@@ -28,10 +28,10 @@ def prune(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show or remove old versions, and scene products that nothing is made of for 30 days.
+    """Show or remove old versions, and scene products unused for 30 days.
 
-    Never the published version, one that is held, or what a living build writes; data younger than
-    seven days are deleted by a later prune. Who still reads a version that is removed is told so.
+    Never removes the published version, a held one, or the data of a running build; a later prune
+    deletes data younger than seven days. Readers of a removed version get an error that says so.
     """
     from flows.changes import prune_store
 
@@ -59,7 +59,7 @@ def _lines(found: "Pruning") -> list[str]:
         f"{removed:<11}  version {version.short} of {version.created:%Y-%m-%d %H:%M} UTC"
         for version in found.versions.gone
     ]
-    lines += [f"{removed:<11}  product {name}, which nothing names" for name in found.products]
+    lines += [f"{removed:<11}  product {name}, which no version uses" for name in found.products]
     lines += [f"{removed:<11}  build {name}, which died" for name in found.builds]
     kept = ", ".join(version.short for version in found.versions.kept)
     count = len(found.versions.kept)

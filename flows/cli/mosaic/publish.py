@@ -19,9 +19,10 @@ def publish(
     version: Annotated[str, typer.Argument(help="Id of a held version, or its first characters.")],
     as_json: Json = False,
 ) -> None:
-    """Let readers see a version that `--hold` held back.
+    """Publish a version held back by `--hold`.
 
-    Refused where somebody else published meanwhile: it lacks what they added; build it again.
+    Refused if another version was published meanwhile, since this one lacks its changes; build
+    again.
     """
     from flows.changes import publish_held
 
@@ -29,7 +30,7 @@ def publish(
 
 
 def say_published(version: "Version", as_json: bool) -> None:
-    """Say which version readers see now."""
+    """Return which version readers see now."""
     if as_json:
         typer.echo(json.dumps({"version": version.short, "created": version.created.isoformat()}))
     else:

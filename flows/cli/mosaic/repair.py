@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.shared.options import Json, Scheduler, Store, Workers, compute_of
+from flows.cli.shared.text import place
 
 if TYPE_CHECKING:
     from deepsalt.mosaic.repair import Repaired
@@ -21,10 +22,10 @@ def repair(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Make again what a disk has damaged: tiles of the published version, from their products.
+    """Rebuild damaged tiles of the published version from their products.
 
-    Every product is compared with its checksums and every tile read. A damaged product counts no
-    more, so that the next run maps its scene. What cannot be made again is named with the reason
+    Compares every product with its checksums and reads every tile. A damaged product is discarded,
+    so that the next run maps its scene again. Whatever cannot be rebuilt is listed with the reason
     (exit code 3).
     """
     from flows.changes import repair_store
@@ -32,13 +33,13 @@ def repair(
 
     with bars() as progress:
         done = repair_store(store, compute=compute_of(workers, scheduler), progress=progress)
-    typer.echo(json.dumps(_facts(done)) if as_json else "\n".join(_lines(done)))
+    typer.echo(json.dumps(_facts(done)) if as_json else "\n".join(_lines(done, store)))
     if not done.is_whole:
         raise typer.Exit(3)
 
 
 def _facts(done: "Repaired") -> dict[str, object]:
-    """Return what `mosaic repair` did as plain JSON values."""
+    """Return the outcome of `mosaic repair` as plain JSON values."""
     versions = done.built.versions if done.built else ()
     return {
         "tiles": done.tiles,
@@ -50,7 +51,7 @@ def _facts(done: "Repaired") -> dict[str, object]:
     }
 
 
-def _lines(done: "Repaired") -> list[str]:
+def _lines(done: "Repaired", store: str) -> list[str]:
     """Return what `mosaic repair` prints."""
     lines = [
         f"{finding.severity:<11}  {finding.where}: {finding.message}" for finding in done.findings
@@ -58,4 +59,11 @@ def _lines(done: "Repaired") -> list[str]:
     if done.built and done.built.versions:
         version = done.built.versions[-1].short
         lines.append(f"{'repaired':<11}  version {version}: {len(done.again)} tiles composed again")
-    return lines or [f"{'sound':<11}  {done.tiles} tiles are as they were written"]
+    lines = lines or [f"{'sound':<11}  {done.tiles} tiles are undamaged"]
+    if done.products:
+        step = "the same `deepsalt run` as before maps the scenes of damaged products again"
+    elif done.is_whole:
+        step = f"`deepsalt check {place(store)}`"
+    else:
+        step = "do what each line says, then repair again"
+    return [*lines, f"{'next':<11}  {step}"]

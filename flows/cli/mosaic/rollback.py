@@ -6,6 +6,7 @@ import typer
 
 from flows.cli.mosaic.publish import say_published
 from flows.cli.shared.options import Json, Store
+from flows.cli.shared.text import place
 
 app = typer.Typer()
 
@@ -19,11 +20,16 @@ def rollback(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Publish an earlier version again, at once; the one that is left can be returned to.
+    """Publish an earlier version again, at once; the replaced version stays available.
 
-    Later runs start from it: tiles that they touch are made of all scenes of the store again, and
-    `mosaic build` makes all tiles so. `withdraw` keeps scenes out.
+    Later runs start from it: they recompose the tiles that they touch from all scenes of the store,
+    and `mosaic build` recomposes all tiles. To keep scenes out, use `withdraw`.
     """
     from flows.changes import return_to
 
     say_published(return_to(store, version), as_json)
+    if not as_json:
+        typer.echo(
+            f"{'next':<11}  `deepsalt mosaic history {place(store)}` lists the versions; "
+            "`deepsalt mosaic withdraw` keeps scenes out of later ones"
+        )

@@ -23,23 +23,23 @@ def withdraw(
         list[str], typer.Argument(metavar="SCENE...", help="Scene keys or product names.")
     ],
     reason: Annotated[
-        str, typer.Option(help="Reason, shown by later runs and in the history.")
+        str, typer.Option(help="Reason, shown in later runs and in the history.")
     ] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Readmit these scenes.")] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Take scenes out of the mosaic and keep them out: later runs and builds leave them out.
+    """Take scenes out of the mosaic; later runs and builds leave them out, too.
 
-    A version without them is published; only the tiles under them are composed. Older provider
-    versions of a scene are withdrawn with it, a newer one counts. `--undo` brings them back.
+    Publishes a version without them; only the tiles under them are recomposed. Withdraws older
+    provider versions of a scene, too; a newer one still counts. `--undo` readmits them.
     """
     from flows.changes import readmit_scenes, withdraw_scenes
     from flows.progress import bars
 
     if undo and reason:
-        raise UsageError("--undo takes no --reason; the record of the withdrawal keeps its own")
+        raise UsageError("--undo takes no --reason; leave it out")
     compute = compute_of(workers, scheduler)
     named = tuple(scenes)
     with bars() as progress:

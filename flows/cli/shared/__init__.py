@@ -1,5 +1,9 @@
-"""What verbs of the command share: options, phrases, how they stop, which extra they need.
+"""What verbs share: options, phrases, how a command stops, which extra a verb needs.
 
-`options.py` has options that mean the same everywhere, `of_a_run.py` all of a run; `text.py` says
-results; `stopping.py` ends a command cleanly; `extras.py` names what a light install lacks.
+Takes words of a user and values of the library; returns configuration and lines of text. Open
+`options.py` first.
+
+`options.py` has options that mean the same everywhere, `run_options.py` all options of a run;
+`text.py` formats results; `stopping.py` ends a command cleanly; `extras.py` names what a light
+installation lacks.
 """

@@ -1,4 +1,4 @@
-"""Which verbs and options need more than a light installation, and where that is said."""
+"""Which verbs and options need more than a light installation, and what tells the user."""
 
 from typing import Any
 
@@ -27,11 +27,11 @@ _FREE = {"--help", "--show-config"}
 
 
 class Verbs(TyperGroup):
-    """Verbs that refuse to start without their extra, before their options are looked at."""
+    """Verbs that refuse to start without their extra, before their options are parsed."""
 
     # typer's stubs name a copy of click's Context that it does not export.
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the verb, and refuse it where its extra is not installed."""
+        """Find the verb, and refuse it if its extra is not installed."""
         name, command, rest = super().resolve_command(ctx, args)
         if (
             not ctx.resilient_parsing
@@ -48,7 +48,7 @@ class Verbs(TyperGroup):
 
 
 def extras_line() -> str:
-    """Return what the help of the command says on extras."""
+    """Return what the command's help says about extras."""
     by_extra: dict[str, list[str]] = {}
     for name, extra in (VERBS | OPTIONS).items():
         by_extra.setdefault(extra, []).append(f"`{name}`")

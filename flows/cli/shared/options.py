@@ -1,4 +1,4 @@
-"""Options that several verbs share, in one place so that they mean the same everywhere."""
+"""Options that several verbs share, defined once so that they mean the same everywhere."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,15 +22,15 @@ from flows.config import (
 
 
 def local(path: Path | None) -> Path | None:
-    """Return a folder or file to write as it was given; refuse a URL."""
+    """Return a local path as given; refuse a URL."""
     return path and local_folder(path)
 
 
 def _store(place: str) -> str:
-    """Return a store's place as everybody here writes it; refuse one that ends with the command."""
+    """Return a store's location in canonical form; refuse one in memory."""
     found = place_of(place)
     if found.startswith("memory:"):
-        raise UsageError(f"{found} is gone when this command ends; give {_PLACES}")
+        raise UsageError(f"{found} would be lost when this command ends; give {_PLACES}")
     return found
 
 
@@ -55,7 +55,7 @@ Collections = Annotated[
 Bbox = Annotated[
     str | None,
     typer.Option(
-        help="Area of interest: west, south, east, north, degrees, such as `59,43,61,45`."
+        help="Area of interest: west, south, east, north, degrees, such as `83.9,40.8,84.1,40.95`."
     ),
 ]
 Area = Annotated[Path | None, typer.Option(help="Area of interest: a GeoJSON file with polygons.")]
@@ -81,8 +81,8 @@ AllowHost = Annotated[
     typer.Option(
         "--allow-host",
         metavar="NAME[:PORT]",
-        help="Also allow this host: another one that serves the catalogue's pages, or one in a "
-        "private network that serves files. May be repeated.",
+        help="Also allow this host: another that serves the catalogue's pages, or one that "
+        "serves files in a private network. May be repeated.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(help="Maximum number of scenes. Default: all.")]
@@ -131,14 +131,14 @@ Device = Annotated[
     str,
     typer.Option(
         metavar="cpu|cuda",
-        help="Device to predict on. Workers without it use their CPU and warn.",
+        help="Device to predict on. Workers that lack it warn and use their CPU.",
     ),
 ]
 AllowMixed = Annotated[
     bool,
     typer.Option(
         "--allow-mixed",
-        help="Allow products of different instruction sets or devices in one store. Their last "
+        help="Allow products of different instruction sets or devices in one store; their last "
         "digits differ.",
     ),
 ]
@@ -151,8 +151,8 @@ ScratchFolder = Annotated[
     typer.Option(
         "--scratch",
         callback=local,
-        help="Folder for the files of remote scenes while they are mapped; with --scheduler, on "
-        "each worker. Default: the system's temporary folder.",
+        help="Folder for the files of remote scenes being mapped, on the machine that maps them. "
+        "Default: the system's temporary folder.",
     ),
 ]
 ScratchGb = Annotated[
@@ -162,7 +162,7 @@ ScratchGb = Annotated[
 Hold = Annotated[
     bool,
     typer.Option(
-        "--hold", help="Hold the new version back from readers until `deepsalt mosaic publish`."
+        "--hold", help="Hide the new version from readers until `deepsalt mosaic publish`."
     ),
 ]
 ExportTo = Annotated[
@@ -193,7 +193,7 @@ def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
     Raises
     ------
     UsageError
-        Not four numbers.
+        The text is not four numbers.
     """
     if text is None:
         return None
@@ -201,7 +201,7 @@ def parse_bbox(text: str | None) -> tuple[float, float, float, float] | None:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"--bbox is W,S,E,N in degrees, such as 59.5,43,60.5,44; found {text!r}"
+            f"--bbox is W,S,E,N in degrees, such as 83.9,40.8,84.1,40.95; found {text!r}"
         ) from None
     return west, south, east, north
 
@@ -223,7 +223,7 @@ def selection_of(
     Raises
     ------
     UsageError
-        Options that contradict each other or are out of range.
+        Options contradict each other or are out of range.
     """
     if bbox is not None and area is not None:
         raise UsageError("--bbox and --area exclude each other; give one of them")
@@ -251,7 +251,7 @@ def checks_of(
     Raises
     ------
     UsageError
-        A share that is no percentage, or a negative limit.
+        A share is not a percentage, or a limit is negative.
     """
     try:
         return Checks(
@@ -270,7 +270,7 @@ def scratch_of(folder: Path | None, limit_gb: float) -> Scratch:
     Raises
     ------
     UsageError
-        A size that is none.
+        The size is not positive.
     """
     try:
         return Scratch(folder=folder and folder.absolute(), limit_gb=limit_gb)
@@ -279,12 +279,12 @@ def scratch_of(folder: Path | None, limit_gb: float) -> Scratch:
 
 
 def export_of(to: str | None, keep: int | None) -> Export:
-    """Return where these options export the mosaic to.
+    """Return the export that these options describe.
 
     Raises
     ------
     UsageError
-        No place for a mosaic, or credentials in it.
+        The location cannot hold a mosaic, or contains credentials.
     """
     try:
         return Export(to=to, keep=keep)
@@ -306,14 +306,14 @@ def compute_of(
     Raises
     ------
     UsageError
-        Workers and a scheduler are given, certificates for neither, or a memory that is no size.
+        Both workers and a scheduler, TLS without workers, or a memory that is not a size.
     """
     if workers is not None and scheduler is not None:
         raise UsageError("--workers and --scheduler exclude each other; give one of them")
     if tls and workers is None:
         raise UsageError(
-            "--tls is for workers that are started here; give --workers, or a scheduler's tls:// "
-            "address and its certificates in Dask's configuration"
+            "--tls needs --workers; for a scheduler give its tls:// address, and its certificates "
+            "in Dask's configuration"
         )
     try:
         return Compute.model_validate(
@@ -336,7 +336,7 @@ def politeness_of(limits: list[str] | None, share: float) -> Politeness:
     Raises
     ------
     UsageError
-        A limit that is none, or a share that is not between 0 and 1.
+        A limit is malformed, or the share is not between 0 and 1.
     """
     try:
         return Politeness(hosts=host_limits(limits or ()), share=share)
@@ -350,7 +350,7 @@ def grid_option(crs: str | None, resolution_m: float | None) -> Grid:
     Raises
     ------
     UsageError
-        A cell size that is not positive.
+        The cell size is not positive.
     """
     try:
         return Grid(crs=crs, resolution_m=resolution_m)
@@ -373,11 +373,11 @@ OPTIONS_OF_FIELDS = {
     "keep": "--export-keep",
     "to": "--export",
 }
-"""Options whose names are not those of the configuration's fields, which carry units."""
+"""Options named otherwise than their fields in the configuration, which carry units."""
 
 
 def explain(error: ValidationError) -> str:
-    """Return the first finding of a refused configuration as one sentence that names the option."""
+    """Return the first error of a refused configuration as one sentence that names the option."""
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     option = OPTIONS_OF_FIELDS.get(field, f"--{field.replace('_', '-')}")

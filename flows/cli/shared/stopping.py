@@ -7,14 +7,14 @@ from types import FrameType
 
 _AGAIN_S = 0.02
 _IMPATIENT_S = 1.0
-"""Signals closer together are one: a terminal and `timeout` may send it to a process twice."""
+"""Signals closer together count as one: a terminal and `timeout` may both send it to a process."""
 _IMPORTING = "<frozen importlib._bootstrap>"
 
 _asked_at: list[float] = []
 
 
 class Stopped(BaseException):
-    """Ctrl-C or a scheduler's polite stop. Not KeyboardInterrupt, which typer would answer."""
+    """Ctrl-C or a scheduler's polite stop. Not KeyboardInterrupt, which typer would handle."""
 
 
 def stop_cleanly() -> None:
@@ -29,10 +29,10 @@ def stop_cleanly() -> None:
 
 
 class UntilStopped:
-    """A block that SIGINT and SIGTERM end.
+    """A block that SIGINT and SIGTERM can end.
 
-    Whatever ends it after a stop was asked for is the stop, be it an import that failed by it, and
-    goes no further; what ends it otherwise does.
+    Once a stop was requested, any exception that ends the block counts as the stop, even a failed
+    import, and is not raised further; all others are.
     """
 
     def __enter__(self) -> None:
@@ -40,7 +40,7 @@ class UntilStopped:
 
     def __exit__(self, *_: object) -> bool:
         if _asked_at:
-            # An alarm that still waits for the end of an import would kill the process as it ends.
+            # An alarm still waiting for an import to end would kill the process as it exits.
             signal.setitimer(signal.ITIMER_REAL, 0)
         return bool(_asked_at)
 
@@ -49,7 +49,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     if signum != signal.SIGALRM:
         _asked_at.append(time.monotonic())
     if not _asked_at:
-        return  # an alarm of somebody else
+        return  # an alarm set elsewhere
     if not _imports(frame):
         raise Stopped
     if _asked_at[-1] - _asked_at[0] > _IMPATIENT_S:

@@ -96,7 +96,7 @@ CASES: dict[str, tuple[Change, str]] = {
         "virtual",
     ),
     "href to virtual files over a dot": (image(href="/./vsitar/data.tar/a.tif"), "virtual"),
-    "href of a bracket": (image(href="https://[/a.tif"), "no URL"),
+    "href of a bracket": (image(href="https://[/a.tif"), "not a valid URL"),
     "gain huge and negative": (band(raster__scale=-1e300), "gain -1e[+]300 in band b1"),
     "gain zero": (band(raster__scale=0), "gain 0 in band b1"),
     "gain infinite": (band(raster__scale=float("inf")), "scale"),

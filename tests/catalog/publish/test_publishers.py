@@ -51,7 +51,7 @@ ITEMS = {
 def _at_once() -> Iterator[None]:
     """Let who was overtaken look again at once: others go on by the schedule alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series, "_LONGEST_WAIT_S", 0.0)
+        patch.setattr(series, "LONGEST_WAIT_S", 0.0)
         yield
 
 

@@ -339,7 +339,7 @@ def test_a_key_where_no_item_lies_is_refused_before_anything_is_done(
     write_item(store, product("p3"))
     before = stored(store)
     for change in (publish_items, remove_items):
-        with pytest.raises(UsageError, match="no Item lies at"):
+        with pytest.raises(UsageError, match="is not the key of an Item"):
             change(store, [f"{JUNE}/p3.json", key])
     assert stored(store) == before
 
@@ -348,10 +348,10 @@ def test_a_key_where_no_item_lies_is_refused_before_anything_is_done(
     ("damage", "complaint"),
     [
         (lambda item: "{", "not valid JSON"),
-        (lambda item: "[]", "no JSON object"),
-        (lambda item: json.dumps(item | {"type": "Catalog"}), "no STAC Item"),
-        (lambda item: json.dumps(item | {"collection": "other"}), "no STAC Item"),
-        (lambda item: json.dumps(item | {"collection": None}), "no STAC Item"),
+        (lambda item: "[]", "not hold a JSON object"),
+        (lambda item: json.dumps(item | {"type": "Catalog"}), "not a STAC Item"),
+        (lambda item: json.dumps(item | {"collection": "other"}), "not a STAC Item"),
+        (lambda item: json.dumps(item | {"collection": None}), "not a STAC Item"),
         (lambda item: json.dumps(item | {"bbox": [1, 2]}), "'bbox'"),
         (lambda item: json.dumps(item | {"bbox": ["west", 2, 3, 4]}), "'bbox'"),
         (lambda item: json.dumps(item | {"properties": 3}), "'properties'"),
@@ -442,5 +442,5 @@ def test_who_is_always_overwritten_by_others_is_told(
 
     key = write_item(objects, product("p1"))
     monkeypatch.setattr(Objects, "write", write)
-    with pytest.raises(StoreError, match=r"2024-06/catalog\.json is written by others"):
+    with pytest.raises(StoreError, match=r"2024-06/catalog\.json keeps being changed by other"):
         publish_items(objects, [key])

@@ -12,7 +12,7 @@ import pytest
 
 from catalog.items import to_item
 from catalog.search import Query, search
-from catalog.search.asking import MAX_BYTES
+from catalog.search.server import MAX_BYTES
 from deepsalt.access import reach_of
 from deepsalt.errors import DeepsaltError, FormatError, RunError, UsageError
 from deepsalt.progress import Silent
@@ -82,7 +82,7 @@ def test_a_next_link_to_another_host_or_port_is_not_followed(host: str) -> None:
             search(server.url, Query())
     place = other.url.removeprefix("http://")
     assert str(said.value) == (
-        f"{server.url} links to {other.url}/search, which is another host; if it is meant, give "
+        f"{server.url} links to {other.url}/search, which is another host; if it is intended, give "
         f"--allow-host {place}"
     )
     assert not other.asked
@@ -196,7 +196,10 @@ def test_a_page_that_comes_again_under_a_new_token_ends_the_search() -> None:
     def page(server: Hostile, asked: Asked, number: int) -> dict[str, Any]:
         return page_of("same", next_link(f"{server.url}/search", body={"token": number}))
 
-    with catalogue(page) as server, pytest.raises(FormatError, match="same page of Items again"):
+    with (
+        catalogue(page) as server,
+        pytest.raises(FormatError, match="sending the same page of Items"),
+    ):
         search(server.url, Query())
     assert len(server.asked) == 3
 
@@ -207,7 +210,10 @@ def test_pages_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
     def page(server: Hostile, asked: Asked, number: int) -> dict[str, Any]:
         return page_of(f"s{number}", next_link(f"{server.url}/search", body={"token": number}))
 
-    with catalogue(page) as server, pytest.raises(UsageError, match="21 pages and goes on; narrow"):
+    with (
+        catalogue(page) as server,
+        pytest.raises(UsageError, match="21 pages and has more; narrow"),
+    ):
         search(server.url, Query())
     assert len(server.asked) == 22
 
@@ -232,16 +238,16 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
         "sends more than 64 MiB in one answer",
     ),
     "a gzip bomb": (packed("gzip", bomb), "sends more than 64 MiB in one answer"),
-    "gzip in gzip": (packed("gzip, gzip", lambda: iter([b"x"])), "which was not asked for"),
-    "another packing": (packed("br", lambda: iter([b"x"])), "which was not asked for"),
+    "gzip in gzip": (packed("gzip, gzip", lambda: iter([b"x"])), "which was not requested"),
+    "another packing": (packed("br", lambda: iter([b"x"])), "which was not requested"),
     "gzip that is none": (packed("gzip", lambda: iter([b"no gzip"])), "damaged"),
     "a thousand levels": (deep(300), "nested more than 100 deep"),
-    "a million levels": (deep(1_000_000), "lists and objects; at most"),
+    "a million levels": (deep(1_000_000), "lists and objects; the maximum is"),
     "millions of arrays": (
         Reply(body=lambda: iter([b"[" + b"[]," * 5_000_000 + b"[]]"])),
-        "lists and objects; at most",
+        "lists and objects; the maximum is",
     ),
-    "no JSON": (Reply(body=lambda: iter([b"<html>"])), "no STAC document"),
+    "no JSON": (Reply(body=lambda: iter([b"<html>"])), "not answer with a STAC document"),
     "a list": (as_json([]), "not an object"),
 }
 
@@ -250,7 +256,7 @@ ANSWERS: dict[str, tuple[Reply, str]] = {
 def test_an_answer_that_is_no_catalogue_ends_in_one_sentence(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalog.search.asking.WAITS_S", ())
+    monkeypatch.setattr("catalog.search.server.WAITS_S", ())
     reply, sentence = ANSWERS[case]
     began = time.monotonic()
     with catalogue(landing=reply) as server, pytest.raises(DeepsaltError, match=sentence) as said:
@@ -265,7 +271,7 @@ def test_an_answer_that_is_no_catalogue_ends_in_one_sentence(
 def test_an_answer_that_drips_is_given_up_in_time(
     headers_too: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("catalog.search.asking.ANSWER_S", 1.0)
+    monkeypatch.setattr("catalog.search.server.ANSWER_S", 1.0)
     slow = Reply(body=lambda: itertools.repeat(b" "), wait_s=0.2)
     began = time.monotonic()
     with (

@@ -8,9 +8,9 @@ from typing import Any
 import pystac
 import pytest
 
-from catalog.documents import file_name
 from catalog.items import parse_item, to_item
 from catalog.local import add_items, read_item
+from catalog.names import file_name
 from catalog.search import Query, search
 from deepsalt.errors import FormatError, StoreError
 from deepsalt.types import Asset

@@ -136,7 +136,7 @@ def test_a_final_answer_is_not_asked_again_and_names_the_server(
 def test_a_server_that_does_not_exist_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("catalog.search.asking.WAITS_S", ())
+    monkeypatch.setattr("catalog.search.server.WAITS_S", ())
     with pytest.raises(RunError, match=r"http://127\.0\.0\.1:9/stac did not answer") as error:
         search("http://user:secret@127.0.0.1:9/stac?token=secret", Query())
     assert "secret" not in str(error.value)
@@ -150,7 +150,7 @@ def test_a_page_that_is_no_stac_is_named(server: StacServer) -> None:
 
 def test_a_catalogue_without_search_says_so(server: StacServer) -> None:
     server.conforms = []
-    with pytest.raises(UsageError, match="no STAC API with search"):
+    with pytest.raises(UsageError, match="not a STAC API with search"):
         search(server.url, Query())
 
 

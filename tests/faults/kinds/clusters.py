@@ -85,7 +85,7 @@ class Shots:
             return "" if ended.code in (0, -signal.SIGKILL) else f"{ended.code}: {ended.said}"
         if self.victim == "worker":
             return ended.fault(0)
-        return ended.fault(0, FAILED, says="went away")
+        return ended.fault(0, FAILED, says="no longer reachable")
 
 
 @dataclass

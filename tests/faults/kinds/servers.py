@@ -22,7 +22,7 @@ _AWAY = "check the endpoint"
 
 
 def outage(trial: Trial) -> str:
-    """Let all answers be errors for a moment; the run bears it."""
+    """Let all answers be errors for a moment; the run survives it."""
     first, rng, until = _any_request(trial), Random(trial.rng.random()), [0.0]
 
     async def rule(request: Request, forward: Forward) -> Answer | None:

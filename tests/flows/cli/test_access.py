@@ -12,8 +12,8 @@ from deepsalt.errors import FormatError, ReadError
 from deepsalt.progress import Silent
 from flows.config import Access, SceneConfig, Selection
 from flows.progress import bars
-from flows.run.one import map_one
 from flows.run.selection import find_items, find_scenes
+from flows.run.single_scene import map_one
 from tests.catalog.search.test_hostile_servers import bystander, catalogue, next_link, page_of
 from tests.flows.conftest import Scenes, deepsalt, remote_items
 from tests.servers.hostile import Asked, Hostile

@@ -65,7 +65,7 @@ def refused(*args: object) -> DeepsaltError:
         (["--workers", "1", "--scheduler", "tcp://x"], 2, "exclude each other"),
         (["--area", "no-such-file.geojson"], 2, "no-such-file.geojson"),
         (["--memory", "plenty"], 2, "--memory cannot be 'plenty'"),
-        (["--memory", "300MB"], 2, "GB of memory and has 0.3 GB; give fewer --threads"),
+        (["--memory", "300MB"], 2, "GB of memory but has 0.3 GB; use fewer --threads"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -113,11 +113,11 @@ def test_a_url_where_a_folder_is_written_is_refused(
     ("place", "words"),
     [
         ("ftp://host/store", "ftp:// cannot hold a store"),
-        ("s3://user:secret@bucket/store", "takes no credentials"),
-        ("s3://", "names no bucket"),
-        ("s3:/bucket/store", "has // behind s3:"),
-        ("memory://", "names no bucket"),
-        ("memory://here", "is gone when this command ends"),
+        ("s3://user:secret@bucket/store", "must not have credentials"),
+        ("s3://", "has no valid bucket name"),
+        ("s3:/bucket/store", "needs // after s3:"),
+        ("memory://", "has no valid bucket name"),
+        ("memory://here", "would be lost when this command ends"),
     ],
 )
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_ingest_of_bad_products_alone_names_each_and_fails(tmp_path: Path) ->
     assert str(result.exception).startswith("none of the 2 products can be used")
     (line,) = refusals(result.stderr)
     assert line.startswith(f"refused: {bad[0]} does not exist")
-    assert line.endswith(f"the same holds for {bad[1]} (2 in all)")
+    assert line.endswith(f"the same applies to {bad[1]} (2 in all)")
 
 
 def test_one_reason_of_many_products_is_one_line_with_a_count(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_short_names_of_products_do_not_keep_equal_reasons_apart(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (line,) = refusals(deepsalt("ingest", "x", "y", "--to", "c").stderr)
-    assert line.endswith("the same holds for y (2 in all)")
+    assert line.endswith("the same applies to y (2 in all)")
 
 
 @pytest.mark.parametrize(
@@ -222,14 +222,28 @@ def test_a_packed_product_is_refused_with_how_to_unpack_it(
 ) -> None:
     (tmp_path / name).write_bytes(b"PK")
     said = str(refused("ingest", tmp_path / name, "--to", tmp_path / "c"))
-    assert f"unpack it first, `{command} {name}`" in said
+    assert f"unpack it with `{command} {tmp_path / name}`" in said
 
 
 def test_a_folder_of_packed_products_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "scene.zip").write_bytes(b"PK")
-    assert "holds no product but 1 packed ones, such as scene.zip" in str(
+    assert "holds only packed products (1, such as scene.zip)" in str(
         refused("ingest", tmp_path, "--to", tmp_path / "c")
     )
+
+
+def test_a_folder_one_level_too_high_says_where_the_products_are(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    (tmp_path / "high" / "other").mkdir(parents=True)
+    (tmp_path / "high" / "scenes").symlink_to(scenes.west.parent)
+    said = str(refused("ingest", tmp_path / "high", "--to", tmp_path / "c"))
+    assert f"{tmp_path / 'high'} holds no products; its folder scenes holds 3, such as" in said
+
+
+def test_an_empty_folder_is_refused_as_empty(tmp_path: Path) -> None:
+    said = str(refused("ingest", tmp_path, "--to", tmp_path / "c"))
+    assert said == f"{tmp_path} is empty; give a product folder or file"
 
 
 def test_a_cube_with_the_name_of_another_is_refused_and_the_others_are_added(
@@ -350,13 +364,16 @@ def test_weights_that_disagree_with_their_card_are_refused(catalogue: Path, tmp_
     assert "card" in str(error)
 
 
-def test_another_model_is_refused_by_a_store(catalogue: Path, store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_another_model_is_refused_by_a_store(
+    verb: str, catalogue: Path, store: Path, tmp_path: Path
+) -> None:
     from deepsalt.model.load import model_ref
 
     model = Path(shutil.copytree(model_ref().path, tmp_path / "model"))
     card = json.loads((model / "card.json").read_text())
     (model / "card.json").write_text(json.dumps({**card, "version": "another"}))
-    error = refused("run", "--catalogue", catalogue, "--out", store, "--model", model)
+    error = refused(verb, "--catalogue", catalogue, "--out", store, "--model", model)
     assert error.exit_code == 2
     assert "model" in str(error)
 
@@ -419,10 +436,11 @@ def children_of(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-def test_a_run_does_not_write_over_a_catalogue(catalogue: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_run_does_not_write_over_a_catalogue(verb: str, catalogue: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(catalogue, tmp_path / "catalogue"))
     before = {path: path.read_bytes() for path in copy.rglob("*.json")}
-    error = refused("run", "--catalogue", copy, "--out", copy)
+    error = refused(verb, "--catalogue", copy, "--out", copy)
     assert error.exit_code == 2
     assert "catalog.json" in str(error)
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
@@ -475,7 +493,7 @@ def test_a_check_ends_with_where_the_picture_is(mapped: Path) -> None:
 
 def test_a_check_of_a_limit_does_not_send_to_a_repair(mapped: Path) -> None:
     said = deepsalt("check", mapped, "--quick", "--max-age", 1).stdout
-    assert said.splitlines()[-1] == "next: what each error says; then check again"
+    assert said.splitlines()[-1] == "next: do what each error says, then check again"
 
 
 def test_scenes_of_unknown_cloud_are_counted_where_a_largest_one_is_asked_for(
@@ -497,9 +515,55 @@ def test_other_files_in_a_folder_to_write_to_are_said(scenes: Scenes, tmp_path: 
     assert "other files" not in again.stderr
 
 
+def test_a_plan_says_which_other_files_are_in_its_folder(catalogue: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    said = deepsalt("plan", "--catalogue", catalogue, "--out", tmp_path).stderr
+    assert f"{tmp_path} holds other files (notes.txt)" in said
+
+
+def test_a_scene_ends_with_what_is_next_beside_other_files(scenes: Scenes, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    result = deepsalt("scene", scenes.prisma, "--out", tmp_path)
+    assert f"{tmp_path} holds other files (notes.txt)" in result.stderr
+    assert result.stdout.splitlines()[-1].startswith(
+        f"next         `deepsalt mosaic build {tmp_path}`"
+    )
+
+
+def test_a_demo_says_which_other_files_are_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise DeepsaltError("far enough")
+
+    monkeypatch.setattr("flows.demo.simulated_catalogue", stop)
+    (tmp_path / "notes.txt").touch()
+    assert "holds other files (notes.txt)" in deepsalt("demo", "--out", tmp_path).stderr
+    (tmp_path / "input").mkdir()
+    assert "other files" not in deepsalt("demo", "--out", tmp_path).stderr
+
+
+def test_the_help_lists_the_exit_code_of_a_stop() -> None:
+    assert "130 stopped" in " ".join(deepsalt("--help").output.split())
+
+
+def test_remarks_on_many_tiles_are_one_line_with_their_range(mapped: Path) -> None:
+    said = deepsalt("check", mapped, "--quick").stdout + deepsalt("check", mapped).stdout
+    (line,) = [line for line in said.splitlines() if "have no estimate" in line]
+    each = [
+        finding["found"]
+        for finding in json.loads(deepsalt("check", mapped, "--json").stdout)
+        if finding["check"] == "missing"
+    ]
+    shares = sorted(float(found.partition("%")[0]) for found in each)
+    assert "and 3 more: " in line
+    assert f": {shares[0]} to {shares[-1]}% of " in line
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
 def test_a_store_of_dated_periods_says_how_to_have_all_dates_too(
-    catalogue: Path, mapped: Path
+    verb: str, catalogue: Path, mapped: Path
 ) -> None:
     dated = ("--datetime", "2024-04-01/2024-05-31")
-    said = str(refused("run", "--catalogue", catalogue, "--out", mapped, *dated))
-    assert "for both, run into two stores" in said
+    said = str(refused(verb, "--catalogue", catalogue, "--out", mapped, *dated))
+    assert "for both, use two stores" in said

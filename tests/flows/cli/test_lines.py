@@ -1,11 +1,17 @@
 """Lines of a run and of a scene, for people."""
 
+from pathlib import Path
+
 import pytest
 
 from deepsalt.mapping import SceneReport
-from flows.cli.run import no_estimate, run_lines
+from flows.cli.demo import closing_lines
+from flows.cli.run import missing, no_estimate, run_lines
 from flows.cli.scene import scene_line
+from flows.run.mosaic import MosaicResult
 from flows.run.run import RunResult
+
+ROOT = Path(__file__).parents[3]
 
 
 def scene(name: str, *, estimated: int = 0, product: str = "p", **flags: int) -> SceneReport:
@@ -43,3 +49,55 @@ def test_a_terminal_obeys_no_name_of_a_scene() -> None:
 )
 def test_other_runs_do_not(scenes: tuple[SceneReport, ...]) -> None:
     assert no_estimate(scenes) is None
+
+
+def without(number: int, status: str, reason: str = "/in/{}.tif cannot be read") -> SceneReport:
+    return SceneReport(f"enmap-l2a/DT{number}/1", status, reason=reason.format(f"DT{number}"))
+
+
+def test_a_reason_of_many_scenes_is_one_line_with_a_count() -> None:
+    other = without(99, "failed", "the server is away")
+    again = without(98, "quarantined")
+    scenes = (*(without(number, "failed") for number in range(14)), other, again)
+    first, second, third = run_lines(RunResult(scenes, None))
+    assert first.startswith("failed       enmap-l2a/DT0/1: /in/DT0.tif cannot be read; the same")
+    assert first.endswith("enmap-l2a/DT3/1, 10 more (14 in all)")
+    assert second == "failed       enmap-l2a/DT99/1: the server is away"
+    assert third == "quarantined  enmap-l2a/DT98/1: /in/DT98.tif cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words"),
+    [
+        (
+            ["failed"],
+            "2 of 2 scenes, for the reasons listed|run the same command again to retry them",
+        ),
+        (["failed", "present"], "1 of 2 scenes, for the reasons listed|run the same command again"),
+        (["quarantined"], "mend them, then run the same command again with --retry-quarantined"),
+        (["failed", "quarantined"], "again to retry those that failed, with --retry-quarantined"),
+    ],
+    ids=" ".join,
+)
+def test_missing_scenes_are_counted_with_what_retries_them(statuses: list[str], words: str) -> None:
+    made = scene("a", estimated=1)
+    scenes = [
+        made if status == "present" else without(number, status)
+        for number, status in enumerate(statuses * (2 // len(statuses)))
+    ]
+    said = missing(RunResult(tuple(scenes), None))
+    assert said is not None
+    assert all(each in said for each in words.split("|")), said
+
+
+def test_withdrawn_scenes_are_not_missing() -> None:
+    assert missing(RunResult((without(1, "withdrawn"), scene("a")), None)) is None
+
+
+def test_a_demo_ends_like_a_run_with_the_plot_of_the_readme() -> None:
+    mosaic = MosaicResult("v", held=False, tiles=1, composed=1, pixels=4, estimated=4)
+    result = RunResult((scene("a", estimated=4),), mosaic)
+    said = closing_lines(result, Path("/out"), 3.0)
+    assert [line.split()[0] for line in said[1:]] == ["limits", "picture", "next", "plot", "done"]
+    _, plot = said[-2].split(").", 1)
+    assert f"mosaic.{plot}" in (ROOT / "README.md").read_text()

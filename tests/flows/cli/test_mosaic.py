@@ -232,7 +232,7 @@ def test_a_rollback_to_a_version_with_a_withdrawn_scene_is_refused(small: Small)
     answer("mosaic", "withdraw", small.path, B, "--reason", "clouds")
     error = refused("mosaic", "rollback", small.path)
     assert error.exit_code == 2
-    assert f"holds scene {B}, withdrawn on 20" in str(error)
+    assert f"has scene {B}, withdrawn on 20" in str(error)
 
 
 def test_a_version_that_is_held_waits_until_it_is_published(small: Small) -> None:
@@ -321,7 +321,7 @@ def test_a_mosaic_without_scenes_has_no_export_and_is_no_failure(small: Small) -
     [
         (("--export", "STORE"), "belongs to the store itself"),
         (("--export", "ELSEWHERE", "--export-keep", "2"), "keeps no older versions"),
-        (("--export-keep", "2"), "give it, too"),
+        (("--export-keep", "2"), "give both"),
     ],
 )
 @pytest.mark.parametrize("verb", ["plan", "run"])
@@ -388,7 +388,7 @@ def test_a_folder_without_a_store_is_bad_input(args: tuple[str, ...], tmp_path: 
 
 @pytest.mark.parametrize(
     ("option", "value", "cause"),
-    [("--max-salinity", 0.001, "above 0.001 dS/m"), ("--max-age", 1, "1 days are allowed")],
+    [("--max-salinity", 0.001, "above 0.001 dS/m"), ("--max-age", 1, "the maximum is 1 days")],
 )
 def test_a_build_beyond_its_limits_is_refused(
     store: Path, option: str, value: float, cause: str
@@ -397,9 +397,23 @@ def test_a_build_beyond_its_limits_is_refused(
     result = deepsalt("mosaic", "build", store, option, value)
     assert "nothing is published" in str(result.exception)
     assert cause in str(result.exception)
-    assert deepsalt("mosaic", "history", store).stdout == "nothing was published yet\n"
+    assert deepsalt("mosaic", "history", store).stdout == "nothing has been published yet\n"
 
 
 def test_a_limit_that_is_no_share_is_bad_usage(store: Path) -> None:
     result = deepsalt("mosaic", "build", store, "--max-missing", 120)
     assert "--max-missing cannot be 120" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("build", "`deepsalt check {}`"),
+        ("rollback", "`deepsalt mosaic history {}`"),
+        ("repair", "`deepsalt check {}`"),
+    ],
+)
+def test_a_verb_ends_with_what_is_next(small: Small, verb: str, words: str) -> None:
+    said = deepsalt("mosaic", verb, small.path).stdout.splitlines()[-1]
+    assert said.startswith("next")
+    assert words.format(small.path) in said

@@ -60,7 +60,7 @@ def test_who_asks_again_later_is_not_kept_waiting_by_an_import(tmp_path: Path) -
         assert run.stdout.read(9) == b"importing"
         for _ in range(2):
             run.send_signal(signal.SIGTERM)
-            time.sleep(1.2)
+            time.sleep(1.2)  # within a second, who asks twice is not yet impatient
         assert run.wait(timeout=20) == -signal.SIGTERM
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,28 @@ def test_a_second_run_gives_the_same_card_from_its_cache(tables: Path, tmp_path:
     assert train(tables, tmp_path / "m", "--satellite", f"{tables / 'c.csv'}@enmap") == first
     assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "m" / "cache").iterdir()}
     assert len(made) == 2  # the regions are the groups, in two folds
+
+
+def test_a_training_says_which_model_it_replaces(tables: Path, tmp_path: Path) -> None:
+    # fmt: off
+    command = (
+        "train", "--lab", tables / "a.csv", "--no-evaluate", "--config", tables / "train.toml",
+        "--out", tmp_path / "m", "--name",
+    )
+    # fmt: on
+    assert "replaces" not in deepsalt(*command, "mine").stderr
+    day = datetime.now(UTC).date()
+    again = deepsalt(*command, "other")
+    assert f"replaces the model mine of {day} in {tmp_path / 'm'} when it ends" in again.stderr
+    (tmp_path / "m" / "card.json").write_text("{")
+    assert "replaces a model whose card cannot be read" in deepsalt(*command, "third").stderr
+
+
+def test_a_training_without_scores_shows_no_table_of_them(tables: Path, tmp_path: Path) -> None:
+    args = ("--lab", tables / "a.csv", "--no-evaluate", "--config", tables / "train.toml")
+    said = deepsalt("train", *args, "--out", tmp_path / "m").stdout
+    assert "no scores: the model was not evaluated" in said
+    assert "left out" not in said
 
 
 def test_the_seed_of_the_command_wins(tables: Path, tmp_path: Path) -> None:
@@ -299,7 +322,7 @@ def test_an_unknown_setting_is_named_with_those_that_exist(tables: Path, tmp_pat
     path = tmp_path / "own.toml"
     path.write_text("inducing_point = 3\n")
     args = ("--lab", tables / "a.csv", "--config", path, "--out", tmp_path / "m")
-    assert "inducing_point is not a setting; known are sensors" in refused("train", *args)
+    assert "inducing_point is not a setting; the settings are sensors" in refused("train", *args)
 
 
 def test_training_on_nothing_is_refused(tables: Path, tmp_path: Path) -> None:
@@ -334,7 +357,7 @@ def test_predict_table_says_flags_in_words_and_what_is_next(tmp_path: Path) -> N
     frame = lab_frame(3)
     frame.loc[1, _spectral(frame)] = np.nan
     said = predicted(tmp_path, frame).stdout
-    assert "1 of 3 have no value at all" in said
+    assert "1 of 3 have no values" in said
     assert said.splitlines()[-1].startswith("next: ")
 
 

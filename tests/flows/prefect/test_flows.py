@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,11 +123,13 @@ def test_a_schedule_of_a_minute_fires_and_maps_with_the_defaults_of_the_deployme
     prefect("--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml")
     prefect("deployment", "schedule", "create", "map-scenes/local", "--interval", "60")
     over = [f"--state-type={state}" for state in ("COMPLETED", "FAILED", "CRASHED")]
-    deadline = time.monotonic() + 240
-    while not (ended := json.loads(prefect("flow-run", "ls", *over, "--output", "json"))):
-        assert time.monotonic() < deadline, "no run of the schedule ended"
-        time.sleep(2)
-    assert [(run["state_type"], run["auto_scheduled"]) for run in ended] == [("COMPLETED", True)]
+
+    def ended() -> list[tuple[str, bool]]:
+        runs = json.loads(prefect("flow-run", "ls", *over, "--output", "json"))
+        return [(run["state_type"], run["auto_scheduled"]) for run in runs]
+
+    wait_until(ended, "no run of the schedule ended", patience_s=240)
+    assert ended() == [("COMPLETED", True)]
     assert_same(home / "store", mapped)
 
 

@@ -16,6 +16,6 @@ def test_what_can_pass_is_tried_again(error: DeepsaltError) -> None:
     assert may_pass(None, None, failed(error))
 
 
-@pytest.mark.parametrize("error", [ReadError("truncated"), FormatError("no EnMAP product")])
+@pytest.mark.parametrize("error", [ReadError("truncated"), FormatError("not an EnMAP product")])
 def test_what_cannot_pass_is_not(error: DeepsaltError) -> None:
     assert not may_pass(None, None, failed(error))

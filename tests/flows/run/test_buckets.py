@@ -63,7 +63,7 @@ def test_a_run_into_a_bucket_ends_in_the_bits_of_a_run_into_a_folder(
     catalogue: Path, mapped: Path, bucket: str
 ) -> None:
     said = run(catalogue, bucket)
-    assert "no export    plain Zarr of a store in a bucket is made when asked for" in said
+    assert "no export    plain Zarr of a store in a bucket is made only on request" in said
     assert_same(bucket, mapped)
     assert deepsalt("check", bucket).exit_code == 0
 
@@ -168,4 +168,4 @@ def test_a_place_in_a_bucket_that_holds_something_else_is_refused(
     Objects.of(bucket).write("catalog.json", b"{}")
     error = refused("run", "--catalogue", catalogue, "--out", bucket)
     assert error.exit_code == 2
-    assert "is not a store but holds catalog.json" in str(error)
+    assert "is not a store but has catalog.json" in str(error)

@@ -104,5 +104,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_one_sentence(
     result = deepsalt(
         "run", "--catalogue", catalogue, "--out", tmp_path / "store", "--workers", "1"
     )
-    assert "ended while it started (Nanny failed to start); see" in str(result.exception)
+    assert "ended while it started (Nanny failed to start); check the free memory" in str(
+        result.exception
+    )
     assert getattr(result.exception, "exit_code", None) == 1

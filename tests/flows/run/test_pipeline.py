@@ -19,12 +19,15 @@ from catalog.publish.products import MODELS, MOSAICS, PRODUCTS
 from deepsalt.cube import load
 from deepsalt.errors import StoreError
 from deepsalt.products import ProductMarker, write
+from deepsalt.progress import Silent
 from deepsalt.reading import open_mosaic
 from deepsalt.simulate.enmap import write_enmap
 from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.types import REJECTING, Acquisition
 from flows import publication
+from flows.config import RunConfig, Selection
+from flows.run.run import run
 from tests.flows.conftest import WEST_DAY, Scenes, deepsalt
 from tests.waiting import wait_until
 
@@ -198,7 +201,7 @@ def test_a_scene_with_a_flipped_bit_is_quarantined_and_the_rest_is_mapped(
     assert result.exit_code == 3
     reasons = [scene["reason"] for scene in json.loads(result.stdout)["scenes"]]
     assert sorted(reason is None for reason in reasons) == [False, True]
-    assert "has another checksum than its catalogue says" in str(reasons)
+    assert "does not have the checksum in its catalogue" in str(reasons)
 
 
 def test_a_truncated_scene_is_quarantined_and_the_rest_is_mapped(
@@ -232,6 +235,32 @@ def test_a_quarantined_scene_that_was_mended_is_mapped_when_asked_for(
     image.write_bytes(whole)
     assert deepsalt(*args, "--retry-quarantined").exit_code == 0
     assert_same(tmp_path / "store", mapped)
+
+
+def test_scenes_whose_files_are_gone_are_said_once_and_count_no_bytes(
+    scenes: Scenes, tmp_path: Path
+) -> None:
+    class Counting(Silent):
+        read = 0
+
+        def advance(self, stage: str, units: int = 1, *, size_bytes: int = 0) -> None:
+            self.read += size_bytes
+
+    away = tmp_path / "away"
+    for path in (scenes.west, scenes.east):
+        shutil.copytree(path, away / path.name)
+    deepsalt("ingest", away, "--to", tmp_path / "catalogue")
+    shutil.rmtree(away)
+    counting, out = Counting(), str(tmp_path / "store")
+    found = Selection(catalogue=str(tmp_path / "catalogue"))
+    assert run(RunConfig(selection=found, out=out), counting).exit_code == 1
+    assert counting.read == 0
+    result = deepsalt("run", "--catalogue", tmp_path / "catalogue", "--out", out)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert lines[0].endswith("(2 in all)")
+    assert lines[1].startswith("missing      2 of 2 scenes, for the reasons listed; run")
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(

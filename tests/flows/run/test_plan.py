@@ -1,6 +1,7 @@
 """A plan: from the catalogue's fields, whatever the number of scenes; what it says of memory."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,18 @@ def test_a_plan_over_a_continent_opens_no_file_and_counts_all(
     assert opened == []
 
 
+def test_a_plan_counts_scenes_whose_local_files_are_gone(scenes: Scenes, tmp_path: Path) -> None:
+    away = tmp_path / scenes.prisma.name
+    shutil.copy(scenes.prisma, away)
+    found = [to_item(read_acquisition(path)) for path in (scenes.west, away)]
+    add_items(tmp_path / "catalogue", found)
+    args = ("plan", "--catalogue", tmp_path / "catalogue", "--out", tmp_path / "store")
+    assert "do not exist" not in deepsalt(*args).stdout
+    away.unlink()
+    said = deepsalt(*args).stdout
+    assert f"missing   local files of 1 scenes do not exist, such as {away}" in said
+
+
 def test_one_header_is_sampled_per_collection_and_version(
     scenes: Scenes, opened: list[str]
 ) -> None:
@@ -111,7 +124,7 @@ def test_what_does_not_fit_a_worker_is_refused_before_anything_is_made(
     store = tmp_path / "store"
     result = deepsalt(verb, "--catalogue", catalogue, "--out", store, "--memory", "400MB")
     assert getattr(result.exception, "exit_code", None) == 2
-    assert "and has 0.4 GB" in str(result.exception)
+    assert "but has 0.4 GB" in str(result.exception)
     assert not store.exists()
 
 

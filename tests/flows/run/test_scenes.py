@@ -1,6 +1,7 @@
 """Many scenes in little memory, in the order of space."""
 
 import itertools
+import pickle
 import tracemalloc
 from dataclasses import replace
 
@@ -34,6 +35,28 @@ def test_numbers_of_many_decimals_are_kept_as_they_are(
         offset=(0.0, 0.5),
     )
     assert list(Scenes([first, shorter, second])) == [first, shorter, second]
+
+
+@pytest.mark.parametrize("gain", [1e-4 / 3, 1e20, 1e305], ids=["long", "large", "too large"])
+def test_numbers_that_no_product_can_mean_are_kept_as_they_are(
+    gain: float, acquisitions: list[Acquisition]
+) -> None:
+    first = acquisitions[0]
+    bands = replace(first.bands, usable=(False, *first.bands.usable[1:]))
+    strange = replace(first, bands=bands, gain=(gain, *first.gain[1:]))
+    assert list(Scenes([strange, first, strange])) == [strange, first, strange]
+    assert list(Scenes([first, strange])) == [first, strange]
+
+
+def test_numbers_of_many_decimals_take_little_where_most_are_equal(
+    acquisitions: list[Acquisition],
+) -> None:
+    first = acquisitions[0]
+    tables = [
+        replace(first.bands, centers_nm=(418.4 + number / 3e5, *first.bands.centers_nm[1:]))
+        for number in range(100)
+    ]
+    assert len(pickle.dumps(Scenes(replace(first, bands=each) for each in tables))) < 50_000
 
 
 def test_some_of_the_scenes_come_in_the_order_that_is_asked_for(

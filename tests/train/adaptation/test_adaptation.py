@@ -97,9 +97,9 @@ def test_missing_values_are_refused_with_their_row(fit):
         (lambda: repeat_differences(PAIRED, ["a"]), "one name per spectrum"),
         (lambda: direct_standardisation(PAIRED, PAIRED[:5]), "one row of each"),
         (lambda: direct_standardisation(PAIRED, PAIRED, ridge=0.0), "above 0"),
-        (lambda: direct_standardisation(PAIRED[0], PAIRED[0]), "two dimensions"),
+        (lambda: direct_standardisation(PAIRED[0], PAIRED[0]), "two-dimensional"),
         (lambda: align_features(LAB, PAIRED[:29]), "needs 30"),
-        (lambda: align_features(LAB, PAIRED[:, :50]), "not the same"),
+        (lambda: align_features(LAB, PAIRED[:, :50]), "differ"),
         (lambda: align_features(LAB, PAIRED, groups=np.array(["a"])), "one group per"),
     ],
 )

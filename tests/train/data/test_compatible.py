@@ -40,7 +40,7 @@ def test_a_column_of_groups_may_be_in_one_of_several_tables(tmp_path):
     tables = [read_training_table(spec) for spec in specs]
     check_compatible(specs, tables)
     assert [table.group_column for table in tables] == ["profile_id", "plot"]
-    assert "profile_id stands for it" in tables[0].warnings[0]
+    assert "using profile_id instead" in tables[0].warnings[0]
 
 
 def test_a_column_of_groups_that_no_table_has_is_refused(tmp_path):
@@ -50,7 +50,7 @@ def test_a_column_of_groups_that_no_table_has_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seed", "message"), [(0, "are the same table"), (1, "sample 000 stands in a.csv and in b.csv")]
+    ("seed", "message"), [(0, "are the same table"), (1, "sample 000 is in both a.csv and b.csv")]
 )
 def test_samples_are_not_counted_twice_over_tables(tmp_path, seed, message):
     paths = [_labelled(tmp_path, "a.csv"), _labelled(tmp_path, "b.csv", seed)]

@@ -25,6 +25,24 @@ def test_no_group_lies_on_both_sides(groups, count):
     assert np.array_equal(tested, np.arange(len(groups)))
 
 
+def test_folds_have_about_as_many_rows_although_groups_differ_in_size():
+    names = np.repeat([f"country {i}" for i in range(51)], 8 + 2 * np.arange(51) ** 2 // 17)
+    rows = [test.size for _, test in group_folds(names, 10, 0)]
+    assert max(rows) - min(rows) < 0.05 * names.size / 10
+
+
+def test_a_seed_decides_which_groups_of_equal_size_share_a_fold():
+    names = np.array([f"g{i}" for i in range(12)])
+    folds = [[test.tolist() for _, test in group_folds(names, 4, seed)] for seed in (7, 7, 8)]
+    assert folds[0] == folds[1] != folds[2]
+
+
+def test_folds_are_those_that_the_shipped_model_was_scored_with():
+    names = np.array(list("aaabbbccddeefghi"))
+    folds = [test.tolist() for _, test in group_folds(names, 3, 20250101)]
+    assert folds == [[0, 1, 2, 6, 7, 15], [3, 4, 5, 12, 14], [8, 9, 10, 11, 13]]
+
+
 @pytest.mark.parametrize(
     ("scores", "chosen"),
     [

@@ -302,7 +302,7 @@ def _empty(table):
         (_set("ec_ds_m", "inf"), "'inf' in sample 005.*give numbers"),
         (_set("ec_ds_m", "high"), "'high' in sample 005.*give numbers"),
         (_set("ec_ds_m", "1,5"), "'1,5' in sample 005.*give numbers"),
-        (_drop("ec_ds_m"), "no column ec_ds_m; beside spectra it has sample_id, profile_id"),
+        (_drop("ec_ds_m"), "no column ec_ds_m; its other columns are sample_id, profile_id"),
         (_drop("profile_id", "country"), "no column of groups.*sample_id, ec_ds_m.*--group"),
         (_set("profile_id", None), "profile_id is empty in 1 rows, such as sample 005"),
         (_set("sample_id", "004"), "sample_id 004 more than once"),
@@ -313,7 +313,7 @@ def _empty(table):
         (_micrometres, "look like micrometres"),
         (_empty, "no complete spectrum .40 too many missing bands"),
         (_hole, r"t.csv: the usable bands do not cover"),
-        (_alike, "all 40 spectra are the same"),
+        (_alike, "all 40 spectra are equal"),
     ],
     ids=[
         "negative",
@@ -347,7 +347,7 @@ def test_a_bad_table_is_refused_in_one_sentence(tmp_path, spoil, message, kind):
 
 @pytest.mark.parametrize("setting", ["group", "region", "suspect", "ec"])
 def test_a_named_column_that_is_absent_is_refused(tmp_path, setting):
-    with pytest.raises(FormatError, match="no column plot; beside spectra it has sample_id"):
+    with pytest.raises(FormatError, match="no column plot; its other columns are sample_id"):
         read(tmp_path, frame(), **{setting: "plot"})
 
 

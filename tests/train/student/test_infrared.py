@@ -183,7 +183,7 @@ def test_a_table_that_shares_no_sample_is_refused() -> None:
 
 
 def test_a_sample_in_two_tables_is_refused() -> None:
-    with pytest.raises(FormatError, match="stands in two mid-infrared tables"):
+    with pytest.raises(FormatError, match="is in two mid-infrared tables"):
         with_infrared(views(), [signals(know=True), signals(know=False)])
 
 
@@ -197,5 +197,5 @@ def test_a_sample_in_two_tables_is_refused() -> None:
 )
 def test_mid_infrared_is_refused_where_it_could_not_teach(changes: dict[str, object]) -> None:
     plain = TrainConfig((TableSpec(Path("lab.csv"), "laboratory"),), Path("out"))
-    with pytest.raises(UsageError, match="can only teach what is trained on laboratory tables"):
+    with pytest.raises(UsageError, match="can only be used with laboratory tables"):
         replace(plain, infrared=(Path("mir.csv"),), **changes)  # type: ignore[arg-type] # any field

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from deepsalt.errors import UsageError
-from deepsalt.simulate.enmap_xml import Delivery, write_metadata
+from deepsalt.simulate.enmap.metadata import Delivery, write_metadata
 from deepsalt.simulate.geodesy import to_lonlat
 from deepsalt.simulate.landscape import Landscape
 from deepsalt.simulate.scene import SimulatedScene, Strip, Weather
@@ -160,7 +160,7 @@ def write_enmap(
     variant = variant or Variant()
     zone = grid.crs.removeprefix("EPSG:")
     if grid.transform[0] != 30.0 or not zone.isdigit() or int(zone) // 100 not in (326, 327):
-        raise UsageError(f"EnMAP products lie on 30 m UTM grids, not on {grid.crs}; use utm_grid")
+        raise UsageError(f"EnMAP products have 30 m UTM grids, not {grid.crs}; use utm_grid")
     start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     rng = np.random.default_rng([seed, 5])
     bands = _drifted(sensor_bands("enmap"), rng)

@@ -1,4 +1,4 @@
-"""Tiles that no scene is to come for are composed while other scenes are mapped."""
+"""Composes tiles whose scenes are all mapped while other scenes are still being mapped."""
 
 import logging
 from collections import Counter
@@ -14,20 +14,20 @@ logger = logging.getLogger(__name__)
 
 
 class Ahead:
-    """Composes tiles in a thread of its own, a few at a time; a context manager.
+    """Composes tiles in its own thread, a few at a time; a context manager.
 
     Parameters
     ----------
     builder
-        What composes, and publishes in the end.
+        What composes tiles, and publishes in the end.
     period
         The period of the run.
     tiles
-        Tiles under each scene of the run, those that are mapped already included.
+        Tiles under each scene of the run, including scenes already mapped.
     to_come
-        Scenes that are still to be mapped.
+        Scenes still to be mapped.
     at_once
-        Tiles that are composed at a time: workers map scenes meanwhile.
+        Number of tiles composed at a time; workers map scenes meanwhile.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Compose no more; what is under way is waited for."""
+        """Start no more tiles; wait for those in progress."""
         with self._changed:
             self._over = True
             self._changed.notify()
         self._thread.shutdown()
 
     def done(self, scene: int, product: str) -> None:
-        """Say that a scene is dealt with, and its product, if there is one."""
+        """Report that a scene is done, with its product if there is one."""
         with self._changed:
             if product:
                 self._known.add(product)
@@ -79,7 +79,7 @@ class Ahead:
             with self._changed:
                 while not self._ready and not self._over:
                     self._changed.wait()
-                # Of the last ones the build that publishes makes as many at a time as it can.
+                # The build that publishes makes the last ones, as many at a time as it can.
                 if self._over or not self._left:
                     return
                 ready = self._ready[: self._at_once]
@@ -91,6 +91,6 @@ class Ahead:
 
 
 def _tell(work: Future[None]) -> None:
-    # What is wrong with a tile ends the build that publishes, with a sentence.
+    # An error in a tile ends the build that publishes, with a sentence.
     if error := work.exception():
         logger.warning("tiles are composed at the end, not ahead: %s", error)

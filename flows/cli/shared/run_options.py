@@ -1,4 +1,4 @@
-"""The options that `plan` and `run` share: all of a run."""
+"""The options that `plan` and `run` share: all options of a run."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -56,7 +56,7 @@ Tls = Annotated[
     bool,
     typer.Option(
         "--tls",
-        help="Encrypt and authenticate the traffic of --workers by certificates of this run.",
+        help="Encrypt and authenticate the traffic of --workers with certificates of this run.",
     ),
 ]
 HostLimit = Annotated[
@@ -64,7 +64,7 @@ HostLimit = Annotated[
     typer.Option(
         "--host-limit",
         metavar="HOST=N[,MB/s]",
-        help="Limit of connections and MB/s to a host, over all workers together. May be repeated. "
+        help="Maximum connections and MB/s to a host, for all workers together. May be repeated. "
         "Default: what its archive allows; 10 connections if unknown.",
     ),
 ]
@@ -72,7 +72,8 @@ HostShare = Annotated[
     float,
     typer.Option(
         "--host-share",
-        help="Share of each host's limit that this run takes, 0 to 1, for runs at the same time.",
+        help="Share of each host's limit that this run takes, 0 to 1, if several runs share a "
+        "host.",
     ),
 ]
 RetryQuarantined = Annotated[

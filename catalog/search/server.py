@@ -1,4 +1,4 @@
-"""One question to a STAC API: bounded in bytes, time and depth, asked again where that helps."""
+"""One request to a STAC API: bounded in bytes, time and depth, retried where that helps."""
 
 import asyncio
 import contextlib
@@ -20,25 +20,25 @@ MAX_BYTES = 64 * 2**20
 """Bytes of an answer, uncompressed; 100 Items of 224 bands take 25 MiB at most."""
 
 ANSWER_S = 180.0
-"""Seconds for an answer to be whole, tries and waits included."""
+"""Seconds for a complete answer, tries and waits included."""
 
 WAITS_S = (0.5, 1.0, 2.0, 4.0)
-"""Waits before an answer is asked for again, seconds."""
+"""Waits before each retry, seconds."""
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _GZIP_OR_ZLIB = 47
 
 
 class Server:
-    """The STAC API that the user typed; asked from one thread, a context manager.
+    """The STAC API that the user named; used from one thread, a context manager.
 
     Parameters
     ----------
     url
-        Its address, with user and password if it needs them: they go with every question to this
-        host and to no other.
+        Its address, with user and password if needed: they go with every request to this host and
+        to no other.
     reach
-        Whom we talk to on its word.
+        Hosts that it may refer to.
     """
 
     def __init__(self, url: str, reach: Reach) -> None:
@@ -50,14 +50,14 @@ class Server:
         self._thread = Thread(target=self._loop.run_forever, name="catalogue", daemon=True)
 
     def ask(self, href: str, method: str, parameters: Mapping[str, Any]) -> tuple[int, str]:
-        """Return the status of an answer and its text; parameters are a body, or a query of a GET.
+        """Return the status and text of an answer; parameters are a body, or the query of a GET.
 
         Raises
         ------
         FormatError
-            The catalogue sends us where we do not go, or sends what no catalogue does.
+            The catalogue leads to a forbidden host, or sends something that is not STAC.
         RunError
-            No answer in time.
+            There is no answer in time.
         """
         if not self._reach.follows(self._origin, href):
             raise FormatError(
@@ -67,7 +67,7 @@ class Server:
         try:
             return work.result()
         finally:
-            work.cancel()  # where Ctrl-C ended the wait; what is done stays done
+            work.cancel()  # where Ctrl-C ended the wait; a finished one stays finished
 
     def _why_not(self, href: str) -> str:
         if not is_web(href):
@@ -89,8 +89,8 @@ class Server:
                 return await self._once(address, method, body)
         except TimeoutError:
             raise RunError(
-                f"the STAC API {self.name} did not answer within {ANSWER_S:.0f} seconds; "
-                "try again later, or narrow the search by area or time"
+                f"the STAC API {self.name} did not answer within {ANSWER_S:.0f} seconds; try "
+                f"again later, or narrow the search by area or time"
             ) from None
         except RefusedError as error:
             raise FormatError(f"{self.name} leads to {error}") from None
@@ -103,7 +103,7 @@ class Server:
     def _request(
         self, href: str, method: str, parameters: Mapping[str, Any]
     ) -> tuple[str, bytes | None]:
-        """Return the address and body of a question; the user's credentials go to their host."""
+        """Return the address and body of a request; only the user's host gets the credentials."""
         ours = urlsplit(self._origin)
         parts = urlsplit(href)
         place = parts.netloc.rpartition("@")[2]
@@ -126,8 +126,9 @@ class Server:
                 found += data
                 if len(found) > MAX_BYTES:
                     raise FormatError(
-                        f"{self.name} sends more than {MAX_BYTES // 2**20} MiB in one answer; no "
-                        "page of Items is as large, search another catalogue or tell its operator"
+                        f"{self.name} sends more than {MAX_BYTES // 2**20} MiB in one answer, "
+                        f"more than any page of Items; search another catalogue or tell its "
+                        f"operator"
                     )
             return answer.status, found.decode()
 
@@ -137,14 +138,14 @@ class Server:
         Raises
         ------
         FormatError
-            It is none, or goes deeper or wider than STAC does.
+            It is not JSON, or is nested deeper or wider than STAC.
         """
         try:
             return parse_json(text)
         except ValueError as error:
             raise FormatError(
-                f"{self.name} answers with something that is no STAC document ({error}); check the "
-                "address, search another catalogue or tell its operator"
+                f"{self.name} did not answer with a STAC document ({error}); check the address, "
+                f"search another catalogue or tell its operator"
             ) from None
 
     def __enter__(self) -> "Server":
@@ -166,7 +167,7 @@ class Server:
 
 
 def _flat(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield parameters as a query: lists as the STAC API joins them, geometries as JSON."""
+    """Yield parameters as a query: lists joined as the STAC API asks, geometries as JSON."""
     for name, value in parameters.items():
         if isinstance(value, (list, tuple)):
             yield name, ",".join(str(each) for each in value)
@@ -175,14 +176,14 @@ def _flat(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 async def _plain(answer: Answer) -> AsyncIterator[bytes]:
-    """Yield a body uncompressed, in steps that stay small whatever a bomb of zeros would become."""
+    """Yield a body uncompressed, in steps that stay small even for a decompression bomb."""
     coding = answer.headers.get("content-encoding", "identity").strip().lower()
     if coding == "identity":
         async for data in answer.body:
             yield data
         return
     if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise WebError(f"its answer is packed as {coding[:40]!r}, which was not asked for")
+        raise WebError(f"its answer is compressed as {coding[:40]!r}, which was not requested")
     unpack = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         async for data in answer.body:

@@ -48,10 +48,10 @@ def test_each_filter_says_how_many_scenes_it_leaves_out(catalogue: Path) -> None
     assert "--datetime leaves out 3" in said
 
 
-def test_exchanged_longitude_and_latitude_are_recognised(catalogue: Path) -> None:
+def test_swapped_longitude_and_latitude_are_recognised(catalogue: Path) -> None:
     west, south, east, north = box(catalogue)
     said = searched(catalogue, bbox=(south, west, north, east))
-    assert "with longitude and latitude exchanged, --bbox" in said
+    assert "with longitude and latitude swapped, --bbox" in said
     assert "finds 3 scenes" in said
 
 
@@ -59,7 +59,7 @@ def test_a_west_beyond_the_east_is_said_to_cross_the_meridian(catalogue: Path) -
     west, south, east, north = box(catalogue)
     said = searched(catalogue, bbox=(east, south, west, north))
     assert "is taken to cross the 180th meridian" in said
-    assert "with west and east exchanged, not across the 180th meridian" in said
+    assert "with west and east swapped, not across the 180th meridian" in said
 
 
 def test_an_empty_catalogue_says_what_fills_it(tmp_path: Path, catalogue: Path) -> None:

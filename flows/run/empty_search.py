@@ -1,4 +1,4 @@
-"""Why a search found nothing: where the scenes are, and which filter leaves out how many."""
+"""Why a search found nothing: where the scenes are, and how many each filter leaves out."""
 
 import re
 from collections import Counter
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from catalog.search import Query
 
 _MOST = 500
-"""Items that are asked of a server: five pages. All of a folder's are looked at, as before."""
+"""Maximum Items requested from a server: five pages. In a folder all are read."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _UNREADABLE = "fields that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What an Item says of itself: what leaves it out, its bounds (degrees), its day, its cloud."""
+    """Facts of an Item: the filters that leave it out, bounds (degrees), day, cloud cover."""
 
     left_out_by: tuple[str, ...]
     fits: tuple[str, ...]
@@ -42,7 +42,7 @@ def why_nothing(selection: Selection, query: "Query", progress: Progress) -> str
     query
         Its filters.
     progress
-        Told of the pages of a server.
+        Receives progress on the pages of a server.
     """
     from catalog.hrefs import without_credentials
     from catalog.search import Query, select
@@ -56,12 +56,12 @@ def why_nothing(selection: Selection, query: "Query", progress: Progress) -> str
     name = without_credentials(selection.catalogue)
     short = f"no scene in {name} matches the filters"
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    # A server has collections of other missions, which nobody would want to hear of.
+    # A server has collections of other missions, which are of no interest here.
     every = Query(collections=query.collections, limit=_MOST) if is_web(name) else Query()
     try:
         scenes = select(selection.catalogue, every, read, reach=reach, progress=progress)
     except DeepsaltError:
-        # The search itself could do what this longer one cannot; its answer is none, all the same.
+        # The original search worked where this longer one fails; its result stays empty.
         return f"{short}; widen --bbox, --area, --datetime or --max-cloud"
     if not scenes:
         if query.collections and is_web(name):
@@ -87,15 +87,15 @@ def _filters(query: "Query") -> Mapping[str, "Query"]:
 
 
 def _other_boxes(query: "Query") -> Mapping[str, "Query"]:
-    """Return queries with the boxes that may have been meant, by a phrase on each."""
+    """Return queries with boxes that may have been meant, by a phrase for each."""
     from catalog.search import Query
 
     if query.bbox is None:
         return {}
     west, south, east, north = query.bbox
     meant = {
-        "with longitude and latitude exchanged": (south, west, north, east),
-        "with west and east exchanged, not across the 180th meridian": (east, south, west, north),
+        "with longitude and latitude swapped": (south, west, north, east),
+        "with west and east swapped, not across the 180th meridian": (east, south, west, north),
     }
     found = {}
     for phrase, (w, s, e, n) in meant.items():
@@ -151,7 +151,7 @@ def _where(scenes: list[_Scene], complete_of: int | None) -> str:
 
 
 def _who(scenes: list[_Scene]) -> str:
-    """Return which option leaves out how many scenes."""
+    """Return how many scenes each option leaves out."""
     left_out = Counter(option for each in scenes for option in each.left_out_by)
     parts = []
     for option, count in left_out.most_common():
@@ -166,7 +166,7 @@ def _who(scenes: list[_Scene]) -> str:
 
 
 def _instead(scenes: list[_Scene]) -> str:
-    """Return which other box would have found scenes."""
+    """Return another box that would have found scenes."""
     fitting = Counter(text for each in scenes for text in each.fits)
     return "".join(f"; {text} finds {_count(count)}" for text, count in fitting.items())
 

@@ -1,4 +1,4 @@
-"""Whether there are labels enough to learn from, and names to hold parts out by."""
+"""Whether there are enough labels to learn from, and names for held-out parts."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def enough(samples: Samples, rows: NDArray[np.bool_] | NDArray[np.intp]) -> bool
 
 
 def without_few_sites(samples: Samples) -> tuple[Samples, dict[str, str]]:
-    """Return samples without labels of satellite sites too few to learn from beside others.
+    """Return samples without the labels of satellite sites that are too few to learn from.
 
     Raises
     ------
@@ -32,12 +32,12 @@ def without_few_sites(samples: Samples) -> tuple[Samples, dict[str, str]]:
         count = np.unique(samples.site[samples.labelled]).size
         raise FormatError(
             f"{count} samples have a label, too few to learn from; give at least {MIN_SAMPLES} "
-            "of a laboratory or of satellite sites"
+            f"from a laboratory or from satellite sites"
         )
     sites = np.unique(samples.site[samples.satellite & samples.labelled]).size
     if not sites or sites >= MIN_SAMPLES:
         return samples, {}
-    told = f"{sites} sites with a label are too few; their spectra serve as those without"
+    told = f"{sites} sites with a label are too few; their spectra are used without labels"
     return replace(samples, ec=np.where(samples.satellite, np.nan, samples.ec)), {"sites": told}
 
 
@@ -51,10 +51,12 @@ def separable(samples: Samples) -> tuple[Samples, dict[str, str]]:
     by_name = {"group": samples.group, "region": samples.region, "sample": samples.site}
     usable = [name for name, names in by_name.items() if np.unique(names[rows]).size > 1]
     if not usable:
-        raise FormatError("all labels are of one sample; nothing can be held out, add samples")
+        raise FormatError(
+            "all labels belong to one sample, so nothing can be held out; add samples"
+        )
     chosen = {name: name if name in usable else usable[0] for name in ("group", "region")}
     note = {
-        f"{name}s": f"only one; choices and intervals rest on {other}s held out"
+        f"{name}s": f"only one; choices and intervals are based on held-out {other}s"
         for name, other in chosen.items()
         if name != other
     }

@@ -18,7 +18,7 @@ from flows.run.stores import find_store, open_store
 def map_one(
     acquisition: Acquisition, out: str, config: SceneConfig, progress: Progress | None = None
 ) -> SceneReport:
-    """Map one scene into a store, which is made when it does not exist; its Items are not linked.
+    """Map one scene into a store, created if missing; its Items are not linked.
 
     Parameters
     ----------
@@ -29,16 +29,16 @@ def map_one(
     config
         Model, and what computes.
     progress
-        Told about chunks.
+        Receives progress on chunks.
 
     Raises
     ------
     InputError
-        A scene that cannot be used, or for which memory or scratch are too small.
+        The scene cannot be used, or memory or scratch space is too small for it.
     ReadError
-        Pixels that cannot be read.
+        Pixels cannot be read.
     StoreError
-        A store that cannot be written, or is of another model, grid or kind of machine.
+        The store cannot be written, or has another model, grid or kind of machine.
     """
     keep_freed_memory()
     ref = model_ref(config.model)

@@ -29,7 +29,7 @@ _QUICKLOOKS_NM = {"VNIR": (847.1, 671.21, 548.06), "SWIR": (2201.0, 1645.3, 1051
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What the metadata of one product say.
+    """Metadata of one product.
 
     Parameters
     ----------

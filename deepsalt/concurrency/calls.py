@@ -1,4 +1,4 @@
-"""Work side by side: coroutines, and calls on an executor."""
+"""Concurrent work: coroutines, and calls on an executor."""
 
 import asyncio
 from collections import deque
@@ -12,7 +12,7 @@ A = TypeVar("A")
 
 
 async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return the results of coroutines that run side by side; the first error ends the others."""
+    """Return the results of concurrent coroutines; the first error cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]
@@ -25,10 +25,10 @@ async def run_all(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 def submitted(
     executor: Executor, function: Callable[[A], T], arguments: Iterable[A]
 ) -> Iterator[list[Future[T]]]:
-    """Submit a call per argument; what has not begun when the block is left never does.
+    """Submit a call per argument; calls not started when the block ends are cancelled.
 
-    An executor alone would do everything that was ever submitted before an error or Ctrl-C ends it.
-    On Dask, too, those that have begun go on, but nobody waits for them or commits their work.
+    An executor alone would finish every submitted call before an error or Ctrl-C ends it. On Dask,
+    too, started calls continue, but nothing waits for them or commits their work.
     """
     calls = [executor.submit(function, argument) for argument in arguments]
     try:
@@ -41,9 +41,9 @@ def submitted(
 def in_order(
     executor: Executor, function: Callable[[A], T], arguments: Iterable[A], *, ahead: int = 64
 ) -> Generator[T, None, None]:
-    """Yield the results of calls in the order of their arguments, at most so many calls ahead.
+    """Yield the results of calls in the order of their arguments, a limited number of calls ahead.
 
-    Unlike `Executor.map` it neither takes all arguments at once nor keeps all results.
+    Unlike `Executor.map` it neither consumes all arguments at once nor keeps all results.
     """
     waiting = deque[Future[T]]()
     try:

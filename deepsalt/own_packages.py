@@ -1,8 +1,9 @@
 """Loading the packages that lie beside deepsalt, whatever else has their names.
 
-`flows` and `catalog` are plain words: a user's folder may have packages of these names. Where that
-folder comes first on Python's path, as the working directory does in Prefect's workers, it would
-stand in for ours. What was loaded once stays, so doors into `flows` load both before anything else.
+`flows` and `catalog` are common words: a user's folder may have packages of these names. If that
+folder comes first on Python's path, as the working directory does in Prefect's workers, they would
+replace ours. A loaded package stays loaded, so entry points into `flows` load both before anything
+else.
 """
 
 import sys
@@ -20,7 +21,7 @@ def load_beside() -> None:
     Raises
     ------
     UsageError
-        Another package of that name is loaded already: a process can have one of them.
+        Another package of that name is already loaded: a process can have only one.
     """
     home = Path(__file__).parents[1]
     sys.path.insert(0, str(home))
@@ -35,5 +36,5 @@ def load_beside() -> None:
             loaded = ", ".join(map(str, places))
             raise UsageError(
                 f"deepsalt needs its own package `{package.__name__}` of {ours}, but {loaded} was "
-                "loaded under that name; load deepsalt first, or run it in a process of its own"
+                "loaded under that name; load deepsalt first, or run it in its own process"
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 from deepsalt.grid import Tile
 from deepsalt.store import Period
-from flows.run.ahead import Ahead
+from flows.run.early_tiles import Ahead
 
 A, B, C = Tile(0, 0), Tile(1, 0), Tile(2, 0)
 SCENES = [(A,), (A, B), (B, C)]
