@@ -273,7 +273,8 @@ def _due(before: Submission, watch: Watch) -> datetime:
     """Return when a failed scene may be tried again; a finished one whose product is gone: now."""
     if before.state is not State.FAILED:
         return before.changed
-    return before.changed + watch.wait * 2 ** (before.attempt - 1)
+    waits: timedelta = watch.wait * float(2 ** (before.attempt - 1))
+    return before.changed + waits
 
 
 def _is_withdrawn(store: Store, acquisition: Acquisition) -> bool:
