@@ -95,6 +95,8 @@ def test_an_older_version_that_comes_late_is_left(world: World) -> None:
     world.publish(scene(1, "01.05.02"))
     world.look()
     world.now += timedelta(days=10)
+    world.publish(scene(2))
+    world.look()
     world.publish(scene(1))
     report = world.look()
     assert (report.older, report.submitted) == (1, [])
