@@ -329,3 +329,31 @@ class RunConfig(_Closed):
     mosaic: MosaicConfig = MosaicConfig()
     politeness: Politeness = Politeness()
     retry_quarantined: bool = Field(False, description="retry quarantined scenes")
+
+
+class WatchConfig(_Closed):
+    """What is watched, and where the products of new acquisitions go."""
+
+    name: str = Field(
+        description="name of the watch: two of one name share a watermark", examples=["enmap"]
+    )
+    selection: Selection
+    out: StorePlace = Field(description="store: a folder, or s3://, gs:// or az:// and a prefix")
+    scene: SceneConfig = SceneConfig()
+    ledger: str = Field(
+        description="database of submissions: sqlite:///path or postgresql://user@host/database",
+        examples=["sqlite:////var/lib/deepsalt/ledger.sqlite"],
+    )
+    deployment: str = Field(
+        "process-scene/local", description="deployment that maps one scene, flow/name"
+    )
+    overlap_h: float = Field(
+        48, gt=0, description="how far each pass looks back behind the watermark, hours"
+    )
+    attempts: int = Field(3, ge=1, description="how often a scene is submitted")
+    wait_min: float = Field(
+        30,
+        gt=0,
+        description="wait before a failed scene's next attempt, minutes, doubled each time",
+    )
+    most: int = Field(500, ge=1, description="maximum number of submissions per pass")

@@ -7,6 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from catalog.items import parse_item
+from catalog.search.item import item_document
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import SceneConfig, place_of
@@ -42,16 +43,14 @@ def link(scene: Acquisition, out: str, product: str) -> None:
     link_scene(Store.open(out), scene, product)
 
 
-@flow(name="process-scene", flow_run_name="scene-{item[id]}", persist_result=False)
-def process_scene(
-    item: dict[str, Any], out: str, config: SceneConfig | None = None
-) -> dict[str, Any]:
+@flow(name="process-scene", flow_run_name="scene-{item_uri}", persist_result=False)
+def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) -> dict[str, Any]:
     """Map the salinity of one scene on its own grid into a store.
 
     Parameters
     ----------
-    item
-        STAC Item of the scene.
+    item_uri
+        Path or URL of the scene's STAC Item.
     out
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
@@ -62,9 +61,10 @@ def process_scene(
     dict
         The fields of `deepsalt.SceneReport`.
     """
-    scene = parse_item(item)
+    config = config or SceneConfig()
+    scene = parse_item(item_document(item_uri, config.access.reach))
     place = place_of(out)
-    report = make_product(scene, place, config or SceneConfig())
+    report = make_product(scene, place, config)
     if report["product"]:
         link(scene, place, report["product"])
     return report

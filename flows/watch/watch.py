@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from deepsalt.products import complete_names, product_name
 from deepsalt.store import Store, quarantined, tombstone
 from deepsalt.types import Acquisition, ModelRef, version_order
-from flows.config import Selection
+from flows.config import Selection, WatchConfig
 from flows.watch.ledger import Ledger, State, Submission
 from flows.watch.news import Announced, Unusable, published_since
 
@@ -68,6 +68,18 @@ class Watch:
     attempts: int = 3
     wait: timedelta = timedelta(minutes=30)
     most: int = 500
+
+    @classmethod
+    def of(cls, config: WatchConfig) -> Self:
+        """Return the watch of a configuration."""
+        return cls(
+            config.name,
+            config.selection,
+            timedelta(hours=config.overlap_h),
+            config.attempts,
+            timedelta(minutes=config.wait_min),
+            config.most,
+        )
 
 
 @dataclass
