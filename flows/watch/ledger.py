@@ -210,11 +210,6 @@ class Ledger:
         """Return the submissions of a store in a state, the oldest first."""
         return self._submissions(store, _submissions.c.state == state)
 
-    def acquisitions(self, store: str, collection: str) -> dict[str, Submission]:
-        """Return the newest submission of each acquisition of a collection, by its id."""
-        some = _submissions.c.collection == collection
-        return {each.acquisition: each for each in self._submissions(store, some)}
-
     def versions(self, store: str, collection: str, acquisition: str) -> list[Submission]:
         """Return the submissions of all provider versions of an acquisition."""
         some = (_submissions.c.collection == collection) & (

@@ -164,6 +164,29 @@ def pass_over(
     return report
 
 
+def announce(
+    announced: Announced,
+    watch: Watch,
+    store: Store,
+    model: ModelRef,
+    ledger: Ledger,
+    submitter: Submitter,
+    *,
+    now: datetime | None = None,
+) -> WatchReport:
+    """Submit an acquisition that an event told of, as a pass would; the watermark stays.
+
+    Raises
+    ------
+    RunError
+        Database, store or submitter cannot be reached.
+    """
+    report = WatchReport(seen=1)
+    now = now or datetime.now(UTC)
+    consider([announced], watch, store, model, ledger, submitter, report=report, now=now)
+    return report
+
+
 def settle(store: Store, ledger: Ledger, submitter: Submitter, now: datetime) -> WatchReport:
     """Learn what became of the submissions that were under way."""
     report = WatchReport()

@@ -149,3 +149,13 @@ def test_the_watermark_waits_for_what_is_postponed(world: World) -> None:
     report = world.look()
     assert (report.postponed, report.watermark) == (1, None)
     assert len(world.look().submitted) == 1
+
+
+def test_a_scene_that_is_announced_twenty_times_by_both_ways_has_one_run(world: World) -> None:
+    for number in range(20):
+        if number % 2:
+            world.tell(scene(1))
+        else:
+            world.publish(scene(1), updated=world.now)
+            world.look()
+    assert len(world.runs.by_key) == 1

@@ -1,6 +1,7 @@
 """A catalogue that publishes, a store that fills, and a submitter that tests decide for."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,9 @@ from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import Selection
 from flows.watch.ledger import Ledger, Submission
-from flows.watch.watch import Outcome, Watch, WatchReport, pass_over
+from flows.watch.news import Announced
+from flows.watch.reconcile import Reconciled, reconcile
+from flows.watch.watch import Outcome, Watch, WatchReport, announce, pass_over
 from tests.catalog.scenes import acquisition
 from tests.store.builders import REF, make_store
 
@@ -85,14 +88,30 @@ class World:
 
     def look(self, **changes: timedelta) -> WatchReport:
         self.now += changes.get("after", timedelta(hours=1))
-        ledger = self.ledger()
-        try:
+        with closing(self.ledger()) as ledger:
             return pass_over(self.watch, self.store, REF, ledger, self.runs, now=self.now)
-        finally:
-            ledger.close()
 
     def finish(self, *scenes: Acquisition) -> None:
         """Let the products of scenes be complete."""
         for each in scenes:
             name = product_name(each, REF)
             self.store.objects.create(f"records/done/{name}.json", json.dumps({}).encode())
+
+    def tell(self, scene: Acquisition) -> WatchReport:
+        """Announce a scene as an event does."""
+        with closing(self.ledger()) as ledger:
+            told = Announced(scene, f"{self.catalogue}/{scene.scene_id}.json")
+            return announce(told, self.watch, self.store, REF, ledger, self.runs, now=self.now)
+
+    def compare(self) -> Reconciled:
+        with closing(self.ledger()) as ledger:
+            return reconcile(self.watch, self.store, ledger, now=self.now)
+
+    def remove(self, scene: Acquisition) -> None:
+        """Take a scene out of the catalogue."""
+        (path,) = self.catalogue.rglob(f"{scene.scene_id}.json")
+        for other in self.catalogue.rglob("*.json"):
+            document = json.loads(other.read_text())
+            links = [link for link in document["links"] if path.name not in link["href"]]
+            other.write_text(json.dumps({**document, "links": links}))
+        path.unlink()

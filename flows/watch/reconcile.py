@@ -1,0 +1,81 @@
+"""What the catalogue no longer has becomes a proposal to withdraw; a person decides.
+
+A catalogue that answers with little, because it is ill or was filtered otherwise, must not empty a
+store: more than `MOST_GONE` of the known acquisitions gone at once is a failure, and no proposal.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from deepsalt.errors import RunError
+from deepsalt.store import Store, tombstone
+from flows.watch.ledger import Ledger, Proposal, State
+from flows.watch.news import Announced, published_since
+from flows.watch.watch import Watch
+
+MOST_GONE = 0.2
+"""Share of the known acquisitions that may be gone at once, of those beyond `FEW`."""
+
+FEW = 20
+"""So many may be gone at once, whatever their share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a comparison found.
+
+    Parameters
+    ----------
+    known
+        Acquisitions that were submitted.
+    proposed
+        Acquisitions that are newly proposed for withdrawal, as collection and id.
+    back
+        Acquisitions that were proposed and are listed again.
+    """
+
+    known: int
+    proposed: tuple[tuple[str, str], ...]
+    back: tuple[tuple[str, str], ...]
+
+
+def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> Reconciled:
+    """Compare all that was submitted with all that the catalogue lists.
+
+    Raises
+    ------
+    RunError
+        The catalogue cannot be reached, or lacks more than can be believed.
+    """
+    listed = {
+        (each.acquisition.collection, each.acquisition.acquisition_id)
+        for each in published_since(watch.selection, None)
+        if isinstance(each, Announced)
+    }
+    known = _known(store, ledger)
+    gone = sorted(known - listed)
+    if len(gone) > max(FEW, MOST_GONE * len(known)):
+        raise RunError(
+            f"the catalogue of watch {watch.name} no longer lists {len(gone)} of {len(known)} "
+            "acquisitions, which is too many to believe; check the catalogue and the filters"
+        )
+    proposed = tuple(
+        each
+        for each in gone
+        if tombstone(store, each) is None
+        and ledger.propose(Proposal(str(store), *each, "its catalogue no longer lists it", now))
+    )
+    waiting = {(each.collection, each.acquisition) for each in ledger.proposals(str(store))}
+    back = tuple(sorted(waiting & listed))
+    for each in back:
+        ledger.settle(str(store), *each)
+    ledger.say_reconciled(watch.name, now)
+    return Reconciled(len(known), proposed, back)
+
+
+def _known(store: Store, ledger: Ledger) -> set[tuple[str, str]]:
+    return {
+        (each.collection, each.acquisition)
+        for state in (State.SUBMITTED, State.DONE)
+        for each in ledger.in_state(str(store), state)
+    }

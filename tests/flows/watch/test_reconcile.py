@@ -1,0 +1,47 @@
+"""What a catalogue no longer lists is proposed for withdrawal, never withdrawn silently."""
+
+from pathlib import Path
+
+import pytest
+
+from deepsalt.errors import RunError
+from tests.flows.watch.world import World, scene
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.publish(*map(scene, range(30)))
+    world.look()
+    return world
+
+
+def key(number: int) -> tuple[str, str]:
+    return scene(number).collection, scene(number).acquisition_id
+
+
+def test_all_that_is_listed_is_kept(world: World) -> None:
+    found = world.compare()
+    assert (found.known, found.proposed) == (30, ())
+
+
+def test_a_scene_that_is_gone_is_proposed_once(world: World) -> None:
+    world.remove(scene(3))
+    assert world.compare().proposed == (key(3),)
+    assert world.compare().proposed == ()
+
+
+def test_a_scene_that_comes_back_is_proposed_no_more(world: World) -> None:
+    world.remove(scene(3))
+    world.compare()
+    world.publish(scene(3))
+    assert world.compare().back == (key(3),)
+    assert not world.ledger().proposals(str(world.store))
+
+
+def test_a_catalogue_that_lists_nearly_nothing_is_not_believed(world: World) -> None:
+    for number in range(25):
+        world.remove(scene(number))
+    with pytest.raises(RunError, match="no longer lists 25 of 30 acquisitions"):
+        world.compare()
+    assert not world.ledger().proposals(str(world.store))
