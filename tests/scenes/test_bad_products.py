@@ -192,7 +192,7 @@ def declaring(doctype: str, used: str) -> Callable[[Path], Path]:
 CASES: dict[str, tuple[Callable[[Path], Path], type[DeepsaltError], str]] = {
     "no such path": (lambda p: p / "none", FormatError, "does not exist"),
     "not a product": (text_file, FormatError, "is not a product that deepsalt reads"),
-    "empty folder": (lambda p: p, FormatError, "is not a product that deepsalt reads"),
+    "empty folder": (lambda p: p, FormatError, "is empty; give a product"),
     **{
         f"no {layer}": (without(layer), FormatError, f"has no file {layer} of scene {SCENE}")
         for layer in ("QL_QUALITY_CLOUD", "QL_PIXELMASK", "METADATA", "SPECTRAL_IMAGE")
