@@ -1,0 +1,47 @@
+"""One Item by its address."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from catalog.items import to_item
+from catalog.search.item import item_document
+from deepsalt.errors import FormatError, RunError
+from tests.catalog.scenes import acquisition
+from tests.servers.hostile import Hostile, Reply, hostile_server
+
+
+@contextmanager
+def serving(document: object, status: int = 200) -> Iterator[Hostile]:
+    body = json.dumps(document).encode()
+    length = {"Content-Length": str(len(body))}
+    with hostile_server(lambda *_: Reply(status, length, lambda: iter([body]))) as server:
+        yield server
+
+
+def test_an_item_file_is_read_with_absolute_hrefs(tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps(to_item(acquisition()).to_dict()))
+    assert item_document(str(path))["assets"]["image"]["href"] == "/data/scene/image.TIF"
+
+
+def test_an_item_is_read_from_its_server() -> None:
+    item = to_item(acquisition()).to_dict()
+    item["assets"] = {"image": {"href": "./image.TIF"}}
+    with serving(item) as server:
+        found = item_document(f"{server.url}/items/a.json")
+    assert found["assets"]["image"]["href"] == f"{server.url}/items/image.TIF"
+
+
+@pytest.mark.parametrize("document", [{"type": "Catalog", "assets": {}, "links": []}, [1]])
+def test_another_document_is_refused(document: object) -> None:
+    with serving(document) as server, pytest.raises(FormatError, match="is not a STAC Item"):
+        item_document(f"{server.url}/items/a.json")
+
+
+def test_a_server_that_has_no_such_item_is_one_sentence() -> None:
+    with serving({}, status=404) as server, pytest.raises(RunError, match="HTTP status 404"):
+        item_document(f"{server.url}/items/a.json")
