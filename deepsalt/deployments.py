@@ -11,5 +11,6 @@ load_beside()
 from flows.prefect.mosaic import build_mosaic  # noqa: E402 - only now they are ours
 from flows.prefect.scene import process_scene  # noqa: E402
 from flows.prefect.scenes import map_scenes  # noqa: E402
+from flows.prefect.watch import announce_scene, watch  # noqa: E402
 
-__all__ = ["build_mosaic", "map_scenes", "process_scene"]
+__all__ = ["announce_scene", "build_mosaic", "map_scenes", "process_scene", "watch"]

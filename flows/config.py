@@ -347,6 +347,10 @@ class WatchConfig(_Closed):
     deployment: str = Field(
         "process-scene/local", description="deployment that maps one scene, flow/name"
     )
+    build: str | None = Field(
+        "build-mosaic/local",
+        description="deployment that builds the mosaic when scenes are in; default of a watch",
+    )
     overlap_h: float = Field(
         48, gt=0, description="how far each pass looks back behind the watermark, hours"
     )

@@ -1,16 +1,39 @@
-"""Flow `watch`: one pass over a catalogue, a shell around `flows.watch.watch.pass_over`."""
+"""Flows `watch` and `announce`: new acquisitions to runs, shells around `flows.watch`.
 
+`watch` is one pass over a catalogue; `announce` is the same for one Item that an event told of. Both
+submit through the ledger, so a scene that comes by both ways has one run.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from prefect import flow
+from prefect.deployments import run_deployment
 
+from catalog.items import parse_item
+from catalog.search.item import item_document
+from deepsalt.access import reach_of
 from deepsalt.model.load import model_ref
+from deepsalt.store import Store
+from deepsalt.types import ModelRef
 from flows.config import WatchConfig
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
+from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
-from flows.watch.watch import Watch, pass_over
+from flows.watch.news import Announced
+from flows.watch.watch import Watch, announce, pass_over
+
+
+class _Opened(NamedTuple):
+    watch: Watch
+    store: Store
+    model: ModelRef
+    ledger: Ledger
+    submitter: PrefectSubmitter
 
 
 @flow(name="watch", flow_run_name="watch-{config.name}", persist_result=False)
@@ -25,14 +48,45 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     Returns
     -------
     dict
+        The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
+    """
+    with _opened(config) as opened:
+        report = pass_over(*opened)
+        due = build_is_due(opened.store, opened.ledger, now=datetime.now(UTC))
+    if due and config.build:
+        run_deployment(config.build, parameters={"out": config.out}, timeout=0, as_subflow=False)
+    return asdict(report) | {"build": due}
+
+
+@flow(name="announce", flow_run_name="announce-{item_uri}", persist_result=False)
+def announce_scene(item_uri: str, config: WatchConfig) -> dict[str, Any]:
+    """Submit one acquisition that an event told of, unless it has a run or a product.
+
+    Parameters
+    ----------
+    item_uri
+        Path or URL of its STAC Item.
+    config
+        The watch that it belongs to.
+
+    Returns
+    -------
+    dict
         The fields of `flows.watch.watch.WatchReport`.
     """
+    reach = reach_of(config.selection.catalogue, config.selection.allow_hosts)
+    told = Announced(parse_item(item_document(item_uri, reach)), item_uri)
+    with _opened(config) as opened:
+        return asdict(announce(told, *opened))
+
+
+@contextmanager
+def _opened(config: WatchConfig) -> Iterator[_Opened]:
     model = model_ref(config.scene.model)
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
     parameters = {"out": config.out, "config": config.scene.model_dump(mode="json")}
-    ledger = Ledger(config.ledger)
-    try:
-        with PrefectSubmitter(config.deployment, parameters) as submitter:
-            return asdict(pass_over(Watch.of(config), store, model, ledger, submitter))
-    finally:
-        ledger.close()
+    with (
+        closing(Ledger(config.ledger)) as ledger,
+        PrefectSubmitter(config.deployment, parameters) as submitter,
+    ):
+        yield _Opened(Watch.of(config), store, model, ledger, submitter)
