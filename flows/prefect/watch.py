@@ -1,7 +1,7 @@
 """Flows `watch` and `announce`: new acquisitions to runs, shells around `flows.watch`.
 
-`watch` is one pass over a catalogue; `announce` is the same for one Item that an event told of. Both
-submit through the ledger, so a scene that comes by both ways has one run.
+`watch` is one pass over a catalogue; `announce` is the same for one Item that an event told of.
+Both submit through the ledger, so a scene that comes by both ways has one run.
 """
 
 from collections.abc import Iterator

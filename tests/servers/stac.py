@@ -1,8 +1,9 @@
 """A small STAC API on the loopback interface, for tests of searching.
 
 It serves a landing page, its collections and ``/search`` by GET and POST with `bbox`, `intersects`,
-`datetime`, `collections`, `limit` and pages linked by ``next``. It filters place by bounding box
-only and knows nothing of clouds and quality: what a server leaves over is the client's to filter.
+`datetime`, `collections`, `limit`, a `filter` of `updated`, and pages linked by ``next``. It
+filters place by bounding box only and knows nothing of clouds and quality: what a server leaves
+over is the client's to filter.
 """
 
 import json
@@ -23,6 +24,13 @@ _CONFORMS = [
     "https://api.stacspec.org/v1.0.0/item-search",
     "https://api.stacspec.org/v1.0.0/collections",
 ]
+FILTERS = [
+    *_CONFORMS,
+    "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/filter",
+    "https://api.stacspec.org/v1.0.0/item-search#filter",
+    "http://www.opengis.net/spec/cql2/1.0/conf/cql2-json",
+]
+"""What a server conforms to that also filters by `updated`."""
 
 
 @dataclass
@@ -97,6 +105,10 @@ def _matches(item: Json, wanted: Json) -> bool:
             return False
         if last != ".." and _time(start) > _time(last):
             return False
+    if "filter" in wanted:  # the one comparison that is asked for
+        ((named, moment), operator) = (wanted["filter"]["args"], wanted["filter"]["op"])
+        assert (operator, named) == (">=", {"property": "updated"})
+        return _time(item["properties"]["updated"]) >= _time(moment["timestamp"])
     return True
 
 
