@@ -132,7 +132,11 @@ def open_store(
     StoreError
         The location cannot be written.
     """
-    wanted = refuse_unfit(out, ref, grid, found, period_layout=period_layout)
-    return found or Store.create(
-        out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
-    )
+    if found is None:
+        # `create` makes the same refusals, and knows of another run that was faster.
+        wanted = mosaic_grid_of(grid, None)
+        return Store.create(
+            out, grid=wanted, model=ref.digest, period_layout=period_layout or "all"
+        )
+    refuse_unfit(out, ref, grid, found, period_layout=period_layout)
+    return found

@@ -107,15 +107,16 @@ class Row:
 
     def start(self) -> AbstractContextManager[Run]:
         """Start it; only then is imported what it needs."""
-        started: AbstractContextManager[Run] = self._find(self.name)()
+        started: AbstractContextManager[Run] = self.find(self.name)()
         return started
 
     def prepare(self, acquisition: Acquisition, out: Path) -> None:
         """Do what comes before and is not timed."""
         if self.before:
-            self._find(self.before)(acquisition, out)
+            self.find(self.before)(acquisition, out)
 
-    def _find(self, name: str) -> Callable[..., Any]:
+    def find(self, name: str) -> Callable[..., Any]:
+        """Return a function of the row's module."""
         found: Callable[..., Any] = getattr(import_module(f"tests.benchmarks.{self.module}"), name)
         return found
 
@@ -123,7 +124,7 @@ class Row:
 PART = "reading alone, extrapolated from 8 of 224 bands of at most 512 x 512 px"
 OF_SEVERAL = f"{SEVERAL} scenes, per scene"
 ROWS = {
-    FLOOR: Row("floor", "on_files"),
+    FLOOR: Row("others.floor", "on_files"),
     STAGE1: Row("mapping", "on_threads"),
     "ours, threads, scenes": Row(
         "mapping", "several_on_threads", one_of_several, note=OF_SEVERAL, everywhere=False
@@ -139,11 +140,13 @@ ROWS = {
         before="three_deep",
         everywhere=False,
     ),
-    "odc-stac, 3-D bands": Row("loaders", "odc_cube", before="quality_here"),
-    "odc-stac, default": Row("loaders", "odc_default", parts, repeated=False, note=PART),
-    "stackstac, VRT per band": Row("loaders", "stackstac_vrt", parts, repeated=False, note=PART),
+    "odc-stac, 3-D bands": Row("others.loaders", "odc_cube", before="quality_here"),
+    "odc-stac, default": Row("others.loaders", "odc_default", parts, repeated=False, note=PART),
+    "stackstac, VRT per band": Row(
+        "others.loaders", "stackstac_vrt", parts, repeated=False, note=PART
+    ),
     "published student": Row(
-        "published",
+        "others.published",
         "with_published",
         repeated=False,
         note="our reading and masks; gives no interval",

@@ -215,3 +215,9 @@ BENCHMARKS = [path.relative_to(HERE).with_suffix("") for path in sorted(HERE.rgl
 def test_every_benchmark_can_be_imported(path: Path) -> None:
     name = ".".join(("tests.benchmarks", *path.parts)).removesuffix(".__init__")
     assert import_module(name).__file__ == str(HERE / path.with_suffix(".py"))
+
+
+@pytest.mark.parametrize("name", rows.ROWS)
+def test_every_row_finds_its_functions(name: str) -> None:
+    row = rows.ROWS[name]
+    assert all(callable(row.find(each)) for each in (row.name, row.before) if each)
