@@ -340,8 +340,10 @@ class WatchConfig(_Closed):
     selection: Selection
     out: StorePlace = Field(description="store: a folder, or s3://, gs:// or az:// and a prefix")
     scene: SceneConfig = SceneConfig()
-    ledger: str = Field(
-        description="database of submissions: sqlite:///path or postgresql://user@host/database",
+    ledger: str | None = Field(
+        None,
+        description="database of submissions, without a password: sqlite:///path or "
+        "postgresql://user@host/database; default: that of the service",
         examples=["sqlite:////var/lib/deepsalt/ledger.sqlite"],
     )
     deployment: str = Field(

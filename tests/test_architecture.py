@@ -74,6 +74,9 @@ TRAIN_ROOMS = {
 # One library, one door.
 DOORS = {
     "prefect": ("flows",),
+    "sqlalchemy": ("flows.watch",),
+    "prometheus_client": ("flows.service",),
+    "apprise": ("flows.service",),
     "pydantic": ("flows",),
     "typer": ("flows",),
     "rich": ("flows",),

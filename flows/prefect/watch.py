@@ -5,7 +5,7 @@ Both submit through the ledger, so a scene that comes by both ways has one run.
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from deepsalt.types import ModelRef
 from flows.config import WatchConfig
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
+from flows.watch.database import Database, database_url
 from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
 from flows.watch.news import Announced
@@ -86,7 +87,7 @@ def _opened(config: WatchConfig) -> Iterator[_Opened]:
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
     parameters = {"out": config.out, "config": config.scene.model_dump(mode="json")}
     with (
-        closing(Ledger(config.ledger)) as ledger,
+        Database(database_url(config.ledger)) as database,
         PrefectSubmitter(config.deployment, parameters) as submitter,
     ):
-        yield _Opened(Watch.of(config), store, model, ledger, submitter)
+        yield _Opened(Watch.of(config), store, model, Ledger(database), submitter)

@@ -7,6 +7,9 @@ a cache beside it: without it nothing is mapped twice. Free of Prefect; open fir
 ===============  =====================================================================
 `watch.py`       one pass over a catalogue: what is new is submitted, the watermark moves
 `reconcile.py`   what the catalogue no longer has becomes a proposal to withdraw
-`ledger.py`      what was submitted and proposed, in SQLite or PostgreSQL
+`ledger.py`      what was submitted and proposed, in two tables
+`database.py`    SQLite or PostgreSQL, and what they say when they fail
+`news.py`        what a catalogue published since a moment
+`debounce.py`    when a mosaic is built after scenes are in
 ===============  =====================================================================
 """

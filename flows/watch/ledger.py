@@ -2,41 +2,20 @@
 
 The key of a submission is the name of the product that it makes, which says everything that the
 product's values depend on. The ledger is a cache: what it says is compared with the store, and one
-that is deleted costs questions and no work. SQLite for one machine, PostgreSQL for many.
+that is deleted costs questions and no work.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    delete,
-    event,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Row, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import Column, Index, Integer, String, Table, Text, delete, func, select, update
+from sqlalchemy.engine import Row
 
-from deepsalt.errors import RunError, UsageError
+from flows.watch.database import Database, Moment, insert_of, tables
 
-_BUSY_S = 30
 _MANY = 500  # parameters of one statement
 
 
@@ -49,25 +28,9 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
 
 
-class _Moment(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite has none with a zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-_tables = MetaData()
 _submissions = Table(
     "deepsalt_submissions",
-    _tables,
+    tables,
     Column("product", String(200), primary_key=True),
     Column("store", String(1000), primary_key=True),
     Column("collection", String(200), nullable=False),
@@ -79,26 +42,26 @@ _submissions = Table(
     Column("attempt", Integer, nullable=False),
     Column("run", String(100), nullable=False),
     Column("reason", Text, nullable=False),
-    Column("announced", _Moment, nullable=False),
-    Column("changed", _Moment, nullable=False),
+    Column("announced", Moment, nullable=False),
+    Column("changed", Moment, nullable=False),
     Index("deepsalt_submissions_acquisition", "store", "collection", "acquisition"),
     Index("deepsalt_submissions_state", "store", "state"),
 )
 _watermarks = Table(
     "deepsalt_watermarks",
-    _tables,
+    tables,
     Column("watch", String(500), primary_key=True),
-    Column("updated", _Moment),
-    Column("reconciled", _Moment),
+    Column("updated", Moment),
+    Column("reconciled", Moment),
 )
 _proposals = Table(
     "deepsalt_proposals",
-    _tables,
+    tables,
     Column("store", String(1000), primary_key=True),
     Column("collection", String(200), primary_key=True),
     Column("acquisition", String(200), primary_key=True),
     Column("reason", Text, nullable=False),
-    Column("made", _Moment, nullable=False),
+    Column("made", Moment, nullable=False),
 )
 
 
@@ -159,25 +122,12 @@ class Ledger:
 
     Parameters
     ----------
-    url
-        ``sqlite:///path`` or ``postgresql://user@host/database``.
-
-    Raises
-    ------
-    UsageError
-        The URL is of another kind.
-    RunError
-        The database cannot be reached.
+    database
+        Where it lies.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
-        with self._explained():
-            _tables.create_all(self._engine)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def watermark(self, watch: str) -> datetime | None:
         """Return up to when a watch has seen all that its catalogue published, UTC."""
@@ -187,7 +137,7 @@ class Ledger:
         """Say that all up to a moment was seen; a watermark moves forward only."""
         before = self.watermark(watch)
         if before is None or before < updated:
-            self._upsert(_watermarks, {"watch": watch}, {"updated": updated})
+            self._database.upsert(_watermarks, {"watch": watch}, {"updated": updated})
 
     def reconciled(self, watch: str) -> datetime | None:
         """Return when a watch last compared all that it has with its catalogue, UTC."""
@@ -195,7 +145,7 @@ class Ledger:
 
     def say_reconciled(self, watch: str, when: datetime) -> None:
         """Say when a watch was compared with its catalogue as a whole."""
-        self._upsert(_watermarks, {"watch": watch}, {"reconciled": when})
+        self._database.upsert(_watermarks, {"watch": watch}, {"reconciled": when})
 
     def find(self, store: str, products: Iterable[str]) -> dict[str, Submission]:
         """Return what is known of products, by name."""
@@ -224,14 +174,14 @@ class Ledger:
             .where(_submissions.c.store == store)
             .group_by(_submissions.c.state)
         )
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return {State(state): number for state, number in connection.execute(query)}
 
     def write(self, submission: Submission) -> None:
         """Write a submission over what is known of its product."""
         values = {name: getattr(submission, name) for name in Submission.__slots__}
         keys = {name: values.pop(name) for name in ("product", "store")}
-        self._upsert(_submissions, keys, values)
+        self._database.upsert(_submissions, keys, values)
 
     def change(self, store: str, product: str, state: State, when: datetime, reason: str) -> None:
         """Say what became of a submission."""
@@ -242,14 +192,14 @@ class Ledger:
     def propose(self, proposal: Proposal) -> bool:
         """Propose a withdrawal; return whether it was not proposed before."""
         values = {name: getattr(proposal, name) for name in Proposal.__slots__}
-        with self._explained(), self._engine.begin() as connection:
-            insert = _insert(connection)(_proposals).values(**values)
+        with self._database.writing() as connection:
+            insert = insert_of(connection)(_proposals).values(**values)
             return bool(connection.execute(insert.on_conflict_do_nothing()).rowcount)
 
     def proposals(self, store: str) -> list[Proposal]:
         """Return what is proposed for a store, the oldest first."""
         query = select(_proposals).where(_proposals.c.store == store).order_by(_proposals.c.made)
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return [Proposal(**row._mapping) for row in connection.execute(query)]
 
     def settle(self, store: str, collection: str, acquisition: str) -> None:
@@ -263,7 +213,7 @@ class Ledger:
 
     def _moment(self, watch: str, column: str) -> datetime | None:
         query = select(_watermarks.c[column]).where(_watermarks.c.watch == watch)
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             found: datetime | None = connection.execute(query).scalar()
             return found
 
@@ -273,60 +223,12 @@ class Ledger:
             .where((_submissions.c.store == store) & some)
             .order_by(_submissions.c.announced, _submissions.c.product)
         )
-        with self._explained(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return [_submission(row) for row in connection.execute(query)]
 
-    def _upsert(self, table: Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
-        with self._explained(), self._engine.begin() as connection:
-            insert = _insert(connection)(table).values(**keys, **values)
-            connection.execute(insert.on_conflict_do_update(index_elements=[*keys], set_=values))
-
     def _execute(self, statement: Any) -> None:
-        with self._explained(), self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(statement)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what the database says into one sentence, without the password in its URL."""
-        name = self._engine.url.render_as_string(hide_password=True)
-        try:
-            yield
-        except OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise RunError(
-                f"the ledger {name} cannot be reached ({reason}); start its database and try again"
-            ) from None
-        except SQLAlchemyError as error:
-            raise RunError(f"the ledger {name} cannot be used ({type(error).__name__})") from None
-
-
-def _engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise UsageError(
-            "a ledger is sqlite:///path or postgresql://user@host/database; this URL is neither"
-        ) from None
-    kind = parsed.get_backend_name()
-    if kind == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    if kind != "sqlite":
-        raise UsageError(
-            f"a ledger is sqlite:///path or postgresql://user@host/database; found {kind}://"
-        )
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S})
-
-    def prepare(connection: Any, _: object) -> None:
-        # Readers do not wait for the writer, and a killed process leaves a sound file.
-        connection.execute("PRAGMA journal_mode=WAL")
-
-    event.listen(engine, "connect", prepare)
-    return engine
-
-
-def _insert(connection: Connection) -> Any:
-    """Return the insert that knows `ON CONFLICT`, of this database."""
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def _submission(row: Row[Any]) -> Submission:

@@ -137,11 +137,12 @@ def test_a_schedule_of_a_minute_fires_and_maps_with_the_defaults_of_the_deployme
 def test_the_deployed_flows_map_a_scene_on_a_process_pool(
     scenes: Scenes, prefect: Callable[..., str], tmp_path: Path
 ) -> None:
-    item = to_item(read_acquisition(scenes.prisma)).to_dict()
+    item = tmp_path / "item.json"
+    item.write_text(json.dumps(to_item(read_acquisition(scenes.prisma)).to_dict()))
     store = str(tmp_path / "store")
     prefect("--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml")
     for deployment, parameters in (
-        ("process-scene/local", {"item": item, "out": store}),
+        ("process-scene/local", {"item_uri": str(item), "out": store}),
         ("build-mosaic/local", {"out": store}),
     ):
         told = ("--params", json.dumps(parameters), "--watch")

@@ -1,6 +1,5 @@
 """A mosaic is built once when scenes are in, not once per scene."""
 
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ def world(tmp_path: Path) -> World:
 
 
 def due(world: World) -> bool:
-    with closing(world.ledger()) as ledger:
+    with world.ledger() as ledger:
         return build_is_due(world.store, ledger, now=world.now)
 
 

@@ -5,7 +5,8 @@ A day of it in CI; a month with `DEEPSALT_CAMPAIGN=1`. The clock is moved by the
 
 import json
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,8 @@ from deepsalt.errors import DeepsaltError, RunError
 from deepsalt.products import complete_names, product_name
 from deepsalt.types import Acquisition
 from flows.config import Selection
-from flows.watch.ledger import Submission
+from flows.watch.database import Database
+from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
 from flows.watch.watch import Outcome, Watch, announce, pass_over
 from tests.campaign import examples
@@ -133,18 +135,18 @@ class Month:
             self.odd["pass that failed"] += 1
 
     def _look(self) -> None:
-        with closing(self._ledger()) as ledger:
+        with self._ledger() as ledger:
             pass_over(self.watch, self.store, REF, ledger, self, now=self.now)
 
     def _tell(self, each: Acquisition) -> None:
         told = Announced(each, f"{self.server.url}/collections/{each.collection}/{each.scene_id}")
-        with closing(self._ledger()) as ledger:
+        with self._ledger() as ledger:
             announce(told, self.watch, self.store, REF, ledger, self, now=self.now)
 
-    def _ledger(self):
-        from flows.watch.ledger import Ledger
-
-        return Ledger(f"sqlite:///{self.folder}/ledger.sqlite")
+    @contextmanager
+    def _ledger(self) -> Iterator[Ledger]:
+        with Database(f"sqlite:///{self.folder}/ledger.sqlite") as database:
+            yield Ledger(database)
 
     def _let_runs_end(self, *, all_well: bool = False) -> None:
         for run, (submission, until) in list(self.at_work.items()):

@@ -36,7 +36,8 @@ def test_a_scene_that_comes_back_is_proposed_no_more(world: World) -> None:
     world.compare()
     world.publish(scene(3))
     assert world.compare().back == (key(3),)
-    assert not world.ledger().proposals(str(world.store))
+    with world.ledger() as ledger:
+        assert not ledger.proposals(str(world.store))
 
 
 def test_a_catalogue_that_lists_nearly_nothing_is_not_believed(world: World) -> None:
@@ -44,4 +45,5 @@ def test_a_catalogue_that_lists_nearly_nothing_is_not_believed(world: World) -> 
         world.remove(scene(number))
     with pytest.raises(RunError, match="no longer lists 25 of 30 acquisitions"):
         world.compare()
-    assert not world.ledger().proposals(str(world.store))
+    with world.ledger() as ledger:
+        assert not ledger.proposals(str(world.store))

@@ -86,8 +86,8 @@ def test_a_reprocessed_scene_takes_the_place_of_the_older_one(world: World) -> N
     newer = scene(1, "01.05.02")
     world.publish(newer)
     assert world.look().submitted == [product_name(newer, REF)]
-    ledger = world.ledger()
-    (older,) = ledger.find(str(world.store), [product_name(scene(1), REF)]).values()
+    with world.ledger() as ledger:
+        (older,) = ledger.find(str(world.store), [product_name(scene(1), REF)]).values()
     assert older.state is State.SUPERSEDED
 
 

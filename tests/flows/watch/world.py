@@ -1,7 +1,8 @@
 """A catalogue that publishes, a store that fills, and a submitter that tests decide for."""
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from deepsalt.products import product_name
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import Selection
+from flows.watch.database import Database
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
 from flows.watch.reconcile import Reconciled, reconcile
@@ -80,15 +82,17 @@ class World:
     def watch(self) -> Watch:
         return Watch("enmap", Selection(catalogue=str(self.catalogue)), most=self.most)
 
-    def ledger(self) -> Ledger:
-        return Ledger(f"sqlite:///{self.folder}/ledger.sqlite")
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        with Database(f"sqlite:///{self.folder}/ledger.sqlite") as database:
+            yield Ledger(database)
 
     def publish(self, *scenes: Acquisition, updated: datetime | None = None) -> None:
         add_items(self.catalogue, [item_of(each, updated or self.now) for each in scenes])
 
     def look(self, **changes: timedelta) -> WatchReport:
         self.now += changes.get("after", timedelta(hours=1))
-        with closing(self.ledger()) as ledger:
+        with self.ledger() as ledger:
             return pass_over(self.watch, self.store, REF, ledger, self.runs, now=self.now)
 
     def finish(self, *scenes: Acquisition) -> None:
@@ -99,12 +103,12 @@ class World:
 
     def tell(self, scene: Acquisition) -> WatchReport:
         """Announce a scene as an event does."""
-        with closing(self.ledger()) as ledger:
+        with self.ledger() as ledger:
             told = Announced(scene, f"{self.catalogue}/{scene.scene_id}.json")
             return announce(told, self.watch, self.store, REF, ledger, self.runs, now=self.now)
 
     def compare(self) -> Reconciled:
-        with closing(self.ledger()) as ledger:
+        with self.ledger() as ledger:
             return reconcile(self.watch, self.store, ledger, now=self.now)
 
     def remove(self, scene: Acquisition) -> None:
