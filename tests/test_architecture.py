@@ -74,9 +74,9 @@ TRAIN_ROOMS = {
 # One library, one door.
 DOORS = {
     "prefect": ("flows",),
-    "sqlalchemy": ("flows.watch",),
-    "prometheus_client": ("flows.service",),
-    "apprise": ("flows.service",),
+    "sqlalchemy": ("flows",),
+    "prometheus_client": ("flows",),
+    "apprise": ("flows",),
     "pydantic": ("flows",),
     "typer": ("flows",),
     "rich": ("flows",),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import flow
 from prefect.deployments import run_deployment
@@ -17,8 +17,6 @@ from catalog.items import parse_item
 from catalog.search.item import item_document
 from deepsalt.access import reach_of
 from deepsalt.model.load import model_ref
-from deepsalt.store import Store
-from deepsalt.types import ModelRef
 from flows.config import WatchConfig
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
@@ -26,15 +24,7 @@ from flows.watch.database import Database, database_url
 from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
 from flows.watch.news import Announced
-from flows.watch.watch import Watch, announce, pass_over
-
-
-class _Opened(NamedTuple):
-    watch: Watch
-    store: Store
-    model: ModelRef
-    ledger: Ledger
-    submitter: PrefectSubmitter
+from flows.watch.watch import Watch, Watcher
 
 
 @flow(name="watch", flow_run_name="watch-{config.name}", persist_result=False)
@@ -51,9 +41,9 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     dict
         The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
     """
-    with _opened(config) as opened:
-        report = pass_over(*opened)
-        due = build_is_due(opened.store, opened.ledger, now=datetime.now(UTC))
+    with _opened(config) as watcher:
+        report = watcher.pass_over()
+        due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
         run_deployment(config.build, parameters={"out": config.out}, timeout=0, as_subflow=False)
     return asdict(report) | {"build": due}
@@ -77,12 +67,12 @@ def announce_scene(item_uri: str, config: WatchConfig) -> dict[str, Any]:
     """
     reach = reach_of(config.selection.catalogue, config.selection.allow_hosts)
     told = Announced(parse_item(item_document(item_uri, reach)), item_uri)
-    with _opened(config) as opened:
-        return asdict(announce(told, *opened))
+    with _opened(config) as watcher:
+        return asdict(watcher.announce(told))
 
 
 @contextmanager
-def _opened(config: WatchConfig) -> Iterator[_Opened]:
+def _opened(config: WatchConfig) -> Iterator[Watcher]:
     model = model_ref(config.scene.model)
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
     parameters = {"out": config.out, "config": config.scene.model_dump(mode="json")}
@@ -90,4 +80,4 @@ def _opened(config: WatchConfig) -> Iterator[_Opened]:
         Database(database_url(config.ledger)) as database,
         PrefectSubmitter(config.deployment, parameters) as submitter,
     ):
-        yield _Opened(Watch.of(config), store, model, Ledger(database), submitter)
+        yield Watcher(Watch.of(config), store, model, Ledger(database), submitter)

@@ -129,159 +129,159 @@ class WatchReport:
     watermark: datetime | None = None
 
 
-def pass_over(
-    watch: Watch,
-    store: Store,
-    model: ModelRef,
-    ledger: Ledger,
-    submitter: Submitter,
-    *,
-    now: datetime | None = None,
-) -> WatchReport:
-    """Submit what a catalogue published since the last pass, and move the watermark.
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A watch at work.
 
-    Raises
-    ------
-    UsageError, FormatError
-        The catalogue cannot be searched so.
-    RunError
-        Catalogue, database, store or submitter cannot be reached; the next pass begins again.
+    Parameters
+    ----------
+    watch
+        What is watched.
+    store
+        Where the products go.
+    model
+        The model that makes them: it is a part of their names.
+    ledger
+        What was submitted.
+    submitter
+        Starts the runs.
     """
-    now = now or datetime.now(UTC)
-    report = settle(store, ledger, submitter, now)
-    watermark = ledger.watermark(watch.name)
-    since = watermark - watch.overlap if watermark else None
-    published = published_since(watch.selection, since)
-    announced = [each for each in published if isinstance(each, Announced)]
-    report.seen = len(published)
-    report.refused = {each.id: each.reason for each in published if isinstance(each, Unusable)}
-    consider(announced, watch, store, model, ledger, submitter, report=report, now=now)
-    # What a catalogue claims to have published tomorrow must not hide what it publishes today.
-    newest = max((each.updated for each in published if each.updated), default=None)
-    if newest is not None and not report.postponed:
-        ledger.move_watermark(watch.name, min(newest, now))
-    report.watermark = ledger.watermark(watch.name)
-    return report
 
+    watch: Watch
+    store: Store
+    model: ModelRef
+    ledger: Ledger
+    submitter: Submitter
 
-def announce(
-    announced: Announced,
-    watch: Watch,
-    store: Store,
-    model: ModelRef,
-    ledger: Ledger,
-    submitter: Submitter,
-    *,
-    now: datetime | None = None,
-) -> WatchReport:
-    """Submit an acquisition that an event told of, as a pass would; the watermark stays.
+    def pass_over(self, now: datetime | None = None) -> WatchReport:
+        """Submit what the catalogue published since the last pass, and move the watermark.
 
-    Raises
-    ------
-    RunError
-        Database, store or submitter cannot be reached.
-    """
-    report = WatchReport(seen=1)
-    now = now or datetime.now(UTC)
-    consider([announced], watch, store, model, ledger, submitter, report=report, now=now)
-    return report
+        Parameters
+        ----------
+        now
+            Time of the pass, UTC.
 
+        Raises
+        ------
+        UsageError, FormatError
+            The catalogue cannot be searched so.
+        RunError
+            Catalogue, database, store or submitter cannot be reached; the next pass begins again.
+        """
+        now = now or datetime.now(UTC)
+        report = WatchReport()
+        self._settle(report, now)
+        watermark = self.ledger.watermark(self.watch.name)
+        since = watermark - self.watch.overlap if watermark else None
+        published = published_since(self.watch.selection, since)
+        report.seen = len(published)
+        report.refused = {each.id: each.reason for each in published if isinstance(each, Unusable)}
+        self._consider([each for each in published if isinstance(each, Announced)], report, now)
+        # What a catalogue claims to have published tomorrow must not hide what it publishes today.
+        newest = max((each.updated for each in published if each.updated), default=None)
+        if newest is not None and not report.postponed:
+            self.ledger.move_watermark(self.watch.name, min(newest, now))
+        report.watermark = self.ledger.watermark(self.watch.name)
+        return report
 
-def settle(store: Store, ledger: Ledger, submitter: Submitter, now: datetime) -> WatchReport:
-    """Learn what became of the submissions that were under way."""
-    report = WatchReport()
-    under_way = ledger.in_state(str(store), State.SUBMITTED)
-    complete = complete_names(store, [each.product for each in under_way]) if under_way else set()
-    for each in under_way:
-        if each.product in complete:
-            ledger.change(str(store), each.product, State.DONE, now, "")
-            report.finished += 1
-            continue
-        outcome, reason = submitter.outcome(each.run)
-        if outcome is Outcome.ACTIVE:
-            continue
-        if outcome is not Outcome.FAILED:
-            reason = "its run ended without a product"
-        ledger.change(str(store), each.product, State.FAILED, now, reason)
-        report.failed += 1
-    return report
+    def announce(self, announced: Announced, now: datetime | None = None) -> WatchReport:
+        """Submit an acquisition that an event told of, as a pass would; the watermark stays.
 
+        Raises
+        ------
+        RunError
+            Database, store or submitter cannot be reached.
+        """
+        report = WatchReport(seen=1)
+        self._consider([announced], report, now or datetime.now(UTC))
+        return report
 
-def consider(
-    announced: Iterable[Announced],
-    watch: Watch,
-    store: Store,
-    model: ModelRef,
-    ledger: Ledger,
-    submitter: Submitter,
-    *,
-    report: WatchReport,
-    now: datetime,
-) -> None:
-    """Submit those of the acquisitions that have no product and no run, each once."""
-    newest = _newest(announced)
-    names = {product_name(each.acquisition, model): each for each in newest}
-    complete = complete_names(store, [*names]) if names else set()
-    known = ledger.find(str(store), names)
-    ill = quarantined(store, [each.acquisition.key for each in newest]) if newest else {}
-    for name, each in names.items():
-        acquisition, before = each.acquisition, known.get(name)
-        if name in complete:
-            report.present += 1
-            if before is not None and before.state is not State.DONE:
-                ledger.change(str(store), name, State.DONE, now, "")
-            continue
-        reason = ill.get(acquisition.key) or _given_up(before, watch)
-        if reason:
-            report.given_up[acquisition.key] = reason
-        elif before is not None and before.state is State.SUBMITTED:
-            report.active += 1
-        elif before is not None and now < _due(before, watch):
-            report.waiting += 1
-        elif _is_withdrawn(store, acquisition):
-            report.withdrawn += 1
-        elif _is_older(store, ledger, acquisition):
-            report.older += 1
-        elif len(report.submitted) >= watch.most:
-            report.postponed += 1
-        else:
-            _submit(name, each, before, store, ledger, submitter, now=now)
-            report.submitted.append(name)
+    def _settle(self, report: WatchReport, now: datetime) -> None:
+        """Learn what became of the submissions that were under way."""
+        ledger, place = self.ledger, str(self.store)
+        under_way = ledger.in_state(place, State.SUBMITTED)
+        names = [each.product for each in under_way]
+        complete = complete_names(self.store, names) if names else set()
+        for each in under_way:
+            if each.product in complete:
+                ledger.change(place, each.product, State.DONE, now, "")
+                report.finished += 1
+                continue
+            outcome, reason = self.submitter.outcome(each.run)
+            if outcome is Outcome.ACTIVE:
+                continue
+            if outcome is not Outcome.FAILED:
+                reason = "its run ended without a product"
+            ledger.change(place, each.product, State.FAILED, now, reason)
+            report.failed += 1
 
+    def _consider(self, announced: Iterable[Announced], report: WatchReport, now: datetime) -> None:
+        """Submit those of the acquisitions that have no product and no run, each once."""
+        newest = _newest(announced)
+        names = {product_name(each.acquisition, self.model): each for each in newest}
+        complete = complete_names(self.store, [*names]) if names else set()
+        known = self.ledger.find(str(self.store), names)
+        ill = quarantined(self.store, [each.acquisition.key for each in newest]) if newest else {}
+        for name, each in names.items():
+            acquisition, before = each.acquisition, known.get(name)
+            if name in complete:
+                report.present += 1
+                if before is not None and before.state is not State.DONE:
+                    self.ledger.change(str(self.store), name, State.DONE, now, "")
+                continue
+            reason = ill.get(acquisition.key) or _given_up(before, self.watch)
+            if reason:
+                report.given_up[acquisition.key] = reason
+            elif before is not None and before.state is State.SUBMITTED:
+                report.active += 1
+            elif before is not None and now < _due(before, self.watch):
+                report.waiting += 1
+            elif _is_withdrawn(self.store, acquisition):
+                report.withdrawn += 1
+            elif self._is_older(acquisition):
+                report.older += 1
+            elif len(report.submitted) >= self.watch.most:
+                report.postponed += 1
+            else:
+                self._submit(name, each, before, now)
+                report.submitted.append(name)
 
-def _submit(
-    name: str,
-    announced: Announced,
-    before: Submission | None,
-    store: Store,
-    ledger: Ledger,
-    submitter: Submitter,
-    *,
-    now: datetime,
-) -> None:
-    acquisition = announced.acquisition
-    submission = Submission(
-        product=name,
-        store=str(store),
-        collection=acquisition.collection,
-        acquisition=acquisition.acquisition_id,
-        version=acquisition.version,
-        scene=acquisition.key,
-        item=announced.item,
-        state=State.SUBMITTED,
-        attempt=1 if before is None else before.attempt + 1,
-        run="",
-        reason="",
-        announced=now if before is None else before.announced,
-        changed=now,
-    )
-    ledger.write(replace(submission, run=submitter.submit(submission)))
-    logger.info("scene %s is submitted, attempt %d", acquisition.key, submission.attempt)
-    for other in ledger.versions(str(store), acquisition.collection, acquisition.acquisition_id):
-        if other.product != name and other.state in {State.SUBMITTED, State.FAILED}:
-            ledger.change(
-                str(store), other.product, State.SUPERSEDED, now, f"version {acquisition.version}"
-            )
+    def _submit(
+        self, name: str, announced: Announced, before: Submission | None, now: datetime
+    ) -> None:
+        acquisition = announced.acquisition
+        submission = Submission(
+            product=name,
+            store=str(self.store),
+            collection=acquisition.collection,
+            acquisition=acquisition.acquisition_id,
+            version=acquisition.version,
+            scene=acquisition.key,
+            item=announced.item,
+            state=State.SUBMITTED,
+            attempt=1 if before is None else before.attempt + 1,
+            run="",
+            reason="",
+            announced=now if before is None else before.announced,
+            changed=now,
+        )
+        run = self.submitter.submit(submission)
+        self.ledger.write(replace(submission, run=run))
+        logger.info("scene %s is submitted, attempt %d", acquisition.key, submission.attempt)
+        newer = f"version {acquisition.version}"
+        for other in self._versions(acquisition):
+            if other.product != name and other.state in {State.SUBMITTED, State.FAILED}:
+                self.ledger.change(str(self.store), other.product, State.SUPERSEDED, now, newer)
+
+    def _is_older(self, acquisition: Acquisition) -> bool:
+        """Return whether a newer provider version was submitted before."""
+        mine = version_order(acquisition.version)
+        return any(mine < version_order(other.version) for other in self._versions(acquisition))
+
+    def _versions(self, acquisition: Acquisition) -> list[Submission]:
+        return self.ledger.versions(
+            str(self.store), acquisition.collection, acquisition.acquisition_id
+        )
 
 
 def _newest(announced: Iterable[Announced]) -> list[Announced]:
@@ -315,10 +315,3 @@ def _due(before: Submission, watch: Watch) -> datetime:
 def _is_withdrawn(store: Store, acquisition: Acquisition) -> bool:
     record = tombstone(store, (acquisition.collection, acquisition.acquisition_id))
     return record is not None and record.covers(acquisition.version)
-
-
-def _is_older(store: Store, ledger: Ledger, acquisition: Acquisition) -> bool:
-    """Return whether a newer provider version was submitted before."""
-    mine = version_order(acquisition.version)
-    others = ledger.versions(str(store), acquisition.collection, acquisition.acquisition_id)
-    return any(mine < version_order(other.version) for other in others)

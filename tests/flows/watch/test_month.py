@@ -21,7 +21,7 @@ from flows.config import Selection
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
-from flows.watch.watch import Outcome, Watch, announce, pass_over
+from flows.watch.watch import Outcome, Watch, Watcher
 from tests.campaign import examples
 from tests.flows.watch.world import DAWN, Runs, item_of, scene
 from tests.servers.stac import FILTERS, StacServer, serving
@@ -136,12 +136,15 @@ class Month:
 
     def _look(self) -> None:
         with self._ledger() as ledger:
-            pass_over(self.watch, self.store, REF, ledger, self, now=self.now)
+            self._watcher(ledger).pass_over(self.now)
 
     def _tell(self, each: Acquisition) -> None:
         told = Announced(each, f"{self.server.url}/collections/{each.collection}/{each.scene_id}")
         with self._ledger() as ledger:
-            announce(told, self.watch, self.store, REF, ledger, self, now=self.now)
+            self._watcher(ledger).announce(told, self.now)
+
+    def _watcher(self, ledger: Ledger) -> Watcher:
+        return Watcher(self.watch, self.store, REF, ledger, self)
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:

@@ -19,7 +19,7 @@ from flows.watch.database import Database
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
 from flows.watch.reconcile import Reconciled, reconcile
-from flows.watch.watch import Outcome, Watch, WatchReport, announce, pass_over
+from flows.watch.watch import Outcome, Watch, Watcher, WatchReport
 from tests.catalog.scenes import acquisition
 from tests.store.builders import REF, make_store
 
@@ -87,13 +87,16 @@ class World:
         with Database(f"sqlite:///{self.folder}/ledger.sqlite") as database:
             yield Ledger(database)
 
+    def watcher(self, ledger: Ledger) -> Watcher:
+        return Watcher(self.watch, self.store, REF, ledger, self.runs)
+
     def publish(self, *scenes: Acquisition, updated: datetime | None = None) -> None:
         add_items(self.catalogue, [item_of(each, updated or self.now) for each in scenes])
 
     def look(self, **changes: timedelta) -> WatchReport:
         self.now += changes.get("after", timedelta(hours=1))
         with self.ledger() as ledger:
-            return pass_over(self.watch, self.store, REF, ledger, self.runs, now=self.now)
+            return self.watcher(ledger).pass_over(self.now)
 
     def finish(self, *scenes: Acquisition) -> None:
         """Let the products of scenes be complete."""
@@ -105,7 +108,7 @@ class World:
         """Announce a scene as an event does."""
         with self.ledger() as ledger:
             told = Announced(scene, f"{self.catalogue}/{scene.scene_id}.json")
-            return announce(told, self.watch, self.store, REF, ledger, self.runs, now=self.now)
+            return self.watcher(ledger).announce(told, self.now)
 
     def compare(self) -> Reconciled:
         with self.ledger() as ledger:
