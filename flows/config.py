@@ -331,13 +331,28 @@ class RunConfig(_Closed):
     retry_quarantined: bool = Field(False, description="retry quarantined scenes")
 
 
-class WatchConfig(_Closed):
-    """What is watched, and where the products of new acquisitions go."""
+class WatchSettings(_Closed):
+    """What is watched, and how."""
 
     name: str = Field(
         description="name of the watch: two of one name share a watermark", examples=["enmap"]
     )
     selection: Selection
+    overlap_h: float = Field(
+        48, gt=0, description="how far each pass looks back behind the watermark, hours"
+    )
+    attempts: int = Field(3, ge=1, description="how often a scene is submitted")
+    wait_min: float = Field(
+        30,
+        gt=0,
+        description="wait before a failed scene's next attempt, minutes, doubled each time",
+    )
+    most: int = Field(500, ge=1, description="maximum number of submissions per pass")
+
+
+class WatchConfig(WatchSettings):
+    """A watch, where the products of its acquisitions go, and what maps them."""
+
     out: StorePlace = Field(description="store: a folder, or s3://, gs:// or az:// and a prefix")
     scene: SceneConfig = SceneConfig()
     ledger: str | None = Field(
@@ -351,15 +366,5 @@ class WatchConfig(_Closed):
     )
     build: str | None = Field(
         "build-mosaic/local",
-        description="deployment that builds the mosaic when scenes are in; default of a watch",
+        description="deployment that builds the mosaic when scenes are in",
     )
-    overlap_h: float = Field(
-        48, gt=0, description="how far each pass looks back behind the watermark, hours"
-    )
-    attempts: int = Field(3, ge=1, description="how often a scene is submitted")
-    wait_min: float = Field(
-        30,
-        gt=0,
-        description="wait before a failed scene's next attempt, minutes, doubled each time",
-    )
-    most: int = Field(500, ge=1, description="maximum number of submissions per pass")

@@ -18,6 +18,7 @@ from flows.cli import (
     run,
     scene,
     search,
+    serve,
     train,
 )
 from flows.cli.mosaic import app as mosaic
@@ -35,7 +36,7 @@ app = typer.Typer(
     f"Start with `deepsalt demo`.\n\n{extras_line()}.",
 )
 # In the order of the help.
-for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark):
+for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark, serve):
     app.add_typer(verb.app)
 app.add_typer(mosaic.app, name="mosaic")
 

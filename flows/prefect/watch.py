@@ -1,8 +1,4 @@
-"""Flows `watch` and `announce`: new acquisitions to runs, shells around `flows.watch`.
-
-`watch` is one pass over a catalogue; `announce` is the same for one Item that an event told of.
-Both submit through the ledger, so a scene that comes by both ways has one run.
-"""
+"""Flow `watch`: one pass over a catalogue, a shell around `flows.watch`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +9,6 @@ from typing import Any
 from prefect import flow
 from prefect.deployments import run_deployment
 
-from catalog.items import parse_item
-from catalog.search.item import item_document
-from deepsalt.access import reach_of
 from deepsalt.model.load import model_ref
 from flows.config import WatchConfig
 from flows.prefect.submitter import PrefectSubmitter
@@ -23,7 +16,6 @@ from flows.run.stores import find_store, open_store
 from flows.watch.database import Database, database_url
 from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
-from flows.watch.news import Announced
 from flows.watch.watch import Watch, Watcher
 
 
@@ -41,7 +33,7 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     dict
         The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
     """
-    with _opened(config) as watcher:
+    with opened(config) as watcher:
         report = watcher.pass_over()
         due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
@@ -49,30 +41,17 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     return asdict(report) | {"build": due}
 
 
-@flow(name="announce", flow_run_name="announce-{item_uri}", persist_result=False)
-def announce_scene(item_uri: str, config: WatchConfig) -> dict[str, Any]:
-    """Submit one acquisition that an event told of, unless it has a run or a product.
-
-    Parameters
-    ----------
-    item_uri
-        Path or URL of its STAC Item.
-    config
-        The watch that it belongs to.
-
-    Returns
-    -------
-    dict
-        The fields of `flows.watch.watch.WatchReport`.
-    """
-    reach = reach_of(config.selection.catalogue, config.selection.allow_hosts)
-    told = Announced(parse_item(item_document(item_uri, reach)), item_uri)
-    with _opened(config) as watcher:
-        return asdict(watcher.announce(told))
-
-
 @contextmanager
-def _opened(config: WatchConfig) -> Iterator[Watcher]:
+def opened(config: WatchConfig) -> Iterator[Watcher]:
+    """Yield the watcher of a configuration: its store, created if missing, ledger and submitter.
+
+    Raises
+    ------
+    UsageError
+        The model, the store's place or the deployment does not exist.
+    RunError
+        Server, database or store do not answer.
+    """
     model = model_ref(config.scene.model)
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
     parameters = {"out": config.out, "config": config.scene.model_dump(mode="json")}

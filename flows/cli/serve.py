@@ -1,0 +1,44 @@
+"""The verb `serve`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file of the service. Default: ~/deepsalt/service.toml if it exists.",
+    ),
+]
+
+_LOOK_S = 1.0
+
+
+@app.command(epilog="Example: `deepsalt serve --config service.toml`")
+def serve(config: ConfigFile = None) -> None:
+    """Run the service on this machine: server, worker, schedules, watches; Ctrl-C ends it.
+
+    Without a file the service watches nothing and waits for orders: `deepsalt status` shows them.
+    """
+    from deepsalt.extras import require
+
+    require("prefect", "deepsalt serve")
+    from flows.service.config import read_config
+    from flows.service.processes import Service
+
+    found = read_config(config)
+    with Service(found, typer.echo) as service:
+        typer.echo(f"serving    {found.pages}")
+        typer.echo(f"store      {found.store}")
+        for watch in found.watch:
+            typer.echo(f"watching   {watch.name}: {watch.selection.catalogue}")
+        typer.echo("next       `deepsalt status` shows how things stand; Ctrl-C ends the service")
+        while True:
+            time.sleep(_LOOK_S)
+            service.watch_over()

@@ -1,0 +1,167 @@
+"""The deployments of a service: those of `prefect.yaml`, with its store, schedules and watches.
+
+Run as a program, it reads a configuration as JSON from standard input and applies it to the server
+that the environment names. What the configuration does not name any more is removed.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, cast
+from uuid import UUID
+
+import yaml
+
+from deepsalt.own_packages import load_beside
+
+load_beside()
+
+from prefect.client.orchestration import get_client  # noqa: E402 - only now `flows` is ours
+from prefect.client.schemas.actions import WorkPoolCreate  # noqa: E402
+from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: E402
+from prefect.deployments.runner import RunnerDeployment  # noqa: E402
+from prefect.events.actions import RunDeployment  # noqa: E402
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture  # noqa: E402
+from prefect.events.schemas.events import ResourceSpecification  # noqa: E402
+from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
+from prefect.schedules import Cron, Schedule  # noqa: E402
+
+from flows.service.config import ServiceConfig  # noqa: E402
+from flows.service.environment import POOL  # noqa: E402
+
+TAG = "deepsalt"
+"""Tag of all deployments and runs of ours."""
+
+FAILURES = "deepsalt: runs that fail"
+"""Name of the automation that has failures judged at once."""
+
+
+def deployments_of(config: ServiceConfig) -> list[RunnerDeployment]:
+    """Return the deployments of a service.
+
+    Parameters
+    ----------
+    config
+        What the service keeps.
+    """
+    return [_deployment(row, config) for row in _rows(config)]
+
+
+def apply(config: ServiceConfig) -> None:
+    """Make a server's deployments and automations those of a configuration."""
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        wanted = deployments_of(config)
+        ids = {each.full_name: _applied(each) for each in wanted}
+        for found in client.read_deployments():
+            if TAG in found.tags and found.id not in ids.values():
+                client.delete_deployment(found.id)
+        for old in client.read_automations_by_name(FAILURES):
+            client.delete_automation(old.id)
+        if "validate/local" in ids:
+            client.create_automation(_on_failure(ids["validate/local"]))
+
+
+def _applied(deployment: RunnerDeployment) -> UUID:
+    return cast(UUID, deployment.apply(work_pool_name=POOL))  # a coroutine only in an event loop
+
+
+def _rows(config: ServiceConfig) -> Iterator[dict[str, Any]]:
+    text = files("flows.service").joinpath("prefect.yaml").read_text(encoding="utf-8")
+    for row in yaml.safe_load(text)["deployments"]:
+        flow = row["entrypoint"].rpartition(".")[2]
+        if flow == "watch":
+            for plan, watch in zip(config.watch, config.watches, strict=True):
+                yield row | {
+                    "name": plan.name,
+                    "parameters": {"config": watch.model_dump(mode="json")},
+                    "schedules": [_cron(plan.every, config)],
+                }
+            continue
+        yield row | _changes(flow, row, config)
+
+
+def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[str, Any]:
+    """Return what a service changes of a deployment."""
+    changes: dict[str, Any] = {}
+    scene = config.scene.model_dump(mode="json")
+    if flow == "process_scene":
+        changes["parameters"] = {"out": config.store, "config": scene}
+        changes["concurrency_limit"] = row["concurrency_limit"] | {"limit": config.scenes_at_once}
+    elif flow == "build_mosaic":
+        changes["parameters"] = {"out": config.store}
+        changes["schedules"] = [
+            _cron(plan.every, config, {"config": plan.config.model_dump(mode="json")})
+            for plan in config.mosaic
+        ]
+    elif flow == "map_scenes":
+        told = dict(row["parameters"]["config"])
+        if config.watch:
+            told["selection"] = config.watch[0].selection.model_dump(mode="json")
+        changes["parameters"] = {"config": told | {"out": config.store, "scene": scene}}
+    else:  # upkeep: always on in a service
+        changes["schedules"] = [each | {"active": True} for each in row["schedules"]]
+    return changes
+
+
+def _cron(
+    every: str, config: ServiceConfig, parameters: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "cron": every,
+        "timezone": config.time_zone,
+        "active": True,
+        "parameters": parameters or {},
+    }
+
+
+def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployment:
+    limit = row["concurrency_limit"]
+    return RunnerDeployment.from_entrypoint(
+        row["entrypoint"],
+        name=row["name"],
+        description=row["description"],
+        parameters=row.get("parameters"),
+        schedules=[_schedule(each) for each in row.get("schedules", ())],
+        concurrency_limit=ConcurrencyLimitConfig(**limit),
+        tags=row["tags"],
+        job_variables=row["work_pool"].get("job_variables"),
+    )
+
+
+def _schedule(row: Mapping[str, Any]) -> Schedule:
+    return Cron(
+        row["cron"],
+        timezone=row["timezone"],
+        active=row["active"],
+        parameters=row.get("parameters") or {},
+        slug=row.get("slug"),
+    )
+
+
+def _on_failure(validate: UUID) -> AutomationCore:
+    """Start `validate` when a run of ours fails or crashes; reactive, so it never misfires."""
+    return AutomationCore(
+        name=FAILURES,
+        description="A run of deepsalt failed or crashed: `validate` looks and tells.",
+        trigger=EventTrigger(
+            expect={
+                "prefect.flow-run.Failed",
+                "prefect.flow-run.Crashed",
+                "prefect.flow-run.TimedOut",
+            },
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+            ),
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[RunDeployment(source="selected", deployment_id=validate, parameters={})],
+    )
+
+
+if __name__ == "__main__":
+    apply(ServiceConfig.model_validate_json(sys.stdin.read()))

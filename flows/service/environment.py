@@ -1,0 +1,68 @@
+"""The environment of the service's processes.
+
+Everything that Prefect reads is set here: it stays on this machine, its database stays small, and a
+burst of submissions waits for the database instead of failing.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from flows.service.config import ServiceConfig
+from flows.watch.database import URL_VARIABLE, database_url
+
+HEARTBEAT_S = 60
+"""Seconds between two signs of life of a run."""
+
+POOL = "deepsalt-local"
+"""Name of the work pool."""
+
+_DAY_S = 86_400
+_POSTGRESQL = "postgresql://"
+_STRANGERS = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"}
+
+
+def environment(config: ServiceConfig) -> dict[str, str]:
+    """Return the environment of the service's processes: this one's, and what they need.
+
+    A database's URL lies here and on no command line, which other users can read.
+    """
+    inherited = {key: value for key, value in os.environ.items() if key not in _STRANGERS}
+    keep_s = str(config.keep_days * _DAY_S)
+    own = {
+        "PREFECT_HOME": str(config.folder / "prefect"),
+        "PREFECT_API_URL": config.api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_CLI_PROMPT": "false",
+        # A worker asks every two seconds, so that a new acquisition does not wait for it.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        # Writers wait for SQLite's lock; 500 submissions at once are all taken.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": keep_s,
+        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
+        URL_VARIABLE: database_of(config),
+    }
+    database = own[URL_VARIABLE]
+    if database.startswith(_POSTGRESQL):
+        asyncpg = database.replace(_POSTGRESQL, "postgresql+asyncpg://", 1)
+        own["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = asyncpg
+    path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
+    return inherited | own | {"PATH": path}
+
+
+def database_of(config: ServiceConfig) -> str:
+    """Return the URL of the service's database, with a password only from the environment.
+
+    Raises
+    ------
+    UsageError
+        The configuration's URL has a password.
+    """
+    found = os.environ.get(URL_VARIABLE)
+    if found and not config.database:
+        return found
+    return database_url(config.database or f"sqlite:///{config.folder}/ledger.sqlite")

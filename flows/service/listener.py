@@ -1,0 +1,89 @@
+"""Announcements of scenes to runs, within a second or two, without a process for each.
+
+An event is a hint: one that is lost while nobody listens is found by the next pass of its watch.
+Run as a program, it takes a service's configuration as JSON and listens until it is stopped.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterable
+
+from deepsalt.own_packages import load_beside
+
+load_beside()
+
+from prefect.events.clients import get_events_subscriber  # noqa: E402 - only now `flows` is ours
+from prefect.events.filters import EventFilter, EventNameFilter  # noqa: E402
+from prefect.events.schemas.events import Event  # noqa: E402
+
+from deepsalt.errors import DeepsaltError  # noqa: E402
+from flows.config import WatchConfig  # noqa: E402
+from flows.prefect.watch import opened  # noqa: E402
+from flows.service.config import ServiceConfig  # noqa: E402
+from flows.watch.arrivals import EVENT, arrived, item_of  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+_RECONNECTIONS = 1000
+"""Attempts in a row, a second apart; then the process ends, and starts again."""
+
+
+def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
+    """Submit the scene of an event for each watch that includes it.
+
+    Parameters
+    ----------
+    event
+        What was announced.
+    watches
+        The watches of the service.
+
+    Returns
+    -------
+    list of str
+        Names of the products whose runs were started.
+
+    Raises
+    ------
+    FormatError
+        The event or the Item cannot be used.
+    RunError
+        Server, database or store do not answer.
+    """
+    item = item_of(event.payload)
+    started: list[str] = []
+    refused: DeepsaltError | None = None
+    for config in watches:
+        try:
+            found = arrived(item, config.selection)
+        except DeepsaltError as error:
+            refused = error  # it may be of another watch's catalogue
+            continue
+        refused = None
+        if found is not None:
+            with opened(config) as watcher:
+                started += watcher.announce(found).submitted
+        break
+    if refused is not None:
+        raise refused
+    return started
+
+
+async def listen(watches: tuple[WatchConfig, ...]) -> None:
+    """Hear events until cancelled; one that cannot be used is logged and stops nothing."""
+    named = EventFilter(event=EventNameFilter(name=[EVENT]))
+    async with get_events_subscriber(named, _RECONNECTIONS, True) as events:
+        async for event in events:
+            try:
+                started = await asyncio.to_thread(hear, event, watches)
+            except DeepsaltError as error:
+                logger.warning("announcement %s: %s", event.id, error)
+                continue
+            logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(listen(ServiceConfig.model_validate_json(sys.argv[1]).watches))

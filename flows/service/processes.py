@@ -1,0 +1,262 @@
+"""The processes of a service: started in order, again when they die, taken down together."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self, cast
+
+import httpx
+
+from deepsalt.errors import RunError
+from flows.service.config import ServiceConfig
+from flows.service.environment import POOL, environment
+
+START_S = 120.0
+"""Seconds that the server may take to answer for the first time."""
+
+STOP_S = 30.0
+"""Seconds that a process has to end after SIGTERM."""
+
+_LOG_BYTES = 10 * 2**20
+_LOG_FILES = 3
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 60.0
+_STEADY_S = 300.0  # a process that ran so long starts again at once
+
+
+@dataclass
+class Process:
+    """A process that is kept alive, and its log.
+
+    Parameters
+    ----------
+    name
+        Its name in messages and of its log file.
+    command
+        Program and arguments.
+    environment
+        Its environment, whole.
+    log
+        File for what it writes; a few old ones are kept beside it.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    _running: subprocess.Popen[bytes] | None = None
+    _since: float = 0.0
+    _wait_s: float = _FIRST_WAIT_S
+    _retry_at: float = 0.0
+    _writers: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start it, in a process group of its own: Ctrl-C is for us, who end it in order."""
+        self._running = subprocess.Popen(
+            [*self.command],
+            env=dict(self.environment),
+            cwd=self.log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._since = time.monotonic()
+        writer = threading.Thread(target=self._write_log, args=(self._running,), daemon=True)
+        writer.start()
+        self._writers = [writer]
+
+    def revive(self) -> str | None:
+        """Start it again if it died, after a wait that doubles; return what happened, or None."""
+        if self._running is None:
+            if time.monotonic() < self._retry_at:
+                return None
+            self.start()
+            return f"{self.name} was started again"
+        code = self._running.poll()
+        if code is None:
+            return None
+        lived_s = time.monotonic() - self._since
+        self._wait_s = (
+            _FIRST_WAIT_S if lived_s > _STEADY_S else min(self._wait_s * 2, _LONGEST_WAIT_S)
+        )
+        self._retry_at = time.monotonic() + self._wait_s
+        self._running = None
+        return f"{self.name} ended with code {code}; it starts again in {self._wait_s:.0f} s"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is not running."""
+        return self._running is None or self._running.poll() is not None
+
+    def stop(self) -> None:
+        """End it with its children: politely, then by force."""
+        process = self._running
+        if process is None:
+            return
+        self._running = None
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=STOP_S)
+        with suppress(ProcessLookupError):  # children that outlived it, such as a scene at work
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _write_log(self, process: subprocess.Popen[bytes]) -> None:
+        handler = RotatingFileHandler(self.log, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
+        with cast("IO[bytes]", process.stdout) as lines:
+            for line in lines:
+                text = line.decode(errors="replace").rstrip()
+                handler.emit(logging.LogRecord(self.name, logging.INFO, "", 0, text, None, None))
+        handler.close()
+
+    def last_line(self) -> str:
+        """Return the last line that it wrote; empty if there is none."""
+        for writer in self._writers:
+            writer.join(timeout=2)
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1] if lines else ""
+
+
+class Service:
+    """A whole service on this machine; a context manager that takes it down.
+
+    Parameters
+    ----------
+    config
+        What it keeps.
+    say
+        Receives one line on each thing that happens.
+
+    Raises
+    ------
+    RunError
+        A port is taken, or a process does not start.
+    """
+
+    def __init__(self, config: ServiceConfig, say: Callable[[str], None]) -> None:
+        self._config = config
+        self._say = say
+        self._environment = environment(config)
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def watch_over(self) -> None:
+        """Start again what died since the last call."""
+        for each in self._processes:
+            said = each.revive()
+            if said:
+                self._say(said)
+
+    def _start(self) -> None:
+        config = self._config
+        refuse_taken(config.host, config.port)
+        (config.folder / "logs").mkdir(parents=True, exist_ok=True)
+        self._say("starting the server")
+        server = self._launch(
+            "server",
+            ["prefect", "server", "start", "--host", config.host, "--port", str(config.port)],
+        )
+        self._await(server)
+        self._say("applying the deployments")
+        self._apply()
+        limit = str(config.scenes_at_once + 2)  # watchers and builds do not wait for scenes
+        worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+        self._launch("worker", [*worker, "--limit", limit, "--install-policy", "never"])
+        self._launch(
+            "listener", [sys.executable, "-m", "flows.service.listener", config.model_dump_json()]
+        )
+
+    def _launch(self, name: str, command: list[str]) -> Process:
+        if command[0] == "prefect":
+            command = [sys.executable, "-m", *command]
+        log = self._config.folder / "logs" / f"{name}.log"
+        process = Process(name, command, self._environment, log)
+        self._processes.append(process)
+        process.start()
+        return process
+
+    def _await(self, server: Process) -> None:
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if server.ended:
+                raise RunError(
+                    f"the server did not start ({server.last_line()[:300]}); see {server.log}"
+                )
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{self._config.api}/health", timeout=2).status_code == 200:
+                    return
+            time.sleep(0.2)
+        raise RunError(f"the server did not answer within {START_S:.0f} s; see {server.log}")
+
+    def _apply(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.service.deployments"],
+            input=self._config.model_dump_json(),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [""]
+            raise RunError(f"the deployments could not be applied ({lines[-1][:300]})")
+
+    def _stop(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second one would leave processes behind
+            signal.signal(number, signal.SIG_IGN)
+        # The server last: the others tell it what became of their work.
+        for each in reversed(self._processes):
+            if not each.ended:
+                self._say(f"stopping the {each.name}")
+            each.stop()
+        self._processes.clear()
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Refuse a port that another program listens on.
+
+    Raises
+    ------
+    RunError
+        The port is taken, or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RunError(
+                f"{host} port {port} cannot be used ({error.strerror}); stop what listens there, "
+                "such as another service, or give another port"
+            ) from None

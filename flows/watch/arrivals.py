@@ -1,0 +1,79 @@
+"""An announcement of one scene, from whoever can reach the server: checked like any input."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from catalog.items import parse_item
+from catalog.search.item import item_document
+from deepsalt.access import is_web, reach_of, without_secrets
+from deepsalt.errors import FormatError
+from flows.config import Selection
+from flows.run.selection import query_of
+from flows.watch.news import Announced
+
+EVENT = "deepsalt.scene.arrived"
+"""Name of the event; its payload has the path or URL of the Item as ``item``."""
+
+_LONGEST = 2000
+
+
+def item_of(payload: Mapping[str, Any]) -> str:
+    """Return the address of the Item in an event's payload.
+
+    Raises
+    ------
+    FormatError
+        The payload has none.
+    """
+    item = payload.get("item")
+    if not isinstance(item, str) or not item.strip() or len(item) > _LONGEST:
+        raise FormatError(
+            f"an event {EVENT} has no address of an Item; give it as 'item' in its payload"
+        )
+    return item
+
+
+def arrived(item: str, selection: Selection) -> Announced | None:
+    """Return the acquisition of an announced Item; None if the selection does not include it.
+
+    The Item is read from where the catalogue is: a folder's Items from that folder, a server's from
+    the hosts that the catalogue may refer to.
+
+    Parameters
+    ----------
+    item
+        Path or URL of the Item.
+    selection
+        Which scenes of which catalogue are watched.
+
+    Raises
+    ------
+    FormatError
+        The Item lies elsewhere, or is none.
+    RunError
+        Its server does not answer.
+    """
+    reach = reach_of(selection.catalogue, selection.allow_hosts)
+    if is_web(selection.catalogue):
+        if not reach.follows(selection.catalogue, item):
+            raise _elsewhere(item, selection)
+    elif is_web(item) or not _inside(Path(item), Path(selection.catalogue)):
+        raise _elsewhere(item, selection)
+    document = item_document(item, reach)
+    if not query_of(selection).matches(document):
+        return None
+    return Announced(parse_item(document), item)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    root = folder.expanduser()
+    home = (root if root.is_dir() else root.parent).resolve()
+    return path.expanduser().resolve().is_relative_to(home)
+
+
+def _elsewhere(item: str, selection: Selection) -> FormatError:
+    return FormatError(
+        f"the announced Item {without_secrets(item)[:200]} does not lie in the catalogue "
+        f"{without_secrets(selection.catalogue)}; announce Items of the watched catalogue"
+    )
