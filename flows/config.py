@@ -368,3 +368,15 @@ class WatchConfig(WatchSettings):
         "build-mosaic/local",
         description="deployment that builds the mosaic when scenes are in",
     )
+
+
+class UpkeepConfig(_Closed):
+    """What the upkeep of a service keeps."""
+
+    keep_days: int = Field(30, ge=1, description="how long the server remembers runs, days")
+    grace_days: int = Field(
+        2, ge=0, description="days that the server's own upkeep has beyond that, days"
+    )
+    scratch: Path | None = Field(
+        None, description="folder of scratch files; default: the system's temporary folder"
+    )

@@ -1,20 +1,28 @@
-"""Flow `maintain`: upkeep of a service; a shell around `flows.service.zombies`."""
+"""Flow `maintain`: upkeep of a service, a shell around `flows.service.upkeep`."""
 
 from dataclasses import asdict
 from typing import Any
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 
-from flows.service.zombies import end_zombies
+from flows.config import UpkeepConfig
+from flows.service.upkeep import keep_up
 
 
-@flow(name="maintain", persist_result=False, timeout_seconds=600)
-def maintain() -> dict[str, Any]:
-    """End runs whose process died without a word, so that their scenes are tried again.
+@flow(name="maintain", persist_result=False, timeout_seconds=1800)
+def maintain(config: UpkeepConfig | None = None) -> dict[str, Any]:
+    """Delete what is old: runs in the server's database, scratch files of dead processes.
+
+    Parameters
+    ----------
+    config
+        How long runs are kept. Default: 30 days.
 
     Returns
     -------
     dict
-        The fields of `flows.service.zombies.Zombies`.
+        The fields of `flows.service.upkeep.Upkeep`.
     """
-    return asdict(end_zombies())
+    with get_client(sync_client=True) as client:
+        return asdict(keep_up(client, config or UpkeepConfig()))

@@ -3,47 +3,27 @@
 from dataclasses import asdict
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
+from prefect.runtime import flow_run
 
 from catalog.items import parse_item
 from catalog.search.item import item_document
 from deepsalt.store import Store
-from deepsalt.types import Acquisition
 from flows.config import SceneConfig, place_of
-from flows.prefect.retries import may_pass
+from flows.prefect.retries import again
+from flows.prefect.submitter import name_of
 from flows.publication import link_scene
 from flows.run.single_scene import map_one
 
-
-@task(
-    name="scene-product",
-    retries=3,
-    retry_delay_seconds=[10, 60, 300],
-    retry_jitter_factor=0.3,
-    retry_condition_fn=may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def make_product(scene: Acquisition, out: str, config: SceneConfig) -> dict[str, Any]:
-    """Map one scene; see `flows.run.single_scene.map_one`."""
-    return asdict(map_one(scene, out, config))
+_WAITS_S = (10, 60, 300)
+"""Seconds before each further try."""
 
 
-@task(
-    name="link",
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def link(scene: Acquisition, out: str, product: str) -> None:
-    """Link the scene in the store's catalogue; see `flows.publication.link_scene`."""
-    link_scene(Store.open(out), scene, product)
+def _name() -> str:
+    return name_of(flow_run.parameters["item_uri"])
 
 
-@flow(name="process-scene", flow_run_name="scene-{item_uri}", persist_result=False)
+@flow(name="process-scene", flow_run_name=_name, persist_result=False)
 def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) -> dict[str, Any]:
     """Map the salinity of one scene on its own grid into a store.
 
@@ -62,9 +42,10 @@ def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) ->
         The fields of `deepsalt.SceneReport`.
     """
     config = config or SceneConfig()
-    scene = parse_item(item_document(item_uri, config.access.reach))
     place = place_of(out)
-    report = make_product(scene, place, config)
-    if report["product"]:
-        link(scene, place, report["product"])
-    return report
+    document = again(lambda: item_document(item_uri, config.access.reach), _WAITS_S)
+    scene = parse_item(document)
+    report = again(lambda: map_one(scene, place, config), _WAITS_S)
+    if report.product:
+        again(lambda: link_scene(Store.open(place), scene, report.product), _WAITS_S)
+    return asdict(report)

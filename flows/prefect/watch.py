@@ -54,7 +54,10 @@ def opened(config: WatchConfig) -> Iterator[Watcher]:
     """
     model = model_ref(config.scene.model)
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
-    parameters = {"out": config.out, "config": config.scene.model_dump(mode="json")}
+    parameters = {
+        "out": config.out,
+        "config": config.scene.model_dump(mode="json", exclude_defaults=True),
+    }
     with (
         Database(database_url(config.ledger)) as database,
         PrefectSubmitter(config.deployment, parameters) as submitter,

@@ -12,6 +12,7 @@ each gets what it needs from its environment. Open first `config.py`.
 `deployments.py`   deployments, schedules and automations of a configuration
 `listener.py`      announcements of scenes, as they come, to runs
 `zombies.py`       runs whose process died without a word
+`upkeep.py`        old runs and scratch files
 `status.py`        queue, runs, news, failures, freshness, next runs
 =================  =================================================================
 """

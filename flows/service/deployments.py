@@ -27,11 +27,21 @@ from prefect.events.schemas.events import ResourceSpecification  # noqa: E402
 from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
 from prefect.schedules import Cron, Schedule  # noqa: E402
 
+from flows.config import UpkeepConfig  # noqa: E402
 from flows.service.config import ServiceConfig  # noqa: E402
-from flows.service.environment import POOL  # noqa: E402
+from flows.service.environment import POOL, TAG  # noqa: E402
 
-TAG = "deepsalt"
-"""Tag of all deployments and runs of ours."""
+_JOB = {
+    "job_configuration": {"stream_output": True},
+    "variables": {"type": "object", "properties": {}},
+}
+"""What a run's process may be told: nothing, since the worker's environment has it all.
+
+The server checks each submission against the usual twelve variables, at 50 ms of CPU.
+"""
+
+SCENES = "scenes"
+"""Name of the queue whose limit is the number of scenes at once."""
 
 FAILURES = "deepsalt: runs that fail"
 """Name of the automation that has failures judged at once."""
@@ -52,7 +62,13 @@ def apply(config: ServiceConfig) -> None:
     """Make a server's deployments and automations those of a configuration."""
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+            client.create_work_pool(
+                WorkPoolCreate(name=POOL, type="process", base_job_template=_JOB)
+            )
+        with suppress(ObjectAlreadyExists):
+            client.create_work_queue(SCENES, work_pool_name=POOL)
+        queue = client.read_work_queue_by_name(SCENES, work_pool_name=POOL)
+        client.update_work_queue(queue.id, concurrency_limit=config.scenes_at_once)
         wanted = deployments_of(config)
         ids = {each.full_name: _applied(each) for each in wanted}
         for found in client.read_deployments():
@@ -89,7 +105,6 @@ def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[s
     scene = config.scene.model_dump(mode="json")
     if flow == "process_scene":
         changes["parameters"] = {"out": config.store, "config": scene}
-        changes["concurrency_limit"] = row["concurrency_limit"] | {"limit": config.scenes_at_once}
     elif flow == "build_mosaic":
         changes["parameters"] = {"out": config.store}
         changes["schedules"] = [
@@ -102,6 +117,9 @@ def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[s
             told["selection"] = config.watch[0].selection.model_dump(mode="json")
         changes["parameters"] = {"config": told | {"out": config.store, "scene": scene}}
     else:  # upkeep: always on in a service
+        if flow == "maintain":
+            upkeep = UpkeepConfig(keep_days=config.keep_days, scratch=config.scene.scratch.folder)
+            changes["parameters"] = {"config": upkeep.model_dump(mode="json")}
         changes["schedules"] = [each | {"active": True} for each in row["schedules"]]
     return changes
 
@@ -118,16 +136,16 @@ def _cron(
 
 
 def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployment:
-    limit = row["concurrency_limit"]
+    limit = row.get("concurrency_limit")
     return RunnerDeployment.from_entrypoint(
         row["entrypoint"],
         name=row["name"],
         description=row["description"],
         parameters=row.get("parameters"),
         schedules=[_schedule(each) for each in row.get("schedules", ())],
-        concurrency_limit=ConcurrencyLimitConfig(**limit),
+        concurrency_limit=None if limit is None else ConcurrencyLimitConfig(**limit),
+        work_queue_name=row["work_pool"].get("work_queue_name"),
         tags=row["tags"],
-        job_variables=row["work_pool"].get("job_variables"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Announcements of scenes to runs, within a second or two, without a process for each.
+"""Hears the server: announcements of scenes become runs within a second or two, silent runs end.
 
 An event is a hint: one that is lost while nobody listens is found by the next pass of its watch.
 Run as a program, it takes a service's configuration as JSON and listens until it is stopped.
@@ -8,12 +8,15 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
 
 from deepsalt.own_packages import load_beside
 
 load_beside()
 
-from prefect.events.clients import get_events_subscriber  # noqa: E402 - only now `flows` is ours
+from prefect.client.orchestration import get_client  # noqa: E402 - only now `flows` is ours
+from prefect.events.clients import get_events_subscriber  # noqa: E402
 from prefect.events.filters import EventFilter, EventNameFilter  # noqa: E402
 from prefect.events.schemas.events import Event  # noqa: E402
 
@@ -21,12 +24,15 @@ from deepsalt.errors import DeepsaltError  # noqa: E402
 from flows.config import WatchConfig  # noqa: E402
 from flows.prefect.watch import opened  # noqa: E402
 from flows.service.config import ServiceConfig  # noqa: E402
+from flows.service.zombies import BEAT, Pulse, end_zombies  # noqa: E402
 from flows.watch.arrivals import EVENT, arrived, item_of  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
 _RECONNECTIONS = 1000
 """Attempts in a row, a second apart; then the process ends, and starts again."""
+
+_LOOK_S = 30.0
 
 
 def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
@@ -72,15 +78,37 @@ def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
 
 async def listen(watches: tuple[WatchConfig, ...]) -> None:
     """Hear events until cancelled; one that cannot be used is logged and stops nothing."""
-    named = EventFilter(event=EventNameFilter(name=[EVENT]))
+    pulse = Pulse(datetime.now(UTC))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_look_after(pulse))
+        tasks.create_task(_hear_all(pulse, watches))
+
+
+async def _hear_all(pulse: Pulse, watches: tuple[WatchConfig, ...]) -> None:
+    named = EventFilter(event=EventNameFilter(name=[EVENT, BEAT]))
     async with get_events_subscriber(named, _RECONNECTIONS, True) as events:
         async for event in events:
-            try:
-                started = await asyncio.to_thread(hear, event, watches)
-            except DeepsaltError as error:
-                logger.warning("announcement %s: %s", event.id, error)
-                continue
-            logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
+            if event.event == BEAT:
+                pulse.hear(UUID(event.resource.id.rpartition(".")[2]), datetime.now(UTC))
+            else:
+                await asyncio.to_thread(_take, event, watches)
+
+
+async def _look_after(pulse: Pulse) -> None:
+    """Look every half minute for runs that have died."""
+    with get_client(sync_client=True) as client:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await asyncio.to_thread(end_zombies, client, pulse)
+
+
+def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
+    try:
+        started = hear(event, watches)
+    except DeepsaltError as error:
+        logger.warning("announcement %s: %s", event.id, error)
+    else:
+        logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """Runs whose process died without a word: a worker and its run killed together, a lost machine.
 
-A run sends a sign of life each `PREFECT_FLOWS_HEARTBEAT_FREQUENCY` seconds. One that sent none for
-`BEATS` of them is looked at for as long again before it is ended: a server that was away itself
-heard nothing of healthy runs.
+A run sends a sign of life each `HEARTBEAT_S` seconds, which the listener hears. One that is silent
+for `BEATS` of them while the server could be heard is ended as crashed, and its scene is submitted
+again by its watch. The signs are not written into the server's database, where each takes 8 kB.
 """
 
-import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -19,104 +19,95 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.events.filters import (
-    EventFilter,
-    EventNameFilter,
-    EventOccurredFilter,
-    EventResourceFilter,
-)
-from prefect.settings import get_current_settings
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Crashed
+
+from flows.service.environment import HEARTBEAT_S, TAG
+
+logger = logging.getLogger(__name__)
+
+BEAT = "prefect.flow-run.heartbeat"
+"""Event that is a run's sign of life; its resource names the run."""
 
 BEATS = 3
 """Signs of life that may be missing."""
 
-_BEAT = "prefect.flow-run.heartbeat"
-_LONGEST_PENDING = timedelta(minutes=10)
+PENDING_S = 600.0
+"""Seconds that a run may take to start after a worker took it."""
+
 _PAGE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Zombies:
-    """What a look at the runs found.
+class Pulse:
+    """Signs of life of runs, and since when we could hear any.
 
     Parameters
     ----------
-    running
-        Number of runs that were at work.
-    ended
-        Ids of the runs that were ended as crashed.
+    now
+        Time at which we begin to listen, UTC.
     """
 
-    running: int
-    ended: tuple[str, ...]
+    def __init__(self, now: datetime) -> None:
+        self._since = now
+        self._heard: dict[UUID, datetime] = {}
+
+    def hear(self, run: UUID, now: datetime) -> None:
+        """Remember a sign of life."""
+        self._heard[run] = now
+
+    def forget(self, now: datetime) -> None:
+        """Begin again: the server was away, and so was what healthy runs sent."""
+        self._since = now
+        self._heard.clear()
+
+    def silent(self, runs: Iterable[tuple[UUID, StateType, datetime]], now: datetime) -> list[UUID]:
+        """Return the runs that should have been heard, and were not.
+
+        Parameters
+        ----------
+        runs
+            Runs at work: id, type of state, and since when.
+        now
+            Time, UTC.
+        """
+        found = []
+        kept: dict[UUID, datetime] = {}
+        for run, kind, began in runs:
+            allowed_s = PENDING_S if kind is StateType.PENDING else float(BEATS * HEARTBEAT_S)
+            last = max(began, self._since, self._heard.get(run, began))
+            if run in self._heard:
+                kept[run] = self._heard[run]
+            if (now - last).total_seconds() > allowed_s:
+                found.append(run)
+        self._heard = kept
+        return found
 
 
-def end_zombies(wait: Callable[[float], None] = time.sleep) -> Zombies:
-    """End runs without a sign of life; their scenes are submitted again by their watch.
+def end_zombies(client: SyncPrefectClient, pulse: Pulse) -> list[UUID]:
+    """End the runs that are silent; return their ids.
 
-    Parameters
-    ----------
-    wait
-        Waits for a number of seconds.
+    A server that does not answer ends nothing: the listener begins to wait anew.
     """
-    beat_s = get_current_settings().flows.heartbeat_frequency
-    with get_client(sync_client=True) as client:
-        running = _runs(client, StateType.RUNNING, StateType.PENDING)
-        if beat_s is None or not running:
-            return Zombies(len(running), ())
-        silence_s = float(BEATS * beat_s)
-        silent = _silent(client, running, silence_s)
-        if silent:
-            wait(silence_s)
-            again = {run.id for run in _runs(client, StateType.RUNNING, StateType.PENDING)}
-            silent = _silent(client, [run for run in silent if run.id in again], silence_s)
-        for run in silent:
-            message = f"no sign of life for {2 * silence_s:.0f} s: its process is gone"
-            client.set_flow_run_state(run.id, Crashed(message=message), force=True)
-        return Zombies(len(running), tuple(str(run.id) for run in silent))
+    now = datetime.now(UTC)
+    try:
+        runs = _at_work(client)
+        ended = pulse.silent(
+            [(run.id, run.state.type, run.state.timestamp) for run in runs if run.state], now
+        )
+        for run in ended:
+            message = f"no sign of life for {BEATS * HEARTBEAT_S} s: its process is gone"
+            client.set_flow_run_state(run, Crashed(message=message), force=True)
+            logger.warning("run %s: %s", run, message)
+    except (httpx.HTTPError, PrefectHTTPStatusError):
+        pulse.forget(now)
+        return []
+    return ended
 
 
-def _runs(client: SyncPrefectClient, *types: StateType) -> list[FlowRun]:
-    ours = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[*types])),
-        tags=FlowRunFilterTags(all_=["deepsalt"]),
-    )
+def _at_work(client: SyncPrefectClient) -> list[FlowRun]:
+    kinds = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+    ours = FlowRunFilter(state=FlowRunFilterState(type=kinds), tags=FlowRunFilterTags(all_=[TAG]))
     found: list[FlowRun] = []
     while page := client.read_flow_runs(flow_run_filter=ours, limit=_PAGE, offset=len(found)):
         found += page
     return found
-
-
-def _silent(
-    client: SyncPrefectClient, runs: Collection[FlowRun], silence_s: float
-) -> list[FlowRun]:
-    """Return the runs that are old enough to have sent signs of life, and sent none."""
-    now = datetime.now(UTC)
-    silence = timedelta(seconds=silence_s)
-    old = [run for run in runs if _since(run, now) < now - _allowed(run, silence)]
-    heard = _heard(client, [run.id for run in old], now - silence)
-    return [run for run in old if run.id not in heard]
-
-
-def _since(run: FlowRun, now: datetime) -> datetime:
-    return now if run.state is None else run.state.timestamp
-
-
-def _allowed(run: FlowRun, silence: timedelta) -> timedelta:
-    pending = run.state is not None and run.state.type is StateType.PENDING
-    return max(silence, _LONGEST_PENDING) if pending else silence
-
-
-def _heard(client: SyncPrefectClient, runs: Collection[UUID], since: datetime) -> set[UUID]:
-    """Return which of the runs sent a sign of life."""
-    return {run for run in runs if _beats(client, run, since)}
-
-
-def _beats(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
-    told = EventFilter(
-        event=EventNameFilter(name=[_BEAT]),
-        resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),
-        occurred=EventOccurredFilter(since=since, until=datetime.now(UTC)),
-    )
-    return bool(client.read_events(told, limit=1).events)
