@@ -19,6 +19,7 @@ from flows.cli import (
     scene,
     search,
     serve,
+    status,
     train,
 )
 from flows.cli.mosaic import app as mosaic
@@ -36,7 +37,20 @@ app = typer.Typer(
     f"Start with `deepsalt demo`.\n\n{extras_line()}.",
 )
 # In the order of the help.
-for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark, serve):
+for verb in (
+    ingest,
+    search,
+    demo,
+    plan,
+    run,
+    scene,
+    check,
+    train,
+    predict_table,
+    benchmark,
+    serve,
+    status,
+):
     app.add_typer(verb.app)
 app.add_typer(mosaic.app, name="mosaic")
 

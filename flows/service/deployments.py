@@ -7,6 +7,7 @@ that the environment names. What the configuration does not name any more is rem
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, cast
 from uuid import UUID
@@ -17,9 +18,19 @@ from deepsalt.own_packages import load_beside
 
 load_beside()
 
-from prefect.client.orchestration import get_client  # noqa: E402 - only now `flows` is ours
+from prefect.client.orchestration import (  # noqa: E402 - only now `flows` is ours
+    SyncPrefectClient,
+    get_client,
+)
 from prefect.client.schemas.actions import WorkPoolCreate  # noqa: E402
-from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: E402
+from prefect.client.schemas.filters import (  # noqa: E402
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType  # noqa: E402
 from prefect.deployments.runner import RunnerDeployment  # noqa: E402
 from prefect.events.actions import RunDeployment  # noqa: E402
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture  # noqa: E402
@@ -39,6 +50,8 @@ _JOB = {
 
 The server checks each submission against the usual twelve variables, at 50 ms of CPU.
 """
+
+_PAGE = 200
 
 SCENES = "scenes"
 """Name of the queue whose limit is the number of scenes at once."""
@@ -74,10 +87,29 @@ def apply(config: ServiceConfig) -> None:
         for found in client.read_deployments():
             if TAG in found.tags and found.id not in ids.values():
                 client.delete_deployment(found.id)
+        _drop_missed(client)
+        for watch in config.watch:  # what came while nobody looked
+            client.create_flow_run_from_deployment(ids[f"watch/{watch.name}"])
         for old in client.read_automations_by_name(FAILURES):
             client.delete_automation(old.id)
         if "validate/local" in ids:
             client.create_automation(_on_failure(ids["validate/local"]))
+
+
+def _drop_missed(client: SyncPrefectClient) -> None:
+    """Delete scheduled runs whose time passed while the service was down: one look sees it all."""
+    missed = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[TAG]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
+    )
+    offset = 0
+    while page := client.read_flow_runs(flow_run_filter=missed, limit=_PAGE, offset=offset):
+        for run in page:
+            if run.auto_scheduled:
+                client.delete_flow_run(run.id)
+            else:
+                offset += 1
 
 
 def _applied(deployment: RunnerDeployment) -> UUID:

@@ -177,6 +177,16 @@ class Ledger:
         with self._database.reading() as connection:
             return {State(state): number for state, number in connection.execute(query)}
 
+    def newest(self, store: str) -> dict[str, datetime]:
+        """Return when the newest acquisition of each collection was announced, UTC."""
+        query = (
+            select(_submissions.c.collection, func.max(_submissions.c.announced, type_=Moment()))
+            .where(_submissions.c.store == store)
+            .group_by(_submissions.c.collection)
+        )
+        with self._database.reading() as connection:
+            return dict(connection.execute(query).tuples().all())
+
     def write(self, submission: Submission) -> None:
         """Write a submission over what is known of its product."""
         values = {name: getattr(submission, name) for name in Submission.__slots__}

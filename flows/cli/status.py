@@ -1,0 +1,90 @@
+"""The verb `status`."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from flows.cli.serve import ConfigFile
+from flows.cli.shared.options import Json
+from flows.cli.shared.text import duration, place, plain
+
+if TYPE_CHECKING:
+    from flows.service.status import Run, Status
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `deepsalt status --config service.toml`")
+def status(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Show how the service stands: queue, runs, news, failures, mosaics, and what comes next.
+
+    Exit code 0: the server answers; 1: it does not.
+    """
+    from deepsalt.extras import require
+
+    require("prefect", "deepsalt status")
+    from flows.service.config import read_config
+    from flows.service.status import status_of
+
+    settings = read_config(config)
+    found = status_of(settings)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), default=lambda moment: moment.isoformat()))
+    else:
+        typer.echo("\n".join(_lines(found, settings.store)))
+    if found.away:
+        raise typer.Exit(1)
+
+
+def _lines(found: "Status", store: str) -> list[str]:
+    now = datetime.now(UTC)
+    lines = [f"server       {found.away or found.server}"]
+    if not found.away:
+        lines.append(f"queue        {found.queued} waiting, {len(found.at_work)} at work")
+        lines += [f"             {_run(each, now)}" for each in found.at_work]
+        lines.append(f"failed       {found.failures} within a day")
+        lines += [f"             {_run(each, now)}" for each in found.failed]
+    counts = ", ".join(f"{number:,} {state}" for state, number in sorted(found.submissions.items()))
+    lines.append(f"scenes       {counts or 'none was submitted yet'}")
+    for collection, when in sorted(found.news.items()):
+        lines.append(f"newest       {plain(collection)}: announced {_ago(when, now)}")
+    if found.proposals:
+        lines.append(f"proposals    {found.proposals} to withdraw; their catalogue lost them")
+    lines.append(f"quarantine   {found.quarantined}")
+    for each in found.mosaics:
+        lines.append(
+            f"mosaic       {each.period}: {each.tiles:,} tiles, version {each.version}, made "
+            f"{_ago(each.created, now)}"
+        )
+    if not found.mosaics:
+        lines.append("mosaic       none is published yet")
+    lines += [f"held         {id}: waits for a person" for id in found.held]
+    lines += [f"coming       {_run(each, now)}" for each in found.coming[:5]]
+    lines += [f"unknown      {plain(each, 2000)}" for each in found.unknown]
+    lines.append(f"next         {_next(found, store)}")
+    return lines
+
+
+def _next(found: "Status", store: str) -> str:
+    if found.away:
+        return "`deepsalt serve` starts the service"
+    if found.held:
+        return f"`deepsalt mosaic history {place(store)}` shows what is held, and why"
+    if found.failures:
+        return f"open {found.server} for the logs of a failed run"
+    if found.mosaics:
+        return f"`deepsalt check {place(store)}` looks at every product and tile"
+    return f"open {found.server} to see runs as they come"
+
+
+def _run(run: "Run", now: datetime) -> str:
+    said = f": {plain(run.message)}" if run.message else ""
+    return f"{plain(run.name)}  {run.state.lower()} {_ago(run.when, now)}{said}"
+
+
+def _ago(when: datetime, now: datetime) -> str:
+    seconds = (now - when).total_seconds()
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"
