@@ -35,7 +35,7 @@ from prefect.deployments.runner import RunnerDeployment  # noqa: E402
 from prefect.events.actions import RunDeployment  # noqa: E402
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture  # noqa: E402
 from prefect.events.schemas.events import ResourceSpecification  # noqa: E402
-from prefect.exceptions import ObjectAlreadyExists  # noqa: E402
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound  # noqa: E402
 from prefect.schedules import Cron, Schedule  # noqa: E402
 
 from flows.config import UpkeepConfig  # noqa: E402
@@ -83,7 +83,7 @@ def apply(config: ServiceConfig) -> None:
         queue = client.read_work_queue_by_name(SCENES, work_pool_name=POOL)
         client.update_work_queue(queue.id, concurrency_limit=config.scenes_at_once)
         wanted = deployments_of(config)
-        ids = {each.full_name: _applied(each) for each in wanted}
+        ids = {each.full_name: _applied(client, each) for each in wanted}
         for found in client.read_deployments():
             if TAG in found.tags and found.id not in ids.values():
                 client.delete_deployment(found.id)
@@ -112,7 +112,11 @@ def _drop_missed(client: SyncPrefectClient) -> None:
                 offset += 1
 
 
-def _applied(deployment: RunnerDeployment) -> UUID:
+def _applied(client: SyncPrefectClient, deployment: RunnerDeployment) -> UUID:
+    with suppress(ObjectNotFound):  # schedules of an older configuration would go on
+        known = client.read_deployment_by_name(deployment.full_name)
+        for schedule in known.schedules:
+            client.delete_deployment_schedule(known.id, schedule.id)
     return cast(UUID, deployment.apply(work_pool_name=POOL))  # a coroutine only in an event loop
 
 

@@ -1,6 +1,5 @@
 """A service that a test runs: `deepsalt serve` in a process of its own, and what it is asked."""
 
-import json
 import os
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+HOOKS = Path(__file__).parent / "hooks"
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -108,7 +108,18 @@ class Running:
     @property
     def env(self) -> dict[str, str]:
         plain = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-        return plain | {"HOME": str(self.folder), "OMP_NUM_THREADS": "1"} | self.environment
+        own = {
+            "HOME": str(self.folder),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(HOOKS)]),
+            "DEEPSALT_TEST_HOOK": str(self.left_the_machine),
+        }
+        return plain | own | self.environment
+
+    @property
+    def left_the_machine(self) -> Path:
+        """File of the addresses off this machine that were asked for."""
+        return self.folder / "left-the-machine"
 
     def __enter__(self) -> "Running":
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,9 +146,9 @@ class Running:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def stop(self) -> int:
+    def stop(self, number: int = signal.SIGINT) -> int:
         assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         code = self.process.wait(timeout=90)
         (self.folder / "serve.out").rename(self.folder / "serve.before.out")
         return code
@@ -192,7 +203,11 @@ class Running:
         return found
 
     def wait_for(
-        self, run: str, *types: str, patience_s: float = 120, alive: Callable[[], bool] | None = None
+        self,
+        run: str,
+        *types: str,
+        patience_s: float = 120,
+        alive: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
         """Wait until a run is over, or in a state of one of the types; return it."""
 
@@ -228,5 +243,7 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def documents(text: str) -> Any:
-    return json.loads(text)
+def processes_of(service: Running) -> list[str]:
+    """Return the command lines of processes that the service started, wherever they are now."""
+    found = subprocess.run(["pgrep", "-fa", str(service.state)], capture_output=True, text=True)
+    return found.stdout.splitlines()

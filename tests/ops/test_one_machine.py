@@ -1,0 +1,57 @@
+"""`deepsalt serve` on one machine with SQLite: schedules fire, and it comes down cleanly."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ops.running import Running, many
+from tests.servers.ports import free_port
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.ops
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Running(tmp_path_factory.mktemp("one"), every="* * * * *") as running:
+        yield running
+
+
+def test_a_schedule_fires_and_a_new_scene_becomes_part_of_the_mosaic(
+    service: Running, product: Path
+) -> None:
+    service.publish(many(product, 1))
+    wait_until(service.products, "no product came", alive=service.alive, patience_s=150)
+    assert len(service.products()) == 1
+    there = service.store / "quicklook.png"
+    wait_until(there.exists, "no mosaic came", alive=service.alive, patience_s=150)
+
+
+def test_status_says_how_things_stand(service: Running) -> None:
+    told = service.command("status", "--config", str(service.file), "--json")
+    assert told.returncode == 0, told.stderr
+    status = json.loads(told.stdout)
+    assert [each["tiles"] for each in status["mosaics"]] == [1]
+    assert {run["name"] for run in status["coming"]} >= {"watch/all", "maintain/local"}
+
+
+def test_a_second_service_on_the_port_is_refused_in_one_sentence(service: Running) -> None:
+    told = service.command("serve", "--config", str(service.file))
+    assert told.returncode == 1
+    assert "cannot be used (Address already in use)" in told.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_the_service_comes_down_with_all_its_processes_and_goes_on(
+    service: Running, number: int
+) -> None:
+    assert service.stop(number) == 130
+    told = service.command("status", "--config", str(service.file))
+    assert told.returncode == 1
+    assert "does not answer" in told.stdout
+    service.port = free_port()
+    service.start()
+    assert service.runs("watch", "COMPLETED")
