@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,14 +130,15 @@ class Running:
 
     def start(self) -> None:
         self.write()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows", "serve", "--config", str(self.file)],
-            env=self.env,
-            cwd=ROOT,
-            stdout=(self.folder / "serve.out").open("a"),
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with (self.folder / "serve.out").open("a") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "flows", "serve", "--config", str(self.file)],
+                env=self.env,
+                cwd=ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         wait_until(self._ready, "the service did not start", alive=self.alive, patience_s=120)
 
     def _ready(self) -> bool:
@@ -202,21 +203,13 @@ class Running:
             found += page
         return found
 
-    def wait_for(
-        self,
-        run: str,
-        *types: str,
-        patience_s: float = 120,
-        alive: Callable[[], bool] | None = None,
-    ) -> dict[str, Any]:
+    def wait_for(self, run: str, *types: str, patience_s: float = 120) -> dict[str, Any]:
         """Wait until a run is over, or in a state of one of the types; return it."""
 
         def there() -> bool:
             return self._get(f"flow_runs/{run}")["state_type"] in (types or OVER)
 
-        wait_until(
-            there, f"run {run} did not end", alive=alive or self.alive, patience_s=patience_s
-        )
+        wait_until(there, f"run {run} did not end", alive=self.alive, patience_s=patience_s)
         return self._get(f"flow_runs/{run}")
 
     def products(self) -> set[str]:

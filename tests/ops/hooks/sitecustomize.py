@@ -1,4 +1,4 @@
-"""Loaded by every Python process of a tested service: connections off this machine are written down.
+"""Loaded by each Python process of a tested service; writes down connections off this machine.
 
 The file is named by `DEEPSALT_TEST_HOOK`; nothing is let through.
 """
