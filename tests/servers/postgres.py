@@ -43,11 +43,11 @@ class Postgres:
         self._call("pg_ctl", "-D", str(self.folder), "-m", "immediate", "-w", "stop")
 
     def _call(self, program: str, *args: str) -> None:
-        log = (self.folder / "log").open("a")
         command = [str(programs() / program), *args]
-        subprocess.run(
-            command, user=USER, cwd=self.folder, stdout=log, stderr=log, check=True, timeout=60
-        )
+        with (self.folder / "log").open("a") as log:
+            subprocess.run(
+                command, user=USER, cwd=self.folder, stdout=log, stderr=log, check=True, timeout=60
+            )
 
 
 @contextmanager
