@@ -5,15 +5,17 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from catalog.items import parse_item
 from catalog.search.item import item_document
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import SceneConfig, place_of
+from flows.logs import logging_run
 from flows.prefect.retries import may_pass
 from flows.publication import link_scene
-from flows.run.single_scene import map_one
+from flows.watch.bills import map_scene_charged
 
 
 @task(
@@ -25,9 +27,11 @@ from flows.run.single_scene import map_one
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def make_product(scene: Acquisition, out: str, config: SceneConfig) -> dict[str, Any]:
-    """Map one scene; see `flows.run.single_scene.map_one`."""
-    return asdict(map_one(scene, out, config))
+def make_product(
+    scene: Acquisition, out: str, config: SceneConfig, ledger: str | None
+) -> dict[str, Any]:
+    """Map one scene; see `flows.watch.bills.map_scene_charged`."""
+    return asdict(map_scene_charged(scene, out, config, ledger=ledger))
 
 
 @task(
@@ -44,7 +48,9 @@ def link(scene: Acquisition, out: str, product: str) -> None:
 
 
 @flow(name="process-scene", flow_run_name="scene-{item_uri}", persist_result=False)
-def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) -> dict[str, Any]:
+def process_scene(
+    item_uri: str, out: str, config: SceneConfig | None = None, ledger: str | None = None
+) -> dict[str, Any]:
     """Map the salinity of one scene on its own grid into a store.
 
     Parameters
@@ -55,6 +61,8 @@ def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) ->
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
         Settings of the product. Default: the shipped model on local threads.
+    ledger
+        Database that learns what the scene took. Default: that of the environment, if it has one.
 
     Returns
     -------
@@ -62,9 +70,10 @@ def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) ->
         The fields of `deepsalt.SceneReport`.
     """
     config = config or SceneConfig()
-    scene = parse_item(item_document(item_uri, config.access.reach))
-    place = place_of(out)
-    report = make_product(scene, place, config)
-    if report["product"]:
-        link(scene, place, report["product"])
-    return report
+    with logging_run(flow_run.get_id()):
+        scene = parse_item(item_document(item_uri, config.access.reach))
+        place = place_of(out)
+        report = make_product(scene, place, config, ledger)
+        if report["product"]:
+            link(scene, place, report["product"])
+        return report

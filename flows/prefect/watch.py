@@ -4,6 +4,7 @@
 Both submit through the ledger, so a scene that comes by both ways has one run.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,7 +21,8 @@ from deepsalt.model.load import model_ref
 from flows.config import WatchConfig
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
-from flows.watch.database import Database, database_url
+from flows.watch.budget import Budget
+from flows.watch.database import URL_VARIABLE, Database, database_url
 from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
 from flows.watch.news import Announced
@@ -75,9 +77,25 @@ def announce_scene(item_uri: str, config: WatchConfig) -> dict[str, Any]:
 def _opened(config: WatchConfig) -> Iterator[Watcher]:
     model = model_ref(config.scene.model)
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
-    parameters = {"out": config.out, "config": config.scene.model_dump(mode="json")}
+    parameters = {
+        "out": config.out,
+        "config": config.scene.model_dump(mode="json"),
+        "ledger": _told(config),
+    }
     with (
         Database(database_url(config.ledger)) as database,
         PrefectSubmitter(config.deployment, parameters) as submitter,
     ):
-        yield Watcher(Watch.of(config), store, model, Ledger(database), submitter)
+        ledger, budget = Ledger(database), None
+        if config.budget is not None:
+            budget = Budget(config.name, str(store), config.budget, config.scene, database)
+        yield Watcher(Watch.of(config), store, model, ledger, submitter, budget)
+
+
+def _told(config: WatchConfig) -> str | None:
+    """Return the database that runs are told of; None if their own environment has to say it.
+
+    What is in the environment may have a password, and parameters of runs are seen by many.
+    """
+    from_environment = not config.ledger and URL_VARIABLE in os.environ
+    return None if from_environment else database_url(config.ledger)
