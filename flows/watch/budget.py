@@ -184,11 +184,11 @@ class Purse:
         ):
             most = getattr(config, what)
             if most is not None and getattr(after, what) > most:
-                more = getattr(after, what) - getattr(before, what)
+                used = getattr(before, what)
                 return (
-                    f"the budget of watch {self.budget.watch} is reached: {getattr(before, what):.4g}"
-                    f" of {most:g} {unit} {_OF[config.period]} are spent or under way, and a scene "
-                    f"takes {more:.3g}; raise it{_WAIT[config.period]}"
+                    f"the budget of watch {self.budget.watch} is reached: {used:.4g} of {most:g} "
+                    f"{unit} {_OF[config.period]} are spent or under way, and a scene takes "
+                    f"{getattr(after, what) - used:.3g}; raise it{_WAIT[config.period]}"
                 )
         self.under_way += 1
         return ""

@@ -177,6 +177,43 @@ class Ledger:
         with self._database.reading() as connection:
             return {State(state): number for state, number in connection.execute(query)}
 
+    def oldest(self, store: str, state: State) -> datetime | None:
+        """Return since when the oldest submission of a store is in a state, UTC; None without."""
+        query = select(func.min(_submissions.c.changed)).where(
+            _submissions.c.store == store, _submissions.c.state == state
+        )
+        return self._scalar(query)
+
+    def first_unseen(self, store: str, built: datetime | None) -> datetime | None:
+        """Return when the first acquisition was announced that a mosaic lacks, UTC; None if none.
+
+        Parameters
+        ----------
+        store
+            Place of the store.
+        built
+            When the newest version of its mosaic was made; None before the first.
+        """
+        done = _submissions.c.state == State.DONE
+        if built is not None:
+            done &= _submissions.c.changed > built
+        lacking = (_submissions.c.state == State.SUBMITTED) | done
+        query = select(func.min(_submissions.c.announced)).where(
+            _submissions.c.store == store, lacking
+        )
+        return self._scalar(query)
+
+    def latencies_s(self, store: str, most: int) -> list[float]:
+        """Return how long the newest finished acquisitions took from notice to product, seconds."""
+        query = (
+            select(_submissions.c.announced, _submissions.c.changed)
+            .where(_submissions.c.store == store, _submissions.c.state == State.DONE)
+            .order_by(_submissions.c.changed.desc())
+            .limit(most)
+        )
+        with self._database.reading() as connection:
+            return [(end - begin).total_seconds() for begin, end in connection.execute(query)]
+
     def write(self, submission: Submission) -> None:
         """Write a submission over what is known of its product."""
         values = {name: getattr(submission, name) for name in Submission.__slots__}
@@ -213,6 +250,9 @@ class Ledger:
 
     def _moment(self, watch: str, column: str) -> datetime | None:
         query = select(_watermarks.c[column]).where(_watermarks.c.watch == watch)
+        return self._scalar(query)
+
+    def _scalar(self, query: Any) -> datetime | None:
         with self._database.reading() as connection:
             found: datetime | None = connection.execute(query).scalar()
             return found
