@@ -40,15 +40,19 @@ class SceneWork:
         names = [each.name for each in fields(self)]
         return SceneWork(*(getattr(self, name) + getattr(other, name) for name in names))
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        """Let no work be one object everywhere: a run holds a report per scene."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let no work be one object in each process: a run holds a report per scene."""
         if self == NO_WORK:
-            return "NO_WORK"
+            return _no_work, ()
         return SceneWork, tuple(getattr(self, each.name) for each in fields(self))
 
 
 NO_WORK = SceneWork()
 """Of scenes that nobody worked on."""
+
+
+def _no_work() -> SceneWork:
+    return NO_WORK
 
 
 class Meter:
