@@ -227,3 +227,11 @@ def test_a_meter_of_the_caller_knows_what_a_failed_scene_took(
         map_scene(scene, store, context, meter=meter)
     assert meter.work.map_s > 0
     assert meter.work.write_s == 0
+
+
+def test_a_scene_holds_a_gpu_while_it_is_mapped(
+    scene: Acquisition, store: Store, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepsalt.mapping.platform", lambda _: "cuda NVIDIA H200")
+    work = map_scene(scene, store, context).work
+    assert work.gpu_s == work.map_s > 0

@@ -13,12 +13,14 @@ from typing import Any
 
 from prefect import flow
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 
 from catalog.items import parse_item
 from catalog.search.item import item_document
 from deepsalt.access import reach_of
 from deepsalt.model.load import model_ref
 from flows.config import WatchConfig
+from flows.logs import logging_run
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
 from flows.watch.budget import Budget
@@ -43,7 +45,7 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     dict
         The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
     """
-    with _opened(config) as watcher:
+    with logging_run(flow_run.get_id()), _opened(config) as watcher:
         report = watcher.pass_over()
         due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
@@ -69,7 +71,7 @@ def announce_scene(item_uri: str, config: WatchConfig) -> dict[str, Any]:
     """
     reach = reach_of(config.selection.catalogue, config.selection.allow_hosts)
     told = Announced(parse_item(item_document(item_uri, reach)), item_uri)
-    with _opened(config) as watcher:
+    with logging_run(flow_run.get_id()), _opened(config) as watcher:
         return asdict(watcher.announce(told))
 
 

@@ -4,7 +4,6 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -18,7 +17,7 @@ from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport, report_of
 from deepsalt.model.load import model_ref
 from deepsalt.mosaic import Builder, build_mosaic, period_tiles_of
-from deepsalt.naming import named, names
+from deepsalt.naming import NamedThreads, named, names
 from deepsalt.products import ALGORITHM_VERSION, complete_names, product_name, read_markers
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
@@ -225,7 +224,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
             return done
         # Links wait for a server, tiles for the processor, so they run at the same time.
         began_s = time.perf_counter()
-        with ThreadPoolExecutor(1, "link") as beside:
+        with NamedThreads(1, "link") as beside:
             linked = beside.submit(_link, store, found.scenes, reports)
             products = [report.product for report in reports.values() if report.product]
             built = build_mosaic(

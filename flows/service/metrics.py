@@ -1,9 +1,9 @@
 """What a service does and costs, for Prometheus.
 
 Runs are processes that end, on many machines, so nothing is counted in their memory: a scrape
-computes from the rows of the service's database and from the store. It is cheap: sums are made by
-SQL, of a store it reads a listing and the newest version, and an answer is given again for
-`KEPT_S`. No label names a scene.
+computes from the rows of the service's database and from the store. It is cheap: SQL makes the
+sums, and rows that are minutes old are summed once; of a store it reads a listing and the newest
+version; an answer is given again for `KEPT_S`. No label names a scene.
 """
 
 import math
@@ -23,7 +23,7 @@ from deepsalt.store import Store, count_quarantined
 from deepsalt.versions import Mosaic, Version, open_repository
 from flows.run.stores import find_store
 from flows.watch.budget import standings
-from flows.watch.costs import STAGES, Amounts, Costs, Total
+from flows.watch.costs import STAGES, Amounts, Costs, RunningTotals, Total
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger, State
 
@@ -105,6 +105,7 @@ _Sample = tuple[str, tuple[str, ...], float]  # metric, labels beside the store,
 class _Place:
     """What is kept of a store between scrapes."""
 
+    totals: RunningTotals
     store: Store | None = None
     mosaic: Mosaic | None = None
     built: datetime | None = None
@@ -151,7 +152,7 @@ class ServiceCollector:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
-        self._stores = {place: _Place() for place in stores}
+        self._stores = {place: _Place(RunningTotals(place)) for place in stores}
         self._now = now
         self._lock = Lock()
         self._kept: list[Metric] = []
@@ -200,7 +201,7 @@ class ServiceCollector:
 
     def _of_database(self, store: str, place: _Place, now: datetime) -> Iterator[_Sample]:
         ledger = Ledger(self._database)
-        yield from _of_costs(Costs(self._database).totals([store]))
+        yield from _of_costs(place.totals(Costs(self._database), now))
         counts = ledger.count(store)
         for state in State:
             yield "deepsalt_submissions", (state,), counts.get(state, 0)
@@ -229,14 +230,14 @@ def _of_costs(totals: Sequence[Total]) -> Iterator[_Sample]:
     for outcome in _OUTCOMES:
         yield "deepsalt_scenes", (outcome,), scenes[outcome]
     for stage in STAGES:
-        yield "deepsalt_stage_seconds", (stage,), getattr(total, f"{stage}_s")
+        yield "deepsalt_stage_seconds", (stage,), round(getattr(total, f"{stage}_s"), 6)
     yield "deepsalt_pixels", (), total.pixels
     yield "deepsalt_fetched_bytes", (), total.fetched_bytes
     yield "deepsalt_fetch_retries", (), total.retries
-    yield "deepsalt_gpu_seconds", (), total.gpu_s
-    yield "deepsalt_worker_seconds", (), total.worker_s
+    yield "deepsalt_gpu_seconds", (), round(total.gpu_s, 6)
+    yield "deepsalt_worker_seconds", (), round(total.worker_s, 6)
     yield "deepsalt_expected_fetched_bytes", (), total.expected_bytes
-    yield "deepsalt_expected_worker_seconds", (), total.expected_s
+    yield "deepsalt_expected_worker_seconds", (), round(total.expected_s, 6)
 
 
 def _age_s(since: datetime | None, now: datetime) -> float:

@@ -7,9 +7,10 @@ the work that is done.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -32,6 +33,7 @@ from flows.watch.database import URL_VARIABLE, Database, Moment, database_url, t
 logger = logging.getLogger(__name__)
 
 _RECENT = 200  # rows that a mean is taken over
+_SETTLED = timedelta(minutes=10)  # no transaction stays open as long
 
 _costs = Table(
     "deepsalt_costs",
@@ -150,7 +152,6 @@ class Cost:
 class Total:
     """What all runs of a flow into a store took that ended in one way."""
 
-    store: str
     flow: str
     outcome: str
     amounts: Amounts
@@ -177,7 +178,9 @@ class Costs:
                 "name": each.name[:200],
                 "outcome": each.outcome,
                 "ended": each.ended,
-                **asdict(each.amounts),
+                # Then sums are exact to the microsecond in whatever order they are taken, and a
+                # counter made of them never goes back.
+                **{name: round(value, 6) for name, value in asdict(each.amounts).items()},
             }
             for each in costs
         ]
@@ -211,15 +214,65 @@ class Costs:
             found = _amounts(connection.execute(select(*sums)).mappings().one())
         return found * (1 / found.scenes) if found.scenes else None
 
-    def totals(self, stores: Sequence[str]) -> list[Total]:
-        """Return the sums of all rows of stores, by store, flow and outcome."""
-        by = (_costs.c.store, _costs.c.flow, _costs.c.outcome)
-        query = select(*by, *_SUMS).where(_costs.c.store.in_(stores)).group_by(*by).order_by(*by)
+    def newest(self) -> int:
+        """Return the number of the newest row; 0 without one."""
         with self._database.reading() as connection:
-            return [
-                Total(row["store"], row["flow"], row["outcome"], _amounts(row))
-                for row in connection.execute(query).mappings()
-            ]
+            return connection.execute(select(func.max(_costs.c.id))).scalar() or 0
+
+    def totals(self, store: str, *, after: int = 0, until: int | None = None) -> list[Total]:
+        """Return the sums of the rows of a store, by flow and outcome.
+
+        Parameters
+        ----------
+        store
+            Place of the store.
+        after, until
+            Number before the first row, and that of the last. Default: all.
+        """
+        by = (_costs.c.flow, _costs.c.outcome)
+        query = select(*by, *_SUMS).where(_costs.c.store == store, _costs.c.id > after)
+        if until is not None:
+            query = query.where(_costs.c.id <= until)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.group_by(*by).order_by(*by)).mappings()
+            return [Total(row["flow"], row["outcome"], _amounts(row)) for row in rows]
+
+
+class RunningTotals:
+    """Totals of a store that are asked for again and again: old rows are summed once.
+
+    A row may show later than one with a higher number, while its transaction is open; so a row is
+    old when a higher number was seen `_SETTLED` before.
+
+    Parameters
+    ----------
+    store
+        Place of the store.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._until = 0
+        self._old: list[Total] = []
+        self._seen: deque[tuple[datetime, int]] = deque()
+
+    def __call__(self, costs: Costs, now: datetime) -> list[Total]:
+        """Return the totals at a moment."""
+        settled = self._until
+        while self._seen and now - self._seen[0][0] > _SETTLED:
+            _, settled = self._seen.popleft()
+        if settled > self._until:
+            more = costs.totals(self._store, after=self._until, until=settled)
+            self._old, self._until = _merged([*self._old, *more]), settled
+        self._seen.append((now, costs.newest()))
+        return _merged([*self._old, *costs.totals(self._store, after=self._until)])
+
+
+def _merged(totals: Iterable[Total]) -> list[Total]:
+    found: dict[tuple[str, str], Amounts] = defaultdict(Amounts)
+    for each in totals:
+        found[each.flow, each.outcome] += each.amounts
+    return [Total(*key, amounts) for key, amounts in sorted(found.items())]
 
 
 def record(costs: Sequence[Cost], ledger: str | None = None) -> None:

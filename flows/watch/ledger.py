@@ -45,7 +45,7 @@ _submissions = Table(
     Column("announced", Moment, nullable=False),
     Column("changed", Moment, nullable=False),
     Index("deepsalt_submissions_acquisition", "store", "collection", "acquisition"),
-    Index("deepsalt_submissions_state", "store", "state"),
+    Index("deepsalt_submissions_state", "store", "state", "changed"),
 )
 _watermarks = Table(
     "deepsalt_watermarks",

@@ -24,6 +24,16 @@ GIVEN = {f"{name}_total": labels for name, (labels, _) in COUNTERS.items()} | {
 SELECTED = re.compile(r"(deepsalt_\w+)(?:\{([^}]*)\})?")
 
 
+def test_the_document_lists_every_metric_as_it_is_given() -> None:
+    text = (FOLDER.parents[1] / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(deepsalt_\w+)` \| (.*?) \| (.*) \|$", text, re.MULTILINE)
+    helps = {f"{name}_total": help for name, (_, help) in COUNTERS.items()}
+    helps |= {name: help for name, (_, help) in GAUGES.items()}
+    assert {name: help for name, _, help in rows} == helps
+    for name, labels, _ in rows:
+        assert ("store", *re.findall(r"`(\w+)`", labels)) == GIVEN[name]
+
+
 def expressions() -> Iterator[str]:
     for panel in DASHBOARD["panels"]:
         yield from (target["expr"] for target in panel["targets"])

@@ -1,6 +1,7 @@
 """What runs cost is recorded, sums up, and never fails a run."""
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from flows.config import MosaicConfig, RunConfig, SceneConfig, Selection
 from flows.run.mosaic import MosaicResult
 from flows.run.run import Effort, RunResult
 from flows.watch.bills import build_charged, map_scene_charged, run_charged
-from flows.watch.costs import Amounts, Cost, Costs, Total, record
+from flows.watch.costs import Amounts, Cost, Costs, RunningTotals, Total, record
 from flows.watch.database import URL_VARIABLE, Database
 from tests.made.enmap import write_enmap
 
@@ -43,7 +44,7 @@ def cost(
 
 def totals(folder: Path, store: object) -> dict[tuple[str, str], Total]:
     with costs_in(folder) as costs:
-        return {(each.flow, each.outcome): each for each in costs.totals([str(store)])}
+        return {(each.flow, each.outcome): each for each in costs.totals(str(store))}
 
 
 def test_costs_of_a_store_add_up_since_a_moment(tmp_path: Path) -> None:
@@ -162,3 +163,36 @@ def test_what_a_run_says_of_its_work_comes_back_from_json() -> None:
     effort = Effort(2, 3.0, 4, 5.0, {"written": SceneWork(retries=1)})
     result = RunResult((SceneReport("a", "written"),), None, effort=effort)
     assert RunResult.of(result.to_dict()).effort == effort
+
+
+def test_running_totals_are_those_of_all_rows(tmp_path: Path) -> None:
+    running, now = RunningTotals("s"), NOON
+    with costs_in(tmp_path) as costs:
+        for step in range(40):
+            costs.record(
+                [cost(replace(SCENE, map_s=0.1), outcome="failed" if step % 3 else "written")]
+            )
+            costs.record([cost(store="other")])
+            found, whole = running(costs, now), costs.totals("s")
+            assert [(each.flow, each.outcome) for each in found] == [
+                (each.flow, each.outcome) for each in whole
+            ]
+            for one, other in zip(found, whole, strict=True):
+                assert round(one.amounts.map_s, 6) == round(other.amounts.map_s, 6)
+                assert one.amounts.scenes == other.amounts.scenes
+            now += timedelta(minutes=4)
+
+
+def test_a_row_that_shows_late_is_counted(tmp_path: Path) -> None:
+    """Its transaction was open while others with higher numbers ended."""
+    running = RunningTotals("s")
+    with costs_in(tmp_path) as costs, costs_in(tmp_path) as other:
+        costs.record([cost(), cost(), cost()])
+        with sqlite3.connect(tmp_path / "service.sqlite") as file:
+            file.execute("update deepsalt_costs set store = 'unseen' where id = 2")
+        running(costs, NOON)
+        with sqlite3.connect(tmp_path / "service.sqlite") as file:
+            file.execute("update deepsalt_costs set store = 's' where id = 2")
+        for minutes in (5, 11, 30):
+            (found,) = running(other, NOON + timedelta(minutes=minutes))
+            assert found.amounts.scenes == 3
