@@ -23,7 +23,7 @@ from flows.cli import (
 from flows.cli.mosaic import app as mosaic
 from flows.cli.shared.extras import Verbs, extras_line
 from flows.engines.allocator import keep_freed_memory
-from flows.logs import LogStyle, style_of_environment
+from flows.logs import LogStyle, style_in_use, style_of_environment
 
 app = typer.Typer(
     name="deepsalt",
@@ -81,6 +81,10 @@ def main() -> NoReturn:
     except DeepsaltError as error:
         if logging.getLogger().isEnabledFor(logging.INFO):  # as --debug asks for
             raise
-        typer.secho(f"deepsalt: {error}", fg="red", err=True)
+        style = style_in_use()
+        if style is not None and style.as_json:
+            logging.getLogger("deepsalt").error("%s", error)
+        else:
+            typer.secho(f"deepsalt: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
     sys.exit(0)

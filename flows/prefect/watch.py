@@ -4,7 +4,6 @@
 Both submit through the ledger, so a scene that comes by both ways has one run.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from flows.logs import logging_run
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
 from flows.watch.budget import Budget
-from flows.watch.database import URL_VARIABLE, Database, database_url
+from flows.watch.database import Database, database_url, url_for_runs
 from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
 from flows.watch.news import Announced
@@ -82,7 +81,7 @@ def _opened(config: WatchConfig) -> Iterator[Watcher]:
     parameters = {
         "out": config.out,
         "config": config.scene.model_dump(mode="json"),
-        "ledger": _told(config),
+        "ledger": url_for_runs(config.ledger),
     }
     with (
         Database(database_url(config.ledger)) as database,
@@ -92,12 +91,3 @@ def _opened(config: WatchConfig) -> Iterator[Watcher]:
         if config.budget is not None:
             budget = Budget(config.name, str(store), config.budget, config.scene, database)
         yield Watcher(Watch.of(config), store, model, ledger, submitter, budget)
-
-
-def _told(config: WatchConfig) -> str | None:
-    """Return the database that runs are told of; None if their own environment has to say it.
-
-    What is in the environment may have a password, and parameters of runs are seen by many.
-    """
-    from_environment = not config.ledger and URL_VARIABLE in os.environ
-    return None if from_environment else database_url(config.ledger)

@@ -121,7 +121,7 @@ class RunResult:
         """Return what `to_dict` described."""
         mosaic = found["mosaic"]
         return cls(
-            tuple(SceneReport(**{**each, "work": NO_WORK}) for each in found["scenes"]),
+            tuple(SceneReport(**each) for each in found["scenes"]),
             mosaic and MosaicResult(**mosaic),
             found["begun_again"],
             found["wasted_s"],
@@ -129,8 +129,11 @@ class RunResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return asdict(self)
+        """Return it as plain JSON values; work is in ``effort``, for all scenes together."""
+        found = asdict(self)
+        for scene in found["scenes"]:
+            del scene["work"]
+        return found
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> RunResult:

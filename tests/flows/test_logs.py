@@ -71,7 +71,7 @@ def test_handlers_of_others_stay() -> None:
     assert logging.getLogger().handlers == before
 
 
-def lines_of(*args: object, **environment: str) -> list[dict[str, Any]]:
+def lines_of(*args: object, code: int = 0, **environment: str) -> list[dict[str, Any]]:
     run = subprocess.run(
         [sys.executable, "-m", "flows", *map(str, args)],
         env={**os.environ, **environment},
@@ -79,8 +79,15 @@ def lines_of(*args: object, **environment: str) -> list[dict[str, Any]]:
         text=True,
         timeout=240,
     )
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == code, run.stderr
     return [json.loads(line) for line in run.stderr.splitlines() if line.startswith("{")]
+
+
+def test_the_error_that_ends_a_command_is_a_line_as_well(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    args = ("plan", "--catalogue", missing, "--out", tmp_path / "store")
+    (line,) = lines_of("--log-json", *args, code=2)
+    assert (line["level"], str(missing) in line["message"]) == ("ERROR", True)
 
 
 @pytest.fixture

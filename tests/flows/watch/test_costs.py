@@ -19,7 +19,7 @@ from flows.run.mosaic import MosaicResult
 from flows.run.run import Effort, RunResult
 from flows.watch.bills import build_charged, map_scene_charged, run_charged
 from flows.watch.costs import Amounts, Cost, Costs, RunningTotals, Total, record
-from flows.watch.database import URL_VARIABLE, Database
+from flows.watch.database import URL_VARIABLE, Database, url_for_runs
 from tests.made.enmap import write_enmap
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -196,3 +196,14 @@ def test_a_row_that_shows_late_is_counted(tmp_path: Path) -> None:
         for minutes in (5, 11, 30):
             (found,) = running(other, NOON + timedelta(minutes=minutes))
             assert found.amounts.scenes == 3
+
+
+def test_runs_are_told_of_the_database_without_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(URL_VARIABLE, "postgresql://me:secret@db/deepsalt")
+    assert url_for_runs() is None
+    assert url_for_runs("postgresql://me@db/deepsalt") == "postgresql://me@db/deepsalt"
+    monkeypatch.delenv(URL_VARIABLE)
+    assert url_for_runs() == f"sqlite:///{tmp_path}/deepsalt/service/ledger.sqlite"
