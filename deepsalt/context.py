@@ -11,6 +11,7 @@ from threading import Event, Lock
 from deepsalt.access import Reach
 from deepsalt.fetch import Fetcher, ScratchSpace
 from deepsalt.model.load import model_ref
+from deepsalt.naming import NamedThreads
 from deepsalt.progress import Progress, Silent
 from deepsalt.types import ModelRef
 from deepsalt.validate import Limits
@@ -109,7 +110,7 @@ class Context:
             The scratch folder cannot be created.
         """
         with (
-            ThreadPoolExecutor(threads or os.cpu_count(), "chunk") as pool,
+            NamedThreads(threads or os.cpu_count(), "chunk") as pool,
             Fetcher(ScratchSpace(scratch, scratch_bytes), reach=reach or Reach()) as fetcher,
         ):
             yield cls(

@@ -4,19 +4,22 @@ A scene's files are fetched, opened as a lazy cube, masked and predicted chunk b
 into the store, and marked as complete.
 """
 
+import logging
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deepsalt.context import Context
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
+from deepsalt.effort import NO_WORK, Meter, SceneWork
 from deepsalt.errors import StoppedError
 from deepsalt.fetch.checksums import verified
 from deepsalt.model.platform import platform
+from deepsalt.naming import named
 from deepsalt.predict.cube import predict_cube
 from deepsalt.products import (
     ProductMarker,
@@ -32,6 +35,8 @@ from deepsalt.types import Acquisition, QualityFlag
 if TYPE_CHECKING:
     import xarray as xr
     from dask.array import Array
+
+logger = logging.getLogger(__name__)
 
 
 class FlagCounts(Mapping[str, int]):
@@ -95,6 +100,9 @@ class SceneReport:
         Pixels per `QualityFlag` bit, lower case, those that occur.
     reason
         Why a scene is withdrawn, quarantined or failed.
+    work
+        What it took; nothing for a scene that was not worked on, or in a run, which adds them up.
+        Equal outcomes may differ in it.
 
     Examples
     --------
@@ -111,6 +119,7 @@ class SceneReport:
     estimated: int = 0
     by_flag: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
+    work: SceneWork = field(default=NO_WORK, compare=False)
 
     def __post_init__(self) -> None:
         """Pack the counts."""
@@ -123,6 +132,7 @@ def map_scene(
     context: Context,
     *,
     announce: Callable[[ProductMarker], None] | None = None,
+    meter: Meter | None = None,
 ) -> SceneReport:
     """Map the salinity of one scene on its own grid into a store; return at once if it exists.
 
@@ -140,6 +150,8 @@ def map_scene(
     announce
         Called after the product is written and before it counts, so that what the call writes, such
         as a catalogue's Item, exists for whoever finds the product.
+    meter
+        Counts the work also if the scene fails. Default: only the report has it.
 
     Raises
     ------
@@ -171,18 +183,32 @@ def map_scene(
     store.refuse_other_model(context.model.digest)
     # Refused here, because the product would not fit into the mosaic.
     store.frame.refuse_beyond(f"scene {acquisition.key}", store.grid.tiles_over(acquisition.grid))
+    meter = meter or Meter()
     with ExitStack() as written:
-        with context.fetcher.local(acquisition) as local, context.maps:
-            with verified(acquisition):  # fetched files were verified on arrival
+        written.enter_context(named(scene=acquisition.key))
+        with context.fetcher.local(acquisition, meter) as local, context.maps:
+            with (
+                meter.during("map", on_gpu=platform(context.device).startswith("cuda")),
+                verified(acquisition),  # fetched files were verified on arrival
+            ):
                 layers = _layers(local, context)
             # A mapped scene waits for the one being written: there are never more than two.
             written.enter_context(context.writes)
-        attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
-        marker = write_product(layers, store, acquisition, context.model, attrs=attrs)
-        del layers
-        if announce is not None:
-            announce(marker)
-        return report_of(acquisition, "written", mark_done(store, marker))
+        with meter.during("write"):
+            attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
+            marker = write_product(layers, store, acquisition, context.model, attrs=attrs)
+            del layers
+            if announce is not None:
+                announce(marker)
+            marker = mark_done(store, marker)
+        report = replace(report_of(acquisition, "written", marker), work=meter.work)
+        logger.info(
+            "mapped %d pixels in %.1f s, written in %.1f s",
+            report.pixels,
+            report.work.map_s,
+            report.work.write_s,
+        )
+        return report
 
 
 def _layers(local: Acquisition, context: Context) -> "xr.Dataset":

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 
 from deepsalt.access import HostLimit, Reach, checked_hosts, limit_of
@@ -331,6 +332,34 @@ class RunConfig(_Closed):
     retry_quarantined: bool = Field(False, description="retry quarantined scenes")
 
 
+class BudgetConfig(_Closed):
+    """What new scenes of a store may take; a watch submits none beyond it.
+
+    What every run into the store took counts, and what is under way as far as it can be foreseen.
+    """
+
+    period: Literal["day", "month", "total"] = Field(
+        "month", description="of which a limit is: a day or month of UTC, or all time"
+    )
+    scenes: int | None = Field(None, ge=0, description="scenes mapped or tried; default: any")
+    gb: float | None = Field(None, ge=0, description="data fetched, GB; default: any")
+    hours: float | None = Field(None, ge=0, description="time of workers, hours; default: any")
+    money: float | None = Field(None, ge=0, description="money by the prices given; default: any")
+    price_per_hour: float = Field(0.0, ge=0, description="price of an hour of a worker")
+    price_per_gb: float = Field(0.0, ge=0, description="price of a GB fetched")
+    currency: str = Field("EUR", max_length=10, description="name of the currency")
+
+    @model_validator(mode="after")
+    def _has_a_price(self) -> "BudgetConfig":
+        """Refuse a limit of money that nothing would ever reach."""
+        if self.money is not None and not (self.price_per_hour or self.price_per_gb):
+            raise UsageError(
+                "a budget of money needs price_per_hour or price_per_gb; without a price nothing "
+                "is ever spent"
+            )
+        return self
+
+
 class WatchSettings(_Closed):
     """What is watched, and how."""
 
@@ -348,6 +377,9 @@ class WatchSettings(_Closed):
         description="wait before a failed scene's next attempt, minutes, doubled each time",
     )
     most: int = Field(500, ge=1, description="maximum number of submissions per pass")
+    budget: BudgetConfig | None = Field(
+        None, description="what new scenes of the store may take; default: anything"
+    )
 
 
 class WatchConfig(WatchSettings):

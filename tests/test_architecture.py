@@ -20,6 +20,8 @@ LEVELS = {
     "deepsalt.extras": 1,
     "deepsalt.documents": 1,
     "deepsalt.access": 1,
+    "deepsalt.effort": 1,
+    "deepsalt.naming": 1,
     "deepsalt.progress": 1,
     "deepsalt.concurrency": 1,
     "deepsalt.types": 1,

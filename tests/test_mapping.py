@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from deepsalt import Context, Store, build_mosaic, map_scene, open_mosaic, read_acquisition
+from deepsalt.effort import NO_WORK, Meter
 from deepsalt.errors import StoppedError, StoreMismatchError
 from deepsalt.grid import MosaicGrid
 from deepsalt.model.load import model_ref
@@ -206,3 +207,31 @@ def test_tiles_composed_ahead_are_not_composed_again(
     build_mosaic(plain, context)
     for name, layer in open_mosaic(store).items():
         np.testing.assert_array_equal(layer.values, open_mosaic(plain)[name].values)
+
+
+def test_a_report_says_what_a_scene_took(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    first, second = (map_scene(scene, store, context).work for _ in range(2))
+    assert min(first.map_s, first.write_s) > 0
+    assert (first.fetched_bytes, first.gpu_s) == (0, 0)  # a local scene, on the CPU
+    assert second == NO_WORK
+
+
+def test_a_meter_of_the_caller_knows_what_a_failed_scene_took(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    meter = Meter()
+    context.stopped.set()
+    with pytest.raises(StoppedError):
+        map_scene(scene, store, context, meter=meter)
+    assert meter.work.map_s > 0
+    assert meter.work.write_s == 0
+
+
+def test_a_scene_holds_a_gpu_while_it_is_mapped(
+    scene: Acquisition, store: Store, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepsalt.mapping.platform", lambda _: "cuda NVIDIA H200")
+    work = map_scene(scene, store, context).work
+    assert work.gpu_s == work.map_s > 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deepsalt.access import open_bucket
+from deepsalt.effort import Meter, SceneWork
 from deepsalt.fetch.answers import STEP_BYTES, Found, StatusError, UnfitError
 from deepsalt.fetch.patience import Patience, raise_for
 from deepsalt.fetch.share import HostQueue
@@ -64,11 +65,14 @@ class BucketFile:
     lane
         The way to its server. Who waits to ask again keeps the turn; what a broken connection lost
         is not paid for when it comes again.
+    meter
+        Counts the requests for the rest of an answer that broke off.
     """
 
     href: str
     store: "ObjectStore"
     lane: HostQueue
+    meter: Meter
 
     @property
     def _name(self) -> str:
@@ -108,6 +112,7 @@ class BucketFile:
             except (obstore.exceptions.BaseError, FileNotFoundError) as error:
                 if start - begin < STEP_BYTES:
                     raise_for(self.href, _with_status(error))
+                self.meter.add(SceneWork(retries=1))
 
 
 def _with_status(error: Exception) -> Exception:

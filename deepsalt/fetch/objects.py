@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from deepsalt.access import Reach, host_of, is_web, without_secrets
 from deepsalt.access.web import Web
 from deepsalt.concurrency import run_all
+from deepsalt.effort import Meter, SceneWork
 from deepsalt.errors import ReadError
 from deepsalt.fetch.answers import Found
 from deepsalt.fetch.buckets import BucketFile, store_of
@@ -38,12 +39,19 @@ class Session:
         Hosts that the scene's Item may refer to.
     shares
         Share of each server, by its name from `host_of`; others get the default.
+    meter
+        Counts bytes and retries. Default: one of its own.
     """
 
     def __init__(
-        self, patience: Patience, reach: Reach, shares: Mapping[str, Share] | None = None
+        self,
+        patience: Patience,
+        reach: Reach,
+        shares: Mapping[str, Share] | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        self._retries = RetryBudget(patience)
+        self._meter = meter or Meter()
+        self._retries = RetryBudget(patience, self._meter)
         self._lanes = {host: HostQueue(share) for host, share in (shares or {}).items()}
         self._web = Web(reach)
         self._stores: dict[tuple[str, str], ObjectStore] = {}
@@ -58,7 +66,7 @@ class Session:
         bucket = (parts.scheme, parts.netloc)
         if bucket not in self._stores:
             self._stores[bucket] = store_of(href, self._retries.patience)
-        return BucketFile(href, self._stores[bucket], self._lane(href))
+        return BucketFile(href, self._stores[bucket], self._lane(href), self._meter)
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,6 +112,7 @@ class Session:
         """
         await self._download(asset.href, found, target)
         if not await asyncio.to_thread(fits, target, asset.checksum):
+            self._meter.add(SceneWork(retries=1))
             await self._download(asset.href, found, target)
             if not await asyncio.to_thread(fits, target, asset.checksum):
                 raise ReadError(
@@ -121,6 +130,7 @@ class Session:
         async def bring(start: int) -> None:
             async with aclosing(file.part(found, start, min(start + step, size))) as stream:
                 async for data in stream:
+                    self._meter.add(SceneWork(fetched_bytes=len(data)))
                     with storing(target):
                         _write(target, start, data)
                     start += len(data)

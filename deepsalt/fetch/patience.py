@@ -1,14 +1,18 @@
 """Which failures of a server are temporary, and how long to retry."""
 
 import asyncio
+import logging
 import random
 import time
 from dataclasses import dataclass
 from typing import NoReturn
 
 from deepsalt.access import without_secrets
+from deepsalt.effort import Meter, SceneWork
 from deepsalt.errors import AwayError, ReadError
 from deepsalt.fetch.answers import StatusError
+
+logger = logging.getLogger(__name__)
 
 _PASSING = frozenset({408, 425, 429})  # beside 5xx
 _GONE = frozenset({404, 410})
@@ -94,10 +98,13 @@ class RetryBudget:
     ----------
     patience
         The initial patience.
+    meter
+        Counts the retries.
     """
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, meter: Meter) -> None:
         self.patience = patience
+        self._meter = meter
         self._spent = 0
         self._not_before = 0.0
 
@@ -117,7 +124,10 @@ class RetryBudget:
             raise_for(href, error)
         wait = self.patience.first_wait_s * 2 ** max(failures - 1, 0)
         wait = min(wait, self.patience.longest_wait_s) * random.uniform(0.5, 1.0)
-        await asyncio.sleep(max(wait, self._asked_wait_s(href, error)))
+        wait = max(wait, self._asked_wait_s(href, error))
+        self._meter.add(SceneWork(retries=1))
+        logger.info("%s is asked again in %.1f s: %s", without_secrets(href), wait, _cause(error))
+        await asyncio.sleep(wait)
 
     def _asked_wait_s(self, href: str, error: BaseException) -> float:
         """Return how long the server asks to wait, seconds; used once, for all ranges."""

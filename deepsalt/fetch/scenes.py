@@ -1,6 +1,7 @@
 """Fetches the files of scenes and keeps them until they are processed."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -14,11 +15,13 @@ from urllib.parse import unquote, urlsplit
 
 from deepsalt.access import Reach, host_of
 from deepsalt.concurrency import run_all
+from deepsalt.effort import Meter, SceneWork
 from deepsalt.errors import ReadError
 from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
 from deepsalt.fetch.share import Share, share_of
+from deepsalt.naming import named
 from deepsalt.scenes.base import refuse_remote
 from deepsalt.types import Acquisition, Asset
 
@@ -28,6 +31,8 @@ _NOT_READ = frozenset({"metadata"})
 _ROOM_EVERY_S = 0.05
 """Time between two checks for free scratch space."""
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
@@ -36,6 +41,7 @@ class _Fetched:
     acquisition: Acquisition
     folder: Path
     size_bytes: int
+    work: SceneWork
 
 
 class Fetcher:
@@ -105,8 +111,15 @@ class Fetcher:
         return self._run(self._bring(acquisition, shares or {}), acquisition)
 
     @contextmanager
-    def local(self, acquisition: Acquisition) -> Iterator[Acquisition]:
+    def local(self, acquisition: Acquisition, meter: Meter | None = None) -> Iterator[Acquisition]:
         """Wait for a scene's files, fetched now unless `bring` did; they exist during the block.
+
+        Parameters
+        ----------
+        acquisition
+            The scene.
+        meter
+            Counts what fetching took, also what `bring` did. Default: nobody counts.
 
         Yields
         ------
@@ -121,7 +134,7 @@ class Fetcher:
         if not _remote_assets(acquisition):
             yield acquisition
             return
-        fetched = self._run(self._take(acquisition), acquisition)
+        fetched = self._run(self._take(acquisition, meter or Meter()), acquisition)
         try:
             yield fetched.acquisition
         finally:
@@ -156,7 +169,7 @@ class Fetcher:
                 known
             )  # another thread's fetch; it continues if this one is interrupted
             return 0
-        task = self._loop.create_task(self._fetch(acquisition, shares))
+        task = self._loop.create_task(self._fetch(acquisition, shares, Meter()))
         self._kept[acquisition] = task
         try:
             return (await task).size_bytes
@@ -165,9 +178,13 @@ class Fetcher:
             if failed and self._kept.get(acquisition) is task:
                 del self._kept[acquisition]
 
-    async def _take(self, acquisition: Acquisition) -> _Fetched:
+    async def _take(self, acquisition: Acquisition, meter: Meter) -> _Fetched:
         known = self._kept.pop(acquisition, None)
-        return await (self._fetch(acquisition, {}) if known is None else known)
+        if known is None:
+            return await self._fetch(acquisition, {}, meter)
+        fetched = await known
+        meter.add(fetched.work)
+        return fetched
 
     async def _drop(self, acquisition: Acquisition) -> None:
         task = self._kept.pop(acquisition, None)
@@ -177,22 +194,35 @@ class Fetcher:
             if isinstance(fetched, _Fetched):
                 self._scratch.give_back(fetched.folder, fetched.size_bytes)
 
-    async def _fetch(self, acquisition: Acquisition, shares: Mapping[str, Share]) -> _Fetched:
+    async def _fetch(
+        self, acquisition: Acquisition, shares: Mapping[str, Share], meter: Meter
+    ) -> _Fetched:
         assets = _remote_assets(acquisition)
         if not self._scratch.limit_bytes:
             refuse_remote(assets[0].href)
         lent = {host: shares.get(host) or share_of(host) for host in hosts_of(acquisition)}
-        async with Session(self._patience, self._reach, lent) as session:
-            found = await run_all(session.describe(asset) for asset in assets)
+        async with Session(self._patience, self._reach, lent, meter) as session:
+            with meter.during("fetch"):
+                found = await run_all(session.describe(asset) for asset in assets)
             size_bytes = sum(each.size_bytes for each in found)
             folder = await self._room(size_bytes, acquisition.scene_id)
             with ExitStack() as given_up:
                 given_up.callback(self._scratch.give_back, folder, size_bytes)
                 paths = [_new_path(folder, asset) for asset in assets]
                 files = zip(assets, found, paths, strict=True)
-                await run_all(session.download(*each) for each in files)
+                with meter.during("fetch"):
+                    await run_all(session.download(*each) for each in files)
                 given_up.pop_all()
-        return _Fetched(_moved(acquisition, assets, map(str, paths)), folder, size_bytes)
+        work = meter.work
+        with named(scene=acquisition.key):
+            logger.info(
+                "fetched %d bytes in %.1f s, %d requests made again",
+                work.fetched_bytes,
+                work.fetch_s,
+                work.retries,
+            )
+        moved = _moved(acquisition, assets, map(str, paths))
+        return _Fetched(moved, folder, size_bytes, work)
 
     async def _room(self, size_bytes: int, what: str) -> Path:
         async with self._turn:

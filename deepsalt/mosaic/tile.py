@@ -1,5 +1,6 @@
 """One tile: composed shard by shard, written, and checked on the same worker."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from deepsalt.compositing import composite_measured
 from deepsalt.grid import PixelWindow
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.naming import named
 from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
 from deepsalt.store import Store
@@ -19,6 +21,8 @@ from deepsalt.versions import Job, write_tile
 
 if TYPE_CHECKING:
     from icechunk import IcechunkStore
+
+logger = logging.getLogger(__name__)
 
 Shard = tuple[int, int]
 
@@ -73,9 +77,12 @@ class Composer:
         """
         views: list[tuple[Shard, NDArray[Any]]] = []
         written: list[PixelWindow] = []
-        report = write_tile(into, job, self._shards(job, views, written))
-        view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
-        return TileNote(report, tuple(self._errors(into, job, written)), view.pack())
+        with named(tile=job.tile.id):
+            report = write_tile(into, job, self._shards(job, views, written))
+            view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
+            errors = tuple(self._errors(into, job, written))
+            logger.info("composed of %d products, %d errors", len(job.products), len(errors))
+            return TileNote(report, errors, view.pack())
 
     def _shards(
         self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[PixelWindow]

@@ -1,6 +1,7 @@
 """Scenes that can never work, with the reason: durable records that later runs honour."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from deepsalt.documents import encode
 from deepsalt.objects import append, heads, latest, read_number
@@ -8,6 +9,7 @@ from deepsalt.store.documents import decode, record_name
 from deepsalt.store.store import Store
 
 _PREFIX = "records/quarantine"
+_AT_ONCE = 16
 
 
 def quarantine(store: Store, scene: str, reason: str) -> None:
@@ -67,6 +69,36 @@ def quarantined(store: Store, scenes: Iterable[str] | None = None) -> dict[str, 
         if document.get("reason") is not None:
             found[str(document.get("scene"))] = str(document["reason"])
     return found
+
+
+def count_quarantined(store: Store, seen: dict[tuple[str, int], bool]) -> int:
+    """Return how many scenes are in quarantine; reads records that are new since the last call.
+
+    Parameters
+    ----------
+    store
+        The store.
+    seen
+        What earlier calls with the same store read; this one adds to it.
+
+    Raises
+    ------
+    StoreError
+        A record cannot be read.
+    """
+    known = set(heads(store.objects, _PREFIX).items())
+    for each in seen.keys() - known:
+        del seen[each]
+    new = sorted(known - seen.keys())
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        seen.update(zip(new, pool.map(lambda each: _holds(store, *each), new), strict=True))
+    return sum(seen.values())
+
+
+def _holds(store: Store, name: str, number: int) -> bool:
+    prefix = f"{_PREFIX}/{name}"
+    document = decode(read_number(store.objects, prefix, number), f"{store}/{prefix}")
+    return document.get("reason") is not None
 
 
 def _say(store: Store, scene: str, reason: str | None) -> None:

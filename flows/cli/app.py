@@ -25,6 +25,7 @@ from flows.cli import (
 from flows.cli.mosaic import app as mosaic
 from flows.cli.shared.extras import Verbs, extras_line
 from flows.engines.allocator import keep_freed_memory
+from flows.logs import LogStyle, style_in_use, style_of_environment
 
 app = typer.Typer(
     name="deepsalt",
@@ -66,6 +67,13 @@ def _options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show log messages, and tracebacks of errors.")
     ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json",
+            help="Write log lines as JSON, with scene, tile and run; also DEEPSALT_LOG=json.",
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -74,7 +82,8 @@ def _options(
     ] = False,
 ) -> None:
     """Map surface soil salinity from hyperspectral satellite scenes."""
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
+    asked = style_of_environment() or LogStyle()
+    LogStyle(log_json or asked.as_json, debug).set_up()
     # Its warnings on retries show whole URLs, which may be signed; we report the last failure.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
@@ -87,6 +96,10 @@ def main() -> NoReturn:
     except DeepsaltError as error:
         if logging.getLogger().isEnabledFor(logging.INFO):  # as --debug asks for
             raise
-        typer.secho(f"deepsalt: {error}", fg="red", err=True)
+        style = style_in_use()
+        if style is not None and style.as_json:
+            logging.getLogger("deepsalt").error("%s", error)
+        else:
+            typer.secho(f"deepsalt: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
     sys.exit(0)

@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 
 from deepsalt.errors import DeepsaltError, RunError, StoppedError
+from deepsalt.naming import named, names
 from flows.engines.engine import Call, Event, Joined, WorkerLeft
 from flows.engines.station import Station, Task
 
@@ -65,6 +66,7 @@ class Cluster:
             _at_station,
             self._name,
             method,
+            dict(names()),
             _Sealed((args, kwargs)),
             key=f"{self._name}-{secrets.token_hex(6)}",
             workers=[worker],
@@ -141,6 +143,8 @@ class StationPlugin(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Make the station of a worker."""
+        if self._task.log is not None:
+            self._task.log.set_up()
         limit = worker.memory_manager.memory_limit
         threads = self._threads or worker.state.nthreads
         self.station = Station(self._task, threads=threads, memory_bytes=limit)
@@ -162,7 +166,9 @@ class _Sealed:
     value: Any = field(repr=False)
 
 
-def _at_station(name: str, method: Callable[..., T], sealed: _Sealed) -> T:
+def _at_station(
+    name: str, method: Callable[..., T], for_whom: Mapping[str, str], sealed: _Sealed
+) -> T:
     """Run on a worker: call a method of its station."""
     # A worker of one thread may fetch a scene while it maps another; the station keeps order.
     secede()
@@ -170,17 +176,20 @@ def _at_station(name: str, method: Callable[..., T], sealed: _Sealed) -> T:
     if not isinstance(plugin, StationPlugin) or plugin.station is None:
         raise StoppedError("the worker was asked to leave; another takes over its work")
     args, kwargs = sealed.value
-    return _travelling(method, plugin.station, *args, **kwargs)
+    return _travelling(for_whom, method, plugin.station, *args, **kwargs)
 
 
-def _travelling(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run on a worker: strip our own errors of their causes.
+def _travelling(
+    for_whom: Mapping[str, str], work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run on a worker: name the work as its caller does, and strip our own errors of their causes.
 
     A cause from another library that cannot be pickled would turn the error into a bare
     `Exception`.
     """
     try:
-        return work(*args, **kwargs)
+        with named(**for_whom):
+            return work(*args, **kwargs)
     except DeepsaltError as error:
         error.__cause__ = error.__context__ = None
         raise
@@ -200,7 +209,7 @@ class Tiles(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Submit a call; errors that deepsalt raises there arrive unchanged."""
-        return self._executor.submit(partial(_travelling, fn, *args, **kwargs))
+        return self._executor.submit(partial(_travelling, dict(names()), fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls."""

@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from deepsalt import __version__
 from deepsalt.errors import FormatError, GridError, ReadError, StoppedError
 from flows.config import Access, Scratch
+from flows.logs import LogStyle
 
 if TYPE_CHECKING:
     from deepsalt.context import Context
@@ -77,6 +78,8 @@ class Task:
         Hosts that scenes may refer to.
     retry_quarantined
         Whether scenes that now work leave the quarantine.
+    log
+        How its processes log. Default: as they do.
     """
 
     out: str
@@ -85,6 +88,7 @@ class Task:
     scratch: Scratch
     access: Access
     retry_quarantined: bool = False
+    log: LogStyle | None = None
 
 
 class Station:
@@ -216,6 +220,7 @@ class Station:
         StoppedError
             The station was stopped.
         """
+        from deepsalt.effort import Meter
         from deepsalt.mapping import map_scene
         from deepsalt.store import release
         from flows.publication import write_items
@@ -225,11 +230,12 @@ class Station:
             store = self._store
             context = self.context
             announce = partial(write_items, store, acquisition, context.model)
+            meter = Meter()
             try:
-                report = map_scene(acquisition, store, context, announce=announce)
+                report = map_scene(acquisition, store, context, announce=announce, meter=meter)
             except (FormatError, GridError, ReadError) as error:
                 self._refuse_to_go_on(acquisition)
-                return _without_product(acquisition, store, error)
+                return replace(_without_product(acquisition, store, error), work=meter.work)
             finally:
                 context.fetcher.drop(acquisition)  # fetched in vain if the product already existed
             if self._task.retry_quarantined:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from deepsalt.naming import NamedThreads
 from flows.engines.allocator import keep_freed_memory
 from flows.engines.engine import Event, Joined
 from flows.engines.station import Station
@@ -58,7 +59,7 @@ class Threads:
 def local_threads(station: Station, events: "SimpleQueue[Event | Any]") -> Iterator[Threads]:
     """Compute with threads of this process until the block ends; write mapped scenes first."""
     keep_freed_memory()
-    calls = ThreadPoolExecutor(_SCENES, "scene")
+    calls = NamedThreads(_SCENES, "scene")
     events.put(Joined(THIS_PROCESS))
     try:
         yield Threads(station, calls)

@@ -5,13 +5,16 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from deepsalt.errors import StoreError
 from deepsalt.store import Store
 from flows.config import MosaicConfig, place_of
+from flows.logs import logging_run
 from flows.prefect.retries import may_pass
 from flows.run import mosaic
 from flows.run.mosaic import MosaicResult, build_at
+from flows.watch.bills import build_charged
 
 _TWICE_MORE: dict[str, Any] = {
     "retries": 2,
@@ -38,7 +41,9 @@ def export_after_build(out: str, result: MosaicResult, config: MosaicConfig) -> 
 
 
 @flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
-def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]:
+def build_mosaic(
+    out: str, config: MosaicConfig | None = None, ledger: str | None = None
+) -> dict[str, Any]:
     """Composite the complete scene products of a store, publish the mosaic and export it.
 
     Parameters
@@ -47,12 +52,22 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
         The store: a folder, or s3://, gs:// or az:// and a prefix.
     config
         Grid, period and export. Default: the store's grid; EPSG:6933 at 30 m for a new store.
+    ledger
+        Database that learns what the build took. Default: that of the environment, if it has one.
 
     Returns
     -------
     dict
         The fields of `flows.run.mosaic.MosaicResult`.
     """
-    config = config or MosaicConfig()
-    out = place_of(out)
-    return asdict(export_after_build(out, make_mosaic(out, config), config))
+    settings = config or MosaicConfig()
+    place, run_id = place_of(out), str(flow_run.get_id())
+    with logging_run(run_id):
+        built = build_charged(
+            lambda: export_after_build(place, make_mosaic(place, settings), settings),
+            place,
+            settings,
+            name=run_id,
+            ledger=ledger,
+        )
+    return asdict(built)

@@ -3,14 +3,16 @@
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from deepsalt.errors import RunError
 from flows.config import RunConfig
-from flows.run.run import run
+from flows.logs import logging_run
+from flows.watch.bills import run_charged
 
 
 @flow(name="map-scenes", flow_run_name="scenes-{config.out}", persist_result=False)
-def map_scenes(config: RunConfig) -> dict[str, Any]:
+def map_scenes(config: RunConfig, ledger: str | None = None) -> dict[str, Any]:
     """Map the scenes of a catalogue that a store does not yet have, and publish its mosaic.
 
     Completed work is not repeated, so a schedule adds new scenes.
@@ -19,6 +21,8 @@ def map_scenes(config: RunConfig) -> dict[str, Any]:
     ----------
     config
         Search, store, and settings of products and mosaic.
+    ledger
+        Database that learns what the run took. Default: that of the environment, if it has one.
 
     Returns
     -------
@@ -30,7 +34,9 @@ def map_scenes(config: RunConfig) -> dict[str, Any]:
     RunError
         No scene could be mapped, or the mosaic could not be exported.
     """
-    result = run(config)
+    run_id = str(flow_run.get_id())
+    with logging_run(run_id):
+        result = run_charged(config, name=run_id, ledger=ledger)
     if result.failure:
         raise RunError(result.failure)
     return result.to_dict()

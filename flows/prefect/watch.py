@@ -8,12 +8,15 @@ from typing import Any
 
 from prefect import flow
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 
 from deepsalt.model.load import model_ref
 from flows.config import WatchConfig
+from flows.logs import logging_run
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
-from flows.watch.database import Database, database_url
+from flows.watch.budget import Budget
+from flows.watch.database import Database, database_url, url_for_runs
 from flows.watch.debounce import build_is_due
 from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch, Watcher
@@ -33,7 +36,7 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     dict
         The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
     """
-    with opened(config) as watcher:
+    with logging_run(flow_run.get_id()), opened(config) as watcher:
         report = watcher.pass_over()
         due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
@@ -57,9 +60,13 @@ def opened(config: WatchConfig) -> Iterator[Watcher]:
     parameters = {
         "out": config.out,
         "config": config.scene.model_dump(mode="json", exclude_defaults=True),
+        "ledger": url_for_runs(config.ledger),
     }
     with (
         Database(database_url(config.ledger)) as database,
         PrefectSubmitter(config.deployment, parameters) as submitter,
     ):
-        yield Watcher(Watch.of(config), store, model, Ledger(database), submitter)
+        ledger, budget = Ledger(database), None
+        if config.budget is not None:
+            budget = Budget(config.name, str(store), config.budget, config.scene, database)
+        yield Watcher(Watch.of(config), store, model, ledger, submitter, budget)

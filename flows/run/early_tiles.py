@@ -3,11 +3,12 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from threading import Condition
 
 from deepsalt.grid import Tile
 from deepsalt.mosaic import Builder
+from deepsalt.naming import NamedThreads
 from deepsalt.store import Period
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Ahead:
         self._known: set[str] = set()
         self._over = False
         self._changed = Condition()
-        self._thread = ThreadPoolExecutor(1, "tiles")
+        self._thread = NamedThreads(1, "tiles")
 
     def __enter__(self) -> "Ahead":
         self._thread.submit(self._work).add_done_callback(_tell)

@@ -1,6 +1,7 @@
 """Stage 2: from the scene products of a store to a published mosaic."""
 
 import logging
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,9 @@ class MosaicResult:
         Why the export failed; empty if it did not.
     not_exported
         Why it was not attempted; empty if it was exported, or not wanted.
+    compose_s, publish_s, export_s
+        Seconds of composing and committing tiles, of writing Item and quicklook, and of exporting.
+        Equal outcomes may differ in them.
     """
 
     version: str
@@ -63,13 +67,27 @@ class MosaicResult:
     exported_bytes: int = 0
     export_failed: str = ""
     not_exported: str = ""
+    compose_s: float = field(default=0.0, compare=False)
+    publish_s: float = field(default=0.0, compare=False)
+    export_s: float = field(default=0.0, compare=False)
 
 
-def publish(store: "Store", report: "MosaicReport") -> MosaicResult:
-    """Write the Item and the quicklook of a new version, unless it is held."""
+def publish(store: "Store", report: "MosaicReport", *, compose_s: float = 0.0) -> MosaicResult:
+    """Write the Item and the quicklook of a new version, unless it is held.
+
+    Parameters
+    ----------
+    store
+        The store.
+    report
+        What was built.
+    compose_s
+        How long that took, seconds, if anybody asks.
+    """
     from deepsalt.versions import open_repository
     from flows.publication import publish_version
 
+    began_s = time.perf_counter()
     if not report.held:
         mosaic = open_repository(store.objects)
         publish_version(store, mosaic, report.version, report.built.tiles)
@@ -83,6 +101,8 @@ def publish(store: "Store", report: "MosaicReport") -> MosaicResult:
         pixels=report.pixels,
         estimated=report.estimated,
         by_flag=report.by_flag,
+        compose_s=compose_s,
+        publish_s=time.perf_counter() - began_s,
     )
 
 
@@ -115,10 +135,10 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
     with composing(config.compute, store, limits_of(config.checks), shown) as context:
+        began_s = time.perf_counter()
         period_tiles = all_period_tiles(store, period)
-        return publish(
-            store, build_mosaic(store, context, period_tiles=period_tiles, hold=config.hold)
-        )
+        built = build_mosaic(store, context, period_tiles=period_tiles, hold=config.hold)
+        return publish(store, built, compose_s=time.perf_counter() - began_s)
 
 
 def export_after_build(
@@ -154,11 +174,14 @@ def export_after_build(
         if hint := _why_not(store, head):
             return replace(result, not_exported=hint)
         target = str(store.objects.path / _EXPORT)
+    began_s = time.perf_counter()
     try:
         done = export_mosaic(mosaic, target, keep=to.keep, progress=progress or Silent())
     except DeepsaltError as error:
-        return replace(result, exported_to=target, export_failed=str(error))
-    return replace(result, exported_to=target, exported_bytes=done.bytes)
+        took_s = time.perf_counter() - began_s
+        return replace(result, exported_to=target, export_failed=str(error), export_s=took_s)
+    took_s = time.perf_counter() - began_s
+    return replace(result, exported_to=target, exported_bytes=done.bytes, export_s=took_s)
 
 
 def follow(store: "Store", mosaic: "Mosaic") -> None:

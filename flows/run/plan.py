@@ -18,7 +18,7 @@ from flows.run.scenes import Scenes, with_tiles
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, period_of, refuse_unfit
 
-_PIXELS_PER_THREAD_S = 100_000
+PIXELS_PER_THREAD_S = 100_000
 """Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
 _TILE_S = 1.5
 """Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
@@ -137,7 +137,7 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         threads=threads,
         worker_memory_bytes=needs.memory_bytes,
         worker_scratch_bytes=2 * needs.scratch_bytes,
-        seconds=pixels / (_PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
+        seconds=pixels / (PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **held.torn},
         gone=len(gone),

@@ -1,35 +1,71 @@
 """The whole run: search, scenes, mosaic, export; for the command and for Prefect."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Self
 
 from deepsalt import __version__
 from deepsalt.context import Context
+from deepsalt.effort import NO_WORK, SceneWork
+from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport, report_of
 from deepsalt.model.load import model_ref
 from deepsalt.mosaic import Builder, build_mosaic, period_tiles_of
+from deepsalt.naming import NamedThreads, named, names
 from deepsalt.products import ALGORITHM_VERSION, complete_names, product_name, read_markers
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
-from deepsalt.types import ModelRef
-from flows.config import RunConfig
+from deepsalt.types import Acquisition, ModelRef
+from flows.config import RunConfig, SceneConfig
 from flows.engines.engine import Engine
-from flows.engines.opening import composing, engine_of
+from flows.engines.opening import composing, engine_of, threads_per_worker
 from flows.engines.station import Identity, Station, Task
+from flows.logs import style_in_use
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
 from flows.run.driver import Driver, LostWork
 from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
+from flows.run.plan import PIXELS_PER_THREAD_S
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, open_store, period_of
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the scenes of a run took as a whole, and what the catalogue let expect.
+
+    Parameters
+    ----------
+    workers
+        Workers at the end of mapping.
+    scenes_s
+        Wall time of mapping, seconds; tiles are composed meanwhile.
+    expected_bytes, expected_s
+        Bytes to fetch and seconds of all workers, by the rules of `deepsalt plan`.
+    work
+        Work on the scenes, by their status.
+    """
+
+    workers: int = 1
+    scenes_s: float = 0.0
+    expected_bytes: int = 0
+    expected_s: float = 0.0
+    work: Mapping[str, SceneWork] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """Return what `dataclasses.asdict` described."""
+        work = {status: SceneWork(**each) for status, each in found["work"].items()}
+        return cls(**{**found, "work": work})
 
 
 @dataclass(frozen=True)
@@ -45,12 +81,15 @@ class RunResult:
     begun_again, wasted_s
         Scenes that were started again because their worker was lost, and the time that workers had
         already spent on them, seconds.
+    effort
+        What mapping took; equal outcomes may differ in it.
     """
 
     scenes: tuple[SceneReport, ...]
     mosaic: MosaicResult | None
     begun_again: int = 0
     wasted_s: float = 0.0
+    effort: Effort = field(default_factory=Effort, compare=False)
 
     @property
     def wanted(self) -> list[SceneReport]:
@@ -86,11 +125,15 @@ class RunResult:
             mosaic and MosaicResult(**mosaic),
             found["begun_again"],
             found["wasted_s"],
+            Effort.of(found["effort"]),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return asdict(self)
+        """Return it as plain JSON values; work is in ``effort``, for all scenes together."""
+        found = asdict(self)
+        for scene in found["scenes"]:
+            del scene["work"]
+        return found
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
@@ -115,7 +158,11 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     StoreError
         The store cannot be written, or has another grid or model.
     """
-    shown = progress or Silent()
+    with named(run=names().get("run") or secrets.token_hex(4)):
+        return _run(config, progress or Silent())
+
+
+def _run(config: RunConfig, shown: Progress) -> RunResult:
     found = find_scenes(config.selection, shown)
     ref = model_ref(config.scene.model)
     period = period_of(config.mosaic.datetime)
@@ -128,7 +175,8 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
-    waste = LostWork()
+    expected = expected_of(found.scenes.only(todo), config.scene)
+    waste, effort, began_s = LostWork(), expected, time.perf_counter()
     with ExitStack() as opened:
         if not todo:
             compute = config.scene.compute
@@ -144,6 +192,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
                 config.scene.scratch,
                 found.access,
                 config.retry_quarantined,
+                style_in_use(),
             )
             new_station = partial(Station, task, progress=shown, store=store, model=ref)
             engine = opened.enter_context(
@@ -162,30 +211,35 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
             keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
             context = opened.enter_context(_context_of(engine, ref, config, shown))
             builder = opened.enter_context(Builder(store, engine.executor, context.limits, shown))
-            _map_scenes(driver, builder, found.scenes, todo, reports, period=period, progress=shown)
+            work = _map_scenes(
+                driver, builder, found.scenes, todo, reports, period=period, progress=shown
+            )
             waste = driver.waste
+            took_s = time.perf_counter() - began_s
+            effort = replace(expected, workers=max(1, driver.workers), scenes_s=took_s, work=work)
         results = [
             SceneReport(name, "quarantined", reason=reason)
             for name, reason in found.refused.items()
         ]
         results += [reports[index] for index in range(len(found.scenes))]
-        done = RunResult(tuple(results), None, waste.scenes, round(waste.seconds, 1))
+        done = RunResult(tuple(results), None, waste.scenes, round(waste.seconds, 1), effort)
         if not any(report.product for report in results):
             return done
         # Links wait for a server, tiles for the processor, so they run at the same time.
-        with ThreadPoolExecutor(1, "link") as beside:
+        began_s = time.perf_counter()
+        with NamedThreads(1, "link") as beside:
             linked = beside.submit(_link, store, found.scenes, reports)
-            names = [report.product for report in reports.values() if report.product]
+            products = [report.product for report in reports.values() if report.product]
             built = build_mosaic(
                 store,
                 context,
-                period_tiles=period_tiles_of(store, names, period),
+                period_tiles=period_tiles_of(store, products, period),
                 why="run",
                 hold=config.mosaic.hold,
-                known=names,
+                known=products,
                 builder=builder,
             )
-            mosaic = publish(store, built)
+            mosaic = publish(store, built, compose_s=time.perf_counter() - began_s)
             linked.result()
     return replace(done, mosaic=export_after_build(store, mosaic, config.mosaic.export, shown))
 
@@ -199,21 +253,34 @@ def _map_scenes(
     *,
     period: Period,
     progress: Progress,
-) -> None:
-    """Have scenes mapped in spatial order, and finished tiles composed meanwhile."""
+) -> dict[str, SceneWork]:
+    """Have scenes mapped in spatial order, and finished tiles composed meanwhile; the work."""
     store = builder.store
     tiles = in_space(store.grid, scenes)
-    wanted = set(todo)
+    wanted, work = set(todo), defaultdict[str, SceneWork](SceneWork)
     order = [index for index in along_curve(tiles) if index in wanted]
     with Ahead(builder, period, tiles, todo, at_once=driver.workers) as ahead:
 
         def heard(index: int, report: SceneReport) -> None:
-            reports[index] = report
+            # Per scene it would take a fifth of the memory of a run.
+            work[report.status] += report.work
+            reports[index] = replace(report, work=NO_WORK)
             read = size_of(scenes[index]) if report.product else 0
             progress.advance("scenes", size_bytes=read)
             ahead.done(index, report.product)
 
         driver.work(scenes, order, heard, lambda each, why: quarantine(store, each.key, why))
+    return dict(work)
+
+
+def expected_of(scenes: Iterable[Acquisition], config: SceneConfig) -> Effort:
+    """Return what the catalogue lets expect of scenes, by the rules of `deepsalt plan`."""
+    size_bytes, pixels = 0, 0
+    for scene in scenes:
+        size_bytes += size_of(scene) if hosts_of(scene) else 0
+        pixels += scene.grid.height * scene.grid.width
+    threads = threads_per_worker(config.compute)
+    return Effort(expected_bytes=size_bytes, expected_s=pixels / (PIXELS_PER_THREAD_S * threads))
 
 
 def own_identity(ref: ModelRef) -> Identity:

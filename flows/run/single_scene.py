@@ -1,6 +1,7 @@
 """One scene by itself, mapped by threads of this process: what `deepsalt scene` does."""
 
 from deepsalt.context import Context
+from deepsalt.effort import Meter
 from deepsalt.mapping import SceneReport, map_scene
 from deepsalt.model.load import model_ref
 from deepsalt.model.platform import platform
@@ -16,7 +17,12 @@ from flows.run.stores import find_store, open_store
 
 
 def map_one(
-    acquisition: Acquisition, out: str, config: SceneConfig, progress: Progress | None = None
+    acquisition: Acquisition,
+    out: str,
+    config: SceneConfig,
+    progress: Progress | None = None,
+    *,
+    meter: Meter | None = None,
 ) -> SceneReport:
     """Map one scene into a store, created if missing; its Items are not linked.
 
@@ -30,6 +36,8 @@ def map_one(
         Model, and what computes.
     progress
         Receives progress on chunks.
+    meter
+        Counts the work also if the scene fails.
 
     Raises
     ------
@@ -59,4 +67,5 @@ def map_one(
             store,
             context,
             announce=lambda marker: write_items(store, acquisition, ref, marker),
+            meter=meter,
         )

@@ -8,6 +8,9 @@ a cache beside it: without it nothing is mapped twice. Free of Prefect; open fir
 `watch.py`       one pass over a catalogue: what is new is submitted, the watermark moves
 `reconcile.py`   what the catalogue no longer has becomes a proposal to withdraw
 `ledger.py`      what was submitted and proposed, in two tables
+`costs.py`       what runs took, in a table
+`bills.py`       runs whose cost is recorded
+`budget.py`      what runs may take: beyond it nothing is submitted
 `database.py`    SQLite or PostgreSQL, and what they say when they fail
 `news.py`        what a catalogue published since a moment
 `debounce.py`    when a mosaic is built after scenes are in

@@ -73,6 +73,20 @@ def database_url(text: str | None = None) -> str:
     return f"sqlite:///{file}"
 
 
+def url_for_runs(text: str | None = None) -> str | None:
+    """Return the URL that runs get as a parameter; None if their own environment has to name it.
+
+    A URL of the environment may have a password, and parameters are seen by many.
+
+    Raises
+    ------
+    UsageError
+        A given URL has a password.
+    """
+    is_ours = not text and URL_VARIABLE in os.environ
+    return None if is_ours else database_url(text)
+
+
 class Database:
     """An open database; a context manager.
 

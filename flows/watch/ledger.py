@@ -45,7 +45,7 @@ _submissions = Table(
     Column("announced", Moment, nullable=False),
     Column("changed", Moment, nullable=False),
     Index("deepsalt_submissions_acquisition", "store", "collection", "acquisition"),
-    Index("deepsalt_submissions_state", "store", "state"),
+    Index("deepsalt_submissions_state", "store", "state", "changed"),
 )
 _watermarks = Table(
     "deepsalt_watermarks",
@@ -187,6 +187,43 @@ class Ledger:
         with self._database.reading() as connection:
             return dict(connection.execute(query).tuples().all())
 
+    def oldest(self, store: str, state: State) -> datetime | None:
+        """Return since when the oldest submission of a store is in a state, UTC; None without."""
+        query = select(func.min(_submissions.c.changed)).where(
+            _submissions.c.store == store, _submissions.c.state == state
+        )
+        return self._scalar(query)
+
+    def first_unseen(self, store: str, built: datetime | None) -> datetime | None:
+        """Return when the first acquisition was announced that a mosaic lacks, UTC; None if none.
+
+        Parameters
+        ----------
+        store
+            Place of the store.
+        built
+            When the newest version of its mosaic was made; None before the first.
+        """
+        done = _submissions.c.state == State.DONE
+        if built is not None:
+            done &= _submissions.c.changed > built
+        lacking = (_submissions.c.state == State.SUBMITTED) | done
+        query = select(func.min(_submissions.c.announced)).where(
+            _submissions.c.store == store, lacking
+        )
+        return self._scalar(query)
+
+    def latencies_s(self, store: str, most: int) -> list[float]:
+        """Return how long the newest finished acquisitions took from notice to product, seconds."""
+        query = (
+            select(_submissions.c.announced, _submissions.c.changed)
+            .where(_submissions.c.store == store, _submissions.c.state == State.DONE)
+            .order_by(_submissions.c.changed.desc())
+            .limit(most)
+        )
+        with self._database.reading() as connection:
+            return [(end - begin).total_seconds() for begin, end in connection.execute(query)]
+
     def write(self, submission: Submission) -> None:
         """Write a submission over what is known of its product."""
         values = {name: getattr(submission, name) for name in Submission.__slots__}
@@ -223,6 +260,9 @@ class Ledger:
 
     def _moment(self, watch: str, column: str) -> datetime | None:
         query = select(_watermarks.c[column]).where(_watermarks.c.watch == watch)
+        return self._scalar(query)
+
+    def _scalar(self, query: Any) -> datetime | None:
         with self._database.reading() as connection:
             found: datetime | None = connection.execute(query).scalar()
             return found

@@ -16,6 +16,7 @@ from deepsalt.products import complete_names, product_name
 from deepsalt.store import Store, quarantined, tombstone
 from deepsalt.types import Acquisition, ModelRef, version_order
 from flows.config import Selection, WatchConfig
+from flows.watch.budget import Budget
 from flows.watch.ledger import Ledger, State, Submission
 from flows.watch.news import Announced, Unusable, published_since
 
@@ -108,6 +109,8 @@ class WatchReport:
         Items that cannot be used, with the reason, by id.
     postponed
         Scenes that are left for the next pass.
+    stopped
+        Why the budget lets no more scenes be submitted; empty if it does.
     finished, failed
         Submissions of earlier passes that ended since.
     watermark
@@ -124,6 +127,7 @@ class WatchReport:
     given_up: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     postponed: int = 0
+    stopped: str = ""
     finished: int = 0
     failed: int = 0
     watermark: datetime | None = None
@@ -145,6 +149,8 @@ class Watcher:
         What was submitted.
     submitter
         Starts the runs.
+    budget
+        What they may take. Default: anything.
     """
 
     watch: Watch
@@ -152,6 +158,7 @@ class Watcher:
     model: ModelRef
     ledger: Ledger
     submitter: Submitter
+    budget: Budget | None = None
 
     def pass_over(self, now: datetime | None = None) -> WatchReport:
         """Submit what the catalogue published since the last pass, and move the watermark.
@@ -221,6 +228,7 @@ class Watcher:
         names = {product_name(each.acquisition, self.model): each for each in newest}
         complete = complete_names(self.store, [*names]) if names else set()
         known = self.ledger.find(str(self.store), names)
+        purse = self.budget.open(now) if self.budget else None
         ill = quarantined(self.store, [each.acquisition.key for each in newest]) if newest else {}
         for name, each in names.items():
             acquisition, before = each.acquisition, known.get(name)
@@ -242,9 +250,14 @@ class Watcher:
                 report.older += 1
             elif len(report.submitted) >= self.watch.most:
                 report.postponed += 1
+            elif purse is not None and (refused := purse.refuses(acquisition)):
+                report.stopped = refused
+                report.postponed += 1
             else:
                 self._submit(name, each, before, now)
                 report.submitted.append(name)
+        if purse is not None:
+            purse.close(report.stopped)
 
     def _submit(
         self, name: str, announced: Announced, before: Submission | None, now: datetime

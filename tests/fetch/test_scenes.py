@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from deepsalt.access import Reach
+from deepsalt.effort import Meter
 from deepsalt.errors import AwayError, ReadError
 from deepsalt.fetch import Fetcher, Patience, ScratchSpace, hosts_of
 from deepsalt.scenes.base import open_reader, read_acquisition
@@ -293,3 +294,27 @@ def test_a_scenes_hosts_are_those_of_the_files_that_are_fetched(enmap: Acquisiti
     }
     remote_scene = dataclasses.replace(enmap, assets=tuple(Asset(*each) for each in hrefs.items()))
     assert hosts_of(remote_scene) == ("files.example.org", "files.example.org:8080", "s3://bucket")
+
+
+def test_bytes_and_retries_of_a_scene_are_counted(
+    root: Path, enmap: Acquisition, scratch: Path
+) -> None:
+    """Whether it was brought before or not; an answer that broke off counts as far as it came."""
+    broken = {1, 4}
+
+    def faults(number: int, _: str) -> Fault:
+        return Fault(status=503) if number in broken else SOUND
+
+    for ahead in (False, True):
+        with (
+            file_server(root, faults=faults) as server,
+            Fetcher(ScratchSpace(scratch, LIMIT), HASTY, reach=LOOPBACK) as fetcher,
+        ):
+            scene, meter = remote(enmap, root, server), Meter()
+            if ahead:
+                fetcher.bring(scene)
+            with fetcher.local(scene, meter):
+                pass
+        assert meter.work.fetched_bytes == size_of(enmap)
+        assert meter.work.retries == len(broken)
+        assert meter.work.fetch_s > 0
