@@ -1,6 +1,7 @@
 """Scenes that can never work, with the reason: durable records that later runs honour."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from deepsalt.documents import encode
 from deepsalt.objects import append, heads, latest, read_number
@@ -67,6 +68,22 @@ def quarantined(store: Store, scenes: Iterable[str] | None = None) -> dict[str, 
         if document.get("reason") is not None:
             found[str(document.get("scene"))] = str(document["reason"])
     return found
+
+
+def quarantined_since(store: Store, since: datetime) -> dict[str, str]:
+    """Return the reason for each scene that was quarantined since a moment, by scene key.
+
+    Raises
+    ------
+    StoreError
+        A record cannot be read.
+    """
+    new = {
+        entry.key.split("/")[2] for entry in store.objects.list(_PREFIX) if entry.modified >= since
+    }
+    if not new:
+        return {}
+    return {s: reason for s, reason in quarantined(store).items() if record_name(s) in new}
 
 
 def _say(store: Store, scene: str, reason: str | None) -> None:

@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from deepsalt.errors import StoreError
 from deepsalt.store import Store
 from flows.config import MosaicConfig, place_of
+from flows.prefect.artifacts import show_mosaic
 from flows.prefect.retries import may_pass
 from flows.run import mosaic
 from flows.run.mosaic import MosaicResult, build_at
@@ -55,4 +56,6 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     """
     config = config or MosaicConfig()
     out = place_of(out)
-    return asdict(export_after_build(out, make_mosaic(out, config), config))
+    result = export_after_build(out, make_mosaic(out, config), config)
+    show_mosaic(Store.open(out), result)
+    return asdict(result)

@@ -11,6 +11,7 @@ from catalog.search.item import item_document
 from deepsalt.store import Store
 from deepsalt.types import Acquisition
 from flows.config import SceneConfig, place_of
+from flows.prefect.artifacts import show_scene
 from flows.prefect.retries import may_pass
 from flows.publication import link_scene
 from flows.run.single_scene import map_one
@@ -67,4 +68,5 @@ def process_scene(item_uri: str, out: str, config: SceneConfig | None = None) ->
     report = make_product(scene, place, config)
     if report["product"]:
         link(scene, place, report["product"])
+    show_scene(Store.open(place), report)
     return report

@@ -6,6 +6,7 @@ from prefect import flow
 
 from deepsalt.errors import RunError
 from flows.config import RunConfig
+from flows.prefect.artifacts import Shown
 from flows.run.run import run
 
 
@@ -30,7 +31,7 @@ def map_scenes(config: RunConfig) -> dict[str, Any]:
     RunError
         No scene could be mapped, or the mosaic could not be exported.
     """
-    result = run(config)
+    result = run(config, Shown())
     if result.failure:
         raise RunError(result.failure)
     return result.to_dict()
