@@ -51,24 +51,24 @@ class Channels:
         return any(taken)
 
     def _send(self, number: int, title: str, body: str, urgency: Urgency) -> bool:
-        import apprise
-
         url = self.urls[number - 1]
         scheme = _SCHEME.match(url)
         name = f"channel {number} of {CHANNELS_VARIABLE}" + (f" ({scheme[0]})" if scheme else "")
-        # In this thread, without files, pictures or redirects: nothing but the URL is called.
-        asset = apprise.AppriseAsset(
-            app_id="deepsalt",
-            app_desc="deepsalt",
-            app_url="",
-            async_mode=False,
-            http_redirects=False,
-            image_url_mask="",
-            image_url_logo="",
-            storage_mode=apprise.PersistentStoreMode.MEMORY,
-        )
-        service = apprise.Apprise(asset=asset)
         with _silenced():
+            import apprise
+
+            # In this thread, without files, pictures or redirects: nothing but the URL is called.
+            asset = apprise.AppriseAsset(
+                app_id="deepsalt",
+                app_desc="deepsalt",
+                app_url="",
+                async_mode=False,
+                http_redirects=False,
+                image_url_mask="",
+                image_url_logo="",
+                storage_mode=apprise.PersistentStoreMode.MEMORY,
+            )
+            service = apprise.Apprise(asset=asset)
             known = service.add(url)
             taken = known and bool(
                 service.notify(body=body, title=title, notify_type=apprise.NotifyType(urgency))

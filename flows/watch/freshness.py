@@ -184,7 +184,7 @@ def fresh(
             f"has no news since {heard:%Y-%m-%d %H:%M} UTC, {_said(seen - heard)}, and usually "
             f"waits {_said(usual.wait)} at most"
         )
-    elif seen - newest > usual.greatest_age and heard - newest > usual.long_latency:
+    elif seen - newest > usual.greatest_age and heard - newest > usual.age:
         late = (
             f"has nothing newer than {newest:%Y-%m-%d %H:%M} UTC, {_said(seen - newest)} ago, and "
             f"usually {_said(usual.age)} at most"
@@ -264,16 +264,14 @@ def _missing(
 def _learn(news: Sequence[News], moments: Sequence[datetime]) -> Usual:
     """Return what is usual, from the last weeks."""
     since = min(moments[-1] - LEARNED, moments[-LEAST_NEWS])
-    waits, ages = [], []
-    newest, position = news[0].acquired, 0
-    for before, after in pairwise(moments):
-        while news[position].announced < after:
-            newest = max(newest, news[position].acquired)
-            position += 1
-        if before >= since:
-            waits.append(after - before)
-            ages.append(after - newest)
-    rare = 1 + min((moments[-1] - max(since, moments[0])) // _FORTNIGHT, len(waits) // 10)
+    within = [at for at in moments if at >= since]
+    waits = [after - before for before, after in pairwise(within)]
+    ages, newest = [], news[0].acquired
+    for each in news:
+        if each.acquired > newest:
+            ages += [each.announced - newest] if each.announced > since else []
+            newest = each.acquired
+    rare = 1 + min((within[-1] - within[0]) // _FORTNIGHT, len(waits) // 10)
     latencies = [
         (each.announced - each.acquired).total_seconds() for each in news if each.announced >= since
     ]
@@ -282,7 +280,7 @@ def _learn(news: Sequence[News], moments: Sequence[datetime]) -> Usual:
         latency=timedelta(seconds=median(latencies)),
         long_latency=timedelta(seconds=tenths[-1]),
         wait=sorted(waits)[-rare],
-        age=sorted(ages)[-rare],
+        age=sorted(ages)[-min(rare, len(ages))] if ages else within[-1] - newest,
     )
 
 
