@@ -20,10 +20,11 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
+from deepsalt.errors import DeepsaltError
 from deepsalt.mosaic import QUICKLOOK
-from deepsalt.products import read_markers
+from deepsalt.products import prefix_of, read_markers
 from deepsalt.store import Store
-from flows.publication import items_of
+from flows.publication import draw_scene, items_of, picture_key
 from flows.run.mosaic import MosaicResult
 from flows.watch.freshness import Freshness
 from flows.watch.judge import Judgement
@@ -37,7 +38,7 @@ _FAILURES = (httpx.HTTPError, PrefectException, OSError, RuntimeError, ValueErro
 
 
 def show_scene(store: Store, report: Mapping[str, Any]) -> None:
-    """Show what a scene product holds.
+    """Draw a scene product into its store, and show what it holds.
 
     Parameters
     ----------
@@ -49,12 +50,17 @@ def show_scene(store: Store, report: Mapping[str, Any]) -> None:
     product = str(report["product"])
     lines = [f"**{report['scene']}** is {report['status']}", ""]
     if product:
-        marker = read_markers(store, [product])[product]
-        item, source = items_of(marker)
+        picture = picture_key(product)
+        try:
+            if next(store.objects.list(picture), None) is None:
+                draw_scene(store, product)
+            item, source = items_of(read_markers(store, [product])[product])
+        except DeepsaltError as error:
+            logger.warning("scene %s has no picture: %s", report["scene"], error)
+            return
         lines += [
-            f"[product]({link(store, f'scenes/{product}.zarr')}), [Item]({link(store, item)}), "
-            f"[Item of the scene]({link(store, source)}), "
-            f"[picture of the mosaic]({link(store, QUICKLOOK)})",
+            f"[picture]({link(store, picture)}), [product]({link(store, prefix_of(product))}), "
+            f"[Item]({link(store, item)}), [Item of the scene]({link(store, source)})",
             "",
         ]
     lines += _shares(report["pixels"], report["estimated"], report["by_flag"])
@@ -85,8 +91,8 @@ def show_mosaic(store: Store, result: MosaicResult) -> None:
     _show("mosaic", lines)
 
 
-def show_judgement(found: Judgement) -> None:
-    """Show how fresh collections and mosaic are, and which alerts are open."""
+def show_judgement(store: Store, found: Judgement) -> None:
+    """Show how fresh collections and mosaic are, what is covered, and which alerts are open."""
     bad = [each for each in found.alerts if each.severity != "well"]
     lines = [f"- **{each.kind}**: {each.sentence}" for each in bad] or ["all is well"]
     lines += ["", *_table(_FRESH, map(_fresh, found.collections))]
@@ -94,6 +100,8 @@ def show_judgement(found: Judgement) -> None:
     made = f"{mosaic.created:%Y-%m-%d %H:%M}" if mosaic.created else "never"
     row = (mosaic.version or "none", made, str(len(mosaic.waiting)))
     lines += ["", *_table(("version", "made, UTC", "scenes that wait too long"), [row])]
+    if mosaic.version:
+        lines += ["", f"[coverage]({link(store, QUICKLOOK)})"]
     _show("freshness", lines)
 
 

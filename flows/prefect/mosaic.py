@@ -1,18 +1,24 @@
 """Flow `build-mosaic`: scene products to a mosaic; a shell around `flows.run.mosaic`."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from deepsalt.errors import StoreError
+from deepsalt.errors import DeepsaltError, StoreError
 from deepsalt.store import Store
 from flows.config import MosaicConfig, place_of
 from flows.prefect.artifacts import show_mosaic
 from flows.prefect.retries import may_pass
 from flows.run import mosaic
 from flows.run.mosaic import MosaicResult, build_at
+from flows.watch.alerts import tell
+from flows.watch.database import Database, database_url
+from flows.watch.judge import held_back
+
+logger = logging.getLogger(__name__)
 
 _TWICE_MORE: dict[str, Any] = {
     "retries": 2,
@@ -57,5 +63,20 @@ def build_mosaic(out: str, config: MosaicConfig | None = None) -> dict[str, Any]
     config = config or MosaicConfig()
     out = place_of(out)
     result = export_after_build(out, make_mosaic(out, config), config)
-    show_mosaic(Store.open(out), result)
+    announce_mosaic(Store.open(out), result)
     return asdict(result)
+
+
+def announce_mosaic(store: Store, result: MosaicResult) -> None:
+    """Show a version on the page of the run, and tell the operator of one that is held.
+
+    The version is built: a failure is a warning.
+    """
+    show_mosaic(store, result)
+    if not result.held:
+        return
+    try:
+        with Database(database_url()) as database:
+            tell([held_back(store)], database)
+    except DeepsaltError as error:
+        logger.warning("nobody was told of version %s: %s", result.version, error)

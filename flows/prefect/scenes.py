@@ -5,8 +5,10 @@ from typing import Any
 from prefect import flow
 
 from deepsalt.errors import RunError
+from deepsalt.store import Store
 from flows.config import RunConfig
 from flows.prefect.artifacts import Shown
+from flows.prefect.mosaic import announce_mosaic
 from flows.run.run import run
 
 
@@ -32,6 +34,8 @@ def map_scenes(config: RunConfig) -> dict[str, Any]:
         No scene could be mapped, or the mosaic could not be exported.
     """
     result = run(config, Shown())
+    if result.mosaic:
+        announce_mosaic(Store.open(config.out), result.mosaic)
     if result.failure:
         raise RunError(result.failure)
     return result.to_dict()

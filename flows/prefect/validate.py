@@ -42,5 +42,5 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
         )
         verdicts = [*found.alerts, *([compared] if compared else [])]
         told = tell(verdicts, database, now=now, every=timedelta(hours=config.repeat_h))
-    show_judgement(found)
+    show_judgement(store, found)
     return asdict(found) | {"told": [asdict(each) for each in told]}

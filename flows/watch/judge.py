@@ -4,7 +4,7 @@ Each subject that is judged has a verdict, an alert or ``well``; one that cannot
 so an alert on it stays as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,9 +75,42 @@ def judge(
         _given_up(watch, store, ledger),
         _quarantine(store, now - _WEEK, quarantined_per_week),
         _proposed(store, ledger),
-        _held(store),
+        held_back(store),
     )
     return Judgement(alerts, collections, mosaic)
+
+
+def held_back(store: Store) -> Alert:
+    """Return the verdict on versions that wait for a person.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    mosaic = find_repository(store.objects)
+    waiting = held(mosaic) if mosaic else ()
+    if waiting:
+        last = waiting[-1]
+        why = last.facts.get(HELD_FACT)
+        sentence = (
+            f"version {last.short} of {store} is held back{f': {why}' if why else ''}; look at it, "
+            f"then `deepsalt mosaic publish` or `deepsalt mosaic drop` it"
+        )
+        return Alert("held", str(store), sentence)
+    return Alert("held", str(store), f"no version of {store} is held back", "well")
+
+
+def unusable(watch: Watch, refused: Mapping[str, str]) -> Alert:
+    """Return the verdict on Items that a watch saw and cannot use, with the reason by id."""
+    if refused:
+        item, reason = next(iter(refused.items()))
+        sentence = (
+            f"watch {watch.name} cannot use {len(refused)} Item{'s' * (len(refused) > 1)}, one is "
+            f"{item}: {reason}; nothing was submitted for them, tell their provider"
+        )
+        return Alert("unusable", watch.name, sentence)
+    return Alert("unusable", watch.name, f"watch {watch.name} can use what it sees", "well")
 
 
 def reconcile_if_due(
@@ -166,20 +199,6 @@ def _proposed(store: Store, ledger: Ledger) -> Alert:
         )
         return Alert("proposed", str(store), sentence)
     return Alert("proposed", str(store), f"no withdrawal from {store} is proposed", "well")
-
-
-def _held(store: Store) -> Alert:
-    mosaic = find_repository(store.objects)
-    waiting = held(mosaic) if mosaic else ()
-    if waiting:
-        last = waiting[-1]
-        why = last.facts.get(HELD_FACT)
-        sentence = (
-            f"version {last.short} of {store} is held back{f': {why}' if why else ''}; look at it, "
-            f"then `deepsalt mosaic publish` or `deepsalt mosaic drop` it"
-        )
-        return Alert("held", str(store), sentence)
-    return Alert("held", str(store), f"no version of {store} is held back", "well")
 
 
 def _scenes(count: int) -> str:

@@ -170,12 +170,18 @@ class Year:
         """Let a scene come in."""
         row, column = self.rng.integers(0, 30, 2)
         grid = scene_grid(row=int(row), column=int(column), height=EDGE, width=EDGE)
+        shape = (EDGE, EDGE)
+        lognormal = self.rng.lognormal
         season = math.sin(2 * math.pi * self.day / 365)
         value = self.ground[row : row + EDGE, column : column + EDGE] * self.amplitude**season
-        value = value * factor * self.rng.lognormal(0, 0.15) * self.rng.lognormal(0, 0.3, (EDGE, EDGE))
+        value = (
+            value * factor * self.rng.lognormal(0, 0.15) * self.rng.lognormal(0, 0.3, (EDGE, EDGE))
+        )
         share = self.rng.beta(0.5, 0.7) if cloud is None else cloud
         flags = np.zeros((EDGE, EDGE), np.uint16)
-        flags[self.rng.random((EDGE, EDGE)) < 0.1 + 0.5 * max(season, 0)] = QualityFlag.GREEN_VEGETATION
+        flags[self.rng.random((EDGE, EDGE)) < 0.1 + 0.5 * max(season, 0)] = (
+            QualityFlag.GREEN_VEGETATION
+        )
         flags[: round(EDGE * share)] = QualityFlag.CLOUD
         start = datetime(2024, 1, 1, 10, tzinfo=UTC) + timedelta(days=self.day)
         acq = acquisition(f"s{self.scenes}", grid=grid)
@@ -186,9 +192,7 @@ class Year:
 
     def build(self) -> Built:
         first = date(2024, 1, 1) + timedelta(days=self.day - self.day % 30)
-        period = (
-            Period.all() if self.layout == "all" else Period(first, first + timedelta(days=29))
-        )
+        period = Period.all() if self.layout == "all" else Period(first, first + timedelta(days=29))
         with ThreadPoolExecutor(2) as pool:
             asked = all_period_tiles(self.store, period)
             return Builder(self.store, pool, LIMITS)(asked, why="test")

@@ -54,9 +54,7 @@ def test_an_alert_is_told_once(database: Database, inbox: Inbox) -> None:
 def test_an_alert_that_lasts_is_repeated_after_one_two_and_four_days(
     database: Database, inbox: Inbox
 ) -> None:
-    told = [
-        day for day in range(20) if tell([LATE], database, now=DAWN + day * DAY, sender=inbox)
-    ]
+    told = [day for day in range(20) if tell([LATE], database, now=DAWN + day * DAY, sender=inbox)]
     assert told == [0, 1, 3, 7, 15]
 
 
@@ -64,9 +62,7 @@ def test_an_alert_that_ends_is_told_to_be_well_again_once(database: Database, in
     tell([LATE], database, now=DAWN, sender=inbox)
     for hour in (1, 2):
         tell([WELL], database, now=DAWN + hour * HOUR, sender=inbox)
-    assert inbox.messages[1:] == [
-        ("deepsalt: well again", "well again: enmap has news", "success")
-    ]
+    assert inbox.messages[1:] == [("deepsalt: well again", "well again: enmap has news", "success")]
     assert open_alerts(database) == []
 
 

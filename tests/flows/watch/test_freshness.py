@@ -72,7 +72,9 @@ def test_an_archive_that_is_filled_says_nothing_of_latency() -> None:
 
 def test_two_outages_do_not_make_a_silence_usual() -> None:
     news = steady(56)
-    kept = [n for n in news if not any(d * DAY < n.announced - DAWN < (d + 1) * DAY for d in (9, 30))]
+    kept = [
+        n for n in news if not any(d * DAY < n.announced - DAWN < (d + 1) * DAY for d in (9, 30))
+    ]
     usual = judged(kept, HOUR).usual
     assert usual is not None
     assert usual.wait == 6 * HOUR
