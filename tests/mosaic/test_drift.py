@@ -174,14 +174,11 @@ class Year:
         lognormal = self.rng.lognormal
         season = math.sin(2 * math.pi * self.day / 365)
         value = self.ground[row : row + EDGE, column : column + EDGE] * self.amplitude**season
-        value = (
-            value * factor * self.rng.lognormal(0, 0.15) * self.rng.lognormal(0, 0.3, (EDGE, EDGE))
-        )
+        value = value * factor * lognormal(0, 0.15) * lognormal(0, 0.3, shape)
         share = self.rng.beta(0.5, 0.7) if cloud is None else cloud
-        flags = np.zeros((EDGE, EDGE), np.uint16)
-        flags[self.rng.random((EDGE, EDGE)) < 0.1 + 0.5 * max(season, 0)] = (
-            QualityFlag.GREEN_VEGETATION
-        )
+        flags = np.zeros(shape, np.uint16)
+        plants = self.rng.random(shape) < 0.1 + 0.5 * max(season, 0)
+        flags[plants] = QualityFlag.GREEN_VEGETATION
         flags[: round(EDGE * share)] = QualityFlag.CLOUD
         start = datetime(2024, 1, 1, 10, tzinfo=UTC) + timedelta(days=self.day)
         acq = acquisition(f"s{self.scenes}", grid=grid)

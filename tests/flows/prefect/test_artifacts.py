@@ -1,7 +1,6 @@
 """What an operator sees of a run: links into the store, shares, progress; never a failure."""
 
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -50,12 +49,12 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
     monkeypatch.setattr(artifacts, "create_markdown_artifact", server.text)
     monkeypatch.setattr(artifacts, "create_progress_artifact", server.begin)
     monkeypatch.setattr(artifacts, "update_progress_artifact", server.update)
-    yield server
+    return server
 
 
 @pytest.fixture
