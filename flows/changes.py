@@ -30,7 +30,14 @@ from deepsalt.versions import (
 )
 from flows.config import Compute, Export
 from flows.engines.opening import composing
-from flows.publication import items_of, link_items, publish_version, unlink_items, version_keys
+from flows.publication import (
+    items_of,
+    link_items,
+    picture_key,
+    publish_version,
+    unlink_items,
+    version_keys,
+)
 from flows.run.mosaic import MosaicResult, export_after_build, follow
 from flows.run.mosaic import publish as publish_report
 
@@ -238,4 +245,5 @@ def prune_store(out: str, *, keep: int, remove: bool, margin: timedelta = MARGIN
     pruned = prune(store, mosaic, keep=keep, margin=margin)
     gone = [items_of(markers[name])[0] for name in pruned.products if name in markers]
     unlink_items(store, [*keys.values(), *gone])
+    store.objects.delete([picture_key(name) for name in pruned.products])
     return pruned

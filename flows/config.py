@@ -263,7 +263,7 @@ class SceneConfig(_Closed):
 
 
 class Checks(_Closed):
-    """Limits beyond which a mosaic fails and is not published."""
+    """Limits beyond which a mosaic fails and is not published, or is held for a person."""
 
     max_missing_pct: float = Field(
         100.0,
@@ -286,6 +286,19 @@ class Checks(_Closed):
         None,
         ge=0,
         description="maximum age of the newest scene with an estimate, days; default: any",
+    )
+    max_lost_pct: float = Field(
+        20.0,
+        ge=0,
+        le=100,
+        description="maximum share of a tile's estimates that a version may lose, percent; one "
+        "that loses more is held for a person; 100: never",
+    )
+    max_shift: float = Field(
+        2.0,
+        gt=1,
+        description="maximum factor by which the salinity of a tile may move from version to "
+        "version; one that moves more is held for a person",
     )
 
 
@@ -411,4 +424,19 @@ class UpkeepConfig(_Closed):
     )
     scratch: Path | None = Field(
         None, description="folder of scratch files; default: the system's temporary folder"
+    )
+
+
+class ValidateConfig(_Closed):
+    """What is judged, and when an operator is told."""
+
+    watch: WatchConfig = Field(description="the watch whose collections and store are judged")
+    reconcile_days: float = Field(
+        7, gt=0, description="days between comparisons of all scenes with the catalogue"
+    )
+    quarantined_per_week: int = Field(
+        3, ge=0, description="number of scenes that may be quarantined in a week without an alert"
+    )
+    repeat_h: float = Field(
+        24, gt=0, description="hours until a lasting alert is told again, doubled each time"
     )

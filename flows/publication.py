@@ -36,6 +36,7 @@ from deepsalt.products import (
     ALGORITHM_VERSION,
     LABEL_ATTRS,
     ProductMarker,
+    open_product,
     prefix_of,
     read_markers,
 )
@@ -148,6 +149,34 @@ def link_scene(store: "Store", acquisition: Acquisition, product: str) -> None:
     """
     if product:
         link_items(store, {*scene_keys(acquisition, product), *model_keys(store)})
+
+
+def picture_key(product: str) -> str:
+    """Return the key of the picture of a scene product."""
+    return f"pictures/{product}.png"
+
+
+def draw_scene(store: "Store", product: str) -> None:
+    """Draw a scene product into the store, for whoever looks at its run.
+
+    Raises
+    ------
+    StoreError
+        The product is damaged, or the store cannot be written.
+    """
+    from deepsalt.plot import quicklook
+    from deepsalt.plot.picture import picture_of
+
+    marker = read_markers(store, [product])[product]
+    layers = open_product(store, product).assign_attrs(sensors=[marker.sensor])
+    taken = f"{marker.start:%Y-%m-%d}" if marker.start else ""
+    png = quicklook(
+        layers,
+        simulated=marker.simulated,
+        note=f"{marker.scene_key} {taken}",
+        picture=picture_of(layers),
+    )
+    store.objects.write(picture_key(product), png)
 
 
 def publish_version(

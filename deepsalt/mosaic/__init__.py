@@ -6,6 +6,7 @@ tiles whose set of products changed are composed. Open `build.py` first.
 =============  =====================================================================
 `wanted.py`    which products each tile needs, from records alone
 `tile.py`      composes, writes and checks a tile, on any worker
+`drift.py`     how far tiles are from what they were, and whether that is plausible
 `build.py`     composes tiles that differ and publishes them together
 `scenes.py`    scenes that an operator withdraws or readmits
 `repair.py`    rebuilds what is damaged

@@ -6,11 +6,13 @@ from concurrent.futures import Executor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any, Self
 
 from deepsalt.concurrency import submitted
 from deepsalt.context import Context
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError, UsageError
+from deepsalt.mosaic.drift import Figures, unlike
 from deepsalt.mosaic.tile import Composer
 from deepsalt.mosaic.wanted import Wanted, newest_day
 from deepsalt.plot.overview import cell_px
@@ -33,6 +35,9 @@ from deepsalt.versions import (
     periods_of,
 )
 
+_COMPARED = 20
+"""Versions that a new one is compared with."""
+_FIGURES = "figures"  # fact of a version
 _SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
 
@@ -50,7 +55,7 @@ class Builder:
     executor
         What composes tiles, a call per tile.
     limits
-        Limits beyond which a mosaic fails and is not published.
+        Limits beyond which a mosaic fails and is not published, or is held.
     progress
         Receives progress on tiles.
     """
@@ -175,11 +180,11 @@ class Builder:
             wanted,
             self._compose,
             run=self._run,
-            judge=lambda done: self._judge(done, head, wanted),
+            judge=lambda done: self._judge(done, mosaic, wanted),
             days=wanted.days,
             simulated=wanted.is_simulated,
             why=why,
-            facts=lambda parent, done: _facts(parent, done, wanted),
+            facts=lambda parent, done: _facts(parent, done, wanted, store.grid.tile_px**2),
         )
 
     def _run(self, work: Callable[[Any], Done], items: Sequence[Any]) -> Iterable[Done]:
@@ -190,11 +195,15 @@ class Builder:
                 yield call.result()
                 self.progress.advance("tiles")
 
-    def _judge(self, done: Sequence[Done], head: Version | None, wanted: Wanted) -> None:
-        """Refuse to publish tiles in which a check found an error, or that a prune may delete."""
+    def _judge(self, done: Sequence[Done], mosaic: Mosaic, wanted: Wanted) -> str:
+        """Refuse to publish tiles in which a check found an error, or that a prune may delete.
+
+        Returns why a person should look at them first; empty if none needs to.
+        """
         if self._alive is not None:
             self._alive.check()
-        aged = check_age(_newest(head, wanted), self.limits.max_age_days)
+        last = list(islice(mosaic.history(), _COMPARED))
+        aged = check_age(_newest(last[0] if last else None, wanted), self.limits.max_age_days)
         errors: list[Finding] = [each for each in aged if each.severity == "error"]
         errors += [error for each in done for error in each.note.errors]
         if errors:
@@ -202,6 +211,8 @@ class Builder:
             more = len(errors) - 1
             rest = f" ({more} more)" if more else ""
             raise StoreError(f"nothing is published: {first.where}: {first.message}{rest}")
+        before = [Figures.from_dict(v.facts[_FIGURES]) for v in last if _FIGURES in v.facts]
+        return unlike(_figures(done, self.store.grid.tile_px**2), before, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +233,8 @@ class MosaicReport:
         Cells of the mosaic's tiles, and those with an estimate.
     by_flag
         Cells per `QualityFlag` bit, lower case.
+    why_held
+        Why it is held, unless it was asked for.
     built
         The versions that were committed, and the tiles in them.
 
@@ -243,6 +256,7 @@ class MosaicReport:
     pixels: int
     estimated: int
     by_flag: dict[str, int]
+    why_held: str
     built: Built = field(repr=False)
 
 
@@ -266,7 +280,8 @@ def build_mosaic(
     store
         The store.
     context
-        What composes tiles, the limits beyond which one fails, and the progress.
+        What composes tiles, the limits beyond which one fails or a version is held, and the
+        progress.
     period_tiles
         Tiles that may have changed, by period. Default: all that have or should have data.
     why
@@ -313,6 +328,7 @@ def build_mosaic(
         pixels=totals.pixels,
         estimated=totals.estimated,
         by_flag=dict(totals.by_flag),
+        why_held=built.why_held,
         built=built,
     )
 
@@ -410,9 +426,19 @@ def _newest(head: Version | None, wanted: Wanted) -> date | None:
     return max((day for day in days if day is not None), default=None)
 
 
-def _facts(parent: Version | None, done: Sequence[Done], wanted: Wanted) -> Mapping[str, Any]:
-    """Return further facts of a version: its sensors, and its newest scene."""
+def _facts(
+    parent: Version | None, done: Sequence[Done], wanted: Wanted, tile_cells: int
+) -> Mapping[str, Any]:
+    """Return further facts of a version: its sensors, its newest scene, how far it moved."""
     markers = [wanted.markers[name] for each in done for name in each.job.products]
     sensors = {*(parent.facts["sensors"] if parent else ()), *(m.sensor for m in markers)}
     newest = _newest(parent, wanted)
-    return {"sensors": sorted(sensors), "newest": newest and newest.isoformat()}
+    return {
+        "sensors": sorted(sensors),
+        "newest": newest and newest.isoformat(),
+        _FIGURES: _figures(done, tile_cells).to_dict(),
+    }
+
+
+def _figures(done: Sequence[Done], tile_cells: int) -> Figures:
+    return Figures.of([(each.note.report, each.note.drift) for each in done], tile_cells)

@@ -1,15 +1,17 @@
 """One tile: composed shard by shard, written, and checked on the same worker."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.compositing import composite_measured
 from deepsalt.grid import PixelWindow
 from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.mosaic.drift import Drift
 from deepsalt.naming import named
 from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
@@ -17,7 +19,7 @@ from deepsalt.store import Store
 from deepsalt.store.arrays import open_layers
 from deepsalt.types import Report
 from deepsalt.validate import Finding, Limits, check_pixels
-from deepsalt.versions import Job, write_tile
+from deepsalt.versions import Job, read_salinity, write_tile
 
 if TYPE_CHECKING:
     from icechunk import IcechunkStore
@@ -39,11 +41,48 @@ class TileNote:
         Errors that a check found.
     view
         Its view, a packed `TileView`.
+    drift
+        How far it is from what it was.
     """
 
     report: Report
     errors: tuple[Finding, ...]
     view: bytes
+    drift: Drift
+
+
+class _Compared:
+    """Compares shards with what the tile was, as they are composed.
+
+    Parameters
+    ----------
+    before
+        Salinity of the tile before (y, x), dS/m; None if there is none to compare with.
+    """
+
+    def __init__(self, before: NDArray[np.float32] | None) -> None:
+        self._before = before
+        self._drift = Drift.none()
+
+    def passed(
+        self, shards: Iterable[tuple[Shard, dict[str, NDArray[Any]]]], edge_px: int
+    ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
+        """Yield the shards, each after it was compared."""
+        for shard, layers in shards:
+            if self._before is not None:
+                rows, columns = (slice(at * edge_px, (at + 1) * edge_px) for at in shard)
+                self._drift += Drift.of(self._before[rows, columns], layers["salinity"])
+                self._before[rows, columns] = np.nan
+            yield shard, layers
+
+    def drift(self) -> Drift:
+        """Return how far the tile is from what it was, with the shards that it has no more."""
+        if self._before is None:
+            return self._drift
+        left = int(np.count_nonzero(np.isfinite(self._before)))
+        return replace(
+            self._drift, estimated=self._drift.estimated + left, lost=self._drift.lost + left
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +117,13 @@ class Composer:
         views: list[tuple[Shard, NDArray[Any]]] = []
         written: list[PixelWindow] = []
         with named(tile=job.tile.id):
-            report = write_tile(into, job, self._shards(job, views, written))
+            compared = _Compared(read_salinity(into, job))
+            shards = compared.passed(self._shards(job, views, written), job.frame.grid.shard_px)
+            report = write_tile(into, job, shards)
             view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
             errors = tuple(self._errors(into, job, written))
             logger.info("composed of %d products, %d errors", len(job.products), len(errors))
-            return TileNote(report, errors, view.pack())
+            return TileNote(report, errors, view.pack(), compared.drift())
 
     def _shards(
         self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[PixelWindow]

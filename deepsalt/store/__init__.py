@@ -16,7 +16,13 @@ Takes a path or URI, returns a `Store`, whose `objects` other packages read and 
 
 from deepsalt.store.periods import Period, check_periods
 from deepsalt.store.platforms import keep_to_platform
-from deepsalt.store.quarantine import count_quarantined, quarantine, quarantined, release
+from deepsalt.store.quarantine import (
+    count_quarantined,
+    quarantine,
+    quarantined,
+    quarantined_since,
+    release,
+)
 from deepsalt.store.store import Store, Where
 from deepsalt.store.tombstones import Tombstone, lift, record_withdrawal, tombstone, tombstones
 
@@ -31,6 +37,7 @@ __all__ = [
     "lift",
     "quarantine",
     "quarantined",
+    "quarantined_since",
     "record_withdrawal",
     "release",
     "tombstone",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from deepsalt.documents import encode
 from deepsalt.objects import append, heads, latest, read_number
@@ -99,6 +100,22 @@ def _holds(store: Store, name: str, number: int) -> bool:
     prefix = f"{_PREFIX}/{name}"
     document = decode(read_number(store.objects, prefix, number), f"{store}/{prefix}")
     return document.get("reason") is not None
+
+
+def quarantined_since(store: Store, since: datetime) -> dict[str, str]:
+    """Return the reason for each scene that was quarantined since a moment, by scene key.
+
+    Raises
+    ------
+    StoreError
+        A record cannot be read.
+    """
+    new = {
+        entry.key.split("/")[2] for entry in store.objects.list(_PREFIX) if entry.modified >= since
+    }
+    if not new:
+        return {}
+    return {s: reason for s, reason in quarantined(store).items() if record_name(s) in new}
 
 
 def _say(store: Store, scene: str, reason: str | None) -> None:

@@ -1,5 +1,6 @@
 """Limits beyond which a mosaic fails, and the maximum age of its newest scene."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -30,6 +31,12 @@ class Limits:
         store, `MAX_SALINITY_DS_M` without a card.
     max_age_days
         Maximum age of the newest scene with an estimate, days. Default: any.
+    max_lost
+        Maximum share of a tile's estimates that a version may lose, 0 to 1; one that loses more, or
+        has far more cells without an estimate than those before, is held. Default: any.
+    max_shift
+        Maximum factor by which the salinity of a tile may move from one version to the next; one
+        that moves more is held. Default: any.
 
     Examples
     --------
@@ -43,6 +50,8 @@ class Limits:
     max_defective: float = 0.5
     max_salinity_ds_m: float | None = None
     max_age_days: float | None = None
+    max_lost: float = 1.0
+    max_shift: float = math.inf
 
 
 def effective(limits: Limits, store: Store) -> Limits:

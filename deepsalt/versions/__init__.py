@@ -6,9 +6,9 @@ or engines. Open `commit.py` first, which resolves races between builds; `arrays
 stored.
 """
 
-from deepsalt.versions.arrays import Job, tile_digest, write_tile
+from deepsalt.versions.arrays import Job, read_salinity, tile_digest, write_tile
 from deepsalt.versions.change import held, publish, roll_back, states
-from deepsalt.versions.commit import Build, Built, Days, Done, PeriodTile
+from deepsalt.versions.commit import HELD_FACT, Build, Built, Days, Done, PeriodTile
 from deepsalt.versions.compare import Piece, changed_pieces, encoded
 from deepsalt.versions.read import (
     Filled,
@@ -30,6 +30,7 @@ from deepsalt.versions.retention import MARGIN, Expiring, Pruned, drop, expiring
 from deepsalt.versions.stored import Stored, digests_at
 
 __all__ = [
+    "HELD_FACT",
     "MARGIN",
     "Build",
     "BuildRecord",
@@ -64,6 +65,7 @@ __all__ = [
     "products_of",
     "prune",
     "publish",
+    "read_salinity",
     "roll_back",
     "states",
     "tile_digest",

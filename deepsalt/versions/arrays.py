@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 import zarr
-from icechunk import IcechunkStore
+from icechunk import IcechunkError, IcechunkStore
 from numpy.typing import NDArray
 from zarr.api.asynchronous import open_array
 from zarr.codecs import ZstdCodec
@@ -290,6 +290,24 @@ def _count(layers: Mapping[str, NDArray[Any]]) -> NDArray[np.uint32]:
 async def _delete(store: IcechunkStore, keys: Iterable[str]) -> None:
     for key in keys:
         await store.delete(key)
+
+
+def read_salinity(store: IcechunkStore, job: Job) -> NDArray[np.float32] | None:
+    """Return the salinity (y, x) that a tile has before it is written, dS/m.
+
+    None for a tile without data, one that is repaired, and one whose data cannot be read: nothing
+    depends on them, so that damaged data can be composed anew.
+    """
+    if job.before in (0, job.digest):
+        return None
+    edge = job.frame.grid.tile_px
+    _, row, column = job.cell
+    y, x = row * edge, column * edge
+    try:
+        array = cast(Array, zarr.open_group(store, mode="r", zarr_format=3)["salinity"])
+        return np.asarray(array[job.slot, y : y + edge, x : x + edge], np.float32)
+    except (IcechunkError, ValueError, RuntimeError):  # lost, or a wrong checksum
+        return None
 
 
 def report_of(counts: NDArray[np.integer[Any]]) -> Report:

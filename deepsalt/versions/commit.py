@@ -54,6 +54,8 @@ _CLOCK_WAIT_S = 60.0
 
 HELD = "held-"
 """Prefix of the tags of held versions."""
+HELD_FACT = "held"
+"""Fact of a version that the judge held: why."""
 
 PeriodTile = tuple[Period, Tile]
 """A tile of a period."""
@@ -103,7 +105,9 @@ class Built:
     versions
         Versions that it committed, in order; empty if every tile was up to date.
     held
-        Whether they are held until `deepsalt.versions.change.publish`.
+        Whether the last is held until `deepsalt.versions.change.publish`.
+    why_held
+        Why the judge held it; empty if it did not.
     composed
         Tiles that were composed or emptied, including those that others committed first.
     tiles
@@ -114,6 +118,7 @@ class Built:
     held: bool
     composed: int
     tiles: tuple[Done, ...]
+    why_held: str = ""
 
 
 def in_turn(work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Done]:
@@ -121,8 +126,9 @@ def in_turn(work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Don
     return map(work, items)
 
 
-def accept(done: Sequence[Done]) -> None:
+def accept(done: Sequence[Done]) -> str:
     """Accept all tiles."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ class Build:
         Runs the work. Default: tile by tile in this thread.
     judge
         Checks the tiles of a commit beforehand; if it raises, the build ends without publishing
-        more.
+        more. Returns why the version is held; empty to publish it.
     days
         First and last day of the scenes of a call, by period, for the coordinates of the period
         without limits.
@@ -159,7 +165,7 @@ class Build:
     wanted: Callable[[Sequence[PeriodTile]], Mapping[PeriodTile, Collection[str]]]
     compose: Compose
     run: Run = in_turn
-    judge: Callable[[Sequence[Done]], None] = accept
+    judge: Callable[[Sequence[Done]], str] = accept
     days: Callable[[Period], Days | None] = lambda _: None
     simulated: Callable[[str], bool] = lambda _: False
     why: str = "mosaic build"
@@ -227,21 +233,24 @@ class Build:
         settled: set[tuple[int, Tile, int]] = set()
         forced = {*again}
         composed = 0
+        why, is_held = "", False
         prepared = {_state(each.job): each for each in ready}
         with building(mosaic.objects) as alive:
             self._warn_of_other_machines()
             slots = slots_of(mosaic.objects, [period for period, _ in asked])
-            while not (hold and versions) and (work := self._begin(asked, slots, settled, forced)):
+            # What is held has not moved the head, so its tiles would be outdated for ever.
+            while not is_held and (work := self._begin(asked, slots, settled, forced)):
                 known = [prepared.pop(_state(job), None) for _, job in work]
                 todo = [each for each, done in zip(work, known, strict=True) if done is None]
                 done = [*filter(None, known), *self._run(todo)]
                 composed += len(done)
-                version, committed = self._commit(done, slots, alive, hold=hold)
+                version, committed, why = self._commit(done, slots, alive, hold=hold)
                 if version is not None:
                     versions.append(version)
+                    is_held = hold or bool(why)
                 tiles += committed
                 settled |= {_key(each.job) for each in committed}
-        return Built(tuple(versions), hold, composed, tuple(tiles))
+        return Built(tuple(versions), hold or bool(why), composed, tuple(tiles), why)
 
     def _begin(
         self,
@@ -275,8 +284,11 @@ class Build:
 
     def _commit(
         self, done: Sequence[Done], slots: Mapping[Period, int], alive: BuildRecord, *, hold: bool
-    ) -> tuple[Version | None, list[Done]]:
-        """Commit what no other driver has committed meanwhile; return the version and its tiles."""
+    ) -> tuple[Version | None, list[Done], str]:
+        """Commit what no other driver has committed meanwhile.
+
+        Returns the version, its tiles, and why the judge held it.
+        """
         mosaic = self.mosaic
         while True:
             with mosaic.exclusively():
@@ -288,12 +300,13 @@ class Build:
                     each for each, head in zip(done, heads, strict=True) if each.job.before == head
                 ]
                 if not kept:
-                    return None, []
+                    return None, [], ""
                 # Its errors are its own, including those of files.
-                self.judge(kept)
+                why = self.judge(kept)
                 with mosaic.reaching("write"):
                     try:
-                        return self._publish(session, kept, slots, hold=hold), kept
+                        version = self._publish(session, kept, slots, hold=hold, why_held=why)
+                        return version, kept, why
                     except ConflictError:
                         continue
                     except IcechunkError as error:
@@ -302,17 +315,23 @@ class Build:
                         _wait_for(session, mosaic)
 
     def _publish(
-        self, session: Session, kept: Sequence[Done], slots: Mapping[Period, int], *, hold: bool
+        self,
+        session: Session,
+        kept: Sequence[Done],
+        slots: Mapping[Period, int],
+        *,
+        hold: bool,
+        why_held: str,
     ) -> Version | None:
         """Commit tiles in a session, or hold them back."""
         before = _Contents.of(session, kept)
         for each in kept:
             session.merge(_unpacked(each.fork))
         self._check_composed(session, kept)
-        facts = self._facts(session, kept, before)
+        facts = self._facts(session, kept, before, why_held)
         filled = {each.job.slot for each in kept}
         _write_periods(session, {s: self._days(p) for p, s in slots.items() if s in filled})
-        if not hold:
+        if not hold and not why_held:
             return self.mosaic.version_at(session.commit(self.why, metadata=facts))
         id = session.flush(self.why, metadata=facts)
         self.mosaic.repository.create_tag(f"{HELD}{id[:SHORT]}", id)
@@ -324,7 +343,9 @@ class Build:
             return (period.start, period.end), True
         return self.days(period), False
 
-    def _facts(self, session: Session, kept: Sequence[Done], before: "_Contents") -> dict[str, Any]:
+    def _facts(
+        self, session: Session, kept: Sequence[Done], before: "_Contents", why_held: str
+    ) -> dict[str, Any]:
         """Return the metadata of a commit on top of a session's snapshot."""
         parent = self.mosaic.version_at(session.snapshot_id)
         now = _Contents.of(session, kept)
@@ -342,7 +363,7 @@ class Build:
             removed=removed,
             tiles=len(kept),
             counts=counts,
-            facts=self.facts(parent, kept),
+            facts={**self.facts(parent, kept), **({HELD_FACT: why_held} if why_held else {})},
         )
 
     def _check_composed(self, session: Session, kept: Sequence[Done]) -> None:

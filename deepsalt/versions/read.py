@@ -38,6 +38,7 @@ from deepsalt.versions.points import by_chunk
 from deepsalt.versions.repository import Mosaic, Version, expired
 from deepsalt.versions.storage import PREFIX, is_missing
 
+_SHOWN = ("sensors", "newest")  # facts that a reader wants; others are of the operator
 _PER_EDGE = (
     65  # points along an edge of a bounding box: lines of longitude are curved in most grids
 )
@@ -98,7 +99,7 @@ def open_mosaic(
             f"{found.created:%Y-%m-%dT%H:%M:%SZ} deepsalt {found.software}: {found.why}"
         )
         ds.attrs["simulated"] = found.simulated > 0
-        ds.attrs.update(found.facts)
+        ds.attrs.update({name: found.facts[name] for name in _SHOWN if name in found.facts})
     if chunks is None:
         edge = mosaic.frame.grid.chunk_px
         return ds.assign({name: by_chunk(layer, edge) for name, layer in ds.data_vars.items()})

@@ -8,6 +8,8 @@ report. Open `scenes.py` first.
 `scenes.py`    `map-scenes`: the scenes of a query to their mosaic
 `scene.py`     `process-scene`: one scene to one scene product
 `mosaic.py`    `build-mosaic`: scene products to a mosaic
+`validate.py`  `validate`: is all fresh and well, and who is told
+`artifacts.py` what an operator sees of a run
 `retries.py`   which failures are worth a retry
 =============  =====================================================================
 """

@@ -1,5 +1,6 @@
 """Flow `build-mosaic`: scene products to a mosaic; a shell around `flows.run.mosaic`."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -7,14 +8,20 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from deepsalt.errors import StoreError
+from deepsalt.errors import DeepsaltError, StoreError
 from deepsalt.store import Store
 from flows.config import MosaicConfig, place_of
 from flows.logs import logging_run
+from flows.prefect.artifacts import show_mosaic
 from flows.prefect.retries import may_pass
 from flows.run import mosaic
 from flows.run.mosaic import MosaicResult, build_at
+from flows.watch.alerts import tell
 from flows.watch.bills import build_charged
+from flows.watch.database import Database, database_url
+from flows.watch.judge import held_back
+
+logger = logging.getLogger(__name__)
 
 _TWICE_MORE: dict[str, Any] = {
     "retries": 2,
@@ -70,4 +77,20 @@ def build_mosaic(
             name=run_id,
             ledger=ledger,
         )
+        announce_mosaic(Store.open(place), built, ledger)
     return asdict(built)
+
+
+def announce_mosaic(store: Store, result: MosaicResult, ledger: str | None = None) -> None:
+    """Show a version on the page of the run, and tell the operator of one that is held.
+
+    The version is built: a failure is a warning.
+    """
+    show_mosaic(store, result)
+    if not result.held:
+        return
+    try:
+        with Database(database_url(ledger)) as database:
+            tell([held_back(store)], database)
+    except DeepsaltError as error:
+        logger.warning("nobody was told of version %s: %s", result.version, error)

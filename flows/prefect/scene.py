@@ -11,6 +11,7 @@ from catalog.search.item import item_document
 from deepsalt.store import Store
 from flows.config import SceneConfig, place_of
 from flows.logs import logging_run
+from flows.prefect.artifacts import show_scene
 from flows.prefect.retries import again
 from flows.prefect.submitter import name_of
 from flows.publication import link_scene
@@ -53,4 +54,6 @@ def process_scene(
         report = again(lambda: map_scene_charged(scene, place, settings, ledger=ledger), _WAITS_S)
         if report.product:
             again(lambda: link_scene(Store.open(place), scene, report.product), _WAITS_S)
-        return asdict(report)
+        found = asdict(report)
+        show_scene(Store.open(place), found)
+        return found

@@ -6,8 +6,11 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from deepsalt.errors import RunError
+from deepsalt.store import Store
 from flows.config import RunConfig
 from flows.logs import logging_run
+from flows.prefect.artifacts import Shown
+from flows.prefect.mosaic import announce_mosaic
 from flows.watch.bills import run_charged
 
 
@@ -36,7 +39,9 @@ def map_scenes(config: RunConfig, ledger: str | None = None) -> dict[str, Any]:
     """
     run_id = str(flow_run.get_id())
     with logging_run(run_id):
-        result = run_charged(config, name=run_id, ledger=ledger)
+        result = run_charged(config, name=run_id, ledger=ledger, progress=Shown())
+        if result.mosaic:
+            announce_mosaic(Store.open(config.out), result.mosaic, ledger)
     if result.failure:
         raise RunError(result.failure)
     return result.to_dict()

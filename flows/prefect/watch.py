@@ -15,14 +15,16 @@ from flows.config import WatchConfig
 from flows.logs import logging_run
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
+from flows.watch.alerts import tell
 from flows.watch.budget import Budget
 from flows.watch.database import Database, database_url, url_for_runs
 from flows.watch.debounce import build_is_due
+from flows.watch.judge import unusable
 from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch, Watcher
 
 
-@flow(name="watch", flow_run_name="watch-{config.name}", persist_result=False)
+@flow(name="watch", flow_run_name="watch-{config.name}", persist_result=False, timeout_seconds=3600)
 def watch(config: WatchConfig) -> dict[str, Any]:
     """Submit each acquisition that a catalogue published since the last pass, once.
 
@@ -36,8 +38,9 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     dict
         The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
     """
-    with logging_run(flow_run.get_id()), opened(config) as watcher:
+    with logging_run(flow_run.get_id()), opened(config) as (watcher, database):
         report = watcher.pass_over()
+        tell([unusable(watcher.watch, report.refused)], database)
         due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
         run_deployment(config.build, parameters={"out": config.out}, timeout=0, as_subflow=False)
@@ -45,8 +48,8 @@ def watch(config: WatchConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(config: WatchConfig) -> Iterator[Watcher]:
-    """Yield the watcher of a configuration: its store, created if missing, ledger and submitter.
+def opened(config: WatchConfig) -> Iterator[tuple[Watcher, Database]]:
+    """Yield the watcher of a configuration and its database; a store that is missing is created.
 
     Raises
     ------
@@ -69,4 +72,4 @@ def opened(config: WatchConfig) -> Iterator[Watcher]:
         ledger, budget = Ledger(database), None
         if config.budget is not None:
             budget = Budget(config.name, str(store), config.budget, config.scene, database)
-        yield Watcher(Watch.of(config), store, model, ledger, submitter, budget)
+        yield Watcher(Watch.of(config), store, model, ledger, submitter, budget), database

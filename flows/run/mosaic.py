@@ -35,6 +35,8 @@ class MosaicResult:
         Id of the version that readers see, or of the held one.
     held
         Whether it is held.
+    why_held
+        What makes it unlike the versions before; empty if it is held by request or not at all.
     tiles, composed
         Tiles of the mosaic, and those that had to be composed.
     added, removed
@@ -67,6 +69,7 @@ class MosaicResult:
     exported_bytes: int = 0
     export_failed: str = ""
     not_exported: str = ""
+    why_held: str = ""
     compose_s: float = field(default=0.0, compare=False)
     publish_s: float = field(default=0.0, compare=False)
     export_s: float = field(default=0.0, compare=False)
@@ -88,9 +91,11 @@ def publish(store: "Store", report: "MosaicReport", *, compose_s: float = 0.0) -
     from flows.publication import publish_version
 
     began_s = time.perf_counter()
+    mosaic = open_repository(store.objects)
     if not report.held:
-        mosaic = open_repository(store.objects)
         publish_version(store, mosaic, report.version, report.built.tiles)
+    elif report.why_held:
+        _drop_overtaken(mosaic, report.version)
     return MosaicResult(
         version=report.version.short,
         held=report.held,
@@ -101,9 +106,36 @@ def publish(store: "Store", report: "MosaicReport", *, compose_s: float = 0.0) -
         pixels=report.pixels,
         estimated=report.estimated,
         by_flag=report.by_flag,
+        why_held=report.why_held,
         compose_s=compose_s,
         publish_s=time.perf_counter() - began_s,
     )
+
+
+def _drop_overtaken(mosaic: "Mosaic", version: "Version") -> None:
+    """Discard versions held as unlike others before, if a newer one has all their changes.
+
+    Otherwise each build until a person looks would leave one more.
+    """
+    from deepsalt.versions import HELD_FACT, drop, held
+
+    for older in held(mosaic):
+        if (
+            older.id != version.id
+            and older.parent == version.parent
+            and HELD_FACT in older.facts
+            and _names(older) <= _names(version)
+            and older.added_count + older.removed_count == len(_names(older))
+        ):
+            try:
+                drop(mosaic, older.id)
+            except DeepsaltError as error:
+                logger.warning("version %s stays held: %s", older.short, error)
+
+
+def _names(version: "Version") -> set[tuple[str, bool]]:
+    """Return the products that a version gained and lost, as far as they are named."""
+    return {(name, True) for name in version.added} | {(name, False) for name in version.removed}
 
 
 def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -> MosaicResult:
@@ -258,4 +290,6 @@ def limits_of(checks: Checks) -> "Limits":
         max_defective=checks.max_defective_pct / 100,
         max_salinity_ds_m=checks.max_salinity_ds_m,
         max_age_days=checks.max_age_days,
+        max_lost=checks.max_lost_pct / 100,
+        max_shift=checks.max_shift,
     )

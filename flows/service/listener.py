@@ -68,7 +68,7 @@ def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
             continue
         refused = None
         if found is not None:
-            with opened(config) as watcher:
+            with opened(config) as (watcher, _):
                 started += watcher.announce(found).submitted
         break
     if refused is not None:

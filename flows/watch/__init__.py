@@ -14,5 +14,9 @@ a cache beside it: without it nothing is mapped twice. Free of Prefect; open fir
 `database.py`    SQLite or PostgreSQL, and what they say when they fail
 `news.py`        what a catalogue published since a moment
 `debounce.py`    when a mosaic is built after scenes are in
+`freshness.py`   whether sources and mosaic are as fresh as they usually are
+`judge.py`       what an operator should know: a verdict per subject
+`alerts.py`      what is told, when again, and when it is well
+`channels.py`    where alerts go
 ===============  =====================================================================
 """

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from deepsalt.effort import NO_WORK, Meter, SceneWork
 from deepsalt.mapping import SceneReport
+from deepsalt.progress import Progress
 from deepsalt.types import Acquisition
 from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
 from flows.run.mosaic import MosaicResult
@@ -44,11 +45,17 @@ def map_scene_charged(
         record([Cost(out, "process-scene", name, outcome, datetime.now(UTC), amounts)], ledger)
 
 
-def run_charged(config: RunConfig, *, name: str, ledger: str | None = None) -> RunResult:
+def run_charged(
+    config: RunConfig,
+    *,
+    name: str,
+    ledger: str | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
     """Run as `flows.run.run.run` does, and record what it took, under the id of the run."""
     result, began_s = None, time.perf_counter()
     try:
-        result = run(config)
+        result = run(config, progress)
         return result
     finally:
         took_s = time.perf_counter() - began_s

@@ -42,6 +42,7 @@ _submissions = Table(
     Column("attempt", Integer, nullable=False),
     Column("run", String(100), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("acquired", Moment),
     Column("announced", Moment, nullable=False),
     Column("changed", Moment, nullable=False),
     Index("deepsalt_submissions_acquisition", "store", "collection", "acquisition"),
@@ -53,6 +54,7 @@ _watermarks = Table(
     Column("watch", String(500), primary_key=True),
     Column("updated", Moment),
     Column("reconciled", Moment),
+    Column("looked", Moment),
 )
 _proposals = Table(
     "deepsalt_proposals",
@@ -87,6 +89,8 @@ class Submission:
         Id of the newest run.
     reason
         Why it failed; empty when it did not.
+    acquired
+        When the sensor took it, UTC; None when its Item does not say.
     announced, changed
         When it was seen first and when it changed last, UTC.
     """
@@ -102,8 +106,17 @@ class Submission:
     attempt: int
     run: str
     reason: str
+    acquired: datetime | None
     announced: datetime
     changed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An acquisition that came: when the sensor took it, and when it was announced first, UTC."""
+
+    acquired: datetime
+    announced: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,33 @@ class Ledger:
     def say_reconciled(self, watch: str, when: datetime) -> None:
         """Say when a watch was compared with its catalogue as a whole."""
         self._database.upsert(_watermarks, {"watch": watch}, {"reconciled": when})
+
+    def looked(self, watch: str) -> datetime | None:
+        """Return when a watch last saw its catalogue, with news or without, UTC."""
+        return self._moment(watch, "looked")
+
+    def say_looked(self, watch: str, when: datetime) -> None:
+        """Say when a watch saw its catalogue."""
+        self._database.upsert(_watermarks, {"watch": watch}, {"looked": when})
+
+    def news(self, store: str, since: datetime) -> dict[str, list[News]]:
+        """Return the acquisitions announced since a moment, the oldest first, by collection.
+
+        One that comes again in a newer version is no news.
+        """
+        acquired, announced = _submissions.c.acquired, _submissions.c.announced
+        query = (
+            select(_submissions.c.collection, func.min(acquired), func.min(announced))
+            .where((_submissions.c.store == store) & acquired.is_not(None))
+            .group_by(_submissions.c.collection, _submissions.c.acquisition)
+            .having(func.min(announced) >= since)
+            .order_by(func.min(announced))
+        )
+        found: dict[str, list[News]] = {}
+        with self._database.reading() as connection:
+            for collection, taken, told in connection.execute(query):
+                found.setdefault(collection, []).append(News(taken, told))
+        return found
 
     def find(self, store: str, products: Iterable[str]) -> dict[str, Submission]:
         """Return what is known of products, by name."""

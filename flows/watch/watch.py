@@ -188,6 +188,7 @@ class Watcher:
         newest = max((each.updated for each in published if each.updated), default=None)
         if newest is not None and not report.postponed:
             self.ledger.move_watermark(self.watch.name, min(newest, now))
+        self.ledger.say_looked(self.watch.name, now)
         report.watermark = self.ledger.watermark(self.watch.name)
         return report
 
@@ -275,6 +276,7 @@ class Watcher:
             attempt=1 if before is None else before.attempt + 1,
             run="",
             reason="",
+            acquired=acquisition.start,
             announced=now if before is None else before.announced,
             changed=now,
         )

@@ -172,10 +172,10 @@ def test_a_version_is_the_same_however_it_is_found(store: Store) -> None:
 def test_a_version_says_what_sensors_and_days_it_has(store: Store) -> None:
     add(store, "a", day=3)
     add(store, "b", day=9, column=90)
-    facts = build(store).versions[-1].facts
-    assert facts == {"sensors": ["enmap"], "newest": "2024-05-09"}
+    facts = {"sensors": ["enmap"], "newest": "2024-05-09"}
+    assert facts.items() <= build(store).versions[-1].facts.items()
     add(store, "c", day=5)
-    assert build(store).versions[-1].facts == facts
+    assert facts.items() <= build(store).versions[-1].facts.items()
 
 
 @pytest.mark.parametrize("shard_px", [16, 64])

@@ -332,7 +332,7 @@ class JudgementError(DeepsaltError):
 def test_a_judge_that_refuses_publishes_nothing_and_leaves_no_build(hold: bool) -> None:
     mosaic, seen = new(), []
 
-    def judge(done: Sequence[Done]) -> None:
+    def judge(done: Sequence[Done]) -> str:
         seen.extend((each.job.tile, each.note.estimated) for each in done)
         raise JudgementError("unfit")
 
@@ -350,7 +350,7 @@ def test_a_judge_that_refuses_publishes_nothing_and_leaves_no_build(hold: bool) 
 def test_a_judge_that_refuses_later_leaves_what_was_published() -> None:
     mosaic, asked = new(), []
 
-    def judge(done: Sequence[Done]) -> None:
+    def judge(done: Sequence[Done]) -> str:
         asked.append(done)
         if len(asked) == 2:
             raise JudgementError("unfit")
@@ -367,7 +367,7 @@ def test_a_judge_that_refuses_later_leaves_what_was_published() -> None:
 
 
 def test_an_error_of_a_judge_is_its_own_also_where_storage_fails_alike() -> None:
-    def judge(done: Sequence[Done]) -> None:
+    def judge(done: Sequence[Done]) -> str:
         raise FileNotFoundError("no picture")
 
     mosaic = new()

@@ -82,6 +82,8 @@ def mosaic_lines(mosaic: "MosaicResult") -> list[str]:
         f"mosaic       version {mosaic.version}: {changed}{mosaic.tiles} tiles, "
         f"{mosaic.composed} composed"
     ]
+    if mosaic.why_held:
+        lines.append(f"unlike       the versions before: {mosaic.why_held}")
     if mosaic.held:
         lines.append(
             f"held         readers do not see it; `deepsalt mosaic publish STORE "

@@ -148,3 +148,30 @@ def test_the_deployed_flows_map_a_scene_on_a_process_pool(
         told = ("--params", json.dumps(parameters), "--watch")
         assert "Completed" in prefect("deployment", "run", deployment, *told)
     assert int(np.isfinite(open_mosaic(store).salinity.values).sum()) > 1000
+
+
+JUDGE = """
+import json, sys
+from prefect.client.orchestration import get_client
+from flows.config import ValidateConfig
+from flows.prefect.validate import validate
+
+found = validate(ValidateConfig.model_validate_json(sys.argv[1]))
+with get_client(sync_client=True) as client:
+    kept = client.read_artifacts()
+print(json.dumps({"told": found["told"], "artifacts": [each.key for each in kept]}, default=str))
+"""
+
+
+@pytest.mark.slow
+def test_a_watch_that_never_looked_is_told_and_shown(
+    catalogue: Path, mapped: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    watch = {"name": "enmap", "selection": {"catalogue": str(catalogue)}, "out": str(mapped)}
+    config = json.dumps({"watch": {**watch, "ledger": f"sqlite:///{tmp_path}/ledger.sqlite"}})
+    command = [sys.executable, "-c", JUDGE, config]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert [each["kind"] for each in found["told"]] == ["unseen"]
+    assert found["artifacts"] == ["freshness"]

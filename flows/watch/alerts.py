@@ -1,0 +1,187 @@
+"""Alerts that people keep switched on: told once, repeated rarely, and taken back.
+
+An alert is known by its kind and subject. It is told when it opens, repeated after a day, two,
+four and so on as long as it lasts, and told to be well again when it ends. One that comes and goes
+is told once a day at most. What no channel took is told next time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Protocol
+
+from sqlalchemy import Column, Integer, String, Table, Text, select
+
+from flows.watch.channels import Channels, Urgency
+from flows.watch.database import Database, Moment, tables
+
+Severity = Literal["well", "warning", "failure"]
+"""``well`` takes an alert back, if there is one."""
+
+EVERY = timedelta(days=1)
+"""Wait before an alert is told for the second time, doubled with each."""
+
+_alerts = Table(
+    "deepsalt_alerts",
+    tables,
+    Column("kind", String(100), primary_key=True),
+    Column("subject", String(500), primary_key=True),
+    Column("sentence", Text, nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("opened", Moment, nullable=False),
+    Column("told", Moment),  # last time
+    Column("times", Integer, nullable=False),  # told since it opened
+    Column("closed", Moment),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that a person should know, or that it is well again.
+
+    Parameters
+    ----------
+    kind
+        What is judged, such as ``late``.
+    subject
+        What it is about; together with the kind it identifies the alert.
+    sentence
+        What was found and what to do.
+    severity
+        How bad it is.
+    """
+
+    kind: str
+    subject: str
+    sentence: str
+    severity: Severity = "warning"
+
+
+class Sender(Protocol):
+    """Whoever takes messages to people."""
+
+    def send(self, title: str, body: str, urgency: Urgency) -> bool:
+        """Send a message; return whether somebody took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the table says of an alert."""
+
+    opened: datetime
+    told: datetime | None
+    times: int
+    closed: datetime | None
+
+
+def tell(
+    alerts: Iterable[Alert],
+    database: Database,
+    *,
+    now: datetime | None = None,
+    every: timedelta = EVERY,
+    sender: Sender | None = None,
+) -> list[Alert]:
+    """Open, repeat and take back alerts, and send what is due as one message.
+
+    Parameters
+    ----------
+    alerts
+        What was judged: alerts, and ``well`` for each subject that has none. Alerts of other
+        subjects stay as they are.
+    database
+        Where alerts lie.
+    now
+        Time, UTC.
+    every
+        Wait before an alert is told again, doubled with each time.
+    sender
+        Who takes them to people. Default: the channels of the environment.
+
+    Returns
+    -------
+    list of Alert
+        What was told.
+
+    Raises
+    ------
+    RunError
+        The database cannot be reached.
+    """
+    now = now or datetime.now(UTC)
+    sender = sender or Channels.of_environment()
+    due = []
+    for alert in alerts:
+        known = _known(database, alert)
+        if alert.severity == "well":
+            if known is None or (known.closed and not known.times):
+                continue
+            closed = _Known(known.opened, known.told, known.times, known.closed or now)
+            _write(database, alert, closed)
+            if known.times:
+                due.append((alert, closed))
+            continue
+        if known is None or known.closed:
+            known = _Known(now, known.told if known else None, 0, None)
+        _write(database, alert, known)
+        if known.told is None or now - known.told >= every * float(2 ** max(known.times - 1, 0)):
+            due.append((alert, known))
+    if due and sender.send(*_message([alert for alert, _ in due])):
+        for alert, known in due:
+            times = 0 if known.closed else known.times + 1
+            told = known.told if known.closed else now
+            _write(database, alert, _Known(known.opened, told, times, known.closed))
+        return [alert for alert, _ in due]
+    return []
+
+
+def open_alerts(database: Database) -> list[Alert]:
+    """Return the alerts that are open, the oldest first.
+
+    Raises
+    ------
+    RunError
+        The database cannot be reached.
+    """
+    query = select(_alerts).where(_alerts.c.closed.is_(None)).order_by(_alerts.c.opened)
+    with database.reading() as connection:
+        return [
+            Alert(row.kind, row.subject, row.sentence, row.severity)
+            for row in connection.execute(query)
+        ]
+
+
+def _message(due: list[Alert]) -> tuple[str, str, Urgency]:
+    """Return title, text and urgency of a message."""
+    bad = [alert for alert in due if alert.severity != "well"]
+    lines = [f"{alert.severity}: {alert.sentence}" for alert in bad]
+    lines += [f"well again: {alert.sentence}" for alert in due if alert.severity == "well"]
+    if not bad:
+        return "deepsalt: well again", "\n".join(lines), "success"
+    title = f"deepsalt: {len(bad)} alert{'s' * (len(bad) > 1)}"
+    worst: Urgency = "failure" if any(a.severity == "failure" for a in bad) else "warning"
+    return title, "\n".join(lines), worst
+
+
+def _known(database: Database, alert: Alert) -> _Known | None:
+    query = select(_alerts.c.opened, _alerts.c.told, _alerts.c.times, _alerts.c.closed).where(
+        (_alerts.c.kind == alert.kind) & (_alerts.c.subject == alert.subject)
+    )
+    with database.reading() as connection:
+        row = connection.execute(query).first()
+    return None if row is None else _Known(*row)
+
+
+def _write(database: Database, alert: Alert, known: _Known) -> None:
+    database.upsert(
+        _alerts,
+        {"kind": alert.kind, "subject": alert.subject},
+        {
+            "sentence": alert.sentence,
+            "severity": alert.severity,
+            "opened": known.opened,
+            "told": known.told,
+            "times": known.times,
+            "closed": known.closed,
+        },
+    )
