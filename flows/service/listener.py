@@ -29,6 +29,9 @@ from flows.watch.arrivals import EVENT, arrived, item_of  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
+LISTENING = "listening"
+"""What the program writes once nothing that is announced escapes it."""
+
 _RECONNECTIONS = 1000
 """Attempts in a row, a second apart; then the process ends, and starts again."""
 
@@ -87,6 +90,8 @@ async def listen(watches: tuple[WatchConfig, ...]) -> None:
 async def _hear_all(pulse: Pulse, watches: tuple[WatchConfig, ...]) -> None:
     named = EventFilter(event=EventNameFilter(name=[EVENT, BEAT]))
     async with get_events_subscriber(named, _RECONNECTIONS, True) as events:
+        sys.stdout.write(f"{LISTENING}\n")
+        sys.stdout.flush()
         async for event in events:
             if event.event == BEAT:
                 pulse.hear(UUID(event.resource.id.rpartition(".")[2]), datetime.now(UTC))

@@ -123,8 +123,9 @@ class Process:
 
     def last_line(self) -> str:
         """Return the last line that it wrote; empty if there is none."""
-        for writer in self._writers:
-            writer.join(timeout=2)
+        if self.ended:
+            for writer in self._writers:
+                writer.join(timeout=2)
         try:
             lines = self.log.read_text(errors="replace").strip().splitlines()
         except OSError:
@@ -186,15 +187,16 @@ class Service:
             "server",
             ["prefect", "server", "start", "--host", config.host, "--port", str(config.port)],
         )
-        self._await(server)
+        self._await(server, self._answers)
         self._say("applying the deployments")
         self._apply()
         limit = str(config.scenes_at_once + 2)  # watchers and builds do not wait for scenes
         worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         self._launch("worker", [*worker, "--limit", limit, "--install-policy", "never"])
-        self._launch(
+        listener = self._launch(
             "listener", [sys.executable, "-m", "flows.service.listener", config.model_dump_json()]
         )
+        self._await(listener, lambda: "listening" in listener.last_line())
 
     def _launch(self, name: str, command: list[str]) -> Process:
         if command[0] == "prefect":
@@ -205,18 +207,24 @@ class Service:
         process.start()
         return process
 
-    def _await(self, server: Process) -> None:
+    def _await(self, process: Process, ready: Callable[[], bool]) -> None:
         until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            if server.ended:
+        while not ready():
+            if process.ended:
                 raise RunError(
-                    f"the server did not start ({server.last_line()[:300]}); see {server.log}"
+                    f"the {process.name} did not start ({process.last_line()[:300]}); see "
+                    f"{process.log}"
                 )
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{self._config.api}/health", timeout=2).status_code == 200:
-                    return
+            if time.monotonic() > until:
+                raise RunError(
+                    f"the {process.name} was not ready within {START_S:.0f} s; see {process.log}"
+                )
             time.sleep(0.2)
-        raise RunError(f"the server did not answer within {START_S:.0f} s; see {server.log}")
+
+    def _answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self._config.api}/health", timeout=2).status_code == 200
+        return False
 
     def _apply(self) -> None:
         done = subprocess.run(

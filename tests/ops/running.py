@@ -162,9 +162,7 @@ class Running:
         """Return the process ids of a child of the service: server, worker or listener."""
         words = {"server": "prefect server", "worker": "prefect worker", "listener": ".listener"}
         assert self.process is not None
-        asked = ["pgrep", "-f", "-P", str(self.process.pid), words[name]]
-        found = subprocess.run(asked, capture_output=True, text=True)
-        return [int(each) for each in found.stdout.split()]
+        return children(self.process.pid, words[name])
 
     def publish(self, scenes: Iterable[Acquisition]) -> list[str]:
         """Put scenes into the catalogue; return the paths of their Items."""
@@ -236,7 +234,8 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def processes_of(service: Running) -> list[str]:
-    """Return the command lines of processes that the service started, wherever they are now."""
-    found = subprocess.run(["pgrep", "-fa", str(service.state)], capture_output=True, text=True)
-    return found.stdout.splitlines()
+def children(parent: int, words: str) -> list[int]:
+    """Return the ids of the child processes whose command has some words."""
+    asked = ["pgrep", "-f", "-P", str(parent), words]
+    found = subprocess.run(asked, capture_output=True, text=True)
+    return [int(each) for each in found.stdout.split()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.running import Running, many
+from tests.ops.running import Running, children, many
 from tests.servers.postgres import Postgres
 from tests.waiting import wait_until
 
@@ -90,8 +90,8 @@ def test_a_killed_watch_submits_the_rest_and_nothing_twice(service: Running, pro
 def kill_flows(service: Running) -> None:
     """Kill the processes of all flow runs."""
     for worker in service.children("worker"):
-        for line in os.popen(f"pgrep -P {worker} -f prefect.engine").read().split():
-            os.kill(int(line), signal.SIGKILL)
+        for run in children(worker, "prefect.engine"):
+            os.kill(run, signal.SIGKILL)
 
 
 def test_a_killed_worker_is_started_again_and_each_scene_has_one_product(
