@@ -343,6 +343,9 @@ class RunConfig(_Closed):
     mosaic: MosaicConfig = MosaicConfig()
     politeness: Politeness = Politeness()
     retry_quarantined: bool = Field(False, description="retry quarantined scenes")
+    most: int | None = Field(
+        None, ge=1, description="maximum number of scenes that this run maps; default: all"
+    )
 
 
 class BudgetConfig(_Closed):
@@ -440,3 +443,33 @@ class ValidateConfig(_Closed):
     repeat_h: float = Field(
         24, gt=0, description="hours until a lasting alert is told again, doubled each time"
     )
+
+
+class TrainingConfig(_Closed):
+    """Tables of spectra with labels, and the model that is trained on them."""
+
+    out: Path = Field(description="folder of the model, its card and report")
+    laboratory: tuple[str, ...] = Field(
+        (), description="laboratory spectra: TABLE or TABLE@SENSOR", examples=[["lab.csv"]]
+    )
+    satellite: tuple[str, ...] = Field(
+        (), description="satellite spectra with labels: TABLE@SENSOR", examples=[["f.csv@enmap"]]
+    )
+    unlabelled: tuple[str, ...] = Field(
+        (), description="satellite spectra without labels: TABLE@SENSOR"
+    )
+    infrared: tuple[Path, ...] = Field(
+        (), description="mid-infrared absorbance of laboratory samples"
+    )
+    group: str | None = Field(None, description="column of groups to keep in one fold")
+    region: str | None = Field(None, description="column of regions to leave out in turn")
+    ec: str = Field("ec_ds_m", description="column of the electrical conductivity")
+    ec_unit: Literal["dS/m", "mS/m"] | None = Field(None, description="unit of the labels")
+    ec_method: str = Field("mixed or unknown", description="method of the labels, such as ECe")
+    suspect: str | None = Field(None, description="column that marks rows to skip")
+    licence: str = Field("not stated", description="licence of the tables")
+    attribution: str = Field("", description="who is to be named")
+    name: str = Field("own", description="name of the model")
+    settings: Path | None = Field(None, description="TOML file with settings of the training")
+    seed: int | None = Field(None, ge=0, description="seed; default: that of the settings")
+    evaluate: bool = Field(True, description="score it with groups and regions left out")

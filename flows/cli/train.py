@@ -9,10 +9,10 @@ from typer.core import TyperCommand
 
 from flows.cli.shared.options import local
 from flows.cli.shared.text import other_files, place, plain
+from flows.config import TrainingConfig
 
 if TYPE_CHECKING:
     from deepsalt.model.card import ModelCard
-    from deepsalt.train.data.tables import TableSpec
 
 app = typer.Typer()
 
@@ -157,30 +157,33 @@ def train(
     CSV with column, center_nm and fwhm_nm. Mid-infrared spectra of laboratory samples can be added.
     The same command again resumes a stopped training.
     """
-    from dataclasses import replace
-
     from deepsalt.model.card import CARD_FILE
-    from deepsalt.train.config import Settings, TrainConfig, read_settings
     from deepsalt.train.loop import CACHE
     from deepsalt.train.loop import train as train_model
     from flows.model_item import write_model_item
     from flows.progress import bars
+    from flows.training import training_of
 
-    facts = {"region": region, "ec": ec, "ec_method": ec_method, "suspect": suspect}
-    facts |= {"licence": licence, "attribution": attribution}
-    specs = _specs({"laboratory": lab, "satellite": satellite, "unlabelled": unlabelled}, facts)
-    common = {"group": group, "group_elsewhere": len(specs) > 1, "ec_unit": ec_unit}
-    specs = [replace(spec, **common) for spec in specs]  # type: ignore[arg-type]
-    settings = read_settings(config) if config else Settings()
-    if seed is not None:
-        settings = replace(settings, seed=seed)
-    run = TrainConfig(
-        tuple(specs),
-        out,
-        name=name,
-        settings=settings,
-        evaluate=evaluate,
-        infrared=tuple(mid_infrared or ()),
+    run = training_of(
+        TrainingConfig(
+            out=out,
+            laboratory=tuple(lab or ()),
+            satellite=tuple(satellite or ()),
+            unlabelled=tuple(unlabelled or ()),
+            infrared=tuple(mid_infrared or ()),
+            group=group,
+            region=region,
+            ec=ec,
+            ec_unit=ec_unit,
+            ec_method=ec_method,
+            suspect=suspect,
+            licence=licence,
+            attribution=attribution,
+            name=name,
+            settings=config,
+            seed=seed,
+            evaluate=evaluate,
+        )
     )
     for said in (other_files(out, CARD_FILE, CACHE), _replaced(out)):
         if said:
@@ -210,19 +213,6 @@ def _replaced(out: Path) -> str | None:
         name = "a model whose card cannot be read"
     day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
     return f"this training replaces {name} of {day} in {out} when it ends"
-
-
-def _specs(tables: dict[str, list[str] | None], facts: dict[str, str | None]) -> list["TableSpec"]:
-    """Return the tables that the options name, with what all of them share."""
-    from dataclasses import replace
-
-    from deepsalt.train.data.tables import TableSpec
-
-    return [
-        replace(TableSpec.parse(text, kind), **facts)  # type: ignore[arg-type]
-        for kind, texts in tables.items()
-        for text in texts or []
-    ]
 
 
 def _card_lines(card: "ModelCard") -> list[str]:

@@ -19,7 +19,7 @@ from flows.watch.alerts import tell
 from flows.watch.budget import Budget
 from flows.watch.database import Database, database_url, url_for_runs
 from flows.watch.debounce import build_is_due
-from flows.watch.judge import unusable
+from flows.watch.judge import out_of_budget, unusable
 from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch, Watcher
 
@@ -40,7 +40,8 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     """
     with logging_run(flow_run.get_id()), opened(config) as (watcher, database):
         report = watcher.pass_over()
-        tell([unusable(watcher.watch, report.refused)], database)
+        verdicts = [unusable(watcher.watch, report.refused)]
+        tell([*verdicts, out_of_budget(watcher.watch, report.stopped)], database)
         due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
         run_deployment(config.build, parameters={"out": config.out}, timeout=0, as_subflow=False)

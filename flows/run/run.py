@@ -83,6 +83,8 @@ class RunResult:
         already spent on them, seconds.
     effort
         What mapping took; equal outcomes may differ in it.
+    left
+        Scenes that are left for the next run, by `RunConfig.most`.
     """
 
     scenes: tuple[SceneReport, ...]
@@ -90,6 +92,7 @@ class RunResult:
     begun_again: int = 0
     wasted_s: float = 0.0
     effort: Effort = field(default_factory=Effort, compare=False)
+    left: int = 0
 
     @property
     def wanted(self) -> list[SceneReport]:
@@ -126,6 +129,7 @@ class RunResult:
             found["begun_again"],
             found["wasted_s"],
             Effort.of(found["effort"]),
+            found["left"],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,6 +175,8 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
     if existing is not None:
         reports |= _left_out(existing, found.scenes, reports, retry=config.retry_quarantined)
     todo = [index for index in range(len(found.scenes)) if index not in reports]
+    left = max(0, len(todo) - config.most) if config.most else 0
+    todo = todo[: len(todo) - left]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
@@ -221,8 +227,9 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
             SceneReport(name, "quarantined", reason=reason)
             for name, reason in found.refused.items()
         ]
-        results += [reports[index] for index in range(len(found.scenes))]
-        done = RunResult(tuple(results), None, waste.scenes, round(waste.seconds, 1), effort)
+        results += [reports[index] for index in sorted(reports)]
+        wasted_s = round(waste.seconds, 1)
+        done = RunResult(tuple(results), None, waste.scenes, wasted_s, effort, left)
         if not any(report.product for report in results):
             return done
         # Links wait for a server, tiles for the processor, so they run at the same time.

@@ -4,8 +4,9 @@ Run as a program, it reads a configuration as JSON from standard input and appli
 that the environment names. What the configuration does not name any more is removed.
 """
 
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -43,7 +44,8 @@ from flows.service.config import ServiceConfig  # noqa: E402
 from flows.service.environment import POOL, TAG  # noqa: E402
 
 _JOB = {
-    "job_configuration": {"stream_output": True},
+    # With a command the worker starts the run itself, without a process between them.
+    "job_configuration": {"command": f"{shlex.quote(sys.executable)} -m prefect.engine"},
     "variables": {"type": "object", "properties": {}},
 }
 """What a run's process may be told: nothing, since the worker's environment has it all.
@@ -92,8 +94,9 @@ def apply(config: ServiceConfig) -> None:
             client.create_flow_run_from_deployment(ids[f"watch/{watch.name}"])
         for old in client.read_automations_by_name(FAILURES):
             client.delete_automation(old.id)
-        if "validate/local" in ids:
-            client.create_automation(_on_failure(ids["validate/local"]))
+        judges = [each for name, each in ids.items() if name.startswith("validate/")]
+        if judges:
+            client.create_automation(_on_failure(judges))
 
 
 def _drop_missed(client: SyncPrefectClient) -> None:
@@ -124,12 +127,14 @@ def _rows(config: ServiceConfig) -> Iterator[dict[str, Any]]:
     text = files("flows.service").joinpath("prefect.yaml").read_text(encoding="utf-8")
     for row in yaml.safe_load(text)["deployments"]:
         flow = row["entrypoint"].rpartition(".")[2]
-        if flow == "watch":
+        if flow in ("watch", "validate"):
             for plan, watch in zip(config.watch, config.watches, strict=True):
+                told = watch.model_dump(mode="json")
+                often = [_cron(plan.every, config)] if flow == "watch" else _active(row)
                 yield row | {
                     "name": plan.name,
-                    "parameters": {"config": watch.model_dump(mode="json")},
-                    "schedules": [_cron(plan.every, config)],
+                    "parameters": {"config": told if flow == "watch" else {"watch": told}},
+                    "schedules": often,
                 }
             continue
         yield row | _changes(flow, row, config)
@@ -147,17 +152,22 @@ def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[s
             _cron(plan.every, config, {"config": plan.config.model_dump(mode="json")})
             for plan in config.mosaic
         ]
-    elif flow == "map_scenes":
+    elif flow in ("map_scenes", "backfill_archive"):
         told = dict(row["parameters"]["config"])
         if config.watch:
             told["selection"] = config.watch[0].selection.model_dump(mode="json")
-        changes["parameters"] = {"config": told | {"out": config.store, "scene": scene}}
-    else:  # upkeep: always on in a service
-        if flow == "maintain":
-            upkeep = UpkeepConfig(keep_days=config.keep_days, scratch=config.scene.scratch.folder)
-            changes["parameters"] = {"config": upkeep.model_dump(mode="json")}
-        changes["schedules"] = [each | {"active": True} for each in row["schedules"]]
+        run = {"config": told | {"out": config.store, "scene": scene}}
+        changes["parameters"] = row["parameters"] | run
+    elif flow == "maintain":
+        upkeep = UpkeepConfig(keep_days=config.keep_days, scratch=config.scene.scratch.folder)
+        changes["parameters"] = {"config": upkeep.model_dump(mode="json")}
+        changes["schedules"] = _active(row)
     return changes
+
+
+def _active(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the schedules of a deployment that a service always has on."""
+    return [each | {"active": True} for each in row["schedules"]]
 
 
 def _cron(
@@ -195,7 +205,7 @@ def _schedule(row: Mapping[str, Any]) -> Schedule:
     )
 
 
-def _on_failure(validate: UUID) -> AutomationCore:
+def _on_failure(judges: Iterable[UUID]) -> AutomationCore:
     """Start `validate` when a run of ours fails or crashes; reactive, so it never misfires."""
     return AutomationCore(
         name=FAILURES,
@@ -213,7 +223,9 @@ def _on_failure(validate: UUID) -> AutomationCore:
             posture=Posture.Reactive,
             threshold=1,
         ),
-        actions=[RunDeployment(source="selected", deployment_id=validate, parameters={})],
+        actions=[
+            RunDeployment(source="selected", deployment_id=judge, parameters={}) for judge in judges
+        ],
     )
 
 

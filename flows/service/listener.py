@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -25,7 +26,10 @@ from flows.config import WatchConfig  # noqa: E402
 from flows.prefect.watch import opened  # noqa: E402
 from flows.service.config import ServiceConfig  # noqa: E402
 from flows.service.zombies import BEAT, Pulse, end_zombies  # noqa: E402
+from flows.watch.alerts import tell  # noqa: E402
 from flows.watch.arrivals import EVENT, arrived, item_of  # noqa: E402
+from flows.watch.database import Database, database_url  # noqa: E402
+from flows.watch.judge import unusable_announcement  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +116,8 @@ def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
         started = hear(event, watches)
     except DeepsaltError as error:
         logger.warning("announcement %s: %s", event.id, error)
+        with suppress(DeepsaltError), Database(database_url()) as database:
+            tell([unusable_announcement(str(error))], database)
     else:
         logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
 

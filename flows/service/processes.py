@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -21,6 +21,8 @@ import httpx
 from deepsalt.errors import RunError
 from flows.service.config import ServiceConfig
 from flows.service.environment import POOL, environment
+from flows.service.metrics import ServiceCollector, serve_metrics
+from flows.watch.database import URL_VARIABLE, Database
 
 START_S = 120.0
 """Seconds that the server may take to answer for the first time."""
@@ -154,6 +156,7 @@ class Service:
         self._say = say
         self._environment = environment(config)
         self._processes: list[Process] = []
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         try:
@@ -181,6 +184,7 @@ class Service:
     def _start(self) -> None:
         config = self._config
         refuse_taken(config.host, config.port)
+        refuse_taken(config.host, config.metrics_port)
         (config.folder / "logs").mkdir(parents=True, exist_ok=True)
         self._say("starting the server")
         server = self._launch(
@@ -197,6 +201,9 @@ class Service:
             "listener", [sys.executable, "-m", "flows.service.listener", config.model_dump_json()]
         )
         self._await(listener, lambda: "listening" in listener.last_line())
+        database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
+        collector = ServiceCollector(database, [config.store])
+        self._opened.enter_context(serve_metrics(collector, config.metrics_port, host=config.host))
 
     def _launch(self, name: str, command: list[str]) -> Process:
         if command[0] == "prefect":
@@ -242,6 +249,7 @@ class Service:
     def _stop(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # a second one would leave processes behind
             signal.signal(number, signal.SIG_IGN)
+        self._opened.close()
         # The server last: the others tell it what became of their work.
         for each in reversed(self._processes):
             if not each.ended:

@@ -171,10 +171,31 @@ class Purse:
     mean: Amounts | None
     under_way: int
 
+    def room(self, most: int) -> tuple[int, str]:
+        """Return how many scenes fit, and why no more; before one is finished: one, which tells.
+
+        Parameters
+        ----------
+        most
+            So many are wanted.
+        """
+        one = self.mean or Amounts(scenes=1)
+        wanted = most if self.mean else min(most, 1)
+        for count in range(wanted):
+            refused = self._refusal(one)
+            if refused:
+                return count, refused
+            self.under_way += 1
+        return wanted, ""
+
     def refuses(self, scene: Acquisition) -> str:
         """Return why a scene may not be submitted; empty if it may, and then it is under way."""
+        refused = self._refusal(self._of(scene))
+        self.under_way += not refused
+        return refused
+
+    def _refusal(self, one: Amounts) -> str:
         config = self.budget.config
-        one = self._of(scene)
         before, after = self._committed(one), self._committed(one, more=1)
         for what, unit in (
             ("scenes", "scenes"),
@@ -190,7 +211,6 @@ class Purse:
                     f"{unit} {_OF[config.period]} are spent or under way, and a scene takes "
                     f"{getattr(after, what) - used:.3g}; raise it{_WAIT[config.period]}"
                 )
-        self.under_way += 1
         return ""
 
     def close(self, stopped: str) -> None:

@@ -113,6 +113,19 @@ def unusable(watch: Watch, refused: Mapping[str, str]) -> Alert:
     return Alert("unusable", watch.name, f"watch {watch.name} can use what it sees", "well")
 
 
+def unusable_announcement(reason: str) -> Alert:
+    """Return the alert on an announcement that cannot be used."""
+    sentence = f"an announcement cannot be used: {reason}; tell whoever sends announcements"
+    return Alert("announcement", "announcements", sentence)
+
+
+def out_of_budget(watch: Watch, stopped: str) -> Alert:
+    """Return the verdict on the budget of a watch, with why it stopped."""
+    if stopped:
+        return Alert("budget", watch.name, stopped)
+    return Alert("budget", watch.name, f"watch {watch.name} is within its budget", "well")
+
+
 def reconcile_if_due(
     watch: Watch, store: Store, ledger: Ledger, *, now: datetime, every: timedelta = _WEEK
 ) -> Alert | None:

@@ -1,0 +1,48 @@
+"""A training as it is asked for, to one as the library takes it."""
+
+from dataclasses import replace
+
+from deepsalt.train.config import Settings, TrainConfig, read_settings
+from deepsalt.train.data.tables import TableSpec
+from flows.config import TrainingConfig
+
+
+def training_of(config: TrainingConfig) -> TrainConfig:
+    """Return the training that a configuration asks for.
+
+    Raises
+    ------
+    UsageError
+        A table's name or a setting makes no sense.
+    """
+    specs = [
+        *(TableSpec.parse(text, "laboratory") for text in config.laboratory),
+        *(TableSpec.parse(text, "satellite") for text in config.satellite),
+        *(TableSpec.parse(text, "unlabelled") for text in config.unlabelled),
+    ]
+    specs = [
+        replace(
+            spec,
+            region=config.region,
+            ec=config.ec,
+            ec_method=config.ec_method,
+            suspect=config.suspect,
+            licence=config.licence,
+            attribution=config.attribution,
+            group=config.group,
+            group_elsewhere=len(specs) > 1,
+            ec_unit=config.ec_unit,
+        )
+        for spec in specs
+    ]
+    settings = read_settings(config.settings) if config.settings else Settings()
+    if config.seed is not None:
+        settings = replace(settings, seed=config.seed)
+    return TrainConfig(
+        tuple(specs),
+        config.out,
+        name=config.name,
+        settings=settings,
+        evaluate=config.evaluate,
+        infrared=config.infrared,
+    )
