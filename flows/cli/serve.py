@@ -17,6 +17,8 @@ ConfigFile = Annotated[
     ),
 ]
 
+Told = Annotated[str, typer.Argument(help="Configuration of the service, JSON.")]
+
 _LOOK_S = 1.0
 
 
@@ -43,3 +45,21 @@ def serve(config: ConfigFile = None) -> None:
         while True:
             time.sleep(_LOOK_S)
             service.watch_over()
+
+
+@app.command(hidden=True)
+def listen(config: Told) -> None:
+    """Hear a service's server; a process of `serve`."""
+    from flows.service import listener
+    from flows.service.config import ServiceConfig
+
+    listener.run(ServiceConfig.model_validate_json(config))
+
+
+@app.command(hidden=True)
+def deploy(config: Told) -> None:
+    """Apply a service's deployments to its server; a step of `serve`."""
+    from flows.service import deployments
+    from flows.service.config import ServiceConfig
+
+    deployments.apply(ServiceConfig.model_validate_json(config))

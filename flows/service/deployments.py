@@ -1,7 +1,7 @@
 """The deployments of a service: those of `prefect.yaml`, with its store, schedules and watches.
 
-Run as a program, it reads a configuration as JSON from standard input and applies it to the server
-that the environment names. What the configuration does not name any more is removed.
+They are applied to the server that the environment names. What the configuration does not name any
+more is removed.
 """
 
 import shlex
@@ -14,34 +14,29 @@ from typing import Any, cast
 from uuid import UUID
 
 import yaml
-
-from deepsalt.own_packages import load_beside
-
-load_beside()
-
-from prefect.client.orchestration import (  # noqa: E402 - only now `flows` is ours
+from prefect.client.orchestration import (
     SyncPrefectClient,
     get_client,
 )
-from prefect.client.schemas.actions import WorkPoolCreate  # noqa: E402
-from prefect.client.schemas.filters import (  # noqa: E402
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType  # noqa: E402
-from prefect.deployments.runner import RunnerDeployment  # noqa: E402
-from prefect.events.actions import RunDeployment  # noqa: E402
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture  # noqa: E402
-from prefect.events.schemas.events import ResourceSpecification  # noqa: E402
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound  # noqa: E402
-from prefect.schedules import Cron, Schedule  # noqa: E402
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, StateType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.schedules import Cron, Schedule
 
-from flows.config import UpkeepConfig  # noqa: E402
-from flows.service.config import ServiceConfig  # noqa: E402
-from flows.service.environment import POOL, TAG  # noqa: E402
+from flows.config import UpkeepConfig
+from flows.service.config import ServiceConfig
+from flows.service.environment import POOL, TAG
 
 _JOB = {
     # With a command the worker starts the run itself, without a process between them.
@@ -227,7 +222,3 @@ def _on_failure(judges: Iterable[UUID]) -> AutomationCore:
             RunDeployment(source="selected", deployment_id=judge, parameters={}) for judge in judges
         ],
     )
-
-
-if __name__ == "__main__":
-    apply(ServiceConfig.model_validate_json(sys.stdin.read()))

@@ -1,7 +1,6 @@
 """Hears the server: announcements of scenes become runs within a second or two, silent runs end.
 
 An event is a hint: one that is lost while nobody listens is found by the next pass of its watch.
-Run as a program, it takes a service's configuration as JSON and listens until it is stopped.
 """
 
 import asyncio
@@ -12,24 +11,20 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
-from deepsalt.own_packages import load_beside
+from prefect.client.orchestration import get_client
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events.schemas.events import Event
 
-load_beside()
-
-from prefect.client.orchestration import get_client  # noqa: E402 - only now `flows` is ours
-from prefect.events.clients import get_events_subscriber  # noqa: E402
-from prefect.events.filters import EventFilter, EventNameFilter  # noqa: E402
-from prefect.events.schemas.events import Event  # noqa: E402
-
-from deepsalt.errors import DeepsaltError  # noqa: E402
-from flows.config import WatchConfig  # noqa: E402
-from flows.prefect.watch import opened  # noqa: E402
-from flows.service.config import ServiceConfig  # noqa: E402
-from flows.service.zombies import BEAT, Pulse, end_zombies  # noqa: E402
-from flows.watch.alerts import tell  # noqa: E402
-from flows.watch.arrivals import EVENT, arrived, item_of  # noqa: E402
-from flows.watch.database import Database, database_url  # noqa: E402
-from flows.watch.judge import unusable_announcement  # noqa: E402
+from deepsalt.errors import DeepsaltError
+from flows.config import WatchConfig
+from flows.prefect.watch import opened
+from flows.service.config import ServiceConfig
+from flows.service.zombies import BEAT, Pulse, end_zombies
+from flows.watch.alerts import tell
+from flows.watch.arrivals import EVENT, arrived, item_of
+from flows.watch.database import Database, database_url
+from flows.watch.judge import unusable_announcement
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +117,8 @@ def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
         logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
 
 
-if __name__ == "__main__":
+def run(config: ServiceConfig) -> None:
+    """Listen for a service until the process is stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    asyncio.run(listen(ServiceConfig.model_validate_json(sys.argv[1]).watches))
+    asyncio.run(listen(config.watches))

@@ -198,7 +198,7 @@ class Service:
         worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         self._launch("worker", [*worker, "--limit", limit, "--install-policy", "never"])
         listener = self._launch(
-            "listener", [sys.executable, "-m", "flows.service.listener", config.model_dump_json()]
+            "listener", [sys.executable, "-m", "deepsalt", "listen", config.model_dump_json()]
         )
         self._await(listener, lambda: "listening" in listener.last_line())
         database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
@@ -235,8 +235,7 @@ class Service:
 
     def _apply(self) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "flows.service.deployments"],
-            input=self._config.model_dump_json(),
+            [sys.executable, "-m", "deepsalt", "deploy", self._config.model_dump_json()],
             env=self._environment,
             capture_output=True,
             text=True,

@@ -160,7 +160,11 @@ class Running:
 
     def children(self, name: str) -> list[int]:
         """Return the process ids of a child of the service: server, worker or listener."""
-        words = {"server": "prefect server", "worker": "prefect worker", "listener": ".listener"}
+        words = {
+            "server": "prefect server",
+            "worker": "prefect worker",
+            "listener": "deepsalt listen",
+        }
         assert self.process is not None
         return children(self.process.pid, words[name])
 
