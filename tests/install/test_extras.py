@@ -10,7 +10,7 @@ from deepsalt.errors import ExtraMissingError
 from deepsalt.extras import MODULES, require
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORTED_AS = {"scikit-learn": "sklearn"}
+IMPORTED_AS = {"scikit-learn": "sklearn", "prometheus-client": "prometheus_client"}
 
 
 def modules_of(extra: str) -> set[str]:
