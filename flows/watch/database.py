@@ -11,7 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import DateTime, Engine, MetaData, Table, create_engine, event
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -26,8 +36,14 @@ _DEFAULT = "~/deepsalt/service/ledger.sqlite"
 _BUSY_S = 30
 _CONNECT_S = 10
 
+LAYOUT = 1
+"""Layout of the tables; raised when a column changes."""
+
 tables = MetaData()
 """All tables; a module with one registers it here."""
+
+
+_layouts = Table("deepsalt_layout", tables, Column("layout", Integer, primary_key=True))
 
 
 class Moment(TypeDecorator[datetime]):
@@ -100,13 +116,28 @@ class Database:
     UsageError
         The URL is of another kind.
     RunError
-        The database cannot be reached.
+        The database cannot be reached, or another version of deepsalt made it.
     """
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         with self.explained():
             tables.create_all(self._engine)
+        with self.writing() as connection:
+            connection.execute(
+                insert_of(connection)(_layouts).values(layout=LAYOUT).on_conflict_do_nothing()
+            )
+            found = connection.execute(select(_layouts.c.layout)).scalars().all()
+        if found != [LAYOUT]:
+            raise RunError(
+                f"the ledger {self.name} was made by another version of deepsalt; give a new "
+                "database: nothing is mapped twice without the old one, only its costs are lost"
+            )
+
+    @property
+    def name(self) -> str:
+        """Its URL without the password."""
+        return self._engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -135,16 +166,18 @@ class Database:
         RunError
             The database cannot be reached or used.
         """
-        name = self._engine.url.render_as_string(hide_password=True)
         try:
             yield
         except OperationalError as error:
             reason = str(error.orig).strip().splitlines()[0]
             raise RunError(
-                f"the ledger {name} cannot be reached ({reason}); start its database and try again"
+                f"the ledger {self.name} cannot be reached ({reason}); start its database and try "
+                "again"
             ) from None
         except SQLAlchemyError as error:
-            raise RunError(f"the ledger {name} cannot be used ({type(error).__name__})") from None
+            raise RunError(
+                f"the ledger {self.name} cannot be used ({type(error).__name__})"
+            ) from None
 
     def __enter__(self) -> Self:
         return self

@@ -53,6 +53,7 @@ def submission(
         attempt=1,
         run="r",
         reason="",
+        acquired=None,
         announced=NOW - seen * HOUR,
         changed=NOW - changed * HOUR,
     )

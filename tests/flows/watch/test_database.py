@@ -1,0 +1,44 @@
+"""A database says in one sentence what is wrong, and never its password."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from deepsalt.errors import RunError, UsageError
+from flows.watch.database import URL_VARIABLE, Database, database_url
+
+
+def test_a_database_of_another_layout_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    with Database(url):
+        pass
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("update deepsalt_layout set layout = 0"))
+    engine.dispose()
+    with pytest.raises(RunError, match="made by another version of deepsalt"):
+        Database(url)
+
+
+def test_a_password_in_a_parameter_is_refused_without_being_repeated() -> None:
+    with pytest.raises(UsageError) as refused:
+        database_url("postgresql://me:open-sesame@host/db")
+    assert "open-sesame" not in str(refused.value)
+
+
+def test_a_server_that_is_away_is_named_without_the_password() -> None:
+    with pytest.raises(RunError, match=r"me:\*\*\*@127.0.0.1:1/db cannot be reached") as refused:
+        Database("postgresql://me:open-sesame@127.0.0.1:1/db")
+    assert "open-sesame" not in str(refused.value)
+
+
+def test_the_environment_names_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL_VARIABLE, "sqlite:///elsewhere.sqlite")
+    assert database_url() == "sqlite:///elsewhere.sqlite"
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "nonsense"])
+def test_another_kind_of_database_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="a ledger is sqlite:///path or postgresql://"):
+        Database(url)
