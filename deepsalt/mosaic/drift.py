@@ -5,7 +5,8 @@ which factor the distribution of salinity moved, over the cells that have an est
 and that other scenes made; cells that no new scene touched would hide it. Both are taken tile by
 tile, the worst counts, so a broken scene among forty good ones is found. *Missing*: of the cells
 measured in the tiles composed anew, how many have no estimate; it is compared with the last
-versions, since some regions are green all summer.
+versions, since some regions are green all summer, and needs several scenes, since one may be all
+clouds.
 
 New ground has neither lost nor shifted, so a first version or a new area is never held for them.
 """
@@ -24,6 +25,8 @@ from deepsalt.validate import Limits
 
 LEAST_SHARE = 0.01
 """Cells of a tile, as a share of it, without which its figures mean nothing."""
+LEAST_SCENES = 5
+"""Scenes of the composed tiles without which the share that is missing is that of their clouds."""
 LEAST_VERSIONS = 5
 """Versions without which nothing is usual."""
 
@@ -111,7 +114,8 @@ class Figures:
     shift
         The greatest factor by which a tile's distribution moved, at least 1.
     missing
-        Share of the measured cells of the composed tiles without an estimate, 0 to 1.
+        Share of the measured cells of the composed tiles without an estimate, 0 to 1; NaN with few
+        scenes or cells.
     """
 
     lost: float
@@ -119,18 +123,19 @@ class Figures:
     missing: float
 
     @classmethod
-    def of(cls, tiles: Sequence[tuple[Report, Drift]], tile_cells: int) -> Self:
-        """Return the figures of composed tiles, each of so many cells."""
+    def of(cls, tiles: Sequence[tuple[Report, Drift]], tile_cells: int, scenes: int) -> Self:
+        """Return the figures of composed tiles, each of so many cells, made of so many scenes."""
         least = LEAST_SHARE * tile_cells
         drifts = [drift for _, drift in tiles]
         lost = [each.lost / each.estimated for each in drifts if each.estimated >= least]
         shifts = [each.shift for each in drifts if each.changed >= least]
         measured = sum(r.pixels - dict(r.by_flag).get("outside", 0) for r, _ in tiles)
         estimated = sum(report.estimated for report, _ in tiles)
+        enough = scenes >= LEAST_SCENES and measured >= least
         return cls(
             round(max(lost, default=0.0), 4),
             round(max(shifts, default=1.0), 4),
-            round(1 - estimated / measured, 4) if measured >= least else math.nan,
+            round(1 - estimated / measured, 4) if enough else math.nan,
         )
 
     def to_dict(self) -> dict[str, float | None]:

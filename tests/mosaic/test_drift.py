@@ -91,9 +91,15 @@ def test_without_limits_nothing_is_unlike() -> None:
     assert not unlike(figures(lost=1.0, shift=99.0, missing=1.0), [figures()] * 9, Limits())
 
 
+def test_clouds_of_one_scene_are_no_figure() -> None:
+    clouded = (Report(TILE, 0, ()), Drift.none())
+    assert math.isnan(Figures.of([clouded], TILE, 1).missing)
+    assert Figures.of([clouded], TILE, 9).missing == 1
+
+
 def test_a_sliver_of_a_tile_has_no_figures() -> None:
     drift = Drift.of(cells(2, 2), cells(np.nan, 9))
-    found = Figures.of([(Report(TILE, 2, (("outside", TILE - 2),)), drift)], TILE)
+    found = Figures.of([(Report(TILE, 2, (("outside", TILE - 2),)), drift)], TILE, 9)
     assert (found.lost, found.shift, math.isnan(found.missing)) == (0, 1, True)
 
 
