@@ -9,11 +9,15 @@ versions, since some regions are green all summer, and needs several scenes, sin
 clouds.
 
 New ground has neither lost nor shifted, so a first version or a new area is never held for them.
+Of 50 honest versions of two simulated regions, with seasons of a factor of 1.4 and clouds of any
+share, none is held with one mosaic of all dates (`tests/mosaic/test_drift.py`). A scene that is ten
+times too high moves a tile of one scene by 3.2, and one of three scenes or more by less than 1.5,
+since compositing hardly counts it. The figures take a twentieth of the time that composing takes.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Self
 
@@ -33,7 +37,7 @@ LEAST_VERSIONS = 5
 _FLOOR_DS_M = 0.5  # differences below the lowest break of the map are of no use to anyone
 _PER_OCTAVE = 16
 _BINS = 10 * _PER_OCTAVE + 1  # up to 512 dS/m, more than a brine has
-_LEAST_JUMP = 0.3
+_LEAST_JUMP = 0.5  # a month of plants after a bare one is honest
 _SPREADS = 5.0
 _USUAL_SHIFTS = 3.0
 
@@ -54,8 +58,8 @@ class Drift:
 
     estimated: int
     lost: int
-    before: NDArray[np.uint32]
-    after: NDArray[np.uint32]
+    before: NDArray[np.uint32] = field(repr=False)
+    after: NDArray[np.uint32] = field(repr=False)
 
     @classmethod
     def none(cls) -> Self:

@@ -174,7 +174,7 @@ class Year:
 
     def scene(self, *, factor: float = 1.0, cloud: float | None = None) -> None:
         """Let a scene come in."""
-        row, column = self.rng.integers(0, 30, 2)
+        row, column = self.rng.integers(0, 30, 2) if cloud is None else (0, 0)
         grid = scene_grid(row=int(row), column=int(column), height=EDGE, width=EDGE)
         shape = (EDGE, EDGE)
         lognormal = self.rng.lognormal
@@ -243,16 +243,20 @@ def test_an_honest_year_is_rarely_held(layout: str) -> None:
     assert len(reasons) <= count / 100
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["all", "dated"])
-@pytest.mark.parametrize("factor", [0.1, 0.25, 4.0, 10.0])
-def test_a_scene_that_is_wrong_by_a_factor_is_held_while_it_counts(
-    layout: str, factor: float
+@pytest.mark.parametrize(
+    ("honest", "factor", "is_held"),
+    [(1, 10.0, True), (1, 0.1, True), (1, 1.5, False), (2, 20.0, False), (8, 10.0, False)],
+    ids=["high", "low", "as seasons do", "outvoted by two", "outvoted by many"],
+)
+def test_a_scene_wrong_by_a_factor_is_held_where_it_counts(
+    honest: int, factor: float, is_held: bool
 ) -> None:
-    caught = []
-    for seed in range(examples(3, 10)):
-        year = Year(seed, layout)
-        pass_by(year, days=40)
-        year.scene(factor=factor, cloud=0.0)
-        caught.append(bool(year.build().held))
-    print(f"{layout}, factor {factor}: {sum(caught)} of {len(caught)} are held")
+    year = Year(1, "all")
+    for _ in range(honest):
+        year.scene(cloud=0.0)
+    year.build()
+    year.scene(factor=factor, cloud=0.0)
+    built = year.build()
+    print(honest, factor, built.versions[0].facts["figures"])
+    # From three scenes on a mosaic hardly counts one that is unlike the others: nothing moves.
+    assert built.held == is_held
