@@ -101,11 +101,6 @@ class Drift:
         apart = np.cumsum(self.before.astype(np.int64) - self.after.astype(np.int64))
         return float(2.0 ** (np.abs(apart).sum() / self.changed / _PER_OCTAVE))
 
-    @property
-    def medians(self) -> tuple[float, float]:
-        """Median salinity of the cells that differ, before and now, dS/m."""
-        return _median(self.before), _median(self.after)
-
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -201,8 +196,3 @@ def _histogram(salinity: NDArray[np.float32]) -> NDArray[np.uint32]:
     octaves = np.log2(np.maximum(salinity, np.float32(_FLOOR_DS_M)) / np.float32(_FLOOR_DS_M))
     bins = np.minimum(octaves * _PER_OCTAVE, _BINS - 1).astype(np.uint8)
     return np.bincount(bins, minlength=_BINS).astype(np.uint32)
-
-
-def _median(histogram: NDArray[np.uint32]) -> float:
-    place = int(np.searchsorted(np.cumsum(histogram), histogram.sum() / 2))
-    return float(_FLOOR_DS_M * 2.0 ** ((place + 0.5) / _PER_OCTAVE))
