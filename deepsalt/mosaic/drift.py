@@ -10,9 +10,9 @@ clouds.
 
 New ground has neither lost nor shifted, so a first version or a new area is never held for them.
 Of 50 honest versions of two simulated regions, with seasons of a factor of 1.4 and clouds of any
-share, none is held, with one mosaic or one a month (`tests/mosaic/test_drift.py`). A scene that is ten
-times too high moves a tile of one scene by 3.2, and one of three scenes or more by less than 1.5,
-since compositing hardly counts it. The figures take a twentieth of the time that composing takes.
+share, none is held, with one mosaic or one a month (`tests/mosaic/test_drift.py`). A scene that is
+ten times too high moves a tile of one scene by 3.2, and one of three scenes or more by less than
+1.5, since compositing hardly counts it. The figures take a twentieth of the time of composing.
 """
 
 import math
