@@ -441,4 +441,6 @@ def _facts(
 
 
 def _figures(done: Sequence[Done], tile_cells: int) -> Figures:
-    return Figures.of([(each.note.report, each.note.drift) for each in done], tile_cells)
+    scenes = {name for each in done for name in each.job.products}
+    tiles = [(each.note.report, each.note.drift) for each in done]
+    return Figures.of(tiles, tile_cells, len(scenes))

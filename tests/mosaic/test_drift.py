@@ -56,8 +56,7 @@ def test_drifts_add_up() -> None:
     before, after = (rng.lognormal(1, 1, (8, 8)).astype(np.float32) for _ in range(2))
     whole = Drift.of(before, after)
     halves = Drift.of(before[:4], after[:4]) + Drift.of(before[4:], after[4:])
-    assert whole.shift == halves.shift
-    assert whole.medians == halves.medians
+    assert (whole.shift, whole.changed) == (halves.shift, halves.changed)
 
 
 def figures(**changes: float) -> Figures:
@@ -91,9 +90,15 @@ def test_without_limits_nothing_is_unlike() -> None:
     assert not unlike(figures(lost=1.0, shift=99.0, missing=1.0), [figures()] * 9, Limits())
 
 
+def test_clouds_of_one_scene_are_no_figure() -> None:
+    clouded = (Report(TILE, 0, ()), Drift.none())
+    assert math.isnan(Figures.of([clouded], TILE, 1).missing)
+    assert Figures.of([clouded], TILE, 9).missing == 1
+
+
 def test_a_sliver_of_a_tile_has_no_figures() -> None:
     drift = Drift.of(cells(2, 2), cells(np.nan, 9))
-    found = Figures.of([(Report(TILE, 2, (("outside", TILE - 2),)), drift)], TILE)
+    found = Figures.of([(Report(TILE, 2, (("outside", TILE - 2),)), drift)], TILE, 9)
     assert (found.lost, found.shift, math.isnan(found.missing)) == (0, 1, True)
 
 
@@ -168,7 +173,7 @@ class Year:
 
     def scene(self, *, factor: float = 1.0, cloud: float | None = None) -> None:
         """Let a scene come in."""
-        row, column = self.rng.integers(0, 30, 2)
+        row, column = self.rng.integers(0, 30, 2) if cloud is None else (0, 0)
         grid = scene_grid(row=int(row), column=int(column), height=EDGE, width=EDGE)
         shape = (EDGE, EDGE)
         lognormal = self.rng.lognormal
@@ -237,16 +242,20 @@ def test_an_honest_year_is_rarely_held(layout: str) -> None:
     assert len(reasons) <= count / 100
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["all", "dated"])
-@pytest.mark.parametrize("factor", [0.1, 0.25, 4.0, 10.0])
-def test_a_scene_that_is_wrong_by_a_factor_is_held_while_it_counts(
-    layout: str, factor: float
+@pytest.mark.parametrize(
+    ("honest", "factor", "is_held"),
+    [(1, 10.0, True), (1, 0.1, True), (1, 1.5, False), (2, 20.0, False), (8, 10.0, False)],
+    ids=["high", "low", "as seasons do", "outvoted by two", "outvoted by many"],
+)
+def test_a_scene_wrong_by_a_factor_is_held_where_it_counts(
+    honest: int, factor: float, is_held: bool
 ) -> None:
-    caught = []
-    for seed in range(examples(3, 10)):
-        year = Year(seed, layout)
-        pass_by(year, days=40)
-        year.scene(factor=factor, cloud=0.0)
-        caught.append(bool(year.build().held))
-    print(f"{layout}, factor {factor}: {sum(caught)} of {len(caught)} are held")
+    year = Year(1, "all")
+    for _ in range(honest):
+        year.scene(cloud=0.0)
+    year.build()
+    year.scene(factor=factor, cloud=0.0)
+    built = year.build()
+    print(honest, factor, built.versions[0].facts["figures"])
+    # From three scenes on a mosaic hardly counts one that is unlike the others: nothing moves.
+    assert built.held == is_held

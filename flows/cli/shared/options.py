@@ -121,6 +121,20 @@ MaxAge = Annotated[
     float | None,
     typer.Option(help="Maximum age of the newest scene with an estimate, days. Default: any."),
 ]
+MaxLost = Annotated[
+    float,
+    typer.Option(
+        help="Maximum share of a tile's estimates that a version may lose, percent; one that loses "
+        "more is held. 100: never."
+    ),
+]
+MaxShift = Annotated[
+    float,
+    typer.Option(
+        help="Maximum factor by which a tile's salinity may move from version to version; one that "
+        "moves more is held."
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -244,7 +258,13 @@ def selection_of(
 
 
 def checks_of(
-    max_missing: float, max_defective: float, max_salinity: float | None, max_age: float | None
+    max_missing: float,
+    max_defective: float,
+    max_salinity: float | None,
+    max_age: float | None,
+    *,
+    max_lost: float = 20.0,
+    max_shift: float = 2.0,
 ) -> Checks:
     """Return the checks that these options describe.
 
@@ -259,6 +279,8 @@ def checks_of(
             max_defective_pct=max_defective,
             max_salinity_ds_m=max_salinity,
             max_age_days=max_age,
+            max_lost_pct=max_lost,
+            max_shift=max_shift,
         )
     except ValidationError as error:
         raise UsageError(explain(error)) from None
@@ -366,6 +388,7 @@ OPTIONS_OF_FIELDS = {
     "max_age_days": "--max-age",
     "max_cloud_pct": "--max-cloud",
     "max_defective_pct": "--max-defective",
+    "max_lost_pct": "--max-lost",
     "max_missing_pct": "--max-missing",
     "max_salinity_ds_m": "--max-salinity",
     "resolution_m": "--resolution",

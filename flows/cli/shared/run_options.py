@@ -24,9 +24,11 @@ from flows.cli.shared.options import (
     MaxAge,
     MaxCloud,
     MaxDefective,
+    MaxLost,
     MaxMissing,
     MaxQuality,
     MaxSalinity,
+    MaxShift,
     Model,
     Out,
     Resolution,
@@ -116,6 +118,8 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         max_defective: MaxDefective = 50.0,
         max_salinity: MaxSalinity = None,
         max_age: MaxAge = None,
+        max_lost: MaxLost = 20.0,
+        max_shift: MaxShift = 2.0,
         hold: Hold = False,
         export: ExportTo = None,
         export_keep: ExportKeep = None,
@@ -139,7 +143,14 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         )
         grid = grid_option(crs, resolution)
         model = model and model.absolute()
-        checks = checks_of(max_missing, max_defective, max_salinity, max_age)
+        checks = checks_of(
+            max_missing,
+            max_defective,
+            max_salinity,
+            max_age,
+            max_lost=max_lost,
+            max_shift=max_shift,
+        )
         place = scratch_of(scratch, scratch_gb)
         mosaic = MosaicConfig(
             grid=grid,
