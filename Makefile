@@ -7,7 +7,7 @@ SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
 # Two processes of one thread each: more threads than cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test test-slow test-all lint format test-campaign bench bench-quick benchmark-quick faults clean
+.PHONY: help install demo test test-slow test-ops test-all lint format test-campaign bench bench-quick benchmark-quick faults clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -35,7 +35,12 @@ test-slow: $(STAMP) ## what takes minutes: the wheel in an empty environment, fa
 	@echo "==> slow tests"
 	@$(PYTEST) -n 2 -m slow
 
-test-all: test test-slow ## quick and slow
+test-ops: $(STAMP) ## a service on a real server, worker and PostgreSQL, on loopback (10 minutes)
+	@echo "==> tests of the service"
+	@bash tests/servers/install.sh
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m ops tests/ops
+
+test-all: test test-slow test-ops ## all three
 
 CAMPAIGNS := tests/store/test_any_order.py tests/versions/test_any_order.py tests/export/test_crashes.py tests/engines/test_losses.py
 test-campaign: $(STAMP) ## the tests of chance with hundreds of examples each (hours)
