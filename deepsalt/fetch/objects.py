@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from deepsalt.access import Reach, host_of, is_web, without_secrets
+from deepsalt.access.login import Logins
 from deepsalt.access.web import Web
 from deepsalt.concurrency import run_all
 from deepsalt.errors import ReadError
@@ -45,7 +46,7 @@ class Session:
     ) -> None:
         self._retries = RetryBudget(patience)
         self._lanes = {host: HostQueue(share) for host, share in (shares or {}).items()}
-        self._web = Web(reach)
+        self._web = Web(reach, logins=Logins())
         self._stores: dict[tuple[str, str], ObjectStore] = {}
 
     def _lane(self, href: str) -> HostQueue:

@@ -1,0 +1,220 @@
+"""The logins of this process: made when a host asks for one, renewed when it is refused.
+
+A login is made where it is used: each process has its own, a worker too. All requests of a process
+share it, in whichever thread and event loop they are. When it expires, the first one that is
+refused makes a new one, once, and the others wait for it. What failed for a wrong password is not
+tried again with the same one: that would lock the account.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import Lock
+
+from deepsalt.access.hrefs import without_secrets
+from deepsalt.access.login.kinds import OBTAIN, Attempt, Grant
+from deepsalt.access.login.profiles import Profile, profiles
+from deepsalt.access.login.sources import Secret, secret_of, what_to_set
+from deepsalt.access.login.visit import Visitor
+from deepsalt.access.web import Answer, WebError
+from deepsalt.errors import AwayError, LoginError
+
+_LOGIN_S = 30.0
+"""Seconds for a login; who stops the process waits for it."""
+
+PAUSE_S = 1.0
+"""Seconds after a login that got no answer, in which those who waited for it do not ask again."""
+
+_MOST_IN_VAIN = 3
+"""Renewals in a row that opened nothing, after which there are no more."""
+
+_MOST_SIGNED = 256
+"""Files whose signed URLs are kept."""
+
+_sessions: "OrderedDict[tuple[Profile, str], Session]" = OrderedDict()
+_sessions_lock = Lock()
+
+
+class Session:
+    """One login of this process; any thread may use it.
+
+    Parameters
+    ----------
+    profile
+        Whose hosts it opens.
+    subject
+        The file of a signed URL; "" for other kinds, whose login opens all files.
+    """
+
+    def __init__(self, profile: Profile, subject: str = "") -> None:
+        self.profile = profile
+        self.grant: Grant | None = None
+        self.is_proven = False
+        self.in_vain = 0
+        self._subject = subject
+        self._lock = Lock()
+        self._failed: tuple[Secret, str] | None = None
+        self._away = (0.0, "")
+
+    def log_in(self, url: str, refused: Grant | None) -> Grant | None:
+        """Return a grant other than the refused one; None if there is no secret for one. Waits.
+
+        Raises
+        ------
+        LoginError
+            The login fails, or failed before with the same secret.
+        WebError
+            Its server does not answer.
+        """
+        with self._lock:
+            if self.grant is not None and self.grant is not refused:
+                return self.grant
+            secret = secret_of(self.profile)
+            if secret is None:
+                return None
+            if self._failed is not None and self._failed[0] == secret:
+                raise LoginError(self._failed[1])
+            if time.monotonic() < self._away[0]:
+                raise WebError(self._away[1])
+            try:
+                found = _obtained(self.profile, secret, self._subject or url, refused)
+            except LoginError as error:
+                self.grant = None
+                self._failed = (secret, str(error))
+                raise
+            except WebError as error:
+                self._away = (time.monotonic() + PAUSE_S, str(error))
+                raise
+            self.is_proven = False
+            self.grant = found
+            return found
+
+    def admit(self) -> None:
+        """Note that the present grant opens something."""
+        self.is_proven = True
+        self.in_vain = 0
+
+
+class _SessionPass:
+    """A `Pass`: what one request shows of a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._profile = session.profile
+        self._shown: Grant | None = None
+        self._is_new = False
+        self._status = 0
+
+    def is_door(self, url: str) -> bool:
+        return self._profile.is_door(url)
+
+    async def dress(self, url: str) -> tuple[str, Mapping[str, str]]:
+        grant = self._session.grant
+        if grant is None:
+            # In a thread: the session is shared by event loops of several threads.
+            grant = await asyncio.to_thread(self._session.log_in, url, None)
+            self._is_new = True
+        self._shown = grant
+        return (url, {}) if grant is None else (grant.address or url, grant.headers(url))
+
+    def refuses(self, answer: Answer) -> bool:
+        self._status = answer.status
+        # A page in place of a file or of JSON is a login that forgot its status.
+        is_page = answer.status == 200 and "html" in answer.headers.get("content-type", "")
+        return answer.status in {401, 403} or answer.target is not None or is_page
+
+    def admit(self, url: str, answer: Answer) -> None:
+        if self._shown is not None and answer.status < 400:
+            self._shown.learn(url, answer.cookies)
+            self._session.admit()
+
+    async def renew(self, url: str, *, again: bool) -> None:
+        session, shown = self._session, self._shown
+        name = without_secrets(url)
+        if shown is None:
+            raise LoginError(
+                f"{name} needs a login, and profile {self._profile.name} has no secret for it; "
+                f"{what_to_set(self._profile)}, then try `deepsalt login {self._profile.name}`"
+            )
+        is_fixed = self._status == 403 and shown.authorization is not None
+        is_useless = self._is_new and not session.is_proven
+        if again or is_fixed or is_useless or session.in_vain >= _MOST_IN_VAIN:
+            session.in_vain += 1
+            account = f" (see {self._profile.account})" if self._profile.account else ""
+            raise LoginError(
+                f"{name} is refused (HTTP status {self._status}) although the login of profile "
+                f"{self._profile.name} works; ask its archive for the right to these data{account}"
+            )
+        await asyncio.to_thread(session.log_in, url, shown)
+
+
+class Logins:
+    """The logins of the user's and the package's profiles, for a client of web servers."""
+
+    def __init__(self) -> None:
+        self._profiles: tuple[Profile, ...] | None = None
+
+    def of(self, url: str) -> _SessionPass | None:
+        """Return the pass for a host, of the first of its profiles that has a secret.
+
+        Raises
+        ------
+        LoginError, UsageError
+            The user's files are wrong, or others may read them.
+        """
+        if self._profiles is None:
+            self._profiles = profiles()
+        found = [profile for profile in self._profiles if profile.covers(url)]
+        if not found:
+            return None
+        with_secret = (each for each in found if len(found) == 1 or secret_of(each) is not None)
+        return _SessionPass(_session_of(next(with_secret, found[0]), url))
+
+
+def _session_of(profile: Profile, url: str) -> Session:
+    subject = url.partition("?")[0] if profile.kind == "signed" else ""
+    with _sessions_lock:
+        session = _sessions.setdefault((profile, subject), Session(profile, subject))
+        if subject:
+            _sessions.move_to_end((profile, subject))
+            signed = [key for key in _sessions if key[1]]
+            for key in signed[: len(signed) - _MOST_SIGNED]:
+                del _sessions[key]
+        return session
+
+
+def try_login(profile: Profile, secret: Secret, url: str | None = None) -> Grant:
+    """Log in once, for nobody else.
+
+    Parameters
+    ----------
+    profile, secret
+        As whom, and where.
+    url
+        A file that proves a credential that no server gives.
+
+    Raises
+    ------
+    LoginError
+        The login fails.
+    AwayError
+        Its server does not answer.
+    """
+    try:
+        return _obtained(profile, secret, url, None)
+    except WebError as error:
+        raise AwayError(
+            f"the login of profile {profile.name} got no answer ({error}); try again later"
+        ) from None
+
+
+def _obtained(profile: Profile, secret: Secret, url: str | None, refused: Grant | None) -> Grant:
+    async def obtain() -> Grant:
+        try:
+            async with asyncio.timeout(_LOGIN_S), Visitor(profile) as visitor:
+                return await OBTAIN[profile.kind](Attempt(profile, secret, url, refused, visitor))
+        except TimeoutError:
+            raise WebError(f"its login took longer than {_LOGIN_S:.0f} seconds") from None
+
+    return asyncio.run(obtain())
