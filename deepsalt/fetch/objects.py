@@ -91,6 +91,20 @@ class Session:
             )
         return found
 
+    async def first_bytes(self, href: str, found: Found, most: int) -> bytes:
+        """Return the beginning of an object.
+
+        Raises
+        ------
+        ReadError, AwayError
+            As of `describe`.
+        """
+        first = bytearray()
+        async with aclosing(self._file(href).part(found, 0, min(most, found.size_bytes))) as stream:
+            async for data in stream:
+                first += data
+        return bytes(first)
+
     async def download(self, asset: Asset, found: Found, target: Path) -> None:
         """Write an object to a file; retry once if its checksum does not match.
 

@@ -9,10 +9,12 @@ import typer
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
 from flows.cli import (
+    access,
     benchmark,
     check,
     demo,
     ingest,
+    login,
     plan,
     predict_table,
     run,
@@ -35,9 +37,22 @@ app = typer.Typer(
     f"Start with `deepsalt demo`.\n\n{extras_line()}.",
 )
 # In the order of the help.
-for verb in (ingest, search, demo, plan, run, scene, check, train, predict_table, benchmark):
+for verb in (
+    ingest,
+    search,
+    login,
+    demo,
+    plan,
+    run,
+    scene,
+    check,
+    train,
+    predict_table,
+    benchmark,
+):
     app.add_typer(verb.app)
 app.add_typer(mosaic.app, name="mosaic")
+app.add_typer(access.app, name="access")
 
 
 def _show_version(asked: bool) -> None:

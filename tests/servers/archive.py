@@ -49,6 +49,8 @@ class Archive:
         Passwords that were right, and that were wrong.
     policy
         Whether a policy has to be agreed to after the password.
+    forbidden
+        Name of a file that the user may not have.
     ill
         Logins yet to be answered with status 503.
     files, sso, bucket
@@ -69,6 +71,7 @@ class Archive:
     logins: int = 0
     refused: int = 0
     policy: bool = False
+    forbidden: str = "nothing"
     ill: int = 0
     files: str = ""
     sso: str = ""
@@ -288,6 +291,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _bytes(self, path: Path) -> None:
         if path.is_dir():
             return self._say(200, b"<html>files</html>", {"Content-Type": "text/html"})
+        if path.name == self.archive.forbidden:
+            return self._say(403)
         if not path.is_file():
             return self._say(404)
         content = path.read_bytes()

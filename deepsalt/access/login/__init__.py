@@ -13,8 +13,8 @@ no text and cannot be pickled.
 
 from deepsalt.access.login.profiles import NEVER_TRIED, Profile, profile_named, profiles
 from deepsalt.access.login.record import note_success, tried
-from deepsalt.access.login.session import Logins, try_login
-from deepsalt.access.login.sources import Secret, keep_secret, secret_of, what_to_set
+from deepsalt.access.login.session import Logins, profile_for, try_login
+from deepsalt.access.login.sources import Secret, keep_secret, parts_needed, secret_of, what_to_set
 
 __all__ = [
     "NEVER_TRIED",
@@ -23,6 +23,8 @@ __all__ = [
     "Secret",
     "keep_secret",
     "note_success",
+    "parts_needed",
+    "profile_for",
     "profile_named",
     "profiles",
     "secret_of",

@@ -1,10 +1,11 @@
 """What an operator has tried live: the last success of each profile, in the user's own folder."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deepsalt.access.hrefs import host_of
+from deepsalt.access.hrefs import host_of, is_web
 from deepsalt.access.login.places import config_folder
 from deepsalt.access.login.profiles import Profile
 from deepsalt.access.reach import LOOPBACK, network_of, port_of, resolve
@@ -23,9 +24,13 @@ def note_success(name: str, url: str) -> bool:
     StoreError
         It cannot be written.
     """
-    host = urlsplit(url).hostname or ""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = next(
+        filter(None, (os.environ.get(each) for each in names)), "https://s3.amazonaws.com"
+    )
+    server = url if is_web(url) else endpoint
     try:
-        found = resolve(host, port_of(url))
+        found = resolve(urlsplit(server).hostname or "", port_of(server))
     except (OSError, UnicodeError):  # only a proxy knows it
         found = []
     if any(network_of(each) == LOOPBACK for each in found):

@@ -9,7 +9,7 @@ tried again with the same one: that would lock the account.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 from deepsalt.access.hrefs import without_secrets
@@ -156,7 +156,7 @@ class Logins:
         self._profiles: tuple[Profile, ...] | None = None
 
     def of(self, url: str) -> _SessionPass | None:
-        """Return the pass for a host, of the first of its profiles that has a secret.
+        """Return the pass for a host; None where no profile covers it.
 
         Raises
         ------
@@ -165,11 +165,22 @@ class Logins:
         """
         if self._profiles is None:
             self._profiles = profiles()
-        found = [profile for profile in self._profiles if profile.covers(url)]
-        if not found:
-            return None
-        with_secret = (each for each in found if len(found) == 1 or secret_of(each) is not None)
-        return _SessionPass(_session_of(next(with_secret, found[0]), url))
+        profile = profile_for(url, self._profiles)
+        return None if profile is None else _SessionPass(_session_of(profile, url))
+
+
+def profile_for(url: str, known: Sequence[Profile]) -> Profile | None:
+    """Return the first profile of a host that has a secret, or else the first; None for no host.
+
+    Raises
+    ------
+    LoginError
+        Others may read the user's secrets, or they are damaged.
+    """
+    found = [profile for profile in known if profile.covers(url)]
+    if len(found) < 2:
+        return found[0] if found else None
+    return next((each for each in found if secret_of(each) is not None), found[0])
 
 
 def _session_of(profile: Profile, url: str) -> Session:

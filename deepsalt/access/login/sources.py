@@ -93,6 +93,11 @@ def what_to_set(profile: Profile) -> str:
     return f"set {named}, or {kept}" if named else kept
 
 
+def parts_needed(profile: Profile) -> tuple[str, ...]:
+    """Return the parts of a secret that a person is asked for."""
+    return NEEDS[profile.kind][-1]
+
+
 def secrets_path() -> Path:
     """Return the user's file of secrets."""
     return config_folder() / "secrets.toml"

@@ -26,12 +26,15 @@ class Grant(Hidden):
         Cookies; None for none.
     address
         The URL to ask for instead of the one it was got for; None for that one.
+    is_proven
+        Whether a server took it.
     """
 
     until: datetime | None = None
     authorization: str | None = None
     jar: CookieJar | None = None
     address: str | None = None
+    is_proven: bool = True
 
     def headers(self, url: str) -> dict[str, str]:
         """Return the headers to send."""
@@ -80,17 +83,16 @@ class Attempt:
         WebError
             There is no answer.
         """
-        grant = Grant(until, authorization)
         if self.refused is not None and self.refused.authorization == authorization:
             raise self.failure(f"{what} is no longer accepted; it has expired, or is another now")
         url = self.profile.login_url if self.profile.kind in {"basic", "bearer"} else None
         if url := url or self.url:
-            headers = {"Range": "bytes=0-0", **grant.headers(url)}
+            headers = {"Range": "bytes=0-0", "Authorization": authorization}
             page = await self.visitor.ask("GET", url, headers)
             # Not 403: it is said of a file that this user may not have, too.
             if page.status == 401 or (page.target and self.profile.is_door(page.target)):
                 raise self.failure(f"{what} is refused (HTTP status {page.status})")
-        return grant
+        return Grant(until, authorization, is_proven=bool(url))
 
     def failure(self, why: str, remedy: str = "") -> LoginError:
         """Return an error that says why, and what to do."""
