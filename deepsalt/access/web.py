@@ -194,7 +194,7 @@ class Web:
                     return
                 await _drain(answer)
             await shown.renew(url, again=again)
-        raise WebError("its login ends as soon as it begins")
+        raise WebError("its login ended as soon as it began")
 
     @asynccontextmanager
     async def _chain(

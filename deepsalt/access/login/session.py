@@ -8,7 +8,7 @@ tried again with the same one: that would lock the account.
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from threading import Lock
 
@@ -27,7 +27,10 @@ PAUSE_S = 1.0
 """Seconds after a login that got no answer, in which those who waited for it do not ask again."""
 
 _MOST_IN_VAIN = 3
-"""Renewals in a row that opened nothing, after which there are no more."""
+"""Refusals after a new login, in a row and of any file, after which there are no more logins."""
+
+_MOST_FOR_A_FILE = 2
+"""The same of one file, others being open: it is another user's."""
 
 _MOST_SIGNED = 256
 """Files whose signed URLs are kept."""
@@ -51,7 +54,8 @@ class Session:
         self.profile = profile
         self.grant: Grant | None = None
         self.is_proven = False
-        self.in_vain = 0
+        self._in_vain = 0
+        self._refused: Counter[str] = Counter()
         self._subject = subject
         self._lock = Lock()
         self._failed: tuple[Secret, str] | None = None
@@ -93,7 +97,21 @@ class Session:
     def admit(self) -> None:
         """Note that the present grant opens something."""
         self.is_proven = True
-        self.in_vain = 0
+        self._in_vain = 0
+
+    def is_hopeless(self) -> bool:
+        """Return whether new logins have opened nothing."""
+        return self._in_vain >= _MOST_IN_VAIN
+
+    def gives_up(self, name: str) -> bool:
+        """Note that a file was refused after a new login; return whether to ask for it no more.
+
+        Not at once: a session may end at any moment, that of a new login, too, and some servers end
+        one for another of the same user.
+        """
+        self._in_vain += 1
+        self._refused[name] += 1
+        return self.is_hopeless() or self._refused[name] >= _MOST_FOR_A_FILE
 
 
 class _SessionPass:
@@ -138,14 +156,15 @@ class _SessionPass:
                 f"{what_to_set(self._profile)}, then try `deepsalt login {self._profile.name}`"
             )
         is_fixed = self._status == 403 and shown.authorization is not None
-        is_useless = self._is_new and not session.is_proven
-        if again or is_fixed or is_useless or session.in_vain >= _MOST_IN_VAIN:
-            session.in_vain += 1
+        is_useless = again or (self._is_new and not session.is_proven)
+        if is_fixed or session.is_hopeless() or (is_useless and session.gives_up(name)):
             account = f" (see {self._profile.account})" if self._profile.account else ""
             raise LoginError(
                 f"{name} is refused (HTTP status {self._status}) although the login of profile "
                 f"{self._profile.name} works; ask its archive for the right to these data{account}"
             )
+        if is_useless:
+            raise WebError(f"the login of profile {self._profile.name} ended as soon as it began")
         await asyncio.to_thread(session.log_in, url, shown)
 
 

@@ -16,6 +16,7 @@ from deepsalt.access.hrefs import without_secrets
 from deepsalt.access.login.kinds.grant import Attempt, Grant
 from deepsalt.access.login.profiles import origin_of
 from deepsalt.access.login.visit import Page
+from deepsalt.access.web import WebError
 
 _USER_FIELDS = ("username", "user", "j_username", "login", "email")
 
@@ -61,13 +62,18 @@ def _checked(attempt: Attempt, page: Page) -> Grant:
     ------
     LoginError
         It is not: the password is wrong, or something else is wanted.
+    WebError
+        The form was not understood.
     """
     if _login_form(page) is not None or page.status in {401, 403}:
         raise attempt.failure(
             f"the user or password from {attempt.secret.source} is refused at "
             f"{origin_of(page.url)} (HTTP status {page.status}), or the account is locked"
         )
-    if attempt.profile.is_door(page.url):
+    is_door = attempt.profile.is_door(page.url)
+    if is_door and page.status >= 400:  # a one-time token that was too old, perhaps
+        raise WebError(f"{origin_of(page.url)} answers the form with status {page.status}")
+    if is_door:
         raise attempt.failure(
             f"{origin_of(page.url)} accepted the password and wants something else first",
             f"open {without_secrets(attempt.profile.login_url or '')} in a browser, log in, and "
