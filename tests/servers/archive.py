@@ -295,13 +295,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(403)
         if not path.is_file():
             return self._say(404)
-        content = path.read_bytes()
+        size = path.stat().st_size
         wanted = self.headers.get("Range", "").removeprefix("bytes=")
         first, _, last = wanted.partition("-")
-        part = content[int(first or 0) : int(last) + 1 if last else None]
+        with path.open("rb") as file:
+            file.seek(int(first or 0))
+            part = file.read(int(last) + 1 - int(first or 0) if last else -1)
         end = int(first or 0) + len(part) - 1
-        span = {"Content-Range": f"bytes {first}-{end}/{len(content)}"} if wanted else {}
-        sent = {"ETag": f'"{len(content)}"', "Content-Type": "image/tiff", **span}
+        span = {"Content-Range": f"bytes {first}-{end}/{size}"} if wanted else {}
+        sent = {"ETag": f'"{size}"', "Content-Type": "image/tiff", **span}
         return self._say(206 if wanted else 200, part, sent)
 
     def _json(self, document: dict[str, Any]) -> None:

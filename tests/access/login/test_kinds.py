@@ -1,13 +1,14 @@
 """Each kind of login against an archive that behaves like the real one."""
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
 
 from deepsalt.errors import LoginError, ReadError
 from tests.access.login.fetching import NAME, fetch, write_private, write_profile, write_secret
-from tests.servers.archive import PASSWORD, USER, Archive, archive
+from tests.servers.archive import DLR_BYTES, PASSWORD, USER, Archive, archive
 
 KINDS = ["basic", "bearer", "form", "earthdata", "signed"]
 LOGGED_IN = ["form", "earthdata", "signed"]
@@ -191,3 +192,29 @@ def test_netrc_serves_where_nothing_else_does(root: Path, config: Path, tmp_path
         entry = f"machine 127.0.0.1 login {USER} password open-sesame\n"
         write_private(config / "netrc", f"{entry}default login x password y\n")
         assert fetch(f"{server.files}/{NAME}", tmp_path / "out") == (root / NAME).read_bytes()
+
+
+def test_a_signature_of_the_item_that_has_expired_is_replaced(
+    root: Path, config: Path, tmp_path: Path
+) -> None:
+    with archive("signed", root) as server:
+        write_secret(config, server)
+        href = f"{server.files}/{NAME}?sig={'0' * 24}"
+        assert fetch(href, tmp_path / "out") == (root / NAME).read_bytes()
+    assert server.logins == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["form", "earthdata"])
+def test_a_large_file_comes_whole_over_connections_that_end_at_75_mb(
+    kind: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepsalt.fetch.share.PART_BYTES", 8 * 2**20)
+    (tmp_path / "area").mkdir()
+    (tmp_path / NAME).write_bytes(os.urandom(10**6) * 330)
+    with archive(kind, tmp_path, drop_bytes=DLR_BYTES, at_once=2, expire_at=(20,)) as server:
+        write_secret(config, server)
+        found = fetch(f"{server.files}/{NAME}", tmp_path / "out", connections=2)
+    assert found == (tmp_path / NAME).read_bytes()
+    assert server.dropped >= 3
+    assert server.logins == 2

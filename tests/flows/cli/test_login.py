@@ -126,3 +126,7 @@ def test_a_url_that_cannot_be_fetched_is_an_error(root: Path, config: Path) -> N
     assert gone.exception.exit_code == 1
     assert isinstance(wrong.exception, LoginError)
     assert wrong.exception.exit_code == 2
+
+
+def test_help_of_access_check_gives_an_example() -> None:
+    assert "Example" in deepsalt("access", "check", "--help").output
