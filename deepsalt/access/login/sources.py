@@ -26,6 +26,7 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "bearer": (("token",),),
     "earthdata": (("token",), _PAIR),
     "signed": ((),),
+    "s3": (),
 }
 """What each kind of login needs; one of the alternatives."""
 

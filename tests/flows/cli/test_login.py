@@ -11,6 +11,7 @@ from tests.access.login.conftest import config, root
 from tests.access.login.fetching import NAME, write_profile, write_secret
 from tests.flows.conftest import deepsalt
 from tests.servers.archive import PASSWORD, archive
+from tests.servers.ranges import bucket_server
 
 __all__ = ["config", "root"]
 
@@ -130,3 +131,22 @@ def test_a_url_that_cannot_be_fetched_is_an_error(root: Path, config: Path) -> N
 
 def test_help_of_access_check_gives_an_example() -> None:
     assert "Example" in deepsalt("access", "check", "--help").output
+
+
+def test_a_file_in_a_bucket_is_tried_with_the_keys_of_a_profile_of_aws(
+    root: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config / "aws").write_text("[lab]\naws_access_key_id = LABKEY\naws_secret_access_key = x\n")
+    with bucket_server(root) as server:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(config / "aws"))
+        monkeypatch.setenv("AWS_PROFILE", "lab")
+        found = checked("--url", f"s3://{NAME}")["url"]
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+        missing = deepsalt("access", "check", "--url", f"s3://{NAME}")
+    assert found["profile"] == "s3"
+    assert not found["recorded"]
+    assert all("Credential=LABKEY/" in each for each in server.signed)
+    assert isinstance(missing.exception, LoginError)
+    assert "AWS_PROFILE is nobody" in str(missing.exception)

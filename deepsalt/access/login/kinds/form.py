@@ -28,7 +28,7 @@ async def obtain(attempt: Attempt) -> Grant:
     page = await visitor.follow(await visitor.ask("GET", start))
     form = _login_form(page)
     if form is None:
-        if profile.is_door(page.url) or page.status in {401, 403}:
+        if profile.is_door(page.url) or page.status >= 400:
             raise attempt.failure(
                 f"{without_secrets(page.url)} (HTTP status {page.status}) has no form that asks "
                 "for a password",
