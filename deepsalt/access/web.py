@@ -251,6 +251,7 @@ class Web:
         parts = _parts(url)
         names = {"Host": _host_header(parts), **_ALWAYS, **headers}
         timeouts = {"connect": CONNECT_TIMEOUT_S, "read": SILENCE_S, "write": SILENCE_S}
+        failure = None
         try:
             pool = await self._pool(parts)
             async with pool.stream(
@@ -271,7 +272,9 @@ class Web:
                 )
                 yield Answer(_written(url, parts), response.status, found, _body(response), cookies)
         except _FAILURES as error:
-            raise WebError(_cause(error)) from None
+            failure = WebError(_cause(error))
+        if failure is not None:  # not in the block: what it was raised from may quote a cookie
+            raise failure
 
     async def _pool(self, parts: httpcore.URL) -> httpcore.AsyncConnectionPool:
         """Return the connections to use: direct ones, or those of the environment's proxy."""
@@ -446,7 +449,8 @@ async def _drain(answer: Answer) -> None:
 def _cause(error: Exception) -> str:
     if isinstance(error, httpcore.TimeoutException):
         return "it answers too slowly or not at all"
-    return without_secrets(str(error).partition("\n")[0]) or type(error).__name__
+    text = re.sub(r":? (bytearray\()?b['\"].*", "", str(error).partition("\n")[0])  # quotes headers
+    return without_secrets(text) or type(error).__name__
 
 
 def _proxy_of(parts: httpcore.URL) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from deepsalt.access import Reach
@@ -62,3 +63,12 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(
         path.read_bytes() + os.fsencode(path) for path in folder.rglob("*") if path.is_file()
     )
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that it was raised from or beside."""
+    while error is not None:
+        yield error
+        if error.__cause__ is not None and error.__cause__ is not error.__context__:
+            yield from chain_of(error.__cause__)
+        error = error.__context__

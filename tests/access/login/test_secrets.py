@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -19,6 +18,7 @@ from deepsalt.access.login import Logins, profiles
 from deepsalt.errors import DeepsaltError
 from tests.access.login.fetching import (
     NAME,
+    chain_of,
     everything_in,
     fetch,
     write_private,
@@ -71,15 +71,6 @@ def ways_to_fail(server: Archive, config: Path, failure: str) -> None:
     if failure == "loose" and (config / "secrets.toml").exists():
         (config / "secrets.toml").chmod(0o644)
     server.policy = failure == "policy"
-
-
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all that it was raised from or beside."""
-    while error is not None:
-        yield error
-        if error.__cause__ is not None and error.__cause__ is not error.__context__:
-            yield from chain_of(error.__cause__)
-        error = error.__context__
 
 
 @pytest.mark.parametrize(
