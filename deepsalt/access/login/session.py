@@ -27,7 +27,10 @@ PAUSE_S = 1.0
 """Seconds after a login that got no answer, in which those who waited for it do not ask again."""
 
 _MOST_IN_VAIN = 3
-"""Refusals after a new login, in a row and of any file, after which there are no more logins."""
+"""Refusals after a new login, in a row and of any file, after which there are no more logins for
+`_REST_S`."""
+
+_REST_S = 600.0
 
 _MOST_FOR_A_FILE = 2
 """The same of one file, others being open: it is another user's."""
@@ -55,6 +58,7 @@ class Session:
         self.grant: Grant | None = None
         self.is_proven = False
         self._in_vain = 0
+        self._in_vain_at = 0.0
         self._refused: Counter[str] = Counter()
         self._subject = subject
         self._lock = Lock()
@@ -100,8 +104,9 @@ class Session:
         self._in_vain = 0
 
     def is_hopeless(self) -> bool:
-        """Return whether new logins have opened nothing."""
-        return self._in_vain >= _MOST_IN_VAIN
+        """Return whether new logins have opened nothing of late."""
+        is_recent = time.monotonic() < self._in_vain_at + _REST_S
+        return is_recent and self._in_vain >= _MOST_IN_VAIN
 
     def gives_up(self, name: str) -> bool:
         """Note that a file was refused after a new login; return whether to ask for it no more.
@@ -110,6 +115,7 @@ class Session:
         one for another of the same user.
         """
         self._in_vain += 1
+        self._in_vain_at = time.monotonic()
         self._refused[name] += 1
         return self.is_hopeless() or self._refused[name] >= _MOST_FOR_A_FILE
 
