@@ -21,6 +21,7 @@
         │   ├── VersionMissingError   exit 2: the mosaic does not have the version, or no longer
         │   └── OvertakenError        another version was published meanwhile; nothing changed
         └── ReadError             pixels that cannot be read: truncated, vanished
+            ├── LoginError            exit 2: a login that is missing, fails or has expired
             └── AwayError             a server that is away or ill; may pass by itself
 
 Each message is one sentence that names the file, scene or band, what was found and what to do.
@@ -119,6 +120,12 @@ class OvertakenError(StoreError):
 
 class ReadError(RunError):
     """Pixels that cannot be read although the product's metadata could."""
+
+
+class LoginError(ReadError):
+    """A login that a server asks for and that is missing, fails or has expired."""
+
+    exit_code = 2
 
 
 class AwayError(ReadError):

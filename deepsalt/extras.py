@@ -20,7 +20,15 @@ _RUN = (
 MODULES = {
     "run": _RUN,
     "train": (*_RUN, "sklearn", "scipy", "threadpoolctl"),
-    "prefect": (*_RUN, "prefect", "sqlalchemy", "psycopg", "prometheus_client", "cronsim", "apprise"),
+    "prefect": (
+        *_RUN,
+        "prefect",
+        "sqlalchemy",
+        "psycopg",
+        "prometheus_client",
+        "cronsim",
+        "apprise",
+    ),
 }
 """Modules that an extra installs, by their import names."""
 

@@ -57,6 +57,7 @@ LEVELS = {
     "deepsalt.__main__": 13,
 }
 SIBLINGS = {
+    ("deepsalt.access", "deepsalt.documents"),
     ("deepsalt.grid", "deepsalt.layers"),
     ("deepsalt.products", "deepsalt.predict"),
     ("deepsalt.simulate", "deepsalt.scenes"),

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from catalog.hrefs import without_credentials
 from deepsalt.access import is_web
+from deepsalt.access.login import Logins
 from deepsalt.access.reach import Reach, downgrades, same_server
 from deepsalt.access.web import Answer, RefusedError, Web, WebError, advice
 from deepsalt.errors import FormatError, RunError
@@ -45,7 +46,7 @@ class Server:
         self.name = without_credentials(url)
         self._origin = url
         self._reach = reach
-        self._web = Web(reach, follows=lambda _, link: reach.follows(url, link))
+        self._web = Web(reach, follows=lambda _, link: reach.follows(url, link), logins=Logins())
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="catalogue", daemon=True)
 

@@ -4,9 +4,10 @@ Takes a URL from an untrusted document; returns the server's answer, or refuses.
 first.
 
 `hrefs` strips secrets from URLs and opens buckets, `reach` judges hosts and addresses, `archives`
-has the limits of known hosts, and `web` speaks HTTP, one hop at a time. Credentials come from the
-environment that the cloud libraries read (``AWS_*``, ``GOOGLE_*``, ``AZURE_*``), or are part of a
-URL; no option, record, graph or message holds them.
+has the limits of known hosts, `web` speaks HTTP, one hop at a time, and `login/` has what hosts are
+shown that ask for a login. Credentials come from the environment (``AWS_*``, ``GOOGLE_*``,
+``AZURE_*`` and what profiles name), from files that nobody else may read, or are part of a URL; no
+option, record, graph or message holds them.
 """
 
 from deepsalt.access.archives import HostLimit, limit_of

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from deepsalt.errors import ReadError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Credential
 
 _CONNECT_TIMEOUT = timedelta(seconds=10)
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -67,7 +68,12 @@ def client_options() -> "ClientConfig":
     }
 
 
-def open_bucket(href: str, options: "ClientConfig", retries: "RetryConfig") -> "ObjectStore":
+def open_bucket(
+    href: str,
+    options: "ClientConfig",
+    retries: "RetryConfig",
+    keys: "Callable[[], S3Credential] | None" = None,
+) -> "ObjectStore":
     """Return the store that holds an object; nothing is asked yet.
 
     An href chooses a bucket and never a server: that is the provider's own, or the endpoint of the
@@ -80,6 +86,8 @@ def open_bucket(href: str, options: "ClientConfig", retries: "RetryConfig") -> "
         URL of the object.
     options, retries
         How its server is spoken to beside `client_options`, and how often.
+    keys
+        Gives the present keys of S3, asked again when they expire. Default: what obstore finds.
 
     Raises
     ------
@@ -88,16 +96,17 @@ def open_bucket(href: str, options: "ClientConfig", retries: "RetryConfig") -> "
         are invalid.
     """
     from obstore.exceptions import BaseError
-    from obstore.store import from_url
+    from obstore.store import S3Store, from_url
 
     parts = urlsplit(href)
+    client: ClientConfig = {**client_options(), **options}
     try:
-        return from_url(
-            f"{_CLOUDS[parts.scheme.lower()]}://{_bucket(parts.netloc)}",
-            config=None,
-            client_options={**client_options(), **options},
-            retry_config=retries,
-        )
+        url = f"{_CLOUDS[parts.scheme.lower()]}://{_bucket(parts.netloc)}"
+        if keys is not None:
+            return S3Store.from_url(
+                url, client_options=client, retry_config=retries, credential_provider=keys
+            )
+        return from_url(url, config=None, client_options=client, retry_config=retries)
     except (BaseError, KeyError, ValueError) as error:
         cause = without_secrets(str(error).partition("\n")[0])
         raise ReadError(

@@ -1,12 +1,14 @@
 """HTTP one hop at a time: every host, address and redirect is judged before anything is sent.
 
 Libraries that follow redirects, or resolve a name after it was judged, can be led anywhere; hence
-this thin client on httpcore, which makes its own connections.
+this thin client on httpcore, which makes its own connections. It also asks for the login of each
+hop's own host, so that no credential goes along a redirect (`deepsalt.access.login`).
 """
 
 import asyncio
 import base64
 import functools
+import logging
 import os
 import re
 import ssl
@@ -16,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpcore
@@ -51,6 +53,10 @@ _FAILURES = (
 _DRAINED_BYTES = 65_536
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
 _USER = re.compile(r"[\w.~%!$&'()*+,;=:-]*")
+_ALWAYS = {"User-Agent": "deepsalt", "Accept-Encoding": "identity"}
+
+# At DEBUG it logs whole answers: session cookies, and redirects to signed URLs.
+logging.getLogger("httpcore.http11").setLevel(logging.INFO)
 
 
 class WebError(Exception):
@@ -86,12 +92,46 @@ class Answer:
         By lower-case name.
     body
         The bytes as sent: compressed if the headers say so.
+    cookies
+        The Set-Cookie headers, of which there may be several.
     """
 
     url: str
     status: int
     headers: Mapping[str, str]
     body: AsyncIterator[bytes]
+    cookies: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str | None:
+        """Where the answer redirects to; None if it does not."""
+        return self.headers.get("location") if self.status in _REDIRECTS else None
+
+
+class Pass(Protocol):
+    """A request's way into a host that asks for a login."""
+
+    def is_door(self, url: str) -> bool:
+        """Return whether a redirect to this URL asks for a login."""
+
+    async def dress(self, url: str) -> tuple[str, Mapping[str, str]]:
+        """Return the URL and the headers to send."""
+
+    def refuses(self, answer: Answer) -> bool:
+        """Return whether this is not what was asked for, but the wish for a login."""
+
+    def admit(self, url: str, answer: Answer) -> None:
+        """Note that the host was content."""
+
+    async def renew(self, url: str, *, again: bool) -> None:
+        """Log in after a refusal of this URL; raise if that cannot help, or was done `again`."""
+
+
+class Passes(Protocol):
+    """The logins that a client may use."""
+
+    def of(self, url: str) -> Pass | None:
+        """Return the pass for a host; None where no login is known."""
 
 
 class Web:
@@ -104,6 +144,8 @@ class Web:
     follows
         Whether to follow a redirect, given its source and target. Default: every one that does not
         leave https.
+    logins
+        What hosts that ask for a login are shown. Default: none is.
     addresses
         Resolves a host and port.
     """
@@ -113,10 +155,12 @@ class Web:
         reach: Reach,
         *,
         follows: Callable[[str, str], bool] | None = None,
+        logins: Passes | None = None,
         addresses: Callable[[str, int], list[Address]] = resolve,
     ) -> None:
         self._reach = reach
         self._follows = follows
+        self._logins = logins
         self._backend = _JudgingBackend(reach, addresses)
         self._pools: dict[str | None, httpcore.AsyncConnectionPool] = {}
 
@@ -132,7 +176,7 @@ class Web:
 
         Method and content are repeated at each hop except for 303: a search turned into a GET would
         silently find everything. Credentials in `url`, and an Authorization header, go only to its
-        own host and port.
+        own host and port. A host that wants a login is asked once more after a new one.
 
         Raises
         ------
@@ -140,44 +184,74 @@ class Web:
             A hop is not allowed.
         WebError
             There is no answer, or too many hops.
+        LoginError
+            A host asks for a login that is missing, fails or does not help.
         """
-        sent = {"User-Agent": "deepsalt", "Accept-Encoding": "identity", **(headers or {})}
-        sent |= _authorization(url)
-        for _ in range(MAX_HOPS + 1):
-            async with self._hop(method, url, sent, content) as answer:
-                location = answer.headers.get("location")
-                if answer.status not in _REDIRECTS or location is None:
+        for again in (False, True):
+            async with self._chain(method, url, headers or {}, content) as (answer, shown):
+                if shown is None or not shown.refuses(answer):
                     yield answer
                     return
                 await _drain(answer)
-            target = self._target(url, location)
+            await shown.renew(url, again=again)
+        raise WebError("its login ended as soon as it began")
+
+    @asynccontextmanager
+    async def _chain(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    ) -> AsyncIterator[tuple[Answer, Pass | None]]:
+        """Follow redirects to the end, or to where a login is asked for."""
+        sent = {**headers, **_authorization(url)}
+        for _ in range(MAX_HOPS + 1):
+            shown = self._pass_for(url, sent)
+            address, dress = await shown.dress(url) if shown else (url, {})
+            async with self.hop(method, address, {**sent, **dress}, content) as answer:
+                location = answer.target
+                target = None if location is None else _joined(url, location)
+                if target is None or (shown and shown.is_door(target)):
+                    if shown and not shown.refuses(answer):
+                        shown.admit(url, answer)
+                    yield answer, shown
+                    return
+                await _drain(answer)
+            self._check(url, target)
             if not same_server(url, target):
                 sent.pop("Authorization", None)
+                if shown:
+                    shown.admit(url, answer)
             if answer.status == 303:
                 method = "GET"
                 content = None
             url = target
         raise RefusedError(url, f"after {MAX_HOPS} redirects; give the address at which they end")
 
-    def _target(self, url: str, location: str) -> str:
-        try:
-            target = urljoin(url, location.strip())
-            port_of(target)
-        except (KeyError, ValueError):
-            raise RefusedError(location, "which is not the address of a web server") from None
+    def _pass_for(self, url: str, sent: Mapping[str, str]) -> Pass | None:
+        """Return the pass for a hop, unless the URL's own credentials go there."""
+        return None if self._logins is None or "Authorization" in sent else self._logins.of(url)
+
+    def _check(self, url: str, target: str) -> None:
         if downgrades(url, target):
             raise RefusedError(target, "which leaves https; ask its operator to fix the redirect")
         if self._follows is not None and not self._follows(url, target):
             raise RefusedError(target, f"which is another host; {advice(target)}")
-        return target
 
     @asynccontextmanager
-    async def _hop(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+    async def hop(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> AsyncIterator[Answer]:
+        """Send one request and follow nothing; the answer is open inside the block.
+
+        Raises
+        ------
+        RefusedError
+            The host is not allowed.
+        WebError
+            There is no answer.
+        """
         parts = _parts(url)
-        names = {"Host": _host_header(parts), **headers}
+        names = {"Host": _host_header(parts), **_ALWAYS, **headers}
         timeouts = {"connect": CONNECT_TIMEOUT_S, "read": SILENCE_S, "write": SILENCE_S}
+        failure = None
         try:
             pool = await self._pool(parts)
             async with pool.stream(
@@ -191,9 +265,16 @@ class Web:
                     name.decode("latin-1").lower(): value.decode("latin-1")
                     for name, value in response.headers
                 }
-                yield Answer(_written(url, parts), response.status, found, _body(response))
+                cookies = tuple(
+                    value.decode("latin-1")
+                    for name, value in response.headers
+                    if name.lower() == b"set-cookie"
+                )
+                yield Answer(_written(url, parts), response.status, found, _body(response), cookies)
         except _FAILURES as error:
-            raise WebError(_cause(error)) from None
+            failure = WebError(_cause(error))
+        if failure is not None:  # not in the block: what it was raised from may quote a cookie
+            raise failure
 
     async def _pool(self, parts: httpcore.URL) -> httpcore.AsyncConnectionPool:
         """Return the connections to use: direct ones, or those of the environment's proxy."""
@@ -318,6 +399,15 @@ def _written(url: str, parts: httpcore.URL) -> str:
     return f"{parts.scheme.decode()}://{user}{at}{_host_header(parts)}{parts.target.decode()}"
 
 
+def _joined(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location.strip())
+        port_of(target)
+    except (KeyError, ValueError):
+        raise RefusedError(location, "which is not the address of a web server") from None
+    return target
+
+
 def _ascii(host: str) -> str:
     return host if host.isascii() else host.encode("idna").decode()
 
@@ -359,7 +449,8 @@ async def _drain(answer: Answer) -> None:
 def _cause(error: Exception) -> str:
     if isinstance(error, httpcore.TimeoutException):
         return "it answers too slowly or not at all"
-    return without_secrets(str(error).partition("\n")[0]) or type(error).__name__
+    text = re.sub(r":? (bytearray\()?b['\"].*", "", str(error).partition("\n")[0])  # quotes headers
+    return without_secrets(text) or type(error).__name__
 
 
 def _proxy_of(parts: httpcore.URL) -> str | None:

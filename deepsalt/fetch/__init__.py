@@ -6,8 +6,9 @@ limits.
 """
 
 from deepsalt.fetch.patience import Patience
+from deepsalt.fetch.probe import Probe, probe
 from deepsalt.fetch.scenes import Fetcher, hosts_of
 from deepsalt.fetch.scratch import ScratchSpace
 from deepsalt.fetch.share import Share
 
-__all__ = ["Fetcher", "Patience", "ScratchSpace", "Share", "hosts_of"]
+__all__ = ["Fetcher", "Patience", "Probe", "ScratchSpace", "Share", "hosts_of", "probe"]

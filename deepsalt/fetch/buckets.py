@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from deepsalt.access import open_bucket
+from deepsalt.access import open_bucket, without_secrets
 from deepsalt.effort import Meter, SceneWork
+from deepsalt.errors import LoginError, StoreAccessError
 from deepsalt.fetch.answers import STEP_BYTES, Found, StatusError, UnfitError
 from deepsalt.fetch.patience import Patience, raise_for
 from deepsalt.fetch.share import HostQueue
+from deepsalt.objects.connection.credentials import aws_keys, has_aws_keys
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -32,12 +34,15 @@ _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 def store_of(href: str, patience: Patience) -> "ObjectStore":
     """Return the store that holds an object, with connections of its own; nothing is asked yet.
 
-    What a server asks for by Retry-After does not reach us.
+    What a server asks for by Retry-After does not reach us. Keys of S3 are those of the environment
+    or of AWS's profile, read again when they expire.
 
     Raises
     ------
     ReadError
         It is not the URL of a bucket.
+    LoginError
+        The keys or the profile of S3 are incomplete or not supported.
     """
     silence = timedelta(seconds=patience.silence_s)
     options: ClientConfig = {"read_timeout": silence, "timeout": _SILENCES * silence}
@@ -49,7 +54,11 @@ def store_of(href: str, patience: Patience) -> "ObjectStore":
             "max_backoff": timedelta(seconds=patience.longest_wait_s),
         },
     }
-    return open_bucket(href, options, retries)
+    try:
+        has_keys = urlsplit(href).scheme.lower() == "s3" and has_aws_keys()
+    except StoreAccessError as error:
+        raise LoginError(f"{without_secrets(href)} cannot be fetched: {error}") from None
+    return open_bucket(href, options, retries, aws_keys if has_keys else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from deepsalt.access import Reach, host_of, is_web, without_secrets
+from deepsalt.access.login import Logins
 from deepsalt.access.web import Web
 from deepsalt.concurrency import run_all
 from deepsalt.effort import Meter, SceneWork
@@ -53,7 +54,7 @@ class Session:
         self._meter = meter or Meter()
         self._retries = RetryBudget(patience, self._meter)
         self._lanes = {host: HostQueue(share) for host, share in (shares or {}).items()}
-        self._web = Web(reach)
+        self._web = Web(reach, logins=Logins())
         self._stores: dict[tuple[str, str], ObjectStore] = {}
 
     def _lane(self, href: str) -> HostQueue:
@@ -97,6 +98,20 @@ class Session:
                 f"says {asset.size_bytes}; ingest the scene again"
             )
         return found
+
+    async def first_bytes(self, href: str, found: Found, most: int) -> bytes:
+        """Return the beginning of an object.
+
+        Raises
+        ------
+        ReadError, AwayError
+            As of `describe`.
+        """
+        first = bytearray()
+        async with aclosing(self._file(href).part(found, 0, min(most, found.size_bytes))) as stream:
+            async for data in stream:
+                first += data
+        return bytes(first)
 
     async def download(self, asset: Asset, found: Found, target: Path) -> None:
         """Write an object to a file; retry once if its checksum does not match.

@@ -66,7 +66,7 @@ def refuse_final(href: str, error: BaseException) -> None:
     if status in _REFUSED:
         raise ReadError(
             f"{name} is refused (HTTP status {status}): a signed URL has expired or credentials "
-            "are missing; search the catalogue again, or set the credentials in the environment"
+            "are missing; search the catalogue again, or see `deepsalt access check`"
         ) from None
     if status < 500 and status not in _PASSING:
         raise ReadError(

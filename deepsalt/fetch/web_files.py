@@ -70,7 +70,8 @@ class WebFile:
         if "text/html" in answer.headers.get("content-type", ""):
             raise ReadError(
                 f"{without_secrets(self.href)} is answered with a web page, not with the file; "
-                "log in where the data are, or search the catalogue again"
+                "search the catalogue again, or add its host to a profile of yours "
+                "(`deepsalt access check`)"
             )
         return found
 

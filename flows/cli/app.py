@@ -9,10 +9,12 @@ import typer
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
 from flows.cli import (
+    access,
     benchmark,
     check,
     demo,
     ingest,
+    login,
     plan,
     predict_table,
     run,
@@ -41,6 +43,7 @@ app = typer.Typer(
 for verb in (
     ingest,
     search,
+    login,
     demo,
     plan,
     run,
@@ -54,6 +57,7 @@ for verb in (
 ):
     app.add_typer(verb.app)
 app.add_typer(mosaic.app, name="mosaic")
+app.add_typer(access.app, name="access")
 
 
 def _show_version(asked: bool) -> None:

@@ -21,6 +21,7 @@ from tests.waiting import wait_until
 VERBS = (
     "demo",
     "search",
+    "login",
     "ingest",
     "plan",
     "run",
