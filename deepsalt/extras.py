@@ -17,6 +17,7 @@ _RUN = (
     "defusedxml",
     "pyarrow",
 )
+_SERVICE = ("prefect", "sqlalchemy", "psycopg", "prometheus_client", "cronsim", "apprise")
 MODULES = {
     "run": _RUN,
     "train": (*_RUN, "sklearn", "scipy", "threadpoolctl"),
