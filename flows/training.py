@@ -31,7 +31,7 @@ def training_of(config: TrainingConfig) -> TrainConfig:
             attribution=config.attribution,
             group=config.group,
             group_elsewhere=len(specs) > 1,
-            ec_unit=config.ec_unit,  # type: ignore[arg-type] - judged there
+            ec_unit=config.ec_unit,  # type: ignore[arg-type]
         )
         for spec in specs
     ]
