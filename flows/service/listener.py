@@ -18,6 +18,7 @@ from prefect.events.schemas.events import Event
 
 from deepsalt.errors import DeepsaltError
 from flows.config import WatchConfig
+from flows.prefect.retries import again
 from flows.prefect.watch import opened
 from flows.service.config import ServiceConfig
 from flows.service.zombies import BEAT, Pulse, end_zombies
@@ -35,6 +36,9 @@ _RECONNECTIONS = 1000
 """Attempts in a row, a second apart; then the process ends, and starts again."""
 
 _LOOK_S = 30.0
+
+_WAITS_S = (2, 5, 15, 30)
+"""Seconds before each further try of an announcement; then the next pass of its watch finds it."""
 
 
 def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
@@ -108,7 +112,7 @@ async def _look_after(pulse: Pulse) -> None:
 
 def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
     try:
-        started = hear(event, watches)
+        started = again(lambda: hear(event, watches), _WAITS_S)
     except DeepsaltError as error:
         logger.warning("announcement %s: %s", event.id, error)
         with suppress(DeepsaltError), Database(database_url()) as database:
