@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign import examples
 from tests.ops.running import Running, children, many
 from tests.servers.postgres import Postgres
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ops
+
+EXECUTED = examples(15, 50)
+"""Of 500 scenes that are submitted at once; a run takes about seven seconds of a core."""
 
 
 def wait_for_products(service: Running, count: int, patience_s: float = 180) -> None:
@@ -169,7 +173,7 @@ def test_five_hundred_scenes_at_once_are_all_accepted(service: Running, product:
     )
     assert len(service.runs("process-scene")) == before + 500
     assert "503" not in service.logs("listener")
-    wait_for_products(service, products + 50, patience_s=400)
+    wait_for_products(service, products + EXECUTED, patience_s=400)
 
 
 def test_nothing_left_the_machine(service: Running) -> None:
