@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from catalog.items import parse_item
 from catalog.local import located
 from catalog.search import select
-from deepsalt.access import reach_of
+from deepsalt.access import is_web, reach_of
 from deepsalt.errors import DeepsaltError
 from deepsalt.progress import Progress, Silent
 from deepsalt.types import Acquisition
@@ -60,15 +61,24 @@ def published_since(
     """
     query = replace(query_of(selection), updated_since=since)
     reach = reach_of(selection.catalogue, selection.allow_hosts)
-    return select(selection.catalogue, query, _read, reach=reach, progress=progress or Silent())
+    read = partial(_read, selection.catalogue)
+    return select(selection.catalogue, query, read, reach=reach, progress=progress or Silent())
 
 
-def _read(document: dict[str, Any], where: str) -> Announced | Unusable:
+def _read(catalogue: str, document: dict[str, Any], where: str) -> Announced | Unusable:
     updated = _updated(document)
     try:
-        return Announced(parse_item(located(document, where)), where, updated)
+        found = parse_item(located(document, where))
     except DeepsaltError as error:
         return Unusable(str(document.get("id")), str(error), updated)
+    return Announced(found, _address(catalogue, found, where), updated)
+
+
+def _address(catalogue: str, found: Acquisition, where: str) -> str:
+    """Return the address of an Item; one without a link to itself lies where STAC APIs have it."""
+    if where != catalogue or not is_web(catalogue):
+        return where
+    return f"{catalogue.rstrip('/')}/collections/{found.collection}/items/{found.scene_id}"
 
 
 def _updated(document: Mapping[str, Any]) -> datetime | None:

@@ -142,6 +142,9 @@ def _handler(server: StacServer) -> type[BaseHTTPRequestHandler]:
                     return self._send(server.failures.pop(0), {"code": "refused"})
                 server.requests.append((method, wanted))
                 return self._send(200, server.search(method, wanted))
+            for item in server.items:
+                if path == f"/collections/{item['collection']}/items/{item['id']}":
+                    return self._send(200, item)
             return self._send(404, {"code": "nothing here"})
 
         def _send(self, status: int, document: Json) -> None:
