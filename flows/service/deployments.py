@@ -201,7 +201,10 @@ def _schedule(row: Mapping[str, Any]) -> Schedule:
 
 
 def _on_failure(judges: Iterable[UUID]) -> AutomationCore:
-    """Start `validate` when a run of ours fails or crashes; reactive, so it never misfires."""
+    """Start `validate` when a run of ours fails or crashes; reactive, so it never misfires.
+
+    Not for a run of `validate` itself: one that cannot judge would be started for ever.
+    """
     return AutomationCore(
         name=FAILURES,
         description="A run of deepsalt failed or crashed: `validate` looks and tells.",
@@ -212,9 +215,14 @@ def _on_failure(judges: Iterable[UUID]) -> AutomationCore:
                 "prefect.flow-run.TimedOut",
             },
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-            ),
+            match_related=[
+                ResourceSpecification(
+                    {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+                ),
+                ResourceSpecification(
+                    {"prefect.resource.role": "flow", "prefect.resource.name": "!validate"}
+                ),
+            ],
             posture=Posture.Reactive,
             threshold=1,
         ),
