@@ -36,6 +36,11 @@ def item_of(payload: Mapping[str, Any]) -> str:
             f"an event {EVENT} has an address of an Item with control characters; give a path or "
             "URL as 'item' in its payload"
         )
+    if is_web(item) and "@" in item.split("/")[2]:
+        raise FormatError(
+            f"an event {EVENT} has a user in the address of its Item, which everyone who sees the "
+            "run could read; leave it out"
+        )
     return item
 
 

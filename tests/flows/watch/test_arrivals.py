@@ -37,6 +37,12 @@ def test_an_address_with_control_characters_is_refused(address: str) -> None:
         item_of({"item": address})
 
 
+def test_an_address_with_a_password_is_refused_without_being_repeated() -> None:
+    with pytest.raises(FormatError, match="has a user in the address") as refused:
+        item_of({"item": "https://me:open-sesame@stac.example.org/v1/item"})
+    assert "open-sesame" not in str(refused.value)
+
+
 def test_an_item_of_the_catalogue_is_an_acquisition(catalogue: Path) -> None:
     found = arrived(item(catalogue), Selection(catalogue=str(catalogue)))
     assert found is not None
