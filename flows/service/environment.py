@@ -14,6 +14,9 @@ from flows.watch.database import URL_VARIABLE, database_url
 HEARTBEAT_S = 60
 """Seconds between two signs of life of a run."""
 
+LISTENING = "listening"
+"""What the listener writes once nothing that is announced escapes it."""
+
 TAG = "deepsalt"
 """Tag of all deployments and runs of ours."""
 

@@ -21,6 +21,7 @@ from flows.config import WatchConfig
 from flows.prefect.retries import again, is_worth_a_retry
 from flows.prefect.watch import opened
 from flows.service.config import ServiceConfig
+from flows.service.environment import LISTENING
 from flows.service.zombies import BEAT, Pulse, end_zombies
 from flows.watch.alerts import tell
 from flows.watch.arrivals import EVENT, arrived, item_of
@@ -28,9 +29,6 @@ from flows.watch.database import Database, database_url
 from flows.watch.judge import unusable_announcement
 
 logger = logging.getLogger(__name__)
-
-LISTENING = "listening"
-"""What the program writes once nothing that is announced escapes it."""
 
 _RECONNECTIONS = 1000
 """Attempts in a row, a second apart; then the process ends, and starts again."""
