@@ -227,13 +227,13 @@ class Watcher:
     def _due_again(self, found: Iterable[Announced], now: datetime) -> Iterator[Announced]:
         """Yield failed scenes whose next attempt is due, which the catalogue tells of no more."""
         told = {each.item for each in found}
-        for each in self.ledger.in_state(str(self.store), State.FAILED):
+        for each in self.ledger.in_state(str(self.store), State.FAILED, self.watch.name):
             is_over = each.item in told or _given_up(each, self.watch)
             if is_over or now < _due(each, self.watch):
                 continue
             try:
                 again = arrived(each.item, self.watch.selection)
-            except DeepsaltError as error:  # another watch's, gone, or its server is away
+            except DeepsaltError as error:  # it is gone, or its server is away
                 logger.info("scene %s is not tried again: %s", each.scene, error)
                 continue
             if again is not None:
@@ -294,6 +294,7 @@ class Watcher:
         submission = Submission(
             product=name,
             store=str(self.store),
+            watch=self.watch.name,
             collection=acquisition.collection,
             acquisition=acquisition.acquisition_id,
             version=acquisition.version,
