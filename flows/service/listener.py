@@ -89,12 +89,22 @@ async def listen(watches: tuple[WatchConfig, ...]) -> None:
     waiting = asyncio.Queue[Event](_MOST_WAITING)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_look_after(pulse))
-        tasks.create_task(_hear_all(pulse, waiting))
+        tasks.create_task(hear_all(pulse, waiting))
         tasks.create_task(_take_all(waiting, watches))
 
 
-async def _hear_all(pulse: Pulse, waiting: "asyncio.Queue[Event]") -> None:
-    """Hear signs of life at once: behind slow announcements healthy runs would seem silent."""
+async def hear_all(pulse: Pulse, waiting: "asyncio.Queue[Event]") -> None:
+    """Hear events until the server is away for long; announcements are put aside.
+
+    Signs of life are heard at once: behind slow announcements healthy runs would seem silent.
+
+    Parameters
+    ----------
+    pulse
+        Learns of signs of life.
+    waiting
+        Gets the announcements; those that find it full are left to the watches.
+    """
     named = EventFilter(event=EventNameFilter(name=[EVENT, BEAT]))
     async with get_events_subscriber(named, _RECONNECTIONS, True) as events:
         sys.stdout.write(f"{LISTENING}\n")

@@ -7,12 +7,12 @@ import pytest
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
-from flows.service.deployments import _on_failure
+from flows.service.deployments import on_failure
 
 
 @pytest.mark.parametrize(("flow", "is_judged"), [("process-scene", True), ("validate", False)])
 def test_a_failed_run_is_judged_unless_it_was_the_judge(flow: str, is_judged: bool) -> None:
-    trigger = _on_failure([UUID(int=1)]).trigger
+    trigger = on_failure([UUID(int=1)]).trigger
     told = ReceivedEvent.model_validate(
         {
             "id": UUID(int=2),

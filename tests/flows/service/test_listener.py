@@ -76,7 +76,7 @@ def test_signs_of_life_do_not_wait_for_announcements(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(listener, "get_events_subscriber", subscribed)
     pulse, waiting = Pulse(BEGAN), asyncio.Queue[Event]()
-    asyncio.run(listener._hear_all(pulse, waiting))
+    asyncio.run(listener.hear_all(pulse, waiting))
     soon = datetime.now(UTC) + timedelta(seconds=1)
     assert pulse.silent([(RUN, StateType.RUNNING, BEGAN)], soon) == []
     assert waiting.qsize() == 1
