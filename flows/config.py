@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from deepsalt.access import HostLimit, Reach, checked_hosts, limit_of
+from deepsalt.access import HostLimit, Reach, checked_hosts, is_web, limit_of, without_secrets
 from deepsalt.access.archives import MB, without_port
 from deepsalt.errors import UsageError
 
@@ -396,6 +396,22 @@ class WatchSettings(_Closed):
     budget: BudgetConfig | None = Field(
         None, description="what new scenes of the store may take; default: anything"
     )
+
+    @model_validator(mode="after")
+    def _can_be_watched(self) -> "WatchSettings":
+        """Refuse a selection that would hide scenes for ever, or show a password."""
+        catalogue = self.selection.catalogue
+        if self.selection.limit is not None:
+            raise UsageError(
+                f"watch {self.name} has a limit in its selection, and would never see the scenes "
+                "beyond it; give most or a budget instead"
+            )
+        if is_web(catalogue) and without_secrets(catalogue) != catalogue:
+            raise UsageError(
+                f"the catalogue of watch {self.name} has a user or query in its URL, which "
+                "everyone who sees its runs could read; use a profile of docs/access.md"
+            )
+        return self
 
 
 class WatchConfig(WatchSettings):

@@ -1,17 +1,21 @@
 """Prefect flows: thin shells around the functions of `flows.run`.
 
-A flow run is one scene, one query of scenes or one mosaic, and a task is a stage of it. The command
-imports Prefect only on request. Takes the parameters of a deployment; returns the fields of a
-report. Open `scenes.py` first.
+The command imports Prefect only on request. A flow takes the parameters of a deployment and returns
+the fields of a report. Open `scenes.py` first.
 
-=============  =====================================================================
-`scenes.py`    `map-scenes`: the scenes of a query to their mosaic
-`scene.py`     `process-scene`: one scene to one scene product
-`mosaic.py`    `build-mosaic`: scene products to a mosaic
-`validate.py`  `validate`: is all fresh and well, and who is told
-`artifacts.py` what an operator sees of a run
-`retries.py`   which failures are worth a retry
-=============  =====================================================================
+==============  ====================================================================
+`scenes.py`     `map-scenes`: the scenes of a query to their mosaic
+`scene.py`      `process-scene`: one scene to one scene product
+`mosaic.py`     `build-mosaic`: scene products to a mosaic
+`watch.py`      `watch`: what a catalogue published, each to a run of `process-scene`
+`backfill.py`   `backfill`: an archive as far as a budget goes
+`train.py`      `train-model`: tables of spectra to a model
+`validate.py`   `validate`: is all fresh and well, and who is told
+`maintain.py`   `maintain`: old runs and scratch files
+`submitter.py`  runs of scenes on a server, one per product and attempt
+`artifacts.py`  what an operator sees of a run
+`retries.py`    which failures are worth a retry
+==============  ====================================================================
 """
 
 import os

@@ -10,15 +10,16 @@ from prefect import flow
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 
+from deepsalt.access import reach_of
 from deepsalt.model.load import model_ref
-from flows.config import WatchConfig
+from flows.config import Access, SceneConfig, WatchConfig
 from flows.logs import logging_run
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
 from flows.watch.alerts import tell
 from flows.watch.budget import Budget
 from flows.watch.database import Database, database_url, url_for_runs
-from flows.watch.debounce import build_is_due
+from flows.watch.debounce import build_is_due, say_built
 from flows.watch.judge import out_of_budget, unusable
 from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch, Watcher
@@ -36,16 +37,36 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     Returns
     -------
     dict
-        The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was started.
+        The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was due.
     """
     with logging_run(flow_run.get_id()), opened(config) as (watcher, database):
         report = watcher.pass_over()
         verdicts = [unusable(watcher.watch, report.refused)]
         tell([*verdicts, out_of_budget(watcher.watch, report.stopped)], database)
-        due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
-    if due and config.build:
-        run_deployment(config.build, parameters={"out": config.out}, timeout=0, as_subflow=False)
+        now = datetime.now(UTC)
+        due = build_is_due(watcher.store, watcher.ledger, now=now)
+        if due and config.build:
+            told = {"out": config.out}
+            run_deployment(config.build, parameters=told, timeout=0, as_subflow=False)
+            say_built(watcher.store, watcher.ledger, now=now)
     return asdict(report) | {"build": due}
+
+
+def scene_of(config: WatchConfig) -> SceneConfig:
+    """Return the settings of a watch's scenes, which may refer to what its catalogue may.
+
+    Raises
+    ------
+    UsageError
+        An allowed host is not a name, or the catalogue's URL has no host.
+    """
+    given = config.scene.access
+    found = Access.of(reach_of(config.selection.catalogue, config.selection.allow_hosts))
+    access = Access(
+        networks=tuple(sorted({*given.networks, *found.networks})),
+        allow_hosts=tuple(sorted({*given.allow_hosts, *found.allow_hosts})),
+    )
+    return config.scene.model_copy(update={"access": access})
 
 
 @contextmanager
@@ -63,7 +84,7 @@ def opened(config: WatchConfig) -> Iterator[tuple[Watcher, Database]]:
     store = open_store(config.out, model, config.scene.grid, find_store(config.out))
     parameters = {
         "out": config.out,
-        "config": config.scene.model_dump(mode="json", exclude_defaults=True),
+        "config": scene_of(config).model_dump(mode="json", exclude_defaults=True),
         "ledger": url_for_runs(config.ledger),
     }
     with (

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,7 +12,14 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from deepsalt.errors import UsageError
-from flows.config import MosaicConfig, SceneConfig, StorePlace, WatchConfig, WatchSettings
+from flows.config import (
+    MosaicConfig,
+    SceneConfig,
+    Selection,
+    StorePlace,
+    WatchConfig,
+    WatchSettings,
+)
 
 DEFAULT_FILE = "~/deepsalt/service.toml"
 """Where the configuration lies if no other place is given."""
@@ -53,6 +61,17 @@ class MosaicPlan(_Closed):
     config: MosaicConfig = MosaicConfig()
 
     _every_is_cron = field_validator("every")(_cron)
+
+
+def _both_watch(one: Selection, other: Selection) -> str:
+    """Return what two selections have in common; empty if nothing."""
+    if one.catalogue != other.catalogue:
+        return ""
+    mine, theirs = one.collections, other.collections
+    common = [each for each in mine or theirs if not theirs or each in theirs]
+    if common:
+        return f"collection {common[0]}"
+    return "" if mine or theirs else "all collections"
 
 
 class ServiceConfig(_Closed):
@@ -107,16 +126,13 @@ class ServiceConfig(_Closed):
                 )
         if len(set(names)) < len(names):
             raise ValueError("two watches have one name; they would share a watermark")
-        seen: dict[tuple[str, str], str] = {}
-        for each in self.watch:
-            for collection in each.selection.collections or ("",):
-                other = seen.setdefault((each.selection.catalogue, collection), each.name)
-                if other != each.name:
-                    what = f"collection {collection}" if collection else "all collections"
-                    raise ValueError(
-                        f"watches {other} and {each.name} both watch {what} of "
-                        f"{each.selection.catalogue}; keep one of them"
-                    )
+        for one, other in combinations(self.watch, 2):
+            both = _both_watch(one.selection, other.selection)
+            if both:
+                raise ValueError(
+                    f"watches {one.name} and {other.name} both watch {both} of "
+                    f"{one.selection.catalogue}; keep one of them"
+                )
         return self
 
     @property
@@ -128,7 +144,7 @@ class ServiceConfig(_Closed):
     def pages(self) -> str:
         """Address of the server's pages."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def watches(self) -> tuple[WatchConfig, ...]:

@@ -91,7 +91,7 @@ def apply(config: ServiceConfig) -> None:
             client.delete_automation(old.id)
         judges = [each for name, each in ids.items() if name.startswith("validate/")]
         if judges:
-            client.create_automation(_on_failure(judges))
+            client.create_automation(on_failure(judges))
 
 
 def _drop_missed(client: SyncPrefectClient) -> None:
@@ -200,8 +200,16 @@ def _schedule(row: Mapping[str, Any]) -> Schedule:
     )
 
 
-def _on_failure(judges: Iterable[UUID]) -> AutomationCore:
-    """Start `validate` when a run of ours fails or crashes; reactive, so it never misfires."""
+def on_failure(judges: Iterable[UUID]) -> AutomationCore:
+    """Start `validate` when a run of ours fails or crashes; reactive, so it never misfires.
+
+    Not for a run of `validate` itself: one that cannot judge would be started for ever.
+
+    Parameters
+    ----------
+    judges
+        Ids of the deployments of `validate`.
+    """
     return AutomationCore(
         name=FAILURES,
         description="A run of deepsalt failed or crashed: `validate` looks and tells.",
@@ -212,9 +220,14 @@ def _on_failure(judges: Iterable[UUID]) -> AutomationCore:
                 "prefect.flow-run.TimedOut",
             },
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-            ),
+            match_related=[
+                ResourceSpecification(
+                    {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+                ),
+                ResourceSpecification(
+                    {"prefect.resource.role": "flow", "prefect.resource.name": "!validate"}
+                ),
+            ],
             posture=Posture.Reactive,
             threshold=1,
         ),

@@ -14,6 +14,9 @@ from flows.watch.database import URL_VARIABLE, database_url
 HEARTBEAT_S = 60
 """Seconds between two signs of life of a run."""
 
+LISTENING = "listening"
+"""What the listener writes once nothing that is announced escapes it."""
+
 TAG = "deepsalt"
 """Tag of all deployments and runs of ours."""
 
@@ -22,7 +25,9 @@ POOL = "deepsalt-local"
 
 _DAY_S = 86_400
 _POSTGRESQL = "postgresql://"
-_STRANGERS = {"PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"}
+_STRANGERS = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
+_DATABASES = ("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")
+"""Settings of another server's database, which would be taken for ours."""
 
 
 def environment(config: ServiceConfig) -> dict[str, str]:
@@ -30,7 +35,11 @@ def environment(config: ServiceConfig) -> dict[str, str]:
 
     A database's URL lies here and on no command line, which other users can read.
     """
-    inherited = {key: value for key, value in os.environ.items() if key not in _STRANGERS}
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in _STRANGERS and not key.startswith(_DATABASES)
+    }
     keep_s = str(config.keep_days * _DAY_S)
     own = {
         "PREFECT_HOME": str(config.folder / "prefect"),

@@ -18,9 +18,10 @@ from prefect.events.schemas.events import Event
 
 from deepsalt.errors import DeepsaltError
 from flows.config import WatchConfig
-from flows.prefect.retries import again
+from flows.prefect.retries import again, is_worth_a_retry
 from flows.prefect.watch import opened
 from flows.service.config import ServiceConfig
+from flows.service.environment import LISTENING
 from flows.service.zombies import BEAT, Pulse, end_zombies
 from flows.watch.alerts import tell
 from flows.watch.arrivals import EVENT, arrived, item_of
@@ -29,13 +30,13 @@ from flows.watch.judge import unusable_announcement
 
 logger = logging.getLogger(__name__)
 
-LISTENING = "listening"
-"""What the program writes once nothing that is announced escapes it."""
-
 _RECONNECTIONS = 1000
 """Attempts in a row, a second apart; then the process ends, and starts again."""
 
 _LOOK_S = 30.0
+
+_MOST_WAITING = 10_000
+"""Announcements that wait at most; the passes of watches find the others."""
 
 _WAITS_S = (2, 5, 15, 30)
 """Seconds before each further try of an announcement; then the next pass of its watch finds it."""
@@ -66,18 +67,18 @@ def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
     item = item_of(event.payload)
     started: list[str] = []
     refused: DeepsaltError | None = None
+    is_known = False
     for config in watches:
         try:
             found = arrived(item, config.selection)
         except DeepsaltError as error:
             refused = error  # it may be of another watch's catalogue
             continue
-        refused = None
+        is_known = True
         if found is not None:
             with opened(config) as (watcher, _):
                 started += watcher.announce(found).submitted
-        break
-    if refused is not None:
+    if refused is not None and not is_known:
         raise refused
     return started
 
@@ -85,21 +86,43 @@ def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
 async def listen(watches: tuple[WatchConfig, ...]) -> None:
     """Hear events until cancelled; one that cannot be used is logged and stops nothing."""
     pulse = Pulse(datetime.now(UTC))
+    waiting = asyncio.Queue[Event](_MOST_WAITING)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_look_after(pulse))
-        tasks.create_task(_hear_all(pulse, watches))
+        tasks.create_task(hear_all(pulse, waiting))
+        tasks.create_task(_take_all(waiting, watches))
 
 
-async def _hear_all(pulse: Pulse, watches: tuple[WatchConfig, ...]) -> None:
+async def hear_all(pulse: Pulse, waiting: "asyncio.Queue[Event]") -> None:
+    """Hear events until the server is away for long; announcements are put aside.
+
+    Signs of life are heard at once: behind slow announcements healthy runs would seem silent.
+
+    Parameters
+    ----------
+    pulse
+        Learns of signs of life.
+    waiting
+        Gets the announcements; those that find it full are left to the watches.
+    """
     named = EventFilter(event=EventNameFilter(name=[EVENT, BEAT]))
     async with get_events_subscriber(named, _RECONNECTIONS, True) as events:
         sys.stdout.write(f"{LISTENING}\n")
         sys.stdout.flush()
         async for event in events:
             if event.event == BEAT:
-                pulse.hear(UUID(event.resource.id.rpartition(".")[2]), datetime.now(UTC))
+                with suppress(ValueError):  # anybody may post one, of no run
+                    pulse.hear(UUID(event.resource.id.rpartition(".")[2]), datetime.now(UTC))
+            elif waiting.full():
+                logger.warning("announcement %s: too many wait; its watch will find it", event.id)
             else:
-                await asyncio.to_thread(_take, event, watches)
+                waiting.put_nowait(event)
+
+
+async def _take_all(waiting: "asyncio.Queue[Event]", watches: tuple[WatchConfig, ...]) -> None:
+    """Submit what is announced, one after the other."""
+    while True:
+        await asyncio.to_thread(_take, await waiting.get(), watches)
 
 
 async def _look_after(pulse: Pulse) -> None:
@@ -115,6 +138,8 @@ def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
         started = again(lambda: hear(event, watches), _WAITS_S)
     except DeepsaltError as error:
         logger.warning("announcement %s: %s", event.id, error)
+        if is_worth_a_retry(error):
+            return  # who announced it is not to blame; the next pass of its watch finds it
         with suppress(DeepsaltError), Database(database_url()) as database:
             tell([unusable_announcement(str(error))], database)
     else:

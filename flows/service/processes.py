@@ -20,7 +20,7 @@ import httpx
 
 from deepsalt.errors import RunError
 from flows.service.config import ServiceConfig
-from flows.service.environment import POOL, environment
+from flows.service.environment import LISTENING, POOL, environment
 from flows.service.metrics import ServiceCollector, serve_metrics
 from flows.watch.database import URL_VARIABLE, Database
 
@@ -51,17 +51,22 @@ class Process:
         Its environment, whole.
     log
         File for what it writes; a few old ones are kept beside it.
+    ready_line
+        The line by which it says that it is ready; empty if it says nothing.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    ready_line: str = ""
     _running: subprocess.Popen[bytes] | None = None
     _since: float = 0.0
     _wait_s: float = _FIRST_WAIT_S
     _retry_at: float = 0.0
     _writers: list[threading.Thread] = field(default_factory=list)
+    _said_ready: threading.Event = field(default_factory=threading.Event)
+    _orphaned: list[int] = field(default_factory=list)  # groups of dead ones that have members
 
     def start(self) -> None:
         """Start it, in a process group of its own: Ctrl-C is for us, who end it in order."""
@@ -81,6 +86,7 @@ class Process:
 
     def revive(self) -> str | None:
         """Start it again if it died, after a wait that doubles; return what happened, or None."""
+        self._orphaned = [group for group in self._orphaned if _signalled(group, 0)]
         if self._running is None:
             if time.monotonic() < self._retry_at:
                 return None
@@ -94,6 +100,7 @@ class Process:
             _FIRST_WAIT_S if lived_s > _STEADY_S else min(self._wait_s * 2, _LONGEST_WAIT_S)
         )
         self._retry_at = time.monotonic() + self._wait_s
+        self._orphaned.append(self._running.pid)  # a scene at work goes on
         self._running = None
         return f"{self.name} ended with code {code}; it starts again in {self._wait_s:.0f} s"
 
@@ -102,8 +109,16 @@ class Process:
         """Whether it is not running."""
         return self._running is None or self._running.poll() is not None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said that it is ready."""
+        return self._said_ready.is_set()
+
     def stop(self) -> None:
-        """End it with its children: politely, then by force."""
+        """End it with its children, also those of earlier ones: politely, then by force."""
+        for group in self._orphaned:
+            _signalled(group, signal.SIGKILL)
+        self._orphaned.clear()
         process = self._running
         if process is None:
             return
@@ -111,8 +126,9 @@ class Process:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=STOP_S)
-        with suppress(ProcessLookupError):  # children that outlived it, such as a scene at work
-            os.killpg(process.pid, signal.SIGKILL)
+        _signalled(
+            process.pid, signal.SIGKILL
+        )  # children that outlived it, such as a scene at work
         process.wait()
 
     def _write_log(self, process: subprocess.Popen[bytes]) -> None:
@@ -120,6 +136,8 @@ class Process:
         with cast("IO[bytes]", process.stdout) as lines:
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
+                if text and text == self.ready_line:
+                    self._said_ready.set()
                 handler.emit(logging.LogRecord(self.name, logging.INFO, "", 0, text, None, None))
         handler.close()
 
@@ -133,6 +151,15 @@ class Process:
         except OSError:
             return ""
         return lines[-1] if lines else ""
+
+
+def _signalled(group: int, number: int) -> bool:
+    """Send a signal to a process group; return whether there is one. 0 only asks."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Service:
@@ -198,18 +225,20 @@ class Service:
         worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         self._launch("worker", [*worker, "--limit", limit, "--install-policy", "never"])
         listener = self._launch(
-            "listener", [sys.executable, "-m", "deepsalt", "listen", config.model_dump_json()]
+            "listener",
+            [sys.executable, "-m", "deepsalt", "listen", config.model_dump_json()],
+            ready_line=LISTENING,
         )
-        self._await(listener, lambda: "listening" in listener.last_line())
+        self._await(listener, lambda: listener.is_ready)
         database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
         collector = ServiceCollector(database, [config.store])
         self._opened.enter_context(serve_metrics(collector, config.metrics_port, host=config.host))
 
-    def _launch(self, name: str, command: list[str]) -> Process:
+    def _launch(self, name: str, command: list[str], *, ready_line: str = "") -> Process:
         if command[0] == "prefect":
             command = [sys.executable, "-m", *command]
         log = self._config.folder / "logs" / f"{name}.log"
-        process = Process(name, command, self._environment, log)
+        process = Process(name, command, self._environment, log, ready_line)
         self._processes.append(process)
         process.start()
         return process

@@ -32,11 +32,12 @@ from deepsalt.errors import RunError, UsageError
 URL_VARIABLE = "DEEPSALT_LEDGER"
 """Environment variable with the URL of the database."""
 
+_SECRET = frozenset({"password", "sslpassword"})  # parameters of PostgreSQL's URLs
 _DEFAULT = "~/deepsalt/service/ledger.sqlite"
 _BUSY_S = 30
 _CONNECT_S = 10
 
-LAYOUT = 1
+LAYOUT = 2
 """Layout of the tables; raised when a column changes."""
 
 tables = MetaData()
@@ -75,7 +76,8 @@ def database_url(text: str | None = None) -> str:
         A given URL has a password.
     """
     if text:
-        if _parsed(text).password:
+        parsed = _parsed(text)
+        if parsed.password or _SECRET & parsed.query.keys():
             raise UsageError(
                 "the URL of a ledger has a password, which everyone who sees the run could read; "
                 f"give it as PGPASSWORD, in ~/.pgpass, or the whole URL as {URL_VARIABLE}"
@@ -136,8 +138,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """Its URL without the password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        """Its URL without password and parameters."""
+        return self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -211,15 +213,11 @@ def _engine(url: str) -> Engine:
 
 
 def _parsed(url: str) -> URL:
+    what = "a ledger is sqlite:///path or postgresql://user@host/database"
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise UsageError(
-            "a ledger is sqlite:///path or postgresql://user@host/database; this URL is neither"
-        ) from None
-    if parsed.get_backend_name() not in {"postgresql", "sqlite"}:
-        raise UsageError(
-            "a ledger is sqlite:///path or postgresql://user@host/database; found "
-            f"{parsed.get_backend_name()}://"
-        )
+    except (ArgumentError, ValueError):  # or a port that is no number
+        raise UsageError(f"{what}; this URL is neither") from None
+    if parsed.drivername not in {"postgresql", "sqlite"}:
+        raise UsageError(f"{what}; found {parsed.drivername}://")
     return parsed

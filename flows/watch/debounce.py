@@ -16,21 +16,37 @@ LONGEST_WAIT = timedelta(hours=6)
 def build_is_due(
     store: Store, ledger: Ledger, *, now: datetime, longest: timedelta = LONGEST_WAIT
 ) -> bool:
-    """Return whether a build should start, and remember that it did.
+    """Return whether a build should start; see `say_built`.
 
     Raises
     ------
     RunError
         The database cannot be reached.
     """
-    name = f"mosaic of {store}"
-    built = ledger.watermark(name)
+    built = ledger.watermark(_name(store))
     finished = [each.changed for each in ledger.in_state(str(store), State.DONE)]
     unseen = [when for when in finished if built is None or when > built]
     if not unseen:
         return False
     under_way = ledger.count(str(store)).get(State.SUBMITTED, 0)
-    if under_way and now - min(unseen) < longest:
-        return False
-    ledger.move_watermark(name, now)
-    return True
+    return not under_way or now - min(unseen) >= longest
+
+
+def say_built(store: Store, ledger: Ledger, *, now: datetime) -> None:
+    """Remember that a build was started; before, a failure to start it would lose it.
+
+    Parameters
+    ----------
+    now
+        When it was due, UTC: scenes that came since wait for the next one.
+
+    Raises
+    ------
+    RunError
+        The database cannot be reached.
+    """
+    ledger.move_watermark(_name(store), now)
+
+
+def _name(store: Store) -> str:
+    return f"mosaic of {store}"

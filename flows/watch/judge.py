@@ -65,7 +65,7 @@ def judge(
     seen = ledger.looked(watch.name)
     collections = tuple(
         fresh(collection, news, seen or now)
-        for collection, news in sorted(ledger.news(str(store), now - HISTORY).items())
+        for collection, news in sorted(ledger.news(str(store), watch.name, now - HISTORY).items())
     )
     mosaic = fresh_mosaic(store, ledger, now=now)
     alerts = (
@@ -178,7 +178,7 @@ def _stale(store: Store, mosaic: MosaicFreshness) -> Alert:
 
 
 def _given_up(watch: Watch, store: Store, ledger: Ledger) -> Alert:
-    failed = ledger.in_state(str(store), State.FAILED)
+    failed = ledger.in_state(str(store), State.FAILED, watch.name)
     lost = [each for each in failed if each.attempt >= watch.attempts]
     if lost:
         last = max(lost, key=lambda each: each.changed)

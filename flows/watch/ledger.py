@@ -33,6 +33,7 @@ _submissions = Table(
     tables,
     Column("product", String(200), primary_key=True),
     Column("store", String(1000), primary_key=True),
+    Column("watch", String(500), nullable=False),
     Column("collection", String(200), nullable=False),
     Column("acquisition", String(200), nullable=False),
     Column("version", String(100), nullable=False),
@@ -77,6 +78,8 @@ class Submission:
         Name of the product that it makes: the key, together with the store.
     store
         Place of the store.
+    watch
+        Name of the watch that submitted it last: a store may have several.
     collection, acquisition, version, scene
         As in `Acquisition`: collection, acquisition id, version and key.
     item
@@ -97,6 +100,7 @@ class Submission:
 
     product: str
     store: str
+    watch: str
     collection: str
     acquisition: str
     version: str
@@ -168,15 +172,19 @@ class Ledger:
         """Say when a watch saw its catalogue."""
         self._database.upsert(_watermarks, {"watch": watch}, {"looked": when})
 
-    def news(self, store: str, since: datetime) -> dict[str, list[News]]:
-        """Return the acquisitions announced since a moment, the oldest first, by collection.
+    def news(self, store: str, watch: str, since: datetime) -> dict[str, list[News]]:
+        """Return what a watch saw announced since a moment, the oldest first, by collection.
 
         One that comes again in a newer version is no news.
         """
         acquired, announced = _submissions.c.acquired, _submissions.c.announced
         query = (
             select(_submissions.c.collection, func.min(acquired), func.min(announced))
-            .where((_submissions.c.store == store) & acquired.is_not(None))
+            .where(
+                _submissions.c.store == store,
+                _submissions.c.watch == watch,
+                acquired.is_not(None),
+            )
             .group_by(_submissions.c.collection, _submissions.c.acquisition)
             .having(func.min(announced) >= since)
             .order_by(func.min(announced))
@@ -196,9 +204,12 @@ class Ledger:
             found |= {each.product: each for each in self._submissions(store, some)}
         return found
 
-    def in_state(self, store: str, state: State) -> list[Submission]:
-        """Return the submissions of a store in a state, the oldest first."""
-        return self._submissions(store, _submissions.c.state == state)
+    def in_state(self, store: str, state: State, watch: str | None = None) -> list[Submission]:
+        """Return the submissions of a store, or of one watch, in a state, the oldest first."""
+        some = _submissions.c.state == state
+        if watch is not None:
+            some &= _submissions.c.watch == watch
+        return self._submissions(store, some)
 
     def versions(self, store: str, collection: str, acquisition: str) -> list[Submission]:
         """Return the submissions of all provider versions of an acquisition."""

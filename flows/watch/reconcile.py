@@ -27,7 +27,7 @@ class Reconciled:
     Parameters
     ----------
     known
-        Acquisitions that were submitted.
+        Acquisitions that the watch submitted.
     proposed
         Acquisitions that are newly proposed for withdrawal, as collection and id.
     back
@@ -40,7 +40,7 @@ class Reconciled:
 
 
 def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> Reconciled:
-    """Compare all that was submitted with all that the catalogue lists.
+    """Compare all that a watch submitted with all that its catalogue lists.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
         for each in published_since(watch.selection, None)
         if isinstance(each, Announced)
     }
-    known = _known(store, ledger)
+    known = _known(watch, store, ledger)
     gone = sorted(known - listed)
     if len(gone) > max(FEW, MOST_GONE * len(known)):
         raise RunError(
@@ -73,9 +73,9 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
     return Reconciled(len(known), proposed, back)
 
 
-def _known(store: Store, ledger: Ledger) -> set[tuple[str, str]]:
+def _known(watch: Watch, store: Store, ledger: Ledger) -> set[tuple[str, str]]:
     return {
         (each.collection, each.acquisition)
         for state in (State.SUBMITTED, State.DONE)
-        for each in ledger.in_state(str(store), state)
+        for each in ledger.in_state(str(store), state, watch.name)
     }

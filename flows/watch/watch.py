@@ -6,16 +6,18 @@ submits the same keys, and the same runs answer.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, Self
 
+from deepsalt.errors import DeepsaltError
 from deepsalt.products import complete_names, product_name
 from deepsalt.store import Store, quarantined, tombstone
 from deepsalt.types import Acquisition, ModelRef, version_order
 from flows.config import Selection, WatchConfig
+from flows.watch.arrivals import arrived
 from flows.watch.budget import Budget
 from flows.watch.ledger import Ledger, State, Submission
 from flows.watch.news import Announced, Unusable, published_since
@@ -183,7 +185,8 @@ class Watcher:
         published = published_since(self.watch.selection, since)
         report.seen = len(published)
         report.refused = {each.id: each.reason for each in published if isinstance(each, Unusable)}
-        self._consider([each for each in published if isinstance(each, Announced)], report, now)
+        found = [each for each in published if isinstance(each, Announced)]
+        self._consider([*found, *self._due_again(found, now)], report, now)
         # What a catalogue claims to have published tomorrow must not hide what it publishes today.
         newest = max((each.updated for each in published if each.updated), default=None)
         if newest is not None and not report.postponed:
@@ -205,23 +208,47 @@ class Watcher:
         return report
 
     def _settle(self, report: WatchReport, now: datetime) -> None:
-        """Learn what became of the submissions that were under way."""
+        """Learn what became of the submissions that were under way, and of failed ones by hand."""
         ledger, place = self.ledger, str(self.store)
-        under_way = ledger.in_state(place, State.SUBMITTED)
-        names = [each.product for each in under_way]
-        complete = complete_names(self.store, names) if names else set()
+        under_way = self._without_product(ledger.in_state(place, State.SUBMITTED), report, now)
+        self._without_product(ledger.in_state(place, State.FAILED), report, now)
+        ended: dict[str, str] = {}
         for each in under_way:
-            if each.product in complete:
-                ledger.change(place, each.product, State.DONE, now, "")
-                report.finished += 1
-                continue
             outcome, reason = self.submitter.outcome(each.run)
-            if outcome is Outcome.ACTIVE:
-                continue
-            if outcome is not Outcome.FAILED:
-                reason = "its run ended without a product"
-            ledger.change(place, each.product, State.FAILED, now, reason)
+            if outcome is not Outcome.ACTIVE:
+                is_said = outcome is Outcome.FAILED
+                ended[each.product] = reason if is_said else "its run ended without a product"
+        # Again: they went on while we asked.
+        over = [each for each in under_way if each.product in ended]
+        for each in self._without_product(over, report, now):
+            ledger.change(place, each.product, State.FAILED, now, ended[each.product])
             report.failed += 1
+
+    def _due_again(self, found: Iterable[Announced], now: datetime) -> Iterator[Announced]:
+        """Yield failed scenes whose next attempt is due, which the catalogue tells of no more."""
+        told = {each.item for each in found}
+        for each in self.ledger.in_state(str(self.store), State.FAILED, self.watch.name):
+            is_over = each.item in told or _given_up(each, self.watch)
+            if is_over or now < _due(each, self.watch):
+                continue
+            try:
+                again = arrived(each.item, self.watch.selection)
+            except DeepsaltError as error:  # it is gone, or its server is away
+                logger.info("scene %s is not tried again: %s", each.scene, error)
+                continue
+            if again is not None:
+                yield again
+
+    def _without_product(
+        self, submissions: list[Submission], report: WatchReport, now: datetime
+    ) -> list[Submission]:
+        """Note those that have a product as done; return the others."""
+        names = [each.product for each in submissions]
+        complete = complete_names(self.store, names) if names else set()
+        for name in complete:
+            self.ledger.change(str(self.store), name, State.DONE, now, "")
+        report.finished += len(complete)
+        return [each for each in submissions if each.product not in complete]
 
     def _consider(self, announced: Iterable[Announced], report: WatchReport, now: datetime) -> None:
         """Submit those of the acquisitions that have no product and no run, each once."""
@@ -267,6 +294,7 @@ class Watcher:
         submission = Submission(
             product=name,
             store=str(self.store),
+            watch=self.watch.name,
             collection=acquisition.collection,
             acquisition=acquisition.acquisition_id,
             version=acquisition.version,

@@ -45,6 +45,19 @@ def test_each_watch_gets_the_store_and_the_settings_of_scenes(tmp_path: Path) ->
             WATCH.format(name="a", collection="x") + WATCH.format(name="b", collection="x"),
             "watches a and b both watch collection x of /c",
         ),
+        (
+            WATCH.format(name="a", collection="x")
+            + '[[watch]]\nname = "b"\nselection = {catalogue = "/c"}\n',
+            "watches a and b both watch collection x of /c",
+        ),
+        (
+            '[[watch]]\nname = "a"\nselection = {catalogue = "/c", limit = 9}\n',
+            "watch a has a limit in its selection",
+        ),
+        (
+            '[[watch]]\nname = "a"\nselection = {catalogue = "https://me:secret@host/v1"}\n',
+            "the catalogue of watch a has a user or query in its URL",
+        ),
         ("port = 0", "port: Input should be greater than or equal to 1"),
         ("port", "is not TOML"),
     ],
@@ -59,3 +72,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, text: str, said: str) ->
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.toml cannot be read \(No such file"):
         read_config(tmp_path / "none.toml")
+
+
+def test_a_server_on_ipv6_has_an_address(tmp_path: Path) -> None:
+    assert read(tmp_path, 'host = "::1"').api == "http://[::1]:4200/api"

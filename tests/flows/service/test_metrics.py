@@ -44,6 +44,7 @@ def submission(
     return Submission(
         product=product,
         store=str(store),
+        watch="w",
         collection="c",
         acquisition=product,
         version="1",

@@ -31,6 +31,18 @@ def test_a_payload_without_an_address_is_refused(payload: dict[str, object]) -> 
         item_of(payload)
 
 
+@pytest.mark.parametrize("address", ["/a\0b", "/a\nWARNING b", "\ud800"], ids=ascii)
+def test_an_address_with_control_characters_is_refused(address: str) -> None:
+    with pytest.raises(FormatError, match="with control characters"):
+        item_of({"item": address})
+
+
+def test_an_address_with_a_password_is_refused_without_being_repeated() -> None:
+    with pytest.raises(FormatError, match="has a user in the address") as refused:
+        item_of({"item": "https://me:open-sesame@stac.example.org/v1/item"})
+    assert "open-sesame" not in str(refused.value)
+
+
 def test_an_item_of_the_catalogue_is_an_acquisition(catalogue: Path) -> None:
     found = arrived(item(catalogue), Selection(catalogue=str(catalogue)))
     assert found is not None
@@ -43,7 +55,13 @@ def test_an_item_that_the_watch_does_not_select_is_left(catalogue: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "place", ["/etc/passwd", "{catalogue}/../../secret.json", "https://example.org/item.json"]
+    "place",
+    [
+        "/etc/passwd",
+        "{catalogue}/../../secret.json",
+        "~nobody-of-this-name/item.json",
+        "https://example.org/item.json",
+    ],
 )
 def test_an_item_outside_the_catalogue_is_not_read(catalogue: Path, place: str) -> None:
     with pytest.raises(FormatError, match="does not lie in the catalogue"):
@@ -57,7 +75,15 @@ def test_a_link_out_of_the_catalogue_is_not_followed(catalogue: Path, tmp_path: 
         arrived(str(catalogue / "link.json"), Selection(catalogue=str(catalogue)))
 
 
-@pytest.mark.parametrize("place", ["/etc/passwd", "https://elsewhere.org/item"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/etc/passwd",
+        "https://elsewhere.org/item",
+        "https://stac.example.org:99999/v1/item",
+        "https://[::1",
+    ],
+)
 def test_a_server_announces_its_own_items_only(place: str) -> None:
     with pytest.raises(FormatError, match="does not lie in the catalogue"):
         arrived(place, Selection(catalogue="https://stac.example.org/v1"))

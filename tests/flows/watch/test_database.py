@@ -21,15 +21,23 @@ def test_a_database_of_another_layout_is_refused(tmp_path: Path) -> None:
         Database(url)
 
 
-def test_a_password_in_a_parameter_is_refused_without_being_repeated() -> None:
+@pytest.mark.parametrize("url", ["me:open-sesame@host/db", "me@host/db?password=open-sesame"])
+def test_a_password_in_a_parameter_is_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(UsageError) as refused:
-        database_url("postgresql://me:open-sesame@host/db")
+        database_url(f"postgresql://{url}")
     assert "open-sesame" not in str(refused.value)
 
 
-def test_a_server_that_is_away_is_named_without_the_password() -> None:
-    with pytest.raises(RunError, match=r"me:\*\*\*@127.0.0.1:1/db cannot be reached") as refused:
-        Database("postgresql://me:open-sesame@127.0.0.1:1/db")
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("me:open-sesame@127.0.0.1:1/db", r"me:\*\*\*@127.0.0.1:1/db"),
+        ("me@127.0.0.1:1/db?password=open-sesame", "me@127.0.0.1:1/db"),
+    ],
+)
+def test_a_server_that_is_away_is_named_without_the_password(url: str, name: str) -> None:
+    with pytest.raises(RunError, match=f"{name} cannot be reached") as refused:
+        Database(f"postgresql://{url}")
     assert "open-sesame" not in str(refused.value)
 
 
@@ -38,7 +46,10 @@ def test_the_environment_names_the_database(monkeypatch: pytest.MonkeyPatch) -> 
     assert database_url() == "sqlite:///elsewhere.sqlite"
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://host/db", "nonsense", "postgresql://host:port/db", "postgresql+asyncpg://host/db"],
+)
 def test_another_kind_of_database_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="a ledger is sqlite:///path or postgresql://"):
         Database(url)

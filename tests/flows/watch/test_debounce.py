@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.watch.debounce import build_is_due
+from flows.watch.debounce import build_is_due, say_built
 from tests.flows.watch.world import World, scene
 
 
@@ -22,6 +22,11 @@ def due(world: World) -> bool:
         return build_is_due(world.store, ledger, now=world.now)
 
 
+def build(world: World) -> None:
+    with world.ledger() as ledger:
+        say_built(world.store, ledger, now=world.now)
+
+
 def test_nothing_is_due_before_a_scene_is_in(world: World) -> None:
     assert not due(world)
 
@@ -35,7 +40,15 @@ def test_a_build_waits_for_scenes_that_are_under_way(world: World) -> None:
 def test_a_build_is_due_once_when_all_scenes_are_in(world: World) -> None:
     world.finish(scene(1), scene(2))
     world.look()
-    assert [due(world), due(world)] == [True, False]
+    assert due(world)
+    build(world)
+    assert not due(world)
+
+
+def test_a_build_that_could_not_be_started_stays_due(world: World) -> None:
+    world.finish(scene(1), scene(2))
+    world.look()
+    assert [due(world), due(world)] == [True, True]
 
 
 def test_a_build_does_not_wait_for_ever(world: World) -> None:
@@ -48,7 +61,7 @@ def test_a_build_does_not_wait_for_ever(world: World) -> None:
 def test_scenes_that_come_later_make_another_build_due(world: World) -> None:
     world.finish(scene(1), scene(2))
     world.look()
-    due(world)
+    build(world)
     world.publish(scene(3))
     world.look()
     world.finish(scene(3))

@@ -104,7 +104,7 @@ def test_a_pass_over_the_catalogue_tells_the_ledger_what_is_new(world: World) ->
     world.look()
     with world.ledger() as ledger:
         assert ledger.looked(world.watch.name) == world.now
-        news = ledger.news(str(world.store), DAWN)
+        news = ledger.news(str(world.store), world.watch.name, DAWN)
     assert news == {"enmap-l2a": [News(scene(1).start, world.now)] * 2}
 
 
@@ -115,7 +115,9 @@ def test_a_reprocessed_scene_is_no_news(world: World) -> None:
     first = world.now
     world.look()
     with world.ledger() as ledger:
-        assert ledger.news(str(world.store), DAWN) == {"enmap-l2a": [News(scene(1).start, first)]}
+        assert ledger.news(str(world.store), world.watch.name, DAWN) == {
+            "enmap-l2a": [News(scene(1).start, first)]
+        }
 
 
 class Built(World):

@@ -1,10 +1,12 @@
 """What a catalogue no longer lists is proposed for withdrawal, never withdrawn silently."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deepsalt.errors import RunError
+from flows.watch.reconcile import reconcile
 from tests.flows.watch.world import World, scene
 
 
@@ -47,3 +49,10 @@ def test_a_catalogue_that_lists_nearly_nothing_is_not_believed(world: World) -> 
         world.compare()
     with world.ledger() as ledger:
         assert not ledger.proposals(str(world.store))
+
+
+def test_scenes_of_another_watch_of_the_store_are_not_missed(world: World) -> None:
+    other = replace(world.watch, name="other")
+    with world.ledger() as ledger:
+        found = reconcile(other, world.store, ledger, now=world.now)
+    assert (found.known, found.proposed) == (0, ())

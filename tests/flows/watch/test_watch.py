@@ -8,6 +8,7 @@ import pytest
 from deepsalt.products import product_name
 from deepsalt.store import quarantine, record_withdrawal
 from flows.watch.ledger import State
+from flows.watch.watch import Outcome
 from tests.flows.watch.world import World, scene
 from tests.store.builders import REF
 
@@ -109,6 +110,49 @@ def test_a_failed_scene_waits_and_is_tried_again(world: World) -> None:
     world.runs.fail(name, "the archive was away")
     assert (world.look(after=timedelta(minutes=1)).failed, world.look().submitted) == (1, [name])
     assert [each.attempt for each in world.runs.asked] == [1, 2]
+
+
+def test_a_failed_scene_is_tried_again_when_its_catalogue_tells_of_it_no_more(
+    world: World,
+) -> None:
+    name = product_name(scene(1), REF)
+    world.publish(scene(1))
+    world.look()
+    world.now += timedelta(days=10)
+    world.publish(scene(2))
+    world.look()
+    world.runs.fail(name, "the archive was away")
+    world.look()
+    report = world.look()
+    assert (report.seen, report.submitted) == (1, [name])
+
+
+def test_a_scene_that_is_mapped_while_its_run_is_asked_for_has_not_failed(world: World) -> None:
+    world.publish(scene(1))
+    world.look()
+
+    def ends(run: str) -> tuple[Outcome, str]:
+        world.finish(scene(1))
+        return Outcome.COMPLETED, ""
+
+    world.runs.outcome = ends  # type: ignore[method-assign]
+    report = world.look()
+    assert (report.finished, report.failed) == (1, 0)
+
+
+def test_a_scene_that_was_given_up_and_mapped_by_hand_is_done(world: World) -> None:
+    name = product_name(scene(1), REF)
+    world.publish(scene(1))
+    for _ in range(12):
+        world.look()
+        world.runs.fail(name, "the archive was away")
+    world.now += timedelta(days=10)
+    world.publish(scene(2))
+    world.look()
+    world.finish(scene(1))
+    world.look()
+    with world.ledger() as ledger:
+        assert not ledger.in_state(str(world.store), State.FAILED)
 
 
 def test_a_scene_that_fails_each_time_is_given_up(world: World) -> None:
