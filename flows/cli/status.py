@@ -19,7 +19,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `deepsalt status --config service.toml`")
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Show how the service stands: queue, runs, news, failures, mosaics, and what comes next.
+    """Show how the service stands: queue, failures, alerts, budgets, mosaics, what comes next.
 
     Exit code 0: the server answers; 1: it does not.
     """
@@ -47,6 +47,9 @@ def _lines(found: "Status", store: str) -> list[str]:
         lines += [f"             {_run(each, now)}" for each in found.at_work]
         lines.append(f"failed       {found.failures} within a day")
         lines += [f"             {_run(each, now)}" for each in found.failed]
+    lines += [f"alert        {plain(each.sentence, 2000)}" for each in found.alerts]
+    for budget in found.budgets:
+        lines.append(f"budget       {plain(budget.watch)}: {budget.used:.0%} spent or under way")
     counts = ", ".join(f"{number:,} {state}" for state, number in sorted(found.submissions.items()))
     lines.append(f"scenes       {counts or 'none was submitted yet'}")
     for collection, when in sorted(found.news.items()):
@@ -62,7 +65,8 @@ def _lines(found: "Status", store: str) -> list[str]:
     if not found.mosaics:
         lines.append("mosaic       none is published yet")
     lines += [f"held         {id}: waits for a person" for id in found.held]
-    lines += [f"coming       {_run(each, now)}" for each in found.coming[:5]]
+    for run in found.coming[:5]:
+        lines.append(f"coming       {plain(run.name)}  {_ago(run.when, now)}")
     lines += [f"unknown      {plain(each, 2000)}" for each in found.unknown]
     lines.append(f"next         {_next(found, store)}")
     return lines

@@ -210,9 +210,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines]
 
 
+_DESCRIPTIONS = {
+    "scene": "What a scene product holds: its pixels by flag, with links into the store.",
+    "mosaic": "What a build changed, its pixels by flag, and whether readers see it.",
+    "freshness": "Open alerts, and how fresh each collection and the mosaic are.",
+}
+"""What each artifact is; the overview of artifacts shows it."""
+
+
 def _show(key: str, lines: Sequence[str]) -> None:
     try:
-        create_markdown_artifact("\n".join(lines), key)
+        create_markdown_artifact("\n".join(lines), key, _DESCRIPTIONS[key])
     except _FAILURES as error:
         _warn(key, error)
 

@@ -44,7 +44,13 @@ def watch(config: WatchConfig) -> dict[str, Any]:
         tell([*verdicts, out_of_budget(watcher.watch, report.stopped)], database)
         due = build_is_due(watcher.store, watcher.ledger, now=datetime.now(UTC))
     if due and config.build:
-        run_deployment(config.build, parameters={"out": config.out}, timeout=0, as_subflow=False)
+        run_deployment(
+            config.build,
+            parameters={"out": config.out},
+            flow_run_name=f"mosaic-{config.out}",
+            timeout=0,
+            as_subflow=False,
+        )
     return asdict(report) | {"build": due}
 
 
