@@ -85,7 +85,7 @@ def _next(found: "Status", store: str) -> str:
 
 
 def _run(run: "Run", now: datetime) -> str:
-    said = f": {plain(run.message)}" if run.message else ""
+    said = f": {plain(run.message, 500)}" if run.message else ""
     return f"{plain(run.name)}  {run.state.lower()} {_ago(run.when, now)}{said}"
 
 

@@ -211,8 +211,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 _DESCRIPTIONS = {
-    "scene": "What a scene product holds: its pixels by flag, with links into the store.",
-    "mosaic": "What a build changed, its pixels by flag, and whether readers see it.",
+    "scene": "What a scene product holds: shares of pixels by flag, of which one may have several.",
+    "mosaic": "What a build changed, shares of pixels by flag, and whether readers see it.",
     "freshness": "Open alerts, and how fresh each collection and the mosaic are.",
 }
 """What each artifact is; the overview of artifacts shows it."""

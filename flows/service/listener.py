@@ -24,7 +24,7 @@ from flows.service.zombies import BEAT, Pulse, end_zombies
 from flows.watch.alerts import tell
 from flows.watch.arrivals import EVENT, arrived, item_of
 from flows.watch.database import Database, database_url
-from flows.watch.judge import unusable_announcement
+from flows.watch.judge import unusable_announcement, usable_announcement
 
 logger = logging.getLogger(__name__)
 
@@ -111,14 +111,18 @@ def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
         started = hear(event, watches)
     except DeepsaltError as error:
         logger.warning("announcement %s: %s", event.id, error)
-        with suppress(DeepsaltError), Database(database_url()) as database:
-            tell([unusable_announcement(str(error))], database)
+        verdict = unusable_announcement(str(error))
     else:
         logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
+        verdict = usable_announcement()
+    with suppress(DeepsaltError), Database(database_url()) as database:
+        tell([verdict], database)
 
 
 def run(config: ServiceConfig) -> None:
     """Listen for a service until the process is stopped."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # By force: the command has set up its own, without times and without what was submitted.
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(listen(config.watches))

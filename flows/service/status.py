@@ -19,10 +19,13 @@ from flows.watch.alerts import Alert, open_alerts
 from flows.watch.budget import Standing, standings
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger
+from flows.watch.reconcile import undecided
 
 _SHOWN = 10
 _RECENT = timedelta(days=1)
 _PATIENCE_S = 10.0
+_LONGEST = 500  # of a message: what to do stands at its end
+_PREAMBLE = "Flow run encountered an exception: "
 _OWN = re.compile(r"(scene|watch|mosaic)-")  # runs that we name when we submit them
 
 
@@ -218,7 +221,7 @@ def _run(document: Mapping[str, Any], names: Mapping[str, str]) -> Run:
         name=deployment if is_invented and deployment else document["name"],
         state=document["state_name"] or "",
         when=datetime.fromisoformat(when),
-        message=said.partition("\n")[0][:200],
+        message=said.removeprefix(_PREAMBLE).partition("\n")[0][:_LONGEST],
     )
 
 
@@ -233,7 +236,8 @@ def _ask_ledger(config: ServiceConfig, status: Status) -> None:
         counts = ledger.count(config.store)
         status.submissions = {str(state): number for state, number in counts.items()}
         status.news = ledger.newest(config.store)
-        status.proposals = len(ledger.proposals(config.store))
+        store = find_store(config.store)
+        status.proposals = len(undecided(store, ledger)) if store else 0
 
 
 def _look_at_store(config: ServiceConfig, status: Status) -> None:
