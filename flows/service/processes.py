@@ -186,6 +186,7 @@ class Service:
         refuse_taken(config.host, config.port)
         refuse_taken(config.host, config.metrics_port)
         (config.folder / "logs").mkdir(parents=True, exist_ok=True)
+        database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
         self._say("starting the server")
         server = self._launch(
             "server",
@@ -201,7 +202,6 @@ class Service:
             "listener", [sys.executable, "-m", "deepsalt", "listen", config.model_dump_json()]
         )
         self._await(listener, lambda: "listening" in listener.last_line())
-        database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
         collector = ServiceCollector(database, [config.store])
         self._opened.enter_context(serve_metrics(collector, config.metrics_port, host=config.host))
 
