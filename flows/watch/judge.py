@@ -212,8 +212,9 @@ def _proposed(store: Store, ledger: Ledger) -> Alert:
     if waiting:
         first = waiting[0]
         sentence = (
-            f"{_scenes(len(waiting))} of {store} are proposed for withdrawal, the first is "
-            f"{first.collection}/{first.acquisition}: {first.reason}; withdraw them, or keep them"
+            f"withdrawal of {_scenes(len(waiting))} of {store} is proposed, the first is "
+            f"{first.collection}/{first.acquisition}: {first.reason}; ask its provider, and "
+            "withdraw what is bad with `deepsalt mosaic withdraw`"
         )
         return Alert("proposed", str(store), sentence)
     return Alert("proposed", str(store), f"no withdrawal from {store} is proposed", "well")
