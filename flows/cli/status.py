@@ -23,9 +23,6 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
 
     Exit code 0: the server answers; 1: it does not.
     """
-    from deepsalt.extras import require
-
-    require("prefect", "deepsalt status")
     from flows.service.config import read_config
     from flows.service.status import status_of
 
