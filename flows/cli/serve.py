@@ -28,9 +28,6 @@ def serve(config: ConfigFile = None) -> None:
 
     Without a file the service watches nothing and waits for orders: `deepsalt status` shows them.
     """
-    from deepsalt.extras import require
-
-    require("prefect", "deepsalt serve")
     from flows.service.config import read_config
     from flows.service.processes import Service
 

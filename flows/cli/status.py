@@ -19,13 +19,10 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `deepsalt status --config service.toml`")
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Show how the service stands: queue, runs, news, failures, mosaics, and what comes next.
+    """Show how the service stands: queue, failures, alerts, budgets, mosaics, what comes next.
 
     Exit code 0: the server answers; 1: it does not.
     """
-    from deepsalt.extras import require
-
-    require("prefect", "deepsalt status")
     from flows.service.config import read_config
     from flows.service.status import status_of
 
@@ -47,6 +44,9 @@ def _lines(found: "Status", store: str) -> list[str]:
         lines += [f"             {_run(each, now)}" for each in found.at_work]
         lines.append(f"failed       {found.failures} within a day")
         lines += [f"             {_run(each, now)}" for each in found.failed]
+    lines += [f"alert        {plain(each.sentence, 2000)}" for each in found.alerts]
+    for budget in found.budgets:
+        lines.append(f"budget       {plain(budget.watch)}: {budget.used:.0%} spent or under way")
     counts = ", ".join(f"{number:,} {state}" for state, number in sorted(found.submissions.items()))
     lines.append(f"scenes       {counts or 'none was submitted yet'}")
     for collection, when in sorted(found.news.items()):
@@ -62,7 +62,8 @@ def _lines(found: "Status", store: str) -> list[str]:
     if not found.mosaics:
         lines.append("mosaic       none is published yet")
     lines += [f"held         {id}: waits for a person" for id in found.held]
-    lines += [f"coming       {_run(each, now)}" for each in found.coming[:5]]
+    for run in found.coming[:5]:
+        lines.append(f"coming       {plain(run.name)}  {_ago(run.when, now)}")
     lines += [f"unknown      {plain(each, 2000)}" for each in found.unknown]
     lines.append(f"next         {_next(found, store)}")
     return lines
@@ -81,7 +82,7 @@ def _next(found: "Status", store: str) -> str:
 
 
 def _run(run: "Run", now: datetime) -> str:
-    said = f": {plain(run.message)}" if run.message else ""
+    said = f": {plain(run.message, 500)}" if run.message else ""
     return f"{plain(run.name)}  {run.state.lower()} {_ago(run.when, now)}{said}"
 
 

@@ -210,9 +210,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines]
 
 
+_DESCRIPTIONS = {
+    "scene": "What a scene product holds: shares of pixels by flag, of which one may have several.",
+    "mosaic": "What a build changed, shares of pixels by flag, and whether readers see it.",
+    "freshness": "Open alerts, and how fresh each collection and the mosaic are.",
+}
+"""What each artifact is; the overview of artifacts shows it."""
+
+
 def _show(key: str, lines: Sequence[str]) -> None:
     try:
-        create_markdown_artifact("\n".join(lines), key)
+        create_markdown_artifact("\n".join(lines), key, _DESCRIPTIONS[key])
     except _FAILURES as error:
         _warn(key, error)
 

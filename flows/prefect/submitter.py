@@ -52,7 +52,8 @@ class PrefectSubmitter:
             self._deployment = self._client.read_deployment_by_name(deployment).id
         except ObjectNotFound:
             raise UsageError(
-                f"there is no deployment {deployment}; deploy infra/prefect.yaml first"
+                f"there is no deployment {deployment}; start `deepsalt serve`, or deploy "
+                "infra/prefect.yaml"
             ) from None
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             raise _away(error) from None
@@ -102,5 +103,5 @@ def name_of(item: str) -> str:
 def _away(error: Exception) -> RunError:
     return RunError(
         f"the Prefect server does not answer ({type(error).__name__}); start it with "
-        "`prefect server start`, or set PREFECT_API_URL"
+        "`deepsalt serve` or `prefect server start`, or set PREFECT_API_URL"
     )

@@ -46,8 +46,13 @@ def watch(config: WatchConfig) -> dict[str, Any]:
         now = datetime.now(UTC)
         due = build_is_due(watcher.store, watcher.ledger, now=now)
         if due and config.build:
-            told = {"out": config.out}
-            run_deployment(config.build, parameters=told, timeout=0, as_subflow=False)
+            run_deployment(
+                config.build,
+                parameters={"out": config.out},
+                flow_run_name=f"mosaic-{config.out}",
+                timeout=0,
+                as_subflow=False,
+            )
             say_built(watcher.store, watcher.ledger, now=now)
     return asdict(report) | {"build": due}
 

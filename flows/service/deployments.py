@@ -4,9 +4,10 @@ They are applied to the server that the environment names. What the configuratio
 more is removed.
 """
 
+import inspect
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -14,6 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import yaml
+from griffe import Docstring, DocstringSectionParameters, parse_numpy
 from prefect.client.orchestration import (
     SyncPrefectClient,
     get_client,
@@ -32,7 +34,9 @@ from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.schedules import Cron, Schedule
+from prefect.utilities.callables import ParameterSchema
 
 from flows.config import UpkeepConfig
 from flows.service.config import ServiceConfig
@@ -86,7 +90,8 @@ def apply(config: ServiceConfig) -> None:
                 client.delete_deployment(found.id)
         _drop_missed(client)
         for watch in config.watch:  # what came while nobody looked
-            client.create_flow_run_from_deployment(ids[f"watch/{watch.name}"])
+            name = f"watch-{watch.name}"
+            client.create_flow_run_from_deployment(ids[f"watch/{watch.name}"], name=name)
         for old in client.read_automations_by_name(FAILURES):
             client.delete_automation(old.id)
         judges = [each for name, each in ids.items() if name.startswith("validate/")]
@@ -178,7 +183,7 @@ def _cron(
 
 def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployment:
     limit = row.get("concurrency_limit")
-    return RunnerDeployment.from_entrypoint(
+    deployment = RunnerDeployment.from_entrypoint(
         row["entrypoint"],
         name=row["name"],
         description=row["description"],
@@ -188,6 +193,17 @@ def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployme
         work_queue_name=row["work_pool"].get("work_queue_name"),
         tags=row["tags"],
     )
+    flow: Flow[..., Any] = load_flow_from_entrypoint(row["entrypoint"])
+    _describe(deployment._parameter_openapi_schema, flow.fn)
+    return deployment
+
+
+def _describe(form: ParameterSchema, function: Callable[..., Any]) -> None:
+    """Put what a docstring says of each parameter into a form; Prefect reads none of numpy's."""
+    for section in parse_numpy(Docstring(inspect.getdoc(function) or "")):
+        if isinstance(section, DocstringSectionParameters):
+            for each in section.value:
+                form.properties[each.name]["description"] = " ".join(each.description.split())
 
 
 def _schedule(row: Mapping[str, Any]) -> Schedule:

@@ -48,6 +48,9 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_CLI_PROMPT": "false",
+        # Our warnings, retries and alerts among them, stand on the page of their run.
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "deepsalt,catalog,flows",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         # A worker asks every two seconds, so that a new acquisition does not wait for it.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),

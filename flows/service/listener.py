@@ -26,7 +26,7 @@ from flows.service.zombies import BEAT, Pulse, end_zombies
 from flows.watch.alerts import tell
 from flows.watch.arrivals import EVENT, arrived, item_of
 from flows.watch.database import Database, database_url
-from flows.watch.judge import unusable_announcement
+from flows.watch.judge import unusable_announcement, usable_announcement
 
 logger = logging.getLogger(__name__)
 
@@ -140,14 +140,18 @@ def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
         logger.warning("announcement %s: %s", event.id, error)
         if is_worth_a_retry(error):
             return  # who announced it is not to blame; the next pass of its watch finds it
-        with suppress(DeepsaltError), Database(database_url()) as database:
-            tell([unusable_announcement(str(error))], database)
+        verdict = unusable_announcement(str(error))
     else:
         logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
+        verdict = usable_announcement()
+    with suppress(DeepsaltError), Database(database_url()) as database:
+        tell([verdict], database)
 
 
 def run(config: ServiceConfig) -> None:
     """Listen for a service until the process is stopped."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # By force: the command has set up its own, without times and without what was submitted.
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(listen(config.watches))

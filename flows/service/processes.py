@@ -213,6 +213,7 @@ class Service:
         refuse_taken(config.host, config.port)
         refuse_taken(config.host, config.metrics_port)
         (config.folder / "logs").mkdir(parents=True, exist_ok=True)
+        database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
         self._say("starting the server")
         server = self._launch(
             "server",
@@ -230,7 +231,6 @@ class Service:
             ready_line=LISTENING,
         )
         self._await(listener, lambda: listener.is_ready)
-        database = self._opened.enter_context(Database(self._environment[URL_VARIABLE]))
         collector = ServiceCollector(database, [config.store])
         self._opened.enter_context(serve_metrics(collector, config.metrics_port, host=config.host))
 

@@ -1,7 +1,8 @@
-"""How a service stands: runs, news, failures, quarantine, mosaics, and what comes next."""
+"""How a service stands: runs, alerts, budgets, news, mosaics, and what comes next."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +15,18 @@ from deepsalt.versions import filled_periods, find_repository, states
 from flows.run.stores import find_store
 from flows.service.config import ServiceConfig
 from flows.service.environment import TAG, database_of
+from flows.watch.alerts import Alert, open_alerts
+from flows.watch.budget import Standing, standings
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger
+from flows.watch.reconcile import undecided
 
 _SHOWN = 10
 _RECENT = timedelta(days=1)
 _PATIENCE_S = 10.0
+_LONGEST = 500  # of a message: what to do stands at its end
+_PREAMBLE = "Flow run encountered an exception: "
+_OWN = re.compile(r"(scene|watch|mosaic)-")  # runs that we name when we submit them
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Run:
     Parameters
     ----------
     name, state
-        Its name and the name of its state.
+        Its name, or its deployment's while it has none of its own, and the name of its state.
     when
         When it began, ended or is expected, UTC.
     message
@@ -80,6 +87,10 @@ class Status:
         Runs at work, those that failed within a day (up to 10 of `failures`), and the next ones.
     failures
         Number of runs that failed within a day.
+    alerts
+        What a person should know, the oldest first.
+    budgets
+        How each budget stood when its watch looked last.
     submissions
         Number of scenes by what became of them.
     news
@@ -103,6 +114,8 @@ class Status:
     failed: list[Run] = field(default_factory=list)
     failures: int = 0
     coming: list[Run] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    budgets: list[Standing] = field(default_factory=list)
     submissions: dict[str, int] = field(default_factory=dict)
     news: dict[str, datetime] = field(default_factory=dict)
     proposals: int = 0
@@ -134,21 +147,23 @@ def _ask_server(config: ServiceConfig, status: Status) -> None:
     with httpx.Client(base_url=config.api, timeout=_PATIENCE_S) as client:
         try:
             now = datetime.now(UTC)
+            names = _deployments(client)
             due = _filter(["SCHEDULED"])
             due["flow_runs"]["expected_start_time"] = {"before_": now.isoformat()}
             status.queued = _post(client, "count", due)
-            status.at_work = _runs(client, _filter(["RUNNING", "PENDING"]), "START_TIME_DESC")
+            at_work = _filter(["RUNNING", "PENDING"])
+            status.at_work = _runs(client, at_work, "START_TIME_DESC", names)
             failed = _filter(["FAILED", "CRASHED"])
             failed["flow_runs"]["end_time"] = {"after_": (now - _RECENT).isoformat()}
             status.failures = _post(client, "count", failed)
-            status.failed = _runs(client, failed, "END_TIME_DESC")
+            status.failed = _runs(client, failed, "END_TIME_DESC", names)
             later = _filter(["SCHEDULED"])
             later["flow_runs"]["expected_start_time"] = {"after_": now.isoformat()}
-            status.coming = _next_of_each(client, later)
+            status.coming = _next_of_each(client, later, names)
         except httpx.HTTPError as error:
             status.away = (
-                f"the server {config.pages} does not answer ({type(error).__name__}); start it "
-                "with `deepsalt serve`"
+                f"{config.pages} does not answer ({type(error).__name__}); start it with "
+                "`deepsalt serve`"
             )
 
 
@@ -162,31 +177,36 @@ def _post(client: httpx.Client, verb: str, document: Mapping[str, Any]) -> Any:
     return answer.json()
 
 
-def _runs(client: httpx.Client, asked: dict[str, Any], sort: str) -> list[Run]:
-    found = _post(client, "filter", asked | {"limit": _SHOWN, "sort": sort})
-    return [_run(each) for each in found]
-
-
-def _next_of_each(client: httpx.Client, asked: dict[str, Any]) -> list[Run]:
-    """Return the next run of each deployment, by the deployment's name."""
+def _deployments(client: httpx.Client) -> dict[str, str]:
+    """Return flow and name of each deployment of ours, by its id."""
     answer = client.post("/deployments/filter", json={"deployments": {"tags": {"all_": [TAG]}}})
     answer.raise_for_status()
+    flows = client.post("/flows/filter", json={"deployments": {"tags": {"all_": [TAG]}}})
+    flows.raise_for_status()
+    flow_names = {each["id"]: each["name"] for each in flows.json()}
+    return {each["id"]: f"{flow_names[each['flow_id']]}/{each['name']}" for each in answer.json()}
+
+
+def _runs(
+    client: httpx.Client, asked: dict[str, Any], sort: str, names: Mapping[str, str]
+) -> list[Run]:
+    found = _post(client, "filter", asked | {"limit": _SHOWN, "sort": sort})
+    return [_run(each, names) for each in found]
+
+
+def _next_of_each(
+    client: httpx.Client, asked: dict[str, Any], names: Mapping[str, str]
+) -> list[Run]:
+    """Return the next run of each deployment."""
     found: list[Run] = []
-    for each in answer.json():
-        mine = asked | {"deployments": {"id": {"any_": [each["id"]]}}, "limit": 1}
+    for id in names:
+        mine = asked | {"deployments": {"id": {"any_": [id]}}, "limit": 1}
         runs = _post(client, "filter", mine | {"sort": "NEXT_SCHEDULED_START_TIME_ASC"})
-        name = f"{_flow_of(client, each)}/{each['name']}" if runs else ""
-        found += [replace(_run(run), name=name) for run in runs]
+        found += [_run(run, names) for run in runs]
     return sorted(found, key=lambda run: run.when)
 
 
-def _flow_of(client: httpx.Client, deployment: Mapping[str, Any]) -> str:
-    answer = client.get(f"/flows/{deployment['flow_id']}")
-    answer.raise_for_status()
-    return str(answer.json()["name"])
-
-
-def _run(document: Mapping[str, Any]) -> Run:
+def _run(document: Mapping[str, Any], names: Mapping[str, str]) -> Run:
     when = (
         document["end_time"]
         or document["start_time"]
@@ -194,11 +214,14 @@ def _run(document: Mapping[str, Any]) -> Run:
         or document["created"]
     )
     said = ((document["state"] or {}).get("message") or "").strip()
+    # The server invents names of the runs of schedules and automations, until they begin.
+    is_invented = document["start_time"] is None and not _OWN.match(document["name"])
+    deployment = names.get(document["deployment_id"] or "")
     return Run(
-        name=document["name"],
+        name=deployment if is_invented and deployment else document["name"],
         state=document["state_name"] or "",
         when=datetime.fromisoformat(when),
-        message=said.partition("\n")[0][:200],
+        message=said.removeprefix(_PREAMBLE).partition("\n")[0][:_LONGEST],
     )
 
 
@@ -208,10 +231,13 @@ def _ask_ledger(config: ServiceConfig, status: Status) -> None:
         return  # a service that never ran
     with Database(database_of(config)) as database:
         ledger = Ledger(database)
+        status.alerts = open_alerts(database)
+        status.budgets = standings(database, config.store)
         counts = ledger.count(config.store)
         status.submissions = {str(state): number for state, number in counts.items()}
         status.news = ledger.newest(config.store)
-        status.proposals = len(ledger.proposals(config.store))
+        store = find_store(config.store)
+        status.proposals = len(undecided(store, ledger)) if store else 0
 
 
 def _look_at_store(config: ServiceConfig, status: Status) -> None:

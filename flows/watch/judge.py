@@ -14,7 +14,7 @@ from deepsalt.versions import HELD_FACT, find_repository, held
 from flows.watch.alerts import Alert
 from flows.watch.freshness import HISTORY, Freshness, MosaicFreshness, fresh, fresh_mosaic
 from flows.watch.ledger import Ledger, State
-from flows.watch.reconcile import reconcile
+from flows.watch.reconcile import reconcile, undecided
 from flows.watch.watch import Watch
 
 UNSEEN = timedelta(days=1)
@@ -119,6 +119,11 @@ def unusable_announcement(reason: str) -> Alert:
     return Alert("announcement", "announcements", sentence)
 
 
+def usable_announcement() -> Alert:
+    """Return that announcements can be used again."""
+    return Alert("announcement", "announcements", "announcements can be used", "well")
+
+
 def out_of_budget(watch: Watch, stopped: str) -> Alert:
     """Return the verdict on the budget of a watch, with why it stopped."""
     if stopped:
@@ -203,12 +208,13 @@ def _quarantine(store: Store, since: datetime, most: int) -> Alert:
 
 
 def _proposed(store: Store, ledger: Ledger) -> Alert:
-    waiting = ledger.proposals(str(store))
+    waiting = undecided(store, ledger)
     if waiting:
         first = waiting[0]
         sentence = (
-            f"{_scenes(len(waiting))} of {store} are proposed for withdrawal, the first is "
-            f"{first.collection}/{first.acquisition}: {first.reason}; withdraw them, or keep them"
+            f"withdrawal of {_scenes(len(waiting))} of {store} is proposed, the first is "
+            f"{first.collection}/{first.acquisition}: {first.reason}; ask its provider, and "
+            "withdraw what is bad with `deepsalt mosaic withdraw`"
         )
         return Alert("proposed", str(store), sentence)
     return Alert("proposed", str(store), f"no withdrawal from {store} is proposed", "well")

@@ -236,7 +236,7 @@ class Ledger:
             .group_by(_submissions.c.collection)
         )
         with self._database.reading() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.collection: row[1] for row in connection.execute(query)}
 
     def oldest(self, store: str, state: State) -> datetime | None:
         """Return since when the oldest submission of a store is in a state, UTC; None without."""

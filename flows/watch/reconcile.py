@@ -73,6 +73,25 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
     return Reconciled(len(known), proposed, back)
 
 
+def undecided(store: Store, ledger: Ledger) -> list[Proposal]:
+    """Return the proposals that wait for a person; those that were followed are forgotten.
+
+    Raises
+    ------
+    RunError
+        The database cannot be reached.
+    StoreError
+        The store cannot be read.
+    """
+    waiting = []
+    for each in ledger.proposals(str(store)):
+        if tombstone(store, (each.collection, each.acquisition)) is None:
+            waiting.append(each)
+        else:
+            ledger.settle(each.store, each.collection, each.acquisition)
+    return waiting
+
+
 def _known(watch: Watch, store: Store, ledger: Ledger) -> set[tuple[str, str]]:
     return {
         (each.collection, each.acquisition)

@@ -15,6 +15,8 @@ VERBS = {
     "predict-table": "run",
     "train": "train",
     "benchmark": "train",
+    "serve": "prefect",
+    "status": "prefect",
 }
 """The extra of each verb that needs one."""
 

@@ -29,7 +29,7 @@ class Server:
         self.calls = 0
         self.is_away = False
 
-    def text(self, markdown: str, key: str) -> UUID:
+    def text(self, markdown: str, key: str, description: str) -> UUID:
         self._call()
         self.texts[key] = markdown
         return uuid4()

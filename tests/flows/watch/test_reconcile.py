@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from deepsalt.errors import RunError
-from flows.watch.reconcile import reconcile
+from deepsalt.store import record_withdrawal
+from flows.watch.reconcile import reconcile, undecided
 from tests.flows.watch.world import World, scene
 
 
@@ -40,6 +41,17 @@ def test_a_scene_that_comes_back_is_proposed_no_more(world: World) -> None:
     assert world.compare().back == (key(3),)
     with world.ledger() as ledger:
         assert not ledger.proposals(str(world.store))
+
+
+def test_a_proposal_that_was_followed_is_proposed_no_more(world: World) -> None:
+    world.remove(scene(3))
+    world.remove(scene(4))
+    world.compare()
+    record_withdrawal(world.store, key(3), scene(3).version, "gone")
+    with world.ledger() as ledger:
+        undecided(world.store, ledger)
+        (left,) = ledger.proposals(str(world.store))
+    assert (left.collection, left.acquisition) == key(4)
 
 
 def test_a_catalogue_that_lists_nearly_nothing_is_not_believed(world: World) -> None:
