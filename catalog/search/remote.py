@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pystac
@@ -151,15 +152,28 @@ def _requests(client: Client, query: Query) -> list[dict[str, Any]]:
     if query.area is not None:
         common["intersects"] = dict(query.area)
     if query.updated_since is not None and client.conforms_to(ConformanceClasses.FILTER):
-        since = query.updated_since.isoformat().replace("+00:00", "Z")
-        compared = [{"property": "updated"}, {"timestamp": since}]
-        common["filter"] = {"op": ">=", "args": compared}
+        common["filter"] = _updated_since(query.updated_since)
         common["filter_lang"] = "cql2-json"
     if query.limit is not None and client.conforms_to(ConformanceClasses.SORT):
         common["sortby"] = "+properties.datetime,+id"
     if query.bbox is None:
         return [common]
     return [{**common, "bbox": list(half)} for half in box_halves(query.bbox)]
+
+
+def _updated_since(moment: datetime) -> dict[str, Any]:
+    """Return the filter on `updated`, else on `created`, in CQL2; Items without either pass."""
+    since = moment.isoformat().replace("+00:00", "Z")
+
+    def passes(name: str, otherwise: dict[str, Any] | None) -> dict[str, Any]:
+        named = {"property": name}
+        lacks: dict[str, Any] = {"op": "isNull", "args": [named]}
+        if otherwise is not None:
+            lacks = {"op": "and", "args": [lacks, otherwise]}
+        late = {"op": ">=", "args": [named, {"timestamp": since}]}
+        return {"op": "or", "args": [late, lacks]}
+
+    return passes("updated", passes("created", None))
 
 
 def _address(document: dict[str, Any], url: str) -> str:

@@ -15,11 +15,13 @@ from deepsalt.errors import RunError, UsageError
 from flows.watch.ledger import Submission
 from flows.watch.watch import Outcome
 
+_LOST_ATTEMPTS = 50
+
 _OUTCOMES = {
     StateType.COMPLETED: Outcome.COMPLETED,
     StateType.FAILED: Outcome.FAILED,
-    StateType.CRASHED: Outcome.FAILED,
-    StateType.CANCELLED: Outcome.FAILED,
+    StateType.CRASHED: Outcome.STOPPED,
+    StateType.CANCELLED: Outcome.STOPPED,
 }
 
 
@@ -65,12 +67,23 @@ class PrefectSubmitter:
         self._open.close()
 
     def submit(self, submission: Submission) -> str:
-        """Start the run of a scene, or find it; its id."""
+        """Start the run of a scene, or find it; its id.
+
+        A run that is found and has ended is of an attempt that the ledger has lost: the next
+        attempt takes its place.
+        """
+        for attempt in range(submission.attempt, submission.attempt + _LOST_ATTEMPTS):
+            run = self._submit(submission, attempt)
+            if run["state_type"] not in _OUTCOMES:
+                break
+        return str(run["id"])
+
+    def _submit(self, submission: Submission, attempt: int) -> dict[str, Any]:
         # Its own schema was checked when the deployment was made, at 60 ms of the server's CPU.
         told = {
             "parameters": {**self._parameters, "item_uri": submission.item},
             "name": name_of(submission.item),
-            "idempotency_key": f"{submission.store}/{submission.product}/{submission.attempt}",
+            "idempotency_key": f"{submission.store}/{submission.product}/{attempt}",
             "enforce_parameter_schema": False,
         }
         place = {"id": self._deployment}
@@ -80,7 +93,8 @@ class PrefectSubmitter:
             )
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             raise _away(error) from None
-        return str(answer.json()["id"])
+        found: dict[str, Any] = answer.json()
+        return found
 
     def outcome(self, run: str) -> tuple[Outcome, str]:
         """Return how a run stands, and why it failed."""

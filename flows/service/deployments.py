@@ -147,7 +147,11 @@ def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[s
     if flow == "process_scene":
         changes["parameters"] = {"out": config.store, "config": scene}
     elif flow == "build_mosaic":
+        # A build after new scenes is as the first one that is planned.
         changes["parameters"] = {"out": config.store}
+        if config.mosaic:
+            usual = config.mosaic[0].config.model_dump(mode="json")
+            changes["parameters"] |= {"config": usual}
         changes["schedules"] = [
             _cron(plan.every, config, {"config": plan.config.model_dump(mode="json")})
             for plan in config.mosaic

@@ -15,7 +15,7 @@ from flows.watch.alerts import Alert
 from flows.watch.freshness import HISTORY, Freshness, MosaicFreshness, fresh, fresh_mosaic
 from flows.watch.ledger import Ledger, State
 from flows.watch.reconcile import reconcile, undecided
-from flows.watch.watch import Watch
+from flows.watch.watch import Watch, is_given_up
 
 UNSEEN = timedelta(days=1)
 """A catalogue may be away so long."""
@@ -184,7 +184,7 @@ def _stale(store: Store, mosaic: MosaicFreshness) -> Alert:
 
 def _given_up(watch: Watch, store: Store, ledger: Ledger) -> Alert:
     failed = ledger.in_state(str(store), State.FAILED, watch.name)
-    lost = [each for each in failed if each.attempt >= watch.attempts]
+    lost = [each for each in failed if is_given_up(each, watch)]
     if lost:
         last = max(lost, key=lambda each: each.changed)
         sentence = (

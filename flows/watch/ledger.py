@@ -46,6 +46,7 @@ _submissions = Table(
     Column("acquired", Moment),
     Column("announced", Moment, nullable=False),
     Column("changed", Moment, nullable=False),
+    Column("failures", Integer, nullable=False),
     Index("deepsalt_submissions_acquisition", "store", "collection", "acquisition"),
     Index("deepsalt_submissions_state", "store", "state", "changed"),
 )
@@ -96,6 +97,8 @@ class Submission:
         When the sensor took it, UTC; None when its Item does not say.
     announced, changed
         When it was seen first and when it changed last, UTC.
+    failures
+        How often it failed by itself; runs that were stopped from outside are not among them.
     """
 
     product: str
@@ -113,6 +116,7 @@ class Submission:
     acquired: datetime | None
     announced: datetime
     changed: datetime
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +289,23 @@ class Ledger:
         """Say what became of a submission."""
         mine = (_submissions.c.product == product) & (_submissions.c.store == store)
         values = {"state": state, "changed": when, "reason": reason}
+        self._execute(update(_submissions).where(mine).values(**values))
+
+    def fail(
+        self, submission: Submission, when: datetime, reason: str, *, is_its_fault: bool
+    ) -> None:
+        """Say that a run of a scene failed or was stopped, unless the scene has another run now."""
+        mine = (
+            (_submissions.c.product == submission.product)
+            & (_submissions.c.store == submission.store)
+            & (_submissions.c.run == submission.run)
+        )
+        values = {
+            "state": State.FAILED,
+            "changed": when,
+            "reason": reason,
+            "failures": submission.failures + is_its_fault,
+        }
         self._execute(update(_submissions).where(mine).values(**values))
 
     def propose(self, proposal: Proposal) -> bool:

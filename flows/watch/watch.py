@@ -5,6 +5,7 @@ of its product, then the ledger learns of it, and the watermark moves last. Whoe
 submits the same keys, and the same runs answer.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,9 @@ from flows.watch.news import Announced, Unusable, published_since
 
 logger = logging.getLogger(__name__)
 
+_STOPS = 10
+"""Attempts that were stopped from outside and wear a scene out like one that failed."""
+
 
 class Outcome(StrEnum):
     """What a submitter says of a run."""
@@ -31,6 +35,8 @@ class Outcome(StrEnum):
     ACTIVE = "active"
     COMPLETED = "completed"
     FAILED = "failed"
+    STOPPED = "stopped"
+    """It was killed or cancelled: a machine, a spot node or a person ended it."""
     UNKNOWN = "unknown"
 
 
@@ -71,6 +77,11 @@ class Watch:
     attempts: int = 3
     wait: timedelta = timedelta(minutes=30)
     most: int = 500
+
+    def seen_by(self, store: Store) -> str:
+        """Return the name of the watermark: another selection or store has seen nothing yet."""
+        told = f"{self.selection.model_dump_json()} {store}"
+        return f"{self.name}/{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     @classmethod
     def of(cls, config: WatchConfig) -> Self:
@@ -180,7 +191,8 @@ class Watcher:
         now = now or datetime.now(UTC)
         report = WatchReport()
         self._settle(report, now)
-        watermark = self.ledger.watermark(self.watch.name)
+        seen_by = self.watch.seen_by(self.store)
+        watermark = self.ledger.watermark(seen_by)
         since = watermark - self.watch.overlap if watermark else None
         published = published_since(self.watch.selection, since)
         report.seen = len(published)
@@ -190,9 +202,9 @@ class Watcher:
         # What a catalogue claims to have published tomorrow must not hide what it publishes today.
         newest = max((each.updated for each in published if each.updated), default=None)
         if newest is not None and not report.postponed:
-            self.ledger.move_watermark(self.watch.name, min(newest, now))
+            self.ledger.move_watermark(seen_by, min(newest, now))
         self.ledger.say_looked(self.watch.name, now)
-        report.watermark = self.ledger.watermark(self.watch.name)
+        report.watermark = self.ledger.watermark(seen_by)
         return report
 
     def announce(self, announced: Announced, now: datetime | None = None) -> WatchReport:
@@ -212,16 +224,17 @@ class Watcher:
         ledger, place = self.ledger, str(self.store)
         under_way = self._without_product(ledger.in_state(place, State.SUBMITTED), report, now)
         self._without_product(ledger.in_state(place, State.FAILED), report, now)
-        ended: dict[str, str] = {}
+        ended: dict[str, tuple[str, bool]] = {}
         for each in under_way:
             outcome, reason = self.submitter.outcome(each.run)
             if outcome is not Outcome.ACTIVE:
-                is_said = outcome is Outcome.FAILED
-                ended[each.product] = reason if is_said else "its run ended without a product"
+                said = reason or "its run ended without a product"
+                ended[each.product] = said, outcome is Outcome.STOPPED
         # Again: they went on while we asked.
         over = [each for each in under_way if each.product in ended]
         for each in self._without_product(over, report, now):
-            ledger.change(place, each.product, State.FAILED, now, ended[each.product])
+            reason, is_stopped = ended[each.product]
+            ledger.fail(each, now, reason, is_its_fault=not is_stopped)
             report.failed += 1
 
     def _due_again(self, found: Iterable[Announced], now: datetime) -> Iterator[Announced]:
@@ -307,6 +320,7 @@ class Watcher:
             acquired=acquisition.start,
             announced=now if before is None else before.announced,
             changed=now,
+            failures=0 if before is None else before.failures,
         )
         run = self.submitter.submit(submission)
         self.ledger.write(replace(submission, run=run))
@@ -342,16 +356,22 @@ def _order(each: Announced) -> list[tuple[int, int, str]]:
 
 
 def _given_up(before: Submission | None, watch: Watch) -> str:
-    if before is None or before.state is not State.FAILED or before.attempt < watch.attempts:
+    if before is None or not is_given_up(before, watch):
         return ""
-    return f"failed {before.attempt} times; the last time: {before.reason}"
+    return f"failed {before.failures} times; the last time: {before.reason}"
+
+
+def is_given_up(submission: Submission, watch: Watch) -> bool:
+    """Return whether a scene has no attempt left: a run that was stopped counts a tenth."""
+    worn = max(submission.failures, submission.attempt // _STOPS)
+    return submission.state is State.FAILED and worn >= watch.attempts
 
 
 def _due(before: Submission, watch: Watch) -> datetime:
     """Return when a failed scene may be tried again; a finished one whose product is gone: now."""
     if before.state is not State.FAILED:
         return before.changed
-    waits: timedelta = watch.wait * float(2 ** (before.attempt - 1))
+    waits: timedelta = watch.wait * float(2 ** max(0, before.failures - 1))
     return before.changed + waits
 
 

@@ -105,11 +105,19 @@ def _matches(item: Json, wanted: Json) -> bool:
             return False
         if last != ".." and _time(start) > _time(last):
             return False
-    if "filter" in wanted:  # the one comparison that is asked for
-        ((named, moment), operator) = (wanted["filter"]["args"], wanted["filter"]["op"])
-        assert (operator, named) == (">=", {"property": "updated"})
-        return _time(item["properties"]["updated"]) >= _time(moment["timestamp"])
-    return True
+    return "filter" not in wanted or _holds(wanted["filter"], item["properties"])
+
+
+def _holds(filter: Json, properties: Json) -> bool:
+    """Whether a filter in CQL2 holds, as far as it is asked for."""
+    operator, args = filter["op"], filter["args"]
+    if operator in {"and", "or"}:
+        return (all if operator == "and" else any)(_holds(each, properties) for each in args)
+    value = properties.get(args[0]["property"])
+    if operator == "isNull":
+        return value is None
+    assert operator == ">="
+    return value is not None and _time(value) >= _time(args[1]["timestamp"])
 
 
 def _time(text: str) -> datetime:

@@ -1,5 +1,6 @@
 """Each new acquisition becomes one run, whatever is announced how often and whoever is killed."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -203,3 +204,26 @@ def test_a_scene_that_is_announced_twenty_times_by_both_ways_has_one_run(world: 
             world.publish(scene(1), updated=world.now)
             world.look()
     assert len(world.runs.by_key) == 1
+
+
+def test_a_wider_selection_sees_what_was_published_before(world: World) -> None:
+    world.publish(scene(1))
+    world.look()
+    world.now += timedelta(days=30)
+    world.publish(scene(2))
+    world.look()
+    wider = replace(
+        world.watch, selection=world.watch.selection.model_copy(update={"max_quality": 2})
+    )
+    with world.ledger() as ledger:
+        watcher = replace(world.watcher(ledger), watch=wider)
+        assert watcher.pass_over(world.now).seen == 2
+
+
+def test_a_run_that_was_stopped_wears_its_scene_out_ten_times_slower(world: World) -> None:
+    name = product_name(scene(1), REF)
+    world.publish(scene(1))
+    for _ in range(30):
+        world.look()
+        world.runs.end(name, Outcome.STOPPED, "its node went away")
+    assert len(world.runs.asked) > 3 * world.watch.attempts

@@ -59,9 +59,12 @@ class Runs:
         return self.ended.get(run, (Outcome.ACTIVE, ""))
 
     def fail(self, product: str, reason: str) -> None:
+        self.end(product, Outcome.FAILED, reason)
+
+    def end(self, product: str, outcome: Outcome, reason: str) -> None:
         for (name, _), run in self.by_key.items():
             if name == product:
-                self.ended[run] = Outcome.FAILED, reason
+                self.ended.setdefault(run, (outcome, reason))
 
 
 @dataclass
