@@ -317,6 +317,7 @@ ALLOWED = {
     "_tiles_along": "tells whether the coarse answer settles it; callers get the same tiles",
     "_wrong": "counts where a polynomial fails",
     "_inflate": "counts the blocks that are decoded",
+    "_parameter_openapi_schema": "what a form of the pages shows; Prefect gives it no other name",
     "_read": "counts what is read",
     "_check_composed": "something happens at this moment of a build",
     "_publish": "something happens at this moment of a build",
