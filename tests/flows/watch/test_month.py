@@ -1,6 +1,6 @@
 """A simulated month of announcements: duplicates, outages, reprocessing, restarts, a lost ledger.
 
-A day of it in CI; a month with `DEEPSALT_CAMPAIGN=1`. `tests/ops/test_month.py` has real runs.
+A day of it in CI; a month with `DEEPSALT_CAMPAIGN=1`.
 """
 
 from collections import Counter
