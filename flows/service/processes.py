@@ -30,6 +30,19 @@ START_S = 120.0
 STOP_S = 30.0
 """Seconds that a process has to end after SIGTERM."""
 
+_TIED = """
+import ctypes, os, signal, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+try:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+except AttributeError:
+    pass  # not Linux
+if os.getppid() != parent:
+    sys.exit(1)
+os.execv(command[0], command)
+"""
+"""Becomes a command that is asked to end when `serve` dies, even of SIGKILL."""
+
 _LOG_BYTES = 10 * 2**20
 _LOG_FILES = 3
 _FIRST_WAIT_S = 1.0
@@ -71,7 +84,7 @@ class Process:
     def start(self) -> None:
         """Start it, in a process group of its own: Ctrl-C is for us, who end it in order."""
         self._running = subprocess.Popen(
-            [*self.command],
+            [sys.executable, "-c", _TIED, str(os.getpid()), *self.command],
             env=dict(self.environment),
             cwd=self.log.parent,
             stdin=subprocess.DEVNULL,

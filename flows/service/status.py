@@ -160,6 +160,11 @@ def _ask_server(config: ServiceConfig, status: Status) -> None:
             later = _filter(["SCHEDULED"])
             later["flow_runs"]["expected_start_time"] = {"after_": now.isoformat()}
             status.coming = _next_of_each(client, later, names)
+        except (KeyError, TypeError, ValueError):  # some other program's words
+            status.away = (
+                f"{config.pages} is not the server of a service; stop what listens there, or give "
+                "the port of the service"
+            )
         except httpx.HTTPError as error:
             status.away = (
                 f"{config.pages} does not answer ({type(error).__name__}); start it with "

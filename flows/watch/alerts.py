@@ -6,11 +6,11 @@ is told once a day at most. What no channel took is told next time.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from sqlalchemy import Column, Integer, String, Table, Text, select
+from sqlalchemy import Column, Integer, String, Table, Text, select, update
 
 from flows.watch.channels import Channels, Urgency
 from flows.watch.database import Database, Moment, tables
@@ -116,23 +116,28 @@ def tell(
         if alert.severity == "well":
             if known is None or (known.closed and not known.times):
                 continue
-            closed = _Known(known.opened, known.told, known.times, known.closed or now)
+            closed = replace(known, closed=known.closed or now)
             _write(database, alert, closed)
-            if known.times:
+            if known.times and _claim(database, alert, closed, replace(closed, times=0)):
                 due.append((alert, closed))
             continue
         if known is None or known.closed:
             known = _Known(now, known.told if known else None, 0, None)
-        _write(database, alert, known)
-        if known.told is None or now - known.told >= every * float(2 ** max(known.times - 1, 0)):
+            _write(database, alert, known, times=0)
+        else:
+            _write(database, alert, known)
+        told = replace(known, told=now, times=known.times + 1)
+        if _is_due(known, now, every) and _claim(database, alert, known, told):
             due.append((alert, known))
-    if due and sender.send(*_message([alert for alert, _ in due])):
-        for alert, known in due:
-            times = 0 if known.closed else known.times + 1
-            told = known.told if known.closed else now
-            _write(database, alert, _Known(known.opened, told, times, known.closed))
+    if not due or sender.send(*_message([alert for alert, _ in due])):
         return [alert for alert, _ in due]
+    for alert, known in due:  # nobody took it, so nobody was told
+        _write(database, alert, known, told=known.told, times=known.times)
     return []
+
+
+def _is_due(known: _Known, now: datetime, every: timedelta) -> bool:
+    return known.told is None or now - known.told >= every * float(2 ** max(known.times - 1, 0))
 
 
 def open_alerts(database: Database) -> list[Alert]:
@@ -172,7 +177,8 @@ def _known(database: Database, alert: Alert) -> _Known | None:
     return None if row is None else _Known(*row)
 
 
-def _write(database: Database, alert: Alert, known: _Known) -> None:
+def _write(database: Database, alert: Alert, known: _Known, **told: Any) -> None:
+    """Write what an alert says; when it was told stays, unless `told` or `times` are given."""
     database.upsert(
         _alerts,
         {"kind": alert.kind, "subject": alert.subject},
@@ -180,8 +186,22 @@ def _write(database: Database, alert: Alert, known: _Known) -> None:
             "sentence": alert.sentence,
             "severity": alert.severity,
             "opened": known.opened,
-            "told": known.told,
-            "times": known.times,
             "closed": known.closed,
+            **told,
         },
+        at_first={"told": known.told, "times": known.times} if not told else None,
     )
+
+
+def _claim(database: Database, alert: Alert, known: _Known, told: _Known) -> bool:
+    """Note that an alert is told; False if another judge was faster."""
+    unchanged = (
+        (_alerts.c.kind == alert.kind)
+        & (_alerts.c.subject == alert.subject)
+        & (_alerts.c.times == known.times)
+        & _alerts.c.told.is_not_distinct_from(known.told)
+    )
+    values = {"told": told.told, "times": told.times}
+    with database.writing() as connection:
+        claimed = connection.execute(update(_alerts).where(unchanged).values(**values))
+        return bool(claimed.rowcount)

@@ -153,10 +153,17 @@ class Database:
         with self.explained(), self._engine.begin() as connection:
             yield connection
 
-    def upsert(self, table: Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
-        """Write a row, over one that has the same keys."""
+    def upsert(
+        self,
+        table: Table,
+        keys: dict[str, Any],
+        values: dict[str, Any],
+        *,
+        at_first: dict[str, Any] | None = None,
+    ) -> None:
+        """Write a row, over one that has the same keys; `at_first` holds for a new one only."""
         with self.writing() as connection:
-            insert = insert_of(connection)(table).values(**keys, **values)
+            insert = insert_of(connection)(table).values(**keys, **values, **(at_first or {}))
             connection.execute(insert.on_conflict_do_update(index_elements=[*keys], set_=values))
 
     @contextmanager

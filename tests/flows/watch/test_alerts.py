@@ -66,6 +66,35 @@ def test_an_alert_that_ends_is_told_to_be_well_again_once(database: Database, in
     assert open_alerts(database) == []
 
 
+@dataclass
+class TwoJudges(Inbox):
+    """A sender that is at work while another judge finds the same."""
+
+    database: Database | None = None
+    verdict: Alert = LATE
+
+    def send(self, title: str, body: str, urgency: Urgency) -> bool:
+        other = Inbox()
+        tell([self.verdict], self.database, now=DAWN + 2 * DAY, sender=other)
+        self.messages += other.messages
+        return super().send(title, body, urgency)
+
+
+def test_what_two_judges_find_at_once_is_told_once(database: Database, inbox: Inbox) -> None:
+    both = TwoJudges(database=database)
+    tell([LATE], database, now=DAWN + 2 * DAY, sender=both)
+    assert len(both.messages) == 1
+
+
+def test_what_two_judges_find_well_again_at_once_is_told_once(
+    database: Database, inbox: Inbox
+) -> None:
+    tell([LATE], database, now=DAWN, sender=inbox)
+    both = TwoJudges(database=database, verdict=WELL)
+    tell([WELL], database, now=DAWN + 2 * DAY, sender=both)
+    assert len(both.messages) == 1
+
+
 def test_what_was_always_well_is_not_told(database: Database, inbox: Inbox) -> None:
     assert tell([WELL], database, now=DAWN, sender=inbox) == []
     assert inbox.messages == []
