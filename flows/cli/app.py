@@ -17,6 +17,7 @@ from flows.cli import (
     login,
     plan,
     predict_table,
+    proposals,
     run,
     scene,
     search,
@@ -54,6 +55,7 @@ for verb in (
     benchmark,
     serve,
     status,
+    proposals,
 ):
     app.add_typer(verb.app)
 app.add_typer(mosaic.app, name="mosaic")

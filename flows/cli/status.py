@@ -52,7 +52,7 @@ def _lines(found: "Status", store: str) -> list[str]:
     for collection, when in sorted(found.news.items()):
         lines.append(f"newest       {plain(collection)}: announced {_ago(when, now)}")
     if found.proposals:
-        lines.append(f"proposals    {found.proposals} to withdraw; their catalogue lost them")
+        lines.append(f"proposals    {found.proposals} to withdraw: `deepsalt proposals` lists them")
     lines.append(f"quarantine   {found.quarantined}")
     for each in found.mosaics:
         lines.append(

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 
 from deepsalt.store import Store
 from flows.config import ValidateConfig
 from flows.prefect.artifacts import show_judgement
+from flows.prefect.failures import last_runs
 from flows.watch.alerts import tell
 from flows.watch.database import Database, database_url
 from flows.watch.judge import judge, reconcile_if_due
@@ -40,7 +42,9 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
         found = judge(
             watch, store, ledger, now=now, quarantined_per_week=config.quarantined_per_week
         )
-        verdicts = [*found.alerts, *([compared] if compared else [])]
+        with get_client(sync_client=True) as client:
+            runs = list(last_runs(client))
+        verdicts = [*found.alerts, *runs, *([compared] if compared else [])]
         told = tell(verdicts, database, now=now, every=timedelta(hours=config.repeat_h))
     show_judgement(store, found)
     return asdict(found) | {"told": [asdict(each) for each in told]}

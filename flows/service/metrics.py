@@ -212,7 +212,11 @@ class ServiceCollector:
         if took_s := sorted(ledger.latencies_s(store, _LEARNED)):
             usual_s = took_s[math.ceil(_USUAL * len(took_s)) - 1]
             yield "deepsalt_usual_latency_seconds", (), usual_s
-        yield "deepsalt_withdrawal_proposals", (), len(ledger.proposals(store))
+        yield (
+            "deepsalt_withdrawal_proposals",
+            (),
+            sum(each.kept is None for each in ledger.proposals(store)),
+        )
         for each in standings(self._database, store):
             yield "deepsalt_budget_used_ratio", (each.watch,), each.used
             yield "deepsalt_budget_stopped", (each.watch,), bool(each.stopped)

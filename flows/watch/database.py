@@ -37,7 +37,7 @@ _DEFAULT = "~/deepsalt/service/ledger.sqlite"
 _BUSY_S = 30
 _CONNECT_S = 10
 
-LAYOUT = 3
+LAYOUT = 4
 """Layout of the tables; raised when a column changes."""
 
 tables = MetaData()

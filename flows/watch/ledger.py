@@ -66,6 +66,7 @@ _proposals = Table(
     Column("acquisition", String(200), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("made", Moment, nullable=False),
+    Column("kept", Moment),
 )
 
 
@@ -129,13 +130,26 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An acquisition that its catalogue no longer has, for a person to withdraw or to keep."""
+    """An acquisition that its catalogue no longer has, for a person to withdraw or to keep.
+
+    Parameters
+    ----------
+    store, collection, acquisition
+        What is proposed for withdrawal.
+    reason
+        Why.
+    made
+        When it was proposed, UTC.
+    kept
+        When a person decided to keep it, UTC; None while nobody has.
+    """
 
     store: str
     collection: str
     acquisition: str
     reason: str
     made: datetime
+    kept: datetime | None = None
 
 
 class Ledger:
@@ -320,6 +334,15 @@ class Ledger:
         query = select(_proposals).where(_proposals.c.store == store).order_by(_proposals.c.made)
         with self._database.reading() as connection:
             return [Proposal(**row._mapping) for row in connection.execute(query)]
+
+    def keep(self, proposal: Proposal, when: datetime) -> None:
+        """Remember that an acquisition is kept, so that it is not proposed again."""
+        mine = (
+            (_proposals.c.store == proposal.store)
+            & (_proposals.c.collection == proposal.collection)
+            & (_proposals.c.acquisition == proposal.acquisition)
+        )
+        self._execute(update(_proposals).where(mine).values(kept=when))
 
     def settle(self, store: str, collection: str, acquisition: str) -> None:
         """Forget a proposal: it was followed, refused, or the acquisition is back."""

@@ -6,6 +6,7 @@ store: more than `MOST_GONE` of the known acquisitions gone at once is a failure
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 
 from deepsalt.errors import RunError
 from deepsalt.store import Store, tombstone
@@ -47,13 +48,16 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
     RunError
         The catalogue cannot be reached, or lacks more than can be believed.
     """
-    listed = {
-        (each.acquisition.collection, each.acquisition.acquisition_id)
-        for each in published_since(watch.selection, None)
-        if isinstance(each, Announced)
-    }
+    listed, unusable = set[tuple[str, str]](), set[str]()
+    for each in published_since(watch.selection, None):
+        if isinstance(each, Announced):
+            listed.add((each.acquisition.collection, each.acquisition.acquisition_id))
+        else:
+            unusable.add(each.id)
     known = _known(watch, store, ledger)
-    gone = sorted(known - listed)
+    # An Item that is listed and cannot be used any more is another matter.
+    spoilt = {key for key, item in known.items() if PurePosixPath(item).stem in unusable}
+    gone = sorted(known.keys() - listed - spoilt)
     if len(gone) > max(FEW, MOST_GONE * len(known)):
         raise RunError(
             f"the catalogue of watch {watch.name} no longer lists {len(gone)} of {len(known)} "
@@ -85,16 +89,17 @@ def undecided(store: Store, ledger: Ledger) -> list[Proposal]:
     """
     waiting = []
     for each in ledger.proposals(str(store)):
-        if tombstone(store, (each.collection, each.acquisition)) is None:
-            waiting.append(each)
-        else:
+        if tombstone(store, (each.collection, each.acquisition)) is not None:
             ledger.settle(each.store, each.collection, each.acquisition)
+        elif each.kept is None:
+            waiting.append(each)
     return waiting
 
 
-def _known(watch: Watch, store: Store, ledger: Ledger) -> set[tuple[str, str]]:
+def _known(watch: Watch, store: Store, ledger: Ledger) -> dict[tuple[str, str], str]:
+    """Return the Items of what was submitted, by collection and id."""
     return {
-        (each.collection, each.acquisition)
+        (each.collection, each.acquisition): each.item
         for state in (State.SUBMITTED, State.DONE)
         for each in ledger.in_state(str(store), state, watch.name)
     }

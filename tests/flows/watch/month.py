@@ -17,7 +17,7 @@ from flows.config import Selection
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
-from flows.watch.watch import Outcome, Watch, Watcher
+from flows.watch.watch import Outcome, Submitter, Watch, Watcher
 from tests.flows.watch.world import DAWN, Runs, item_of, scene
 from tests.servers.stac import StacServer
 from tests.store.builders import REF, make_store
@@ -51,6 +51,8 @@ class Month:
     store: Store = field(default_factory=make_store)
     model: ModelRef = REF
     make: Callable[[int, str], Acquisition] = scene
+    real: Submitter | None = None
+    is_real: Callable[[Submission], bool] = lambda submission: False
 
     def __post_init__(self) -> None:
         self.runs = Runs()
@@ -67,12 +69,16 @@ class Month:
                 raise Killed
         if self.runs.away:
             raise RunError("the server is away")
+        if self.real is not None and self.is_real(submission):
+            return self.real.submit(submission)
         assert submission.product not in complete_names(self.store, [submission.product])
         run = self.runs.submit(submission)
         self.at_work.setdefault(run, (submission, self.hour + self.rng.randint(0, 3)))
         return run
 
     def outcome(self, run: str) -> tuple[Outcome, str]:
+        if self.real is not None and not run.startswith("run-"):
+            return self.real.outcome(run)
         return self.runs.outcome(run)
 
     def publish(self, each: Acquisition, *, late: bool = False) -> None:

@@ -68,3 +68,19 @@ def test_scenes_of_another_watch_of_the_store_are_not_missed(world: World) -> No
     with world.ledger() as ledger:
         found = reconcile(other, world.store, ledger, now=world.now)
     assert (found.known, found.proposed) == (0, ())
+
+
+def test_what_a_person_keeps_is_proposed_no_more(world: World) -> None:
+    world.remove(scene(3))
+    world.compare()
+    with world.ledger() as ledger:
+        (proposal,) = undecided(world.store, ledger)
+        ledger.keep(proposal, world.now)
+        assert undecided(world.store, ledger) == []
+    assert world.compare().proposed == ()
+
+
+def test_an_item_that_is_spoilt_is_not_gone(world: World) -> None:
+    (path,) = world.catalogue.rglob(f"{scene(3).scene_id}.json")
+    path.write_text(path.read_text().replace('"proj:transform"', '"proj:other"'))
+    assert world.compare().proposed == ()
