@@ -24,7 +24,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_comes_whole_although_connections_drop_and_downloads_are_throttled(
     kind: str, root: Path, config: Path, tmp_path: Path
 ) -> None:
-    with archive(kind, root, drop_bytes=700_000, at_once=3) as server:
+    with archive(kind, root, drop_bytes=290_000, at_once=3) as server:
         write_secret(config, server)
         found = fetch(f"{server.files}/{NAME}", tmp_path / "out")
     assert found == (root / NAME).read_bytes()
