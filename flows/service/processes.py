@@ -199,11 +199,10 @@ class Service:
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        try:
+        with ExitStack() as unfinished:
+            unfinished.callback(self._stop)
             self._start()
-        except BaseException:
-            self._stop()
-            raise
+            unfinished.pop_all()
         return self
 
     def __exit__(
