@@ -156,10 +156,11 @@ from prefect.client.orchestration import get_client
 from flows.config import ValidateConfig
 from flows.prefect.validate import validate
 
-found = validate(ValidateConfig.model_validate_json(sys.argv[1]))
 with get_client(sync_client=True) as client:
-    kept = client.read_artifacts()
-print(json.dumps({"told": found["told"], "artifacts": [each.key for each in kept]}, default=str))
+    before = {each.id for each in client.read_artifacts()}
+    found = validate(ValidateConfig.model_validate_json(sys.argv[1]))
+    made = [each.key for each in client.read_artifacts() if each.id not in before]
+print(json.dumps({"told": found["told"], "artifacts": made}, default=str))
 """
 
 
