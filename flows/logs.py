@@ -20,6 +20,7 @@ VARIABLE = "DEEPSALT_LOG"
 """Environment variable that chooses ``text`` or ``json``."""
 
 _OURS = ("deepsalt", "catalog", "flows")
+_THEIRS = ("prefect", "prefect.flow_runs", "prefect.task_runs")
 
 
 class NamedText(logging.Formatter):
@@ -55,6 +56,18 @@ class NamedJson(logging.Formatter):
         if record.exc_info:
             line["error"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
+
+
+class Discreet(logging.Filter):
+    """Takes secrets out of the lines of other handlers, such as Prefect's, which sends them on."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and let it pass."""
+        record.msg, record.args = without_secrets(record.getMessage()), None
+        if record.exc_info:
+            text = record.exc_text or logging.Formatter().formatException(record.exc_info)
+            record.exc_text = without_secrets(text)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +139,14 @@ def logging_run(run: str | None) -> Iterator[None]:
     style = style_of_environment()
     if style is not None and style_in_use() is None:
         style.set_up(over=True)
+    _be_discreet()
     with named(run=run or ""):
         yield
+
+
+def _be_discreet() -> None:
+    """Let no handler of Prefect's get a secret; they send lines to its server."""
+    for name in (*_OURS, *_THEIRS):
+        for handler in logging.getLogger(name).handlers:
+            if not any(isinstance(each, Discreet) for each in handler.filters):
+                handler.addFilter(Discreet())

@@ -1,5 +1,6 @@
 """The verb `serve`."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,7 @@ def serve(config: ConfigFile = None) -> None:
     Without a file the service watches nothing and waits for orders: `deepsalt status` shows them.
     """
     from flows.service.config import read_config
+    from flows.service.environment import PASSWORD_VARIABLE
     from flows.service.processes import Service
 
     found = read_config(config)
@@ -38,6 +40,11 @@ def serve(config: ConfigFile = None) -> None:
         typer.echo(f"store      {found.store}")
         for watch in found.watch:
             typer.echo(f"watching   {watch.name}: {watch.selection.catalogue}")
+        if not found.is_private and not os.environ.get(PASSWORD_VARIABLE):
+            typer.echo(
+                f"warning    whoever reaches {found.host} may start runs; set {PASSWORD_VARIABLE} "
+                "to user:password to have them asked for it"
+            )
         typer.echo("next       `deepsalt status` shows how things stand; Ctrl-C ends the service")
         while True:
             time.sleep(_LOOK_S)

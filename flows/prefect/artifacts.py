@@ -26,6 +26,7 @@ from deepsalt.products import prefix_of, read_markers
 from deepsalt.store import Store
 from flows.publication import draw_scene, items_of, picture_key
 from flows.run.mosaic import MosaicResult
+from flows.watch.costs import Amounts
 from flows.watch.freshness import Freshness
 from flows.watch.judge import Judgement
 
@@ -91,8 +92,18 @@ def show_mosaic(store: Store, result: MosaicResult) -> None:
     _show("mosaic", lines)
 
 
-def show_judgement(store: Store, found: Judgement) -> None:
-    """Show how fresh collections and mosaic are, what is covered, and which alerts are open."""
+def show_judgement(store: Store, found: Judgement, spent: Amounts) -> None:
+    """Show how fresh collections and mosaic are, what is covered and spent, and open alerts.
+
+    Parameters
+    ----------
+    store
+        The store.
+    found
+        What was judged.
+    spent
+        What all runs into the store took.
+    """
     bad = [each for each in found.alerts if each.severity != "well"]
     lines = [f"- **{each.kind}**: {each.sentence}" for each in bad] or ["all is well"]
     lines += ["", *_table(_FRESH, map(_fresh, found.collections))]
@@ -102,6 +113,11 @@ def show_judgement(store: Store, found: Judgement) -> None:
     lines += ["", *_table(("version", "made, UTC", "scenes that wait too long"), [row])]
     if mosaic.version:
         lines += ["", f"[coverage]({link(store, QUICKLOOK)})"]
+    costs = [
+        ("fetched, GB", f"{spent.expected_bytes / 1e9:,.2f}", f"{spent.fetched_bytes / 1e9:,.2f}"),
+        ("workers, h", f"{spent.expected_s / 3600:,.2f}", f"{spent.worker_s / 3600:,.2f}"),
+    ]
+    lines += ["", *_table((f"cost of {spent.scenes:,.0f} scenes", "estimated", "actual"), costs)]
     _show("freshness", lines)
 
 

@@ -115,6 +115,12 @@ def name_of(item: str) -> str:
 
 
 def _away(error: Exception) -> RunError:
+    if isinstance(error, PrefectHTTPStatusError) and error.response.is_client_error:
+        return RunError(
+            f"the Prefect server refuses the request ({error.response.status_code}); if it asks "
+            "for a password, set PREFECT_API_AUTH_STRING; else run the version of deepsalt that "
+            "started it"
+        )
     return RunError(
         f"the Prefect server does not answer ({type(error).__name__}); start it with "
         "`deepsalt serve` or `prefect server start`, or set PREFECT_API_URL"

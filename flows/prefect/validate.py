@@ -12,6 +12,7 @@ from flows.config import ValidateConfig
 from flows.prefect.artifacts import show_judgement
 from flows.prefect.failures import last_runs
 from flows.watch.alerts import tell
+from flows.watch.costs import Costs
 from flows.watch.database import Database, database_url
 from flows.watch.judge import judge, reconcile_if_due
 from flows.watch.ledger import Ledger
@@ -45,6 +46,7 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
         with get_client(sync_client=True) as client:
             runs = list(last_runs(client))
         verdicts = [*found.alerts, *runs, *([compared] if compared else [])]
+        spent = Costs(database).spent(config.watch.out)
         told = tell(verdicts, database, now=now, every=timedelta(hours=config.repeat_h))
-    show_judgement(store, found)
+    show_judgement(store, found, spent)
     return asdict(found) | {"told": [asdict(each) for each in told]}

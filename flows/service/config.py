@@ -3,6 +3,7 @@
 import re
 import tomllib
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
@@ -145,6 +146,14 @@ class ServiceConfig(_Closed):
         """Address of the server's pages."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether this machine alone reaches the server."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return self.host == "localhost"
 
     @property
     def watches(self) -> tuple[WatchConfig, ...]:

@@ -1,7 +1,7 @@
 """The deployments of a service: those of `prefect.yaml`, with its store, schedules and watches.
 
 They are applied to the server that the environment names. What the configuration does not name any
-more is removed.
+more is removed, and its alerts are taken back.
 """
 
 import inspect
@@ -40,7 +40,10 @@ from prefect.utilities.callables import ParameterSchema
 
 from flows.config import UpkeepConfig
 from flows.service.config import ServiceConfig
-from flows.service.environment import POOL, TAG
+from flows.service.environment import POOL, TAG, database_of
+from flows.watch.alerts import open_alerts, tell
+from flows.watch.database import Database
+from flows.watch.judge import no_longer_watched
 
 _JOB = {
     # With a command the worker starts the run itself, without a process between them.
@@ -97,6 +100,9 @@ def apply(config: ServiceConfig) -> None:
         judges = [each for name, each in ids.items() if name.startswith("validate/")]
         if judges:
             client.create_automation(on_failure(judges))
+    with Database(database_of(config)) as database:
+        kept = [each.name for each in config.watch]
+        tell(no_longer_watched(open_alerts(database), kept), database)
 
 
 def _drop_missed(client: SyncPrefectClient) -> None:

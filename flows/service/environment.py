@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from flows.service.config import ServiceConfig
 from flows.watch.database import URL_VARIABLE, database_url
 
@@ -23,8 +25,10 @@ TAG = "deepsalt"
 POOL = "deepsalt-local"
 """Name of the work pool."""
 
+PASSWORD_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+"""Environment variable with the server's ``user:password``, which its pages and clients give."""
+
 _DAY_S = 86_400
-_POSTGRESQL = "postgresql://"
 _STRANGERS = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
 _DATABASES = ("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")
 """Settings of another server's database, which would be taken for ours."""
@@ -40,6 +44,7 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         for key, value in os.environ.items()
         if key not in _STRANGERS and not key.startswith(_DATABASES)
     }
+    password = inherited.get(PASSWORD_VARIABLE)
     keep_s = str(config.keep_days * _DAY_S)
     own = {
         "PREFECT_HOME": str(config.folder / "prefect"),
@@ -62,12 +67,23 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
         URL_VARIABLE: database_of(config),
     }
-    database = own[URL_VARIABLE]
-    if database.startswith(_POSTGRESQL):
-        asyncpg = database.replace(_POSTGRESQL, "postgresql+asyncpg://", 1)
-        own["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = asyncpg
+    if password:
+        own["PREFECT_API_AUTH_STRING"] = password
+    if own[URL_VARIABLE].startswith("postgresql:"):
+        own |= _for_asyncpg(own[URL_VARIABLE])
     path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
     return inherited | own | {"PATH": path}
+
+
+def _for_asyncpg(text: str) -> dict[str, str]:
+    """Return a URL of PostgreSQL as the server takes it: its driver has TLS in variables."""
+    url = make_url(text)
+    tls = {f"PG{key.upper()}": str(told) for key, told in url.query.items() if key[:3] == "ssl"}
+    places = {key: url.query[key] for key in ("host", "port") if key in url.query}
+    url = url.set(drivername="postgresql+asyncpg", query=places)
+    return tls | {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": url.render_as_string(hide_password=False)
+    }
 
 
 def database_of(config: ServiceConfig) -> str:

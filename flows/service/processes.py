@@ -275,19 +275,27 @@ class Service:
         return False
 
     def _apply(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "deepsalt", "deploy", self._config.model_dump_json()],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "deepsalt", "deploy", self._config.model_dump_json()],
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=START_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise RunError(
+                f"the deployments were not applied within {START_S:.0f} s; see "
+                f"{self._config.folder / 'logs' / 'server.log'}"
+            ) from None
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [""]
             raise RunError(f"the deployments could not be applied ({lines[-1][:300]})")
 
     def _stop(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second one would leave processes behind
+        # A second signal would leave processes behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self._opened.close()
         # The server last: the others tell it what became of their work.

@@ -1,5 +1,6 @@
 """How a service stands: runs, alerts, budgets, news, mosaics, and what comes next."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from deepsalt.store import Store, quarantined
 from deepsalt.versions import filled_periods, find_repository, states
 from flows.run.stores import find_store
 from flows.service.config import ServiceConfig
-from flows.service.environment import TAG, database_of
+from flows.service.environment import PASSWORD_VARIABLE, TAG, database_of
 from flows.watch.alerts import Alert, open_alerts
 from flows.watch.budget import Standing, standings
 from flows.watch.database import Database
@@ -144,7 +145,10 @@ def status_of(config: ServiceConfig) -> Status:
 
 
 def _ask_server(config: ServiceConfig, status: Status) -> None:
-    with httpx.Client(base_url=config.api, timeout=_PATIENCE_S) as client:
+    told = os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get(PASSWORD_VARIABLE)
+    user, _, password = (told or "").partition(":")
+    login = httpx.BasicAuth(user, password) if told else None
+    with httpx.Client(base_url=config.api, timeout=_PATIENCE_S, auth=login) as client:
         try:
             now = datetime.now(UTC)
             names = _deployments(client)
@@ -164,6 +168,11 @@ def _ask_server(config: ServiceConfig, status: Status) -> None:
             status.away = (
                 f"{config.pages} is not the server of a service; stop what listens there, or give "
                 "the port of the service"
+            )
+        except httpx.HTTPStatusError as error:
+            status.away = (
+                f"{config.pages} refuses to answer ({error.response.status_code}); if it asks for "
+                f"a password, set {PASSWORD_VARIABLE}"
             )
         except httpx.HTTPError as error:
             status.away = (

@@ -23,6 +23,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Crashed
 
 from flows.service.environment import HEARTBEAT_S, TAG
+from flows.watch.costs import Amounts, Cost, record
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +95,12 @@ def end_zombies(client: SyncPrefectClient, pulse: Pulse) -> list[UUID]:
         ended = pulse.silent(
             [(run.id, run.state.type, run.state.timestamp) for run in runs if run.state], now
         )
-        for run in ended:
-            message = f"no sign of life for {BEATS * HEARTBEAT_S} s: its process is gone"
-            client.set_flow_run_state(run, Crashed(message=message), force=True)
-            logger.warning("run %s: %s", run, message)
+        for run in runs:
+            if run.id in ended:
+                message = f"no sign of life for {BEATS * HEARTBEAT_S} s: its process is gone"
+                client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                logger.warning("run %s: %s", run.id, message)
+                _charge(run, now)
     except (httpx.HTTPError, PrefectHTTPStatusError):
         pulse.forget(now)
         return []
@@ -111,3 +114,13 @@ def _at_work(client: SyncPrefectClient) -> list[FlowRun]:
     while page := client.read_flow_runs(flow_run_filter=ours, limit=_PAGE, offset=len(found)):
         found += page
     return found
+
+
+def _charge(run: FlowRun, now: datetime) -> None:
+    """Record what a scene took whose process could not: a budget counts its worker's time."""
+    out = run.parameters.get("out")
+    if not out or run.start_time is None or "item_uri" not in run.parameters:
+        return
+    amounts = Amounts(runs=1, scenes=1, worker_s=(now - run.start_time).total_seconds())
+    cost = Cost(str(out), "process-scene", run.name, "failed", now, amounts)
+    record([cost], run.parameters.get("ledger"))

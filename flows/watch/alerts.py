@@ -160,9 +160,10 @@ def _message(due: list[Alert]) -> tuple[str, str, Urgency]:
     """Return title, text and urgency of a message."""
     bad = [alert for alert in due if alert.severity != "well"]
     lines = [f"{alert.severity}: {alert.sentence}" for alert in bad]
-    lines += [f"well again: {alert.sentence}" for alert in due if alert.severity == "well"]
+    well = [alert.sentence for alert in due if alert.severity == "well"]
     if not bad:
-        return "deepsalt: well again", "\n".join(lines), "success"
+        return "deepsalt: well again", "\n".join(well), "success"
+    lines += [f"well again: {sentence}" for sentence in well]
     title = f"deepsalt: {len(bad)} alert{'s' * (len(bad) > 1)}"
     worst: Urgency = "failure" if any(a.severity == "failure" for a in bad) else "warning"
     return title, "\n".join(lines), worst

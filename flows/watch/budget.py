@@ -4,7 +4,7 @@ Costs are known when a run ends. So what is under way counts with the mean of th
 before the first one with what `deepsalt plan` would say.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Column, Float, String, Table, Text, select
@@ -57,29 +57,6 @@ class Price:
         gb, hours = amounts.fetched_bytes / _GB, amounts.worker_s / _HOUR_S
         money = gb * config.price_per_gb + hours * config.price_per_hour
         return cls(amounts.scenes, gb, hours, money)
-
-    @classmethod
-    def expected(cls, amounts: Amounts, config: BudgetConfig) -> "Price":
-        """Return what the catalogue had let expect of the same work."""
-        expected = replace(
-            amounts, fetched_bytes=amounts.expected_bytes, worker_s=amounts.expected_s
-        )
-        return cls.of(expected, config)
-
-
-def estimate(scenes: int, mean: Amounts, config: BudgetConfig) -> Price:
-    """Return what scenes will come to, by the mean of finished ones; see `Costs.mean_of_a_scene`.
-
-    Parameters
-    ----------
-    scenes
-        Number of scenes.
-    mean
-        What one takes.
-    config
-        The prices.
-    """
-    return Price.of(mean * scenes, config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Each subject that is judged has a verdict, an alert or ``well``; one that cannot
 so an alert on it stays as it is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +20,9 @@ from flows.watch.watch import Watch, is_given_up
 UNSEEN = timedelta(days=1)
 """A catalogue may be away so long."""
 _WEEK = timedelta(days=7)
+_OF_WATCH = " of watch "
+_OF_A_WATCH = ("unusable", "budget", "reconcile", "unseen", "late", "given-up")
+"""Kinds of alerts whose subject is a watch, or something of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,24 @@ def judge(
         held_back(store),
     )
     return Judgement(alerts, collections, mosaic)
+
+
+def no_longer_watched(alerts: Iterable[Alert], watches: Collection[str]) -> list[Alert]:
+    """Return what takes the alerts of watches back that a service no longer has.
+
+    Parameters
+    ----------
+    alerts
+        Alerts that are open.
+    watches
+        Names of the watches that it has.
+    """
+    return [
+        Alert(each.kind, each.subject, f"watch {watch} is no longer kept", "well")
+        for each in alerts
+        if each.kind in _OF_A_WATCH
+        and (watch := each.subject.rpartition(_OF_WATCH)[2]) not in watches
+    ]
 
 
 def held_back(store: Store) -> Alert:
@@ -162,7 +183,7 @@ def _seen(watch: Watch, seen: datetime | None, now: datetime) -> Alert:
 
 def _late(watch: Watch, collections: tuple[Freshness, ...]) -> Iterator[Alert]:
     for each in collections:
-        subject = f"{each.collection} of watch {watch.name}"
+        subject = f"{each.collection}{_OF_WATCH}{watch.name}"
         if each.late:
             advice = "ask its provider, or look at the watch's filters"
             yield Alert("late", subject, f"{subject} {each.late}; {advice}")

@@ -71,8 +71,8 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
     )
     waiting = {(each.collection, each.acquisition) for each in ledger.proposals(str(store))}
     back = tuple(sorted(waiting & listed))
-    for each in back:
-        ledger.settle(str(store), *each)
+    for key in back:
+        ledger.settle(str(store), *key)
     ledger.say_reconciled(watch.name, now)
     return Reconciled(len(known), proposed, back)
 

@@ -13,7 +13,7 @@ import pytest
 
 from deepsalt.errors import UsageError
 from deepsalt.naming import named
-from flows.logs import VARIABLE, LogStyle, NamedJson, NamedText, style_of_environment
+from flows.logs import VARIABLE, LogStyle, NamedJson, NamedText, logging_run, style_of_environment
 from tests.flows.conftest import Scenes, remote_items
 from tests.servers.ranges import SOUND, Fault, file_server
 
@@ -69,6 +69,34 @@ def test_handlers_of_others_stay() -> None:
     assert before  # pytest's own
     LogStyle(as_json=True).set_up()
     assert logging.getLogger().handlers == before
+
+
+class Handler(logging.Handler):
+    """A handler of others, which keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+def test_a_handler_of_others_gets_no_secret_within_a_run() -> None:
+    logger, handler = logging.getLogger("deepsalt"), Handler()
+    logger.addHandler(handler)
+    try:
+        with logging_run("r1"):
+            logging.getLogger("deepsalt.fetch").warning("%s came", SIGNED)
+            try:
+                raise ValueError(f"cannot read {SIGNED}")
+            except ValueError:
+                logging.getLogger("deepsalt.fetch").exception("failed")
+    finally:
+        logger.removeHandler(handler)
+    assert "https://data.example.org/a.tif came" in handler.lines[0]
+    assert "cannot read" in handler.lines[1]
+    assert not any("open-sesame" in line or "word" in line for line in handler.lines)
 
 
 def lines_of(*args: object, code: int = 0, **environment: str) -> list[dict[str, Any]]:

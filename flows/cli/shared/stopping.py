@@ -18,14 +18,16 @@ class Stopped(BaseException):
 
 
 def stop_cleanly() -> None:
-    """Make SIGINT and SIGTERM raise `Stopped` in the main thread.
+    """Make SIGINT, SIGTERM and a closed terminal raise `Stopped` in the main thread.
 
     During an import the stop waits until the import is done: compiled modules, such as torch's,
     would end the process or raise another exception. A second signal meanwhile ends the process at
-    once.
+    once. A process that `nohup` started outlives its terminal.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _stop)
 
 
 class UntilStopped:

@@ -46,6 +46,7 @@ def stopped_in_import(folder: Path, name: str) -> str:
 def test_a_stop_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
     assert stopped_in_import(tmp_path, "SIGINT") == "imported, stopped"
     assert stopped_in_import(tmp_path, "SIGTERM") == "imported, stopped"
+    assert stopped_in_import(tmp_path, "SIGHUP") == "imported, stopped"
 
 
 def test_who_asks_again_later_is_not_kept_waiting_by_an_import(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from flows.prefect import artifacts
 from flows.prefect.artifacts import Shown, link, show_judgement, show_mosaic, show_scene
 from flows.publication import picture_key
 from flows.run.mosaic import MosaicResult
+from flows.watch.costs import Amounts
 from flows.watch.freshness import Freshness, MosaicFreshness, Usual
 from flows.watch.judge import Judgement
 from tests.flows.watch.world import DAWN
@@ -101,10 +102,13 @@ def test_a_judgement_is_a_table_of_collections(server: Server, store: Store) -> 
         Freshness("prisma", 2, unjudged="2 times of news are too few"),
     )
     mosaic = MosaicFreshness("v", DAWN, (), None, 7 * HOUR)
-    show_judgement(store, Judgement((), found, mosaic))
+    spent = Amounts(scenes=8, fetched_bytes=4e9, expected_bytes=5e9, worker_s=90, expected_s=180)
+    show_judgement(store, Judgement((), found, mosaic), spent)
     text = server.texts["freshness"]
     assert "| enmap | 2026-03-01 06:00 | 2026-03-01 18:00 | 12 h | 6 h at most | fresh |" in text
     assert "2 times of news are too few" in text
+    assert "| cost of 8 scenes | estimated | actual |" in text
+    assert "| fetched, GB | 5.00 | 4.00 |" in text
     assert "[coverage](file://" in text
 
 

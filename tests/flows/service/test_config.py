@@ -76,3 +76,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_server_on_ipv6_has_an_address(tmp_path: Path) -> None:
     assert read(tmp_path, 'host = "::1"').api == "http://[::1]:4200/api"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_private"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("db", False)],
+)
+def test_a_service_is_private_at_loopback_alone(host: str, is_private: bool) -> None:
+    assert ServiceConfig(host=host).is_private is is_private

@@ -1,7 +1,9 @@
 """What `deepsalt status` says: names that mean something, open alerts, budgets."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import ClassVar
 import pytest
 
 from flows.service.config import ServiceConfig
-from flows.service.environment import database_of
+from flows.service.environment import PASSWORD_VARIABLE, database_of
 from flows.service.status import status_of
 from flows.watch.alerts import Alert, tell
 from flows.watch.database import Database
@@ -32,6 +34,20 @@ def run(name: str, *, begun: bool) -> dict[str, object]:
         "expected_start_time": NOON,
         "created": NOON,
     }
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """A server that wants a password, admin:word."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        known = self.headers.get("Authorization") == f"Basic {b64encode(b'admin:word').decode()}"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(b"[]" if "count" not in self.path else b"0")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -58,14 +74,20 @@ class Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield server.server_port
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with serving(Answers) as port:
+        yield port
 
 
 def config_of(folder: Path, port: int) -> ServiceConfig:
@@ -87,3 +109,15 @@ def test_open_alerts_are_shown_though_the_server_is_away(tmp_path: Path) -> None
     found = status_of(config)
     assert found.away
     assert found.alerts == [AWAY]
+
+
+def test_a_server_with_a_password_is_asked_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Refuses) as port:
+        config = config_of(tmp_path, port)
+        assert (
+            f"(401); if it asks for a password, set {PASSWORD_VARIABLE}" in status_of(config).away
+        )
+        monkeypatch.setenv(PASSWORD_VARIABLE, "admin:word")
+        assert status_of(config).away == ""

@@ -62,7 +62,7 @@ def test_an_alert_that_ends_is_told_to_be_well_again_once(database: Database, in
     tell([LATE], database, now=DAWN, sender=inbox)
     for hour in (1, 2):
         tell([WELL], database, now=DAWN + hour * HOUR, sender=inbox)
-    assert inbox.messages[1:] == [("deepsalt: well again", "well again: enmap has news", "success")]
+    assert inbox.messages[1:] == [("deepsalt: well again", "enmap has news", "success")]
     assert open_alerts(database) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deepsalt.errors import UsageError
 from flows.config import BudgetConfig, SceneConfig
-from flows.watch.budget import Budget, Price, Standing, estimate, period_start, standings
+from flows.watch.budget import Budget, Standing, period_start, standings
 from flows.watch.costs import Amounts, Cost, Costs
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger
@@ -142,17 +142,6 @@ def test_a_budget_of_nothing_stops_everything(region: Region) -> None:
     region.publish(scene(1))
     assert region.look().postponed == 1
     assert region.standing().used == 1.0
-
-
-def test_an_estimate_is_the_mean_times_the_scenes_at_the_prices() -> None:
-    config = BudgetConfig(price_per_hour=0.5, price_per_gb=0.25)
-    assert estimate(100, HOUR, config) == Price(100, 200.0, 100.0, 100.0)
-
-
-def test_what_was_expected_has_its_price_beside_what_was_taken() -> None:
-    config = BudgetConfig(price_per_hour=1.0)
-    taken = replace(HOUR, expected_s=1800.0)
-    assert (Price.of(taken, config).money, Price.expected(taken, config).money) == (1.0, 0.5)
 
 
 def test_a_budget_of_money_without_a_price_is_refused() -> None:

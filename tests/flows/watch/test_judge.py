@@ -10,7 +10,7 @@ from deepsalt.mosaic import Builder, all_period_tiles
 from deepsalt.products import product_name
 from deepsalt.store import quarantine
 from flows.watch.alerts import Alert
-from flows.watch.judge import judge, reconcile_if_due
+from flows.watch.judge import judge, no_longer_watched, reconcile_if_due
 from tests.flows.watch.world import World, scene
 from tests.store.builders import REF, acquisition, add_product
 
@@ -99,3 +99,19 @@ def test_a_comparison_that_fails_once_is_not_told(world: World) -> None:
     alert = compared(world, 14 * DAY)
     assert alert is not None
     assert "too many to believe" in alert.sentence
+
+
+def test_the_alerts_of_a_watch_that_is_no_longer_kept_are_taken_back() -> None:
+    kinds = {
+        "enmap of watch old": "late",
+        "enmap of watch new": "late",
+        "old": "budget",
+        "new": "unseen",
+        "/store": "held",
+    }
+    alerts = [Alert(kind, subject, "bad") for subject, kind in kinds.items()]
+    closed = no_longer_watched(alerts, ["new"])
+    assert [(each.subject, each.severity) for each in closed] == [
+        ("enmap of watch old", "well"),
+        ("old", "well"),
+    ]
