@@ -409,7 +409,7 @@ class WatchSettings(_Closed):
         if is_web(catalogue) and without_secrets(catalogue) != catalogue:
             raise UsageError(
                 f"the catalogue of watch {self.name} has a user or query in its URL, which "
-                "everyone who sees its runs could read; use a profile of docs/access.md"
+                "all who see its runs could read; use a profile of docs/access.md"
             )
         return self
 

@@ -38,7 +38,7 @@ def item_of(payload: Mapping[str, Any]) -> str:
         )
     if is_web(item) and "@" in item.split("/")[2]:
         raise FormatError(
-            f"an event {EVENT} has a user in the address of its Item, which everyone who sees the "
+            f"an event {EVENT} has a user in the address of its Item, which all who see the "
             "run could read; leave it out"
         )
     return item

@@ -79,7 +79,7 @@ def database_url(text: str | None = None) -> str:
         parsed = _parsed(text)
         if parsed.password or _SECRET & parsed.query.keys():
             raise UsageError(
-                "the URL of a ledger has a password, which everyone who sees the run could read; "
+                "the URL of a ledger has a password, which all who see the run could read; "
                 f"give it as PGPASSWORD, in ~/.pgpass, or the whole URL as {URL_VARIABLE}"
             )
         return text

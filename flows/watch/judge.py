@@ -234,8 +234,8 @@ def _proposed(store: Store, ledger: Ledger) -> Alert:
         first = waiting[0]
         sentence = (
             f"withdrawal of {_scenes(len(waiting))} of {store} is proposed, the first is "
-            f"{first.collection}/{first.acquisition}: {first.reason}; ask its provider, and "
-            "withdraw what is bad with `deepsalt mosaic withdraw`"
+            f"{first.collection}/{first.acquisition}: {first.reason}; ask its provider; "
+            "`deepsalt proposals` lists them and says how to withdraw or keep one"
         )
         return Alert("proposed", str(store), sentence)
     return Alert("proposed", str(store), f"no withdrawal from {store} is proposed", "well")
