@@ -8,9 +8,12 @@ import pytest
 from deepsalt.simulate.enmap import write_enmap
 from deepsalt.simulate.geodesy import utm_grid
 from deepsalt.simulate.landscape import Landscape
+from tests.engines.conftest import catalogue, mapped, scenes, wanted
 from tests.flows.conftest import CENTER, WEST_DAY
 from tests.ops.running import Running
 from tests.servers.postgres import Postgres, postgres
+
+__all__ = ["catalogue", "database", "mapped", "product", "scenes", "service", "wanted"]
 
 
 @pytest.fixture(scope="session")
