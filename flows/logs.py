@@ -63,7 +63,12 @@ class Discreet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record, and let it pass."""
-        record.msg, record.args = without_secrets(record.getMessage()), None
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, LookupError, ArithmeticError):  # its format is wrong
+            # An error of a filter, unlike that of a handler, would end whoever logs.
+            message = f"{record.msg} {record.args}"
+        record.msg, record.args = without_secrets(message), None
         if record.exc_info:
             text = record.exc_text or logging.Formatter().formatException(record.exc_info)
             record.exc_text = without_secrets(text)

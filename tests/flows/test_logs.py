@@ -13,7 +13,15 @@ import pytest
 
 from deepsalt.errors import UsageError
 from deepsalt.naming import named
-from flows.logs import VARIABLE, LogStyle, NamedJson, NamedText, logging_run, style_of_environment
+from flows.logs import (
+    VARIABLE,
+    Discreet,
+    LogStyle,
+    NamedJson,
+    NamedText,
+    logging_run,
+    style_of_environment,
+)
 from tests.flows.conftest import Scenes, remote_items
 from tests.servers.ranges import SOUND, Fault, file_server
 
@@ -97,6 +105,13 @@ def test_a_handler_of_others_gets_no_secret_within_a_run() -> None:
     assert "https://data.example.org/a.tif came" in handler.lines[0]
     assert "cannot read" in handler.lines[1]
     assert not any("open-sesame" in line or "word" in line for line in handler.lines)
+
+
+@pytest.mark.parametrize("form", ["%d came", "%s came from %s", "%q came", "%(item)s came"])
+def test_a_line_with_a_wrong_format_is_logged_as_it_is_without_secrets(form: str) -> None:
+    record = logging.LogRecord("deepsalt.fetch", logging.WARNING, "", 1, form, (SIGNED,), None)
+    assert Discreet().filter(record)
+    assert record.getMessage() == f"{form} ('https://data.example.org/a.tif',)"
 
 
 def lines_of(*args: object, code: int = 0, **environment: str) -> list[dict[str, Any]]:
