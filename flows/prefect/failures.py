@@ -9,10 +9,11 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
-    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.watch.alerts import Alert
@@ -22,11 +23,13 @@ JUDGED = ("build-mosaic", "map-scenes", "backfill", "train-model", "maintain")
 
 _TAG = "deepsalt"
 _RECENT = timedelta(days=30)
-_BAD = (StateType.FAILED, StateType.CRASHED)
+_BAD = [StateType.FAILED, StateType.CRASHED]
+_TELLING = FlowRunFilterStateType(any_=[StateType.COMPLETED, *_BAD])
+"""A run that was cancelled says nothing; one that crashed may never have started."""
 
 
 def last_runs(client: SyncPrefectClient, now: datetime | None = None) -> Iterator[Alert]:
-    """Yield a verdict on the last run of each flow that has ended.
+    """Yield a verdict on the last run of each flow that ended; a flow without one is well.
 
     Parameters
     ----------
@@ -41,17 +44,21 @@ def last_runs(client: SyncPrefectClient, now: datetime | None = None) -> Iterato
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(all_=[_TAG]),
-                start_time=FlowRunFilterStartTime(after_=since),
-                end_time=FlowRunFilterEndTime(is_null_=False),
+                state=FlowRunFilterState(type=_TELLING),
+                end_time=FlowRunFilterEndTime(after_=since),
             ),
             sort=FlowRunSort.END_TIME_DESC,
             limit=1,
         )
-        for run in found:
-            state = run.state
-            if state is not None and state.type in _BAD:
-                said = (state.message or state.name or "").strip().partition("\n")[0][:300]
-                sentence = f"the last run of {flow}, {run.name}, failed: {said}; look at its log"
-                yield Alert("run", flow, sentence, "failure")
-            else:
-                yield Alert("run", flow, f"the last run of {flow} is well", "well")
+        yield _verdict(flow, found[0] if found else None)
+
+
+def _verdict(flow: str, run: FlowRun | None) -> Alert:
+    if run is None:  # an alert on an older one would stay for ever
+        return Alert("run", flow, f"{flow} has no run of the last {_RECENT.days} days", "well")
+    state = run.state
+    if state is None or state.type not in _BAD:
+        return Alert("run", flow, f"the last run of {flow} is well", "well")
+    said = (state.message or state.name or "").strip().partition("\n")[0][:300]
+    sentence = f"the last run of {flow}, {run.name}, failed: {said}; look at its log"
+    return Alert("run", flow, sentence, "failure")
