@@ -5,8 +5,10 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 from flows.config import UpkeepConfig
+from flows.logs import logging_run
 from flows.service.upkeep import keep_up
 
 
@@ -24,5 +26,5 @@ def maintain(config: UpkeepConfig | None = None) -> dict[str, Any]:
     dict
         The fields of `flows.service.upkeep.Upkeep`.
     """
-    with get_client(sync_client=True) as client:
+    with logging_run(flow_run.get_id()), get_client(sync_client=True) as client:
         return asdict(keep_up(client, config or UpkeepConfig()))

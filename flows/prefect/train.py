@@ -4,9 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from deepsalt.train.loop import train
 from flows.config import TrainingConfig
+from flows.logs import logging_run
 from flows.model_item import write_model_item
 from flows.training import training_of
 
@@ -27,6 +29,7 @@ def train_model(config: TrainingConfig) -> dict[str, Any]:
     dict
         The model card.
     """
-    card = train(training_of(config))
-    write_model_item(config.out, card)
+    with logging_run(flow_run.get_id()):
+        card = train(training_of(config))
+        write_model_item(config.out, card)
     return asdict(card)

@@ -6,9 +6,11 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 from deepsalt.store import Store
 from flows.config import ValidateConfig
+from flows.logs import logging_run
 from flows.prefect.artifacts import show_judgement
 from flows.prefect.failures import last_runs
 from flows.watch.alerts import tell
@@ -35,8 +37,8 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
     """
     now = datetime.now(UTC)
     watch = Watch.of(config.watch)
-    store = Store.open(config.watch.out)
-    with Database(database_url(config.watch.ledger)) as database:
+    with logging_run(flow_run.get_id()), Database(database_url(config.watch.ledger)) as database:
+        store = Store.open(config.watch.out)
         ledger = Ledger(database)
         every = timedelta(days=config.reconcile_days)
         compared = reconcile_if_due(watch, store, ledger, now=now, every=every)
@@ -48,5 +50,5 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
         verdicts = [*found.alerts, *runs, *([compared] if compared else [])]
         spent = Costs(database).spent(config.watch.out)
         told = tell(verdicts, database, now=now, every=timedelta(hours=config.repeat_h))
-    show_judgement(store, found, spent)
+        show_judgement(store, found, spent)
     return asdict(found) | {"told": [asdict(each) for each in told]}
