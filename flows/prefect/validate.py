@@ -4,26 +4,31 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 
+from deepsalt.errors import DeepsaltError
 from deepsalt.store import Store
 from flows.config import ValidateConfig
 from flows.logs import logging_run
 from flows.prefect.artifacts import show_judgement
 from flows.prefect.failures import last_runs
-from flows.watch.alerts import tell
+from flows.watch.alerts import Alert, tell
 from flows.watch.costs import Costs
 from flows.watch.database import Database, database_url
-from flows.watch.judge import judge, reconcile_if_due
+from flows.watch.judge import Judgement, judge, reconcile_if_due
 from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch
 
 
 @flow(name="validate", flow_run_name="validate-{config.watch.name}", persist_result=False)
 def validate(config: ValidateConfig) -> dict[str, Any]:
-    """Judge a watch and its store, and tell people what they should know.
+    """Judge the last runs, a watch and its store, and tell people what they should know.
+
+    What cannot be judged fails the run, after all else was told.
 
     Parameters
     ----------
@@ -34,21 +39,44 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
     -------
     dict
         The fields of `flows.watch.judge.Judgement`, and ``told``: the alerts that were sent.
+
+    Raises
+    ------
+    RunError
+        The store cannot be read, or the database cannot be reached.
     """
-    now = datetime.now(UTC)
-    watch = Watch.of(config.watch)
+    now, place = datetime.now(UTC), config.watch.out
+    verdicts: list[Alert] = []
+    failures: list[Exception] = []
+    found: Judgement | None = None
     with logging_run(flow_run.get_id()), Database(database_url(config.watch.ledger)) as database:
-        store = Store.open(config.watch.out)
-        ledger = Ledger(database)
-        every = timedelta(days=config.reconcile_days)
-        compared = reconcile_if_due(watch, store, ledger, now=now, every=every)
-        found = judge(
-            watch, store, ledger, now=now, quarantined_per_week=config.quarantined_per_week
-        )
-        with get_client(sync_client=True) as client:
-            runs = list(last_runs(client))
-        verdicts = [*found.alerts, *runs, *([compared] if compared else [])]
-        spent = Costs(database).spent(config.watch.out)
+        try:
+            with get_client(sync_client=True) as client:
+                verdicts += last_runs(client, now)
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            failures.append(error)
+        try:
+            found, alerts = _judged(config, database, now)
+        except DeepsaltError as error:
+            failures.append(error)
+            sentence = f"{place} cannot be judged: {error}"
+            verdicts.append(Alert("unjudged", place, sentence, "failure"))
+        else:
+            verdicts += [*alerts, Alert("unjudged", place, f"{place} can be judged", "well")]
         told = tell(verdicts, database, now=now, every=timedelta(hours=config.repeat_h))
-        show_judgement(store, found, spent)
-    return asdict(found) | {"told": [asdict(each) for each in told]}
+        if failures:
+            raise failures[0]
+        if found:
+            show_judgement(Store.open(place), found, Costs(database).spent(place))
+    return (asdict(found) if found else {}) | {"told": [asdict(each) for each in told]}
+
+
+def _judged(
+    config: ValidateConfig, database: Database, now: datetime
+) -> tuple[Judgement, list[Alert]]:
+    """Return what was judged of a watch and its store, and all verdicts."""
+    watch, store, ledger = Watch.of(config.watch), Store.open(config.watch.out), Ledger(database)
+    every = timedelta(days=config.reconcile_days)
+    compared = reconcile_if_due(watch, store, ledger, now=now, every=every)
+    found = judge(watch, store, ledger, now=now, quarantined_per_week=config.quarantined_per_week)
+    return found, [*found.alerts, *([compared] if compared else [])]

@@ -1,16 +1,23 @@
 """What the flows of upkeep do around the functions that they call."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from deepsalt.errors import StoreMissingError
 from deepsalt.naming import names
 from flows.config import Selection, TrainingConfig, UpkeepConfig, ValidateConfig, WatchConfig
 from flows.logs import Discreet
 from flows.prefect import maintain, train, validate
+from flows.watch.alerts import Alert, open_alerts
+from flows.watch.database import Database
+from tests.store.builders import make_store
 
 RUN = "8f0ff9a1-3d10-4f6f-8f5b-0d4d3b2f6c11"
 
@@ -31,14 +38,14 @@ def keep_up(_: Path) -> None:
     maintain.maintain.fn(UpkeepConfig())
 
 
-def judge(folder: Path) -> None:
+def judge(folder: Path) -> dict[str, Any]:
     watch = WatchConfig(
         name="all",
         selection=Selection(catalogue=str(folder)),
         out=str(folder / "store"),
         ledger=f"sqlite:///{folder}/ledger.sqlite",
     )
-    validate.validate.fn(ValidateConfig(watch=watch))
+    return validate.validate.fn(ValidateConfig(watch=watch))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +58,7 @@ def judge(folder: Path) -> None:
     ids=["train-model", "maintain", "validate"],
 )
 def test_lines_name_the_run_and_prefect_gets_no_secret(
-    flow: Callable[[Path], None],
+    flow: Callable[[Path], object],
     place: str,
     first: str,
     *,
@@ -66,3 +73,55 @@ def test_lines_name_the_run_and_prefect_gets_no_secret(
     with pytest.raises(EnoughError, match=RUN):
         flow(tmp_path)
     assert [type(each) for each in handler.filters] == [Discreet]
+
+
+def runs_that(verdict: Alert | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server say one thing of the last runs."""
+
+    def last_runs(*_: object) -> Iterator[Alert]:
+        if isinstance(verdict, Exception):
+            raise verdict
+        yield verdict
+
+    monkeypatch.setattr(validate, "get_client", lambda **_: nullcontext())
+    monkeypatch.setattr(validate, "last_runs", last_runs)
+    monkeypatch.setattr(validate, "show_judgement", lambda *_: None)  # it needs a server
+
+
+def open_in(folder: Path) -> dict[str, str]:
+    with Database(f"sqlite:///{folder}/ledger.sqlite") as database:
+        return {each.kind: each.sentence for each in open_alerts(database)}
+
+
+FAILED = Alert("run", "build-mosaic", "the last run of build-mosaic failed", "failure")
+
+
+def test_a_failed_run_is_told_where_the_store_cannot_be_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_that(FAILED, monkeypatch)
+    with pytest.raises(StoreMissingError):
+        judge(tmp_path)
+    assert open_in(tmp_path)["run"] == FAILED.sentence
+
+
+def test_a_store_that_cannot_be_judged_is_told_and_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_that(replace(FAILED, severity="well"), monkeypatch)
+    with pytest.raises(StoreMissingError):
+        judge(tmp_path)
+    assert f"{tmp_path}/store cannot be judged: " in open_in(tmp_path)["unjudged"]
+    make_store(tmp_path / "store")
+    judge(tmp_path)
+    assert {"unjudged", "run"}.isdisjoint(open_in(tmp_path))
+
+
+def test_a_store_is_judged_where_the_server_does_not_say_how_runs_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_that(httpx.ReadTimeout("away"), monkeypatch)
+    make_store(tmp_path / "store")
+    with pytest.raises(httpx.ReadTimeout):
+        judge(tmp_path)
+    assert {"unjudged", "run"}.isdisjoint(open_in(tmp_path))
