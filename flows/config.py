@@ -449,7 +449,11 @@ class UpkeepConfig(_Closed):
 class ValidateConfig(_Closed):
     """What is judged, and when an operator is told."""
 
-    watch: WatchConfig = Field(description="the watch whose collections and store are judged")
+    watch: WatchConfig | None = Field(
+        None,
+        description="the watch whose collections and store are judged, besides the last runs; "
+        "default: none",
+    )
     reconcile_days: float = Field(
         7, gt=0, description="days between comparisons of all scenes with the catalogue"
     )
@@ -459,6 +463,11 @@ class ValidateConfig(_Closed):
     repeat_h: float = Field(
         24, gt=0, description="hours until a lasting alert is told again, doubled each time"
     )
+
+    @property
+    def name(self) -> str:
+        """What is judged, in a word."""
+        return self.watch.name if self.watch else "runs"
 
 
 class TrainingConfig(_Closed):

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 
 from deepsalt.errors import DeepsaltError
 from deepsalt.store import Store
-from flows.config import ValidateConfig
+from flows.config import ValidateConfig, WatchConfig
 from flows.logs import logging_run
 from flows.prefect.artifacts import show_judgement
 from flows.prefect.failures import last_runs
@@ -24,9 +24,9 @@ from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch
 
 
-@flow(name="validate", flow_run_name="validate-{config.watch.name}", persist_result=False)
+@flow(name="validate", flow_run_name="validate-{config.name}", persist_result=False)
 def validate(config: ValidateConfig) -> dict[str, Any]:
-    """Judge the last runs, a watch and its store, and tell people what they should know.
+    """Judge the last runs, and a watch with its store, and tell people what they should know.
 
     What cannot be judged fails the run, after all else was told.
 
@@ -38,45 +38,50 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
     Returns
     -------
     dict
-        The fields of `flows.watch.judge.Judgement`, and ``told``: the alerts that were sent.
+        The fields of `flows.watch.judge.Judgement`, if there is a watch, and ``told``: the alerts
+        that were sent.
 
     Raises
     ------
     RunError
         The store cannot be read, or the database cannot be reached.
     """
-    now, place = datetime.now(UTC), config.watch.out
+    now, watch = datetime.now(UTC), config.watch
     verdicts: list[Alert] = []
     failures: list[Exception] = []
     found: Judgement | None = None
-    with logging_run(flow_run.get_id()), Database(database_url(config.watch.ledger)) as database:
+    url = database_url(watch.ledger if watch else None)
+    with logging_run(flow_run.get_id()), Database(url) as database:
         try:
             with get_client(sync_client=True) as client:
                 verdicts += last_runs(client, now)
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:
             failures.append(error)
-        try:
-            found, alerts = _judged(config, database, now)
-        except DeepsaltError as error:
-            failures.append(error)
-            sentence = f"{place} cannot be judged: {error}"
-            verdicts.append(Alert("unjudged", place, sentence, "failure"))
-        else:
-            verdicts += [*alerts, Alert("unjudged", place, f"{place} can be judged", "well")]
+        if watch:
+            try:
+                found, alerts = _judged(watch, config, database, now)
+                verdicts += [
+                    *alerts,
+                    Alert("unjudged", watch.out, f"{watch.out} is judged", "well"),
+                ]
+            except DeepsaltError as error:
+                failures.append(error)
+                sentence = f"{watch.out} cannot be judged: {error}"
+                verdicts.append(Alert("unjudged", watch.out, sentence, "failure"))
         told = tell(verdicts, database, now=now, every=timedelta(hours=config.repeat_h))
         if failures:
             raise failures[0]
-        if found:
-            show_judgement(Store.open(place), found, Costs(database).spent(place))
+        if watch and found:
+            show_judgement(Store.open(watch.out), found, Costs(database).spent(watch.out))
     return (asdict(found) if found else {}) | {"told": [asdict(each) for each in told]}
 
 
 def _judged(
-    config: ValidateConfig, database: Database, now: datetime
+    config: WatchConfig, limits: ValidateConfig, database: Database, now: datetime
 ) -> tuple[Judgement, list[Alert]]:
     """Return what was judged of a watch and its store, and all verdicts."""
-    watch, store, ledger = Watch.of(config.watch), Store.open(config.watch.out), Ledger(database)
-    every = timedelta(days=config.reconcile_days)
+    watch, store, ledger = Watch.of(config), Store.open(config.out), Ledger(database)
+    every = timedelta(days=limits.reconcile_days)
     compared = reconcile_if_due(watch, store, ledger, now=now, every=every)
-    found = judge(watch, store, ledger, now=now, quarantined_per_week=config.quarantined_per_week)
+    found = judge(watch, store, ledger, now=now, quarantined_per_week=limits.quarantined_per_week)
     return found, [*found.alerts, *([compared] if compared else [])]

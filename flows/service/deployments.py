@@ -133,6 +133,9 @@ def _rows(config: ServiceConfig) -> Iterator[dict[str, Any]]:
     text = files("flows.service").joinpath("prefect.yaml").read_text(encoding="utf-8")
     for row in yaml.safe_load(text)["deployments"]:
         flow = row["entrypoint"].rpartition(".")[2]
+        if flow == "validate" and not config.watch:  # failed builds are told all the same
+            yield row | {"parameters": {"config": {}}, "schedules": _active(row)}
+            continue
         if flow in ("watch", "validate"):
             for plan, watch in zip(config.watch, config.watches, strict=True):
                 told = watch.model_dump(mode="json")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from flows.config import Selection, TrainingConfig, UpkeepConfig, ValidateConfig
 from flows.logs import Discreet
 from flows.prefect import maintain, train, validate
 from flows.watch.alerts import Alert, open_alerts
-from flows.watch.database import Database
+from flows.watch.database import URL_VARIABLE, Database
 from tests.store.builders import make_store
 
 RUN = "8f0ff9a1-3d10-4f6f-8f5b-0d4d3b2f6c11"
@@ -125,3 +125,11 @@ def test_a_store_is_judged_where_the_server_does_not_say_how_runs_ended(
     with pytest.raises(httpx.ReadTimeout):
         judge(tmp_path)
     assert {"unjudged", "run"}.isdisjoint(open_in(tmp_path))
+
+
+def test_a_service_without_a_watch_is_told_of_failed_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path}/ledger.sqlite")
+    runs_that(FAILED, monkeypatch)
+    assert validate.validate.fn(ValidateConfig()) == {"told": [asdict(FAILED)]}

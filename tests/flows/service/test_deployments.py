@@ -1,9 +1,13 @@
 """What the pages show before anything runs, and what a failed run sets off."""
 
 from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
@@ -50,3 +54,23 @@ def test_each_parameter_of_each_form_is_described() -> None:
         if not field.get("description")
     }
     assert bare == set()
+
+
+def test_a_service_without_a_watch_judges_its_runs() -> None:
+    (judge,) = [each for each in deployments_of(ServiceConfig()) if each.flow_name == "validate"]
+    assert judge.parameters == {"config": {}}
+    assert [each.active for each in judge.schedules] == [True]
+
+
+SCHEDULES = [
+    (deployment["description"], schedule)
+    for deployment in yaml.safe_load(
+        files("flows.service").joinpath("prefect.yaml").read_text(encoding="utf-8")
+    )["deployments"]
+    for schedule in deployment.get("schedules", ())
+]
+
+
+@pytest.mark.parametrize(("told", "schedule"), SCHEDULES)
+def test_every_schedule_names_a_time_zone(told: str, schedule: dict[str, Any]) -> None:
+    assert ZoneInfo(schedule["timezone"]).key == schedule["timezone"], told
