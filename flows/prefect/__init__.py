@@ -12,6 +12,7 @@ the fields of a report. Open `scenes.py` first.
 `train.py`      `train-model`: tables of spectra to a model
 `validate.py`   `validate`: is all fresh and well, and who is told
 `maintain.py`   `maintain`: old runs and scratch files
+`deadline.py`   the end of a run that hangs
 `submitter.py`  runs of scenes on a server, one per product and attempt
 `artifacts.py`  what an operator sees of a run
 `retries.py`    which failures are worth a retry

@@ -13,6 +13,7 @@ from deepsalt.store import Store
 from flows.config import MosaicConfig, place_of
 from flows.logs import logging_run
 from flows.prefect.artifacts import show_mosaic
+from flows.prefect.deadline import end_when_over
 from flows.prefect.retries import may_pass
 from flows.run import mosaic
 from flows.run.mosaic import MosaicResult, build_at
@@ -47,11 +48,18 @@ def export_after_build(out: str, result: MosaicResult, config: MosaicConfig) -> 
     return exported
 
 
-@flow(name="build-mosaic", flow_run_name="mosaic-{out}", persist_result=False)
+@flow(
+    name="build-mosaic",
+    flow_run_name="mosaic-{out}",
+    persist_result=False,
+    timeout_seconds=24 * 3600,
+)
 def build_mosaic(
     out: str, config: MosaicConfig | None = None, ledger: str | None = None
 ) -> dict[str, Any]:
     """Composite the complete scene products of a store, publish the mosaic and export it.
+
+    A build that takes more than a day is stopped.
 
     Parameters
     ----------
@@ -67,6 +75,7 @@ def build_mosaic(
     dict
         The fields of `flows.run.mosaic.MosaicResult`.
     """
+    end_when_over()
     settings = config or MosaicConfig()
     place, run_id = place_of(out), str(flow_run.get_id())
     with logging_run(run_id):

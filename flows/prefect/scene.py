@@ -12,6 +12,7 @@ from deepsalt.store import Store
 from flows.config import SceneConfig, place_of
 from flows.logs import logging_run
 from flows.prefect.artifacts import show_scene
+from flows.prefect.deadline import end_when_over
 from flows.prefect.retries import again
 from flows.prefect.submitter import name_of
 from flows.publication import link_scene
@@ -25,11 +26,11 @@ def _name() -> str:
     return name_of(flow_run.parameters["item_uri"])
 
 
-@flow(name="process-scene", flow_run_name=_name, persist_result=False)
+@flow(name="process-scene", flow_run_name=_name, persist_result=False, timeout_seconds=6 * 3600)
 def process_scene(
     item_uri: str, out: str, config: SceneConfig | None = None, ledger: str | None = None
 ) -> dict[str, Any]:
-    """Map the salinity of one scene on its own grid into a store.
+    """Map the salinity of one scene on its own grid into a store, within six hours.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ def process_scene(
     dict
         The fields of `deepsalt.SceneReport`.
     """
+    end_when_over()
     settings, place = config or SceneConfig(), place_of(out)
     with logging_run(flow_run.get_id()):
         document = again(lambda: item_document(item_uri, settings.access.reach), _WAITS_S)

@@ -15,6 +15,7 @@ from deepsalt.store import Store
 from flows.config import ValidateConfig, WatchConfig
 from flows.logs import logging_run
 from flows.prefect.artifacts import show_judgement
+from flows.prefect.deadline import end_when_over
 from flows.prefect.failures import last_runs
 from flows.watch.alerts import Alert, tell
 from flows.watch.costs import Costs
@@ -24,11 +25,17 @@ from flows.watch.ledger import Ledger
 from flows.watch.watch import Watch
 
 
-@flow(name="validate", flow_run_name="validate-{config.name}", persist_result=False)
+@flow(
+    name="validate",
+    flow_run_name="validate-{config.name}",
+    persist_result=False,
+    timeout_seconds=1800,
+)
 def validate(config: ValidateConfig) -> dict[str, Any]:
     """Judge the last runs, and a watch with its store, and tell people what they should know.
 
-    What cannot be judged fails the run, after all else was told.
+    What cannot be judged fails the run, after all else was told. A run is stopped after half an
+    hour, since the next one does not begin before.
 
     Parameters
     ----------
@@ -46,6 +53,7 @@ def validate(config: ValidateConfig) -> dict[str, Any]:
     RunError
         The store cannot be read, or the database cannot be reached.
     """
+    end_when_over()
     now, watch = datetime.now(UTC), config.watch
     verdicts: list[Alert] = []
     failures: list[Exception] = []
