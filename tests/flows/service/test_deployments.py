@@ -59,7 +59,7 @@ def test_each_parameter_of_each_form_is_described() -> None:
 def test_a_service_without_a_watch_judges_its_runs() -> None:
     (judge,) = [each for each in deployments_of(ServiceConfig()) if each.flow_name == "validate"]
     assert judge.parameters == {"config": {}}
-    assert [each.active for each in judge.schedules] == [True]
+    assert [each.active for each in judge.schedules or ()] == [True]
 
 
 SCHEDULES = [
