@@ -64,7 +64,7 @@ def test_a_process_that_is_not_the_run_s_own_is_left_alone(
     context = SimpleNamespace(
         flow=SimpleNamespace(timeout_seconds=1.0), flow_run=SimpleNamespace(id=UUID(int=1))
     )
-    monkeypatch.setattr(deadline.FlowRunContext, "get", lambda: context)
+    monkeypatch.setattr("flows.prefect.deadline.FlowRunContext.get", lambda: context)
     monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
     if own is not None:
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", own)
