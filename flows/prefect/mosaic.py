@@ -52,14 +52,14 @@ def export_after_build(out: str, result: MosaicResult, config: MosaicConfig) -> 
     name="build-mosaic",
     flow_run_name="mosaic-{out}",
     persist_result=False,
-    timeout_seconds=24 * 3600,
+    timeout_seconds=3 * 24 * 3600,
 )
 def build_mosaic(
     out: str, config: MosaicConfig | None = None, ledger: str | None = None
 ) -> dict[str, Any]:
     """Composite the complete scene products of a store, publish the mosaic and export it.
 
-    A build that takes more than a day is stopped.
+    A build that takes more than three days is stopped, and the next one begins anew.
 
     Parameters
     ----------
