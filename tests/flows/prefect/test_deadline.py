@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
@@ -14,6 +15,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.flows import Flow
+from prefect.states import Failed
 
 from catalog.items import to_item
 from deepsalt.scenes.base import read_acquisition
@@ -21,8 +23,10 @@ from flows.prefect import deadline
 from flows.prefect.maintain import maintain
 from flows.prefect.mosaic import build_mosaic
 from flows.prefect.scene import process_scene
+from flows.prefect.submitter import PrefectSubmitter
 from flows.prefect.validate import validate
 from flows.prefect.watch import watch
+from flows.watch.watch import Outcome
 from tests.flows.conftest import Scenes, deepsalt
 from tests.flows.prefect.test_flows import ROOT, stop, wait_for
 from tests.servers.ports import free_port
@@ -78,6 +82,19 @@ def test_a_scene_a_build_and_each_round_of_the_service_has_a_timeout(
     flow: Flow[..., object],
 ) -> None:
     assert flow.timeout_seconds
+
+
+def test_a_run_that_timed_out_is_one_that_failed_so_its_watch_submits_its_scene_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = SimpleNamespace(state=Failed(name="TimedOut", message="it took too long"))
+    client = SimpleNamespace(
+        read_deployment_by_name=lambda _: SimpleNamespace(id=UUID(int=1)),
+        read_flow_run=lambda _: ended,
+    )
+    monkeypatch.setattr("flows.prefect.submitter.get_client", lambda **_: nullcontext(client))
+    with PrefectSubmitter("process-scene/local", {}) as submitter:
+        assert submitter.outcome(str(UUID(int=2))) == (Outcome.FAILED, "it took too long")
 
 
 @pytest.mark.slow
