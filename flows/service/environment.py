@@ -23,6 +23,9 @@ TAG = "deepsalt"
 POOL = "deepsalt-local"
 """Name of the work pool."""
 
+PAGES_VARIABLE = "DEEPSALT_PAGES"
+"""Names where browsers find the objects of a store, and after a blank that store."""
+
 _DAY_S = 86_400
 _POSTGRESQL = "postgresql://"
 _STRANGERS = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
@@ -61,6 +64,7 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         # Events reach triggers and the listener; written down, each takes 8 kB and 15 ms.
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
         URL_VARIABLE: database_of(config),
+        PAGES_VARIABLE: f"{config.own_pages}/store {config.store}",
     }
     database = own[URL_VARIABLE]
     if database.startswith(_POSTGRESQL):
