@@ -37,19 +37,20 @@ def ask(port: int, path: str, method: str = "GET", host: str = "localhost") -> A
         connection.close()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A store's folder, beside a file that is not of it."""
-    objects = Objects.of(tmp_path / "store")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store's folder, beside a file that is not of it; tests only add to it."""
+    place = tmp_path_factory.mktemp("pages")
+    objects = Objects.of(place / "store")
     for key in ("quicklook.png", "pictures/a.png", "pictures/a.txt", "records/quarantine/a.png"):
         objects.write(key, PICTURE)
     for key in (ITEM, "catalog.json", "store.json", "records/quarantine/a.json"):
         objects.write(key, b"{}")
-    (tmp_path / "secret.json").write_text("{}")
+    (place / "secret.json").write_text("{}")
     return objects.path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # it takes half a second to end
 def port(folder: Path) -> Iterator[int]:
     with serve_pages(CollectorRegistry(), Objects.of(folder), 0) as port:
         yield port
@@ -82,7 +83,7 @@ def test_what_artifacts_link_to_is_answered(
     [
         pytest.param("/", id="root"),
         pytest.param("/store/", id="folder"),
-        pytest.param("/store/pictures/b.png", id="missing"),
+        pytest.param("/store/pictures/none.png", id="missing"),
         pytest.param("/store/pictures/a.txt", id="other kind"),
         pytest.param("/store/pictures/a.png/x.png", id="below a file"),
         pytest.param("/store/store.json", id="no item"),
@@ -109,7 +110,7 @@ def test_all_else_is_unknown(port: int, path: str) -> None:
 @pytest.mark.parametrize("link", ["pictures/out.png", "collections/out"])
 def test_a_link_out_of_the_store_is_unknown(port: int, folder: Path, link: str) -> None:
     outside = folder.parent / "outside"
-    outside.mkdir()
+    outside.mkdir(exist_ok=True)
     (outside / "a.json").write_text("{}")
     (folder / link).symlink_to(outside / "a.json" if "." in link else outside)
     path = link if "." in link else f"{link}/a.json"
