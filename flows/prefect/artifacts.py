@@ -27,8 +27,8 @@ from deepsalt.products import prefix_of, read_markers
 from deepsalt.store import Store
 from flows.publication import draw_scene, items_of, picture_key
 from flows.run.mosaic import MosaicResult
-from flows.watch.costs import Amounts
 from flows.service.environment import PAGES_VARIABLE
+from flows.watch.costs import Amounts
 from flows.watch.freshness import Freshness
 from flows.watch.judge import Judgement
 

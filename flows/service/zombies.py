@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Crashed
 
+from flows.config import place_of
 from flows.service.environment import HEARTBEAT_S, TAG
 from flows.watch.costs import Amounts, Cost, record
 
@@ -122,5 +123,5 @@ def _charge(run: FlowRun, now: datetime) -> None:
     if not out or run.start_time is None or "item_uri" not in run.parameters:
         return
     amounts = Amounts(runs=1, scenes=1, worker_s=(now - run.start_time).total_seconds())
-    cost = Cost(str(out), "process-scene", run.name, "failed", now, amounts)
+    cost = Cost(place_of(out), "process-scene", run.name, "failed", now, amounts)
     record([cost], run.parameters.get("ledger"))

@@ -133,8 +133,8 @@ class Database:
         if found not in ([], [LAYOUT]):
             raise RunError(
                 f"the ledger {self.name} was made by another version of deepsalt; delete "
-                "its tables, whose names begin with deepsalt_: nothing is mapped twice without them, "
-                "but costs, alerts and proposals are lost"
+                "its tables, whose names begin with deepsalt_: nothing is mapped twice without "
+                "them, but costs, alerts and proposals are lost"
             )
 
     @property

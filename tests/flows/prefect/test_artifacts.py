@@ -14,9 +14,9 @@ from flows.prefect import artifacts
 from flows.prefect.artifacts import Shown, link, show_judgement, show_mosaic, show_scene
 from flows.publication import picture_key
 from flows.run.mosaic import MosaicResult
-from flows.watch.costs import Amounts
 from flows.service.config import ServiceConfig
 from flows.service.environment import PAGES_VARIABLE, environment
+from flows.watch.costs import Amounts
 from flows.watch.freshness import Freshness, MosaicFreshness, Usual
 from flows.watch.judge import Judgement
 from tests.flows.watch.world import DAWN

@@ -17,6 +17,7 @@ from flows.config import Selection
 from flows.watch.database import Database
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
+from flows.watch.reconcile import Reconciled, reconcile
 from flows.watch.watch import Outcome, Submitter, Watch, Watcher
 from tests.flows.watch.world import DAWN, Runs, item_of, scene
 from tests.servers.stac import StacServer
@@ -44,7 +45,9 @@ class Month:
     numbers: int = 0
     newest: dict[str, Acquisition] = field(default_factory=dict)
     published: dict[str, Acquisition] = field(default_factory=dict)
+    ever: dict[str, Acquisition] = field(default_factory=dict)
     at_work: dict[str, tuple[Submission, int]] = field(default_factory=dict)
+    gone: dict[tuple[str, str], Acquisition] = field(default_factory=dict)
     announced: int = 0
     odd: Counter[str] = field(default_factory=Counter)
     kill_after: int | None = None
@@ -85,12 +88,27 @@ class Month:
         known = self.newest.get(each.acquisition_id)
         if known is None or known.version < each.version:
             self.newest[each.acquisition_id] = each
-        self.published[each.key] = each
+        self.published[each.key] = self.ever[each.key] = each
         updated = self.now - timedelta(hours=self.rng.randint(1, 40) if late else 0)
         document = item_of(each, updated).to_dict()
         self.server.items = [i for i in self.server.items if i["id"] != document["id"]]
         self.server.items.append(document)
         self.announced += 1
+
+    def withdraw(self, each: Acquisition) -> None:
+        """Let the catalogue lose an acquisition, in all its versions."""
+        id = each.acquisition_id
+        del self.newest[id]
+        self.gone[each.collection, id] = each
+        lost = {key: old for key, old in self.published.items() if old.acquisition_id == id}
+        for key, old in lost.items():
+            del self.published[key]
+            self.server.items = [i for i in self.server.items if i["id"] != old.scene_id]
+
+    def compare(self) -> Reconciled:
+        """Compare what was submitted with the catalogue, as is done once a week."""
+        with self._ledger() as ledger:
+            return reconcile(self.watch, self.store, ledger, now=self.now)
 
     def an_hour(self) -> None:
         for _ in range(PER_HOUR):
@@ -109,6 +127,9 @@ class Month:
             else:
                 self.odd["event"] += 1
                 self._guarded(self._tell, self.rng.choice([*self.published.values()]))
+        if self.rng.random() < 0.3:
+            self.odd["withdrawn"] += 1
+            self.withdraw(self.rng.choice([*self.newest.values()]))
         if self.rng.random() < 0.1:
             self.odd["catalogue away"] += 1
             self.server.failures = [503] * 5

@@ -34,6 +34,22 @@ def test_a_scene_that_is_gone_is_proposed_once(world: World) -> None:
     assert world.compare().proposed == ()
 
 
+def test_a_scene_that_others_mapped_is_missed_when_it_is_gone(world: World) -> None:
+    world.publish(scene(40))
+    world.finish(scene(40))
+    world.look()
+    world.remove(scene(40))
+    assert world.compare().proposed == (key(40),)
+
+
+def test_a_scene_that_is_gone_is_proposed_though_the_ledger_was_lost(world: World) -> None:
+    world.finish(*map(scene, range(30)))
+    (world.folder / "ledger.sqlite").unlink()
+    world.look()
+    world.remove(scene(3))
+    assert world.compare().proposed == (key(3),)
+
+
 def test_a_scene_that_comes_back_is_proposed_no_more(world: World) -> None:
     world.remove(scene(3))
     world.compare()
