@@ -7,6 +7,7 @@ import pytest
 
 from deepsalt.errors import RunError
 from deepsalt.store import record_withdrawal
+from flows.config import Selection
 from flows.watch.reconcile import reconcile, undecided
 from tests.flows.watch.world import World, scene
 
@@ -100,3 +101,15 @@ def test_an_item_that_is_spoilt_is_not_gone(world: World) -> None:
     (path,) = world.catalogue.rglob(f"{scene(3).scene_id}.json")
     path.write_text(path.read_text().replace('"proj:transform"', '"proj:other"'))
     assert world.compare().proposed == ()
+
+
+def test_scenes_that_narrower_filters_leave_out_are_not_gone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.publish(*map(scene, range(10)))
+    world.look()
+    world.remove(scene(3))
+    selection = Selection(catalogue=str(world.catalogue), datetime="1999")
+    with world.ledger() as ledger:
+        narrow = replace(world.watch, selection=selection)
+        found = reconcile(narrow, world.store, ledger, now=world.now)
+    assert found.proposed == (key(3),)
