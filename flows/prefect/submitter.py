@@ -130,13 +130,19 @@ def name_of(item: str) -> str:
 
 
 def _away(error: Exception) -> RunError:
-    if isinstance(error, PrefectHTTPStatusError) and error.response.is_client_error:
+    if not isinstance(error, PrefectHTTPStatusError):
         return RunError(
-            f"the Prefect server refuses the request ({error.response.status_code}); if it asks "
-            "for a password, set PREFECT_API_AUTH_STRING; else run the version of deepsalt that "
+            f"the Prefect server does not answer ({type(error).__name__}); start it with "
+            "`deepsalt serve` or `prefect server start`, or set PREFECT_API_URL"
+        )
+    status = error.response.status_code
+    if status in {401, 403}:
+        return RunError(
+            f"the Prefect server wants its password ({status}); set PREFECT_API_AUTH_STRING to it"
+        )
+    if error.response.is_client_error:
+        return RunError(
+            f"the Prefect server refuses the request ({status}); run the version of deepsalt that "
             "started it"
         )
-    return RunError(
-        f"the Prefect server does not answer ({type(error).__name__}); start it with "
-        "`deepsalt serve` or `prefect server start`, or set PREFECT_API_URL"
-    )
+    return RunError(f"the Prefect server does not answer properly ({status}); look at its log")

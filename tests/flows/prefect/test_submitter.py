@@ -1,4 +1,4 @@
-"""A submission finds the run of its attempt."""
+"""A submission finds the run of its attempt, and what a server refuses is one sentence."""
 
 import json
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deepsalt.errors import RunError
 from flows.prefect.submitter import PrefectSubmitter
 from flows.watch.ledger import State, Submission
 from tests.flows.watch.world import DAWN
@@ -93,3 +94,22 @@ def test_a_run_that_completed_after_its_watch_looked_has_no_second_one(store: st
 
 def test_a_product_that_was_deleted_is_made_again_by_the_next_attempt(store: str) -> None:
     assert submitted({1: "COMPLETED"}, store) == "run-2"
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (401, "wants its password (401); set PREFECT_API_AUTH_STRING"),
+        (403, "wants its password (403); set PREFECT_API_AUTH_STRING"),
+        (422, "refuses the request (422); run the version of deepsalt that started it"),
+        (500, "does not answer properly (500); look at its log"),
+    ],
+)
+def test_only_a_server_that_wants_a_password_is_said_to(store: str, code: int, advice: str) -> None:
+    def refuse(_: Hostile, asked: Asked) -> Reply:
+        is_run = asked.path.endswith("/create_flow_run")
+        return reply({}, code) if is_run else Runs().answer(_, asked)
+
+    with submitting(refuse, store) as submitter, pytest.raises(RunError) as refused:
+        submitter.submit(submission(store))
+    assert advice in str(refused.value)
