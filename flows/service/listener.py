@@ -38,10 +38,10 @@ _LOOK_S = 30.0
 _MOST_WAITING = 10_000
 """Announcements that wait at most; the passes of watches find the others."""
 
-_WAITS_S = (2.0, 5.0, 15.0, 30.0)
+WAITS_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each further try of an announcement; then the next pass of its watch finds it."""
 
-_MOST_ASIDE = 1000
+MOST_ASIDE = 1000
 """Announcements that wait for a further try at most."""
 
 
@@ -142,7 +142,7 @@ async def take_all(waiting: "asyncio.Queue[Event]", watches: tuple[WatchConfig, 
             event = await waiting.get()
             if await asyncio.to_thread(_is_settled, event, watches):
                 continue
-            if len(aside) >= _MOST_ASIDE:
+            if len(aside) >= MOST_ASIDE:
                 logger.warning("announcement %s: too many wait; its watch will find it", event.id)
                 continue
             later = tasks.create_task(_take_later(event, watches, turn))
@@ -152,7 +152,7 @@ async def take_all(waiting: "asyncio.Queue[Event]", watches: tuple[WatchConfig, 
 
 async def _take_later(event: Event, watches: tuple[WatchConfig, ...], turn: asyncio.Lock) -> None:
     """Try an announcement again after each wait, one at a time: threads are few."""
-    for wait_s in _WAITS_S:
+    for wait_s in WAITS_S:
         await asyncio.sleep(wait_s)
         async with turn:
             if await asyncio.to_thread(_is_settled, event, watches):

@@ -117,7 +117,7 @@ def alerts(world: World) -> list[Alert]:
 def test_an_announcement_that_waits_for_its_retry_delays_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "_WAITS_S", (3600.0,))
+    monkeypatch.setattr(listener, "WAITS_S", (3600.0,))
     url = f"http://127.0.0.1:{free_port()}"
     watches = (away(world, url), watch(world, "all"))
     told = [event(item=f"{url}/a.json"), event(item=item(world))]
@@ -127,7 +127,7 @@ def test_an_announcement_that_waits_for_its_retry_delays_no_other(
 def test_an_announcement_is_tried_again_after_its_wait(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "_WAITS_S", (0.0,))
+    monkeypatch.setattr(listener, "WAITS_S", (0.0,))
     fail_once(monkeypatch, RunError("the server is away"))
     asyncio.run(
         take((watch(world, "all"),), event(item=item(world)), until=lambda: bool(world.runs.asked))
@@ -137,7 +137,7 @@ def test_an_announcement_is_tried_again_after_its_wait(
 def test_announcements_that_find_too_many_waiting_are_left_to_their_watch(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener, "_MOST_ASIDE", 1)
+    monkeypatch.setattr(listener, "MOST_ASIDE", 1)
     url = f"http://127.0.0.1:{free_port()}"
     told = [event(item=f"{url}/{name}.json") for name in "ab"]
     left = f"announcement {told[1].id}: too many wait; its watch will find it"
