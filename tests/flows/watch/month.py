@@ -14,7 +14,10 @@ from deepsalt.products import complete_names
 from deepsalt.store import Store
 from deepsalt.types import Acquisition, ModelRef
 from flows.config import Selection
+from flows.watch.alerts import Alert, tell
+from flows.watch.channels import Urgency
 from flows.watch.database import Database
+from flows.watch.judge import judge
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
 from flows.watch.reconcile import Reconciled, reconcile
@@ -60,6 +63,10 @@ class Month:
     def __post_init__(self) -> None:
         self.runs = Runs()
         self.watch = Watch("month", Selection(catalogue=self.server.url))
+
+    @property
+    def place(self) -> str:
+        return f"sqlite:///{self.folder}/ledger.sqlite"
 
     @property
     def now(self) -> datetime:
@@ -109,6 +116,15 @@ class Month:
         """Compare what was submitted with the catalogue, as is done once a week."""
         with self._ledger() as ledger:
             return reconcile(self.watch, self.store, ledger, now=self.now)
+
+    def judge(self) -> list[Alert]:
+        """Judge as `validate` does each hour; what people are told."""
+        with Database(self.place) as database:
+            found = judge(self.watch, self.store, Ledger(database), now=self.now)
+            return tell(found.alerts, database, now=self.now, sender=self)
+
+    def send(self, title: str, body: str, urgency: Urgency) -> bool:
+        return True
 
     def an_hour(self) -> None:
         for _ in range(PER_HOUR):
@@ -175,7 +191,7 @@ class Month:
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:
-        with Database(f"sqlite:///{self.folder}/ledger.sqlite") as database:
+        with Database(self.place) as database:
             yield Ledger(database)
 
     def _let_runs_end(self, *, all_well: bool = False) -> None:
