@@ -1,6 +1,7 @@
 """Entry point of the `deepsalt` command: it can be stopped before anything is loaded."""
 
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from flows.cli.shared.stopping import UntilStopped
@@ -9,10 +10,11 @@ INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Run the command; Ctrl-C and SIGTERM become one line and an exit code."""
+    """Run the command; Ctrl-C, SIGTERM and a closed terminal become one line and an exit code."""
     with UntilStopped():
         from flows.cli.app import main as run
 
         run()
-    sys.stderr.write("deepsalt: stopped; run the same command again to resume\n")
+    with suppress(OSError):  # the terminal was closed
+        sys.stderr.write("deepsalt: stopped; run the same command again to resume\n")
     sys.exit(INTERRUPTED)

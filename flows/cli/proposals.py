@@ -20,7 +20,7 @@ def proposals(
     keep: Annotated[
         str | None,
         typer.Option(
-            metavar="COLLECTION/ACQUISITION", help="Keep this acquisition: never propose it again."
+            metavar="COLLECTION/ACQUISITION", help="Keep this acquisition, do not propose it again."
         ),
     ] = None,
     as_json: Json = False,
@@ -30,7 +30,7 @@ def proposals(
 
     require("prefect", "deepsalt proposals")
     from deepsalt.errors import UsageError
-    from deepsalt.store import Store
+    from flows.run.stores import find_store
     from flows.service.config import read_config
     from flows.service.environment import database_of
     from flows.watch.database import Database
@@ -38,9 +38,15 @@ def proposals(
     from flows.watch.reconcile import undecided
 
     settings = read_config(config)
+    store = find_store(settings.store)
+    if store is None:
+        raise UsageError(
+            f"there is no store at {settings.store} yet, so nothing is proposed; `deepsalt serve` "
+            "makes it with the first scene"
+        )
     with Database(database_of(settings)) as database:
         ledger = Ledger(database)
-        waiting = undecided(Store.open(settings.store), ledger)
+        waiting = undecided(store, ledger)
         if keep is not None:
             meant = [each for each in waiting if f"{each.collection}/{each.acquisition}" == keep]
             if not meant:
@@ -49,6 +55,8 @@ def proposals(
                 )
             ledger.keep(meant[0], datetime.now(UTC))
             waiting.remove(meant[0])
+            if not as_json:
+                typer.echo(f"kept       {plain(keep)}")
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in waiting], default=str))
         return

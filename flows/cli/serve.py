@@ -36,7 +36,7 @@ def serve(config: ConfigFile = None) -> None:
     found = read_config(config)
     with Service(found, typer.echo) as service:
         typer.echo(f"serving    {found.pages}")
-        typer.echo(f"metrics    http://{found.host}:{found.metrics_port}/metrics")
+        typer.echo(f"metrics    {found.own_pages}/metrics")
         typer.echo(f"store      {found.store}")
         for watch in found.watch:
             typer.echo(f"watching   {watch.name}: {watch.selection.catalogue}")

@@ -5,6 +5,7 @@ that does not take it is a warning, and the run goes on.
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
@@ -26,6 +27,7 @@ from deepsalt.products import prefix_of, read_markers
 from deepsalt.store import Store
 from flows.publication import draw_scene, items_of, picture_key
 from flows.run.mosaic import MosaicResult
+from flows.service.environment import PAGES_VARIABLE
 from flows.watch.costs import Amounts
 from flows.watch.freshness import Freshness
 from flows.watch.judge import Judgement
@@ -60,8 +62,10 @@ def show_scene(store: Store, report: Mapping[str, Any]) -> None:
             logger.warning("scene %s has no picture: %s", report["scene"], error)
             return
         lines += [
-            f"[picture]({link(store, picture)}), [product]({link(store, prefix_of(product))}), "
-            f"[Item]({link(store, item)}), [Item of the scene]({link(store, source)})",
+            f"[picture]({link(store, picture)}), [Item]({link(store, item)}), "
+            f"[Item of the scene]({link(store, source)})",
+            "",
+            f"product: `{store.objects.below(prefix_of(product))}`",
             "",
         ]
     lines += _shares(report["pixels"], report["estimated"], report["by_flag"])
@@ -122,9 +126,15 @@ def show_judgement(store: Store, found: Judgement, spent: Amounts) -> None:
 
 
 def link(store: Store, key: str) -> str:
-    """Return where a browser finds an object of a store: a file, or an address of its bucket."""
+    """Return where a browser finds an object of a store.
+
+    An address of its bucket; of a folder one of the service whose store it is, else a file.
+    """
     objects = store.objects
     if objects.is_local:
+        address, _, place = os.environ.get(PAGES_VARIABLE, "").partition(" ")
+        if place == str(objects):  # runs by hand may write into other stores
+            return f"{address}/{quote(key)}"
         return (objects.path / key).as_uri()
     scheme, _, rest = objects.uri.partition("://")
     bucket, _, prefix = rest.partition("/")

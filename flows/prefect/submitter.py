@@ -12,6 +12,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from deepsalt.errors import RunError, UsageError
+from deepsalt.products import complete_names
+from deepsalt.store import Store
 from flows.watch.ledger import Submission
 from flows.watch.watch import Outcome
 
@@ -36,7 +38,7 @@ class PrefectSubmitter:
     deployment
         Name of the deployment, such as ``process-scene/local``.
     parameters
-        Parameters of each run besides the Item.
+        Parameters of each run besides the Item; ``out`` is its store.
 
     Raises
     ------
@@ -69,14 +71,27 @@ class PrefectSubmitter:
     def submit(self, submission: Submission) -> str:
         """Start the run of a scene, or find it; its id.
 
-        A run that is found and has ended is of an attempt that the ledger has lost: the next
-        attempt takes its place.
+        A run that is found and has ended without a product is of an attempt that the ledger has
+        lost, or its product was deleted since: the next attempt takes its place. One whose product
+        is there ended after its watch looked at the store, and the next pass sees the product.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
+        RunError
+            The server does not answer, or refuses.
         """
         for attempt in range(submission.attempt, submission.attempt + _LOST_ATTEMPTS):
             run = self._submit(submission, attempt)
-            if run["state_type"] not in _OUTCOMES:
+            outcome = _OUTCOMES.get(run["state_type"])
+            if outcome is None or (outcome is Outcome.COMPLETED and self._is_made(submission)):
                 break
         return str(run["id"])
+
+    def _is_made(self, submission: Submission) -> bool:
+        store = Store.open(self._parameters["out"])
+        return bool(complete_names(store, {submission.product}))
 
     def _submit(self, submission: Submission, attempt: int) -> dict[str, Any]:
         # Its own schema was checked when the deployment was made, at 60 ms of the server's CPU.
@@ -115,13 +130,19 @@ def name_of(item: str) -> str:
 
 
 def _away(error: Exception) -> RunError:
-    if isinstance(error, PrefectHTTPStatusError) and error.response.is_client_error:
+    if not isinstance(error, PrefectHTTPStatusError):
         return RunError(
-            f"the Prefect server refuses the request ({error.response.status_code}); if it asks "
-            "for a password, set PREFECT_API_AUTH_STRING; else run the version of deepsalt that "
+            f"the Prefect server does not answer ({type(error).__name__}); start it with "
+            "`deepsalt serve` or `prefect server start`, or set PREFECT_API_URL"
+        )
+    status = error.response.status_code
+    if status in {401, 403}:
+        return RunError(
+            f"the Prefect server wants its password ({status}); set PREFECT_API_AUTH_STRING to it"
+        )
+    if error.response.is_client_error:
+        return RunError(
+            f"the Prefect server refuses the request ({status}); run the version of deepsalt that "
             "started it"
         )
-    return RunError(
-        f"the Prefect server does not answer ({type(error).__name__}); start it with "
-        "`deepsalt serve` or `prefect server start`, or set PREFECT_API_URL"
-    )
+    return RunError(f"the Prefect server does not answer properly ({status}); look at its log")

@@ -14,6 +14,7 @@ each gets what it needs from its environment. Open first `config.py`.
 `zombies.py`       runs whose process died without a word
 `upkeep.py`        old runs and scratch files
 `metrics.py`       what Prometheus scrapes
+`pages.py`         answers it, and the pictures and Items that artifacts link to
 `status.py`        queue, runs, news, failures, freshness, next runs
 =================  =================================================================
 """

@@ -91,7 +91,7 @@ class ServiceConfig(_Closed):
     )
     host: str = Field("127.0.0.1", description="address that the server listens on")
     port: int = Field(4200, ge=1, le=65535, description="port of the server and its pages")
-    metrics_port: int = Field(4201, ge=1, le=65535, description="port of /metrics")
+    metrics_port: int = Field(4201, ge=1, le=65535, description="port of /metrics and /store")
     time_zone: str = Field(
         "UTC", description="time zone of all schedules", examples=["Europe/Rome"]
     )
@@ -144,8 +144,12 @@ class ServiceConfig(_Closed):
     @property
     def pages(self) -> str:
         """Address of the server's pages."""
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return self._address(self.port)
+
+    @property
+    def own_pages(self) -> str:
+        """Address of what the service answers itself: /metrics and /store."""
+        return self._address(self.metrics_port)
 
     @property
     def is_private(self) -> bool:
@@ -162,6 +166,10 @@ class ServiceConfig(_Closed):
             WatchConfig(**each.model_dump(exclude={"every"}), out=self.store, scene=self.scene)
             for each in self.watch
         )
+
+    def _address(self, port: int) -> str:
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def read_config(file: Path | None) -> ServiceConfig:

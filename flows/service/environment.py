@@ -28,6 +28,9 @@ POOL = "deepsalt-local"
 PASSWORD_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 """Environment variable with the server's ``user:password``, which its pages and clients give."""
 
+PAGES_VARIABLE = "DEEPSALT_PAGES"
+"""Names where browsers find the objects of a store, and after a blank that store."""
+
 _DAY_S = 86_400
 _STRANGERS = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
 _DATABASES = ("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")
@@ -66,6 +69,7 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         # Events reach triggers and the listener; written down, each takes 8 kB and 15 ms.
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
         URL_VARIABLE: database_of(config),
+        PAGES_VARIABLE: f"{config.own_pages}/store {config.store}",
     }
     if password:
         own["PREFECT_API_AUTH_STRING"] = password

@@ -18,7 +18,7 @@ from prefect.events.schemas.events import Event
 
 from deepsalt.errors import DeepsaltError
 from flows.config import WatchConfig
-from flows.prefect.retries import again, is_worth_a_retry
+from flows.prefect.retries import is_worth_a_retry
 from flows.prefect.watch import opened
 from flows.service.config import ServiceConfig
 from flows.service.environment import LISTENING
@@ -38,8 +38,11 @@ _LOOK_S = 30.0
 _MOST_WAITING = 10_000
 """Announcements that wait at most; the passes of watches find the others."""
 
-_WAITS_S = (2, 5, 15, 30)
+WAITS_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each further try of an announcement; then the next pass of its watch finds it."""
+
+MOST_ASIDE = 1000
+"""Announcements that wait for a further try at most."""
 
 
 def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
@@ -72,7 +75,9 @@ def hear(event: Event, watches: Iterable[WatchConfig]) -> list[str]:
         try:
             found = arrived(item, config.selection)
         except DeepsaltError as error:
-            refused = error  # it may be of another watch's catalogue
+            # It may be of another watch's catalogue; one that is away cannot say so yet.
+            if refused is None or is_worth_a_retry(error):
+                refused = error
             continue
         is_known = True
         if found is not None:
@@ -90,7 +95,7 @@ async def listen(watches: tuple[WatchConfig, ...]) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_look_after(pulse))
         tasks.create_task(hear_all(pulse, waiting))
-        tasks.create_task(_take_all(waiting, watches))
+        tasks.create_task(take_all(waiting, watches))
 
 
 async def hear_all(pulse: Pulse, waiting: "asyncio.Queue[Event]") -> None:
@@ -119,10 +124,40 @@ async def hear_all(pulse: Pulse, waiting: "asyncio.Queue[Event]") -> None:
                 waiting.put_nowait(event)
 
 
-async def _take_all(waiting: "asyncio.Queue[Event]", watches: tuple[WatchConfig, ...]) -> None:
-    """Submit what is announced, one after the other."""
-    while True:
-        await asyncio.to_thread(_take, await waiting.get(), watches)
+async def take_all(waiting: "asyncio.Queue[Event]", watches: tuple[WatchConfig, ...]) -> None:
+    """Submit what is announced, one after the other, until cancelled.
+
+    What has to be tried again waits aside, and is tried beside the others: it delays none of them.
+
+    Parameters
+    ----------
+    waiting
+        Has the announcements.
+    watches
+        The watches of the service.
+    """
+    aside, turn = set[asyncio.Task[None]](), asyncio.Lock()
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            event = await waiting.get()
+            if await asyncio.to_thread(_is_settled, event, watches):
+                continue
+            if len(aside) >= MOST_ASIDE:
+                logger.warning("announcement %s: too many wait; its watch will find it", event.id)
+                continue
+            later = tasks.create_task(_take_later(event, watches, turn))
+            aside.add(later)
+            later.add_done_callback(aside.discard)
+
+
+async def _take_later(event: Event, watches: tuple[WatchConfig, ...], turn: asyncio.Lock) -> None:
+    """Try an announcement again after each wait, one at a time: threads are few."""
+    for wait_s in WAITS_S:
+        await asyncio.sleep(wait_s)
+        async with turn:
+            if await asyncio.to_thread(_is_settled, event, watches):
+                return
+    logger.warning("announcement %s: no further try; its watch will find it", event.id)
 
 
 async def _look_after(pulse: Pulse) -> None:
@@ -133,19 +168,35 @@ async def _look_after(pulse: Pulse) -> None:
             await asyncio.to_thread(end_zombies, client, pulse)
 
 
-def _take(event: Event, watches: tuple[WatchConfig, ...]) -> None:
+def _is_settled(event: Event, watches: tuple[WatchConfig, ...]) -> bool:
+    """Take an announcement; return whether no later try could end otherwise."""
     try:
-        started = again(lambda: hear(event, watches), _WAITS_S)
-    except DeepsaltError as error:
+        return _take(event, watches)
+    except Exception as error:  # noqa: BLE001 - one announcement must not end all that wait
+        # Anybody may post, and what libraries raise is not known beforehand. Only the type is
+        # logged: the text of a stranger's error may have a password, or many lines.
+        logger.error(
+            "announcement %s met an unforeseen %s; its watch will find it, report the error",
+            event.id,
+            type(error).__name__,
+        )
+        return True
+
+
+def _take(event: Event, watches: tuple[WatchConfig, ...]) -> bool:
+    try:
+        started = hear(event, watches)
+    except (DeepsaltError, OSError) as error:
         logger.warning("announcement %s: %s", event.id, error)
         if is_worth_a_retry(error):
-            return  # who announced it is not to blame; the next pass of its watch finds it
+            return False  # who announced it is not to blame
         verdict = unusable_announcement(str(error))
     else:
         logger.info("announcement %s: %s", event.id, ", ".join(started) or "nothing new")
         verdict = usable_announcement()
     with suppress(DeepsaltError), Database(database_url()) as database:
         tell([verdict], database)
+    return True
 
 
 def run(config: ServiceConfig) -> None:

@@ -9,16 +9,14 @@ version; an answer is given again for `KEPT_S`. No label names a scene.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from types import MappingProxyType
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from deepsalt.errors import DeepsaltError, RunError, StoreMissingError
+from deepsalt.errors import DeepsaltError, StoreMissingError
 from deepsalt.store import Store, count_quarantined
 from deepsalt.versions import Mosaic, Version, open_repository
 from flows.run.stores import find_store
@@ -246,42 +244,3 @@ def _of_costs(totals: Sequence[Total]) -> Iterator[_Sample]:
 
 def _age_s(since: datetime | None, now: datetime) -> float:
     return 0.0 if since is None else max(0.0, (now - since).total_seconds())
-
-
-@contextmanager
-def serve_metrics(
-    collector: ServiceCollector, port: int, *, host: str = "127.0.0.1"
-) -> Iterator[str]:
-    """Answer ``/metrics`` until the block ends; yield its URL.
-
-    There is no password: on another host than this machine anybody who reaches it reads what a
-    service does and costs.
-
-    Parameters
-    ----------
-    collector
-        Computes the metrics.
-    port
-        Where to listen; 0 takes a free port.
-    host
-        Address to listen at.
-
-    Raises
-    ------
-    RunError
-        The port is taken, or the address is not one of this machine.
-    """
-    registry = CollectorRegistry()
-    registry.register(collector)
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise RunError(
-            f"metrics cannot be served at {host}:{port} ({error.strerror}); give another port"
-        ) from None
-    try:
-        yield f"http://{host}:{server.server_port}/metrics"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

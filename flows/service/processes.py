@@ -19,9 +19,11 @@ from typing import IO, Self, cast
 import httpx
 
 from deepsalt.errors import RunError
+from deepsalt.objects import Objects
 from flows.service.config import ServiceConfig
 from flows.service.environment import LISTENING, POOL, environment
-from flows.service.metrics import ServiceCollector, serve_metrics
+from flows.service.metrics import ServiceCollector
+from flows.service.pages import serve_pages
 from flows.watch.database import URL_VARIABLE, Database
 
 START_S = 120.0
@@ -193,7 +195,7 @@ class Service:
 
     def __init__(self, config: ServiceConfig, say: Callable[[str], None]) -> None:
         self._config = config
-        self._say = say
+        self._tell = say
         self._environment = environment(config)
         self._processes: list[Process] = []
         self._opened = ExitStack()
@@ -244,7 +246,14 @@ class Service:
         )
         self._await(listener, lambda: listener.is_ready)
         collector = ServiceCollector(database, [config.store])
-        self._opened.enter_context(serve_metrics(collector, config.metrics_port, host=config.host))
+        pages = serve_pages(
+            collector, Objects.of(config.store), config.metrics_port, host=config.host
+        )
+        self._opened.enter_context(pages)
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError):  # the terminal was closed
+            self._tell(line)
 
     def _launch(self, name: str, command: list[str], *, ready_line: str = "") -> Process:
         if command[0] == "prefect":

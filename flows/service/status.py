@@ -145,8 +145,8 @@ def status_of(config: ServiceConfig) -> Status:
 
 
 def _ask_server(config: ServiceConfig, status: Status) -> None:
-    told = os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get(PASSWORD_VARIABLE)
-    user, _, password = (told or "").partition(":")
+    told = os.environ.get(PASSWORD_VARIABLE, "")  # PREFECT_API_AUTH_STRING may be another server's
+    user, _, password = told.partition(":")
     login = httpx.BasicAuth(user, password) if told else None
     with httpx.Client(base_url=config.api, timeout=_PATIENCE_S, auth=login) as client:
         try:
@@ -170,15 +170,21 @@ def _ask_server(config: ServiceConfig, status: Status) -> None:
                 "the port of the service"
             )
         except httpx.HTTPStatusError as error:
-            status.away = (
-                f"{config.pages} refuses to answer ({error.response.status_code}); if it asks for "
-                f"a password, set {PASSWORD_VARIABLE}"
-            )
+            status.away = f"{config.pages} {_refusal(error.response)}"
         except httpx.HTTPError as error:
             status.away = (
                 f"{config.pages} does not answer ({type(error).__name__}); start it with "
                 "`deepsalt serve`"
             )
+
+
+def _refusal(answer: httpx.Response) -> str:
+    code = answer.status_code
+    if code in {401, 403}:
+        return f"wants its password ({code}); set {PASSWORD_VARIABLE} to it"
+    if answer.is_client_error:
+        return f"refuses to answer ({code}); run the version of deepsalt that started it"
+    return f"does not answer properly ({code}); look at its log"
 
 
 def _filter(types: list[str]) -> dict[str, Any]:

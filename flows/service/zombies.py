@@ -7,6 +7,7 @@ again by its watch. The signs are not written into the server's database, where 
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,9 +20,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 
+from flows.config import place_of
 from flows.service.environment import HEARTBEAT_S, TAG
 from flows.watch.costs import Amounts, Cost, record
 
@@ -98,7 +100,8 @@ def end_zombies(client: SyncPrefectClient, pulse: Pulse) -> list[UUID]:
         for run in runs:
             if run.id in ended:
                 message = f"no sign of life for {BEATS * HEARTBEAT_S} s: its process is gone"
-                client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                with suppress(ObjectNotFound):  # somebody deleted it meanwhile
+                    client.set_flow_run_state(run.id, Crashed(message=message), force=True)
                 logger.warning("run %s: %s", run.id, message)
                 _charge(run, now)
     except (httpx.HTTPError, PrefectHTTPStatusError):
@@ -122,5 +125,5 @@ def _charge(run: FlowRun, now: datetime) -> None:
     if not out or run.start_time is None or "item_uri" not in run.parameters:
         return
     amounts = Amounts(runs=1, scenes=1, worker_s=(now - run.start_time).total_seconds())
-    cost = Cost(str(out), "process-scene", run.name, "failed", now, amounts)
+    cost = Cost(place_of(out), "process-scene", run.name, "failed", now, amounts)
     record([cost], run.parameters.get("ledger"))

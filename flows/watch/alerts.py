@@ -129,11 +129,14 @@ def tell(
         told = replace(known, told=now, times=known.times + 1)
         if _is_due(known, now, every) and _claim(database, alert, known, told):
             due.append((alert, known))
-    if not due or sender.send(*_message([alert for alert, _ in due])):
-        return [alert for alert, _ in due]
-    for alert, known in due:  # nobody took it, so nobody was told
-        _write(database, alert, known, told=known.told, times=known.times)
-    return []
+    is_taken = False
+    try:
+        is_taken = not due or sender.send(*_message([alert for alert, _ in due]))
+    finally:  # an exception of a channel too must not leave an alert told that nobody heard
+        if not is_taken:
+            for alert, known in due:
+                _write(database, alert, known, told=known.told, times=known.times)
+    return [alert for alert, _ in due] if is_taken else []
 
 
 def _is_due(known: _Known, now: datetime, every: timedelta) -> bool:

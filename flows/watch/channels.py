@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Literal, Self
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ Urgency = Literal["success", "warning", "failure"]
 """Kinds of messages, as apprise names them."""
 
 _TALKATIVE = ("apprise", "requests", "urllib3")  # their messages have parts of the URLs
+_silence = Lock()
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
@@ -84,11 +86,12 @@ class Channels:
 def _silenced() -> Iterator[None]:
     """Keep libraries from logging what they call while the block runs."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
+    with _silence:  # two threads would restore each other's silence
+        levels = [each.level for each in loggers]
+        for each in loggers:
+            each.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)

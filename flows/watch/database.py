@@ -126,14 +126,15 @@ class Database:
         with self.explained():
             tables.create_all(self._engine)
         with self.writing() as connection:
-            connection.execute(
-                insert_of(connection)(_layouts).values(layout=LAYOUT).on_conflict_do_nothing()
-            )
             found = connection.execute(select(_layouts.c.layout)).scalars().all()
-        if found != [LAYOUT]:
+            if not found:
+                new = insert_of(connection)(_layouts).values(layout=LAYOUT)
+                connection.execute(new.on_conflict_do_nothing())
+        if found not in ([], [LAYOUT]):
             raise RunError(
-                f"the ledger {self.name} was made by another version of deepsalt; give a new "
-                "database: nothing is mapped twice without the old one, only its costs are lost"
+                f"the ledger {self.name} was made by another version of deepsalt; delete "
+                "its tables, whose names begin with deepsalt_: nothing is mapped twice without "
+                "them, but costs, alerts and proposals are lost"
             )
 
     @property

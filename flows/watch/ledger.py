@@ -89,9 +89,9 @@ class Submission:
     state
         What became of it.
     attempt
-        How often it was submitted, from 1 on.
+        How often it was submitted; 0 if others made its product.
     run
-        Id of the newest run.
+        Id of the newest run; empty if others made its product.
     reason
         Why it failed; empty when it did not.
     acquired
@@ -286,7 +286,11 @@ class Ledger:
         """Return how long the newest finished acquisitions took from notice to product, seconds."""
         query = (
             select(_submissions.c.announced, _submissions.c.changed)
-            .where(_submissions.c.store == store, _submissions.c.state == State.DONE)
+            .where(
+                _submissions.c.store == store,
+                _submissions.c.state == State.DONE,
+                _submissions.c.run != "",  # others made the product, nobody knows how quickly
+            )
             .order_by(_submissions.c.changed.desc())
             .limit(most)
         )
@@ -298,6 +302,16 @@ class Ledger:
         values = {name: getattr(submission, name) for name in Submission.__slots__}
         keys = {name: values.pop(name) for name in ("product", "store")}
         self._database.upsert(_submissions, keys, values)
+
+    def add(self, submissions: Iterable[Submission]) -> None:
+        """Write submissions of whose products nothing is known."""
+        rows = [
+            {name: getattr(each, name) for name in Submission.__slots__} for each in submissions
+        ]
+        if rows:
+            with self._database.writing() as connection:
+                insert = insert_of(connection)(_submissions).on_conflict_do_nothing()
+                connection.execute(insert, rows)
 
     def change(self, store: str, product: str, state: State, when: datetime, reason: str) -> None:
         """Say what became of a submission."""

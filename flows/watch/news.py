@@ -38,9 +38,10 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """An Item that cannot be used, and why."""
+    """An Item that cannot be used, and why; its address is as of `Announced`."""
 
     id: str
+    item: str
     reason: str
     updated: datetime | None = None
 
@@ -70,15 +71,17 @@ def _read(catalogue: str, document: dict[str, Any], where: str) -> Announced | U
     try:
         found = parse_item(located(document, where))
     except DeepsaltError as error:
-        return Unusable(str(document.get("id")), str(error), updated)
-    return Announced(found, _address(catalogue, found, where), updated)
+        id = str(document.get("id"))
+        return Unusable(id, _address(catalogue, document, where), str(error), updated)
+    return Announced(found, _address(catalogue, document, where), updated)
 
 
-def _address(catalogue: str, found: Acquisition, where: str) -> str:
+def _address(catalogue: str, document: Mapping[str, Any], where: str) -> str:
     """Return the address of an Item; one without a link to itself lies where STAC APIs have it."""
     if where != catalogue or not is_web(catalogue):
         return where
-    return f"{catalogue.rstrip('/')}/collections/{found.collection}/items/{found.scene_id}"
+    collection, id = document.get("collection"), document.get("id")
+    return f"{catalogue.rstrip('/')}/collections/{collection}/items/{id}"
 
 
 def _updated(document: Mapping[str, Any]) -> datetime | None:

@@ -6,10 +6,11 @@ store: more than `MOST_GONE` of the known acquisitions gone at once is a failure
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 
-from deepsalt.errors import RunError
+from deepsalt.errors import FormatError, RunError
 from deepsalt.store import Store, tombstone
+from flows.config import Selection
+from flows.watch.arrivals import arrived
 from flows.watch.ledger import Ledger, Proposal, State
 from flows.watch.news import Announced, published_since
 from flows.watch.watch import Watch
@@ -46,17 +47,18 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
     Raises
     ------
     RunError
-        The catalogue cannot be reached, or lacks more than can be believed.
+        The catalogue or the server of an Item cannot be reached, or more is missing than can be
+        believed.
     """
     listed, unusable = set[tuple[str, str]](), set[str]()
     for each in published_since(watch.selection, None):
         if isinstance(each, Announced):
             listed.add((each.acquisition.collection, each.acquisition.acquisition_id))
         else:
-            unusable.add(each.id)
+            unusable.add(each.item)
     known = _known(watch, store, ledger)
     # An Item that is listed and cannot be used any more is another matter.
-    spoilt = {key for key, item in known.items() if PurePosixPath(item).stem in unusable}
+    spoilt = {key for key, item in known.items() if item in unusable}
     gone = sorted(known.keys() - listed - spoilt)
     if len(gone) > max(FEW, MOST_GONE * len(known)):
         raise RunError(
@@ -67,6 +69,7 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
         each
         for each in gone
         if tombstone(store, each) is None
+        and not _is_left_out(known[each], watch.selection)
         and ledger.propose(Proposal(str(store), *each, "its catalogue no longer lists it", now))
     )
     waiting = {(each.collection, each.acquisition) for each in ledger.proposals(str(store))}
@@ -75,6 +78,14 @@ def reconcile(watch: Watch, store: Store, ledger: Ledger, *, now: datetime) -> R
         ledger.settle(str(store), *key)
     ledger.say_reconciled(watch.name, now)
     return Reconciled(len(known), proposed, back)
+
+
+def _is_left_out(item: str, selection: Selection) -> bool:
+    """Return whether an Item is there, and only the filters, which were narrowed, leave it out."""
+    try:
+        return arrived(item, selection) is None
+    except FormatError:  # there is none, or another thing
+        return False
 
 
 def undecided(store: Store, ledger: Ledger) -> list[Proposal]:

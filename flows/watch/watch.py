@@ -270,12 +270,15 @@ class Watcher:
         complete = complete_names(self.store, [*names]) if names else set()
         known = self.ledger.find(str(self.store), names)
         purse = self.budget.open(now) if self.budget else None
+        found: list[Submission] = []
         ill = quarantined(self.store, [each.acquisition.key for each in newest]) if newest else {}
         for name, each in names.items():
             acquisition, before = each.acquisition, known.get(name)
             if name in complete:
                 report.present += 1
-                if before is not None and before.state is not State.DONE:
+                if before is None:
+                    found.append(self._found(name, each, now))
+                elif before.state is not State.DONE:
                     self.ledger.change(str(self.store), name, State.DONE, now, "")
                 continue
             reason = ill.get(acquisition.key) or _given_up(before, self.watch)
@@ -297,14 +300,21 @@ class Watcher:
             else:
                 self._submit(name, each, before, now)
                 report.submitted.append(name)
+        self.ledger.add(found)
         if purse is not None:
             purse.close(report.stopped)
 
-    def _submit(
+    def _found(self, name: str, announced: Announced, now: datetime) -> Submission:
+        """Return the row of a product that others made: it is missed if the catalogue loses it."""
+        when = min(announced.updated or announced.acquisition.start or now, now)
+        row = self._submission(name, announced, None, when)
+        return replace(row, state=State.DONE, attempt=0)
+
+    def _submission(
         self, name: str, announced: Announced, before: Submission | None, now: datetime
-    ) -> None:
+    ) -> Submission:
         acquisition = announced.acquisition
-        submission = Submission(
+        return Submission(
             product=name,
             store=str(self.store),
             watch=self.watch.name,
@@ -322,6 +332,12 @@ class Watcher:
             changed=now,
             failures=0 if before is None else before.failures,
         )
+
+    def _submit(
+        self, name: str, announced: Announced, before: Submission | None, now: datetime
+    ) -> None:
+        acquisition = announced.acquisition
+        submission = self._submission(name, announced, before, now)
         run = self.submitter.submit(submission)
         self.ledger.write(replace(submission, run=run))
         logger.info("scene %s is submitted, attempt %d", acquisition.key, submission.attempt)

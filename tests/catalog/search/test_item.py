@@ -42,6 +42,13 @@ def test_another_document_is_refused(document: object) -> None:
         item_document(f"{server.url}/items/a.json")
 
 
-def test_a_server_that_has_no_such_item_is_one_sentence() -> None:
-    with serving({}, status=404) as server, pytest.raises(RunError, match="HTTP status 404"):
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_an_address_without_an_item_is_refused_for_good(status: int) -> None:
+    with serving({}, status) as server, pytest.raises(FormatError, match=f"HTTP status {status}"):
+        item_document(f"{server.url}/items/a.json")
+
+
+@pytest.mark.parametrize("status", [401, 403, 409])
+def test_an_answer_that_may_change_is_an_error_of_the_run(status: int) -> None:
+    with serving({}, status) as server, pytest.raises(RunError, match=f"HTTP status {status}"):
         item_document(f"{server.url}/items/a.json")

@@ -2,16 +2,20 @@
 
 import logging
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from deepsalt.products import prefix_of
 from deepsalt.store import Store
 from flows.prefect import artifacts
 from flows.prefect.artifacts import Shown, link, show_judgement, show_mosaic, show_scene
 from flows.publication import picture_key
 from flows.run.mosaic import MosaicResult
+from flows.service.config import ServiceConfig
+from flows.service.environment import PAGES_VARIABLE, environment
 from flows.watch.costs import Amounts
 from flows.watch.freshness import Freshness, MosaicFreshness, Usual
 from flows.watch.judge import Judgement
@@ -75,6 +79,7 @@ def test_a_scene_has_one_artifact_with_links_and_shares(server: Server, store: S
     text = server.texts["scene"]
     assert f"[picture]({(store.objects.path / picture_key(product)).as_uri()})" in text
     assert "[Item](file://" in text
+    assert f"product: `{store}/{prefix_of(product)}`" in text
     assert "| dry vegetation | 25.0% | 500 |" in text
 
 
@@ -158,3 +163,27 @@ def test_a_link_into_a_bucket_is_one_that_a_browser_opens(place: str, expected: 
 
     store = Store(Objects.of(place), make_store().grid, "ab" * 32, "all")
     assert link(store, "quick look.png") == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        pytest.param("127.0.0.1", "http://127.0.0.1:4201", id="this machine"),
+        pytest.param("0.0.0.0", "http://127.0.0.1:4201", id="all addresses"),
+        pytest.param("::1", "http://[::1]:4201", id="IPv6"),
+    ],
+)
+def test_a_link_into_the_folder_of_a_service_is_one_that_a_browser_opens(
+    store: Store, monkeypatch: pytest.MonkeyPatch, host: str, address: str
+) -> None:
+    config = ServiceConfig(store=str(store), host=host)
+    monkeypatch.setenv(PAGES_VARIABLE, environment(config)[PAGES_VARIABLE])
+    assert link(store, "quick look.png") == f"{address}/store/quick%20look.png"
+
+
+def test_a_link_into_another_folder_is_not_one_of_the_service(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ServiceConfig(store=str(tmp_path / "of the service"))
+    monkeypatch.setenv(PAGES_VARIABLE, environment(config)[PAGES_VARIABLE])
+    assert link(store, "quicklook.png").startswith("file://")

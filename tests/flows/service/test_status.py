@@ -17,6 +17,7 @@ from flows.service.environment import PASSWORD_VARIABLE, database_of
 from flows.service.status import status_of
 from flows.watch.alerts import Alert, tell
 from flows.watch.database import Database
+from tests.servers.hostile import Reply, hostile_server
 from tests.servers.ports import free_port
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC).isoformat()
@@ -116,8 +117,31 @@ def test_a_server_with_a_password_is_asked_with_it(
 ) -> None:
     with serving(Refuses) as port:
         config = config_of(tmp_path, port)
-        assert (
-            f"(401); if it asks for a password, set {PASSWORD_VARIABLE}" in status_of(config).away
-        )
+        assert f"wants its password (401); set {PASSWORD_VARIABLE}" in status_of(config).away
         monkeypatch.setenv(PASSWORD_VARIABLE, "admin:word")
         assert status_of(config).away == ""
+
+
+def test_the_password_of_another_server_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "of:another")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "admin:word")
+    with serving(Refuses) as port:
+        assert status_of(config_of(tmp_path, port)).away == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (403, f"wants its password (403); set {PASSWORD_VARIABLE}"),
+        (404, "refuses to answer (404); run the version of deepsalt that started it"),
+        (500, "does not answer properly (500); look at its log"),
+    ],
+)
+def test_only_a_server_that_wants_a_password_is_said_to(
+    tmp_path: Path, code: int, advice: str
+) -> None:
+    with hostile_server(lambda *_: Reply(code, {"Content-Length": "0"})) as server:
+        port = int(server.url.rpartition(":")[2])
+        assert advice in status_of(config_of(tmp_path, port)).away

@@ -14,9 +14,13 @@ from deepsalt.products import complete_names
 from deepsalt.store import Store
 from deepsalt.types import Acquisition, ModelRef
 from flows.config import Selection
+from flows.watch.alerts import Alert, tell
+from flows.watch.channels import Urgency
 from flows.watch.database import Database
+from flows.watch.judge import judge
 from flows.watch.ledger import Ledger, Submission
 from flows.watch.news import Announced
+from flows.watch.reconcile import Reconciled, reconcile
 from flows.watch.watch import Outcome, Submitter, Watch, Watcher
 from tests.flows.watch.world import DAWN, Runs, item_of, scene
 from tests.servers.stac import StacServer
@@ -44,7 +48,9 @@ class Month:
     numbers: int = 0
     newest: dict[str, Acquisition] = field(default_factory=dict)
     published: dict[str, Acquisition] = field(default_factory=dict)
+    ever: dict[str, Acquisition] = field(default_factory=dict)
     at_work: dict[str, tuple[Submission, int]] = field(default_factory=dict)
+    gone: dict[tuple[str, str], Acquisition] = field(default_factory=dict)
     announced: int = 0
     odd: Counter[str] = field(default_factory=Counter)
     kill_after: int | None = None
@@ -57,6 +63,10 @@ class Month:
     def __post_init__(self) -> None:
         self.runs = Runs()
         self.watch = Watch("month", Selection(catalogue=self.server.url))
+
+    @property
+    def place(self) -> str:
+        return f"sqlite:///{self.folder}/ledger.sqlite"
 
     @property
     def now(self) -> datetime:
@@ -85,12 +95,36 @@ class Month:
         known = self.newest.get(each.acquisition_id)
         if known is None or known.version < each.version:
             self.newest[each.acquisition_id] = each
-        self.published[each.key] = each
+        self.published[each.key] = self.ever[each.key] = each
         updated = self.now - timedelta(hours=self.rng.randint(1, 40) if late else 0)
         document = item_of(each, updated).to_dict()
         self.server.items = [i for i in self.server.items if i["id"] != document["id"]]
         self.server.items.append(document)
         self.announced += 1
+
+    def withdraw(self, each: Acquisition) -> None:
+        """Let the catalogue lose an acquisition, in all its versions."""
+        id = each.acquisition_id
+        del self.newest[id]
+        self.gone[each.collection, id] = each
+        lost = {key: old for key, old in self.published.items() if old.acquisition_id == id}
+        for key, old in lost.items():
+            del self.published[key]
+            self.server.items = [i for i in self.server.items if i["id"] != old.scene_id]
+
+    def compare(self) -> Reconciled:
+        """Compare what was submitted with the catalogue, as is done once a week."""
+        with self._ledger() as ledger:
+            return reconcile(self.watch, self.store, ledger, now=self.now)
+
+    def judge(self) -> list[Alert]:
+        """Judge as `validate` does each hour; what people are told."""
+        with Database(self.place) as database:
+            found = judge(self.watch, self.store, Ledger(database), now=self.now)
+            return tell(found.alerts, database, now=self.now, sender=self)
+
+    def send(self, title: str, body: str, urgency: Urgency) -> bool:
+        return True
 
     def an_hour(self) -> None:
         for _ in range(PER_HOUR):
@@ -109,6 +143,9 @@ class Month:
             else:
                 self.odd["event"] += 1
                 self._guarded(self._tell, self.rng.choice([*self.published.values()]))
+        if self.rng.random() < 0.3:
+            self.odd["withdrawn"] += 1
+            self.withdraw(self.rng.choice([*self.newest.values()]))
         if self.rng.random() < 0.1:
             self.odd["catalogue away"] += 1
             self.server.failures = [503] * 5
@@ -154,7 +191,7 @@ class Month:
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:
-        with Database(f"sqlite:///{self.folder}/ledger.sqlite") as database:
+        with Database(self.place) as database:
             yield Ledger(database)
 
     def _let_runs_end(self, *, all_well: bool = False) -> None:

@@ -120,6 +120,20 @@ def test_an_alert_that_nobody_took_is_told_next_time(database: Database, inbox: 
     assert tell([LATE], database, now=DAWN + HOUR, sender=inbox) == [LATE]
 
 
+@dataclass
+class Broken(Inbox):
+    """A sender that fails in a way that nobody foresaw."""
+
+    def send(self, title: str, body: str, urgency: Urgency) -> bool:
+        raise OSError("too many open files")
+
+
+def test_an_alert_whose_sender_fails_is_told_next_time(database: Database, inbox: Inbox) -> None:
+    with pytest.raises(OSError, match="too many open files"):
+        tell([LATE], database, now=DAWN, sender=Broken())
+    assert tell([LATE], database, now=DAWN + HOUR, sender=inbox) == [LATE]
+
+
 def test_a_recovery_that_nobody_took_is_told_next_time(database: Database, inbox: Inbox) -> None:
     tell([LATE], database, now=DAWN, sender=inbox)
     inbox.refuses = True

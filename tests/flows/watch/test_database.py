@@ -19,6 +19,9 @@ def test_a_database_of_another_layout_is_refused(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(RunError, match="made by another version of deepsalt"):
         Database(url)
+    with engine.connect() as connection:  # and that version can go on with it
+        assert connection.execute(text("select layout from deepsalt_layout")).scalars().all() == [0]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["me:open-sesame@host/db", "me@host/db?password=open-sesame"])

@@ -7,6 +7,7 @@ import pytest
 
 from deepsalt.errors import RunError
 from deepsalt.store import record_withdrawal
+from flows.config import Selection
 from flows.watch.reconcile import reconcile, undecided
 from tests.flows.watch.world import World, scene
 
@@ -32,6 +33,22 @@ def test_a_scene_that_is_gone_is_proposed_once(world: World) -> None:
     world.remove(scene(3))
     assert world.compare().proposed == (key(3),)
     assert world.compare().proposed == ()
+
+
+def test_a_scene_that_others_mapped_is_missed_when_it_is_gone(world: World) -> None:
+    world.publish(scene(40))
+    world.finish(scene(40))
+    world.look()
+    world.remove(scene(40))
+    assert world.compare().proposed == (key(40),)
+
+
+def test_a_scene_that_is_gone_is_proposed_though_the_ledger_was_lost(world: World) -> None:
+    world.finish(*map(scene, range(30)))
+    (world.folder / "ledger.sqlite").unlink()
+    world.look()
+    world.remove(scene(3))
+    assert world.compare().proposed == (key(3),)
 
 
 def test_a_scene_that_comes_back_is_proposed_no_more(world: World) -> None:
@@ -84,3 +101,15 @@ def test_an_item_that_is_spoilt_is_not_gone(world: World) -> None:
     (path,) = world.catalogue.rglob(f"{scene(3).scene_id}.json")
     path.write_text(path.read_text().replace('"proj:transform"', '"proj:other"'))
     assert world.compare().proposed == ()
+
+
+def test_scenes_that_narrower_filters_leave_out_are_not_gone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.publish(*map(scene, range(10)))
+    world.look()
+    world.remove(scene(3))
+    selection = Selection(catalogue=str(world.catalogue), datetime="1999")
+    with world.ledger() as ledger:
+        narrow = replace(world.watch, selection=selection)
+        found = reconcile(narrow, world.store, ledger, now=world.now)
+    assert found.proposed == (key(3),)

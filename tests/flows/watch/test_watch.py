@@ -8,7 +8,7 @@ import pytest
 
 from deepsalt.products import product_name
 from deepsalt.store import quarantine, record_withdrawal
-from flows.watch.ledger import State
+from flows.watch.ledger import State, Submission
 from flows.watch.watch import Outcome
 from tests.flows.watch.world import World, scene
 from tests.store.builders import REF
@@ -139,6 +139,22 @@ def test_a_scene_that_is_mapped_while_its_run_is_asked_for_has_not_failed(world:
     world.runs.outcome = ends  # type: ignore[method-assign]
     report = world.look()
     assert (report.finished, report.failed) == (1, 0)
+
+
+def test_a_scene_that_is_mapped_before_it_is_submitted_is_done_at_the_next_pass(
+    world: World,
+) -> None:
+    submit = world.runs.submit
+
+    def late(submission: Submission) -> str:
+        world.finish(scene(1))
+        return submit(submission)
+
+    world.runs.submit = late  # type: ignore[method-assign]
+    world.publish(scene(1))
+    world.look()
+    report = world.look()
+    assert (report.finished, report.failed, report.active) == (1, 0, 0)
 
 
 def test_a_scene_that_was_given_up_and_mapped_by_hand_is_done(world: World) -> None:
