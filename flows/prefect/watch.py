@@ -14,6 +14,7 @@ from deepsalt.access import reach_of
 from deepsalt.model.load import model_ref
 from flows.config import Access, SceneConfig, WatchConfig
 from flows.logs import logging_run
+from flows.prefect.deadline import end_when_over
 from flows.prefect.submitter import PrefectSubmitter
 from flows.run.stores import find_store, open_store
 from flows.watch.alerts import tell
@@ -39,6 +40,7 @@ def watch(config: WatchConfig) -> dict[str, Any]:
     dict
         The fields of `flows.watch.watch.WatchReport`, and ``build``: whether a build was due.
     """
+    end_when_over()
     with logging_run(flow_run.get_id()), opened(config) as (watcher, database):
         report = watcher.pass_over()
         verdicts = [unusable(watcher.watch, report.refused)]
