@@ -141,14 +141,14 @@ def check_key(key: str) -> None:
 
 
 def _folder(path: Path) -> StoreLocation:
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r:.200} is not a path")
     try:
         absolute = os.path.abspath(path.expanduser())
     except (RuntimeError, OSError) as error:  # ~nobody, or a removed working folder
         raise UsageError(
             f"{path} cannot be made absolute ({error}); give an absolute path"
         ) from error
-    if "\0" in absolute:
-        raise UsageError(f"{str(path)!r:.200} is not a path")
     return StoreLocation("file", "", absolute)
 
 

@@ -82,6 +82,7 @@ def test_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
         ("s3://bucket/a//b", "is not a valid key"),
         ("s3://bucket/a%0Ab", "is not a valid key"),
         ("/a\0b", "is not a path"),
+        ("~\0", "is not a path"),
         ("~nobody-of-that-name/x", "cannot be made absolute"),
     ],
 )
