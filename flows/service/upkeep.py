@@ -1,12 +1,14 @@
 """Upkeep that nobody should have to think of: old runs of the server, scratch of dead processes."""
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterEndTime, FlowRunFilterTags
+from prefect.exceptions import ObjectNotFound
 
 from deepsalt.fetch.scratch import remove_leftovers
 from flows.config import UpkeepConfig
@@ -14,6 +16,8 @@ from flows.service.environment import TAG
 
 _AT_ONCE = 50
 """Runs that one request deletes at most."""
+
+_PAGE = 200
 
 _MOST = 5000
 """Runs that one upkeep deletes; the rest comes with the next."""
@@ -52,6 +56,11 @@ def keep_up(client: SyncPrefectClient, config: UpkeepConfig, now: datetime | Non
     old = FlowRunFilter(
         end_time=FlowRunFilterEndTime(before_=last), tags=FlowRunFilterTags(all_=[TAG])
     )
+    # The server deletes the logs of a deleted run, but leaves its artifacts to its own upkeep.
+    while artifacts := client.read_artifacts(flow_run_filter=old, limit=_PAGE):
+        for each in artifacts:
+            with suppress(ObjectNotFound):
+                client.delete_artifact(each.id)
     told = {"flow_runs": old.model_dump(mode="json", exclude_unset=True), "limit": _AT_ONCE}
     deleted = 0
     while deleted < _MOST:

@@ -18,6 +18,7 @@ from catalog.items import to_item
 from catalog.local import add_items
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.types import Acquisition
+from flows.service.environment import PASSWORD_VARIABLE
 from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
@@ -61,6 +62,7 @@ class Running:
     every: str = "0 0 1 1 *"
     settings: str = ""
     watched: str = ""
+    wait_min: float = 30.0
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
@@ -91,7 +93,7 @@ class Running:
         self.file.write_text(
             f'store = "{self.store}"\nfolder = "{self.state}"\n{database}port = {self.port}\n'
             f"metrics_port = {self.metrics_port}\n{self.settings}\n"
-            f'[[watch]]\nname = "all"\nevery = "{self.every}"\n'
+            f'[[watch]]\nname = "all"\nevery = "{self.every}"\nwait_min = {self.wait_min}\n'
             f'selection = {{catalogue = "{self.watched or self.catalogue}"}}\n'
         )
 
@@ -120,6 +122,11 @@ class Running:
     def left_the_machine(self) -> Path:
         """File of the addresses off this machine that were asked for."""
         return self.folder / "left-the-machine"
+
+    @property
+    def hooked(self) -> set[int]:
+        """Process ids of all Python processes of the service that write such addresses down."""
+        return {int(each) for each in (self.folder / "left-the-machine.by").read_text().split()}
 
     def __enter__(self) -> "Running":
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +193,7 @@ class Running:
             }
             for payload in payloads
         ]
-        answer = httpx.post(f"{self.api}/events", json=events, timeout=60)
+        answer = httpx.post(f"{self.api}/events", json=events, timeout=60, auth=self._login)
         assert answer.status_code == 204, answer.text
 
     def run(self, deployment: str, **parameters: object) -> str:
@@ -214,20 +221,39 @@ class Running:
         wait_until(there, f"run {run} did not end", alive=self.alive, patience_s=patience_s)
         return self._get(f"flow_runs/{run}")
 
+    def complete(self, run: str, *, patience_s: float = 120) -> None:
+        """Wait until a run is over; it must be completed."""
+        ended = self.wait_for(run, patience_s=patience_s)
+        assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+
+    def cancel(self, run: str) -> None:
+        """Ask for the end of a run, as the button on its page does."""
+        answer = self._post(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+        assert answer["status"] == "ACCEPT", answer
+
     def products(self) -> set[str]:
         """Return the names of the complete products."""
         return {path.stem for path in self.store.glob("records/done/*.json")}
 
+    def begun(self) -> set[str]:
+        """Return the names of the products of which the store has a part."""
+        return {path.stem for path in self.store.glob("scenes/*.zarr")}
+
     def logs(self, name: str) -> str:
         return (self.state / "logs" / f"{name}.log").read_text()
 
+    @property
+    def _login(self) -> tuple[str, str] | None:
+        user, _, password = self.environment.get(PASSWORD_VARIABLE, "").partition(":")
+        return (user, password) if user else None
+
     def _get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.api}/{path}", timeout=60)
+        answer = httpx.get(f"{self.api}/{path}", timeout=60, auth=self._login)
         answer.raise_for_status()
         return answer.json()
 
     def _post(self, path: str, document: dict[str, Any]) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=document, timeout=60)
+        answer = httpx.post(f"{self.api}/{path}", json=document, timeout=60, auth=self._login)
         answer.raise_for_status()
         return answer.json()
 
@@ -243,3 +269,16 @@ def children(parent: int, words: str) -> list[int]:
     asked = ["pgrep", "-f", "-P", str(parent), words]
     found = subprocess.run(asked, capture_output=True, text=True)
     return [int(each) for each in found.stdout.split()]
+
+
+def pid_of(run: dict[str, Any]) -> int:
+    """Return the process id of a flow run."""
+    return int(run["infrastructure_pid"].rpartition(":")[2])
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that nobody has let go of yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,7 +1,6 @@
 """A Dask cluster that is lost during a run of `map-scenes`: the run says so, the next goes on."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,7 @@ from flows.watch.database import Database
 from tests.engines.clusters import cluster
 from tests.engines.runs import config, contents
 from tests.faults.stages import CHUNK
-from tests.ops.running import Running
+from tests.ops.running import Running, is_running, pid_of
 from tests.servers.postgres import Postgres
 from tests.waiting import wait_until
 
@@ -33,15 +32,15 @@ def test_a_lost_cluster_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
     with cluster(tmp_path / "lost") as made:
         made.worker(preload={"slow": [CHUNK, 0.1, str(hits)]})
         lost = start(service, catalogue, made.address)
-        process = process_of(service.wait_for(lost, "RUNNING"))
-        assert process.exists()
+        process = pid_of(service.wait_for(lost, "RUNNING"))
+        assert is_running(process)
         wait_until(
-            lambda: service.products() and begun(service) > service.products(),
+            lambda: service.products() and service.begun() > service.products(),
             "no scene is half written while another is finished",
             alive=service.alive,
         )
     finished = service.products()
-    assert begun(service) > finished
+    assert service.begun() > finished
     before = files(service, finished)
 
     ended = service.wait_for(lost)
@@ -50,11 +49,10 @@ def test_a_lost_cluster_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
         f"RunError: the Dask scheduler at {made.address} is no longer reachable; completed work "
         "is kept, so restart it and run again"
     )
-    wait_until(lambda: not process.exists(), "the process of the run does not end")
+    wait_until(lambda: not is_running(process), "the process of the run does not end")
 
     with cluster(tmp_path / "new", workers=1) as made:
-        again = service.wait_for(start(service, catalogue, made.address))
-    assert again["state_type"] == "COMPLETED", again["state"]["message"]
+        service.complete(start(service, catalogue, made.address))
     present = len(finished)
     assert outcomes(service, database) == {"present": present, "written": SCENES - present}
     assert files(service, finished) == before
@@ -67,11 +65,6 @@ def start(service: Running, catalogue: Path, scheduler: str) -> str:
     return service.run("map-scenes/local", config=asked.model_dump(mode="json"))
 
 
-def begun(service: Running) -> set[str]:
-    """Return the names of the products of which the store has a part."""
-    return {path.stem for path in service.store.glob("scenes/*.zarr")}
-
-
 def files(service: Running, products: set[str]) -> dict[Path, int]:
     """Return the files of products, and when each was written, ns."""
     return {
@@ -79,11 +72,6 @@ def files(service: Running, products: set[str]) -> dict[Path, int]:
         for name in products
         for path in (service.store / prefix_of(name)).rglob("*")
     }
-
-
-def process_of(run: dict[str, Any]) -> Path:
-    """Return what the system keeps of the process of a flow run until its parent let it go."""
-    return Path("/proc") / run["infrastructure_pid"].rpartition(":")[2]
 
 
 def outcomes(service: Running, database: Postgres) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Loaded by each Python process of a tested service; writes down connections off this machine.
 
-The file is named by `DEEPSALT_TEST_HOOK`; nothing is let through.
+The file is named by `DEEPSALT_TEST_HOOK`; nothing is let through. The ids of the processes that do
+so lie beside it.
 """
 
 import os
@@ -42,6 +43,8 @@ def _checked_resolve(host: object, *args: object, **kwargs: object) -> object:
 
 
 if _WRITTEN:
+    with open(f"{_WRITTEN}.by", "a") as pids:
+        pids.write(f"{os.getpid()}\n")
     socket.socket.connect = _checked_connect  # type: ignore[assignment,method-assign]
     socket.socket.connect_ex = _checked_connect_ex  # type: ignore[assignment,method-assign]
     socket.getaddrinfo = _checked_resolve  # type: ignore[assignment]
