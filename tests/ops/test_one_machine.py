@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from flows.service.environment import PASSWORD_VARIABLE
+from tests.campaign import examples
 from tests.ops.running import Running, is_running, many
 from tests.servers.ports import free_port
 from tests.waiting import wait_until
@@ -49,7 +50,7 @@ def test_nobody_is_told_anything_without_the_password(service: Running) -> None:
     stranger = replace(service, environment={})
     told = stranger.command("status", "--config", str(service.file))
     assert told.returncode == 1
-    assert "refuses to answer (401)" in told.stdout
+    assert "wants its password (401)" in told.stdout
 
 
 def test_a_second_service_on_the_port_is_refused_in_one_sentence(service: Running) -> None:
@@ -58,7 +59,10 @@ def test_a_second_service_on_the_port_is_refused_in_one_sentence(service: Runnin
     assert "cannot be used (Address already in use)" in told.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS[: examples(1, 3)])
 def test_the_service_comes_down_with_all_its_processes_and_goes_on(
     service: Running, number: int
 ) -> None:
