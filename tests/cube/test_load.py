@@ -182,6 +182,8 @@ def test_a_pickled_cube_computes_the_same(product: Path) -> None:
 
 def test_a_cube_computes_on_a_distributed_cluster(product: Path) -> None:
     cube = open_scene(read_acquisition(product))
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
+    with Client(
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"
+    ):
         computed = cube.compute()
     np.testing.assert_array_equal(computed.dn.values, bare_numbers(product))

@@ -238,7 +238,9 @@ def test_workers_lose_the_formats_when_they_open_their_first_raster(tmp_path: Pa
     inherited = os.environ.pop("GDAL_SKIP", None)
     try:
         with (
-            LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+            LocalCluster(
+                n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0"
+            ) as cluster,
             Client(cluster) as client,
         ):
             assert client.submit(left).result(timeout=30) == []

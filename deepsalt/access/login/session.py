@@ -27,8 +27,7 @@ PAUSE_S = 1.0
 """Seconds after a login that got no answer, in which those who waited for it do not ask again."""
 
 _MOST_IN_VAIN = 3
-"""Refusals after a new login, in a row and of any file, after which there are no more logins for
-`_REST_S`."""
+"""New logins in a row, refused for any file, after which there are no more for `_REST_S`."""
 
 _REST_S = 600.0
 
@@ -59,6 +58,7 @@ class Session:
         self.is_proven = False
         self._in_vain = 0
         self._in_vain_at = 0.0
+        self._vain: Grant | None = None
         self._refused: Counter[str] = Counter()
         self._subject = subject
         self._lock = Lock()
@@ -108,13 +108,14 @@ class Session:
         is_recent = time.monotonic() < self._in_vain_at + _REST_S
         return is_recent and self._in_vain >= _MOST_IN_VAIN
 
-    def gives_up(self, name: str) -> bool:
+    def gives_up(self, name: str, grant: Grant) -> bool:
         """Note that a file was refused after a new login; return whether to ask for it no more.
 
         Not at once: a session may end at any moment, that of a new login, too, and some servers end
-        one for another of the same user.
+        one for another of the same user. Files that one end meets together count once.
         """
-        self._in_vain += 1
+        self._in_vain += grant is not self._vain
+        self._vain = grant
         self._in_vain_at = time.monotonic()
         self._refused[name] += 1
         return self.is_hopeless() or self._refused[name] >= _MOST_FOR_A_FILE
@@ -163,7 +164,7 @@ class _SessionPass:
             )
         is_fixed = self._status == 403 and shown.authorization is not None
         is_useless = again or (self._is_new and not session.is_proven)
-        if is_fixed or session.is_hopeless() or (is_useless and session.gives_up(name)):
+        if is_fixed or session.is_hopeless() or (is_useless and session.gives_up(name, shown)):
             account = f" (see {self._profile.account})" if self._profile.account else ""
             raise LoginError(
                 f"{name} is refused (HTTP status {self._status}) although the login of profile "
