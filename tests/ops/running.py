@@ -231,6 +231,13 @@ class Running:
         answer = self._post(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
         assert answer["status"] == "ACCEPT", answer
 
+    def answers(self) -> bool:
+        """Return whether the server answers."""
+        try:
+            return httpx.get(f"{self.api}/health", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     def products(self) -> set[str]:
         """Return the names of the complete products."""
         return {path.stem for path in self.store.glob("records/done/*.json")}
