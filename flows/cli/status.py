@@ -71,7 +71,7 @@ def _lines(found: "Status", store: str) -> list[str]:
 
 def _next(found: "Status", store: str) -> str:
     if found.away:
-        return "`deepsalt serve` starts the service"
+        return "do what the first line says, then ask again"
     if found.held:
         return f"`deepsalt mosaic history {place(store)}` shows what is held, and why"
     if found.failures:

@@ -257,7 +257,7 @@ class Ledger:
             return {row.collection: row[1] for row in connection.execute(query)}
 
     def oldest(self, store: str, state: State) -> datetime | None:
-        """Return since when the oldest submission of a store is in a state, UTC; None without."""
+        """Return when the oldest submission in a state came into it, UTC; None if there is none."""
         query = select(func.min(_submissions.c.changed)).where(
             _submissions.c.store == store, _submissions.c.state == state
         )
