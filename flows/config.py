@@ -22,6 +22,7 @@ from pydantic import (
 from deepsalt.access import HostLimit, Reach, checked_hosts, is_web, limit_of, without_secrets
 from deepsalt.access.archives import MB, without_port
 from deepsalt.errors import UsageError
+from flows.cluster_profile import ClusterProfile
 
 
 def local_folder(path: Path | str) -> Path:
@@ -130,6 +131,9 @@ class Compute(_Closed):
         description="memory of one worker, such as 4GB; default: an equal share of the memory",
     )
     scheduler: str | None = Field(None, description="address of a running Dask scheduler")
+    cluster: ClusterProfile | None = Field(
+        None, description="cluster that the run makes on Kubernetes for itself, and removes"
+    )
     tls: bool = Field(
         False, description="encrypt traffic of local workers with certificates made for the run"
     )
