@@ -74,7 +74,7 @@ def clusters_of(namespace: str) -> list[RunStatus]:
 
 def _status(job: Mapping[str, Any], pods: list[dict[str, Any]]) -> RunStatus:
     workers: dict[str, list[dict[str, Any]]] = {}
-    schedulers = []
+    schedulers: list[dict[str, Any]] = []
     for pod in pods:
         group = pod["metadata"]["labels"].get(GROUP)
         (workers.setdefault(group, []) if group else schedulers).append(pod)
