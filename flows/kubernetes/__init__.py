@@ -7,7 +7,8 @@ worker. All belong to the scheduler Job, so they go when it goes. Open `cluster.
 `cluster.py`    makes the cluster, waits for it, connects, removes it
 `documents.py`  the Jobs, Service and Secret as plain documents
 `pods.py`       what all pods have in common: security, volumes, environment
-`workers.py`    the workers of a run: how many each group should have, and has
+`workers.py`    the worker Jobs of a run, and why one is not ready
+`scaling.py`    how many workers each group should have; which are released
 `api.py`        the one door to the API server
 `tunnel.py`     reaches the scheduler from outside the cluster
 `status.py`     which clusters run, for `deepsalt status --cluster`

@@ -17,7 +17,6 @@ COMPONENT = "app.kubernetes.io/component"
 RUN = "deepsalt.io/run"
 GROUP = "deepsalt.io/group"
 
-_NOT_FOUND = 404
 _REQUEST_S = 30
 _PAGE = 500
 
@@ -108,20 +107,26 @@ class Cluster:
         try:
             return method(*args, _request_timeout=_REQUEST_S, **told)
         except ApiException as error:
-            kind = _GoneError if error.status == _NOT_FOUND else RunError
-            raise kind(
+            raise _KINDS.get(error.status, RunError)(
                 f"the Kubernetes cluster does not {what} in namespace {self.namespace}: "
                 f"{_reason(error)}"
             ) from None
         except HTTPError as error:
-            raise RunError(
+            raise AwayError(
                 f"the API server of the Kubernetes cluster does not answer "
                 f"({type(error).__name__}); check KUBECONFIG and the network, and run again"
             ) from None
 
 
+class AwayError(RunError):
+    """The API server does not answer, or not now; the same request may succeed later."""
+
+
 class _GoneError(RunError):
     """An object is not there."""
+
+
+_KINDS = {404: _GoneError, 429: AwayError, 500: AwayError, 502: AwayError, 503: AwayError}
 
 
 _LABELS = {"name": NAME, "component": COMPONENT, "run": RUN, "group": GROUP, "job": "job-name"}

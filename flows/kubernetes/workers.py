@@ -16,8 +16,6 @@ from flows.cluster_profile import ClusterProfile, WorkerGroup
 from flows.kubernetes.api import GROUP, Cluster
 from flows.kubernetes.documents import Owner, worker_job
 
-_LOOK_S = 3.0
-"""Time between two looks at the Jobs."""
 _LONGEST_WAIT_S = 60.0
 _VAIN_STARTS = 5
 """Number of workers that may end before they ever worked, one after another, until a run gives up.
@@ -50,7 +48,7 @@ def wanted_workers(groups: Iterable[WorkerGroup], scenes: int, tiles: int) -> di
 
 
 class Workers:
-    """Keeps the workers of a run.
+    """The worker Jobs of a run.
 
     Parameters
     ----------
@@ -75,34 +73,39 @@ class Workers:
         self._owner = owner
         self._profile = profile
         self._memory = memory
-        self._looked_s = -_LOOK_S
+        self._groups: dict[str, str] = {}  # group of each Job that was created
+        self._ended: set[str] = set()
+        self._worked: set[str] = set()
         self._vain: Counter[str] = Counter()
         self._wait_until_s: dict[str, float] = {}
-        self._seen: set[str] = set()  # Jobs that ended, by name
-        self._worked: set[str] = set()
 
-    def joined(self, name: str) -> None:
+    def group_of(self, pod: str) -> str | None:
+        """Return the group of a worker by the name of its pod; None if it is not of this run."""
+        job = pod.rpartition("-")[0]
+        return self._groups.get(job)
+
+    def joined(self, pod: str) -> None:
         """Note that a worker works: its group can start others at once."""
-        self._worked.add(name)
+        self._worked.add(pod.rpartition("-")[0])
 
     def keep(self, wanted: Mapping[str, int]) -> None:
-        """Create the workers that are missing; does nothing within seconds of the last look.
+        """Create the workers that are missing.
 
         Raises
         ------
         RunError
             Workers of a group die before they ever work, or the API server refuses.
         """
-        now_s = time.monotonic()
-        if now_s < self._looked_s + _LOOK_S:
-            return
-        self._looked_s = now_s
         alive = self._alive()
         for group in self._profile.groups:
-            missing = wanted.get(group.name, 0) - alive[group.name]
-            if missing > 0 and now_s >= self._wait_until_s.get(group.name, 0.0):
-                for _ in range(missing):
+            if time.monotonic() >= self._wait_until_s.get(group.name, 0.0):
+                for _ in range(wanted.get(group.name, 0) - alive[group.name]):
                     self._create(group)
+
+    def why_waiting(self) -> str:
+        """Return why the newest worker is not ready, as the cluster says."""
+        pods = self._cluster.pods(run=self._owner.run, component="worker")
+        return reason_of(pods[-1]) if pods else "it has no pod yet"
 
     def _create(self, group: WorkerGroup) -> None:
         name = f"{self._owner.run}-{group.name}-{secrets.token_hex(3)}"
@@ -110,6 +113,7 @@ class Workers:
         self._cluster.create(
             worker_job(self._owner, name, group, self._profile, memory_bytes=memory)
         )
+        self._groups[name] = group.name
 
     def _alive(self) -> Counter[str]:
         """Count the workers that have not ended, by group; take note of those that have."""
@@ -118,24 +122,25 @@ class Workers:
             group, name = job["metadata"]["labels"][GROUP], job["metadata"]["name"]
             if not has_ended(job):
                 alive[group] += 1
-            elif name not in self._seen:
-                self._seen.add(name)
+            elif name not in self._ended:
+                self._ended.add(name)
                 self._learn(group, name, failed=not job["status"].get("succeeded"))
         return alive
 
     def _learn(self, group: str, name: str, *, failed: bool) -> None:
         """Wait longer for the next worker if this one died before it ever worked."""
-        if not failed or any(each.startswith(name) for each in self._worked):
+        if not failed or name in self._worked:
             self._vain[group] = 0
             return
         self._vain[group] += 1
         wait_s = min(_LONGEST_WAIT_S, 2.0 ** self._vain[group])
         self._wait_until_s[group] = time.monotonic() + wait_s
         if self._vain[group] >= _VAIN_STARTS:
+            pods = self._cluster.pods(job=name)
+            why = reason_of(pods[-1]) if pods else "their pods are gone"
             raise RunError(
-                f"{self._vain[group]} workers of group {group} ended before they worked "
-                f"({why_pod(self._cluster, name)}); look at "
-                f"`kubectl -n {self._cluster.namespace} logs job/{name}`, then run again"
+                f"{self._vain[group]} workers of group {group} ended before they worked ({why}); "
+                f"look at `kubectl -n {self._cluster.namespace} logs job/{name}`, then run again"
             )
 
 
@@ -145,12 +150,6 @@ def has_ended(job: Mapping[str, Any]) -> bool:
     return any(
         each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions
     )
-
-
-def why_pod(cluster: Cluster, job: str) -> str:
-    """Return why the pod of a Job is not ready, or has ended; a guess if it is gone."""
-    pods = cluster.pods(job=job)
-    return reason_of(pods[-1]) if pods else "its pod is gone"
 
 
 def reason_of(pod: Mapping[str, Any]) -> str:

@@ -382,7 +382,7 @@ def compute_of(
         raise UsageError(explain(error)) from None
 
 
-def cluster_of(kind: str | None, profile: Path | None) -> ClusterProfile | None:
+def profile_of(kind: str | None, profile: Path | None) -> ClusterProfile | None:
     """Return the profile of the cluster that these options describe; None without one.
 
     Raises

@@ -40,11 +40,11 @@ from flows.cli.shared.options import (
     Threads,
     Workers,
     checks_of,
-    cluster_of,
     compute_of,
     export_of,
     grid_option,
     politeness_of,
+    profile_of,
     scratch_of,
     selection_of,
 )
@@ -150,7 +150,7 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
             memory=memory,
             device=device,
             tls=tls,
-            cluster=cluster_of(cluster, cluster_profile),
+            cluster=profile_of(cluster, cluster_profile),
         )
         grid = grid_option(crs, resolution)
         model = model and model.absolute()
