@@ -40,6 +40,10 @@ def threads_per_worker(compute: Compute) -> int:
     return compute.threads or max(1, cores // (compute.workers or 1))
 
 
+def _is_this_process(compute: Compute) -> bool:
+    return compute.scheduler is None and compute.workers is None and compute.cluster is None
+
+
 @contextmanager
 def engine_of(
     compute: Compute,
@@ -65,7 +69,7 @@ def engine_of(
     RunError
         No scheduler answers, or it has no workers.
     """
-    if compute.scheduler is None and compute.workers is None:
+    if _is_this_process(compute):
         with local_threads(station_of(threads_per_worker(compute)), events) as engine:
             yield engine
         return
@@ -105,7 +109,7 @@ def composing(
     # Tiles need no weights, and the model of the store may lie elsewhere.
     model = ModelRef("", store.model, "")
     with Context.local(model, threads=threads, limits=limits, progress=progress) as context:
-        if compute.scheduler is None and compute.workers is None:
+        if _is_this_process(compute):
             yield context
             return
         from flows.engines.cluster import Tiles

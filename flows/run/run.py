@@ -223,6 +223,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
             waste = driver.waste
             took_s = time.perf_counter() - began_s
             effort = replace(expected, workers=max(1, driver.workers), scenes_s=took_s, work=work)
+            opened.enter_context(driver.at_rest())
         results = [
             SceneReport(name, "quarantined", reason=reason)
             for name, reason in found.refused.items()
@@ -266,7 +267,7 @@ def _map_scenes(
     tiles = in_space(store.grid, scenes)
     wanted, work = set(todo), defaultdict[str, SceneWork](SceneWork)
     order = [index for index in along_curve(tiles) if index in wanted]
-    with Ahead(builder, period, tiles, todo, at_once=driver.workers) as ahead:
+    with Ahead(builder, period, tiles, todo, at_once=lambda: driver.workers) as ahead:
 
         def heard(index: int, report: SceneReport) -> None:
             # Per scene it would take a fifth of the memory of a run.
