@@ -109,7 +109,7 @@ class Driver:
         self._released: Collection[str] = ()
         self._leaving: set[str] = set()
         self._scaled_s = 0.0
-        self._left = 0
+        self._left: int | None = None
         self._flights: dict[str, list[_Flight]] = defaultdict(list)
         self._losses: dict[int, int] = {}
         self._again: deque[int] = deque()
@@ -183,13 +183,13 @@ class Driver:
         self._left = len(order)
 
         def counted(scene: int, report: SceneReport) -> None:
-            self._left -= 1
+            self._left = (self._left or 0) - 1
             heard(scene, report)
 
         try:
             self._scale()
             self._assign(scenes, rest)
-            while self._has_work():
+            while self._left:
                 event = self._next_event()
                 if isinstance(event, Joined):
                     self._greet(event.worker)
@@ -226,17 +226,13 @@ class Driver:
 
     def _scale(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._scaled_s >= _TICK_S:
+        if self._left is not None and now_s - self._scaled_s >= _TICK_S:
             self._scaled_s = now_s
             scenes_of = {worker: len(flights) for worker, flights in self._flights.items()}
             self._released = self._engine.scale(self._left, scenes_of)
 
     def _all(self) -> Iterator[_Flight]:
         return (flight for flights in self._flights.values() for flight in flights)
-
-    def _has_work(self) -> bool:
-        waiting = self._again or self._alone or any(self._waiting.values())
-        return bool(waiting) or any(flight.scene is not None for flight in self._all())
 
     def _next_event(self) -> Any:
         while True:
