@@ -1,6 +1,5 @@
 """Makes the Dask cluster of a run on Kubernetes, and removes it."""
 
-import json
 import os
 import secrets
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from distributed import Client, Security
 
+from deepsalt.documents import encode
 from deepsalt.errors import RunError
 from deepsalt.progress import Progress
 from flows.cluster_profile import ClusterProfile
@@ -132,7 +132,7 @@ class KubernetesCluster:
         now_s = time.monotonic()
         if now_s >= self._reported_s + _REPORT_S:
             self._reported_s = now_s
-            change = {"metadata": {"annotations": {PROGRESS: json.dumps(dict(told))}}}
+            change = {"metadata": {"annotations": {PROGRESS: encode(dict(told)).decode().strip()}}}
             self.cluster.patch_job(scheduler_name(self.owner.run), change)
 
     def _await_scheduler(self, progress: Progress) -> None:
