@@ -148,16 +148,18 @@ class Space:
         """Run a command in a pod; what it printed."""
         # A stream replaces how its client sends requests, so it has a client of its own.
         with kubernetes.config.new_client_from_config() as client:
-            said: str = kubernetes.stream.stream(
+            stream = kubernetes.stream.stream(
                 kubernetes.client.CoreV1Api(client).connect_get_namespaced_pod_exec,
                 pod,
                 self.name,
                 command=[*command],
                 stdout=True,
                 stderr=True,
-                stdin=False,
-                tty=False,
+                _preload_content=False,
             )
+            stream.run_forever(timeout=60)
+            said: str = stream.read_all()
+            stream.close()
         return said
 
     def said(self, pod: str, *, before: bool = False) -> str:
