@@ -147,7 +147,7 @@ class Space:
             With status 429: a budget does not allow it.
         """
         version = self.cluster.version_of("PodDisruptionBudget")
-        body = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod}}
+        body: Any = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod}}
         self.cluster.core.create_namespaced_pod_eviction(pod, self.name, body)
 
     def run(self, pod: str, *command: str) -> str:
@@ -174,7 +174,7 @@ class Space:
         return said
 
     def wait(self, true: Callable[[], object], otherwise: str, *, patience_s: float = 60.0) -> None:
-        """Look again and again until something is so; what is in the namespace if it does not come."""
+        """Look again and again until something is so; if it never is, show the namespace."""
         until = time.monotonic() + patience_s
         while not true():
             assert time.monotonic() < until, f"{otherwise} ({patience_s:g} s)\n{self.state()}"
@@ -201,8 +201,7 @@ class Space:
     def state(self) -> str:
         """Return what a person would look at first: pods, Jobs, events, ends of logs."""
         lines = [f"namespace {self.name}"]
-        for job in self.all("Job"):
-            lines.append(f"job {job['metadata']['name']}: {job.get('status')}")
+        lines += [f"job {each['metadata']['name']}: {each['status']}" for each in self.all("Job")]
         for pod in self.all("Pod"):
             lines += self._lines_of(pod)
         events = self.all("Event")
@@ -212,13 +211,11 @@ class Space:
             lines.append(f"event {of['kind']} {of.get('name')}: {each.get('message')}")
         return "\n".join(lines)
 
-    def _lines_of(self, pod: Manifest) -> "Iterator[str]":
+    def _lines_of(self, pod: Manifest) -> Iterator[str]:
         name, status = pod["metadata"]["name"], pod.get("status", {})
-        yield f"pod {name}: {status.get('phase')} {status.get('reason', '')} {status.get('message', '')}"
-        for each in (
-            *status.get("initContainerStatuses", ()),
-            *status.get("containerStatuses", ()),
-        ):
+        reason = f"{status.get('reason', '')} {status.get('message', '')}"
+        yield f"pod {name}: {status.get('phase')} {reason}"
+        for each in status.get("containerStatuses", ()):
             yield f"  {each['name']}: {each['state']}, before {each.get('lastState')}"
             for before in (True, False) if each.get("restartCount") else (False,):
                 yield from self._end_of(name, each["name"], before)

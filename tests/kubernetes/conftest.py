@@ -1,4 +1,4 @@
-"""A cluster, a namespace with a bucket and scenes in it, and the store that all runs have to give."""
+"""A cluster, a namespace with a bucket and scenes in it, and what every run has to give."""
 
 import os
 from collections.abc import Generator, Iterator

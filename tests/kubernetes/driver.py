@@ -137,7 +137,7 @@ def profile_text(space: Space, *groups: Mapping[str, object], **changed: object)
         **changed,
     }
     group = {"name": "cpu", "most": 2, "threads": 1, "cpu": 0.1}
-    common["groups"] = [group | each for each in groups or ({},)]
+    common["groups"] = [{**group, **each} for each in groups or ({},)]
     return "".join(f"{name} = {_toml(value)}\n" for name, value in common.items())
 
 

@@ -1,4 +1,4 @@
-"""Nodes that pretend to have GPUs: a resource, a taint and a label, as NVIDIA's device plugin has."""
+"""A node that pretends to have GPUs: resource, taint and label as of NVIDIA's device plugin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

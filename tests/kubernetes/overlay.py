@@ -13,7 +13,7 @@ _OWN = ("Namespace", "ConfigMap")
 
 @contextmanager
 def applied(space: Space) -> Iterator[None]:
-    """Apply the overlay that suits the cluster; what is not of the namespace goes with the block."""
+    """Apply the overlay that suits the cluster; with the block goes what no namespace holds."""
     documents = _documents(space, "")
     there = {each["metadata"]["name"] for each in _priorities(space.cluster)}
     for each in documents:

@@ -1,5 +1,7 @@
 """Runs in one pod: the image, the bucket beside it, full volumes, a server that restarts."""
 
+from typing import Any
+
 import pytest
 
 from tests.engines.runs import Ended
@@ -12,7 +14,7 @@ from tests.kubernetes.world import World
 pytestmark = pytest.mark.k8s
 
 
-def ended_pod(space: Space, name: str, *command: str, **more: object) -> Ended:
+def ended_pod(space: Space, name: str, *command: str, **more: Any) -> Ended:
     """Run a command in a pod of its own, to its end."""
     space.make(pod(name, pod_spec(WORKER, command=command, **more)))
     space.wait(

@@ -1,4 +1,4 @@
-"""What runs with pods map: scenes in a bucket, their catalogue, and the store of an undisturbed run."""
+"""What runs with pods map, and what an undisturbed run on this machine makes of it."""
 
 import os
 from collections.abc import Iterator, Mapping
