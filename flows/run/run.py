@@ -34,11 +34,11 @@ from flows.run.driver import Driver, LostWork
 from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
-from flows.run.plan import PIXELS_PER_THREAD_S
 from flows.run.pods import expect, pods_of
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, open_store, period_of
+from flows.scale.figures import FIGURES
 
 if TYPE_CHECKING:
     from flows.kubernetes.pods import Pods
@@ -302,7 +302,8 @@ def expected_of(scenes: Iterable[Acquisition], config: SceneConfig) -> Effort:
         size_bytes += size_of(scene) if hosts_of(scene) else 0
         pixels += scene.grid.height * scene.grid.width
     threads = threads_per_worker(config.compute)
-    return Effort(expected_bytes=size_bytes, expected_s=pixels / (PIXELS_PER_THREAD_S * threads))
+    expected_s = pixels / (FIGURES.pixels_per_thread_s * threads)
+    return Effort(expected_bytes=size_bytes, expected_s=expected_s)
 
 
 def own_identity(ref: ModelRef) -> Identity:
