@@ -204,7 +204,7 @@ def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
             task = Task(
                 config.out,
                 config.scene.model,
-                config.scene.compute.device,
+                config.scene.compute.predicts_on,
                 config.scene.scratch if pods is None else pods.scratch,
                 found.access,
                 config.retry_quarantined,
