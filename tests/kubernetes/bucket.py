@@ -16,10 +16,11 @@ from tests.servers.ports import free_port
 from tests.waiting import wait_until
 
 BUCKET = "salt"
-SECRET = "s3"
+SECRET = "deepsalt-store"
 """Name of the Secret with what pods need to know of the bucket."""
 _POD, _PORT = "s3", 8333
 _KEY, _SECRET_KEY = "campaign", "open-sesame-campaign"
+_ROOM = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
 # The shell stays when the server is killed, and its end starts the container again.
 _SERVE = """
 weed server -dir=/data -ip=127.0.0.1 -ip.bind=0.0.0.0 -volume.max=100 \
@@ -103,9 +104,7 @@ def _secret(name: str, entries: dict[str, str]) -> Manifest:
 def _identities() -> Manifest:
     keys = [{"accessKey": _KEY, "secretKey": _SECRET_KEY}]
     identity = {"name": _KEY, "credentials": keys, "actions": ["Admin"]}
-    return _secret(
-        "s3-identities", {"identities.json": json.dumps({"identities": [identity]})}
-    )
+    return _secret("s3-identities", {"identities.json": json.dumps({"identities": [identity]})})
 
 
 def _service() -> Manifest:
@@ -130,7 +129,7 @@ def _server() -> Manifest:
             "/identities": {"secret": {"secretName": "s3-identities"}},
         },
         restartPolicy="Always",
-        container={"readinessProbe": probe, "workingDir": "/data"},
+        container={"readinessProbe": probe, "workingDir": "/data", "resources": _ROOM},
     )
     return pod(_POD, spec, component="s3")
 

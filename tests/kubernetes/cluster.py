@@ -95,7 +95,13 @@ class Space:
         for each in manifests:
             self.cluster.make(each, self.name)
 
-    def list(self, kind: str, **labels: str) -> "list[Manifest]":
+    def apply(self, manifest: Manifest) -> None:
+        """Make an object, or change the one that is there, as `kubectl apply` does."""
+        kind = self.cluster.kind(manifest["kind"])
+        namespace = self.name if kind.namespaced else None
+        kind.server_side_apply(body=manifest, namespace=namespace, field_manager=TESTS)
+
+    def all(self, kind: str, **labels: str) -> "list[Manifest]":
         """Return all objects of a kind; of labels `run` and `component` the names are ours."""
         selector = _selector({_LABELS[key]: value for key, value in labels.items()})
         asked = self.cluster.kind(kind).get(namespace=self.name, label_selector=selector)
@@ -103,7 +109,7 @@ class Space:
         return found
 
     def names(self, kind: str, **labels: str) -> "list[str]":
-        return [each["metadata"]["name"] for each in self.list(kind, **labels)]
+        return [each["metadata"]["name"] for each in self.all(kind, **labels)]
 
     def find(self, kind: str, name: str) -> Manifest | None:
         """Return an object; None where there is none."""
@@ -141,7 +147,7 @@ class Space:
             With status 429: a budget does not allow it.
         """
         version = self.cluster.version_of("PodDisruptionBudget")
-        body = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod}}
+        body: Any = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": pod}}
         self.cluster.core.create_namespaced_pod_eviction(pod, self.name, body)
 
     def run(self, pod: str, *command: str) -> str:
@@ -167,10 +173,8 @@ class Space:
         said: str = self.cluster.core.read_namespaced_pod_log(pod, self.name, previous=before)
         return said
 
-    def wait(
-        self, true: Callable[[], object], otherwise: str, *, patience_s: float = 60.0
-    ) -> None:
-        """Look again and again until something is so; what is in the namespace if it does not come."""
+    def wait(self, true: Callable[[], object], otherwise: str, *, patience_s: float = 60.0) -> None:
+        """Look again and again until something is so; if it never is, show the namespace."""
         until = time.monotonic() + patience_s
         while not true():
             assert time.monotonic() < until, f"{otherwise} ({patience_s:g} s)\n{self.state()}"
@@ -182,32 +186,36 @@ class Space:
 
     def pod_of(self, job: str) -> str:
         """Return the newest pod of a Job; "" where it has none yet."""
-        asked = self.cluster.kind("Pod").get(
-            namespace=self.name, label_selector=f"job-name={job}"
-        )
+        asked = self.cluster.kind("Pod").get(namespace=self.name, label_selector=f"job-name={job}")
         found = sorted(
             asked.to_dict()["items"], key=lambda each: each["metadata"]["creationTimestamp"]
         )
         return str(found[-1]["metadata"]["name"]) if found else ""
 
+    def ended(self, pod: str) -> str:
+        """Return why the container of a pod has ended; "" while it has not."""
+        statuses = self.get("Pod", pod)["status"].get("containerStatuses", ())
+        reasons = [each["state"].get("terminated", {}).get("reason", "") for each in statuses]
+        return " ".join(reasons)
+
     def state(self) -> str:
         """Return what a person would look at first: pods, Jobs, events, ends of logs."""
         lines = [f"namespace {self.name}"]
-        for job in self.list("Job"):
-            lines.append(f"job {job['metadata']['name']}: {job.get('status')}")
-        for pod in self.list("Pod"):
+        lines += [f"job {each['metadata']['name']}: {each['status']}" for each in self.all("Job")]
+        for pod in self.all("Pod"):
             lines += self._lines_of(pod)
-        events = self.list("Event")
+        events = self.all("Event")
         events.sort(key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime")))
         for each in events[-40:]:
             of = each["involvedObject"]
             lines.append(f"event {of['kind']} {of.get('name')}: {each.get('message')}")
         return "\n".join(lines)
 
-    def _lines_of(self, pod: Manifest) -> "Iterator[str]":
+    def _lines_of(self, pod: Manifest) -> Iterator[str]:
         name, status = pod["metadata"]["name"], pod.get("status", {})
-        yield f"pod {name}: {status.get('phase')} {status.get('reason', '')} {status.get('message', '')}"
-        for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        reason = f"{status.get('reason', '')} {status.get('message', '')}"
+        yield f"pod {name}: {status.get('phase')} {reason}"
+        for each in status.get("containerStatuses", ()):
             yield f"  {each['name']}: {each['state']}, before {each.get('lastState')}"
             for before in (True, False) if each.get("restartCount") else (False,):
                 yield from self._end_of(name, each["name"], before)

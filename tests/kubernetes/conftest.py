@@ -1,23 +1,23 @@
-"""A cluster, a namespace with a bucket and scenes in it, and the store that all runs have to give."""
+"""A cluster, a namespace with a bucket and scenes in it, and what every run has to give."""
 
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import scenes, Scenes
+from tests.flows.conftest import Scenes, scenes
 
 kubernetes = pytest.importorskip(
-    "kubernetes", reason="the package kubernetes is not installed: pip install 'deepsalt[kubernetes]'"
+    "kubernetes",
+    reason="the package kubernetes is not installed: pip install 'deepsalt[kubernetes]'",
 )
 
 from tests.kubernetes.bucket import Bucket, serving  # noqa: E402 (they need kubernetes)
 from tests.kubernetes.cluster import Cluster, Space  # noqa: E402
-from tests.kubernetes.driver import prepare  # noqa: E402
 from tests.kubernetes.images import WORKER, stale_files  # noqa: E402
-from tests.kubernetes.world import World, store, uploaded  # noqa: E402
+from tests.kubernetes.overlay import applied  # noqa: E402
+from tests.kubernetes.world import World, catalogue_manifest, uploaded  # noqa: E402
 
 __all__ = ["scenes"]
 
@@ -35,7 +35,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def space(cluster: Cluster) -> Iterator[Space]:
     """The namespace of the tests, once the image of workers is known to hold this checkout."""
-    with cluster.space("pods") as made:
+    with cluster.space("pods") as made, applied(made):
         stale = stale_files(made, WORKER)
         assert not stale, f"the image {WORKER} is of other sources: {stale[:5]}; build it again"
         yield made
@@ -53,10 +53,10 @@ def world(
 ) -> World:
     """Three scenes in the bucket, and what this machine makes of them."""
     made = uploaded(scenes.all, bucket, tmp_path_factory.mktemp("catalogue"))
-    ended = made.run_here(store("here"))
+    ended = made.run_here("here")
     assert ended.code == 0, ended.said
-    prepare(made, space)
-    return replace(made, wanted=made.contents(store("here")))
+    space.make(catalogue_manifest(made.catalogue))
+    return replace(made, wanted=made.contents("here"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""What runs with pods map: scenes in a bucket, their catalogue, and the store of an undisturbed run."""
+"""What runs with pods map, and what an undisturbed run on this machine makes of it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ from deepsalt.objects import Objects
 from deepsalt.scenes.base import read_acquisition
 from tests.engines.runs import Command, Ended
 from tests.faults.contents import contents_of
+from tests.faults.world import differences, named
 from tests.kubernetes.bucket import BUCKET, Bucket
 from tests.kubernetes.cluster import Manifest
 from tests.waiting import wait_until
@@ -42,21 +43,35 @@ class World:
     catalogue: Path
     wanted: Mapping[str, str] = field(default_factory=dict)
 
-    def run_here(self, out: str, *options: str) -> Ended:
+    def store(self, name: str) -> str:
+        """Return the place of a store in the bucket."""
+        return f"s3://{BUCKET}/{name}/store"
+
+    def run_here(self, name: str, *options: str) -> Ended:
         """Run on this machine, with threads, into the bucket."""
+        out = self.store(name)
         return Command.run(
             self.catalogue, out, "--export", export_of(out), *options, **self.bucket.environment
         ).wait(300.0)
 
-    def contents(self, out: str) -> dict[str, str]:
+    def contents(self, name: str) -> dict[str, str]:
         """Return digests of all that a store holds, but for moments."""
+        out = self.store(name)
         with self.asked():
             return contents_of(out, export_of(out), ())
 
-    def keys(self, out: str, prefix: str) -> list[str]:
+    def keys(self, name: str, prefix: str) -> list[str]:
         """Return which objects a store has."""
         with self.asked():
-            return [entry.key for entry in Objects.of(out).list(prefix)]
+            return [entry.key for entry in Objects.of(self.store(name)).list(prefix)]
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a store holds what an undisturbed run gives; what differs is said."""
+        found = self.contents(name)
+        lost, wrong = differences(found, self.wanted)
+        assert not lost, f"lost or surplus: {named(lost)}"
+        assert not wrong, f"other values: {named(wrong)}"
+        return True
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -68,11 +83,6 @@ class World:
         finally:
             os.environ.clear()
             os.environ.update(before)
-
-
-def store(name: str) -> str:
-    """Return the place of a store in the bucket."""
-    return f"s3://{BUCKET}/{name}/store"
 
 
 def export_of(out: str) -> str:
