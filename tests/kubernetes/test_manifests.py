@@ -15,6 +15,7 @@ from tests.infra.rendering import FOLDER, OVERLAYS, Manifest, rendered, written_
 from tests.infra.rights import documented
 from tests.kubernetes.cluster import Cluster, Space
 from tests.kubernetes.images import WORKER
+from tests.kubernetes.overlay import applied
 from tests.kubernetes.pods import job, pod, pod_spec
 
 pytestmark = pytest.mark.k8s
@@ -26,22 +27,9 @@ _SLEEP = pod_spec(WORKER, ["-c", "import time; time.sleep(600)"], command=["pyth
 
 @pytest.fixture(scope="module")
 def space(cluster: Cluster) -> Iterator[Space]:
-    """A namespace with the overlay that suits the cluster, applied as the docs say."""
-    with cluster.space("manifests") as made:
-        documents = of_the_overlay(cluster, made.name)
-        priorities = [each for each in documents if each["kind"] == "PriorityClass"]
-        found = cluster.kind("PriorityClass").get().to_dict()["items"]
-        there = {each["metadata"]["name"] for each in found}
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
-        applied = subprocess.run(
-            ["kubectl", "apply", "-f", "-"], input=text, text=True, capture_output=True
-        )
-        assert applied.returncode == 0, applied.stderr
+    """A namespace with the overlay that suits the cluster."""
+    with cluster.space("manifests") as made, applied(made):
         yield made
-        # They are the cluster's, not the namespace's.
-        for each in priorities:
-            if each["metadata"]["name"] not in there:
-                cluster.kind("PriorityClass").delete(name=each["metadata"]["name"])
 
 
 def of_the_overlay(cluster: Cluster, namespace: str) -> list[Manifest]:
@@ -89,6 +77,16 @@ def tried(space: Space, document: Manifest) -> list[str]:
 def test_the_server_takes_every_object_and_drops_no_field(cluster: Cluster, space: Space) -> None:
     for each in of_the_overlay(cluster, space.name):
         assert not tried(space, each)
+
+
+def test_kubectl_applies_the_overlay_over_what_is_there(cluster: Cluster, space: Space) -> None:
+    items = of_the_overlay(cluster, space.name)
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    for _ in range(2):
+        run = subprocess.run(
+            ["kubectl", "apply", "-f", "-"], input=text, text=True, capture_output=True
+        )
+        assert run.returncode == 0, run.stderr
 
 
 def test_fields_that_an_old_server_drops_are_those_that_the_docs_call_unproven(
