@@ -28,6 +28,7 @@ from flows.engines.engine import Engine, Needs
 from flows.engines.opening import composing, engine_of, threads_per_worker
 from flows.engines.station import Identity, Station, Task
 from flows.logs import style_in_use
+from flows.model_cache import put_model
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
 from flows.run.driver import Driver, LostWork
@@ -184,9 +185,11 @@ class _Work:
 
     def _engine(self, events: "SimpleQueue[Any]") -> AbstractContextManager[Engine]:
         scene = self.config.scene
+        if scene.model:
+            put_model(self.store.objects, self.ref)
         task = Task(
             self.config.out,
-            scene.model,
+            self.ref.digest if scene.model else None,
             scene.compute.device,
             scene.scratch,
             self.found.access,
