@@ -18,7 +18,9 @@ from distributed import Client, fire_and_forget, get_worker, secede
 from distributed import Future as DaskFuture
 
 from deepsalt.errors import DeepsaltError, RunError, StoppedError
+from deepsalt.mapping import SceneReport
 from deepsalt.naming import named, names
+from flows.engines.counters import count_handed_back, count_scene
 from flows.engines.engine import (
     Call,
     Event,
@@ -223,7 +225,14 @@ def _at_station(
     if not isinstance(plugin, StationPlugin) or plugin.station is None:
         raise StoppedError("the worker was asked to leave; another takes over its work")
     args, kwargs = sealed.value
-    return _travelling(for_whom, method, plugin.station, *args, **kwargs)
+    try:
+        found = _travelling(for_whom, method, plugin.station, *args, **kwargs)
+    except StoppedError:
+        count_handed_back()
+        raise
+    if isinstance(found, SceneReport):
+        count_scene(found)
+    return found
 
 
 def _travelling(

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepsalt import __version__
 from deepsalt.context import Context
@@ -24,8 +24,9 @@ from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
 from deepsalt.types import Acquisition, ModelRef
 from flows.config import RunConfig, SceneConfig
+from flows.engines.composing import composing
 from flows.engines.engine import Engine, Needs
-from flows.engines.opening import composing, engine_of, threads_per_worker
+from flows.engines.opening import engine_of, threads_per_worker
 from flows.engines.station import Identity, Station, Task
 from flows.logs import style_in_use
 from flows.model_cache import put_model
@@ -35,11 +36,15 @@ from flows.run.driver import Driver, LostWork
 from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
-from flows.run.plan import PIXELS_PER_THREAD_S
+from flows.run.pods import expect, pods_of
 from flows.run.result import Effort, RunResult
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import Selected, find_scenes
 from flows.run.stores import find_store, open_store, period_of
+from flows.scale.figures import FIGURES
+
+if TYPE_CHECKING:
+    from flows.kubernetes.pods import Pods
 
 ATTEMPTS = 5
 """How often a run begins on a cluster that it makes for itself, before it gives up."""
@@ -69,11 +74,15 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     StoreError
         The store cannot be written, or has another grid or model.
     """
-    with named(run=names().get("run") or secrets.token_hex(4)):
-        return _run(config, progress or Silent())
+    shown = progress or Silent()
+    with (
+        named(run=names().get("run") or secrets.token_hex(4)),
+        pods_of(config.scene.compute, shown) as pods,
+    ):
+        return _run(config, shown, pods)
 
 
-def _run(config: RunConfig, shown: Progress) -> RunResult:
+def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
     found = find_scenes(config.selection, shown)
     ref = model_ref(config.scene.model)
     period = period_of(config.mosaic.datetime)
@@ -85,11 +94,12 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
     left = max(0, len(todo) - config.most) if config.most else 0
     todo = todo[: len(todo) - left]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
+    expect(pods, needs, len(todo))
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
     effort = expected_of(found.scenes.only(todo), config.scene)
-    work = _Work(config, found, ref, store, period, needs, todo, reports, effort, shown)
+    work = _Work(config, found, ref, store, period, needs, todo, reports, effort, shown, pods)
     mosaic = work.done()
     results = [
         SceneReport(name, "quarantined", reason=reason) for name, reason in found.refused.items()
@@ -119,6 +129,8 @@ class _Work:
         What is expected of the scenes, and what they took so far.
     progress
         Receives progress.
+    pods
+        Cluster that is made for the run, if it asks for one.
     """
 
     config: RunConfig
@@ -131,6 +143,7 @@ class _Work:
     reports: dict[int, SceneReport]
     effort: Effort
     progress: Progress
+    pods: "Pods | None"
     waste: LostWork = field(default_factory=LostWork)
 
     def done(self) -> MosaicResult | None:
@@ -158,7 +171,9 @@ class _Work:
         with ExitStack() as opened:
             if not todo:
                 compute = config.scene.compute
-                context = opened.enter_context(composing(compute, store, limits, self.progress))
+                context = opened.enter_context(
+                    composing(compute, store, limits, self.progress, pods=self.pods)
+                )
                 builder = opened.enter_context(
                     Builder(store, context.executor, limits, self.progress)
                 )
@@ -190,8 +205,8 @@ class _Work:
         task = Task(
             self.config.out,
             self.ref.digest if scene.model else None,
-            scene.compute.device,
-            scene.scratch,
+            scene.compute.predicts_on,
+            scene.scratch if self.pods is None else self.pods.scratch,
             self.found.access,
             self.config.retry_quarantined,
             style_in_use(),
@@ -199,7 +214,13 @@ class _Work:
         new_station = partial(
             Station, task, progress=self.progress, store=self.store, model=self.ref
         )
-        return engine_of(scene.compute, task, events, lambda threads: new_station(threads=threads))
+        return engine_of(
+            scene.compute,
+            task,
+            events,
+            lambda threads: new_station(threads=threads),
+            pods=self.pods,
+        )
 
     def _map(self, driver: Driver, builder: Builder, todo: Sequence[int]) -> None:
         """Have scenes mapped in spatial order, and finished tiles composed meanwhile."""
@@ -258,7 +279,8 @@ def expected_of(scenes: Iterable[Acquisition], config: SceneConfig) -> Effort:
         size_bytes += size_of(scene) if hosts_of(scene) else 0
         pixels += scene.grid.height * scene.grid.width
     threads = threads_per_worker(config.compute)
-    return Effort(expected_bytes=size_bytes, expected_s=pixels / (PIXELS_PER_THREAD_S * threads))
+    expected_s = pixels / (FIGURES.pixels_per_thread_s * threads)
+    return Effort(expected_bytes=size_bytes, expected_s=expected_s)
 
 
 def own_identity(ref: ModelRef) -> Identity:

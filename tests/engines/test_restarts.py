@@ -1,7 +1,7 @@
 """A run that makes its own cluster goes on when the scheduler is lost, and counts what it lost."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from deepsalt.errors import EngineLostError
 from flows.cluster_profile import ClusterProfile, WorkerGroup
 from flows.config import Compute
+from flows.engines import composing as engines
 from flows.engines import opening
 from flows.run import run as runs
 from flows.run.run import run
@@ -52,15 +53,16 @@ def losing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
 
     def lose(stage: str, losses: int) -> list[Cluster]:
         @contextmanager
-        def engine_of(_: Compute, *arguments: Any) -> Iterator[Any]:
+        def engine_of(_: Compute, *arguments: Any, pods: None) -> Iterator[Any]:
             with anew(stage, losses) as compute, opening.engine_of(compute, *arguments) as engine:
                 yield engine
 
         @contextmanager
-        def composing(_: Compute, *arguments: Any) -> Iterator[Any]:
-            with anew(stage, losses) as compute, opening.composing(compute, *arguments) as context:
+        def composing(_: Compute, *arguments: Any, pods: None) -> Iterator[Any]:
+            with anew(stage, losses) as compute, engines.composing(compute, *arguments) as context:
                 yield context
 
+        monkeypatch.setattr(runs, "pods_of", lambda *_: nullcontext())
         monkeypatch.setattr(runs, "engine_of", engine_of)
         monkeypatch.setattr(runs, "composing", composing)
         monkeypatch.setattr(runs, "PAUSE_S", 0.1)
@@ -93,9 +95,9 @@ def test_tiles_that_a_scheduler_lost_are_composed_again(
     tmp_path: Path,
 ) -> None:
     store = tmp_path / "store"
-    made = losing(TILE, 1)
+    made = losing(TILE, 2)
     result = run(config(catalogue, store, cluster=PROFILE))
-    assert len(made) == 2
+    assert len(made) == 3
     assert {each.status for each in result.scenes} == {"written"}
     assert contents(store) == wanted
 

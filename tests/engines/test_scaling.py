@@ -33,7 +33,11 @@ def scaled_by(
 
     @contextmanager
     def engine_of(
-        _: Compute, task: Task, events: "SimpleQueue[Any]", __: Callable[[int], Station]
+        _: Compute,
+        task: Task,
+        events: "SimpleQueue[Any]",
+        __: Callable[[int], Station],
+        **___: None,
     ) -> Iterator[Engine]:
         with (
             client_of(Compute(scheduler=made.address)) as client,
