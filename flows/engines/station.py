@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from deepsalt.types import Acquisition, ModelRef
 
 
+CACHE_VARIABLE = "DEEPSALT_MODEL_CACHE"
+"""Folder where workers keep models. Default: one in the scratch folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Properties of a worker on which results and limits depend.
@@ -72,7 +76,7 @@ class Task:
     out
         The store.
     model
-        Folder of the model, the same on each worker. Default: the shipped model.
+        Digest of the run's own model, which is in the store. Default: the shipped model.
     device
         ``cpu`` or ``cuda``.
     scratch
@@ -86,7 +90,7 @@ class Task:
     """
 
     out: str
-    model: Path | None
+    model: str | None
     device: str
     scratch: Scratch
     access: Access
@@ -147,7 +151,7 @@ class Station:
         scratch = self._task.scratch
         return self._open.enter_context(
             Context.local(
-                self._model or task.model,
+                self._model or self._own_model(),
                 threads=self._threads,
                 device=task.device,
                 scratch=scratch.folder,
@@ -156,6 +160,16 @@ class Station:
                 progress=self._progress,
             )
         )
+
+    def _own_model(self) -> "ModelRef | None":
+        """Return the run's own model from the cache of this machine; None for the shipped one."""
+        from flows.model_cache import cached_model
+
+        if self._task.model is None:
+            return None
+        default = self._task.scratch.folder or Path(tempfile.gettempdir())
+        cache = os.environ.get(CACHE_VARIABLE) or default / f"deepsalt-models-{os.getuid()}"
+        return cached_model(self._store.objects, self._task.model, Path(cache))
 
     @cached_property
     def _store(self) -> "Store":
