@@ -243,7 +243,10 @@ def plan_cluster(
         ),
         currency=prices.currency,
         advice=_advice(slowest, sum(taken), all_of_use if waits_for_workers else None),
-        notes=tuple(_notes(profile, needs, max(work.pixels, default=0), figures)),
+        notes=(
+            *_too_long(profile, hours),
+            *_notes(profile, needs, max(work.pixels, default=0), figures),
+        ),
     )
 
 
@@ -331,6 +334,15 @@ def _advice(slowest: Bound, workers: int, all_of_use: int | None) -> str:
         f"workers beyond {workers:,} gain nothing: {slowest.name} gives {slowest.gives}; "
         f"{slowest.advice}"
     )
+
+
+def _too_long(profile: ClusterProfile, hours: float) -> list[str]:
+    if hours <= profile.longest_h:
+        return []
+    return [
+        f"the run would take {hours:,.0f} h, but its cluster is removed after longest_h "
+        f"({profile.longest_h:g}); raise it, or run again and again: each goes on from the store"
+    ]
 
 
 def _notes(profile: ClusterProfile, needs: Needs, largest_px: int, figures: Figures) -> list[str]:

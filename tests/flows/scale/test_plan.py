@@ -155,6 +155,11 @@ def test_a_notice_shorter_than_a_scene_is_said() -> None:
     assert planned(work(10, hosts=()), profile(group=spot | {"notice_s": 60.0})).notes == ()
 
 
+def test_a_run_longer_than_its_cluster_may_last_is_said() -> None:
+    (note,) = planned(work(), profile(longest_h=1.0), politeness(1, 10)).notes
+    assert "would take 11 h, but its cluster is removed after longest_h (1)" in note
+
+
 def test_a_complete_store_leaves_nothing_to_do() -> None:
     found = planned(work(0))
     assert found.expected.seconds == FIGURES.build_s
