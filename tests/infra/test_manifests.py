@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,17 @@ from kubernetes_validate.utils import (
 )
 
 from flows.cluster_profile import ClusterProfile, read_profile
+from flows.kubernetes.documents import (
+    DASHBOARD_PORT,
+    SCHEDULER_PORT,
+    WORKER_METRICS_PORT,
+    WORKER_PORT,
+    Owner,
+    certificates,
+    scheduler_job,
+    service,
+    worker_job,
+)
 from flows.run.memory import worker_memory
 from tests.benchmarks.scale.continent import continent
 from tests.infra.openings import BETWEEN_PODS, BEYOND, ENDS, allows, ours, selects
@@ -35,14 +47,16 @@ from tests.infra.rendering import (
     rendered,
     templates,
 )
+from tests.infra.rights import documented
 
+LOCAL = OVERLAYS / "local"
 OLD = OVERLAYS / "kubernetes-1.20"
 NEW = [each for each in ALL if OLD not in (each, *each.parents)]
 VERSIONS = [each for each in dict.fromkeys(all_versions()) if int(each.split(".")[1]) >= 29]
 OTHERS = {"monitoring.coreos.com/v1"}
 """Kinds of operators, which Kubernetes has no schema for."""
-FROM_CODE = ("scheduler", "worker", "s3")
-"""Components whose pods are in no manifest: those of a run, and the local object store."""
+ELSEWHERE = ("flow", "s3")
+"""Components whose pods neither manifests nor runs make: flows of Prefect, a local object store."""
 CLUSTERS = [each for each in WHOLE if (each / "run").is_dir()]
 """Overlays that runs are made in."""
 folders = pytest.mark.parametrize("folder", ALL, ids=name_of)
@@ -56,7 +70,8 @@ def unique(documents: Iterator[Manifest]) -> list[Manifest]:
 @pytest.fixture(scope="module")
 def documents() -> list[Manifest]:
     """Each document for present versions of Kubernetes, once."""
-    found = unique(each for folder in NEW for each in rendered(folder))
+    manifests = (each for folder in NEW for each in rendered(folder))
+    found = unique(chain(manifests, *(of_a_run(folder) for folder in CLUSTERS)))
     return [each for each in found if each["apiVersion"] not in OTHERS]
 
 
@@ -68,9 +83,19 @@ def driver(folder: Path = FOLDER / "jobs" / "run") -> Manifest:
 def profile(folder: Path) -> ClusterProfile:
     """Return the profile in the ConfigMap, as a driver reads it."""
     text = named(folder, "ConfigMap", "deepsalt-cluster")["data"]["cluster.toml"]
-    own = folder if (folder / "cluster.toml").exists() else OVERLAYS / "local"
+    own = folder if (folder / "cluster.toml").exists() else LOCAL
     assert (own / "cluster.toml").read_text(encoding="utf-8") == text
     return read_profile(own / "cluster.toml")
+
+
+def of_a_run(folder: Path) -> tuple[Manifest, ...]:
+    """Return what a driver makes after an overlay's profile, a worker of each group."""
+    found, owner = profile(folder), Owner("run", "uid")
+    workers = [
+        worker_job(owner, each.name, each, found, memory_bytes=2 * 10**9) for each in found.groups
+    ]
+    kept = certificates(owner, "certificate", "key")
+    return (scheduler_job("run", found), service(owner), kept, *workers)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -104,14 +129,14 @@ def test_a_field_that_kubernetes_does_not_know_is_found(place: tuple[str, ...]) 
 
 
 def test_a_kind_that_kubernetes_no_longer_has_is_found() -> None:
-    budget = {**named(OVERLAYS / "local", "PodDisruptionBudget", "driver")}
+    budget = {**named(LOCAL, "PodDisruptionBudget", "driver")}
     budget["apiVersion"] = "policy/v1beta1"
     with pytest.raises(SchemaNotFoundError):
         validate(budget, VERSIONS[0], strict=True)
 
 
 def test_the_overlay_for_1_20_differs_from_local_only_in_what_1_20_lacks() -> None:
-    here, there = rendered(OVERLAYS / "local"), rendered(OLD)
+    here, there = rendered(LOCAL), rendered(OLD)
     differing = [each for each in there if each not in here]
     assert {(each["kind"], each["apiVersion"]) for each in differing} == {
         ("PodDisruptionBudget", "policy/v1beta1")
@@ -218,6 +243,12 @@ def test_every_pod_meets_the_restricted_standard_and_ours(folder: Path) -> None:
         assert not broken(template), name
 
 
+@clusters
+def test_every_pod_of_a_run_meets_them(folder: Path) -> None:
+    for name, template in templates(of_a_run(folder)):
+        assert not broken(template), name
+
+
 def broken(template: Manifest) -> list[str]:
     spec = template["spec"]
     return [
@@ -268,7 +299,7 @@ def test_a_pod_that_breaks_a_rule_is_found(
 
 
 def test_the_namespace_refuses_pods_below_the_restricted_standard() -> None:
-    labels = named(OVERLAYS / "local", "Namespace", "deepsalt")["metadata"]["labels"]
+    labels = named(LOCAL, "Namespace", "deepsalt")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
@@ -285,16 +316,28 @@ def granted(folder: Path) -> dict[tuple[str, str], set[str]]:
     }
 
 
-def documented() -> dict[tuple[str, str], set[str]]:
-    """Return the same from the table in the docs."""
-    text = (ROOT / "docs" / "kubernetes" / "manifests.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(deepsalt-[a-z-]+)` \| `([a-z/]+)` \| ([a-z, ]+) \|", text, re.M)
-    return {(role, resource): set(verbs.split(", ")) for role, resource, verbs in rows}
-
-
 @clusters
 def test_roles_grant_what_the_docs_list(folder: Path) -> None:
     assert granted(folder) == documented()
+
+
+_CALL = r"\b(create|read|list|patch|replace|delete|connect_get)_namespaced_([a-z]+)(?:_([a-z]+))?\b"
+_VERBS = {"read": "get", "connect_get": "get"}
+
+
+def test_a_driver_may_do_what_its_code_does_and_no_more() -> None:
+    modules = (ROOT / "flows" / "kubernetes").glob("*.py")
+    sources = "".join(each.read_text(encoding="utf-8") for each in modules)
+    used: dict[tuple[str, str], set[str]] = {}
+    for verb, kind, part in re.findall(_CALL, sources):
+        resource = f"{kind}s/{part}" if part else f"{kind}s"
+        role = "deepsalt-port-forward" if part == "portforward" else "deepsalt-driver"
+        used.setdefault((role, resource), set()).add(_VERBS.get(verb, verb))
+    # Newer servers ask for `create` where a port-forward begins with a GET.
+    used["deepsalt-port-forward", "pods/portforward"].add("create")
+    assert used == {
+        key: verbs for key, verbs in documented().items() if key[0] != "deepsalt-service"
+    }
 
 
 @folders
@@ -336,7 +379,7 @@ def test_pods_reach_what_they_need_and_nothing_else(
 
 @pytest.mark.parametrize("source", ["worker", "driver"])
 def test_the_local_object_store_answers_workers_and_drivers_alone(source: str) -> None:
-    policies = of_kind(OVERLAYS / "local", "NetworkPolicy")
+    policies = of_kind(LOCAL, "NetworkPolicy")
     assert allows(policies, ours(source), ours("s3"), 8333)
     assert not allows(policies, ours("scheduler"), ours("s3"), 8333)
     assert not allows(policies, ENDS["stranger"], ours("s3"), 8333)
@@ -354,8 +397,9 @@ def test_credentials_of_a_pod_on_google_cloud_are_reachable() -> None:
 def pods(folder: Path) -> list[Manifest]:
     """Return the labels of all pods that a folder knows of, with those that code makes."""
     manifests = (*rendered(folder), *rendered(FOLDER / "jobs" / "run"))
-    written = [each["metadata"]["labels"] for _, each in templates(manifests)]
-    return [*written, *(dict(ours(each).labels) for each in FROM_CODE)]
+    found = [each for _, each in templates((*manifests, *of_a_run(LOCAL)))]
+    elsewhere = [dict(ours(each).labels) for each in ELSEWHERE]
+    return [*(each["metadata"]["labels"] for each in found), *elsewhere]
 
 
 def selectors(folder: Path) -> Iterator[tuple[str, Manifest]]:
@@ -377,6 +421,25 @@ def selectors(folder: Path) -> Iterator[tuple[str, Manifest]]:
 def test_every_selector_selects_a_pod(folder: Path) -> None:
     for name, selector in selectors(folder):
         assert any(selects(selector, each) for each in pods(folder)), name
+
+
+@clusters
+def test_ports_of_a_run_are_those_of_the_policies_and_of_prometheus(folder: Path) -> None:
+    policies = of_kind(folder, "NetworkPolicy")
+    scheduler, worker = ours("scheduler"), ours("worker")
+    assert allows(policies, worker, scheduler, SCHEDULER_PORT)
+    assert allows(policies, scheduler, worker, WORKER_PORT)
+    for own, port in ((scheduler, DASHBOARD_PORT), (worker, WORKER_METRICS_PORT)):
+        assert allows(policies, ENDS["prometheus"], own, port)
+    (monitor,) = of_kind(FOLDER / "components" / "monitoring", "PodMonitor")
+    scraped = {each["port"] for each in monitor["spec"]["podMetricsEndpoints"]}
+    found = {
+        (port["name"], port["containerPort"])
+        for _, template in templates(of_a_run(folder))
+        for port in template["spec"]["containers"][0]["ports"]
+        if port["name"] in scraped
+    }
+    assert found == {("dashboard", DASHBOARD_PORT), ("metrics", WORKER_METRICS_PORT)}
 
 
 @clusters
