@@ -18,7 +18,7 @@ _RUN = (
     "pyarrow",
 )
 _PREFECT = ("prefect", "sqlalchemy", "psycopg", "prometheus_client", "cronsim", "apprise")
-_KUBERNETES = ("kubernetes", "prometheus_client")
+_KUBERNETES = ("kubernetes", "prometheus_client", "bokeh")
 MODULES = {
     "run": _RUN,
     "train": (*_RUN, "sklearn", "scipy", "threadpoolctl"),
