@@ -47,6 +47,8 @@ class Context:
         Held by the scene being mapped, and by the one being written.
     stopped
         Set to abandon the scene being mapped, with a `StoppedError`.
+    mixed
+        Whether the CPU may go on where the device fails, in the same product.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class Context:
     maps: Lock = field(default_factory=Lock)
     writes: Lock = field(default_factory=Lock)
     stopped: Event = field(default_factory=Event)
+    mixed: bool = False
 
     @classmethod
     @contextmanager
@@ -80,6 +83,7 @@ class Context:
         reach: Reach | None = None,
         limits: Limits | None = None,
         progress: Progress | None = None,
+        mixed: bool = False,
     ) -> Iterator["Context"]:
         """Work with threads of this process until the block ends.
 
@@ -101,6 +105,8 @@ class Context:
             Limits beyond which a mosaic fails.
         progress
             Receives progress on chunks and tiles.
+        mixed
+            Whether the CPU may go on where the device fails, in the same product.
 
         Raises
         ------
@@ -121,4 +127,5 @@ class Context:
                 device,
                 limits or Limits(),
                 progress or Silent(),
+                mixed=mixed,
             )

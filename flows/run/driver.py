@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from deepsalt.errors import DeepsaltError, ReadError, RunError, StoppedError, StoreError
+from deepsalt.errors import (
+    DeepsaltError,
+    DeviceError,
+    ReadError,
+    RunError,
+    StoppedError,
+    StoreError,
+)
 from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
@@ -159,7 +166,8 @@ class Driver:
         Raises
         ------
         RunError
-            The engine became unreachable, or no worker was left for minutes.
+            The engine became unreachable, no worker was left for minutes, or the device of the
+            last one failed.
         StoreError
             The store cannot be written.
         """
@@ -254,6 +262,13 @@ class Driver:
             found = self._result(flight)
         except StoppedError:
             # It was asked to leave, and will be gone in a moment.
+            self._leave_out(flight.worker)
+            self._begin_again(flight)
+            return
+        except DeviceError as error:
+            if not self._workers.keys() - {flight.worker}:
+                raise
+            self._progress.note(f"worker {flight.worker} is left out: {error}")
             self._leave_out(flight.worker)
             self._begin_again(flight)
             return

@@ -199,6 +199,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
                 found.access,
                 config.retry_quarantined,
                 style_in_use(),
+                config.scene.allow_mixed,
             )
             new_station = partial(Station, task, progress=shown, store=store, model=ref)
             engine = opened.enter_context(
