@@ -24,17 +24,35 @@ ENVIRONMENT = Path("/opt/deepsalt")
 PYTHON = ENVIRONMENT / "bin/python"
 ROOTS = (ENVIRONMENT, Path(sysconfig.get_path("stdlib")))
 UNUSED = {
-    # Programs and headers, for whoever extends torch.
-    "torch": ("test", "include", "share", "bin/*Test", "bin/test_*", "bin/protoc*"),
-    # Other services' protocols; objects are read and written with obstore.
-    "pyarrow": ("include", "src", "*_s3*.so*", "*_flight*.so*", "libarrow_python*.so.*.*"),
+    # Programs and headers for whoever extends torch, and its compilers.
+    "torch": (
+        "test",
+        "include",
+        "share",
+        "bin/*Test",
+        "bin/test_*",
+        "bin/protoc*",
+        "_inductor",
+        "onnx",
+    ),
+    # Other services' protocols (objects are read and written with obstore), and second copies.
+    "pyarrow": (
+        "include",
+        "src",
+        "*_s3*.so*",
+        "*_flight*.so*",
+        "libarrow*.so",
+        "libarrow_python*.so.*.*",
+    ),
     # Formats that no scene comes in.
     "imagecodecs.libs": ("libaom*", "libavif*", "libjxl*", "libSZ3*", "libcpcodec*"),
     "kubernetes": ("aio",),
     "numpy": ("_core/include", "_core/lib"),
     "matplotlib": ("mpl-data/sample_data",),
 }
-"""Parts of packages that nothing imports, as patterns; every package's tests go too."""
+"""Parts of packages that nothing imports, as patterns."""
+SOURCES = {".c", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyx"}
+"""Sources of libraries that are compiled already; like tests, they go from every package."""
 IMPORT = """
 import sys
 from importlib import import_module
@@ -58,6 +76,7 @@ def is_folder(path: Path) -> bool:
 def prune(package: Path) -> None:
     """Remove what no role runs; a package that lacks what is listed has changed: look again."""
     unused = {path for path in package.rglob("tests") if (path / "__init__.py").is_file()}
+    unused |= {path for path in package.rglob("*.*") if path.suffix in SOURCES}
     for pattern in UNUSED.get(package.name, ()):
         found = set(package.glob(pattern))
         if not found:
@@ -73,9 +92,8 @@ def prune(package: Path) -> None:
 def strip(files: Iterable[Path]) -> None:
     """Take symbols out of libraries that only debuggers read."""
     for path in files:
-        # strip would break some of those that a wheel brings in a folder .libs: their segments
-        # were moved when they were renamed. There it would gain 14 MB.
-        if path.parent.suffix == ".libs" or path.is_symlink():
+        # It would break these: their segments were moved when the wheel was made.
+        if path.parent.name == "numpy.libs" or path.is_symlink():
             continue
         if path.open("rb").read(4) == b"\x7fELF":
             subprocess.run(["strip", "--strip-unneeded", path], check=True)
