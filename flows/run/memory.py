@@ -101,6 +101,11 @@ def memory_of(compute: Compute) -> int | None:
     return int(MEMORY_LIMIT) // (compute.workers or 1)
 
 
+def needs_of_tiles() -> Needs:
+    """Return what composing tiles takes of a worker that maps no scenes."""
+    return Needs(_PROCESS_BYTES + _TILE_BYTES, thread_bytes=_TILE_BYTES)
+
+
 def memory_of_pod(group: WorkerGroup, needs: Needs) -> int:
     """Return the memory that the pod of a worker asks for and may take, bytes."""
     if group.memory is not None:
@@ -143,7 +148,7 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
                     unfit = each.scene_id, size
             yield each
 
-    fixed, per_thread = _mapping_memory(sized(), compute.device)
+    fixed, per_thread = _mapping_memory(sized(), compute.predicts_on)
     predicted = _of_threads(fixed, per_thread, threads)
     available = memory_of(compute)
     if available is not None and predicted > available:
