@@ -11,6 +11,7 @@
     │   ├── GridError             CRS, resolution or region that does not fit
     │   └── ModelError            weights or card that are unreadable or disagree
     └── RunError              exit 1: the work itself failed
+        ├── EngineLostError       what computes is out of reach; the run may begin again
         ├── StoreError            a store that cannot be written or has another layout
         │   ├── StoreMissingError     exit 2: there is no store at the given location
         │   ├── StoreMismatchError    exit 2: the store exists with another grid, model or periods
@@ -67,6 +68,10 @@ class ModelError(InputError):
 
 class RunError(DeepsaltError):
     """The work itself failed."""
+
+
+class EngineLostError(RunError):
+    """What a run computes on is out of reach; the run goes on where it was when it begins again."""
 
 
 class StoppedError(RunError):

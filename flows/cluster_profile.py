@@ -13,6 +13,9 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, mo
 
 from deepsalt.errors import UsageError
 
+DEFAULT_PROFILE = "~/deepsalt/cluster.toml"
+"""Where the profile lies if no other place is given."""
+
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
 
 
@@ -47,7 +50,10 @@ class WorkerGroup(_Closed):
     name: str = Field(description="name of the group: small letters, digits, hyphens")
     least: int = Field(0, ge=0, description="workers that it has while the run has work")
     most: int = Field(ge=1, description="maximum number of workers")
-    threads: int = Field(4, ge=1, description="chunks that a worker computes at a time; its cores")
+    threads: int = Field(4, ge=1, description="chunks that a worker computes at a time")
+    cpu: float | None = Field(
+        None, gt=0, description="cores that a worker requests; default: one per thread"
+    )
     memory: ByteSize | None = Field(
         None, gt=0, description="memory of a worker; default: what `deepsalt plan` predicts"
     )
@@ -62,6 +68,14 @@ class WorkerGroup(_Closed):
     price_per_hour: float = Field(0.0, ge=0, description="price of an hour of a worker")
     preemptions_per_hour: float = Field(
         0.0, ge=0, description="how often a node of it is taken away, per worker and hour"
+    )
+    notice_s: float = Field(
+        30.0,
+        ge=0,
+        description="seconds between the notice and the end of a node that is taken away; 0: none",
+    )
+    start_s: float = Field(
+        60.0, ge=0, description="seconds from asking for a worker until it works, its node included"
     )
 
     @model_validator(mode="after")
@@ -103,6 +117,9 @@ class ClusterProfile(_Closed):
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     scheduler: SchedulerPod = SchedulerPod()
     groups: tuple[WorkerGroup, ...] = Field(min_length=1)
+    labels: Mapping[str, str] = Field(
+        {}, description="labels of the pods, such as those by which a cloud gives them an identity"
+    )
     environment: Mapping[str, str] = Field(
         {}, description="environment variables of the workers; no secrets"
     )

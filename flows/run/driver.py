@@ -7,15 +7,17 @@ hosts, which returns when its files have arrived, or when its worker is lost.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
 from deepsalt.errors import (
     DeepsaltError,
     DeviceError,
+    EngineLostError,
     ReadError,
     RunError,
     StoppedError,
@@ -25,7 +27,17 @@ from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
 from deepsalt.types import Acquisition
-from flows.engines.engine import Call, Engine, Joined, Needs, WorkerLeft, refuse_strangers, strange
+from flows.engines.engine import (
+    Call,
+    Engine,
+    Joined,
+    Leaving,
+    Needs,
+    WorkerLeft,
+    lost,
+    refuse_strangers,
+    strange,
+)
 from flows.engines.station import Identity, Station
 from flows.permits import Permit, Permits
 
@@ -52,7 +64,7 @@ class _Flight:
 
 @dataclass(slots=True)
 class LostWork:
-    """Work repeated because workers were lost.
+    """Work repeated because workers or a scheduler were lost, or asked to leave.
 
     Parameters
     ----------
@@ -60,10 +72,13 @@ class LostWork:
         Scenes that were started again.
     seconds
         Time that workers had already spent on them.
+    workers_s
+        Time of all workers that get scenes, whatever they did.
     """
 
     scenes: int = 0
     seconds: float = 0.0
+    workers_s: float = 0.0
 
 
 class Driver:
@@ -83,6 +98,8 @@ class Driver:
         What a scene takes of a worker.
     progress
         Receives progress on scenes.
+    waste
+        Counts what is repeated; a driver that goes on where another had to stop adds to the same.
     """
 
     def __init__(
@@ -94,6 +111,7 @@ class Driver:
         own: Identity,
         needs: Needs,
         progress: Progress,
+        waste: LostWork | None = None,
     ) -> None:
         self._engine = engine
         self._events = events
@@ -103,17 +121,23 @@ class Driver:
         self._progress = progress
         self._workers: dict[str, Identity] = {}
         self._platform = ""
+        self._released: Collection[str] = ()
+        self._leaving: set[str] = set()
+        self._scaled_s = 0.0
+        self._left: int | None = None
         self._flights: dict[str, list[_Flight]] = defaultdict(list)
         self._losses: dict[int, int] = {}
         self._again: deque[int] = deque()
         self._alone: deque[int] = deque()
         self._waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
         self._alone_since_s = time.monotonic()
-        self.waste = LostWork()
+        self._counted_s = time.monotonic()
+        self._settled_s: dict[str, float] = {}
+        self.waste = waste or LostWork()
 
     @property
     def workers(self) -> int:
-        """Number of workers."""
+        """Number of workers that get scenes."""
         return len(self._workers)
 
     def meet(self) -> str:
@@ -127,26 +151,28 @@ class Driver:
             One cannot open the model or the store.
         """
         met: dict[str, Identity] = {}
-        while not met or any(self._all()) or not self._events.empty():
+        mapping: dict[str, Identity] = {}
+        while not mapping or any(self._all()) or not self._events.empty():
             event = self._next_event()
             if isinstance(event, Joined):
                 self._greet(event.worker)
-            elif isinstance(event, WorkerLeft):
+            elif isinstance(event, Leaving | WorkerLeft):
                 met.pop(event.worker, None)
                 self._gone(event.worker)
             elif isinstance(event, _Flight) and self._ends(event):
                 with suppress(StoppedError):  # one that was asked to leave
                     met[event.worker] = self._result(event)
+            mapping = {worker: identity for worker, identity in met.items() if identity.maps}
         refuse_strangers(met, self._own, self._needs)
-        self._workers = met
+        self._workers = mapping
         self._permits.resize(len(self._workers))
-        self._platform = next(iter(met.values())).platform
+        self._platform = next(iter(mapping.values())).platform
         return self._platform
 
     def work(
         self,
         scenes: Sequence[Acquisition],
-        order: Iterable[int],
+        order: Collection[int],
         heard: Callable[[int, SceneReport], None],
         quarantine: Callable[[Acquisition, str], None],
     ) -> None:
@@ -165,47 +191,94 @@ class Driver:
 
         Raises
         ------
+        EngineLostError
+            The engine became unreachable.
         RunError
-            The engine became unreachable, no worker was left for minutes, or the device of the
-            last one failed.
+            No worker was left for minutes, none can be started, or the device of the last one
+            failed.
         StoreError
             The store cannot be written.
         """
         rest = iter(order)
+        self._left = len(order)
+
+        def counted(scene: int, report: SceneReport) -> None:
+            self._left = (self._left or 0) - 1
+            heard(scene, report)
+
         try:
+            self._scale()
             self._assign(scenes, rest)
-            while self._has_work():
+            while self._left:
                 event = self._next_event()
                 if isinstance(event, Joined):
                     self._greet(event.worker)
+                elif isinstance(event, Leaving):
+                    self._leaving.add(event.worker)
+                    self._leave_out(event.worker)
                 elif isinstance(event, WorkerLeft):
-                    self._lose(event, heard, quarantine)
+                    self._lose(event, counted, quarantine)
                 elif isinstance(event, _Flight) and self._ends(event):
-                    self._land(event, heard)
+                    self._land(event, counted)
+                self._scale()
                 self._assign(scenes, rest)
+        except EngineLostError:
+            for flight in self._all():
+                if flight.scene is not None:
+                    self._waste(flight)
+            raise
         finally:
             for flight in self._all():
                 if flight.call is not None:
                     flight.call.cancel()
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Let the engine fit its workers to the tiles that are left, until the block ends."""
+        over = Event()
+
+        def scale() -> None:
+            try:
+                while not over.wait(_TICK_S) and self._engine.is_alive():
+                    self._engine.scale(0, {})
+            except DeepsaltError as error:  # those that are there go on
+                self._progress.note(f"the number of workers stays as it is: {error}")
+
+        thread = Thread(target=scale, name="scale")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _scale(self) -> None:
+        now_s = time.monotonic()
+        if self._left is not None and now_s - self._scaled_s >= _TICK_S:
+            self._scaled_s = now_s
+            scenes_of = {worker: len(flights) for worker, flights in self._flights.items()}
+            self._released = self._engine.scale(self._left, scenes_of)
+
     def _all(self) -> Iterator[_Flight]:
         return (flight for flights in self._flights.values() for flight in flights)
-
-    def _has_work(self) -> bool:
-        waiting = self._again or self._alone or any(self._waiting.values())
-        return bool(waiting) or any(flight.scene is not None for flight in self._all())
 
     def _next_event(self) -> Any:
         while True:
             if not self._engine.is_alive():
-                raise RunError(
-                    f"{self._engine.label} is no longer reachable; completed work is kept, so "
-                    f"restart it and run again"
-                )
+                raise lost(self._engine.label)
             try:
                 return self._events.get(timeout=_TICK_S)
             except Empty:
                 self._refuse_to_wait()
+                self._scale()
+            finally:
+                self._count_time()
+
+    def _count_time(self) -> None:
+        now_s = time.monotonic()
+        workers = len(self._workers) + len(self._leaving)
+        self.waste.workers_s += workers * (now_s - self._counted_s)
+        self._counted_s = now_s
 
     def _refuse_to_wait(self) -> None:
         if self._workers or any(self._flights.values()):
@@ -250,8 +323,9 @@ class Driver:
         if why := strange(identity, self._own, self._platform, self._needs):
             self._progress.note(f"worker {flight.worker} is left out: it {why}")
             return
-        self._workers[flight.worker] = identity
-        self._permits.resize(len(self._workers))
+        if identity.maps and flight.worker not in self._leaving:
+            self._workers[flight.worker] = identity
+            self._permits.resize(len(self._workers))
 
     def _land(self, flight: _Flight, heard: Callable[[int, SceneReport], None]) -> None:
         """Process what a worker has done."""
@@ -260,6 +334,9 @@ class Driver:
             return
         try:
             found = self._result(flight)
+        except EngineLostError:
+            self._flights[flight.worker].insert(0, flight)  # lost as the others are
+            raise
         except StoppedError:
             # It was asked to leave, and will be gone in a moment.
             self._leave_out(flight.worker)
@@ -284,7 +361,11 @@ class Driver:
             heard(flight.scene, SceneReport(key, "failed", reason=str(error)))
             return
         if flight.permit is None:
+            self._settled_s[flight.worker] = time.monotonic()
             heard(flight.scene, found)
+            return
+        if flight.worker in self._leaving:
+            self._begin_again(flight)
             return
         flight.permit = None
         self._call(flight, Station.process, flight.acquisition)
@@ -298,6 +379,7 @@ class Driver:
     def _gone(self, worker: str) -> list[_Flight]:
         """Forget a worker; return its unfinished flights."""
         self._leave_out(worker)
+        self._leaving.discard(worker)
         flights = self._flights.pop(worker, [])
         for flight in flights:
             if flight.permit is not None:
@@ -309,9 +391,21 @@ class Driver:
     def _begin_again(self, flight: _Flight, *, alone: bool = False) -> None:
         """Hand unfinished work to another worker."""
         if flight.scene is not None:
-            self.waste.scenes += 1
-            self.waste.seconds += time.monotonic() - flight.began_s
+            self._waste(flight)
             (self._alone if alone else self._again).append(flight.scene)
+
+    def _waste(self, flight: _Flight) -> None:
+        """Count unfinished work: the time since its worker finished something else.
+
+        A worker has one scene in hand; what waits behind it has taken nothing.
+        """
+        self.waste.scenes += 1
+        others = self._flights.get(flight.worker, ())
+        if all(flight.began_s <= other.began_s for other in others if other.scene is not None):
+            now_s = time.monotonic()
+            settled_s = self._settled_s.get(flight.worker, 0.0)
+            self.waste.seconds += now_s - max(flight.began_s, settled_s)
+            self._settled_s[flight.worker] = now_s
 
     def _lose(
         self,
@@ -341,15 +435,15 @@ class Driver:
                 key = flight.acquisition.key
                 heard(flight.scene, SceneReport(key, "quarantined", reason=reason))
             else:
-                lost = self._losses.get(flight.scene, 0) + 1
-                self._losses[flight.scene] = lost
-                self._begin_again(flight, alone=lost >= _LOSSES_IN_COMPANY)
+                losses = self._losses.get(flight.scene, 0) + 1
+                self._losses[flight.scene] = losses
+                self._begin_again(flight, alone=losses >= _LOSSES_IN_COMPANY)
 
     def _assign(self, scenes: Sequence[Acquisition], rest: Iterator[int]) -> None:
         """Give workers scenes: one to each before any gets a second."""
         emptied = self._worker_for_one_alone()
         for most in range(1, SCENES_PER_WORKER + 1):
-            for worker in self._workers:
+            for worker in self._taking():
                 flights = self._flights[worker]
                 if worker == emptied:
                     if not flights and self._start(
@@ -361,9 +455,14 @@ class Driver:
 
     def _worker_for_one_alone(self) -> str | None:
         """Return the worker that gets nothing new until a scene can run on it alone."""
-        if not self._alone or not self._workers or any(flight.alone for flight in self._all()):
+        taking = self._taking()
+        if not self._alone or not taking or any(flight.alone for flight in self._all()):
             return None
-        return min(self._workers, key=lambda worker: len(self._flights[worker]))
+        return min(taking, key=lambda worker: len(self._flights[worker]))
+
+    def _taking(self) -> list[str]:
+        """Return the workers that get scenes."""
+        return [worker for worker in self._workers if worker not in self._released]
 
     def _takes_another(self, flights: Sequence[_Flight]) -> bool:
         return not any(flight.alone or flight.permit is not None for flight in flights)
