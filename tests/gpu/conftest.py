@@ -19,9 +19,10 @@ _figures: dict[str, str] = {}
 _checks: dict[str, str] = {}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def a_device() -> None:
-    if not torch.cuda.is_available() and not os.environ.get(REHEARSAL):
+@pytest.hookimpl(tryfirst=True)  # before scenes are made
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    there = torch.cuda.is_available() or os.environ.get(REHEARSAL)
+    if item.get_closest_marker("gpu") and not there:
         pytest.skip(UNPROVEN)
 
 

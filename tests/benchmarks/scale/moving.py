@@ -4,7 +4,7 @@ Would a GPU gain if other nodes decoded for it? Two Dask workers of one thread e
 processes of their own on one machine, so that the network is the loopback and costs no time of its
 own. The first fetches and decodes a SIMULATED EnMAP scene block by block; then the second asks for
 the blocks, as a task of Dask would, and predicts them on its CPU. CPU seconds are of the process
-that the work is on; nothing else runs in it. Medians of some rounds.
+that the work is on, less what a worker takes that has nothing to do. Medians of some rounds.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def predict(acquisition: Acquisition, decoded: Decoded) -> int:
 
 
 def compare(size_px: int, rounds: int) -> dict[str, Row]:
-    """Return wall seconds, and CPU seconds of the first worker, the second and the scheduler."""
+    """Return wall seconds of each step, and CPU seconds of the first worker and the second."""
     found: dict[str, list[Row]] = {}
     with ExitStack() as opened:
         root = Path(opened.enter_context(TemporaryDirectory()))
@@ -109,7 +109,7 @@ def compare(size_px: int, rounds: int) -> dict[str, Row]:
         client.run(warm_up)
         pids = client.run(lambda: psutil.Process().pid)
         first, second = pids
-        processes = [psutil.Process(pids[first]), psutil.Process(pids[second]), psutil.Process()]
+        processes = [psutil.Process(pids[each]) for each in (first, second)]
 
         def timed(name: str, work: Callable[..., Any], where: str, *parts: Any) -> list[Any]:
             """Have some work done on a worker, part by part; return its futures."""
@@ -118,7 +118,7 @@ def compare(size_px: int, rounds: int) -> dict[str, Row]:
             wait(calls)  # their results stay where they are
             took_s = time.perf_counter() - began_s
             cpu = [_cpu_s(each) - at for each, at in zip(processes, before, strict=True)]
-            row = dict(zip(("wall", "first", "second", "driver"), (took_s, *cpu), strict=True))
+            row = dict(zip(("wall", "first", "second"), (took_s, *cpu), strict=True))
             found.setdefault(name, []).append(row)
             return calls
 
@@ -134,6 +134,10 @@ def compare(size_px: int, rounds: int) -> dict[str, Row]:
         name: {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
         for name, rows in found.items()
     }
+    idle = medians["decode"]["second"] / medians["decode"]["wall"]
+    for row in medians.values():
+        for worker in ("first", "second"):
+            row[worker] = round(max(0.0, row[worker] - idle * row["wall"]), 3)
     return {**medians, "moved": {"bytes": size}}
 
 
