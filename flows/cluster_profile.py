@@ -13,6 +13,9 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, mo
 
 from deepsalt.errors import UsageError
 
+DEFAULT_PROFILE = "~/deepsalt/cluster.toml"
+"""Where the profile lies if no other place is given."""
+
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
 
 
@@ -47,7 +50,10 @@ class WorkerGroup(_Closed):
     name: str = Field(description="name of the group: small letters, digits, hyphens")
     least: int = Field(0, ge=0, description="workers that it has while the run has work")
     most: int = Field(ge=1, description="maximum number of workers")
-    threads: int = Field(4, ge=1, description="chunks that a worker computes at a time; its cores")
+    threads: int = Field(4, ge=1, description="chunks that a worker computes at a time")
+    cpu: float | None = Field(
+        None, gt=0, description="cores that a worker requests; default: one per thread"
+    )
     memory: ByteSize | None = Field(
         None, gt=0, description="memory of a worker; default: what `deepsalt plan` predicts"
     )

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,17 +12,35 @@ from flows.cli.shared.options import Json
 from flows.cli.shared.text import duration, place, plain
 
 if TYPE_CHECKING:
+    from flows.kubernetes.status import RunStatus
     from flows.service.status import Run, Status
 
 app = typer.Typer()
 
 
+OfCluster = Annotated[
+    bool,
+    typer.Option(
+        "--cluster", help="Show instead the clusters that runs have on Kubernetes, and their pods."
+    ),
+]
+Namespace = Annotated[str, typer.Option(help="Namespace of the clusters.", show_default=True)]
+
+
 @app.command(epilog="Example: `deepsalt status --config service.toml`")
-def status(config: ConfigFile = None, as_json: Json = False) -> None:
+def status(
+    config: ConfigFile = None,
+    of_cluster: OfCluster = False,
+    namespace: Namespace = "deepsalt",
+    as_json: Json = False,
+) -> None:
     """Show how the service stands: queue, failures, alerts, budgets, mosaics, what comes next.
 
-    Exit code 0: the server answers; 1: it does not.
+    Exit code 0: the server, or the cluster, answers; 1: it does not.
     """
+    if of_cluster:
+        _show_clusters(namespace, as_json=as_json)
+        return
     from flows.service.config import read_config
     from flows.service.status import status_of
 
@@ -34,6 +52,49 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         typer.echo("\n".join(_lines(found, settings.store)))
     if found.away:
         raise typer.Exit(1)
+
+
+def _show_clusters(namespace: str, *, as_json: bool) -> None:
+    from flows.kubernetes.status import clusters_of
+
+    found = clusters_of(namespace)
+    if as_json:
+        shown = [asdict(each) for each in found]
+        typer.echo(json.dumps(shown, default=lambda moment: moment.isoformat()))
+        return
+    now = datetime.now(UTC)
+    lines = [line for each in found for line in _cluster_lines(each, now)]
+    if found:
+        forward = f"kubectl -n {namespace} port-forward service/{found[-1].run}-scheduler 8787"
+        lines.append(f"next         `{forward}` shows its dashboard at http://localhost:8787")
+    else:
+        lines.append(f"clusters     none in namespace {namespace}")
+        lines.append("next         `deepsalt run --cluster kubernetes ...` makes one for a run")
+    typer.echo("\n".join(lines))
+
+
+def _cluster_lines(found: "RunStatus", now: datetime) -> list[str]:
+    lines = [f"cluster      {found.run}, made {_ago(found.since, now)}"]
+    lines.append(f"scheduler    {plain(found.scheduler, 2000)}")
+    for name, group in found.groups.items():
+        counts = [
+            f"{number} {state}"
+            for number, state in (
+                (group.ready, "ready"),
+                (group.waiting, "not ready yet"),
+                (group.died, "ended with an error"),
+            )
+            if number
+        ]
+        why = f" ({plain(group.why, 2000)})" if group.why else ""
+        lines.append(f"workers      {name}: {', '.join(counts) or 'none'}{why}")
+    if told := found.progress:
+        wasted = duration(told["wasted_s"])
+        lines.append(
+            f"scenes       {told['scenes_left']:,} left, {told['begun_again']} begun again at a "
+            f"loss of {wasted}"
+        )
+    return lines
 
 
 def _lines(found: "Status", store: str) -> list[str]:

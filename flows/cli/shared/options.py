@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from deepsalt.errors import UsageError
+from flows.cluster_profile import DEFAULT_PROFILE, ClusterProfile, read_profile
 from flows.config import (
     Checks,
     Compute,
@@ -159,6 +160,25 @@ AllowMixed = Annotated[
 Scheduler = Annotated[
     str | None,
     typer.Option(help="Address of a running Dask scheduler, such as `tcp://scheduler:8786`."),
+]
+ClusterKind = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="kubernetes",
+        help="Make a Dask cluster on Kubernetes for this run, and remove it afterwards. The "
+        "cluster is that of KUBECONFIG, or of the pod that this is. Implied by --cluster-profile.",
+    ),
+]
+ClusterProfileFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-profile",
+        metavar="FILE",
+        callback=local,
+        help="TOML file with the image and the groups of workers of --cluster. Default: "
+        "~/deepsalt/cluster.toml.",
+    ),
 ]
 ScratchFolder = Annotated[
     Path | None,
@@ -322,16 +342,25 @@ def compute_of(
     memory: str | None = None,
     device: str = "cpu",
     tls: bool = False,
+    cluster: ClusterProfile | None = None,
 ) -> Compute:
     """Return the computing that these options describe.
 
     Raises
     ------
     UsageError
-        Both workers and a scheduler, TLS without workers, or a memory that is not a size.
+        More than one of workers, a scheduler and a cluster; TLS without workers; or a memory that
+        is not a size.
     """
-    if workers is not None and scheduler is not None:
-        raise UsageError("--workers and --scheduler exclude each other; give one of them")
+    if (workers is not None) + (scheduler is not None) + (cluster is not None) > 1:
+        raise UsageError(
+            "--workers, --scheduler and --cluster exclude each other; give one of them"
+        )
+    if cluster is not None and (threads is not None or memory is not None):
+        raise UsageError(
+            "--threads and --memory are those of this machine; give threads and memory in the "
+            "groups of the cluster profile"
+        )
     if tls and workers is None:
         raise UsageError(
             "--tls needs --workers; for a scheduler give its tls:// address, and its certificates "
@@ -346,10 +375,26 @@ def compute_of(
                 "scheduler": scheduler,
                 "device": device,
                 "tls": tls,
+                "cluster": cluster,
             }
         )
     except ValidationError as error:
         raise UsageError(explain(error)) from None
+
+
+def profile_of(kind: str | None, profile: Path | None) -> ClusterProfile | None:
+    """Return the profile of the cluster that these options describe; None without one.
+
+    Raises
+    ------
+    UsageError
+        Another kind of cluster, a profile for none, or one that cannot be read.
+    """
+    if kind is None and profile is None:
+        return None
+    if kind not in (None, "kubernetes"):
+        raise UsageError(f"--cluster is kubernetes; found {kind!r}")
+    return read_profile(profile or Path(DEFAULT_PROFILE).expanduser())
 
 
 def politeness_of(limits: list[str] | None, share: float) -> Politeness:

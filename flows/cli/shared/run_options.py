@@ -12,6 +12,8 @@ from flows.cli.shared.options import (
     Bbox,
     ByPrefect,
     Catalogue,
+    ClusterKind,
+    ClusterProfileFile,
     Collections,
     Crs,
     Datetime,
@@ -42,6 +44,7 @@ from flows.cli.shared.options import (
     export_of,
     grid_option,
     politeness_of,
+    profile_of,
     scratch_of,
     selection_of,
 )
@@ -107,6 +110,8 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
         threads: Threads = None,
         memory: Memory = None,
         scheduler: Scheduler = None,
+        cluster: ClusterKind = None,
+        cluster_profile: ClusterProfileFile = None,
         device: Device = "cpu",
         tls: Tls = False,
         allow_mixed: AllowMixed = False,
@@ -139,7 +144,13 @@ def of_a_run(action: Callable[[RunConfig, bool, bool], None]) -> Callable[..., N
             allow_host=allow_host,
         )
         compute = compute_of(
-            workers, scheduler, threads=threads, memory=memory, device=device, tls=tls
+            workers,
+            scheduler,
+            threads=threads,
+            memory=memory,
+            device=device,
+            tls=tls,
+            cluster=profile_of(cluster, cluster_profile),
         )
         grid = grid_option(crs, resolution)
         model = model and model.absolute()

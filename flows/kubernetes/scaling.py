@@ -1,0 +1,142 @@
+"""Fits the workers of a run to the work that is left; see `flows.engines.engine.Scaler`."""
+
+import logging
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from deepsalt.errors import DeepsaltError
+from flows.cluster_profile import WorkerGroup
+from flows.engines.engine import Load, Present
+from flows.kubernetes.api import AwayError
+from flows.kubernetes.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 3.0
+"""Time between two looks at the Jobs of workers."""
+_IDLE_S = 30.0
+"""Time without a scene after which a worker is released, if it is one too many."""
+
+
+def wanted_workers(groups: Iterable[WorkerGroup], scenes: int, tiles: int) -> dict[str, int]:
+    """Return how many workers each group should have.
+
+    One per scene that is not yet mapped, and one per tile that waits, between the bounds of each
+    group. Groups that only compose are filled first, with tiles; then the others, in the order of
+    the profile.
+
+    Parameters
+    ----------
+    groups
+        The groups.
+    scenes, tiles
+        Scenes and tiles that wait or are being worked on.
+    """
+    found: dict[str, int] = {}
+    for group in sorted(groups, key=lambda each: each.maps):
+        work = scenes + tiles if group.maps else tiles
+        number = max(group.least, min(group.most, work))
+        mapping = min(number, scenes) if group.maps else 0
+        scenes -= mapping
+        tiles -= min(tiles, number - mapping)
+        found[group.name] = number
+    return found
+
+
+class Scaling:
+    """Creates workers for the work that is left, and releases those that are too many.
+
+    A thread of its own speaks to the API server, so that scenes are handed out without waiting.
+
+    Parameters
+    ----------
+    workers
+        The workers.
+    groups
+        Their groups.
+    report
+        Receives how much is left.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        groups: Collection[WorkerGroup],
+        report: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._workers = workers
+        self._groups = groups
+        self._report = report
+        self._wanted: Mapping[str, int] = {}
+        self._left: Mapping[str, Any] = {}
+        self._idle_since_s: dict[str, float] = {}
+        self._released: set[str] = set()
+        self._failed: DeepsaltError | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="workers", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def __call__(self, load: Load) -> Collection[str]:
+        """Note what is left to do; return the workers that are released.
+
+        Raises
+        ------
+        RunError
+            Workers cannot be started.
+        """
+        if self._failed is not None:
+            raise self._failed
+        self._wanted = wanted_workers(self._groups, load.scenes, load.tiles)
+        self._left = {"scenes_left": load.scenes, "tiles_left": load.tiles}
+        for each in load.workers:
+            self._workers.joined(each.label)
+        self._release(load.workers)
+        return self._released
+
+    def _release(self, present: Collection[Present]) -> None:
+        """Release idle workers of groups that have more than they should."""
+        now_s = time.monotonic()
+        there = {each.worker for each in present}
+        self._released &= there
+        idle: defaultdict[str, list[str]] = defaultdict(list)
+        has: Counter[str] = Counter()
+        for each in present:
+            group = self._workers.group_of(each.label)
+            if group is None or each.worker in self._released:
+                continue
+            has[group] += 1
+            if each.scenes:
+                self._idle_since_s.pop(each.worker, None)
+            elif now_s - self._idle_since_s.setdefault(each.worker, now_s) >= _IDLE_S:
+                idle[group].append(each.worker)
+        for group, workers in idle.items():
+            surplus = max(0, has[group] - self._wanted[group])
+            self._released |= set(workers[:surplus])
+
+    def _keep(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            try:
+                if self._wanted:
+                    self._workers.keep(self._wanted)
+                    self._report(self._left)
+            except AwayError as error:  # an upgrade of a control plane takes minutes
+                logger.debug("workers are looked after later: %s", error)
+            except DeepsaltError as error:
+                self._failed = error
+                return
