@@ -116,7 +116,7 @@ class Pods(_Closed):
         told = {str(name): size for name, size in self.sizes.items()}
         return (_SIZES | told).get(flow, PodSize())
 
-    def variables_of(self, flow: str) -> dict[str, str]:
+    def variables_of(self, flow: str) -> dict[str, str | bool]:
         """Return what the Job of a flow's run is filled in with; see `base_job_template`."""
         size, drives = self.size_of(flow), flow in DRIVERS
         return {
@@ -124,6 +124,7 @@ class Pods(_Closed):
             "memory": str(int(size.memory)),
             "component": "driver" if drives else "flow",
             "service_account": self.driver_account if drives else self.service_account,
+            "has_token": drives,
         }
 
 
@@ -143,7 +144,11 @@ def base_job_template(pods: Pods) -> dict[str, Any]:
         "variables": {
             "type": "object",
             "properties": {
-                name: {"type": "string", "default": value} for name, value in usual.items()
+                name: {
+                    "type": "boolean" if isinstance(value, bool) else "string",
+                    "default": value,
+                }
+                for name, value in usual.items()
             },
         },
         "job_configuration": {
@@ -208,6 +213,7 @@ def _pod(pods: Pods) -> dict[str, Any]:
         "parallelism": 1,
         "completions": 1,
         "serviceAccountName": "{{ service_account }}",
+        "automountServiceAccountToken": "{{ has_token }}",
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pods.grace_s,
         "nodeSelector": dict(pods.node_selector),
