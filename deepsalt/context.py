@@ -45,6 +45,8 @@ class Context:
         Receives progress on chunks and tiles.
     maps, writes
         Held by the scene being mapped, and by the one being written.
+    closing
+        Set to map no further scene: one that waits for its turn ends with a `StoppedError`.
     stopped
         Set to abandon the scene being mapped, with a `StoppedError`.
 
@@ -65,6 +67,7 @@ class Context:
     progress: Progress = field(default_factory=Silent)
     maps: Lock = field(default_factory=Lock)
     writes: Lock = field(default_factory=Lock)
+    closing: Event = field(default_factory=Event)
     stopped: Event = field(default_factory=Event)
 
     @classmethod

@@ -17,19 +17,14 @@ _RUN = (
     "defusedxml",
     "pyarrow",
 )
-_SERVICE = ("prefect", "sqlalchemy", "psycopg", "prometheus_client", "cronsim", "apprise")
+_PREFECT = ("prefect", "sqlalchemy", "psycopg", "prometheus_client", "cronsim", "apprise")
+_KUBERNETES = ("kubernetes", "prometheus_client", "bokeh")
 MODULES = {
     "run": _RUN,
     "train": (*_RUN, "sklearn", "scipy", "threadpoolctl"),
-    "prefect": (
-        *_RUN,
-        "prefect",
-        "sqlalchemy",
-        "psycopg",
-        "prometheus_client",
-        "cronsim",
-        "apprise",
-    ),
+    "prefect": (*_RUN, *_PREFECT),
+    "kubernetes": (*_RUN, *_KUBERNETES),
+    "service": (*_RUN, *_PREFECT, *_KUBERNETES, "prefect_kubernetes"),
 }
 """Modules that an extra installs, by their import names."""
 

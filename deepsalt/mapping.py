@@ -164,7 +164,7 @@ def map_scene(
     StoreError
         The store cannot be written, or belongs to another model.
     StoppedError
-        `Context.stopped` was set.
+        `Context.stopped` or `Context.closing` was set.
 
     Examples
     --------
@@ -187,6 +187,8 @@ def map_scene(
     with ExitStack() as written:
         written.enter_context(named(scene=acquisition.key))
         with context.fetcher.local(acquisition, meter) as local, context.maps:
+            if context.closing.is_set():
+                raise StoppedError(_abandoned(acquisition))
             with (
                 meter.during("map", on_gpu=platform(context.device).startswith("cuda")),
                 verified(acquisition),  # fetched files were verified on arrival
@@ -211,6 +213,10 @@ def map_scene(
         return report
 
 
+def _abandoned(scene: Acquisition) -> str:
+    return f"scene {scene.scene_id} was abandoned; the next run maps it"
+
+
 def _layers(local: Acquisition, context: Context) -> "xr.Dataset":
     """Return the layers of a scene with local files, in memory."""
     from dask.callbacks import Callback
@@ -218,19 +224,19 @@ def _layers(local: Acquisition, context: Context) -> "xr.Dataset":
     layers = predict_cube(mark_valid(open_scene(local)), context.model, device=context.device)
     check_layers(layers, local)
     # Ours is for this scene alone; a user's callbacks receive it like any other work.
-    told = [_chunks(context, local.scene_id, layers["quality_flags"].data), *Callback.active]
+    told = [_chunks(context, local, layers["quality_flags"].data), *Callback.active]
     # By name: inside a task of a cluster Dask would use the cluster itself.
     computed = layers.compute(scheduler="threads", pool=context.pool, callbacks=told)
     return computed
 
 
-def _chunks(context: Context, scene: str, layer: "Array") -> tuple[Any, ...]:
+def _chunks(context: Context, scene: Acquisition, layer: "Array") -> tuple[Any, ...]:
     """Return a Dask callback that counts chunks, and raises at the first one after a stop."""
     left = math.prod(layer.numblocks)
 
     def go_on() -> None:
         if context.stopped.is_set():
-            raise StoppedError(f"scene {scene} was abandoned; the next run maps it")
+            raise StoppedError(_abandoned(scene))
 
     def count(key: object, *_: object) -> None:
         nonlocal left

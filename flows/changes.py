@@ -29,7 +29,7 @@ from deepsalt.versions import (
     roll_back,
 )
 from flows.config import Compute, Export
-from flows.engines.opening import composing
+from flows.engines.composing import composing
 from flows.publication import (
     items_of,
     link_items,

@@ -69,6 +69,14 @@ class WorkerGroup(_Closed):
     preemptions_per_hour: float = Field(
         0.0, ge=0, description="how often a node of it is taken away, per worker and hour"
     )
+    notice_s: float = Field(
+        30.0,
+        ge=0,
+        description="seconds between the notice and the end of a node that is taken away; 0: none",
+    )
+    start_s: float = Field(
+        60.0, ge=0, description="seconds from asking for a worker until it works, its node included"
+    )
 
     @model_validator(mode="after")
     def _has_a_name_and_bounds(self) -> Self:

@@ -80,6 +80,7 @@ DOORS = {
     "sqlalchemy": ("flows",),
     "prometheus_client": ("flows",),
     "apprise": ("flows",),
+    "kubernetes": ("flows",),
     "pydantic": ("flows",),
     "typer": ("flows",),
     "rich": ("flows",),

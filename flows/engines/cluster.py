@@ -4,23 +4,25 @@ A scene is one task, placed by us: the scheduler knows neither which archive a w
 many scenes one holds. Dask's own scheduling places tiles, which are small and alike.
 """
 
-import asyncio
 import secrets
-import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from distributed import Client, Worker, WorkerPlugin, get_worker, secede
+from distributed import Client, fire_and_forget, get_worker, secede
+from distributed import Future as DaskFuture
 
 from deepsalt.errors import DeepsaltError, RunError, StoppedError
+from deepsalt.mapping import SceneReport
 from deepsalt.naming import named, names
-from flows.engines.engine import Call, Event, Joined, WorkerLeft
+from flows.engines.counters import count_handed_back, count_scene
+from flows.engines.engine import Call, Event, Joined, Leaving, Load, Present, Scaler, WorkerLeft
+from flows.engines.plugin import FAREWELL_S, LEAVING, StationPlugin, leave_when_done
 from flows.engines.station import Station, Task
 
 P = ParamSpec("P")
@@ -28,9 +30,8 @@ T = TypeVar("T")
 
 WORKERS_WAIT_S = 30.0
 """Time allowed for the first worker to appear."""
-_FAREWELL_S = 10.0
-"""Time allowed for workers to learn that a run is over; a suspended one learns it later."""
-_LEAVING = "leaving"
+_ANSWER_S = 30.0
+"""Time allowed for a result to arrive; that of a worker that has just left never does."""
 
 
 class Cluster:
@@ -40,15 +41,27 @@ class Cluster:
     ----------
     client
         Of the scheduler.
-    name
-        Of the run; identifies its stations.
+    watch
+        Knows who is there; its run is that of the stations.
+    scaler
+        Starts and releases workers. Default: they come and go by themselves.
     """
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, watch: "_Watch", scaler: Scaler | None = None) -> None:
         self._client = client
-        self._name = name
+        self._name = watch.name
+        self._watch = watch
+        self._scaler = scaler
+        self._labels: dict[str, str] = {}
+        self._released: set[str] = set()
+        self._told: set[str] = set()
         self.label = f"the Dask scheduler at {address_of(client)}"
-        self.executor: Executor = Tiles(client)
+        self._tiles = Tiles(client)
+
+    @property
+    def executor(self) -> Executor:
+        """What composes tiles."""
+        return self._tiles
 
     def is_alive(self) -> bool:
         """Whether the scheduler answers."""
@@ -62,7 +75,7 @@ class Cluster:
         **kwargs: P.kwargs,
     ) -> Call[T]:
         """Call a method of a worker's station."""
-        call: Call[T] = self._client.submit(
+        future = self._client.submit(
             _at_station,
             self._name,
             method,
@@ -74,12 +87,59 @@ class Cluster:
             pure=False,
             priority=1,
         )
-        return call
+        return _Answer(future)
+
+    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+        """Let the scaler decide; workers that it releases leave when they have no scenes."""
+        if self._scaler is None:
+            return ()
+        there = self._watch.there()
+        if any(worker not in self._labels for worker in there):
+            found = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._labels |= {worker: str(each["name"]) for worker, each in found.items()}
+        present = tuple(
+            Present(worker, self._labels[worker], scenes_of.get(worker, 0))
+            for worker in there
+            if worker in self._labels
+        )
+        self._released |= set(self._scaler(Load(scenes, self._tiles.left, present)))
+        for each in present:
+            if each.worker in self._released - self._told and not each.scenes:
+                self._told.add(each.worker)
+                told = self._client.submit(leave_when_done, workers=[each.worker], pure=False)
+                fire_and_forget(told)
+        return self._released
+
+
+class _Answer(Generic[T]):
+    """A call on a worker, whose result is lost if the worker leaves before it was fetched."""
+
+    def __init__(self, future: "DaskFuture[T]") -> None:
+        self._future = future
+
+    def result(self) -> T:
+        try:
+            return self._future.result(timeout=_ANSWER_S)
+        except TimeoutError:
+            if self._future.status == "error":
+                raise
+            raise StoppedError("the worker left with what it did; another does it again") from None
+
+    def cancel(self) -> Any:
+        return self._future.cancel()
+
+    def add_done_callback(self, heard: Callable[[Any], None], /) -> None:
+        self._future.add_done_callback(heard)
 
 
 @contextmanager
 def cluster_of(
-    client: Client, task: Task, threads: int | None, events: "SimpleQueue[Event | Any]"
+    client: Client,
+    task: Task,
+    threads: int | None,
+    events: "SimpleQueue[Event | Any]",
+    *,
+    scaler: Scaler | None = None,
 ) -> Iterator[Cluster]:
     """Put a station on each worker, including later arrivals, until the block ends.
 
@@ -93,6 +153,8 @@ def cluster_of(
         Threads that share the chunks of a scene. Default: those of the worker.
     events
         Receives arrivals and departures of workers.
+    scaler
+        Starts and releases workers. Default: they come and go by themselves.
 
     Raises
     ------
@@ -122,41 +184,14 @@ def cluster_of(
                 "from the same installation"
             ) from error
         watch.listed(client.scheduler_info(n_workers=-1)["workers"])
-        yield Cluster(client, name)
+        yield Cluster(client, watch, scaler)
     finally:
         if client.status == "running":
             client.unsubscribe_topic("all")
             client.unsubscribe_topic(name)
             # Already gone with the scheduler, and absent where it could not be loaded.
             with suppress(OSError, ValueError):
-                ask(client, "unregister_worker_plugin", name=name, callback_timeout=_FAREWELL_S)
-
-
-class StationPlugin(WorkerPlugin):
-    """Keeps a station on a worker for as long as a run lasts."""
-
-    def __init__(self, name: str, task: Task, threads: int | None) -> None:
-        self.name = name
-        self._task = task
-        self._threads = threads
-        self.station: Station | None = None
-
-    def setup(self, worker: Worker) -> None:
-        """Make the station of a worker."""
-        if self._task.log is not None:
-            self._task.log.set_up()
-        limit = worker.memory_manager.memory_limit
-        threads = self._threads or worker.state.nthreads
-        self.station = Station(self._task, threads=threads, memory_bytes=limit)
-        if worker.nanny is None and threading.current_thread() is threading.main_thread():
-            _close_when_terminated(worker)
-
-    async def teardown(self, worker: Worker) -> None:
-        """Cancel the worker's calls: the run is over, or the worker was asked to leave."""
-        if worker.status.name == "closing":
-            worker.log_event(self.name, {_LEAVING: worker.address})
-        if self.station is not None:
-            await asyncio.to_thread(self.station.close)
+                ask(client, "unregister_worker_plugin", name=name, callback_timeout=FAREWELL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +211,14 @@ def _at_station(
     if not isinstance(plugin, StationPlugin) or plugin.station is None:
         raise StoppedError("the worker was asked to leave; another takes over its work")
     args, kwargs = sealed.value
-    return _travelling(for_whom, method, plugin.station, *args, **kwargs)
+    try:
+        found = _travelling(for_whom, method, plugin.station, *args, **kwargs)
+    except StoppedError:
+        count_handed_back()
+        raise
+    if isinstance(found, SceneReport):
+        count_scene(found)
+    return found
 
 
 def _travelling(
@@ -206,34 +248,24 @@ class Tiles(Executor):
 
     def __init__(self, client: Client) -> None:
         self._executor: Executor = client.get_executor(pure=False)
+        self._lock = threading.Lock()
+        self.left = 0
+        """Calls that are not over."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Submit a call; errors that deepsalt raises there arrive unchanged."""
-        return self._executor.submit(partial(_travelling, dict(names()), fn, *args, **kwargs))
+        call = self._executor.submit(partial(_travelling, dict(names()), fn, *args, **kwargs))
+        self._count(1)
+        call.add_done_callback(lambda _: self._count(-1))
+        return call
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self.left += more
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls."""
         self._executor.shutdown(wait)
-
-
-def _close_when_terminated(worker: Worker) -> None:
-    """Let SIGTERM close a worker without a nanny.
-
-    `dask worker --no-nanny` otherwise just exits, and nobody learns that it was asked to.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    if getattr(before, "closes", None) is worker or not callable(before):
-        return
-
-    async def close() -> None:
-        await worker.close(timeout=_FAREWELL_S, reason="signal")
-
-    def terminated(*_: object) -> None:
-        signal.signal(signal.SIGTERM, before)  # a second signal does not wait
-        worker.loop.add_callback_from_signal(close)
-
-    terminated.closes = worker  # type: ignore[attr-defined]
-    signal.signal(signal.SIGTERM, terminated)
 
 
 def ask(client: Client, question: str, **options: Any) -> Any:
@@ -264,12 +296,17 @@ class _Watch:
     """Turns Dask's notifications into events."""
 
     def __init__(self, name: str, events: "SimpleQueue[Event | Any]") -> None:
-        self._name = name
+        self.name = name
         self._events = events
         self._lock = threading.Lock()
         self._there: set[str] = set()
         self._known: set[str] = set()  # workers heard of since, including those that left
         self._leaving: set[str] = set()
+
+    def there(self) -> list[str]:
+        """Return the workers that are there."""
+        with self._lock:
+            return list(self._there)
 
     def listed(self, workers: Iterable[str]) -> None:
         """Register workers that were there before; some may have left since."""
@@ -303,5 +340,7 @@ class _Watch:
 
     def of_stations(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        if isinstance(message, dict) and _LEAVING in message:
-            self._leaving.add(str(message[_LEAVING]))
+        if isinstance(message, dict) and LEAVING in message:
+            worker = str(message[LEAVING])
+            self._leaving.add(worker)
+            self._events.put(Leaving(worker))

@@ -1,6 +1,6 @@
 """The interface between a run and what computes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -55,7 +55,70 @@ class WorkerLeft:
     asked: bool
 
 
-Event = Joined | WorkerLeft
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A worker was asked to leave; it finishes what it can, and takes no more scenes.
+
+    Parameters
+    ----------
+    worker
+        Its name.
+    """
+
+    worker: str
+
+
+Event = Joined | Leaving | WorkerLeft
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A worker that is there.
+
+    Parameters
+    ----------
+    worker
+        Its name in events: on a Dask cluster its address.
+    label
+        The name that it was started with: on Kubernetes that of its pod.
+    scenes
+        Scenes that it has.
+    """
+
+    worker: str
+    label: str
+    scenes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is left to do, and who is there to do it.
+
+    Parameters
+    ----------
+    scenes
+        Scenes that are not mapped yet, those at work included.
+    tiles
+        Tiles that are waiting or being composed; more follow until the end of the run.
+    workers
+        Those that are there.
+    """
+
+    scenes: int
+    tiles: int
+    workers: tuple[Present, ...]
+
+
+class Scaler(Protocol):
+    """Fits the workers of a cluster to the work that is left."""
+
+    def __call__(self, load: Load) -> Collection[str]:
+        """Start what workers are missing; return those that are no longer needed, by `worker`.
+
+        Called about every second, by the thread that gives scenes to workers, so it must not wait.
+        A worker that was returned once gets no more scenes, and ends by itself with exit code 0
+        when its scenes and tiles are done.
+        """
 
 
 class Engine(Protocol):
@@ -79,6 +142,22 @@ class Engine(Protocol):
         **kwargs: P.kwargs,
     ) -> Call[T]:
         """Call a method of a worker's station; it starts at once, whatever else the worker does."""
+
+    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+        """Fit the workers to the work that is left, if they can change; called about every second.
+
+        Parameters
+        ----------
+        scenes
+            Scenes that are not mapped yet, those at work included.
+        scenes_of
+            Scenes that each worker has.
+
+        Returns
+        -------
+        Collection[str]
+            Workers that get no more scenes. They leave once they have none.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +203,25 @@ def refuse_strangers(found: Mapping[str, Identity], own: Identity, needs: Needs)
     RunError
         A worker has another version, model, algorithm or kind of machine, or is too small.
     """
-    first = next(iter(found.values()))
+    platform = next((each.platform for each in found.values() if each.maps), "")
     for worker, identity in found.items():
-        if why := strange(identity, own, first.platform, needs):
+        if why := strange(identity, own, platform, needs):
             raise RunError(f"worker {worker} {why}")
 
 
 def strange(identity: Identity, own: Identity, platform: str, needs: Needs) -> str:
     """Return why a worker cannot take part, and what to do; empty where it can."""
-    for what, theirs, ours in (
+    compared = [
         ("deepsalt", identity.version, own.version),
         ("algorithm", str(identity.algorithm), str(own.algorithm)),
-        ("model", identity.model[:12], own.model[:12]),
-    ):
+    ]
+    if identity.maps:
+        compared.append(("model", identity.model[:12], own.model[:12]))
+    for what, theirs, ours in compared:
         if theirs != ours:
             return f"has {what} {theirs}, this run {ours}; start workers from the same installation"
+    if not identity.maps:  # tiles are the same on every platform, and small
+        return ""
     if identity.platform != platform:
         return (
             f"computes on {identity.platform}, others on {platform}, which rounds differently; "

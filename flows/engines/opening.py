@@ -6,27 +6,23 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from multiprocessing.resource_tracker import ensure_running
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from deepsalt.context import Context
 from deepsalt.errors import RunError
-from deepsalt.progress import Progress
-from deepsalt.store import Store
-from deepsalt.types import ModelRef
-from deepsalt.validate import Limits
 from flows.config import Compute
-from flows.engines.allocator import allocator_environment, keep_freed_memory
+from flows.engines.allocator import allocator_environment
 from flows.engines.engine import Engine, Event
 from flows.engines.station import Station, Task
 from flows.engines.threads import local_threads
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+
+    from flows.kubernetes.pods import Pods
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +36,19 @@ def threads_per_worker(compute: Compute) -> int:
     return compute.threads or max(1, cores // (compute.workers or 1))
 
 
+def is_this_process(compute: Compute, pods: "Pods | None") -> bool:
+    """Whether this process computes by itself."""
+    return compute.scheduler is None and compute.workers is None and pods is None
+
+
 @contextmanager
 def engine_of(
     compute: Compute,
     task: Task,
     events: "SimpleQueue[Event | Any]",
     station_of: Callable[[int], Station],
+    *,
+    pods: "Pods | None" = None,
 ) -> Iterator[Engine]:
     """Start or reach the workers of a configuration, each with a station, until the block ends.
 
@@ -59,64 +62,31 @@ def engine_of(
         Receives arrivals and departures of workers.
     station_of
         Makes the station of this process with so many threads, if it is the worker.
+    pods
+        Cluster that is made for the run, if the configuration asks for one.
 
     Raises
     ------
     RunError
         No scheduler answers, or it has no workers.
     """
-    if compute.scheduler is None and compute.workers is None:
+    if is_this_process(compute, pods):
         with local_threads(station_of(threads_per_worker(compute)), events) as engine:
             yield engine
         return
     from flows.engines.cluster import cluster_of
 
     with (
-        client_of(compute) as client,
-        cluster_of(client, task, compute.threads, events) as cluster,
+        client_of(compute, pods) as client,
+        nullcontext() if pods is None else pods.scaled(client) as scaler,
+        cluster_of(client, task, compute.threads, events, scaler=scaler) as cluster,
     ):
         yield cluster
 
 
 @contextmanager
-def composing(
-    compute: Compute, store: Store, limits: Limits, progress: Progress
-) -> Iterator[Context]:
-    """Compose tiles on the workers of a configuration, until the block ends.
-
-    Parameters
-    ----------
-    compute
-        Which workers.
-    store
-        Whose tiles.
-    limits
-        Limits beyond which a mosaic fails.
-    progress
-        Receives progress on tiles.
-
-    Raises
-    ------
-    RunError
-        No scheduler answers.
-    """
-    keep_freed_memory()
-    threads = threads_per_worker(compute)
-    # Tiles need no weights, and the model of the store may lie elsewhere.
-    model = ModelRef("", store.model, "")
-    with Context.local(model, threads=threads, limits=limits, progress=progress) as context:
-        if compute.scheduler is None and compute.workers is None:
-            yield context
-            return
-        from flows.engines.cluster import Tiles
-
-        with client_of(compute) as client, Tiles(client) as executor:
-            yield replace(context, executor=executor)
-
-
-@contextmanager
-def client_of(compute: Compute) -> Iterator["Client"]:
-    """Connect to a scheduler, or start one here with its workers, until the block ends.
+def client_of(compute: Compute, pods: "Pods | None" = None) -> Iterator["Client"]:
+    """Connect to a scheduler, or start one with its workers, until the block ends.
 
     Raises
     ------
@@ -137,7 +107,7 @@ def client_of(compute: Compute) -> Iterator["Client"]:
     where = compute.scheduler
     label = "the local cluster" if where is None else f"the Dask scheduler at {where}"
     try:
-        with _connected(compute) as client:
+        with _connected(compute) if pods is None else pods.connected() as client:
             yield client
     except (CancelledError, CommClosedError):  # closed: a result was on its way
         raise RunError(

@@ -47,6 +47,8 @@ class Identity:
         Where it runs.
     threads
         Chunks that it computes at a time.
+    maps
+        Whether it maps scenes; one that does not only composes tiles, and needs no model.
     """
 
     version: str
@@ -58,6 +60,7 @@ class Identity:
     host: str
     process: int
     threads: int = 1
+    maps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Station:
         Receives progress on chunks. Default: none.
     store, model
         What this process has already opened and hashed, if any.
+    maps
+        Whether it maps scenes.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class Station:
         progress: "Progress | None" = None,
         store: "Store | None" = None,
         model: "ModelRef | None" = None,
+        maps: bool = True,
     ) -> None:
         self._task = task
         self._threads = threads
@@ -124,9 +130,12 @@ class Station:
         self._progress = progress
         self._opened = store
         self._model = model
+        self._maps = maps
         self._open = ExitStack()
         self._lock = Lock()
+        self._brought: set[Acquisition] = set()
         self._calls = 0
+        self._is_leaving = False
         self._is_over = False
 
     @cached_property
@@ -155,7 +164,7 @@ class Station:
         return self._opened or Store.open(self._task.out)
 
     def introduce(self) -> Identity:
-        """Return this worker's identity; opens the model and the store.
+        """Return this worker's identity; opens the store, and the model if it maps scenes.
 
         Raises
         ------
@@ -168,7 +177,8 @@ class Station:
         from deepsalt.products import ALGORITHM_VERSION
 
         with self._called():
-            return self._identity(platform(self._task.device), ALGORITHM_VERSION)
+            device = platform(self._task.device) if self._maps else ""
+            return self._identity(device, ALGORITHM_VERSION)
 
     def _identity(self, platform: str, algorithm: int) -> Identity:
         scratch = self._task.scratch
@@ -179,7 +189,7 @@ class Station:
         _ = self._store
         return Identity(
             version=__version__,
-            model=self.context.model.digest,
+            model=self.context.model.digest if self._maps else "",
             algorithm=algorithm,
             platform=platform,
             memory_bytes=self._memory_bytes,
@@ -187,6 +197,7 @@ class Station:
             host=socket.gethostname(),
             process=os.getpid(),
             threads=self._threads,
+            maps=self._maps,
         )
 
     def bring(self, acquisition: "Acquisition", shares: "Mapping[str, Share]") -> int:
@@ -202,6 +213,9 @@ class Station:
             The station was stopped.
         """
         with self._called():
+            with self._lock:
+                self._refuse_to_go_on(acquisition)
+                self._brought.add(acquisition)
             try:
                 return self.context.fetcher.bring(acquisition, shares)
             except ReadError:
@@ -226,7 +240,9 @@ class Station:
         from flows.publication import write_items
 
         with self._called():
-            self._refuse_to_go_on(acquisition)
+            with self._lock:
+                self._refuse_to_go_on(acquisition)
+                self._brought.discard(acquisition)
             store = self._store
             context = self.context
             announce = partial(write_items, store, acquisition, context.model)
@@ -262,8 +278,17 @@ class Station:
         StoppedError
             The station was stopped.
         """
-        if self.context.stopped.is_set():
+        if self._is_leaving or self.context.stopped.is_set():
             raise StoppedError(f"scene {acquisition.scene_id} was abandoned; the next run maps it")
+
+    def leave(self) -> None:
+        """Finish the scenes being mapped and written; give back those fetched or being fetched."""
+        with self._lock:
+            self._is_leaving = True
+        if "context" in self.__dict__:
+            self.context.closing.set()
+            for acquisition in tuple(self._brought):
+                self.context.fetcher.drop(acquisition)
 
     def stop(self) -> None:
         """Abandon fetching and mapping; finish writing."""

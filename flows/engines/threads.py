@@ -1,6 +1,6 @@
 """The engine of one machine without worker processes: threads of this process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -53,6 +53,10 @@ class Threads:
     ) -> Future[T]:
         """Call a method of the station."""
         return self._calls.submit(method, self._station, *args, **kwargs)
+
+    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+        """Keep this process, whatever is left."""
+        return ()
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """A Dask cluster that a run makes on Kubernetes for itself, and removes.
 
 Per run: a scheduler Job, a Service on it, a Secret with the run's certificates, and a Job for each
-worker. All belong to the scheduler Job, so they go when it goes. Open `cluster.py` first.
+worker. All belong to the scheduler Job, so they go when it goes. Open `pods.py` first.
 
 ==============  =====================================================================
+`pods.py`       the pods of a run, made when first needed, kept when it begins again
 `cluster.py`    makes the cluster, waits for it, connects, removes it
 `documents.py`  the Jobs, Service and Secret as plain documents
-`pods.py`       what all pods have in common: security, volumes, environment
+`container.py`  what all pods have in common: security, volumes, environment
 `workers.py`    the worker Jobs of a run, and why one is not ready
 `scaling.py`    how many workers each group should have; which are released
 `api.py`        the one door to the API server

@@ -1,6 +1,5 @@
 """The one door to the API server of a Kubernetes cluster."""
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,7 +9,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from deepsalt.errors import RunError
+from deepsalt.documents import parse_document
+from deepsalt.errors import FormatError, RunError
 
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
@@ -158,8 +158,7 @@ def _configured() -> bool:
 
 def _reason(error: ApiException) -> str:
     """Return what the server said, without its headers."""
-    try:
-        said = json.loads(error.body or "").get("message")
-    except (ValueError, AttributeError):
-        said = None
-    return f"{str(said or error.reason)[:500]} ({error.status})"
+    said = error.reason
+    with suppress(FormatError):
+        said = parse_document(str(error.body or "").encode(), "the answer").get("message", said)
+    return f"{str(said)[:500]} ({error.status})"

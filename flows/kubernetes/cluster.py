@@ -1,19 +1,20 @@
 """Makes the Dask cluster of a run on Kubernetes, and removes it."""
 
-import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Client, Security
 
+from deepsalt.documents import encode
 from deepsalt.errors import RunError
 from deepsalt.progress import Progress
 from flows.cluster_profile import ClusterProfile
+from flows.engines.engine import Load
 from flows.kubernetes.api import Cluster
 from flows.kubernetes.documents import (
     SCHEDULER_PORT,
@@ -24,6 +25,7 @@ from flows.kubernetes.documents import (
     scheduler_name,
     service,
 )
+from flows.kubernetes.scaling import Scaling
 from flows.kubernetes.tunnel import tunnel
 from flows.kubernetes.workers import Workers, has_ended, reason_of
 
@@ -98,30 +100,56 @@ class KubernetesCluster:
                 ) from None
             yield opened.enter_context(client)
 
+    @contextmanager
+    def scaled(self, client: Client, scenes: int, progress: Progress) -> Iterator[Scaling]:
+        """Keep workers until the block ends, which begins when the first one works.
+
+        Parameters
+        ----------
+        client
+            Connected to the scheduler.
+        scenes
+            Scenes to map.
+        progress
+            Told what the first worker waits for.
+
+        Raises
+        ------
+        RunError
+            No worker works in time.
+        """
+        with Scaling(self.workers, self.profile.groups, self.report) as scaling:
+            scaling(Load(scenes, 0 if scenes else 1, ()))
+            waited = Patience(self.profile.start_timeout_s, progress)
+            while not client.scheduler_info(n_workers=-1)["workers"]:
+                scaling.refuse()
+                if told := waited.over(self.workers.why_waiting):
+                    raise RunError(f"no worker of {self.label} starts ({told})")
+            yield scaling
+
     def report(self, told: Mapping[str, Any]) -> None:
         """Write how far the run is, for `deepsalt status --cluster`; at most every ten seconds."""
         now_s = time.monotonic()
         if now_s >= self._reported_s + _REPORT_S:
             self._reported_s = now_s
-            change = {"metadata": {"annotations": {PROGRESS: json.dumps(dict(told))}}}
+            change = {"metadata": {"annotations": {PROGRESS: encode(dict(told)).decode().strip()}}}
             self.cluster.patch_job(scheduler_name(self.owner.run), change)
 
     def _await_scheduler(self, progress: Progress) -> None:
-        until_s = time.monotonic() + self.profile.start_timeout_s
-        note_s = time.monotonic() + _NOTE_S
+        waited = Patience(self.profile.start_timeout_s, progress)
         while not self._schedulers(ready=True):
-            found = self._schedulers(ready=False)
-            why = reason_of(found[-1]) if found else "it has no pod yet"
-            if self._has_failed() or time.monotonic() > until_s:
+            told = waited.over(self._why_waiting)
+            if told or self._has_failed():
                 raise RunError(
-                    f"the scheduler of {self.label} does not start ({why}); look at `kubectl -n "
+                    f"the scheduler of {self.label} does not start "
+                    f"({told or self._why_waiting()}); look at `kubectl -n "
                     f"{self.cluster.namespace} describe job {scheduler_name(self.owner.run)}`"
                 )
-            if time.monotonic() > note_s:
-                note_s += _NOTE_S
-                progress.note(f"waiting for the scheduler's pod: {why}")
-            time.sleep(_POLL_S)
         self.cluster.patch_job(scheduler_name(self.owner.run), once_ready(self.profile))
+
+    def _why_waiting(self) -> str:
+        found = self._schedulers(ready=False)
+        return reason_of(found[-1]) if found else "it has no pod yet"
 
     def _has_failed(self) -> bool:
         jobs = self.cluster.jobs(run=self.owner.run, component="scheduler")
@@ -136,6 +164,34 @@ class KubernetesCluster:
     def _schedulers(self, *, ready: bool) -> list[dict[str, Any]]:
         pods = self.cluster.pods(run=self.owner.run, component="scheduler")
         return [each for each in pods if is_ready(each) or not ready]
+
+
+class Patience:
+    """Waits for a pod, and says what it waits for every now and then.
+
+    Parameters
+    ----------
+    allowed_s
+        How long at most.
+    progress
+        Told what is waited for.
+    """
+
+    def __init__(self, allowed_s: float, progress: Progress) -> None:
+        self._until_s = time.monotonic() + allowed_s
+        self._note_s = time.monotonic() + _NOTE_S
+        self._progress = progress
+
+    def over(self, why: Callable[[], str]) -> str:
+        """Wait a moment; return why the pod is not ready if time is over, else nothing."""
+        time.sleep(_POLL_S)
+        now_s = time.monotonic()
+        if now_s > self._until_s:
+            return why()
+        if now_s > self._note_s:
+            self._note_s = now_s + _NOTE_S
+            self._progress.note(f"waiting for a pod: {why()}")
+        return ""
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

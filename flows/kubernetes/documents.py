@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.cluster_profile import ClusterProfile, WorkerGroup
 from flows.kubernetes.api import COMPONENT, GROUP, NAME, RUN
-from flows.kubernetes.pods import CERTIFICATE, KEY, SCRATCH, placement, pod
+from flows.kubernetes.container import CERTIFICATE, KEY, SCRATCH, placement, pod
 
 SCHEDULER_PORT, DASHBOARD_PORT = 8786, 8787
 WORKER_METRICS_PORT, WORKER_PORT = 8788, 8789

@@ -1,135 +1,78 @@
-"""What all pods of a run have in common: security, volumes, environment, certificates.
+"""The pods of a run: made when first needed, kept when the run begins again."""
 
-They meet the restricted Pod Security Standard, and write to volumes only.
-"""
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from collections.abc import Mapping
-from typing import Any
+from distributed import Client
 
-from flows.cluster_profile import ClusterProfile, Toleration
-from flows.engines.allocator import allocator_environment
+from deepsalt.progress import Progress
+from flows.cluster_profile import ClusterProfile
+from flows.config import Scratch
+from flows.kubernetes.cluster import KubernetesCluster, kubernetes_cluster
+from flows.kubernetes.container import SCRATCH
+from flows.kubernetes.scaling import Scaling
 
-USER = 1000
-"""User and group of the images."""
-
-SCRATCH = "/scratch"
-"""Where a worker's scratch volume is."""
-
-CERTIFICATE, KEY = "tls.crt", "tls.key"
-"""Keys of a run's Secret."""
-
-_CERTIFICATES = "/certificates"
-_MODELS = "/models"
-_TMP_BYTES = 1_000_000_000
+_FOR_FILES = 0.9
+"""Part of a scratch volume that files of scenes may take; a pod with more is evicted."""
 
 
-def pod(
-    profile: ClusterProfile,
-    *,
-    container: Mapping[str, Any],
-    placed: Mapping[str, Any],
-    secret: str,
-    scratch_bytes: int = 0,
-    grace_s: int = 30,
-) -> dict[str, Any]:
-    """Return the specification of a pod.
+class Pods(ExitStack):
+    """The pods of a run; a context manager that removes them.
+
+    A run that begins again, since its scheduler was lost, connects to the one that the scheduler's
+    Job starts in its place.
 
     Parameters
     ----------
     profile
-        The cluster.
-    container
-        Its container: name, command, ports, resources, probes; ``env`` as a mapping.
-    placed
-        Where it may run: node selector, tolerations, priority, topology.
-    secret
-        Secret with the certificates of the run.
-    scratch_bytes
-        Size limit of its scratch volume; 0: it has none.
-    grace_s
-        Time that it has to end.
+        What they are like.
+    progress
+        Told what they wait for.
     """
-    volumes: list[dict[str, Any]] = [
-        {"name": "tmp", "emptyDir": {"sizeLimit": str(_TMP_BYTES)}},
-        {"name": "certificates", "secret": {"secretName": secret, "defaultMode": 0o440}},
-    ]
-    mounts = [
-        {"name": "tmp", "mountPath": "/tmp"},
-        {"name": "certificates", "mountPath": _CERTIFICATES, "readOnly": True},
-    ]
-    environment = _encryption() | allocator_environment() | dict(container["env"])
-    if scratch_bytes:
-        volumes.append({"name": "scratch", "emptyDir": {"sizeLimit": str(scratch_bytes)}})
-        mounts.append({"name": "scratch", "mountPath": SCRATCH})
-        environment["DEEPSALT_MODEL_CACHE"] = f"{SCRATCH}/models"
-        environment["TMPDIR"] = SCRATCH
-    if scratch_bytes and profile.model_cache:
-        volumes.append(
-            {"name": "models", "persistentVolumeClaim": {"claimName": profile.model_cache}}
-        )
-        mounts.append({"name": "models", "mountPath": _MODELS})
-        environment["DEEPSALT_MODEL_CACHE"] = _MODELS
-    variables = [{"name": name, "value": value} for name, value in environment.items()]
-    return {
-        "restartPolicy": "Never",
-        "serviceAccountName": profile.service_account,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": grace_s,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        **placed,
-        "volumes": volumes,
-        "containers": [
-            {
-                **container,
-                "image": profile.image,
-                "imagePullPolicy": profile.image_pull_policy,
-                "env": [*variables, _own("POD_NAME", "metadata.name")],
-                "envFrom": [
-                    *({"configMapRef": {"name": name}} for name in profile.config_maps),
-                    *({"secretRef": {"name": name}} for name in profile.secrets),
-                ],
-                "volumeMounts": mounts,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-            }
-        ],
-    }
 
+    def __init__(self, profile: ClusterProfile, progress: Progress) -> None:
+        super().__init__()
+        self.profile = profile
+        self._progress = progress
+        self._memory: Mapping[str, int] = {}
+        self._scenes = 0
+        self._made: KubernetesCluster | None = None
 
-def placement(
-    node_selector: Mapping[str, str],
-    tolerations: tuple[Toleration, ...],
-    priority_class: str | None,
-) -> dict[str, Any]:
-    """Return where a pod may run, and before which others."""
-    found: dict[str, Any] = {
-        "nodeSelector": dict(node_selector),
-        "tolerations": [each.model_dump(exclude_none=True) for each in tolerations],
-    }
-    return found | ({"priorityClassName": priority_class} if priority_class else {})
+    def expect(self, memory: Mapping[str, int], scenes: int) -> None:
+        """Note the memory of a worker by group, bytes, and how many scenes are to be mapped."""
+        self._memory = memory
+        self._scenes = scenes
 
+    @property
+    def scratch(self) -> Scratch:
+        """Where its workers keep files of remote scenes; some of the volume is for Dask's own."""
+        return Scratch(folder=Path(SCRATCH, "files"), limit_gb=self.profile.scratch_gb * _FOR_FILES)
 
-def _own(variable: str, field: str) -> dict[str, Any]:
-    return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": field}}}
+    @contextmanager
+    def connected(self) -> Iterator[Client]:
+        """Connect to the scheduler until the block ends; make it if there is none yet.
 
+        Raises
+        ------
+        RunError
+            The cluster refuses, or the scheduler does not start.
+        """
+        if self._made is None:
+            self._made = self.enter_context(kubernetes_cluster(self.profile, self._memory))
+        with self._made.connected(self._progress) as client:
+            yield client
 
-def _encryption() -> dict[str, str]:
-    """Return the variables by which Dask speaks to holders of the run's certificate only."""
-    certificate, key = f"{_CERTIFICATES}/{CERTIFICATE}", f"{_CERTIFICATES}/{KEY}"
-    found = {"HOME": "/tmp", "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
-    tls = "DASK_DISTRIBUTED__COMM__TLS__"
-    found[f"{tls}CA_FILE"] = certificate
-    for role in ("SCHEDULER", "WORKER", "CLIENT"):
-        found |= {f"{tls}{role}__CERT": certificate, f"{tls}{role}__KEY": key}
-    return found
+    @contextmanager
+    def scaled(self, client: Client) -> Iterator[Scaling]:
+        """Keep workers until the block ends, which begins when the first one works.
+
+        Raises
+        ------
+        RunError
+            No worker starts.
+        """
+        if self._made is None:
+            raise RuntimeError("workers follow their scheduler")
+        with self._made.scaled(client, self._scenes, self._progress) as scaling:
+            yield scaling

@@ -80,7 +80,6 @@ class Scaling:
         self._thread = threading.Thread(target=self._keep, name="workers", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
@@ -90,7 +89,8 @@ class Scaling:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def __call__(self, load: Load) -> Collection[str]:
         """Note what is left to do; return the workers that are released.
@@ -100,14 +100,26 @@ class Scaling:
         RunError
             Workers cannot be started.
         """
-        if self._failed is not None:
-            raise self._failed
+        self.refuse()
         self._wanted = wanted_workers(self._groups, load.scenes, load.tiles)
         self._left = {"scenes_left": load.scenes, "tiles_left": load.tiles}
+        if not self._thread.ident:
+            self._thread.start()
         for each in load.workers:
             self._workers.joined(each.label)
         self._release(load.workers)
         return self._released
+
+    def refuse(self) -> None:
+        """Refuse to go on where workers cannot be started.
+
+        Raises
+        ------
+        RunError
+            Why they cannot.
+        """
+        if self._failed is not None:
+            raise self._failed
 
     def _release(self, present: Collection[Present]) -> None:
         """Release idle workers of groups that have more than they should."""
@@ -130,13 +142,14 @@ class Scaling:
             self._released |= set(workers[:surplus])
 
     def _keep(self) -> None:
-        while not self._over.wait(_LOOK_S):
+        while not self._over.is_set():
             try:
-                if self._wanted:
-                    self._workers.keep(self._wanted)
-                    self._report(self._left)
+                self._workers.keep(self._wanted)
+                self._report(self._left)
+                self._over.wait(_LOOK_S)
             except AwayError as error:  # an upgrade of a control plane takes minutes
                 logger.debug("workers are looked after later: %s", error)
+                self._over.wait(_LOOK_S)
             except DeepsaltError as error:
                 self._failed = error
                 return

@@ -1,12 +1,12 @@
 """Which clusters of ours run on Kubernetes, and how far their runs are."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from deepsalt.documents import parse_document
 from flows.kubernetes.api import GROUP, RUN, Cluster
 from flows.kubernetes.cluster import PROGRESS, is_ready
 from flows.kubernetes.workers import reason_of
@@ -85,7 +85,7 @@ def _status(job: Mapping[str, Any], pods: list[dict[str, Any]]) -> RunStatus:
         since=datetime.fromisoformat(job["metadata"]["creationTimestamp"]),
         scheduler="ready" if ready else _why(schedulers) or "has no pod",
         groups={name: _group(found) for name, found in sorted(workers.items())},
-        progress=json.loads(told) if told else {},
+        progress=parse_document(told.encode(), "the annotation") if told else {},
     )
 
 

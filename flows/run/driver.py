@@ -7,10 +7,11 @@ hosts, which returns when its files have arrived, or when its worker is lost.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
 from deepsalt.errors import DeepsaltError, ReadError, RunError, StoppedError, StoreError
@@ -18,7 +19,16 @@ from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
 from deepsalt.types import Acquisition
-from flows.engines.engine import Call, Engine, Joined, Needs, WorkerLeft, refuse_strangers, strange
+from flows.engines.engine import (
+    Call,
+    Engine,
+    Joined,
+    Leaving,
+    Needs,
+    WorkerLeft,
+    refuse_strangers,
+    strange,
+)
 from flows.engines.station import Identity, Station
 from flows.permits import Permit, Permits
 
@@ -96,6 +106,10 @@ class Driver:
         self._progress = progress
         self._workers: dict[str, Identity] = {}
         self._platform = ""
+        self._released: Collection[str] = ()
+        self._leaving: set[str] = set()
+        self._scaled_s = 0.0
+        self._left: int | None = None
         self._flights: dict[str, list[_Flight]] = defaultdict(list)
         self._losses: dict[int, int] = {}
         self._again: deque[int] = deque()
@@ -106,7 +120,7 @@ class Driver:
 
     @property
     def workers(self) -> int:
-        """Number of workers."""
+        """Number of workers that get scenes."""
         return len(self._workers)
 
     def meet(self) -> str:
@@ -120,26 +134,28 @@ class Driver:
             One cannot open the model or the store.
         """
         met: dict[str, Identity] = {}
-        while not met or any(self._all()) or not self._events.empty():
+        mapping: dict[str, Identity] = {}
+        while not mapping or any(self._all()) or not self._events.empty():
             event = self._next_event()
             if isinstance(event, Joined):
                 self._greet(event.worker)
-            elif isinstance(event, WorkerLeft):
+            elif isinstance(event, Leaving | WorkerLeft):
                 met.pop(event.worker, None)
                 self._gone(event.worker)
             elif isinstance(event, _Flight) and self._ends(event):
                 with suppress(StoppedError):  # one that was asked to leave
                     met[event.worker] = self._result(event)
+            mapping = {worker: identity for worker, identity in met.items() if identity.maps}
         refuse_strangers(met, self._own, self._needs)
-        self._workers = met
+        self._workers = mapping
         self._permits.resize(len(self._workers))
-        self._platform = next(iter(met.values())).platform
+        self._platform = next(iter(mapping.values())).platform
         return self._platform
 
     def work(
         self,
         scenes: Sequence[Acquisition],
-        order: Iterable[int],
+        order: Collection[int],
         heard: Callable[[int, SceneReport], None],
         quarantine: Callable[[Acquisition, str], None],
     ) -> None:
@@ -164,28 +180,59 @@ class Driver:
             The store cannot be written.
         """
         rest = iter(order)
+        self._left = len(order)
+
+        def counted(scene: int, report: SceneReport) -> None:
+            self._left = (self._left or 0) - 1
+            heard(scene, report)
+
         try:
+            self._scale()
             self._assign(scenes, rest)
-            while self._has_work():
+            while self._left:
                 event = self._next_event()
                 if isinstance(event, Joined):
                     self._greet(event.worker)
+                elif isinstance(event, Leaving):
+                    self._leaving.add(event.worker)
+                    self._leave_out(event.worker)
                 elif isinstance(event, WorkerLeft):
-                    self._lose(event, heard, quarantine)
+                    self._lose(event, counted, quarantine)
                 elif isinstance(event, _Flight) and self._ends(event):
-                    self._land(event, heard)
+                    self._land(event, counted)
+                self._scale()
                 self._assign(scenes, rest)
         finally:
             for flight in self._all():
                 if flight.call is not None:
                     flight.call.cancel()
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Let the engine fit its workers to the tiles that are left, until the block ends."""
+        over = Event()
+
+        def scale() -> None:
+            while not over.wait(_TICK_S) and self._engine.is_alive():
+                self._engine.scale(0, {})
+
+        thread = Thread(target=scale, name="scale")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _scale(self) -> None:
+        now_s = time.monotonic()
+        if self._left is not None and now_s - self._scaled_s >= _TICK_S:
+            self._scaled_s = now_s
+            scenes_of = {worker: len(flights) for worker, flights in self._flights.items()}
+            self._released = self._engine.scale(self._left, scenes_of)
+
     def _all(self) -> Iterator[_Flight]:
         return (flight for flights in self._flights.values() for flight in flights)
-
-    def _has_work(self) -> bool:
-        waiting = self._again or self._alone or any(self._waiting.values())
-        return bool(waiting) or any(flight.scene is not None for flight in self._all())
 
     def _next_event(self) -> Any:
         while True:
@@ -198,6 +245,7 @@ class Driver:
                 return self._events.get(timeout=_TICK_S)
             except Empty:
                 self._refuse_to_wait()
+                self._scale()
 
     def _refuse_to_wait(self) -> None:
         if self._workers or any(self._flights.values()):
@@ -242,8 +290,9 @@ class Driver:
         if why := strange(identity, self._own, self._platform, self._needs):
             self._progress.note(f"worker {flight.worker} is left out: it {why}")
             return
-        self._workers[flight.worker] = identity
-        self._permits.resize(len(self._workers))
+        if identity.maps and flight.worker not in self._leaving:
+            self._workers[flight.worker] = identity
+            self._permits.resize(len(self._workers))
 
     def _land(self, flight: _Flight, heard: Callable[[int, SceneReport], None]) -> None:
         """Process what a worker has done."""
@@ -271,6 +320,9 @@ class Driver:
         if flight.permit is None:
             heard(flight.scene, found)
             return
+        if flight.worker in self._leaving:
+            self._begin_again(flight)
+            return
         flight.permit = None
         self._call(flight, Station.process, flight.acquisition)
 
@@ -283,6 +335,7 @@ class Driver:
     def _gone(self, worker: str) -> list[_Flight]:
         """Forget a worker; return its unfinished flights."""
         self._leave_out(worker)
+        self._leaving.discard(worker)
         flights = self._flights.pop(worker, [])
         for flight in flights:
             if flight.permit is not None:
@@ -334,7 +387,7 @@ class Driver:
         """Give workers scenes: one to each before any gets a second."""
         emptied = self._worker_for_one_alone()
         for most in range(1, SCENES_PER_WORKER + 1):
-            for worker in self._workers:
+            for worker in self._taking():
                 flights = self._flights[worker]
                 if worker == emptied:
                     if not flights and self._start(
@@ -346,9 +399,14 @@ class Driver:
 
     def _worker_for_one_alone(self) -> str | None:
         """Return the worker that gets nothing new until a scene can run on it alone."""
-        if not self._alone or not self._workers or any(flight.alone for flight in self._all()):
+        taking = self._taking()
+        if not self._alone or not taking or any(flight.alone for flight in self._all()):
             return None
-        return min(self._workers, key=lambda worker: len(self._flights[worker]))
+        return min(taking, key=lambda worker: len(self._flights[worker]))
+
+    def _taking(self) -> list[str]:
+        """Return the workers that get scenes."""
+        return [worker for worker in self._workers if worker not in self._released]
 
     def _takes_another(self, flights: Sequence[_Flight]) -> bool:
         return not any(flight.alone or flight.permit is not None for flight in flights)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from threading import Condition
 
@@ -28,7 +28,7 @@ class Ahead:
     to_come
         Scenes still to be mapped.
     at_once
-        Number of tiles composed at a time; workers map scenes meanwhile.
+        Number of tiles to compose at a time; workers, which may change, map scenes meanwhile.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Ahead:
         tiles: Sequence[tuple[Tile, ...]],
         to_come: Iterable[int],
         *,
-        at_once: int,
+        at_once: Callable[[], int],
     ) -> None:
         self._builder = builder
         self._period = period
@@ -83,8 +83,8 @@ class Ahead:
                 # The build that publishes makes the last ones, as many at a time as it can.
                 if self._over or not self._left:
                     return
-                ready = self._ready[: self._at_once]
-                self._ready = self._ready[self._at_once :]
+                count = max(1, self._at_once())
+                ready, self._ready = self._ready[:count], self._ready[count:]
                 known = self._known
                 self._known = set()
             period_tiles = [(self._period, tile) for tile in ready]

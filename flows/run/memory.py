@@ -9,6 +9,7 @@ from deepsalt.cube.load import file_block
 from deepsalt.errors import DeepsaltError, UsageError
 from deepsalt.fetch import hosts_of
 from deepsalt.types import Acquisition
+from flows.cluster_profile import WorkerGroup
 from flows.config import Compute, SceneConfig
 from flows.engines.engine import Needs
 from flows.engines.opening import threads_per_worker
@@ -34,6 +35,8 @@ _BUILD_BYTES = 360_000_000
 """A process that also draws the quicklook."""
 _TILE_BYTES = 70_000_000
 """A shard being composed, and the layers of a few scenes in it."""
+_POD_MARGIN = 1.25
+"""Memory of a pod over the prediction, which holds within a fifth: above it the pod is killed."""
 _UNKNOWN_BLOCK = (512, 512)
 """For files whose header cannot be read: the larger of EnMAP's two block sizes."""
 
@@ -91,11 +94,23 @@ def memory_of(compute: Compute) -> int | None:
     """Return the memory that a worker may take, bytes; None on a cluster of unknown memory."""
     if compute.memory is not None:
         return int(compute.memory)
-    if compute.scheduler is not None:
+    if compute.scheduler is not None or compute.cluster is not None:
         return None
     from distributed.system import MEMORY_LIMIT  # of the machine, or of the container
 
     return int(MEMORY_LIMIT) // (compute.workers or 1)
+
+
+def needs_of_tiles() -> Needs:
+    """Return what composing tiles takes of a worker that maps no scenes."""
+    return Needs(_PROCESS_BYTES + _TILE_BYTES, thread_bytes=_TILE_BYTES)
+
+
+def memory_of_pod(group: WorkerGroup, needs: Needs) -> int:
+    """Return the memory that the pod of a worker asks for and may take, bytes."""
+    if group.memory is not None:
+        return int(group.memory)
+    return int(needs.memory_with(group.threads) * _POD_MARGIN)
 
 
 def size_of(acquisition: Acquisition) -> int:

@@ -159,14 +159,21 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     """
     from deepsalt.mosaic import all_period_tiles, build_mosaic
     from deepsalt.store import Store
-    from flows.engines.opening import composing
+    from flows.engines.composing import composing
+    from flows.run.memory import needs_of_tiles
+    from flows.run.pods import expect, pods_of
 
     store = Store.open(out)
     shown = progress or Silent()
     refuse_other_grid(store, config.grid)
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
-    with composing(config.compute, store, limits_of(config.checks), shown) as context:
+    limits = limits_of(config.checks)
+    with (
+        pods_of(config.compute, shown) as pods,
+        composing(config.compute, store, limits, shown, pods=pods) as context,
+    ):
+        expect(pods, needs_of_tiles(), 0)
         began_s = time.perf_counter()
         period_tiles = all_period_tiles(store, period)
         built = build_mosaic(store, context, period_tiles=period_tiles, hold=config.hold)

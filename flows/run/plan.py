@@ -1,6 +1,7 @@
 """What a run would read, write and need, from the catalogue's fields alone."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from deepsalt.access import is_remote
@@ -17,11 +18,8 @@ from flows.run.mosaic import refuse_export
 from flows.run.scenes import Scenes, with_tiles
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, period_of, refuse_unfit
+from flows.scale.figures import FIGURES
 
-PIXELS_PER_THREAD_S = 100_000
-"""Pixels read, masked, mapped and written per thread and second (demo; `make bench`: 124,000)."""
-_TILE_S = 1.5
-"""Seconds to composite and write one tile of 2048 x 2048 (measured, two scenes deep)."""
 _PRODUCT_BYTES_PER_PIXEL = 9
 """Bytes per pixel, of 14 (three float32 and one uint16 layer), that LZ4 leaves on real scenes."""
 _MOSAIC_BYTES_PER_PIXEL = 12
@@ -52,6 +50,8 @@ class Plan:
         Worker processes, and chunks each computes at a time.
     worker_memory_bytes
         Peak memory of one worker: a scene being mapped, one being written, and a tile.
+    thread_bytes
+        Memory of each further thread of a worker.
     worker_scratch_bytes
         Files of remote scenes on one worker: of one being mapped, and of one being fetched.
     seconds
@@ -78,6 +78,7 @@ class Plan:
     workers: int
     threads: int
     worker_memory_bytes: int
+    thread_bytes: int
     worker_scratch_bytes: int
     seconds: float
     cell_shape: str = ""
@@ -86,7 +87,12 @@ class Plan:
     first_gone: str = ""
 
 
-def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
+def make_plan(
+    config: RunConfig,
+    progress: Progress | None = None,
+    *,
+    visit: Callable[[Acquisition], None] | None = None,
+) -> Plan:
     """Plan a run.
 
     Parameters
@@ -95,6 +101,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         The run.
     progress
         Receives progress on the search.
+    visit
+        Called with each scene still to map.
 
     Raises
     ------
@@ -118,9 +126,8 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
     compute = config.scene.compute
     workers = compute.workers or 1
     threads = threads_per_worker(compute)
-    needs = refuse_too_large(
-        found.scenes.only(held.indices[number] for number in left), config.scene
-    )
+    to_map = found.scenes.only(held.indices[number] for number in left)
+    needs = refuse_too_large(_visited(to_map, visit), config.scene)
     return Plan(
         scenes=len(held.names),
         present=len(held.names) - len(left),
@@ -136,13 +143,24 @@ def make_plan(config: RunConfig, progress: Progress | None = None) -> Plan:
         workers=workers,
         threads=threads,
         worker_memory_bytes=needs.memory_bytes,
+        thread_bytes=needs.thread_bytes,
         worker_scratch_bytes=2 * needs.scratch_bytes,
-        seconds=pixels / (PIXELS_PER_THREAD_S * workers * threads) + _TILE_S * len(held.tiles),
+        seconds=pixels / (FIGURES.pixels_per_thread_s * workers * threads)
+        + FIGURES.tile_thread_s * len(held.tiles),
         cell_shape=_cell_shape(extent),
         refused={**found.refused, **held.torn},
         gone=len(gone),
         first_gone=gone[0] if gone else "",
     )
+
+
+def _visited(
+    scenes: Iterable[Acquisition], visit: Callable[[Acquisition], None] | None
+) -> Iterator[Acquisition]:
+    for each in scenes:  # once: to unpack a hundred thousand takes seconds
+        if visit is not None:
+            visit(each)
+        yield each
 
 
 @dataclass(slots=True)

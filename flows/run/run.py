@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from deepsalt import __version__
 from deepsalt.context import Context
@@ -23,8 +23,9 @@ from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store, keep_to_platform, quarantine, quarantined, tombstones
 from deepsalt.types import Acquisition, ModelRef
 from flows.config import RunConfig, SceneConfig
+from flows.engines.composing import composing
 from flows.engines.engine import Engine
-from flows.engines.opening import composing, engine_of, threads_per_worker
+from flows.engines.opening import engine_of, threads_per_worker
 from flows.engines.station import Identity, Station, Task
 from flows.logs import style_in_use
 from flows.permits import Permits
@@ -33,10 +34,14 @@ from flows.run.driver import Driver, LostWork
 from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
-from flows.run.plan import PIXELS_PER_THREAD_S
+from flows.run.pods import expect, pods_of
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import find_scenes
 from flows.run.stores import find_store, open_store, period_of
+from flows.scale.figures import FIGURES
+
+if TYPE_CHECKING:
+    from flows.kubernetes.pods import Pods
 
 
 @dataclass(frozen=True)
@@ -162,11 +167,15 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
     StoreError
         The store cannot be written, or has another grid or model.
     """
-    with named(run=names().get("run") or secrets.token_hex(4)):
-        return _run(config, progress or Silent())
+    shown = progress or Silent()
+    with (
+        named(run=names().get("run") or secrets.token_hex(4)),
+        pods_of(config.scene.compute, shown) as pods,
+    ):
+        return _run(config, shown, pods)
 
 
-def _run(config: RunConfig, shown: Progress) -> RunResult:
+def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
     found = find_scenes(config.selection, shown)
     ref = model_ref(config.scene.model)
     period = period_of(config.mosaic.datetime)
@@ -178,6 +187,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
     left = max(0, len(todo) - config.most) if config.most else 0
     todo = todo[: len(todo) - left]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
+    expect(pods, needs, len(todo))
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
@@ -187,7 +197,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
         if not todo:
             compute = config.scene.compute
             limits = limits_of(config.mosaic.checks)
-            context = opened.enter_context(composing(compute, store, limits, shown))
+            context = opened.enter_context(composing(compute, store, limits, shown, pods=pods))
             builder = opened.enter_context(Builder(store, context.executor, limits, shown))
         else:
             events: SimpleQueue[Any] = SimpleQueue()
@@ -195,7 +205,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
                 config.out,
                 config.scene.model,
                 config.scene.compute.device,
-                config.scene.scratch,
+                config.scene.scratch if pods is None else pods.scratch,
                 found.access,
                 config.retry_quarantined,
                 style_in_use(),
@@ -203,7 +213,11 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
             new_station = partial(Station, task, progress=shown, store=store, model=ref)
             engine = opened.enter_context(
                 engine_of(
-                    config.scene.compute, task, events, lambda threads: new_station(threads=threads)
+                    config.scene.compute,
+                    task,
+                    events,
+                    lambda threads: new_station(threads=threads),
+                    pods=pods,
                 )
             )
             driver = Driver(
@@ -223,6 +237,7 @@ def _run(config: RunConfig, shown: Progress) -> RunResult:
             waste = driver.waste
             took_s = time.perf_counter() - began_s
             effort = replace(expected, workers=max(1, driver.workers), scenes_s=took_s, work=work)
+            opened.enter_context(driver.at_rest())
         results = [
             SceneReport(name, "quarantined", reason=reason)
             for name, reason in found.refused.items()
@@ -266,7 +281,7 @@ def _map_scenes(
     tiles = in_space(store.grid, scenes)
     wanted, work = set(todo), defaultdict[str, SceneWork](SceneWork)
     order = [index for index in along_curve(tiles) if index in wanted]
-    with Ahead(builder, period, tiles, todo, at_once=driver.workers) as ahead:
+    with Ahead(builder, period, tiles, todo, at_once=lambda: driver.workers) as ahead:
 
         def heard(index: int, report: SceneReport) -> None:
             # Per scene it would take a fifth of the memory of a run.
@@ -287,7 +302,8 @@ def expected_of(scenes: Iterable[Acquisition], config: SceneConfig) -> Effort:
         size_bytes += size_of(scene) if hosts_of(scene) else 0
         pixels += scene.grid.height * scene.grid.width
     threads = threads_per_worker(config.compute)
-    return Effort(expected_bytes=size_bytes, expected_s=pixels / (PIXELS_PER_THREAD_S * threads))
+    expected_s = pixels / (FIGURES.pixels_per_thread_s * threads)
+    return Effort(expected_bytes=size_bytes, expected_s=expected_s)
 
 
 def own_identity(ref: ModelRef) -> Identity:

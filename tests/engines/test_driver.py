@@ -4,7 +4,7 @@ import gc
 import pickle
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -68,11 +68,17 @@ class Books:
         self.waiting: list[tuple[str, str, Any, Future[Any]]] = []
         self.identities = dict.fromkeys(workers, WORKER)
         self.alive = True
+        self.asked: list[tuple[int, dict[str, int]]] = []
+        self.released: set[str] = set()
         for worker in workers:
             events.put(Joined(worker))
 
     def is_alive(self) -> bool:
         return self.alive
+
+    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+        self.asked.append((scenes, dict(scenes_of)))
+        return self.released
 
     def call(self, worker: str, method: Callable[..., Any], *args: Any) -> "Future[Any]":
         call: Future[Any] = Future()

@@ -10,7 +10,7 @@ from deepsalt.errors import ExtraMissingError
 from deepsalt.extras import MODULES, require
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPORTED_AS = {"scikit-learn": "sklearn", "prometheus-client": "prometheus_client"}
+IMPORTED_AS = {"scikit-learn": "sklearn"}
 
 
 def modules_of(extra: str) -> set[str]:
@@ -23,7 +23,7 @@ def modules_of(extra: str) -> set[str]:
         if included := re.match(r"deepsalt\[([\w,]+)\]", requirement):
             found |= {module for each in included[1].split(",") for module in modules_of(each)}
         else:
-            found.add(IMPORTED_AS.get(name[0], name[0]))
+            found.add(IMPORTED_AS.get(name[0], name[0].replace("-", "_")))
     return found
 
 
@@ -33,7 +33,11 @@ def test_an_extra_is_looked_for_as_it_is_installed(extra: str) -> None:
 
 
 def test_all_brings_every_extra_but_the_tools_of_developers() -> None:
-    assert modules_of("all") == modules_of("train") | modules_of("kubernetes")
+    assert modules_of("all") == modules_of("train") | modules_of("service")
+
+
+def test_a_cluster_from_code_brings_no_prefect() -> None:
+    assert not {module for module in modules_of("kubernetes") if module.startswith("prefect")}
 
 
 def test_what_needs_a_missing_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

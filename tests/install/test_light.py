@@ -12,7 +12,7 @@ from flows.cli.shared.extras import OPTIONS, VERBS
 from tests.flows.conftest import CENTER
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = sorted({module for modules in MODULES.values() for module in modules} | {"kubernetes"})
+HEAVY = sorted({module for modules in MODULES.values() for module in modules})
 WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"
 COMMAND = WITHOUT + "from deepsalt.__main__ import main; main()"
 

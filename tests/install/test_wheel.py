@@ -88,4 +88,4 @@ def test_the_wheel_works_with_each_extra_in_an_empty_environment(
     assert "'deepsalt[prefect]'" in there.deepsalt("run", "--prefect", code=2).stderr
 
     there.install("[all]")
-    there.python("-c", "import deepsalt.deployments, kubernetes")
+    there.python("-c", "import deepsalt.deployments, kubernetes, prefect_kubernetes")

@@ -20,9 +20,16 @@ VERBS = {
 }
 """The extra of each verb that needs one."""
 
-OPTIONS = {"--workers": "run", "--scheduler": "run", "--prefect": "prefect"}
+OPTIONS = {
+    "--workers": "run",
+    "--scheduler": "run",
+    "--prefect": "prefect",
+    "--cluster": "kubernetes",
+}
 """The extra of each option that needs one with any verb."""
 
+_INSTEAD = {("status", "--cluster")}
+"""Options with which a verb needs nothing else."""
 
 _FREE = {"--help", "--show-config"}
 """Options that only show something."""
@@ -41,10 +48,10 @@ class Verbs(TyperGroup):
             and not isinstance(command, Verbs)
         ):
             verb = f"{name}" if ctx.parent is None else f"{ctx.info_name} {name}"
-            for option in (arg.partition("=")[0] for arg in rest):
-                if option in OPTIONS:
-                    require(OPTIONS[option], f"deepsalt {verb} {option}")
-            if verb in VERBS:
+            options = [arg.partition("=")[0] for arg in rest if arg.partition("=")[0] in OPTIONS]
+            for option in options:
+                require(OPTIONS[option], f"deepsalt {verb} {option}")
+            if verb in VERBS and not any((verb, option) in _INSTEAD for option in options):
                 require(VERBS[verb], f"deepsalt {verb}")
         return name, command, rest
 

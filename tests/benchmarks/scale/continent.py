@@ -12,23 +12,31 @@ from deepsalt.simulate.geodesy import GSD_M, utm_grid
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.types import Acquisition, Asset, PixelGrid
 
-WEST, SOUTH, EAST, NORTH = -15.0, -33.0, 49.0, 36.0
-"""Africa, degrees."""
+AFRICA = (-15.0, -33.0, 49.0, 36.0)
+CENTRAL_ASIA = (46.0, 35.0, 88.0, 52.0)
+"""Areas: west, south, east, north, degrees."""
 _START = datetime(2024, 1, 1, 9, tzinfo=UTC)
 _IMAGE_BYTES, _LAYER_BYTES = 380_000_000, 1_000_000
 _DRIFT_NM = 0.3
 
 
-def continent(number: int, *, size_px: int = 1200, seed: int = 1) -> Iterator[Acquisition]:
-    """Yield EnMAP scenes at random places of Africa, every third over the one before.
+def continent(
+    number: int,
+    *,
+    size_px: int = 1200,
+    seed: int = 1,
+    area: tuple[float, float, float, float] = AFRICA,
+) -> Iterator[Acquisition]:
+    """Yield EnMAP scenes at random places of an area, every third over the one before.
 
     Sizes differ by up to a twentieth and band centres drift, as they do in the archive.
     """
     rng = np.random.default_rng(seed)
-    lon, lat = WEST, SOUTH
+    west, south, east, north = area
+    lon, lat = west, south
     for index in range(number):
         if index % 3 != 2:
-            lon, lat = rng.uniform(WEST, EAST), rng.uniform(SOUTH, NORTH)
+            lon, lat = rng.uniform(west, east), rng.uniform(south, north)
         height, width = (size_px + int(n) for n in rng.integers(0, 1 + size_px // 20, 2))
         found = _scene(index, utm_grid(lon, lat, width, height))
         drift = rng.uniform(-_DRIFT_NM, _DRIFT_NM)

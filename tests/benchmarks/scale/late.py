@@ -204,7 +204,7 @@ def _in_folder(number: int, full: Path, place: Path, repeats: int) -> list[Row]:
 
 def _in_bucket(number: int, full: Path, place: Path, repeats: int) -> list[Row]:
     found = []
-    with serving_s3(place / "s3", BUCKET) as url, _as_anybody(url):
+    with serving_s3(place / "s3", BUCKET) as url, as_anybody(url):
         for turn in range(repeats):
             _upload(full, Objects.of(f"s3://{BUCKET}/full{turn}"))
         with _slowed(url, place) as environment:
@@ -240,7 +240,7 @@ async def _wait(request: Request, forward: Forward) -> Answer:
 
 
 @contextmanager
-def _as_anybody(url: str) -> Iterator[None]:
+def as_anybody(url: str) -> Iterator[None]:
     names = {
         "AWS_ENDPOINT_URL": url,
         "AWS_REGION": "us-east-1",

@@ -92,7 +92,7 @@ def one(workers: int, wait_s: float) -> Row:
                 tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
             )
         )
-        address, *processes = opened.enter_context(_started(workers))
+        address, *processes = opened.enter_context(started(workers))
         client = opened.enter_context(Client(address))
         client.wait_for_workers(workers)
         client.run(warm_up)
@@ -102,11 +102,11 @@ def one(workers: int, wait_s: float) -> Row:
         driver = driver_of(engine, events)
         driver.meet()
         traffic = opened.enter_context(_counted())
-        before = [_cpu_s(process) for process in processes]
+        before = [cpu_s_of(process) for process in processes]
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         done = drive(driver, scenes)
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-        used = [_cpu_s(each) - at for each, at in zip(processes, before, strict=True)]
+        used = [cpu_s_of(each) - at for each, at in zip(processes, before, strict=True)]
     return {
         "workers": workers,
         "scenes": number,
@@ -120,7 +120,7 @@ def one(workers: int, wait_s: float) -> Row:
     }
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     return sum(psutil.Process(pid).cpu_times()[:2])
 
 
@@ -150,7 +150,7 @@ def _counted() -> Iterator[dict[str, int]]:
 
 
 @contextmanager
-def _started(workers: int) -> Iterator[tuple[Any, ...]]:
+def started(workers: int) -> Iterator[tuple[Any, ...]]:
     """Start a scheduler and workers; yield its address, its process and theirs."""
     command = [sys.executable, "-m", "tests.benchmarks.scale.workers"]
     with ExitStack() as opened:

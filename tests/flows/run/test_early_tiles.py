@@ -26,7 +26,7 @@ class Listening:
 
 
 def started(builder: Listening, to_come: Iterable[int]) -> Ahead:
-    return Ahead(builder, Period.all(), SCENES, to_come, at_once=4)  # type: ignore[arg-type]
+    return Ahead(builder, Period.all(), SCENES, to_come, at_once=lambda: 4)  # type: ignore[arg-type]
 
 
 def test_a_tile_begins_with_the_last_of_its_scenes() -> None:

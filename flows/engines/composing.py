@@ -1,0 +1,103 @@
+"""Composes tiles on the workers of a configuration, where no scenes are mapped."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from deepsalt.context import Context
+from deepsalt.progress import Progress
+from deepsalt.store import Store
+from deepsalt.types import ModelRef
+from deepsalt.validate import Limits
+from flows.config import Compute
+from flows.engines.allocator import keep_freed_memory
+from flows.engines.engine import Load
+from flows.engines.opening import client_of, is_this_process, threads_per_worker
+from flows.engines.repeated import repeated
+
+if TYPE_CHECKING:
+    from flows.kubernetes.pods import Pods
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def composing(
+    compute: Compute,
+    store: Store,
+    limits: Limits,
+    progress: Progress,
+    *,
+    pods: "Pods | None" = None,
+) -> Iterator[Context]:
+    """Compose tiles on the workers of a configuration, until the block ends.
+
+    Parameters
+    ----------
+    compute
+        Which workers.
+    store
+        Whose tiles.
+    limits
+        Limits beyond which a mosaic fails.
+    progress
+        Receives progress on tiles.
+    pods
+        Cluster that is made for the run, if the configuration asks for one.
+
+    Raises
+    ------
+    RunError
+        No scheduler answers.
+    """
+    keep_freed_memory()
+    threads = threads_per_worker(compute)
+    # Tiles need no weights, and the model of the store may lie elsewhere.
+    model = ModelRef("", store.model, "")
+    with Context.local(model, threads=threads, limits=limits, progress=progress) as context:
+        if is_this_process(compute, pods):
+            yield context
+            return
+        with _Later(lambda: _tiles_of(compute, pods)) as executor:
+            yield replace(context, executor=executor)
+
+
+@contextmanager
+def _tiles_of(compute: Compute, pods: "Pods | None") -> Iterator[Executor]:
+    """Compose tiles on a Dask cluster until the block ends."""
+    from flows.engines.cluster import Tiles
+
+    with client_of(compute, pods) as client, Tiles(client) as tiles:
+        if pods is None:
+            yield tiles
+            return
+        with (
+            pods.scaled(client) as scaling,
+            repeated(lambda: scaling(Load(0, tiles.left, ()))),
+        ):
+            yield tiles
+
+
+class _Later(Executor):
+    """Opens an executor for the first call: a build that finds nothing to do needs none."""
+
+    def __init__(self, opening: Callable[[], AbstractContextManager[Executor]]) -> None:
+        self._opening = opening
+        self._open = ExitStack()
+        self._lock = Lock()
+        self._executor: Executor | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Submit a call."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = self._open.enter_context(self._opening())
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Close what was opened."""
+        self._open.close()

@@ -1,0 +1,1 @@
+"""What lies in `infra`: manifests that a cluster takes, without a cluster."""
