@@ -11,6 +11,7 @@
     │   ├── GridError             CRS, resolution or region that does not fit
     │   └── ModelError            weights or card that are unreadable or disagree
     └── RunError              exit 1: the work itself failed
+        ├── EngineLostError       what computes is out of reach; the run may begin again
         ├── StoreError            a store that cannot be written or has another layout
         │   ├── StoreMissingError     exit 2: there is no store at the given location
         │   ├── StoreMismatchError    exit 2: the store exists with another grid, model or periods
@@ -20,6 +21,7 @@
         │   ├── MissingObjectError    an object that does not exist
         │   ├── VersionMissingError   exit 2: the mosaic does not have the version, or no longer
         │   └── OvertakenError        another version was published meanwhile; nothing changed
+        ├── DeviceError           a device that failed, where the CPU may not take over
         └── ReadError             pixels that cannot be read: truncated, vanished
             ├── LoginError            exit 2: a login that is missing, fails or has expired
             └── AwayError             a server that is away or ill; may pass by itself
@@ -68,8 +70,16 @@ class RunError(DeepsaltError):
     """The work itself failed."""
 
 
+class EngineLostError(RunError):
+    """What a run computes on is out of reach; the run goes on where it was when it begins again."""
+
+
 class StoppedError(RunError):
     """Work that was abandoned on request."""
+
+
+class DeviceError(RunError):
+    """A device that failed where the CPU may not take over, because it rounds differently."""
 
 
 class StoreError(RunError):

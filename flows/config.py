@@ -141,6 +141,12 @@ class Compute(_Closed):
         "cpu", description="device to predict on; workers that lack it use their CPU"
     )
 
+    @property
+    def predicts_on(self) -> str:
+        """Device of the workers that map scenes: a GPU where a group of the cluster has some."""
+        groups = () if self.cluster is None else self.cluster.groups
+        return "cuda" if any(each.gpus and each.maps for each in groups) else self.device
+
 
 class Grid(_Closed):
     """Grid of the mosaic. Default: the store's; EPSG:6933 at 30 m for a new store."""

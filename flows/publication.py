@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.hrefs import without_credentials
@@ -42,6 +41,7 @@ from deepsalt.products import (
 )
 from deepsalt.store.documents import read_document
 from deepsalt.types import Acquisition, ModelRef
+from flows.model_cache import model_prefix, put_model
 
 if TYPE_CHECKING:
     import pystac
@@ -250,9 +250,8 @@ def _write_source(store: "Store", acquisition: Acquisition) -> Source:
 @lru_cache(maxsize=64)
 def _write_model(store: "Store", ref: ModelRef) -> Source:
     """Write a model and its Item, once per process."""
-    prefix = _model_prefix(ref.digest)
-    for file in sorted(filter(Path.is_file, Path(ref.path).iterdir())):
-        store.objects.create(f"{prefix}/{file.name}", file.read_bytes())
+    prefix = model_prefix(ref.digest)
+    put_model(store.objects, ref)
     # Its date is that of the first copy in the store, so that all have the same Item; a copy not
     # yet listed was made just now.
     stored = {entry.key: entry.modified for entry in store.objects.list(prefix)}
@@ -265,10 +264,6 @@ def _write_model(store: "Store", ref: ModelRef) -> Source:
         created=created.replace(microsecond=0),
     )
     return Source(item.id, href_of(write_item(store.objects, item)))
-
-
-def _model_prefix(digest: str) -> str:
-    return f"models/{digest[:12]}"
 
 
 def model_keys(store: "Store") -> set[str]:
@@ -329,7 +324,7 @@ def _version_item(
             created=version.created,
             software={"deepsalt": version.software},
             algorithm=ALGORITHM_VERSION,
-            model=model or Source(store.model[:12], href_of(_model_prefix(store.model))),
+            model=model or Source(store.model[:12], href_of(model_prefix(store.model))),
             model_digest=store.model,
             sources=tuple(Source(m.name, href_of(items_of(m)[0])) for m in added.values()),
             simulated=version.simulated > 0,

@@ -15,7 +15,7 @@ from flows.config import RunConfig, Selection
 
 if TYPE_CHECKING:
     from flows.run.mosaic import MosaicResult
-    from flows.run.run import RunResult
+    from flows.run.result import RunResult
 
 app = typer.Typer()
 

@@ -15,7 +15,7 @@ from flows.config import RunConfig
 
 if TYPE_CHECKING:
     from deepsalt.mapping import SceneReport
-    from flows.run.run import RunResult
+    from flows.run.result import RunResult
 
 app = typer.Typer()
 
@@ -58,8 +58,9 @@ def run_config(config: RunConfig, *, by_prefect: bool) -> "RunResult":
         if not by_prefect:
             return runs.run(config, progress)
         from flows.prefect.scenes import map_scenes
+        from flows.run.result import RunResult
 
-        return runs.RunResult.of(map_scenes(config))
+        return RunResult.of(map_scenes(config))
 
 
 def run_lines(result: "RunResult") -> list[str]:
@@ -77,8 +78,8 @@ def run_lines(result: "RunResult") -> list[str]:
         lines.append(nothing)
     if result.begun_again:
         lines.append(
-            f"lost workers  {result.begun_again} scenes were started again, at a loss of "
-            f"{duration(result.wasted_s)} of work"
+            f"done twice   {result.begun_again} scenes were started again, at a loss of "
+            f"{duration(result.wasted_s)} of work, {100 * result.wasted:.1f} % of the workers' time"
         )
     return lines
 

@@ -7,7 +7,7 @@ many scenes one holds. Dask's own scheduling places tiles, which are small and a
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,17 @@ from deepsalt.errors import DeepsaltError, RunError, StoppedError
 from deepsalt.mapping import SceneReport
 from deepsalt.naming import named, names
 from flows.engines.counters import count_handed_back, count_scene
-from flows.engines.engine import Call, Event, Joined, Leaving, Load, Present, Scaler, WorkerLeft
+from flows.engines.engine import (
+    Call,
+    Event,
+    Joined,
+    Leaving,
+    Load,
+    Present,
+    Scaler,
+    WorkerLeft,
+    lost,
+)
 from flows.engines.plugin import FAREWELL_S, LEAVING, StationPlugin, leave_when_done
 from flows.engines.station import Station, Task
 
@@ -53,7 +63,6 @@ class Cluster:
         self._watch = watch
         self._scaler = scaler
         self._labels: dict[str, str] = {}
-        self._released: set[str] = set()
         self._told: set[str] = set()
         self.label = f"the Dask scheduler at {address_of(client)}"
         self._tiles = Tiles(client)
@@ -87,39 +96,44 @@ class Cluster:
             pure=False,
             priority=1,
         )
-        return _Answer(future)
+        return _Answer(future, self.label)
 
     def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
         """Let the scaler decide; workers that it releases leave when they have no scenes."""
         if self._scaler is None:
             return ()
         there = self._watch.there()
-        if any(worker not in self._labels for worker in there):
+        if there - self._labels.keys():
             found = self._client.scheduler_info(n_workers=-1)["workers"]
             self._labels |= {worker: str(each["name"]) for worker, each in found.items()}
-        present = tuple(
-            Present(worker, self._labels[worker], scenes_of.get(worker, 0))
-            for worker in there
-            if worker in self._labels
-        )
-        self._released |= set(self._scaler(Load(scenes, self._tiles.left, present)))
+        # A later worker may have the address of one that has left.
+        self._labels = {each: label for each, label in self._labels.items() if each in there}
+        self._told &= there
+        present = [
+            Present(worker, label, scenes_of.get(worker, 0))
+            for worker, label in self._labels.items()
+        ]
+        released = {*self._scaler(Load(scenes, self._tiles.left, tuple(present))), *self._told}
         for each in present:
-            if each.worker in self._released - self._told and not each.scenes:
+            if each.worker in released - self._told and not each.scenes:
                 self._told.add(each.worker)
                 told = self._client.submit(leave_when_done, workers=[each.worker], pure=False)
                 fire_and_forget(told)
-        return self._released
+        return released
 
 
 class _Answer(Generic[T]):
     """A call on a worker, whose result is lost if the worker leaves before it was fetched."""
 
-    def __init__(self, future: "DaskFuture[T]") -> None:
+    def __init__(self, future: "DaskFuture[T]", label: str) -> None:
         self._future = future
+        self._label = label
 
     def result(self) -> T:
         try:
             return self._future.result(timeout=_ANSWER_S)
+        except CancelledError:
+            raise lost(self._label) from None
         except TimeoutError:
             if self._future.status == "error":
                 raise
@@ -303,10 +317,10 @@ class _Watch:
         self._known: set[str] = set()  # workers heard of since, including those that left
         self._leaving: set[str] = set()
 
-    def there(self) -> list[str]:
+    def there(self) -> set[str]:
         """Return the workers that are there."""
         with self._lock:
-            return list(self._there)
+            return set(self._there)
 
     def listed(self, workers: Iterable[str]) -> None:
         """Register workers that were there before; some may have left since."""

@@ -5,6 +5,7 @@ from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from threading import Lock
+from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from deepsalt.context import Context
@@ -101,3 +102,12 @@ class _Later(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close what was opened."""
         self._open.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close what was opened, which turns the loss of a scheduler into a sentence."""
+        self._open.__exit__(kind, error, trace)

@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from deepsalt.errors import RunError
+from deepsalt.errors import EngineLostError, RunError
 from flows.engines.station import Identity, Station
 
 P = ParamSpec("P")
@@ -116,8 +116,13 @@ class Scaler(Protocol):
         """Start what workers are missing; return those that are no longer needed, by `worker`.
 
         Called about every second, by the thread that gives scenes to workers, so it must not wait.
-        A worker that was returned once gets no more scenes, and ends by itself with exit code 0
-        when its scenes and tiles are done.
+        A worker that is returned gets no more scenes; once it has none, it finishes its tiles and
+        ends with exit code 0.
+
+        Raises
+        ------
+        RunError
+            Workers cannot be started.
         """
 
 
@@ -158,6 +163,13 @@ class Engine(Protocol):
         Collection[str]
             Workers that get no more scenes. They leave once they have none.
         """
+
+
+def lost(label: str) -> EngineLostError:
+    """Return the error of an engine that is lost, by its label."""
+    return EngineLostError(
+        f"{label} is no longer reachable; completed work is kept, so restart it and run again"
+    )
 
 
 @dataclass(frozen=True, slots=True)

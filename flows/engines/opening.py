@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from deepsalt.errors import RunError
 from flows.config import Compute
 from flows.engines.allocator import allocator_environment
-from flows.engines.engine import Engine, Event
+from flows.engines.engine import Engine, Event, lost
 from flows.engines.station import Station, Task
 from flows.engines.threads import local_threads
 
@@ -92,6 +92,8 @@ def client_of(compute: Compute, pods: "Pods | None" = None) -> Iterator["Client"
     ------
     RunError
         No scheduler answers, or it requires certificates that this process lacks.
+    EngineLostError
+        The scheduler is lost meanwhile.
     """
     from distributed import KilledWorker
     from distributed.comm.core import CommClosedError
@@ -110,9 +112,7 @@ def client_of(compute: Compute, pods: "Pods | None" = None) -> Iterator["Client"
         with _connected(compute) if pods is None else pods.connected() as client:
             yield client
     except (CancelledError, CommClosedError):  # closed: a result was on its way
-        raise RunError(
-            f"{label} is no longer reachable; completed work is kept, so restart it and run again"
-        ) from None
+        raise lost(label) from None
     except KilledWorker:
         raise RunError(
             f"workers of {label} die while composing a tile; completed work is kept, so give them "

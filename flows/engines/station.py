@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from deepsalt.types import Acquisition, ModelRef
 
 
+CACHE_VARIABLE = "DEEPSALT_MODEL_CACHE"
+"""Folder where workers keep models. Default: one in the scratch folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Properties of a worker on which results and limits depend.
@@ -72,7 +76,7 @@ class Task:
     out
         The store.
     model
-        Folder of the model, the same on each worker. Default: the shipped model.
+        Digest of the run's own model, which is in the store. Default: the shipped model.
     device
         ``cpu`` or ``cuda``.
     scratch
@@ -83,15 +87,18 @@ class Task:
         Whether scenes that now work leave the quarantine.
     log
         How its processes log. Default: as they do.
+    mixed
+        Whether the CPU may go on where the device fails, in the same product.
     """
 
     out: str
-    model: Path | None
+    model: str | None
     device: str
     scratch: Scratch
     access: Access
     retry_quarantined: bool = False
     log: LogStyle | None = None
+    mixed: bool = False
 
 
 class Station:
@@ -147,15 +154,26 @@ class Station:
         scratch = self._task.scratch
         return self._open.enter_context(
             Context.local(
-                self._model or task.model,
+                self._model or self._own_model(),
                 threads=self._threads,
                 device=task.device,
                 scratch=scratch.folder,
                 scratch_bytes=round(scratch.limit_gb * 1e9),
                 reach=task.access.reach,
                 progress=self._progress,
+                mixed=task.mixed,
             )
         )
+
+    def _own_model(self) -> "ModelRef | None":
+        """Return the run's own model from the cache of this machine; None for the shipped one."""
+        from flows.model_cache import cached_model
+
+        if self._task.model is None:
+            return None
+        default = self._task.scratch.folder or Path(tempfile.gettempdir())
+        cache = os.environ.get(CACHE_VARIABLE) or default / f"deepsalt-models-{os.getuid()}"
+        return cached_model(self._store.objects, self._task.model, Path(cache))
 
     @cached_property
     def _store(self) -> "Store":
@@ -233,6 +251,8 @@ class Station:
             The store cannot be written, or belongs to another model.
         StoppedError
             The station was stopped.
+        DeviceError
+            The device failed, and the CPU may not take over.
         """
         from deepsalt.effort import Meter
         from deepsalt.mapping import map_scene

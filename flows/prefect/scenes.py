@@ -30,7 +30,7 @@ def map_scenes(config: RunConfig, ledger: str | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        The fields of `flows.run.run.RunResult`.
+        The fields of `flows.run.result.RunResult`.
 
     Raises
     ------

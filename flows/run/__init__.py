@@ -4,6 +4,7 @@ Takes a `RunConfig`, returns a `RunResult`. Open `run.py` first.
 
 ==================  ====================================================================
 `run.py`            search, scenes, mosaic, export: the whole run
+`result.py`         its outcome
 `driver.py`         which worker gets which scene, its outcome, what is lost
 `early_tiles.py`    composes tiles meanwhile whose scenes are all mapped
 `single_scene.py`   one scene by itself

@@ -14,7 +14,15 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-from deepsalt.errors import DeepsaltError, ReadError, RunError, StoppedError, StoreError
+from deepsalt.errors import (
+    DeepsaltError,
+    DeviceError,
+    EngineLostError,
+    ReadError,
+    RunError,
+    StoppedError,
+    StoreError,
+)
 from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Progress
@@ -26,6 +34,7 @@ from flows.engines.engine import (
     Leaving,
     Needs,
     WorkerLeft,
+    lost,
     refuse_strangers,
     strange,
 )
@@ -55,7 +64,7 @@ class _Flight:
 
 @dataclass(slots=True)
 class LostWork:
-    """Work repeated because workers were lost.
+    """Work repeated because workers or a scheduler were lost, or asked to leave.
 
     Parameters
     ----------
@@ -63,10 +72,13 @@ class LostWork:
         Scenes that were started again.
     seconds
         Time that workers had already spent on them.
+    workers_s
+        Time of all workers that get scenes, whatever they did.
     """
 
     scenes: int = 0
     seconds: float = 0.0
+    workers_s: float = 0.0
 
 
 class Driver:
@@ -86,6 +98,8 @@ class Driver:
         What a scene takes of a worker.
     progress
         Receives progress on scenes.
+    waste
+        Counts what is repeated; a driver that goes on where another had to stop adds to the same.
     """
 
     def __init__(
@@ -97,6 +111,7 @@ class Driver:
         own: Identity,
         needs: Needs,
         progress: Progress,
+        waste: LostWork | None = None,
     ) -> None:
         self._engine = engine
         self._events = events
@@ -116,7 +131,9 @@ class Driver:
         self._alone: deque[int] = deque()
         self._waiting: dict[tuple[str, ...], deque[int]] = defaultdict(deque)
         self._alone_since_s = time.monotonic()
-        self.waste = LostWork()
+        self._counted_s = time.monotonic()
+        self._settled_s: dict[str, float] = {}
+        self.waste = waste or LostWork()
 
     @property
     def workers(self) -> int:
@@ -174,8 +191,11 @@ class Driver:
 
         Raises
         ------
+        EngineLostError
+            The engine became unreachable.
         RunError
-            The engine became unreachable, or no worker was left for minutes.
+            No worker was left for minutes, none can be started, or the device of the last one
+            failed.
         StoreError
             The store cannot be written.
         """
@@ -202,6 +222,11 @@ class Driver:
                     self._land(event, counted)
                 self._scale()
                 self._assign(scenes, rest)
+        except EngineLostError:
+            for flight in self._all():
+                if flight.scene is not None:
+                    self._waste(flight)
+            raise
         finally:
             for flight in self._all():
                 if flight.call is not None:
@@ -213,8 +238,11 @@ class Driver:
         over = Event()
 
         def scale() -> None:
-            while not over.wait(_TICK_S) and self._engine.is_alive():
-                self._engine.scale(0, {})
+            try:
+                while not over.wait(_TICK_S) and self._engine.is_alive():
+                    self._engine.scale(0, {})
+            except DeepsaltError as error:  # those that are there go on
+                self._progress.note(f"the number of workers stays as it is: {error}")
 
         thread = Thread(target=scale, name="scale")
         thread.start()
@@ -237,15 +265,20 @@ class Driver:
     def _next_event(self) -> Any:
         while True:
             if not self._engine.is_alive():
-                raise RunError(
-                    f"{self._engine.label} is no longer reachable; completed work is kept, so "
-                    f"restart it and run again"
-                )
+                raise lost(self._engine.label)
             try:
                 return self._events.get(timeout=_TICK_S)
             except Empty:
                 self._refuse_to_wait()
                 self._scale()
+            finally:
+                self._count_time()
+
+    def _count_time(self) -> None:
+        now_s = time.monotonic()
+        workers = len(self._workers) + len(self._leaving)
+        self.waste.workers_s += workers * (now_s - self._counted_s)
+        self._counted_s = now_s
 
     def _refuse_to_wait(self) -> None:
         if self._workers or any(self._flights.values()):
@@ -301,8 +334,18 @@ class Driver:
             return
         try:
             found = self._result(flight)
+        except EngineLostError:
+            self._flights[flight.worker].insert(0, flight)  # lost as the others are
+            raise
         except StoppedError:
             # It was asked to leave, and will be gone in a moment.
+            self._leave_out(flight.worker)
+            self._begin_again(flight)
+            return
+        except DeviceError as error:
+            if not self._workers.keys() - {flight.worker}:
+                raise
+            self._progress.note(f"worker {flight.worker} is left out: {error}")
             self._leave_out(flight.worker)
             self._begin_again(flight)
             return
@@ -318,6 +361,7 @@ class Driver:
             heard(flight.scene, SceneReport(key, "failed", reason=str(error)))
             return
         if flight.permit is None:
+            self._settled_s[flight.worker] = time.monotonic()
             heard(flight.scene, found)
             return
         if flight.worker in self._leaving:
@@ -347,9 +391,21 @@ class Driver:
     def _begin_again(self, flight: _Flight, *, alone: bool = False) -> None:
         """Hand unfinished work to another worker."""
         if flight.scene is not None:
-            self.waste.scenes += 1
-            self.waste.seconds += time.monotonic() - flight.began_s
+            self._waste(flight)
             (self._alone if alone else self._again).append(flight.scene)
+
+    def _waste(self, flight: _Flight) -> None:
+        """Count unfinished work: the time since its worker finished something else.
+
+        A worker has one scene in hand; what waits behind it has taken nothing.
+        """
+        self.waste.scenes += 1
+        others = self._flights.get(flight.worker, ())
+        if all(flight.began_s <= other.began_s for other in others if other.scene is not None):
+            now_s = time.monotonic()
+            settled_s = self._settled_s.get(flight.worker, 0.0)
+            self.waste.seconds += now_s - max(flight.began_s, settled_s)
+            self._settled_s[flight.worker] = now_s
 
     def _lose(
         self,
@@ -379,9 +435,9 @@ class Driver:
                 key = flight.acquisition.key
                 heard(flight.scene, SceneReport(key, "quarantined", reason=reason))
             else:
-                lost = self._losses.get(flight.scene, 0) + 1
-                self._losses[flight.scene] = lost
-                self._begin_again(flight, alone=lost >= _LOSSES_IN_COMPANY)
+                losses = self._losses.get(flight.scene, 0) + 1
+                self._losses[flight.scene] = losses
+                self._begin_again(flight, alone=losses >= _LOSSES_IN_COMPANY)
 
     def _assign(self, scenes: Sequence[Acquisition], rest: Iterator[int]) -> None:
         """Give workers scenes: one to each before any gets a second."""

@@ -148,7 +148,7 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
                     unfit = each.scene_id, size
             yield each
 
-    fixed, per_thread = _mapping_memory(sized(), compute.device)
+    fixed, per_thread = _mapping_memory(sized(), compute.predicts_on)
     predicted = _of_threads(fixed, per_thread, threads)
     available = memory_of(compute)
     if available is not None and predicted > available:

@@ -4,15 +4,16 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from deepsalt import __version__
 from deepsalt.context import Context
 from deepsalt.effort import NO_WORK, SceneWork
+from deepsalt.errors import EngineLostError
 from deepsalt.fetch import hosts_of
 from deepsalt.mapping import SceneReport, report_of
 from deepsalt.model.load import model_ref
@@ -24,10 +25,11 @@ from deepsalt.store import Period, Store, keep_to_platform, quarantine, quaranti
 from deepsalt.types import Acquisition, ModelRef
 from flows.config import RunConfig, SceneConfig
 from flows.engines.composing import composing
-from flows.engines.engine import Engine
+from flows.engines.engine import Engine, Needs
 from flows.engines.opening import engine_of, threads_per_worker
 from flows.engines.station import Identity, Station, Task
 from flows.logs import style_in_use
+from flows.model_cache import put_model
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
 from flows.run.driver import Driver, LostWork
@@ -35,114 +37,19 @@ from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
 from flows.run.pods import expect, pods_of
+from flows.run.result import Effort, RunResult
 from flows.run.scenes import Scenes, along_curve, in_space
-from flows.run.selection import find_scenes
+from flows.run.selection import Selected, find_scenes
 from flows.run.stores import find_store, open_store, period_of
 from flows.scale.figures import FIGURES
 
 if TYPE_CHECKING:
     from flows.kubernetes.pods import Pods
 
-
-@dataclass(frozen=True)
-class Effort:
-    """What the scenes of a run took as a whole, and what the catalogue let expect.
-
-    Parameters
-    ----------
-    workers
-        Workers at the end of mapping.
-    scenes_s
-        Wall time of mapping, seconds; tiles are composed meanwhile.
-    expected_bytes, expected_s
-        Bytes to fetch and seconds of all workers, by the rules of `deepsalt plan`.
-    work
-        Work on the scenes, by their status.
-    """
-
-    workers: int = 1
-    scenes_s: float = 0.0
-    expected_bytes: int = 0
-    expected_s: float = 0.0
-    work: Mapping[str, SceneWork] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Self:
-        """Return what `dataclasses.asdict` described."""
-        work = {status: SceneWork(**each) for status, each in found["work"].items()}
-        return cls(**{**found, "work": work})
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Outcome of a run: every scene, the mosaic (None if no scene could be mapped), lost work.
-
-    Parameters
-    ----------
-    scenes
-        Outcome of each scene, unusable Items first.
-    mosaic
-        Outcome of the mosaic.
-    begun_again, wasted_s
-        Scenes that were started again because their worker was lost, and the time that workers had
-        already spent on them, seconds.
-    effort
-        What mapping took; equal outcomes may differ in it.
-    left
-        Scenes that are left for the next run, by `RunConfig.most`.
-    """
-
-    scenes: tuple[SceneReport, ...]
-    mosaic: MosaicResult | None
-    begun_again: int = 0
-    wasted_s: float = 0.0
-    effort: Effort = field(default_factory=Effort, compare=False)
-    left: int = 0
-
-    @property
-    def wanted(self) -> list[SceneReport]:
-        """The scenes that an operator did not take out."""
-        return [scene for scene in self.scenes if scene.status != "withdrawn"]
-
-    @property
-    def failure(self) -> str | None:
-        """Why the run failed as a whole: nothing mapped, or nothing exported; None otherwise."""
-        if self.mosaic is not None:
-            return self.mosaic.export_failed or None
-        if not self.wanted:
-            return None
-        first = self.wanted[0]
-        return f"none of {len(self.wanted)} scenes could be mapped; {first.scene}: {first.reason}"
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code: 0 all done, 1 nothing mapped or nothing exported, 3 some scenes are left out.
-
-        Withdrawn scenes are left out on purpose and change nothing.
-        """
-        if self.failure:
-            return 1
-        return 0 if all(scene.product for scene in self.wanted) else 3
-
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` described."""
-        mosaic = found["mosaic"]
-        return cls(
-            tuple(SceneReport(**each) for each in found["scenes"]),
-            mosaic and MosaicResult(**mosaic),
-            found["begun_again"],
-            found["wasted_s"],
-            Effort.of(found["effort"]),
-            found["left"],
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values; work is in ``effort``, for all scenes together."""
-        found = asdict(self)
-        for scene in found["scenes"]:
-            del scene["work"]
-        return found
+ATTEMPTS = 5
+"""How often a run begins on a cluster that it makes for itself, before it gives up."""
+PAUSE_S = 10.0
+"""Time between two attempts; workers of a lost scheduler end meanwhile."""
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
@@ -191,108 +98,179 @@ def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
-    expected = expected_of(found.scenes.only(todo), config.scene)
-    waste, effort, began_s = LostWork(), expected, time.perf_counter()
-    with ExitStack() as opened:
-        if not todo:
-            compute = config.scene.compute
-            limits = limits_of(config.mosaic.checks)
-            context = opened.enter_context(composing(compute, store, limits, shown, pods=pods))
-            builder = opened.enter_context(Builder(store, context.executor, limits, shown))
-        else:
-            events: SimpleQueue[Any] = SimpleQueue()
-            task = Task(
-                config.out,
-                config.scene.model,
-                config.scene.compute.device,
-                config.scene.scratch if pods is None else pods.scratch,
-                found.access,
-                config.retry_quarantined,
-                style_in_use(),
-            )
-            new_station = partial(Station, task, progress=shown, store=store, model=ref)
-            engine = opened.enter_context(
-                engine_of(
-                    config.scene.compute,
-                    task,
-                    events,
-                    lambda threads: new_station(threads=threads),
-                    pods=pods,
-                )
-            )
-            driver = Driver(
-                engine,
-                events,
-                Permits(config.politeness.limit_of, 1),
-                own=own_identity(ref),
-                needs=needs,
-                progress=shown,
-            )
-            keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
-            context = opened.enter_context(_context_of(engine, ref, config, shown))
-            builder = opened.enter_context(Builder(store, engine.executor, context.limits, shown))
-            work = _map_scenes(
-                driver, builder, found.scenes, todo, reports, period=period, progress=shown
-            )
-            waste = driver.waste
-            took_s = time.perf_counter() - began_s
-            effort = replace(expected, workers=max(1, driver.workers), scenes_s=took_s, work=work)
-            opened.enter_context(driver.at_rest())
-        results = [
-            SceneReport(name, "quarantined", reason=reason)
-            for name, reason in found.refused.items()
-        ]
-        results += [reports[index] for index in sorted(reports)]
-        wasted_s = round(waste.seconds, 1)
-        done = RunResult(tuple(results), None, waste.scenes, wasted_s, effort, left)
-        if not any(report.product for report in results):
-            return done
-        # Links wait for a server, tiles for the processor, so they run at the same time.
-        began_s = time.perf_counter()
-        with NamedThreads(1, "link") as beside:
-            linked = beside.submit(_link, store, found.scenes, reports)
-            products = [report.product for report in reports.values() if report.product]
-            built = build_mosaic(
-                store,
-                context,
-                period_tiles=period_tiles_of(store, products, period),
-                why="run",
-                hold=config.mosaic.hold,
-                known=products,
-                builder=builder,
-            )
-            mosaic = publish(store, built, compose_s=time.perf_counter() - began_s)
-            linked.result()
+    effort = expected_of(found.scenes.only(todo), config.scene)
+    work = _Work(config, found, ref, store, period, needs, todo, reports, effort, shown, pods)
+    mosaic = work.done()
+    results = [
+        SceneReport(name, "quarantined", reason=reason) for name, reason in found.refused.items()
+    ]
+    results += [reports[index] for index in sorted(reports)]
+    waste = work.waste
+    wasted_s = round(waste.seconds, 1)
+    done = RunResult(tuple(results), mosaic, waste.scenes, wasted_s, work.effort, left)
+    if mosaic is None:
+        return done
     return replace(done, mosaic=export_after_build(store, mosaic, config.mosaic.export, shown))
 
 
-def _map_scenes(
-    driver: Driver,
-    builder: Builder,
-    scenes: Scenes,
-    todo: Sequence[int],
-    reports: dict[int, SceneReport],
-    *,
-    period: Period,
-    progress: Progress,
-) -> dict[str, SceneWork]:
-    """Have scenes mapped in spatial order, and finished tiles composed meanwhile; the work."""
-    store = builder.store
-    tiles = in_space(store.grid, scenes)
-    wanted, work = set(todo), defaultdict[str, SceneWork](SceneWork)
-    order = [index for index in along_curve(tiles) if index in wanted]
-    with Ahead(builder, period, tiles, todo, at_once=lambda: driver.workers) as ahead:
+@dataclass
+class _Work:
+    """The part of a run that needs workers; it goes on where it was when a scheduler is lost.
+
+    Parameters
+    ----------
+    config, found, ref, store, period, needs
+        The run: its scenes, model, store and period, and what a scene takes of a worker.
+    todo
+        Scenes to map.
+    reports
+        Outcomes by scene; grows.
+    effort
+        What is expected of the scenes, and what they took so far.
+    progress
+        Receives progress.
+    pods
+        Cluster that is made for the run, if it asks for one.
+    """
+
+    config: RunConfig
+    found: Selected
+    ref: ModelRef
+    store: Store
+    period: Period
+    needs: Needs
+    todo: Sequence[int]
+    reports: dict[int, SceneReport]
+    effort: Effort
+    progress: Progress
+    pods: "Pods | None"
+    waste: LostWork = field(default_factory=LostWork)
+
+    def done(self) -> MosaicResult | None:
+        """Map the scenes and build the mosaic; None if there is nothing to make it of.
+
+        Raises
+        ------
+        EngineLostError
+            A scheduler that the run did not make is lost, or its own ones too often.
+        """
+        for last in (*[False] * (ATTEMPTS - 1), True):
+            try:
+                return self._attempted()
+            except EngineLostError as error:
+                if last or self.config.scene.compute.cluster is None:
+                    raise
+                self.progress.note(f"{error}; this run does so by itself")
+                time.sleep(PAUSE_S)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempted(self) -> MosaicResult | None:
+        config, store = self.config, self.store
+        todo = [index for index in self.todo if index not in self.reports]
+        limits = limits_of(config.mosaic.checks)
+        with ExitStack() as opened:
+            if not todo:
+                compute = config.scene.compute
+                context = opened.enter_context(
+                    composing(compute, store, limits, self.progress, pods=self.pods)
+                )
+                builder = opened.enter_context(
+                    Builder(store, context.executor, limits, self.progress)
+                )
+            else:
+                events: SimpleQueue[Any] = SimpleQueue()
+                engine = opened.enter_context(self._engine(events))
+                driver = Driver(
+                    engine,
+                    events,
+                    Permits(config.politeness.limit_of, 1),
+                    own=own_identity(self.ref),
+                    needs=self.needs,
+                    progress=self.progress,
+                    waste=self.waste,
+                )
+                keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
+                context = opened.enter_context(_context_of(engine, self.ref, config, self.progress))
+                builder = opened.enter_context(
+                    Builder(store, engine.executor, limits, self.progress)
+                )
+                self._map(driver, builder, todo)
+                opened.enter_context(driver.at_rest())
+            return self._built(context, builder)
+
+    def _engine(self, events: "SimpleQueue[Any]") -> AbstractContextManager[Engine]:
+        scene = self.config.scene
+        if scene.model:
+            put_model(self.store.objects, self.ref)
+        task = Task(
+            self.config.out,
+            self.ref.digest if scene.model else None,
+            scene.compute.predicts_on,
+            scene.scratch if self.pods is None else self.pods.scratch,
+            self.found.access,
+            self.config.retry_quarantined,
+            style_in_use(),
+            self.config.scene.allow_mixed,
+        )
+        new_station = partial(
+            Station, task, progress=self.progress, store=self.store, model=self.ref
+        )
+        return engine_of(
+            scene.compute,
+            task,
+            events,
+            lambda threads: new_station(threads=threads),
+            pods=self.pods,
+        )
+
+    def _map(self, driver: Driver, builder: Builder, todo: Sequence[int]) -> None:
+        """Have scenes mapped in spatial order, and finished tiles composed meanwhile."""
+        scenes, began_s = self.found.scenes, time.perf_counter()
+        tiles = in_space(self.store.grid, scenes)
+        wanted, work = set(todo), defaultdict[str, SceneWork](SceneWork, self.effort.work)
+        order = [index for index in along_curve(tiles) if index in wanted]
 
         def heard(index: int, report: SceneReport) -> None:
             # Per scene it would take a fifth of the memory of a run.
             work[report.status] += report.work
-            reports[index] = replace(report, work=NO_WORK)
+            self.reports[index] = replace(report, work=NO_WORK)
             read = size_of(scenes[index]) if report.product else 0
-            progress.advance("scenes", size_bytes=read)
+            self.progress.advance("scenes", size_bytes=read)
             ahead.done(index, report.product)
 
-        driver.work(scenes, order, heard, lambda each, why: quarantine(store, each.key, why))
-    return dict(work)
+        try:
+            with Ahead(builder, self.period, tiles, todo, at_once=lambda: driver.workers) as ahead:
+                driver.work(scenes, order, heard, lambda e, why: quarantine(self.store, e.key, why))
+        finally:
+            self.effort = replace(
+                self.effort,
+                workers=max(1, driver.workers),
+                scenes_s=self.effort.scenes_s + time.perf_counter() - began_s,
+                workers_s=self.waste.workers_s,
+                work=dict(work),
+            )
+
+    def _built(self, context: Context, builder: Builder) -> MosaicResult | None:
+        """Build the mosaic of all products of the run, and link Items meanwhile."""
+        products = [report.product for report in self.reports.values() if report.product]
+        if not products:
+            return None
+        began_s = time.perf_counter()
+        # Links wait for a server, tiles for the processor, so they run at the same time.
+        with NamedThreads(1, "link") as beside:
+            linked = beside.submit(_link, self.store, self.found.scenes, self.reports)
+            built = build_mosaic(
+                self.store,
+                context,
+                period_tiles=period_tiles_of(self.store, products, self.period),
+                why="run",
+                hold=self.config.mosaic.hold,
+                known=products,
+                builder=builder,
+            )
+            mosaic = publish(self.store, built, compose_s=time.perf_counter() - began_s)
+            linked.result()
+        return mosaic
 
 
 def expected_of(scenes: Iterable[Acquisition], config: SceneConfig) -> Effort:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from deepsalt.progress import Progress
 from flows.config import BudgetConfig, RunConfig
-from flows.run.run import RunResult
+from flows.run.result import RunResult
 from flows.watch.bills import run_charged
 from flows.watch.budget import Budget
 from flows.watch.database import Database, database_url

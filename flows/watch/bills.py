@@ -12,7 +12,8 @@ from deepsalt.progress import Progress
 from deepsalt.types import Acquisition
 from flows.config import Compute, MosaicConfig, RunConfig, SceneConfig
 from flows.run.mosaic import MosaicResult
-from flows.run.run import RunResult, expected_of, run
+from flows.run.result import RunResult
+from flows.run.run import expected_of, run
 from flows.run.single_scene import map_one
 from flows.watch.costs import Amounts, Cost, record
 

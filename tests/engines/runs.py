@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.config import Compute, RunConfig, SceneConfig, Selection
-from flows.run.run import RunResult, run
+from flows.run.result import RunResult
+from flows.run.run import run
 from tests.engines.clusters import ROOT
 from tests.faults.contents import contents_of
 

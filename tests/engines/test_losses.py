@@ -13,7 +13,7 @@ from deepsalt.errors import RunError
 from deepsalt.scenes.base import read_acquisition
 from flows.config import Compute
 from flows.engines.opening import client_of
-from flows.run.run import RunResult
+from flows.run.result import RunResult
 from tests.campaign import examples
 from tests.engines.clusters import cluster
 from tests.engines.runs import Command, command, contents, run_on

@@ -15,7 +15,8 @@ from flows.engines.engine import Engine, Load
 from flows.engines.opening import client_of
 from flows.engines.station import Station, Task
 from flows.run import run as runs
-from flows.run.run import RunResult, run
+from flows.run.result import RunResult
+from flows.run.run import run
 from tests.engines.clusters import Cluster, cluster
 from tests.engines.runs import config, contents
 
@@ -32,7 +33,11 @@ def scaled_by(
 
     @contextmanager
     def engine_of(
-        _: Compute, task: Task, events: "SimpleQueue[Any]", __: Callable[[int], Station]
+        _: Compute,
+        task: Task,
+        events: "SimpleQueue[Any]",
+        __: Callable[[int], Station],
+        **___: None,
     ) -> Iterator[Engine]:
         with (
             client_of(Compute(scheduler=made.address)) as client,

@@ -15,6 +15,7 @@ from tests.infra.rendering import FOLDER, OVERLAYS, Manifest, rendered, written_
 from tests.infra.rights import documented
 from tests.kubernetes.cluster import Cluster, Space
 from tests.kubernetes.images import WORKER
+from tests.kubernetes.overlay import applied
 from tests.kubernetes.pods import job, pod, pod_spec
 
 pytestmark = pytest.mark.k8s
@@ -26,22 +27,9 @@ _SLEEP = pod_spec(WORKER, ["-c", "import time; time.sleep(600)"], command=["pyth
 
 @pytest.fixture(scope="module")
 def space(cluster: Cluster) -> Iterator[Space]:
-    """A namespace with the overlay that suits the cluster, applied as the docs say."""
-    with cluster.space("manifests") as made:
-        documents = of_the_overlay(cluster, made.name)
-        priorities = [each for each in documents if each["kind"] == "PriorityClass"]
-        found = cluster.kind("PriorityClass").get().to_dict()["items"]
-        there = {each["metadata"]["name"] for each in found}
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
-        applied = subprocess.run(
-            ["kubectl", "apply", "-f", "-"], input=text, text=True, capture_output=True
-        )
-        assert applied.returncode == 0, applied.stderr
+    """A namespace with the overlay that suits the cluster."""
+    with cluster.space("manifests") as made, applied(made):
         yield made
-        # They are the cluster's, not the namespace's.
-        for each in priorities:
-            if each["metadata"]["name"] not in there:
-                cluster.kind("PriorityClass").delete(name=each["metadata"]["name"])
 
 
 def of_the_overlay(cluster: Cluster, namespace: str) -> list[Manifest]:
@@ -89,6 +77,16 @@ def tried(space: Space, document: Manifest) -> list[str]:
 def test_the_server_takes_every_object_and_drops_no_field(cluster: Cluster, space: Space) -> None:
     for each in of_the_overlay(cluster, space.name):
         assert not tried(space, each)
+
+
+def test_kubectl_applies_the_overlay_over_what_is_there(cluster: Cluster, space: Space) -> None:
+    items = of_the_overlay(cluster, space.name)
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    for _ in range(2):
+        run = subprocess.run(
+            ["kubectl", "apply", "-f", "-"], input=text, text=True, capture_output=True
+        )
+        assert run.returncode == 0, run.stderr
 
 
 def test_fields_that_an_old_server_drops_are_those_that_the_docs_call_unproven(
@@ -300,13 +298,14 @@ for port in {_PORTS}:
 """
 _PROBE = """
 import json, socket, sys
-def open_(host, port):
+from concurrent.futures import ThreadPoolExecutor
+def is_open(target):
     try:
-        socket.create_connection((host, port), timeout=3).close()
+        socket.create_connection(tuple(target), timeout=3).close()
     except OSError:
         return False
     return True
-print(json.dumps([open_(*each) for each in json.loads(sys.argv[1])]))
+print(json.dumps([*ThreadPoolExecutor(16).map(is_open, json.loads(sys.argv[1]))]))
 """
 _CLOSED = {
     "kind": "NetworkPolicy",
@@ -340,17 +339,12 @@ def reach(space: Space, source: str, targets: list[tuple[str, int]]) -> list[boo
     return found
 
 
-def closes(space: Space, source: str, address: str) -> bool:
-    """Return whether a connection that is open is closed by a policy, within ten seconds."""
-    target = [(address, _PORTS[0])]
-    space.wait(lambda: reach(space, source, target) == [True], "pods do not reach each other")
-    space.make(_CLOSED)
+def settles(true: Callable[[], bool]) -> bool:
+    """Return whether something becomes so within ten seconds: policies take effect in the end."""
     until = time.monotonic() + 10
-    while time.monotonic() < until:
-        if reach(space, source, target) == [False]:
-            return True
+    while not (found := true()) and time.monotonic() < until:
         time.sleep(0.5)
-    return False
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -358,18 +352,26 @@ def enforcing(cluster: Cluster) -> None:
     """Find out whether the cluster's network keeps to policies at all."""
     with cluster.space("closed") as space:
         found = listening(space, "one", "other")
-        if not closes(space, "one", found["other"]):
+        target = [(found["other"], _PORTS[0])]
+        space.wait(lambda: reach(space, "one", target) == [True], "pods do not reach each other")
+        space.make(_CLOSED)
+        if not settles(lambda: reach(space, "one", target) == [False]):
             pytest.skip("unproven: this cluster's network does not enforce NetworkPolicies")
 
 
 @pytest.mark.usefixtures("enforcing")
 def test_pods_reach_each_other_where_a_policy_opens_it_and_nowhere_else(space: Space) -> None:
     found = listening(space, "scheduler", "worker", "worker2", "driver", "stranger")
+    assert settles(lambda: not unlike_the_table(space, found)), unlike_the_table(space, found)
+
+
+def unlike_the_table(space: Space, addresses: dict[str, str]) -> list[tuple[str, str, int, bool]]:
+    """Try every connection of the table; its rows that are not so."""
     wrong = []
-    for source in ("scheduler", "worker", "driver", "stranger"):
-        rows = [each for each in BETWEEN_PODS if each[0] == source]
+    for source in {row[0] for row in BETWEEN_PODS}:
+        rows = [row for row in BETWEEN_PODS if row[0] == source]
         peers = ["worker2" if row[1] == source else row[1] for row in rows]
-        targets = [(found[peer], row[2]) for peer, row in zip(peers, rows, strict=True)]
+        targets = [(addresses[peer], row[2]) for peer, row in zip(peers, rows, strict=True)]
         opened = reach(space, source, targets)
         wrong += [row for row, is_open in zip(rows, opened, strict=True) if row[3] != is_open]
-    assert not wrong
+    return wrong

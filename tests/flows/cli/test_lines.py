@@ -9,7 +9,7 @@ from flows.cli.demo import closing_lines
 from flows.cli.run import missing, no_estimate, run_lines
 from flows.cli.scene import scene_line
 from flows.run.mosaic import MosaicResult
-from flows.run.run import RunResult
+from flows.run.result import RunResult
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from deepsalt.mapping import SceneReport
 from deepsalt.scenes.base import read_acquisition
 from flows.config import MosaicConfig, RunConfig, SceneConfig, Selection
 from flows.run.mosaic import MosaicResult
-from flows.run.run import Effort, RunResult
+from flows.run.result import Effort, RunResult
 from flows.watch.bills import build_charged, map_scene_charged, run_charged
 from flows.watch.costs import Amounts, Cost, Costs, RunningTotals, Total, record
 from flows.watch.database import URL_VARIABLE, Database, url_for_runs
