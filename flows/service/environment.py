@@ -50,10 +50,10 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         if key not in _STRANGERS and not key.startswith(_DATABASES)
     }
     password = inherited.get(PASSWORD_VARIABLE)
-    if password and config.kubernetes and not config.kubernetes.password_secret:
+    if password and config.kubernetes and not config.kubernetes.login_secret:
         raise UsageError(
             f"the server asks for a password ({PASSWORD_VARIABLE}), which runs in pods need from a "
-            "Secret; name it as password_secret of [kubernetes]"
+            "Secret; name it as login_secret of [kubernetes]"
         )
     keep_s = str(config.keep_days * _DAY_S)
     own = {
@@ -63,6 +63,8 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_CLI_PROMPT": "false",
+        # Else the server writes its pages beside its program, which may be read-only.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(config.folder / "pages"),
         # Our warnings, retries and alerts among them, stand on the page of their run.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "deepsalt,catalog,flows",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -107,8 +109,8 @@ def worker_environment(config: ServiceConfig, usual: Mapping[str, str]) -> dict[
         "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # of runs whose pod has not begun
         f"{told}OBSERVER_NAMESPACES": pods.namespace,
     }
-    if pods.password_secret:
-        own[f"{told}WORKER_API_AUTH_STRING_SECRET_NAME"] = pods.password_secret
+    if pods.login_secret:
+        own[f"{told}WORKER_API_AUTH_STRING_SECRET_NAME"] = pods.login_secret
         own[f"{told}WORKER_API_AUTH_STRING_SECRET_KEY"] = PASSWORD_VARIABLE
     return {key: each for key, each in usual.items() if not key.startswith("PREFECT_SERVER_")} | own
 

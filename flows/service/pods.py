@@ -82,7 +82,7 @@ class Pods(_Closed):
     config_maps: tuple[str, ...] = Field(
         (), description="names of ConfigMaps that runs have as environment variables"
     )
-    password_secret: str | None = Field(
+    login_secret: str | None = Field(
         None,
         description="name of the Secret with the server's user:password at the key "
         "PREFECT_SERVER_API_AUTH_STRING; default: the server asks for none",

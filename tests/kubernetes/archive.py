@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.kubernetes.cluster import Space
+from tests.kubernetes.cluster import Manifest, Space
 from tests.kubernetes.images import SERVICE
 from tests.kubernetes.pods import pod, pod_spec
 from tests.servers import stac
@@ -82,6 +82,7 @@ def publishing(catalogue: Path, space: Space) -> Iterator[Archive]:
             "metadata": {"name": "program"},
             "data": {"stac.py": Path(stac.__file__).read_text()},
         },
+        _opened(),
         {
             "kind": "Service",
             "metadata": {"name": _POD},
@@ -112,3 +113,19 @@ def publishing(catalogue: Path, space: Space) -> Iterator[Archive]:
     )
     space.wait(lambda: space.is_ready(_POD), "the catalogue is not ready", patience_s=120.0)
     yield archive
+
+
+def _opened() -> Manifest:
+    """Return the policy that lets all pods of the namespace and the server reach each other."""
+    server = {"matchLabels": {"app.kubernetes.io/component": "archive"}}
+    ports = [{"protocol": "TCP", "port": _PORT}]
+    return {
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "archive"},
+        "spec": {
+            "podSelector": {},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"podSelector": {}}], "ports": ports}],
+            "egress": [{"to": [{"podSelector": server}], "ports": ports}],
+        },
+    }

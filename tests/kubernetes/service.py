@@ -1,26 +1,22 @@
-"""`deepsalt serve` in a pod, as the manifests deploy it, with a database and a catalogue beside it."""
+"""`deepsalt serve` in a pod as the manifests deploy it, with its database beside it."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from flows.service.environment import PASSWORD_VARIABLE
 from flows.watch.database import URL_VARIABLE
+from tests.infra.rendering import OVERLAYS, written_as
 from tests.kubernetes.archive import Archive
-from tests.kubernetes.bucket import SECRET, Bucket, reached
+from tests.kubernetes.bucket import BUCKET, SECRET, reached
 from tests.kubernetes.cluster import Manifest, Space
 from tests.kubernetes.images import POSTGRES, SERVICE, WORKER
-from tests.kubernetes.world import export_of, store
+from tests.kubernetes.world import export_of
 from tests.ops.running import Running
 
-OVERLAYS = Path(__file__).parents[2] / "infra/kubernetes/overlays"
 NAME = "deepsalt-service"
-STORE = store("service")
+STORE = "service"
 PASSWORD = "open-sesame"
 RUNS = "prefect.io/flow-run-id"
 """Label of all Jobs of runs."""
@@ -44,8 +40,8 @@ config = {{export = {{to = "{export}"}}}}
 image = "{image}"
 namespace = "{namespace}"
 cluster = "/etc/deepsalt/cluster.toml"
-secrets = ["deepsalt-service", "deepsalt-store"]
-password_secret = "deepsalt-service"
+secrets = ["deepsalt-service", "{keys}"]
+login_secret = "deepsalt-service"
 keep_ended_s = 5
 
 [kubernetes.sizes]
@@ -55,7 +51,7 @@ keep_ended_s = 5
 _CLUSTER = """
 image = "{image}"
 namespace = "{namespace}"
-secrets = ["deepsalt-store"]
+secrets = ["{keys}"]
 scratch_gb = 1
 grace_s = 20
 
@@ -101,7 +97,7 @@ class Deployed(Running):
     @property
     def pod(self) -> str:
         """The newest pod of the service."""
-        found = self.space.list("Pod", component="service")
+        found = self.space.all("Pod", component="service")
         found.sort(key=lambda each: each["metadata"]["creationTimestamp"])
         return found[-1]["metadata"]["name"] if found else ""
 
@@ -109,7 +105,7 @@ class Deployed(Running):
         """Return the names of the Jobs of a run."""
         return [
             each["metadata"]["name"]
-            for each in self.space.list("Job")
+            for each in self.space.all("Job")
             if each["metadata"]["labels"].get(RUNS) == run
         ]
 
@@ -122,25 +118,10 @@ class Deployed(Running):
         return self.space.names("Job")
 
 
-def manifests(overlay: str) -> Iterator[Manifest]:
-    """Yield what an overlay deploys, but for what is the cluster's."""
-    rendered = subprocess.run(
-        ["kubectl", "kustomize", str(OVERLAYS / overlay)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for each in yaml.safe_load_all(rendered.stdout):
-        if each["kind"] not in ("Namespace", "PriorityClass"):
-            each["metadata"].pop("namespace", None)
-            yield each
-
-
 @contextmanager
-def deployed(space: Space, bucket: Bucket, archive: Archive, folder: Path) -> Iterator[Deployed]:
-    """Deploy a service with the manifests of the folder infra, and a PostgreSQL as its database."""
+def deployed(space: Space, archive: Archive, folder: Path) -> Iterator[Deployed]:
+    """Deploy the service of the overlay `local` into a namespace that has the overlay itself."""
     space.make(
-        _copied(bucket.space.get("Secret", SECRET), "deepsalt-store"),
         _secret("deepsalt-postgres", {"POSTGRES_PASSWORD": PASSWORD}),
         _secret(
             NAME,
@@ -149,80 +130,61 @@ def deployed(space: Space, bucket: Bucket, archive: Archive, folder: Path) -> It
                 URL_VARIABLE: f"postgresql://deepsalt:{PASSWORD}@deepsalt-postgres:5432/deepsalt",
             },
         ),
-        *(_for_tests(each, space, archive) for each in _all(space)),
+        _settings("deepsalt-settings", {"COLUMNS": "200"}),
+        _settings(
+            "deepsalt-cluster",
+            {"cluster.toml": _CLUSTER.format(image=WORKER, namespace=space.name, keys=SECRET)},
+        ),
     )
-    space.wait(lambda: space.is_ready("deepsalt-postgres-0"), "no database", patience_s=120)
+    overlay = {"namespace": space.name, "resources": [OVERLAYS / "local" / "service"]}
+    for each in written_as(overlay):
+        space.apply(_for_tests(each, space, archive))
+    space.wait(lambda: space.is_ready("deepsalt-postgres-0"), "no database", patience_s=240)
+    space.wait(lambda: _is_serving(space), "the service does not start", patience_s=600)
     with reached(space, NAME, 4200) as endpoint:
         told = {PASSWORD_VARIABLE: f"ada:{PASSWORD}"}
-        service = Deployed(folder, environment=told, space=space, endpoint=endpoint)
-        space.wait(
-            lambda: "next  " in space.said(service.pod) if _began(service) else False,
-            "the service does not start",
-            patience_s=240,
-        )
-        yield service
+        yield Deployed(folder, environment=told, space=space, endpoint=endpoint)
 
 
-def _began(service: Deployed) -> bool:
-    pod = service.space.find("Pod", service.pod) if service.pod else None
-    return pod is not None and pod["status"]["phase"] == "Running"
-
-
-def _all(space: Space) -> Iterator[Manifest]:
-    yield from manifests("local")
-    yield from manifests("local/service")
+def _is_serving(space: Space) -> bool:
+    return any(
+        "next  " in space.said(each["metadata"]["name"])
+        for each in space.all("Pod", component="service")
+        if each["status"]["phase"] == "Running"
+    )
 
 
 def _for_tests(each: Manifest, space: Space, archive: Archive) -> Manifest:
-    """Return a manifest for small nodes without volumes, with this test's images and settings."""
-    name = each["metadata"]["name"]
-    if each["kind"] == "PodDisruptionBudget":
-        each["apiVersion"] = space.cluster.version_of("PodDisruptionBudget")
-    if each["kind"] == "ResourceQuota":
-        each["spec"]["hard"] = {"pods": "30"}
-    if each["kind"] == "RoleBinding":
-        for subject in each["subjects"]:
-            subject["namespace"] = space.name
-    if each["kind"] == "ConfigMap" and name == NAME:
+    """Return a manifest with the images and settings of tests, for nodes without volumes."""
+    if each["kind"] == "ConfigMap":
         each["data"] = {"service.toml": settings(space, archive)}
-    if each["kind"] == "ConfigMap" and name == "deepsalt-cluster":
-        each["data"] = {"cluster.toml": _CLUSTER.format(image=WORKER, namespace=space.name)}
-    if each["kind"] == "ConfigMap" and name == "deepsalt-settings":
-        each["data"] = {"COLUMNS": "200"}
     if each["kind"] == "StatefulSet":
         del each["spec"]["volumeClaimTemplates"]
         pod = each["spec"]["template"]["spec"]
         pod["volumes"].append({"name": "data", "emptyDir": {}})
-        _shrink(pod, POSTGRES)
+        pod["containers"][0]["image"] = POSTGRES
     if each["kind"] == "Deployment":
-        pod = each["spec"]["template"]["spec"]
-        pod.pop("priorityClassName", None)
-        _shrink(pod, SERVICE)
+        each["spec"]["template"]["spec"]["containers"][0]["image"] = SERVICE
     return each
-
-
-def _shrink(pod: dict[str, Any], image: str) -> None:
-    (container,) = pod["containers"]
-    container["image"] = image
-    container["resources"]["requests"]["cpu"] = "100m"
 
 
 def settings(space: Space, archive: Archive) -> str:
     """Return the service's file."""
+    place = f"s3://{BUCKET}/{STORE}/store"
     return _SETTINGS.format(
-        store=STORE,
-        export=export_of(STORE),
+        store=place,
+        export=export_of(place),
         catalogue=archive.url,
         image=SERVICE,
         namespace=space.name,
+        keys=SECRET,
         sizes="\n".join(_SMALL.format(flow=flow) for flow in _FLOWS),
     )
 
 
-def _copied(secret: Manifest, name: str) -> Manifest:
-    return {"kind": "Secret", "metadata": {"name": name}, "data": secret["data"]}
+def _settings(name: str, entries: dict[str, str]) -> Manifest:
+    return {"kind": "ConfigMap", "metadata": {"name": name}, "data": entries}
 
 
 def _secret(name: str, entries: dict[str, str]) -> Manifest:
     return {"kind": "Secret", "metadata": {"name": name}, "stringData": entries}
-

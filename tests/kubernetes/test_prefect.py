@@ -1,12 +1,11 @@
 """A service on a cluster: from an event to the published mosaic, each run a pod."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.kubernetes.archive import Archive, publishing
-from tests.kubernetes.cluster import Cluster, Space
+from tests.kubernetes.cluster import Space
 from tests.kubernetes.service import STORE, Deployed, deployed
 from tests.kubernetes.world import World
 
@@ -14,24 +13,16 @@ pytestmark = pytest.mark.k8s
 
 
 @pytest.fixture(scope="module")
-def namespace(cluster: Cluster) -> Iterator[Space]:
-    """A namespace of the service's own."""
-    with cluster.space("prefect") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def archive(world: World, namespace: Space) -> Iterator[Archive]:
-    with publishing(world.catalogue, namespace) as made:
+def archive(world: World, space: Space) -> Iterator[Archive]:
+    with publishing(world.catalogue, space) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def service(
-    world: World, archive: Archive, namespace: Space, tmp_path_factory: pytest.TempPathFactory
+    archive: Archive, space: Space, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    folder = tmp_path_factory.mktemp("service")
-    with deployed(namespace, world.bucket, archive, folder) as made:
+    with deployed(space, archive, tmp_path_factory.mktemp("service")) as made:
         yield made
 
 
@@ -47,4 +38,4 @@ def test_an_event_becomes_a_scene_and_the_scene_a_mosaic(
     service.space.wait(lambda: service.runs("build-mosaic"), "no build came")
     (build,) = service.runs("build-mosaic")
     service.complete(build["id"], patience_s=300)
-    assert world.contents(STORE) == world.wanted
+    assert world.is_whole(STORE)
