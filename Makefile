@@ -7,7 +7,7 @@ SHARED_DATA := $(or $(DEEPSALT_SHARED_DATA),../shared/data)
 # Two processes of one thread each: more threads than cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help install demo test test-slow test-ops test-k8s test-all lint format test-campaign bench bench-quick benchmark-quick faults clean
+.PHONY: help install demo test test-slow test-ops test-k8s test-gpu test-all lint format test-campaign bench bench-quick benchmark-quick faults clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ test-ops: $(STAMP) ## a service on a real server, worker and PostgreSQL, on loop
 test-k8s: $(STAMP) ## runs in pods, on the cluster of KUBECONFIG or on one that this starts (10 minutes)
 	@echo "==> tests on a cluster"
 	@bash tests/kubernetes/run.sh
+
+test-gpu: $(STAMP) ## what only a CUDA device can show, into build/gpu.md (8 minutes); without one it proves nothing
+	@echo "==> tests of the GPU"
+	@$(BIN)/python -m tests.gpu --out build/gpu
 
 test-all: test test-slow test-ops ## all three
 

@@ -49,6 +49,8 @@ class Context:
         Set to map no further scene: one that waits for its turn ends with a `StoppedError`.
     stopped
         Set to abandon the scene being mapped, with a `StoppedError`.
+    mixed
+        Whether the CPU may go on where the device fails, in the same product.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class Context:
     writes: Lock = field(default_factory=Lock)
     closing: Event = field(default_factory=Event)
     stopped: Event = field(default_factory=Event)
+    mixed: bool = False
 
     @classmethod
     @contextmanager
@@ -83,6 +86,7 @@ class Context:
         reach: Reach | None = None,
         limits: Limits | None = None,
         progress: Progress | None = None,
+        mixed: bool = False,
     ) -> Iterator["Context"]:
         """Work with threads of this process until the block ends.
 
@@ -104,6 +108,8 @@ class Context:
             Limits beyond which a mosaic fails.
         progress
             Receives progress on chunks and tiles.
+        mixed
+            Whether the CPU may go on where the device fails, in the same product.
 
         Raises
         ------
@@ -124,4 +130,5 @@ class Context:
                 device,
                 limits or Limits(),
                 progress or Silent(),
+                mixed=mixed,
             )

@@ -21,6 +21,7 @@
         │   ├── MissingObjectError    an object that does not exist
         │   ├── VersionMissingError   exit 2: the mosaic does not have the version, or no longer
         │   └── OvertakenError        another version was published meanwhile; nothing changed
+        ├── DeviceError           a device that failed, where the CPU may not take over
         └── ReadError             pixels that cannot be read: truncated, vanished
             ├── LoginError            exit 2: a login that is missing, fails or has expired
             └── AwayError             a server that is away or ill; may pass by itself
@@ -75,6 +76,10 @@ class EngineLostError(RunError):
 
 class StoppedError(RunError):
     """Work that was abandoned on request."""
+
+
+class DeviceError(RunError):
+    """A device that failed where the CPU may not take over, because it rounds differently."""
 
 
 class StoreError(RunError):

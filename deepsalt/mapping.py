@@ -16,8 +16,9 @@ from deepsalt.context import Context
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
 from deepsalt.effort import NO_WORK, Meter, SceneWork
-from deepsalt.errors import StoppedError
+from deepsalt.errors import DeviceError, StoppedError
 from deepsalt.fetch.checksums import verified
+from deepsalt.model.device import failures
 from deepsalt.model.platform import platform
 from deepsalt.naming import named
 from deepsalt.predict.cube import predict_cube
@@ -29,7 +30,7 @@ from deepsalt.products import (
     product_name,
     write_product,
 )
-from deepsalt.store import Store, tombstone
+from deepsalt.store import Store, keep_to_platform, tombstone
 from deepsalt.types import Acquisition, QualityFlag
 
 if TYPE_CHECKING:
@@ -165,6 +166,8 @@ def map_scene(
         The store cannot be written, or belongs to another model.
     StoppedError
         `Context.stopped` or `Context.closing` was set.
+    DeviceError
+        The device failed, and the CPU may not take over (`Context.mixed`).
 
     Examples
     --------
@@ -194,10 +197,13 @@ def map_scene(
                 verified(acquisition),  # fetched files were verified on arrival
             ):
                 layers = _layers(local, context)
+                computed_on = platform(context.device)
             # A mapped scene waits for the one being written: there are never more than two.
             written.enter_context(context.writes)
         with meter.during("write"):
-            attrs = {"simulated": acquisition.simulated, "computed_on": platform(context.device)}
+            if failures and context.mixed:
+                keep_to_platform(store, computed_on, mixed=True)
+            attrs = {"simulated": acquisition.simulated, "computed_on": computed_on}
             marker = write_product(layers, store, acquisition, context.model, attrs=attrs)
             del layers
             if announce is not None:
@@ -231,12 +237,21 @@ def _layers(local: Acquisition, context: Context) -> "xr.Dataset":
 
 
 def _chunks(context: Context, scene: Acquisition, layer: "Array") -> tuple[Any, ...]:
-    """Return a Dask callback that counts chunks, and raises at the first one after a stop."""
+    """Return a Dask callback that counts chunks, and raises at the first one after a stop.
+
+    It raises as well where the CPU took over from a device and may not.
+    """
     left = math.prod(layer.numblocks)
 
     def go_on() -> None:
         if context.stopped.is_set():
             raise StoppedError(_abandoned(scene))
+        if failures and context.device != "cpu" and not context.mixed:
+            raise DeviceError(
+                f"scene {scene.scene_id} was abandoned because the device failed ({failures[0]}) "
+                f"and the CPU rounds differently; start again where the device works, or give "
+                f"--allow-mixed"
+            )
 
     def count(key: object, *_: object) -> None:
         nonlocal left

@@ -117,6 +117,9 @@ class ClusterProfile(_Closed):
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     scheduler: SchedulerPod = SchedulerPod()
     groups: tuple[WorkerGroup, ...] = Field(min_length=1)
+    labels: Mapping[str, str] = Field(
+        {}, description="labels of the pods, such as those by which a cloud gives them an identity"
+    )
     environment: Mapping[str, str] = Field(
         {}, description="environment variables of the workers; no secrets"
     )

@@ -14,7 +14,7 @@ import pytest
 
 from deepsalt import Context, Store, build_mosaic, map_scene, open_mosaic, read_acquisition
 from deepsalt.effort import NO_WORK, Meter
-from deepsalt.errors import StoppedError, StoreMismatchError
+from deepsalt.errors import DeviceError, StoppedError, StoreMismatchError
 from deepsalt.grid import MosaicGrid
 from deepsalt.model.load import model_ref
 from deepsalt.model.platform import platform
@@ -26,6 +26,7 @@ from deepsalt.store import Period, keep_to_platform
 from deepsalt.types import Acquisition
 from deepsalt.versions import Job
 from tests.made.enmap import write_enmap
+from tests.model.devices import Fake, stand_in
 
 _stores = itertools.count()
 
@@ -235,3 +236,49 @@ def test_a_scene_holds_a_gpu_while_it_is_mapped(
     monkeypatch.setattr("deepsalt.mapping.platform", lambda _: "cuda NVIDIA H200")
     work = map_scene(scene, store, context).work
     assert work.gpu_s == work.map_s > 0
+
+
+def test_a_scene_whose_device_is_lost_is_abandoned(scene: Acquisition, store: Store) -> None:
+    why = r"abandoned because the device failed \(out of memory\) and the CPU rounds differently"
+    with stand_in(Fake(gone_after=1)), Context.local(threads=1, device="cuda") as context:
+        for _ in range(2):  # nor is the next scene mapped by the CPU
+            with pytest.raises(DeviceError, match=why):
+                map_scene(scene, store, context)
+    assert find_marker(store, product_name(scene, context.model)) is None
+
+
+def test_the_cpu_takes_over_from_a_lost_device_where_a_store_may_be_mixed(
+    scene: Acquisition, store: Store
+) -> None:
+    with (
+        stand_in(Fake(gone_after=1)),
+        Context.local(threads=1, device="cuda", mixed=True) as context,
+    ):
+        report = map_scene(scene, store, context)
+    marker = find_marker(store, report.product)
+    assert marker is not None
+    assert marker.attrs["computed_on"] == f"cuda stand-in, in part {platform('cpu')}"
+    with pytest.raises(StoreMismatchError, match=r"computed on cuda stand-in, in part"):
+        keep_to_platform(store, "cuda stand-in")
+
+
+def test_a_lost_device_does_not_keep_a_run_from_the_cpu(
+    scene: Acquisition, store: Store, context: Context
+) -> None:
+    with stand_in(Fake(gone_after=1)), Context.local(threads=1, device="cuda") as on_device:
+        with pytest.raises(DeviceError):
+            map_scene(scene, store, on_device)
+        report = map_scene(scene, store, context)
+    assert report.status == "written"
+
+
+def test_a_device_that_others_hold_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy() -> str:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nCompile")
+
+    with stand_in(Fake()):
+        monkeypatch.setattr("torch.cuda.get_device_name", busy)
+        with pytest.raises(DeviceError, match=r"busy or unavailable\); free it for this process"):
+            platform("cuda")

@@ -6,7 +6,8 @@
       -> device        the student, the whole batch at once, while the next is being filled
       -> who asked
 
-Only `Cuda` touches CUDA. If the device fails, the CPU takes over, with a warning.
+Only `Cuda` touches CUDA. If the device fails, the CPU takes over, with a warning; a scene that must
+not mix both is abandoned then (`deepsalt.mapping`).
 """
 
 import logging
@@ -80,8 +81,8 @@ class Estimator(Protocol):
         """Return the estimates for spectra by column, as `FoldedStudent.estimate`."""
 
 
-fell_back = threading.Event()
-"""Set once this process has predicted on the CPU instead of the device."""
+failures: list[str] = []
+"""What the device failed with when the CPU first took over in this process; empty before."""
 
 
 def on_device(folded: FoldedStudent, name: str) -> Estimator:
@@ -261,8 +262,9 @@ class _OnDevice:
                 values[:, columns] = np.where(lost, np.nan, answers[:4])
                 flags[columns] = np.where(lost, 0, answers[4])
         except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors
-            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            logger.warning("the device failed (%s); predicting on the CPU", reason[0][:200])
-            fell_back.set()
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            logger.warning("the device failed (%s); predicting on the CPU", reason)
+            if not failures:
+                failures.append(reason)
             return self.folded.estimate(numbers, nodata)
         return Estimates(values[0], values[1], values[2], flags, values[3])

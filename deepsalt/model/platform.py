@@ -7,6 +7,8 @@ and one kind of device bits are equal; between others salinity differs by less t
 
 import platform as machine
 
+from deepsalt.errors import DeviceError
+
 TOLERANCE_DS_M = 1e-2
 """Of salinity and its interval, times 1 + salinity in dS/m; `tests/model/test_platform.py` holds it
 between the CPU's own instruction sets."""
@@ -19,13 +21,24 @@ def platform(device: str) -> str:
     ----------
     device
         ``cpu`` or ``cuda``; the CPU if there is no such device.
+
+    Raises
+    ------
+    DeviceError
+        There is such a device, but it cannot be used.
     """
     import torch
 
-    from deepsalt.model.device import fell_back
+    from deepsalt.model.device import failures
 
     cpu = f"{machine.machine()} {torch.backends.cpu.get_cpu_capability()}"
     if device != "cuda" or not torch.cuda.is_available():
         return cpu
-    name = f"cuda {torch.cuda.get_device_name()}"
-    return f"{name}, in part {cpu}" if fell_back.is_set() else name
+    try:
+        name = f"cuda {torch.cuda.get_device_name()}"
+    except RuntimeError as error:
+        raise DeviceError(
+            f"the CUDA device cannot be used ({str(error).splitlines()[0]}); free it for this "
+            f"process, or give --device cpu"
+        ) from error
+    return f"{name}, in part {cpu}" if failures else name

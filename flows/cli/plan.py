@@ -44,9 +44,7 @@ def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
             threads=found.threads,
             thread_bytes=found.thread_bytes,
         )
-        on_cluster = plan_cluster(
-            work, profile, config.politeness, needs, written_bytes=found.write_bytes
-        )
+        on_cluster = plan_cluster(work, profile, config.politeness, needs)
     if as_json:
         told = asdict(found) | ({} if on_cluster is None else {"cluster": asdict(on_cluster)})
         typer.echo(json.dumps(told))

@@ -87,6 +87,8 @@ class Task:
         Whether scenes that now work leave the quarantine.
     log
         How its processes log. Default: as they do.
+    mixed
+        Whether the CPU may go on where the device fails, in the same product.
     """
 
     out: str
@@ -96,6 +98,7 @@ class Task:
     access: Access
     retry_quarantined: bool = False
     log: LogStyle | None = None
+    mixed: bool = False
 
 
 class Station:
@@ -158,6 +161,7 @@ class Station:
                 scratch_bytes=round(scratch.limit_gb * 1e9),
                 reach=task.access.reach,
                 progress=self._progress,
+                mixed=task.mixed,
             )
         )
 
@@ -247,6 +251,8 @@ class Station:
             The store cannot be written, or belongs to another model.
         StoppedError
             The station was stopped.
+        DeviceError
+            The device failed, and the CPU may not take over.
         """
         from deepsalt.effort import Meter
         from deepsalt.mapping import map_scene

@@ -15,12 +15,14 @@ USER = 1000
 SCRATCH = "/scratch"
 """Where a worker's scratch volume is."""
 
+TMP_BYTES = 1_000_000_000
+"""Size limit of a pod's /tmp."""
+
 CERTIFICATE, KEY = "tls.crt", "tls.key"
 """Keys of a run's Secret."""
 
 _CERTIFICATES = "/certificates"
 _MODELS = "/models"
-_TMP_BYTES = 1_000_000_000
 
 
 def pod(
@@ -45,12 +47,13 @@ def pod(
     secret
         Secret with the certificates of the run.
     scratch_bytes
-        Size limit of its scratch volume; 0: it has none.
+        Size limit of its scratch volume; 0: it has none, and none of the profile's settings and
+        secrets either: it reads no scenes.
     grace_s
         Time that it has to end.
     """
     volumes: list[dict[str, Any]] = [
-        {"name": "tmp", "emptyDir": {"sizeLimit": str(_TMP_BYTES)}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": str(TMP_BYTES)}},
         {"name": "certificates", "secret": {"secretName": secret, "defaultMode": 0o440}},
     ]
     mounts = [
@@ -91,10 +94,7 @@ def pod(
                 "image": profile.image,
                 "imagePullPolicy": profile.image_pull_policy,
                 "env": [*variables, _own("POD_NAME", "metadata.name")],
-                "envFrom": [
-                    *({"configMapRef": {"name": name}} for name in profile.config_maps),
-                    *({"secretRef": {"name": name}} for name in profile.secrets),
-                ],
+                "envFrom": _sources(profile) if scratch_bytes else [],
                 "volumeMounts": mounts,
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
@@ -118,6 +118,13 @@ def placement(
         "tolerations": [each.model_dump(exclude_none=True) for each in tolerations],
     }
     return found | ({"priorityClassName": priority_class} if priority_class else {})
+
+
+def _sources(profile: ClusterProfile) -> list[dict[str, Any]]:
+    return [
+        *({"configMapRef": {"name": name}} for name in profile.config_maps),
+        *({"secretRef": {"name": name}} for name in profile.secrets),
+    ]
 
 
 def _own(variable: str, field: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.cluster_profile import ClusterProfile, WorkerGroup
 from flows.kubernetes.api import COMPONENT, GROUP, NAME, RUN
-from flows.kubernetes.container import CERTIFICATE, KEY, SCRATCH, placement, pod
+from flows.kubernetes.container import CERTIFICATE, KEY, SCRATCH, TMP_BYTES, placement, pod
 
 SCHEDULER_PORT, DASHBOARD_PORT = 8786, 8787
 WORKER_METRICS_PORT, WORKER_PORT = 8788, 8789
@@ -17,6 +17,19 @@ _SCHEDULER_RETRIES = 20
 _SCHEDULER_KEPT_S = 60
 _WORKER_KEPT_S = 300
 """Seconds that an ended worker's pod and log are kept."""
+_EVICTIONS_ARE_FREE = {
+    "rules": [
+        {
+            "action": "Ignore",
+            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+        }
+    ]
+}
+_STAYS = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+"""Tells autoscalers to leave a pod's node alone."""
 _WORKER_PATIENCE_S = 120
 """Seconds for which a worker looks for a scheduler that is away."""
 
@@ -88,10 +101,14 @@ def scheduler_job(run: str, profile: ClusterProfile) -> dict[str, Any]:
         "metadata": {"name": scheduler_name(run), "labels": labels},
         "spec": {
             "backoffLimit": _SCHEDULER_RETRIES,
+            "podFailurePolicy": _EVICTIONS_ARE_FREE,  # ignored by servers older than 1.25
             "activeDeadlineSeconds": profile.start_timeout_s,
             "ttlSecondsAfterFinished": _SCHEDULER_KEPT_S,
             "template": {
-                "metadata": {"labels": labels, "annotations": _scraped(DASHBOARD_PORT)},
+                "metadata": {
+                    "labels": {**profile.labels, **labels},
+                    "annotations": _scraped(DASHBOARD_PORT) | _STAYS,
+                },
                 "spec": spec,
             },
         },
@@ -201,7 +218,7 @@ def worker_job(
             "ttlSecondsAfterFinished": _WORKER_KEPT_S,
             "template": {
                 "metadata": {
-                    "labels": metadata["labels"],
+                    "labels": {**profile.labels, **metadata["labels"]},
                     "annotations": _scraped(WORKER_METRICS_PORT),
                 },
                 "spec": spec,
@@ -231,7 +248,7 @@ def _resources(
 ) -> dict[str, Any]:
     """Return requests and limits: memory is both, and cores that are free may be used."""
     held = {"memory": str(memory_bytes)} | {name: str(n) for name, n in (gpus or {}).items()}
-    disk = {"ephemeral-storage": str(scratch_bytes)} if scratch_bytes else {}
+    disk = {"ephemeral-storage": str(scratch_bytes + TMP_BYTES)} if scratch_bytes else {}
     return {"requests": {"cpu": f"{cpu:g}", **held, **disk}, "limits": held}
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from deepsalt.errors import AwayError, DeepsaltError, InputError, ReadError
+from deepsalt.errors import AwayError, DeepsaltError, DeviceError, InputError, ReadError
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +24,11 @@ def may_pass(task: object, run: object, state: Any) -> bool:
 def is_worth_a_retry(failure: object) -> bool:
     """Return whether a later try may succeed.
 
-    Bad input and unreadable pixels stay bad; anything else (a full disk, an unreachable server) may
-    be resolved by the next attempt.
+    Bad input and unreadable pixels stay bad, and a process that lost its device never has it again;
+    anything else (a full disk, an unreachable server) may be resolved by the next attempt.
     """
-    return isinstance(failure, AwayError) or not isinstance(failure, InputError | ReadError)
+    lasting = InputError | ReadError | DeviceError
+    return isinstance(failure, AwayError) or not isinstance(failure, lasting)
 
 
 def again(

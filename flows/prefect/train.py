@@ -6,11 +6,10 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from deepsalt.train.loop import train
+from deepsalt.extras import require
 from flows.config import TrainingConfig
 from flows.logs import logging_run
 from flows.model_item import write_model_item
-from flows.training import training_of
 
 
 @flow(name="train-model", flow_run_name="train-{config.name}", persist_result=False)
@@ -28,7 +27,17 @@ def train_model(config: TrainingConfig) -> dict[str, Any]:
     -------
     dict
         The model card.
+
+    Raises
+    ------
+    ExtraMissingError
+        What trains is not installed where the run is.
     """
+    require("train", "the flow train-model")
+    # A service is deployed and maps scenes without these.
+    from deepsalt.train.loop import train
+    from flows.training import training_of
+
     with logging_run(flow_run.get_id()):
         card = train(training_of(config))
         write_model_item(config.out, card)

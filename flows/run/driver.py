@@ -16,6 +16,7 @@ from typing import Any
 
 from deepsalt.errors import (
     DeepsaltError,
+    DeviceError,
     EngineLostError,
     ReadError,
     RunError,
@@ -194,7 +195,8 @@ class Driver:
         EngineLostError
             The engine became unreachable.
         RunError
-            No worker was left for minutes, or none can be started.
+            No worker was left for minutes, none can be started, or the device of the last one
+            failed.
         StoreError
             The store cannot be written.
         """
@@ -338,6 +340,13 @@ class Driver:
             raise
         except StoppedError:
             # It was asked to leave, and will be gone in a moment.
+            self._leave_out(flight.worker)
+            self._begin_again(flight)
+            return
+        except DeviceError as error:
+            if not self._workers.keys() - {flight.worker}:
+                raise
+            self._progress.note(f"worker {flight.worker} is left out: {error}")
             self._leave_out(flight.worker)
             self._begin_again(flight)
             return

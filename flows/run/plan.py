@@ -20,9 +20,6 @@ from flows.run.selection import find_scenes
 from flows.run.stores import find_store, period_of, refuse_unfit
 from flows.scale.figures import FIGURES
 
-_PRODUCT_BYTES_PER_PIXEL = 9
-"""Bytes per pixel, of 14 (three float32 and one uint16 layer), that LZ4 leaves on real scenes."""
-_MOSAIC_BYTES_PER_PIXEL = 12
 _SQUARE_TOLERANCE = 0.02
 
 
@@ -133,7 +130,7 @@ def make_plan(
         present=len(held.names) - len(left),
         scene_pixels=pixels,
         read_bytes=sum(held.sizes[number] for number in left),
-        write_bytes=pixels * (_PRODUCT_BYTES_PER_PIXEL + _MOSAIC_BYTES_PER_PIXEL),
+        write_bytes=pixels * (FIGURES.product_bytes_per_pixel + FIGURES.mosaic_bytes_per_pixel),
         tiles=len(held.tiles),
         mosaic_rows=extent.height,
         mosaic_columns=extent.width,

@@ -210,6 +210,7 @@ class _Work:
             self.found.access,
             self.config.retry_quarantined,
             style_in_use(),
+            self.config.scene.allow_mixed,
         )
         new_station = partial(
             Station, task, progress=self.progress, store=self.store, model=self.ref

@@ -47,6 +47,8 @@ def map_one(
         Pixels cannot be read.
     StoreError
         The store cannot be written, or has another model, grid or kind of machine.
+    DeviceError
+        The device failed, and the CPU may not take over.
     """
     keep_freed_memory()
     ref = model_ref(config.model)
@@ -61,6 +63,7 @@ def map_one(
         scratch_bytes=round(config.scratch.limit_gb * 1e9),
         reach=config.access.reach,
         progress=progress,
+        mixed=config.allow_mixed,
     ) as context:
         return map_scene(
             acquisition,

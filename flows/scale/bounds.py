@@ -99,7 +99,7 @@ def _archives(work: Workload, limits: Callable[[str], HostLimit], figures: Figur
         for host in hosts:
             of_host[host] += size / len(hosts)
     found = []
-    for host, total in of_host.items():
+    for host, sent in of_host.items():
         limit = limits(host)
         rate = archive_rate(limit, figures)
         if rate is None:
@@ -113,10 +113,10 @@ def _archives(work: Workload, limits: Callable[[str], HostLimit], figures: Figur
         found.append(
             Bound(
                 f"archive {host}",
-                total / rate,
+                sent / rate,
                 f"{rate / MB:,.3g} MB/s: {why}",
-                "ask the provider for more, take months for it, or raise --host-share if it is "
-                "below 1; `--host-limit` says what it really gives",
+                "ask the provider for more, spread the run over more time, or raise --host-share "
+                "if it is below 1; give --host-limit what it really gives",
             )
         )
     return found

@@ -21,6 +21,8 @@ class Figures:
         Seconds of a thread to compose, check and write a tile.
     build_s
         Seconds of a build besides its tiles: commit, Item, quicklook.
+    product_bytes_per_pixel, mosaic_bytes_per_pixel
+        Bytes written per pixel of a scene, after compression.
     connection_bytes_per_s
         Bytes per second of one connection to an archive of which no rate is known.
     worker_bytes_per_s
@@ -40,31 +42,39 @@ class Figures:
         `process-scene`.
     """
 
-    # `make bench`, two threads of two cores, 124,000; the demo 100,000 (docs/costs.md, 2026-11-29).
+    # `make bench`, two threads on two cores: 124,000; the demo: 100,000 (2026-11-29, faea1b3).
     pixels_per_thread_s: float = 100_000
-    # docs/costs.md, stage 2: 0.77 s of CPU per scene of 1.44 Mpx in three-deep tiles; a tile of
-    # 2048 x 2048 two scenes deep took 1.5 s (2026-11-29).
+    # A tile of 2048 x 2048, two scenes deep, composed, checked and written (2026-11-29, faea1b3).
     tile_thread_s: float = 1.5
-    # Profile of a build in docs/costs.md: Item, links and quicklook, commit (2026-11-29).
+    # What a bucket whose server answers 10 ms late adds to a run of the demo, 3 to 4 s, and the
+    # commit, Item and quicklook of its version, 1 s (docs/costs.md, 2026-11-29).
     build_s: float = 5.0
-    # An assumption: what a connection of the Copernicus Data Space gives at most is published as
-    # 20 MB/s; providers that publish no rate are slower. `--host-limit` replaces it.
+    # Of 14 and 28 bytes per pixel, what the codecs leave on real scenes.
+    product_bytes_per_pixel: int = 9
+    mosaic_bytes_per_pixel: int = 12
+    # An ASSUMPTION. Copernicus publishes 20 MB/s for a connection; those that publish nothing are
+    # taken to be slower. `--host-limit HOST=N,MB/s` says what an archive really gives.
     connection_bytes_per_s: float = 5 * MB
-    # An assumption: a third of a 10 Gbit/s node.
+    # An ASSUMPTION: a third of a node's 10 Gbit/s.
     worker_bytes_per_s: float = 400 * MB
-    reads_per_scene: float = 30
-    writes_per_scene: float = 30
-    reads_per_tile: float = 30
-    writes_per_tile: float = 30
-    # What Amazon S3 gives per prefix, and a new bucket has one partition (AWS re:Post, "How can I
-    # scale my request rate to S3", read 2026-11-30).
+    # `tests.benchmarks.scale.requests`, scenes of 1200 x 1200 pixels, 4 and 16 of them over 4 and 9
+    # tiles, SeaweedFS (2026-11-30): 5 reads to map a scene, 105 to compose tiles of it.
+    reads_per_scene: float = 110
+    writes_per_scene: float = 33
+    reads_per_tile: float = 0
+    writes_per_tile: float = 22
+    # What Amazon S3 gives to a prefix, and a new bucket is one partition (AWS re:Post, "How can I
+    # scale my request rate to S3", read on 2026-11-30).
     reads_per_s: float = 5500
     writes_per_s: float = 3500
-    calls_per_s: float = 500
-    scheduler_per_worker: float = 0.002
-    driver_s_per_scene: float = 0.003
-    driver_s_per_tile: float = 0.003
-    # `tests.benchmarks.scale.service`, 20 runs on PostgreSQL (2026-11-30, 9da9ca2).
+    # `tests.benchmarks.scale.calls`, 16 and 64 workers, on a machine with a load of 20, which makes
+    # them slow rather than fast (2026-11-30): 3.6 ms of the scheduler per call and 0.4 to 1.4 ms
+    # per worker and second; 3.6 ms of the driver per scene, and with a tile for each 22 ms.
+    calls_per_s: float = 280
+    scheduler_per_worker: float = 0.0005
+    driver_s_per_scene: float = 0.0036
+    driver_s_per_tile: float = 0.023
+    # `tests.benchmarks.scale.service`, 20 runs, PostgreSQL (2026-11-30, 9da9ca2).
     server_s_per_scene: float = 0.15
     database_bytes_per_scene: float = 37_000
 

@@ -23,11 +23,9 @@ from flows.scale.workload import Workload
 
 SILENCE_S = 30.0
 """Seconds until Dask gives up the connection to a node that vanished (`distributed.comm`)."""
-_SEEDS = 20
-_FEWEST_SEEDS = 5
-_SCENES_AT_MOST = 200_000
-"""Scenes that are simulated in all; with more scenes per run there are fewer runs, and less
-spread."""
+_SEEDS, _FEWEST_SEEDS = 100, 10
+_SCENES = 1_000_000
+"""Scenes that are simulated in all: long runs differ less, so fewer of them are simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,6 @@ def plan_cluster(
     politeness: Politeness,
     needs: Needs,
     *,
-    written_bytes: int = 0,
     figures: Figures = FIGURES,
 ) -> ClusterPlan:
     """Plan a run on a cluster.
@@ -177,8 +174,6 @@ def plan_cluster(
         What archives give.
     needs
         What a scene takes of a worker.
-    written_bytes
-        Bytes that it will write.
     figures
         What things take, as measured.
     """
@@ -205,7 +200,7 @@ def plan_cluster(
     run = functools.partial(simulate, work, limits=limits, figures=figures, between_s=between_s)
     calm_crews = [replace(crew, preemptions_per_hour=0.0) for crew in crews]
     calm = _expected(lambda seed: run(calm_crews, seed=seed), 1, figures)
-    seeds = max(_FEWEST_SEEDS, min(_SEEDS, _SCENES_AT_MOST // max(1, len(work))))
+    seeds = max(_FEWEST_SEEDS, min(_SEEDS, _SCENES // max(1, len(work))))
     is_calm = not any(crew.preemptions_per_hour for crew in crews)
     expected = calm if is_calm else _expected(lambda seed: run(crews, seed=seed), seeds, figures)
     hours = expected.seconds / 3600
@@ -225,6 +220,7 @@ def plan_cluster(
     reads = round(len(work) * figures.reads_per_scene + work.tiles * figures.reads_per_tile)
     writes = round(len(work) * figures.writes_per_scene + work.tiles * figures.writes_per_tile)
     fetched = sum(work.fetched_bytes)
+    written = sum(work.pixels) * (figures.product_bytes_per_pixel + figures.mosaic_bytes_per_pixel)
     prices = profile.prices
     waits_for_workers = workers_s > slowest.seconds
     return ClusterPlan(
@@ -235,7 +231,7 @@ def plan_cluster(
         calm=calm,
         expected=expected,
         fetched_bytes=fetched,
-        written_bytes=written_bytes,
+        written_bytes=written,
         reads=reads,
         writes=writes,
         money=Money(
@@ -243,11 +239,14 @@ def plan_cluster(
             scheduler=hours * prices.scheduler_per_hour,
             fetched=fetched / 1e9 * prices.per_gb_fetched,
             requests=(reads + writes) / 1e6 * prices.per_million_requests,
-            stored_per_month=written_bytes / 1e9 * prices.per_gb_month,
+            stored_per_month=written / 1e9 * prices.per_gb_month,
         ),
         currency=prices.currency,
         advice=_advice(slowest, sum(taken), all_of_use if waits_for_workers else None),
-        notes=tuple(_notes(profile, needs, max(work.pixels, default=0), figures)),
+        notes=(
+            *_too_long(profile, hours),
+            *_notes(profile, needs, max(work.pixels, default=0), figures),
+        ),
     )
 
 
@@ -332,9 +331,18 @@ def _advice(slowest: Bound, workers: int, all_of_use: int | None) -> str:
             f"{slowest.name} binds ({slowest.gives})"
         )
     return (
-        f"more than {workers:,} worker{'s' * (workers > 1)} gain nothing: {slowest.name} gives "
-        f"{slowest.gives}; {slowest.advice}"
+        f"workers beyond {workers:,} gain nothing: {slowest.name} gives {slowest.gives}; "
+        f"{slowest.advice}"
     )
+
+
+def _too_long(profile: ClusterProfile, hours: float) -> list[str]:
+    if hours <= profile.longest_h:
+        return []
+    return [
+        f"the run would take {hours:,.0f} h, but its cluster is removed after longest_h "
+        f"({profile.longest_h:g}); raise it, or run again and again: each goes on from the store"
+    ]
 
 
 def _notes(profile: ClusterProfile, needs: Needs, largest_px: int, figures: Figures) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from deepsalt.errors import UsageError
 from flows.config import (
+    Compute,
     MosaicConfig,
     SceneConfig,
     Selection,
@@ -21,6 +22,7 @@ from flows.config import (
     WatchConfig,
     WatchSettings,
 )
+from flows.service.pods import Pods
 
 DEFAULT_FILE = "~/deepsalt/service.toml"
 """Where the configuration lies if no other place is given."""
@@ -76,7 +78,7 @@ def _both_watch(one: Selection, other: Selection) -> str:
 
 
 class ServiceConfig(_Closed):
-    """A service on one machine."""
+    """A service: its runs are processes of its machine, or pods of a cluster."""
 
     store: StorePlace = Field(
         "~/deepsalt/store", validate_default=True, description="where the products go"
@@ -100,6 +102,9 @@ class ServiceConfig(_Closed):
     scene: SceneConfig = SceneConfig()
     watch: tuple[WatchPlan, ...] = ()
     mosaic: tuple[MosaicPlan, ...] = ()
+    kubernetes: Pods | None = Field(
+        None, description="pods that runs are; default: processes of this machine"
+    )
 
     @field_validator("folder")
     @classmethod
@@ -136,6 +141,22 @@ class ServiceConfig(_Closed):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _pods_reach_what_they_need(self) -> Self:
+        if self.kubernetes is None:
+            return self
+        if self.is_private:
+            raise ValueError(
+                f"host is {self.host}, which pods cannot reach, and their runs report to the "
+                'server; give host = "0.0.0.0"'
+            )
+        if "://" not in self.store:
+            raise ValueError(
+                f"store is the folder {self.store}, which pods do not share; give a bucket such "
+                "as s3://bucket/prefix"
+            )
+        return self
+
     @property
     def api(self) -> str:
         """Address of the server's API."""
@@ -160,10 +181,25 @@ class ServiceConfig(_Closed):
             return self.host == "localhost"
 
     @property
+    def single_scene(self) -> SceneConfig:
+        """Settings of a scene in a run of its own; as many threads as its pod has cores."""
+        return self.scene.model_copy(
+            update={"compute": self.computing("process-scene", self.scene.compute)}
+        )
+
+    def computing(self, flow: str, compute: Compute) -> Compute:
+        """Return what computes in the run of a flow: a pod sees all cores of its node."""
+        if self.kubernetes is None or compute.threads is not None:
+            return compute
+        return compute.model_copy(update={"threads": self.kubernetes.size_of(flow).threads})
+
+    @property
     def watches(self) -> tuple[WatchConfig, ...]:
         """The watches as their flow takes them."""
         return tuple(
-            WatchConfig(**each.model_dump(exclude={"every"}), out=self.store, scene=self.scene)
+            WatchConfig(
+                **each.model_dump(exclude={"every"}), out=self.store, scene=self.single_scene
+            )
             for each in self.watch
         )
 

@@ -20,7 +20,7 @@ from prefect.client.orchestration import (
     SyncPrefectClient,
     get_client,
 )
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
@@ -38,9 +38,11 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.schedules import Cron, Schedule
 from prefect.utilities.callables import ParameterSchema
 
-from flows.config import UpkeepConfig
+from flows.cluster_profile import read_profile
+from flows.config import MosaicConfig, SceneConfig, UpkeepConfig
 from flows.service.config import ServiceConfig
-from flows.service.environment import POOL, TAG, database_of
+from flows.service.environment import PODS, POOL, TAG, database_of
+from flows.service.pods import base_job_template
 from flows.watch.alerts import open_alerts, tell
 from flows.watch.database import Database
 from flows.watch.judge import no_longer_watched
@@ -77,17 +79,15 @@ def deployments_of(config: ServiceConfig) -> list[RunnerDeployment]:
 
 def apply(config: ServiceConfig) -> None:
     """Make a server's deployments and automations those of a configuration."""
+    pool = PODS if config.kubernetes else POOL
     with get_client(sync_client=True) as client:
+        _make_pool(client, pool, config)
         with suppress(ObjectAlreadyExists):
-            client.create_work_pool(
-                WorkPoolCreate(name=POOL, type="process", base_job_template=_JOB)
-            )
-        with suppress(ObjectAlreadyExists):
-            client.create_work_queue(SCENES, work_pool_name=POOL)
-        queue = client.read_work_queue_by_name(SCENES, work_pool_name=POOL)
+            client.create_work_queue(SCENES, work_pool_name=pool)
+        queue = client.read_work_queue_by_name(SCENES, work_pool_name=pool)
         client.update_work_queue(queue.id, concurrency_limit=config.scenes_at_once)
         wanted = deployments_of(config)
-        ids = {each.full_name: _applied(client, each) for each in wanted}
+        ids = {each.full_name: _applied(client, each, pool) for each in wanted}
         for found in client.read_deployments():
             if TAG in found.tags and found.id not in ids.values():
                 client.delete_deployment(found.id)
@@ -103,6 +103,17 @@ def apply(config: ServiceConfig) -> None:
     with Database(database_of(config)) as database:
         kept = [each.name for each in config.watch]
         tell(no_longer_watched(open_alerts(database), kept), database)
+
+
+def _make_pool(client: SyncPrefectClient, pool: str, config: ServiceConfig) -> None:
+    """Create the work pool, or let the one that is there have the configuration's jobs."""
+    kind, job = "process", _JOB
+    if config.kubernetes:
+        kind, job = "kubernetes", base_job_template(config.kubernetes)
+    try:
+        client.create_work_pool(WorkPoolCreate(name=pool, type=kind, base_job_template=job))
+    except ObjectAlreadyExists:
+        client.update_work_pool(pool, WorkPoolUpdate(base_job_template=job))
 
 
 def _drop_missed(client: SyncPrefectClient) -> None:
@@ -121,12 +132,12 @@ def _drop_missed(client: SyncPrefectClient) -> None:
                 offset += 1
 
 
-def _applied(client: SyncPrefectClient, deployment: RunnerDeployment) -> UUID:
+def _applied(client: SyncPrefectClient, deployment: RunnerDeployment, pool: str) -> UUID:
     with suppress(ObjectNotFound):  # schedules of an older configuration would go on
         known = client.read_deployment_by_name(deployment.full_name)
         for schedule in known.schedules:
             client.delete_deployment_schedule(known.id, schedule.id)
-    return cast(UUID, deployment.apply(work_pool_name=POOL))  # a coroutine only in an event loop
+    return cast(UUID, deployment.apply(work_pool_name=pool))  # a coroutine only in an event loop
 
 
 def _rows(config: ServiceConfig) -> Iterator[dict[str, Any]]:
@@ -152,20 +163,19 @@ def _rows(config: ServiceConfig) -> Iterator[dict[str, Any]]:
 def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[str, Any]:
     """Return what a service changes of a deployment."""
     changes: dict[str, Any] = {}
-    scene = config.scene.model_dump(mode="json")
     if flow == "process_scene":
+        scene = config.single_scene.model_dump(mode="json")
         changes["parameters"] = {"out": config.store, "config": scene}
     elif flow == "build_mosaic":
         # A build after new scenes is as the first one that is planned.
-        changes["parameters"] = {"out": config.store}
-        if config.mosaic:
-            usual = config.mosaic[0].config.model_dump(mode="json")
-            changes["parameters"] |= {"config": usual}
+        usual = config.mosaic[0].config if config.mosaic else MosaicConfig()
+        changes["parameters"] = {"out": config.store, "config": _build(usual, config)}
         changes["schedules"] = [
-            _cron(plan.every, config, {"config": plan.config.model_dump(mode="json")})
+            _cron(plan.every, config, {"config": _build(plan.config, config)})
             for plan in config.mosaic
         ]
     elif flow in ("map_scenes", "backfill_archive"):
+        scene = _run(config).model_dump(mode="json")
         told = dict(row["parameters"]["config"])
         if config.watch:
             told["selection"] = config.watch[0].selection.model_dump(mode="json")
@@ -176,6 +186,22 @@ def _changes(flow: str, row: Mapping[str, Any], config: ServiceConfig) -> dict[s
         changes["parameters"] = {"config": upkeep.model_dump(mode="json")}
         changes["schedules"] = _active(row)
     return changes
+
+
+def _build(mosaic: MosaicConfig, config: ServiceConfig) -> dict[str, Any]:
+    """Return the settings of a build as a run takes them."""
+    compute = config.computing("build-mosaic", mosaic.compute)
+    return mosaic.model_copy(update={"compute": compute}).model_dump(mode="json")
+
+
+def _run(config: ServiceConfig) -> SceneConfig:
+    """Return the settings of many scenes in one run, which may make a Dask cluster for itself."""
+    pods, compute = config.kubernetes, config.scene.compute
+    if pods and pods.cluster:
+        compute = compute.model_copy(update={"cluster": read_profile(pods.cluster)})
+    else:
+        compute = config.computing("map-scenes", compute)
+    return config.scene.model_copy(update={"compute": compute})
 
 
 def _active(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -196,6 +222,8 @@ def _cron(
 
 def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployment:
     limit = row.get("concurrency_limit")
+    flow: Flow[..., Any] = load_flow_from_entrypoint(row["entrypoint"])
+    pods = config.kubernetes
     deployment = RunnerDeployment.from_entrypoint(
         row["entrypoint"],
         name=row["name"],
@@ -204,9 +232,9 @@ def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployme
         schedules=[_schedule(each) for each in row.get("schedules", ())],
         concurrency_limit=None if limit is None else ConcurrencyLimitConfig(**limit),
         work_queue_name=row["work_pool"].get("work_queue_name"),
+        job_variables=pods.variables_of(flow.name) if pods else None,
         tags=row["tags"],
     )
-    flow: Flow[..., Any] = load_flow_from_entrypoint(row["entrypoint"])
     _describe(deployment._parameter_openapi_schema, flow.fn)
     return deployment
 

@@ -6,10 +6,12 @@ burst of submissions waits for the database instead of failing.
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from deepsalt.errors import UsageError
 from flows.service.config import ServiceConfig
 from flows.watch.database import URL_VARIABLE, database_url
 
@@ -22,8 +24,8 @@ LISTENING = "listening"
 TAG = "deepsalt"
 """Tag of all deployments and runs of ours."""
 
-POOL = "deepsalt-local"
-"""Name of the work pool."""
+POOL, PODS = "deepsalt-local", "deepsalt-kubernetes"
+"""Names of the work pool of processes, and of that of pods."""
 
 PASSWORD_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 """Environment variable with the server's ``user:password``, which its pages and clients give."""
@@ -48,6 +50,11 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         if key not in _STRANGERS and not key.startswith(_DATABASES)
     }
     password = inherited.get(PASSWORD_VARIABLE)
+    if password and config.kubernetes and not config.kubernetes.login_secret:
+        raise UsageError(
+            f"the server asks for a password ({PASSWORD_VARIABLE}), which runs in pods need from a "
+            "Secret; name it as login_secret of [kubernetes]"
+        )
     keep_s = str(config.keep_days * _DAY_S)
     own = {
         "PREFECT_HOME": str(config.folder / "prefect"),
@@ -56,6 +63,8 @@ def environment(config: ServiceConfig) -> dict[str, str]:
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_CLI_PROMPT": "false",
+        # Else the server writes its pages beside its program, which may be read-only.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(config.folder / "pages"),
         # Our warnings, retries and alerts among them, stand on the page of their run.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "deepsalt,catalog,flows",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -79,6 +88,33 @@ def environment(config: ServiceConfig) -> dict[str, str]:
     return inherited | own | {"PATH": path}
 
 
+def worker_environment(config: ServiceConfig, usual: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the worker, whose settings of Prefect reach all runs.
+
+    In pods they stand in the manifest, which others read: without the server's database and
+    password.
+
+    Parameters
+    ----------
+    config
+        What the service keeps.
+    usual
+        The environment of the service's processes.
+    """
+    pods = config.kubernetes
+    if pods is None:
+        return dict(usual)
+    told = "PREFECT_INTEGRATIONS_KUBERNETES_"
+    own = {
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # of runs whose pod has not begun
+        f"{told}OBSERVER_NAMESPACES": pods.namespace,
+    }
+    if pods.login_secret:
+        own[f"{told}WORKER_API_AUTH_STRING_SECRET_NAME"] = pods.login_secret
+        own[f"{told}WORKER_API_AUTH_STRING_SECRET_KEY"] = PASSWORD_VARIABLE
+    return {key: each for key, each in usual.items() if not key.startswith("PREFECT_SERVER_")} | own
+
+
 def _for_asyncpg(text: str) -> dict[str, str]:
     """Return a URL of PostgreSQL as the server takes it: its driver has TLS in variables."""
     url = make_url(text)
@@ -96,9 +132,14 @@ def database_of(config: ServiceConfig) -> str:
     Raises
     ------
     UsageError
-        The configuration's URL has a password.
+        The configuration's URL has a password, or pods would have to share a file.
     """
     found = os.environ.get(URL_VARIABLE)
-    if found and not config.database:
-        return found
-    return database_url(config.database or f"sqlite:///{config.folder}/ledger.sqlite")
+    if not found or config.database:
+        found = database_url(config.database or f"sqlite:///{config.folder}/ledger.sqlite")
+    if config.kubernetes and found.startswith("sqlite"):
+        raise UsageError(
+            "the ledger is a file of SQLite, which pods cannot share; give PostgreSQL as database, "
+            f"or its whole URL as {URL_VARIABLE}"
+        )
+    return found

@@ -21,7 +21,7 @@ import httpx
 from deepsalt.errors import RunError
 from deepsalt.objects import Objects
 from flows.service.config import ServiceConfig
-from flows.service.environment import LISTENING, POOL, environment
+from flows.service.environment import LISTENING, PODS, POOL, environment, worker_environment
 from flows.service.metrics import ServiceCollector
 from flows.service.pages import serve_pages
 from flows.watch.database import URL_VARIABLE, Database
@@ -68,6 +68,8 @@ class Process:
         File for what it writes; a few old ones are kept beside it.
     ready_line
         The line by which it says that it is ready; empty if it says nothing.
+    shown
+        Whether what it writes is also written here, as who reads the log of a pod expects.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Process:
     environment: Mapping[str, str]
     log: Path
     ready_line: str = ""
+    shown: bool = False
     _running: subprocess.Popen[bytes] | None = None
     _since: float = 0.0
     _wait_s: float = _FIRST_WAIT_S
@@ -154,6 +157,9 @@ class Process:
                 if text and text == self.ready_line:
                     self._said_ready.set()
                 handler.emit(logging.LogRecord(self.name, logging.INFO, "", 0, text, None, None))
+                if self.shown:
+                    sys.stdout.write(f"{self.name}: {text}\n")
+                    sys.stdout.flush()
         handler.close()
 
     def last_line(self) -> str:
@@ -178,7 +184,7 @@ def _signalled(group: int, number: int) -> bool:
 
 
 class Service:
-    """A whole service on this machine; a context manager that takes it down.
+    """The processes of a service on this machine; a context manager that takes them down.
 
     Parameters
     ----------
@@ -237,7 +243,8 @@ class Service:
         self._say("applying the deployments")
         self._apply()
         limit = str(config.scenes_at_once + 2)  # watchers and builds do not wait for scenes
-        worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+        pool, kind = (PODS, "kubernetes") if config.kubernetes else (POOL, "process")
+        worker = ["prefect", "worker", "start", "--pool", pool, "--type", kind]
         self._launch("worker", [*worker, "--limit", limit, "--install-policy", "never"])
         listener = self._launch(
             "listener",
@@ -259,7 +266,11 @@ class Service:
         if command[0] == "prefect":
             command = [sys.executable, "-m", *command]
         log = self._config.folder / "logs" / f"{name}.log"
-        process = Process(name, command, self._environment, log, ready_line)
+        told = self._environment
+        if name == "worker":
+            told = worker_environment(self._config, told)
+        shown = self._config.kubernetes is not None
+        process = Process(name, command, told, log, ready_line, shown)
         self._processes.append(process)
         process.start()
         return process

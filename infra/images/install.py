@@ -1,8 +1,10 @@
-"""Runs in the build of an image: install into its environment, take out what no role runs, compile.
+"""Runs in the build of an image: make one layer of its environment, in /layer.
 
-    python3 install.py ARGUMENTS OF PIP
+    python3 install.py MODULES ARGUMENTS OF PIP
 
-Only what this call installs is touched, so that each call is a layer of its own.
+Installs what pip is asked for, takes out what no role runs, strips symbols, and compiles what
+importing MODULES (with commas between them) loads, or everything if MODULES is "". The same
+versions make the same bytes.
 """
 
 import compileall
@@ -10,12 +12,19 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
+from collections.abc import Iterable
 from importlib.util import cache_from_source
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
+LAYER = Path("/layer")
 ENVIRONMENT = Path("/opt/deepsalt")
+PYTHON = ENVIRONMENT / "bin/python"
+ROOTS = (ENVIRONMENT, Path(sysconfig.get_path("stdlib")))
 UNUSED = {
+    # Programs and headers for whoever extends torch, and its compilers.
     "torch": (
         "test",
         "include",
@@ -23,52 +32,109 @@ UNUSED = {
         "bin/*Test",
         "bin/test_*",
         "bin/protoc*",
-        "lib/*_test.so",
+        "_inductor",
+        "onnx",
     ),
-    "pyarrow": ("include", "src", "libarrow_flight.so*", "_flight*.so", "libarrow_python.so.*.*"),
+    # Other services' protocols (objects are read and written with obstore), and second copies.
+    "pyarrow": (
+        "include",
+        "src",
+        "*_s3*.so*",
+        "*_flight*.so*",
+        "libarrow*.so",
+        "libarrow_python*.so.*.*",
+    ),
+    # Formats that no scene comes in.
+    "imagecodecs.libs": ("libaom*", "libavif*", "libjxl*", "libSZ3*", "libcpcodec*"),
     "kubernetes": ("aio",),
-    "numpy": ("_core/include",),
+    "numpy": ("_core/include", "_core/lib"),
+    "matplotlib": ("mpl-data/sample_data",),
 }
-"""Parts of packages that nothing imports, as patterns; every package's tests go too."""
+"""Parts of packages that nothing imports, as patterns."""
+SOURCES = {".c", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyx"}
+"""Sources of libraries that are compiled already; like tests, they go from every package."""
+IMPORT = """
+import sys
+from importlib import import_module
+for name in sys.argv[1].split(","):
+    import_module(name)
+for module in list(sys.modules.values()):
+    print(getattr(module, "__file__", None))
+"""
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def contents(folders: Iterable[Path]) -> set[Path]:
+    """Return the files and links in folders."""
+    return {path for folder in folders for path in folder.rglob("*") if not is_folder(path)}
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder, rather than a file or a link."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def prune(package: Path) -> None:
     """Remove what no role runs; a package that lacks what is listed has changed: look again."""
+    unused = {path for path in package.rglob("tests") if (path / "__init__.py").is_file()}
+    unused |= {path for path in package.rglob("*.*") if path.suffix in SOURCES}
     for pattern in UNUSED.get(package.name, ()):
-        found = list(package.glob(pattern))
+        found = set(package.glob(pattern))
         if not found:
             sys.exit(f"install.py: {package.name} has no {pattern}")
-        for path in found:
-            remove(path)
-    for tests in sorted(package.glob("**/tests")):
-        if (tests / "__init__.py").is_file():
-            remove(tests)
+        unused |= found
+    for path in unused:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)  # went with a folder around it
 
 
-def main() -> None:
-    """Install, prune, compile."""
-    (packages,) = ENVIRONMENT.glob("lib/python*/site-packages")
-    before = set(packages.iterdir())
+def strip(files: Iterable[Path]) -> None:
+    """Take symbols out of libraries that only debuggers read."""
+    for path in files:
+        # It would break these: their segments were moved when the wheel was made.
+        if path.parent.name == "numpy.libs" or path.is_symlink():
+            continue
+        if path.open("rb").read(4) == b"\x7fELF":
+            subprocess.run(["strip", "--strip-unneeded", path], check=True)
+
+
+def loaded(modules: str) -> set[Path]:
+    """Return the files that importing modules loads."""
+    command = [PYTHON, "-c", IMPORT, modules]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return {Path(line) for line in done.stdout.splitlines()}
+
+
+def main(modules: str, *wanted: str) -> None:
+    """Install, prune, strip, compile, and put what is new into the layer."""
+    before = contents(ROOTS)
+    if not PYTHON.exists():
+        venv.create(ENVIRONMENT, symlinks=True)
     # pip is the base's; the environment has none.
-    into = ("pip", "--python", ENVIRONMENT / "bin/python", "install", "--root-user-action=ignore")
-    subprocess.run([*into, "--no-compile", *sys.argv[1:]], check=True)
-    for package in sorted(set(packages.iterdir()) - before):
+    pip = ("pip", "--python", PYTHON, "install", "--root-user-action=ignore", "--no-compile")
+    packages = next(ENVIRONMENT.glob("lib/python*/site-packages"))
+    old = set(packages.iterdir())
+    subprocess.run([*pip, *wanted], check=True)
+    for package in sorted(set(packages.iterdir()) - old):
         prune(package)
-    # Unchecked: the builder sets files' times, and a read-only root cannot be compiled into later.
-    for source in sorted(packages.rglob("*.py")):
-        if not os.path.exists(cache_from_source(str(source))):
-            compileall.compile_file(
-                source, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
-            )
+    strip(contents(ROOTS) - before)
+    # Bytecode of what never loads would cost more room than it is worth.
+    for path in sorted(loaded(modules) if modules else contents(ROOTS) - before):
+        if path.suffix == ".py" and not os.path.exists(cache_from_source(str(path))):
+            # Never compared with the source: whoever builds the image sets the files' times.
+            mode = PycInvalidationMode.UNCHECKED_HASH
+            compileall.compile_file(path, quiet=1, invalidation_mode=mode)
+
+    shutil.rmtree(LAYER, ignore_errors=True)
+    for path in contents(ROOTS) - before:
+        there = LAYER / path.relative_to("/")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, there, follow_symlinks=False)
+    day = int(os.environ["SOURCE_DATE_EPOCH"])
+    for path in (LAYER, *LAYER.rglob("*")):
+        os.utime(path, (day, day), follow_symlinks=False)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deepsalt.access import HostLimit
-from deepsalt.errors import EngineLostError, RunError, StoppedError, StoreError
+from deepsalt.errors import DeviceError, EngineLostError, RunError, StoppedError, StoreError
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Silent
 from deepsalt.scenes.base import read_acquisition
@@ -343,6 +343,26 @@ def test_a_store_that_cannot_be_written_ends_the_work(acquisition: Acquisition) 
     with pytest.raises(StoreError, match="full"):
         work(driver, copies(acquisition, 9), lambda *_: None)
     assert books.submitted == 2
+
+
+def test_scenes_of_a_worker_whose_device_failed_go_to_others(acquisition: Acquisition) -> None:
+    lost = DeviceError("the device failed")
+
+    def turn(books: Books) -> None:
+        books.finish(error=lost if books.waiting[0][0] == "a" else None)
+
+    driver, books = driver_of(turn, "a", "b")
+    heard: dict[int, SceneReport] = {}
+    work(driver, copies(acquisition, 6), heard.__setitem__)
+    assert {each.status for each in heard.values()} == {"written"}
+    assert (len(heard), books.submitted, driver.waste.scenes) == (6, 8, 2)
+
+
+def test_a_device_that_failed_on_the_only_worker_ends_the_work(acquisition: Acquisition) -> None:
+    lost = DeviceError("the device failed")
+    driver, _ = driver_of(lambda books: books.finish(error=lost), "a")
+    with pytest.raises(DeviceError, match="the device failed"):
+        work(driver, copies(acquisition, 3), lambda *_: None)
 
 
 def test_an_engine_that_is_gone_ends_the_work_with_a_sentence(acquisition: Acquisition) -> None:

@@ -5,9 +5,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+_UNTIL_THE_END = ExitStack()
 
 
 def version(number: str) -> None:
@@ -30,6 +32,13 @@ def device(name: str) -> None:
     import deepsalt.model.platform as platform
 
     platform.platform = mapping.platform = lambda _: name
+
+
+def gpu(name: str, gone_after: int | None = None) -> None:
+    """Have a GPU, which is the CPU behind its interface; it may be gone after some batches."""
+    from tests.model.devices import Fake, stand_in
+
+    _UNTIL_THE_END.enter_context(stand_in(Fake(gone_after), name))
 
 
 def dask_version(number: str) -> None:

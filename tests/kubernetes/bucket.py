@@ -79,7 +79,7 @@ def serving(space: Space) -> Iterator[Bucket]:
     known = _secret(SECRET, _environment(_inside(space)))
     space.make(known, _identities(), _service(), _server())
     space.wait(lambda: space.is_ready(_POD), "the S3 server is not ready", patience_s=180.0)
-    with _reached(space) as endpoint:
+    with reached(space, _POD, _PORT) as endpoint:
         yield Bucket(space, endpoint)
 
 
@@ -135,22 +135,29 @@ def _server() -> Manifest:
 
 
 @contextmanager
-def _reached(space: Space) -> Iterator[str]:
-    """Yield the server's URL for this machine: its own address, or a forwarded port."""
-    own = space.get("Service", _POD)["spec"]["clusterIP"]
-    if _answers(own, _PORT):
-        yield f"http://{own}:{_PORT}"
+def reached(space: Space, service: str, service_port: int) -> Iterator[str]:
+    """Yield the URL of a Service for this machine: its own address, or a forwarded port."""
+    own = space.get("Service", service)["spec"]["clusterIP"]
+    if _answers(own, service_port):
+        yield f"http://{own}:{service_port}"
         return
     port = free_port()
     forward = subprocess.Popen(
-        ["kubectl", "-n", space.name, "port-forward", f"service/{_POD}", f"{port}:{_PORT}"],
+        [
+            "kubectl",
+            "-n",
+            space.name,
+            "port-forward",
+            f"service/{service}",
+            f"{port}:{service_port}",
+        ],
         stdout=subprocess.DEVNULL,
         env=os.environ,
     )
     try:
         wait_until(
             lambda: _answers("127.0.0.1", port),
-            "kubectl does not forward a port to the S3 server",
+            f"kubectl does not forward a port to {service}",
             alive=lambda: forward.poll() is None,
         )
         yield f"http://127.0.0.1:{port}"

@@ -28,6 +28,7 @@ class Cluster:
     """
 
     def __init__(self, cache: Path) -> None:
+        self._labels = {**MANAGED, "deepsalt.io/tests": token_hex(4)}
         self.client = kubernetes.config.new_client_from_config()
         self.core = kubernetes.client.CoreV1Api(self.client)
         self._dynamic = kubernetes.dynamic.DynamicClient(self.client, cache_file=str(cache))
@@ -60,7 +61,7 @@ class Cluster:
     def space(self, purpose: str) -> Iterator["Space"]:
         """Make a namespace, and remove it with everything in it."""
         name = f"{TESTS}-{purpose}-{token_hex(3)}"
-        self.make({"kind": "Namespace", "metadata": {"name": name, "labels": MANAGED}})
+        self.make({"kind": "Namespace", "metadata": {"name": name, "labels": self._labels}})
         try:
             yield Space(self, name)
         finally:
@@ -68,8 +69,8 @@ class Cluster:
             self.kind("Namespace").delete(name=name)
 
     def left(self) -> list[str]:
-        """Return the namespaces of tests that nobody has removed."""
-        selector = _selector(MANAGED)
+        """Return the namespaces made here that nobody has removed."""
+        selector = _selector(self._labels)
         found = self.kind("Namespace").get(label_selector=selector).to_dict()["items"]
         return [
             each["metadata"]["name"] for each in found if each["status"]["phase"] != "Terminating"

@@ -11,6 +11,7 @@ from tests.kubernetes.pods import pod, pod_spec
 WORKER = os.environ.get("DEEPSALT_TEST_IMAGE_WORKER", "localhost/deepsalt:worker")
 SERVICE = os.environ.get("DEEPSALT_TEST_IMAGE_SERVICE", "localhost/deepsalt:service")
 READER = os.environ.get("DEEPSALT_TEST_IMAGE_READER", "localhost/deepsalt:reader")
+POSTGRES = os.environ.get("DEEPSALT_TEST_IMAGE_POSTGRES", "localhost/postgres:test")
 S3 = os.environ.get("DEEPSALT_TEST_IMAGE_S3", "localhost/seaweedfs:test")
 
 _ROOT = Path(__file__).resolve().parents[2]

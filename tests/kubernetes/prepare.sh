@@ -40,6 +40,8 @@ if [ -x "$tool" ] && [ "$KUBECONFIG" = "$("$tool" kubeconfig)" ]; then
   done
   mkdir -p build/kubernetes/s3
   cp -u .venv/bin/weed build/kubernetes/s3/
+  build localhost/postgres:test tests/kubernetes/postgres.Containerfile tests/kubernetes "" \
+    tests/kubernetes/postgres.sh
   build localhost/seaweedfs:test tests/kubernetes/s3.Containerfile build/kubernetes/s3 "" constraints.txt
 fi
 echo "$KUBECONFIG"

@@ -6,7 +6,6 @@ The device of these tests is the CPU behind the interface of a GPU.
 import logging
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 
@@ -19,6 +18,7 @@ from deepsalt.model import device as module
 from deepsalt.model.device import REQUEST_PX, Feed, on_device
 from deepsalt.model.folded import fold
 from deepsalt.spectral.bands import sensor_bands
+from tests.model.devices import Fake
 from tests.model.students import soils, tiny_student
 from tests.waiting import wait_until
 
@@ -27,34 +27,6 @@ STUDENT = tiny_student()
 FOLDED = fold(STUDENT, ENMAP, (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP))
 SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
 OUTPUTS = ("salinity", "lower", "upper", "domain_score")
-
-
-class Fake:
-    """Copies instead of transfers; counts them, can be held up and can fail."""
-
-    def __init__(self) -> None:
-        self.sent: list[torch.Size] = []
-        self.asked = threading.Event()
-        self.go = threading.Event()
-        self.go.set()
-        self.fails = False
-
-    def pinned(self, rows: int, columns: int) -> torch.Tensor:
-        return torch.empty(rows, columns)
-
-    def put(self, host: torch.Tensor) -> torch.Tensor:
-        self.asked.set()
-        self.go.wait()
-        if self.fails:
-            raise RuntimeError("out of memory\n  at some address")
-        self.sent.append(host.shape)
-        return host.clone()
-
-    def get(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.clone()
-
-    def batches(self, batch_px: int) -> int:
-        return sum(shape == (FOLDED.used.size, batch_px) for shape in self.sent)
 
 
 def holed(spectra: np.ndarray) -> np.ndarray:
@@ -107,6 +79,13 @@ def test_who_asks_waits_while_the_device_is_behind():
         assert not wait_for([asked], timeout=0.3).done
         fake.go.set()
         assert asked.result().salinity.shape == (9 * REQUEST_PX,)
+
+
+def test_no_tensor_of_an_answer_stays_on_the_cpu():
+    moved = FOLDED.moved(lambda tensor: tensor.to("meta"))
+    spectra = torch.empty(FOLDED.used.size, REQUEST_PX, device="meta")
+    with torch.inference_mode():  # fails where two devices meet
+        assert moved.answer(spectra).device.type == "meta"
 
 
 def test_weights_go_to_the_device_once():

@@ -170,12 +170,12 @@ def _handler(server: StacServer) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def serving(items: list[Json]) -> Iterator[StacServer]:
+def serving(items: list[Json], *, host: str = "127.0.0.1", port: int = 0) -> Iterator[StacServer]:
     """Serve Items until the block ends."""
     state = StacServer(items)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
+    http = ThreadingHTTPServer((host, port), _handler(state))
     http.daemon_threads = True
-    state.url = f"http://127.0.0.1:{http.server_address[1]}"
+    state.url = f"http://{host}:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

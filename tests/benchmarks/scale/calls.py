@@ -3,12 +3,12 @@
 A driver gives scenes to workers that answer at once, 32 of them in a process, so that what is left
 is the CPU of one call per scene; a remote scene takes two. Before that the scheduler is left alone
 for a while: what it takes then is the price of having workers. Scheduler and workers are processes
-of their own, so a loaded machine changes wall times more than these figures.
+of their own, so a loaded machine changes wall times more than these figures. Last, whole runs over
+tiny scenes, with a tile for each, tell what a scene and its tile take of the driver in all.
 """
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,18 +17,26 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from catalog.items import to_item
+from catalog.local import add_items
+from deepsalt.grid import MosaicGrid
 from deepsalt.mapping import SceneReport
+from deepsalt.model.load import model_ref
+from deepsalt.store import Store
 from deepsalt.types import Acquisition
+from flows.config import Compute, Export, MosaicConfig, RunConfig, SceneConfig, Selection
 from flows.engines.cluster import cluster_of
 from flows.engines.engine import Call
 from flows.engines.station import Station
+from flows.run.run import run
 from tests.benchmarks.mapping import drive, driver_of, task, warm_up
 from tests.benchmarks.scale.continent import lattice
-from tests.benchmarks.scale.growth import SCENE_PX, SPACING_PX
+from tests.benchmarks.scale.growth import SCENE_PX, SPACING_PX, TILES
+from tests.benchmarks.scale.waiting import wait
 from tests.benchmarks.scale.workers import cpu_s_of, started
 
-WORKERS, SCENES, IDLE_S = (16, 64), 2000, 20.0
-QUICK = ((2,), 50, 1.0)
+WORKERS, SCENES, IDLE_S, RUNS = (16, 64), 2000, 20.0, (40, 120)
+QUICK = ((2,), 50, 1.0, (2, 4))
 
 
 def at_once(station: Station, acquisition: Acquisition) -> SceneReport:
@@ -85,13 +93,51 @@ def one(workers: int, number: int, idle_s: float) -> dict[str, float]:
     }
 
 
+def whole(few: int, many: int) -> dict[str, float]:
+    """Run over so many tiny scenes on a worker; return the driver's CPU per scene and its tile."""
+    from distributed import Client
+
+    with ExitStack() as opened:
+        place = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        address, *_ = opened.enter_context(started(1))
+        client = opened.enter_context(Client(address))
+        client.wait_for_workers(1)
+        client.run(wait, 0.0, 1)
+        used: dict[int, float] = {}
+        tiles: dict[int, int] = {}
+        for number in (1, few, many):  # the first imports
+            scenes = lattice(number, size_px=SCENE_PX, spacing_px=SPACING_PX)
+            catalogue, out = place / f"catalogue{number}", place / f"store{number}"
+            add_items(catalogue, map(to_item, scenes))
+            grid = MosaicGrid("EPSG:32634", 30.0, (15.0, 15.0), **TILES)
+            Store.create(out, grid=grid, model=model_ref().digest)
+            compute = Compute(scheduler=address, threads=1)
+            config = RunConfig(
+                selection=Selection(catalogue=str(catalogue)),
+                out=str(out),
+                scene=SceneConfig(compute=compute),
+                mosaic=MosaicConfig(compute=compute, export=Export(to="none")),
+            )
+            cpu_s = time.process_time()
+            done = run(config)
+            used[number] = time.process_time() - cpu_s
+            if done.exit_code or done.mosaic is None:
+                raise SystemExit(f"the run failed: {done.failure}")
+            tiles[number] = done.mosaic.tiles
+    return {
+        "driver_ms_per_scene_and_tile": round(1000 * (used[many] - used[few]) / (many - few), 1),
+        "tiles_per_scene": round((tiles[many] - tiles[few]) / (many - few), 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few workers and scenes")
     args = parser.parse_args()
-    sizes, number, idle_s = QUICK if args.quick else (WORKERS, SCENES, IDLE_S)
-    json.dump([one(workers, number, idle_s) for workers in sizes], sys.stdout, indent=1)
-    print()
+    sizes, number, idle_s, runs = QUICK if args.quick else (WORKERS, SCENES, IDLE_S, RUNS)
+    print(json.dumps(whole(*runs)), flush=True)
+    for workers in sizes:
+        print(json.dumps(one(workers, number, idle_s)), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,14 @@
 import pytest
 from prefect.states import Failed, State
 
-from deepsalt.errors import AwayError, DeepsaltError, FormatError, ReadError, StoreError
+from deepsalt.errors import (
+    AwayError,
+    DeepsaltError,
+    DeviceError,
+    FormatError,
+    ReadError,
+    StoreError,
+)
 from flows.prefect.retries import again, may_pass
 
 
@@ -16,7 +23,10 @@ def test_what_can_pass_is_tried_again(error: DeepsaltError) -> None:
     assert may_pass(None, None, failed(error))
 
 
-@pytest.mark.parametrize("error", [ReadError("truncated"), FormatError("not an EnMAP product")])
+@pytest.mark.parametrize(
+    "error",
+    [ReadError("truncated"), FormatError("not an EnMAP product"), DeviceError("the GPU is gone")],
+)
 def test_what_cannot_pass_is_not(error: DeepsaltError) -> None:
     assert not may_pass(None, None, failed(error))
 

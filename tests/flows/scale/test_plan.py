@@ -60,7 +60,7 @@ def test_no_more_workers_are_of_use_than_keep_up_with_the_archive() -> None:
     for rate, workers in ((80, 1), (320, 4)):
         found = planned(work(), polite=politeness(10, rate))
         assert found.pods[0].workers == workers
-        assert f"more than {workers} worker" in found.advice
+        assert f"workers beyond {workers} gain nothing" in found.advice
 
 
 def test_the_workers_of_use_take_no_longer_than_all_that_the_profile_allows() -> None:
@@ -122,7 +122,6 @@ def test_money_is_the_sum_of_its_parts() -> None:
         profile(group={"price_per_hour": 2.0}, prices=prices),
         politeness(10, 80),
         NEEDS,
-        written_bytes=10_000_000_000,
     )
     hours = found.expected.seconds / 3600
     money = found.money
@@ -130,7 +129,7 @@ def test_money_is_the_sum_of_its_parts() -> None:
     assert money.scheduler == pytest.approx(hours * 0.5)
     assert money.fetched == pytest.approx(380 * 0.01)
     assert money.requests == pytest.approx((found.reads + found.writes) / 1e6 * 5)
-    assert money.stored_per_month == pytest.approx(10 * 0.02)
+    assert money.stored_per_month == pytest.approx(1000 * PIXELS * 21 / 1e9 * 0.02)
 
 
 def test_pods_ask_for_a_margin_over_the_memory_that_is_predicted() -> None:
@@ -154,6 +153,11 @@ def test_a_notice_shorter_than_a_scene_is_said() -> None:
     (note,) = planned(work(10, hosts=()), profile(group=spot)).notes
     assert "go 10 s after the notice" in note
     assert planned(work(10, hosts=()), profile(group=spot | {"notice_s": 60.0})).notes == ()
+
+
+def test_a_run_longer_than_its_cluster_may_last_is_said() -> None:
+    (note,) = planned(work(), profile(longest_h=1.0), politeness(1, 10)).notes
+    assert "would take 11 h, but its cluster is removed after longest_h (1)" in note
 
 
 def test_a_complete_store_leaves_nothing_to_do() -> None:
