@@ -11,7 +11,7 @@ import pytest
 from flows.run.result import RunResult
 from tests.engines.clusters import Process, cluster
 from tests.engines.runs import contents, run_on
-from tests.faults.stages import CHUNK, PREDICT, TILE
+from tests.faults.stages import CHUNK, DECODE, PREDICT, TILE
 from tests.flows.conftest import Scenes, remote_items
 from tests.servers.ranges import file_server
 from tests.servers.stac import serving
@@ -80,17 +80,16 @@ def test_a_scene_that_takes_longer_than_the_grace_period_is_handed_back_before_i
 ) -> None:
     store = tmp_path / "store"
     with cluster(tmp_path / "cluster") as made:
-        first = made.worker(preload={"slow": [PREDICT, 4.0, str(hits)]}, DEEPSALT_GRACE_S="20")
+        first = made.worker(preload={"slow": [DECODE, 0.3, str(hits)]}, DEEPSALT_GRACE_S="20")
         run = begun(made.address, catalogue, store)
         wait_until(lambda: any(hits.iterdir()), "no scene begins")
         took_s = asked(first)
         made.worker()
         result = run.result(200)
-    assert took_s < 30
+    assert took_s < 20
     assert result.begun_again >= 1
-    assert result.wasted_s > 0.0
+    assert result.wasted_s > 10.0
     assert {each.status for each in result.scenes} == {"written"}
-    assert left_by(first) == []
     assert contents(store) == wanted
 
 
