@@ -47,7 +47,14 @@ UNUSED = {
     # Formats that no scene comes in.
     "imagecodecs.libs": ("libaom*", "libavif*", "libjxl*", "libSZ3*", "libcpcodec*"),
     "kubernetes": ("aio",),
-    "numpy": ("_core/include", "_core/lib"),
+    "numpy": ("_core/include", "_core/lib", "f2py", "distutils"),
+    # What pages in a browser are compiled from; they load the small files (.min.js).
+    "bokeh": (
+        "server/static/lib",
+        "server/static/js/lib",
+        "server/static/js/compiler.js",
+        "server/static/js/bokeh*[!n].js",
+    ),
     "matplotlib": ("mpl-data/sample_data",),
 }
 """Parts of packages that nothing imports, as patterns."""
@@ -112,7 +119,7 @@ def main(modules: str, *wanted: str) -> None:
     if not PYTHON.exists():
         venv.create(ENVIRONMENT, symlinks=True)
     # pip is the base's; the environment has none.
-    pip = ("pip", "--python", PYTHON, "install", "--root-user-action=ignore", "--no-compile")
+    pip = ("pip", "--python", str(PYTHON), "install", "--root-user-action=ignore", "--no-compile")
     packages = next(ENVIRONMENT.glob("lib/python*/site-packages"))
     old = set(packages.iterdir())
     subprocess.run([*pip, *wanted], check=True)

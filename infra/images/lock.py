@@ -25,6 +25,12 @@ ROLES = {
 }
 """What each role installs; `tools` are for the build alone."""
 
+OLDEST = "3.11.0"
+"""A base image may have any Python from this one on."""
+OF_OLDER = {"async-timeout"}
+"""Packages that only a Python older than this one needs, so they are not installed here; none of
+them needs another."""
+
 
 def pins() -> dict[str, str]:
     """Return the requirement line of each package of `constraints.txt`, by canonical name."""
@@ -44,7 +50,9 @@ def needed(requirements: Iterable[str]) -> set[str]:
             if (name, extra) in seen:
                 continue
             seen.add((name, extra))
-            if name != "deepsalt":
+            if name in OF_OLDER:
+                further = []
+            elif name != "deepsalt":
                 further = distribution(name).requires or []
             elif extra:
                 further = extras["optional-dependencies"][extra]
@@ -55,8 +63,11 @@ def needed(requirements: Iterable[str]) -> set[str]:
 
 
 def applies(requirement: Requirement, extra: str) -> bool:
-    """Return whether a requirement counts here, and for an extra of the package that has it."""
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+    """Return whether a requirement counts here or there, and for an extra of its package."""
+    if requirement.marker is None:
+        return True
+    older = requirement.marker.evaluate({"extra": extra, "python_full_version": OLDEST})
+    return requirement.marker.evaluate({"extra": extra}) or older
 
 
 def lock(role: str) -> str:
