@@ -4,12 +4,13 @@
 
 Run it in the environment that `make` installs, after a change of the extras or of
 `constraints.txt`. A lock holds what the role's extras need, directly or not, on the platform that
-it is written on. torch and what only a GPU build of it needs are no part: `TORCH` says them.
+it is written on, with any Python 3.11. torch and what only a GPU build of it needs are no part:
+`TORCH` says them.
 """
 
 import tomllib
 from collections.abc import Iterable
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -45,7 +46,7 @@ def needed(requirements: Iterable[str]) -> set[str]:
                 continue
             seen.add((name, extra))
             if name != "deepsalt":
-                further = distribution(name).requires or []
+                further = requirements_of(name)
             elif extra:
                 further = extras["optional-dependencies"][extra]
             else:
@@ -54,9 +55,20 @@ def needed(requirements: Iterable[str]) -> set[str]:
     return {name for name, _ in seen} - {"deepsalt"}
 
 
+def requirements_of(package: str) -> list[str]:
+    """Return what a package needs itself; nothing if only an older Python 3.11 needs it."""
+    try:
+        return distribution(package).requires or []
+    except PackageNotFoundError:
+        return []
+
+
 def applies(requirement: Requirement, extra: str) -> bool:
-    """Return whether a requirement counts here, and for an extra of the package that has it."""
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+    """Return whether a requirement counts, for an extra of the package that has it."""
+    return requirement.marker is None or any(
+        requirement.marker.evaluate({"extra": extra, **python})
+        for python in ({}, {"python_full_version": "3.11.0"})
+    )
 
 
 def lock(role: str) -> str:

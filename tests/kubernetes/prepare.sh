@@ -28,8 +28,11 @@ build() { # NAME:TAG CONTAINERFILE CONTEXT TARGET SOURCE...
     return
   fi
   say "building $image"
-  "$tool" image --containerfile "$file" "$image" --context "$context" \
-    ${target:+--target "$target"} --local-wheels >&2
+  if [ -n "$target" ]; then
+    DEEPSALT_K8S=$tool infra/images/build.sh "$target" "$image" >&2
+  else
+    "$tool" image --containerfile "$file" "$image" --context "$context" --local-wheels >&2
+  fi
   mkdir -p "${stamp%/*}" && echo "$now" >"$stamp"
 }
 
