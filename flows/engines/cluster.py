@@ -131,13 +131,15 @@ class _Answer(Generic[T]):
 
     def result(self) -> T:
         try:
-            return self._future.result(timeout=_ANSWER_S)
+            found = self._future.result(timeout=_ANSWER_S)
         except CancelledError:
             raise lost(self._label) from None
         except TimeoutError:
             if self._future.status == "error":
                 raise
             raise StoppedError("the worker left with what it did; another does it again") from None
+        self._future.release()  # the worker may forget it, and leave
+        return found
 
     def cancel(self) -> Any:
         return self._future.cancel()
@@ -254,6 +256,9 @@ def _travelling(
 class Tiles(Executor):
     """Runs calls on any worker of a client's cluster.
 
+    Dask's own executor keeps results on workers until all calls are over, so a worker that is lost
+    or leaves would take everything with it that it ever did.
+
     Parameters
     ----------
     client
@@ -261,25 +266,39 @@ class Tiles(Executor):
     """
 
     def __init__(self, client: Client) -> None:
-        self._executor: Executor = client.get_executor(pure=False)
+        self._client = client
+        self._loop: Any = client.loop
         self._lock = threading.Lock()
         self.left = 0
         """Calls that are not over."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Submit a call; errors that deepsalt raises there arrive unchanged."""
-        call = self._executor.submit(partial(_travelling, dict(names()), fn, *args, **kwargs))
+        work = partial(_travelling, dict(names()), fn, *args, **kwargs)
+        future: DaskFuture[T] = self._client.submit(work, pure=False)
+        call: Future[T] = Future()
         self._count(1)
+        call.add_done_callback(lambda call: future.cancel() if call.cancelled() else None)
         call.add_done_callback(lambda _: self._count(-1))
+        self._loop.add_callback(_collect, future, call)
         return call
 
     def _count(self, more: int) -> None:
         with self._lock:
             self.left += more
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept no more calls."""
-        self._executor.shutdown(wait)
+
+async def _collect(future: "DaskFuture[T]", call: "Future[T]") -> None:
+    """Fetch a result from its worker, which then forgets it."""
+    try:
+        found = await future
+    except Exception as error:  # noqa: BLE001  (the caller gets it, whatever it is)
+        if call.set_running_or_notify_cancel():
+            call.set_exception(error)
+    else:
+        if call.set_running_or_notify_cancel():
+            call.set_result(found)
+    future.release()
 
 
 def ask(client: Client, question: str, **options: Any) -> Any:

@@ -29,6 +29,8 @@ FAREWELL_S = 10.0
 """Time allowed for workers to learn that a run is over; a suspended one learns it later."""
 _MARGIN_S = 5.0
 """Maximum part of the grace period that is left for abandoning, which ends a chunk or a write."""
+_CLOSED = 0.8
+"""Part of that after which the process ends, whatever its threads are in the midst of."""
 _COLLECTED_S = 5.0
 """Time allowed for others to collect the results that a worker still has."""
 _LOOK_S = 0.1
@@ -90,17 +92,17 @@ def _leave_when_terminated(worker: Worker, grace_s: float) -> None:
 
     def terminated(*_: object) -> None:
         signal.signal(signal.SIGTERM, before)  # a second signal does not wait
-        within_s = grace_s - min(_MARGIN_S, grace_s / 5)
-        worker.loop.add_callback_from_signal(_leave, worker, within_s)
+        worker.loop.add_callback_from_signal(_leave, worker, grace_s)
 
     terminated.closes = worker  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, terminated)
 
 
-async def _leave(worker: Worker, within_s: float) -> None:
+async def _leave(worker: Worker, grace_s: float) -> None:
     """Finish what a worker has begun, as far as time allows, then close it."""
-    deadline_s = time.monotonic() + within_s
-    if within_s and worker.status is Status.running:
+    margin_s = min(_MARGIN_S, grace_s / 5)
+    deadline_s = time.monotonic() + grace_s - margin_s
+    if grace_s and worker.status is Status.running:
         worker.status = Status.closing_gracefully  # no more tiles from the scheduler
         for plugin in _plugins_of(worker):
             worker.log_event(plugin.name, {LEAVING: worker.address})
@@ -108,11 +110,20 @@ async def _leave(worker: Worker, within_s: float) -> None:
                 await asyncio.to_thread(plugin.station.leave)
     while worker.state.executing or worker.state.long_running:
         if time.monotonic() >= deadline_s:
+            _end_in(margin_s * _CLOSED)
             break
         await asyncio.sleep(_LOOK_S)
     else:
         await _hand_over(worker, min(deadline_s, time.monotonic() + _COLLECTED_S))
-    await worker.close(timeout=min(FAREWELL_S, within_s) or FAREWELL_S, reason="asked to leave")
+    await worker.close(timeout=margin_s or FAREWELL_S, reason="asked to leave")
+
+
+def _end_in(seconds: float) -> None:
+    """End this process after a time: a chunk takes seconds, and nothing that it did counts yet."""
+    if seconds:
+        timer = threading.Timer(seconds, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
 
 
 async def _hand_over(worker: Worker, deadline_s: float) -> None:

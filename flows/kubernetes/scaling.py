@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from deepsalt.errors import DeepsaltError
 from flows.cluster_profile import WorkerGroup
-from flows.engines.engine import Load, Present
+from flows.engines.engine import Load
 from flows.kubernetes.api import AwayError
 from flows.kubernetes.workers import Workers
 
@@ -18,8 +18,10 @@ logger = logging.getLogger(__name__)
 
 _LOOK_S = 3.0
 """Time between two looks at the Jobs of workers."""
-_IDLE_S = 30.0
+IDLE_S = 30.0
 """Time without a scene after which a worker is released, if it is one too many."""
+TRY_ONE_MORE_S = 300.0
+"""Time after which one more worker is tried, where an archive kept some idle."""
 
 
 def wanted_workers(groups: Iterable[WorkerGroup], scenes: int, tiles: int) -> dict[str, int]:
@@ -73,6 +75,7 @@ class Scaling:
         self._report = report
         self._wanted: Mapping[str, int] = {}
         self._left: Mapping[str, Any] = {}
+        self._of_use: dict[str, tuple[float, int]] = {}  # when, and how many had scenes
         self._idle_since_s: dict[str, float] = {}
         self._released: set[str] = set()
         self._failed: DeepsaltError | None = None
@@ -102,12 +105,14 @@ class Scaling:
         """
         self.refuse()
         self._wanted = wanted_workers(self._groups, load.scenes, load.tiles)
+        if load.scenes:
+            self._limit()
         self._left = {"scenes_left": load.scenes, "tiles_left": load.tiles}
         if not self._thread.ident:
             self._thread.start()
         for each in load.workers:
             self._workers.joined(each.label)
-        self._release(load.workers)
+        self._release(load)
         return self._released
 
     def refuse(self) -> None:
@@ -121,25 +126,41 @@ class Scaling:
         if self._failed is not None:
             raise self._failed
 
-    def _release(self, present: Collection[Present]) -> None:
-        """Release idle workers of groups that have more than they should."""
+    def _release(self, load: Load) -> None:
+        """Release idle workers of groups that have more than they should, or than are of use."""
         now_s = time.monotonic()
-        there = {each.worker for each in present}
+        there = {each.worker for each in load.workers}
         self._released &= there
         idle: defaultdict[str, list[str]] = defaultdict(list)
         has: Counter[str] = Counter()
-        for each in present:
+        for each in load.workers:
             group = self._workers.group_of(each.label)
             if group is None or each.worker in self._released:
                 continue
             has[group] += 1
             if each.scenes:
                 self._idle_since_s.pop(each.worker, None)
-            elif now_s - self._idle_since_s.setdefault(each.worker, now_s) >= _IDLE_S:
+            elif now_s - self._idle_since_s.setdefault(each.worker, now_s) >= IDLE_S:
                 idle[group].append(each.worker)
         for group, workers in idle.items():
+            if load.scenes and not load.tiles and self._wanted[group] >= has[group]:
+                # Scenes are left, but their archive is busy.
+                self._of_use[group] = (now_s, max(1, has[group] - len(workers)))
+                self._limit()
             surplus = max(0, has[group] - self._wanted[group])
             self._released |= set(workers[:surplus])
+
+    def _limit(self) -> None:
+        """Want no more workers of a group than were of use lately."""
+        now_s = time.monotonic()
+        limited = dict(self._wanted)
+        for group in self._groups:
+            if not group.maps or group.name not in self._of_use:
+                continue
+            since_s, number = self._of_use[group.name]
+            number = max(group.least, number + int((now_s - since_s) / TRY_ONE_MORE_S))
+            limited[group.name] = min(limited[group.name], number)
+        self._wanted = limited
 
     def _keep(self) -> None:
         while not self._over.is_set():

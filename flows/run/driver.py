@@ -44,7 +44,8 @@ from flows.permits import Permit, Permits
 SCENES_PER_WORKER = 2
 _LOSSES_IN_COMPANY = 2
 """Number of lost workers after which a scene runs alone, to tell whether it is the cause."""
-_TICK_S = 1.0
+TICK_S = 1.0
+"""Time between two looks at whether the engine is alive and has workers enough."""
 _NOBODY_S = 300.0
 """Time without any worker after which a run gives up."""
 
@@ -239,7 +240,7 @@ class Driver:
 
         def scale() -> None:
             try:
-                while not over.wait(_TICK_S) and self._engine.is_alive():
+                while not over.wait(TICK_S) and self._engine.is_alive():
                     self._engine.scale(0, {})
             except DeepsaltError as error:  # those that are there go on
                 self._progress.note(f"the number of workers stays as it is: {error}")
@@ -254,7 +255,7 @@ class Driver:
 
     def _scale(self) -> None:
         now_s = time.monotonic()
-        if self._left is not None and now_s - self._scaled_s >= _TICK_S:
+        if self._left is not None and now_s - self._scaled_s >= TICK_S:
             self._scaled_s = now_s
             scenes_of = {worker: len(flights) for worker, flights in self._flights.items()}
             self._released = self._engine.scale(self._left, scenes_of)
@@ -267,7 +268,7 @@ class Driver:
             if not self._engine.is_alive():
                 raise lost(self._engine.label)
             try:
-                return self._events.get(timeout=_TICK_S)
+                return self._events.get(timeout=TICK_S)
             except Empty:
                 self._refuse_to_wait()
                 self._scale()

@@ -4,13 +4,12 @@
 
 Run it in the environment that `make` installs, after a change of the extras or of
 `constraints.txt`. A lock holds what the role's extras need, directly or not, on the platform that
-it is written on, with any Python 3.11. torch and what only a GPU build of it needs are no part:
-`TORCH` says them.
+it is written on. torch and what only a GPU build of it needs are no part: `TORCH` says them.
 """
 
 import tomllib
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -25,6 +24,12 @@ ROLES = {
     "tools": ["cyclonedx-bom"],
 }
 """What each role installs; `tools` are for the build alone."""
+
+OLDEST = "3.11.0"
+"""A base image may have any Python from this one on."""
+OF_OLDER = {"async-timeout"}
+"""Packages that only a Python older than this one needs, so they are not installed here; none of
+them needs another."""
 
 
 def pins() -> dict[str, str]:
@@ -45,8 +50,10 @@ def needed(requirements: Iterable[str]) -> set[str]:
             if (name, extra) in seen:
                 continue
             seen.add((name, extra))
-            if name != "deepsalt":
-                further = requirements_of(name)
+            if name in OF_OLDER:
+                further = []
+            elif name != "deepsalt":
+                further = distribution(name).requires or []
             elif extra:
                 further = extras["optional-dependencies"][extra]
             else:
@@ -55,20 +62,12 @@ def needed(requirements: Iterable[str]) -> set[str]:
     return {name for name, _ in seen} - {"deepsalt"}
 
 
-def requirements_of(package: str) -> list[str]:
-    """Return what a package needs itself; nothing if only an older Python 3.11 needs it."""
-    try:
-        return distribution(package).requires or []
-    except PackageNotFoundError:
-        return []
-
-
 def applies(requirement: Requirement, extra: str) -> bool:
-    """Return whether a requirement counts, for an extra of the package that has it."""
-    return requirement.marker is None or any(
-        requirement.marker.evaluate({"extra": extra, **python})
-        for python in ({}, {"python_full_version": "3.11.0"})
-    )
+    """Return whether a requirement counts here or there, and for an extra of its package."""
+    if requirement.marker is None:
+        return True
+    older = requirement.marker.evaluate({"extra": extra, "python_full_version": OLDEST})
+    return requirement.marker.evaluate({"extra": extra}) or older
 
 
 def lock(role: str) -> str:

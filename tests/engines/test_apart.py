@@ -1,18 +1,23 @@
 """Workers that share nothing with this process but the store, and certificates between them."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from deepsalt.errors import RunError
-from flows.config import Compute
+from deepsalt.model.load import model_ref
+from deepsalt.store import Store
+from flows.config import Compute, Grid
 from flows.engines import opening
 from flows.engines.cluster import address_of
 from flows.engines.opening import client_of
+from flows.run.stores import mosaic_grid_of
 from tests.engines.clusters import cluster, start
 from tests.engines.runs import Command, command, contents
+from tests.model.students import write_tiny
 from tests.servers.s3 import secret_of, serving_s3
 
 pytestmark = pytest.mark.slow
@@ -60,6 +65,50 @@ def test_the_demo_on_a_cluster_with_a_store_in_a_bucket_is_the_demo_with_threads
     for name, value in bucket.items():
         monkeypatch.setenv(name, value)
     assert contents("s3://store/demo", "s3://store/export.zarr") == contents(demo)
+
+
+def test_workers_take_the_runs_own_model_from_the_store_once_per_node(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    """They do not see the folder that the driver was given: its path holds where that runs alone."""
+    here, store, hits = (tmp_path / name for name in ("here", "store", "hits"))
+    hits.mkdir()
+    write_tiny(here / "own")
+    own = {"DEEPSALT_MODEL_CACHE": str(tmp_path / "cache")}
+    trick = {"count_reads": ["models/", str(hits)]}
+    with cluster(tmp_path / "cluster", **own) as made:
+        for _ in range(2):
+            made.worker(preload=trick)
+        made.wait_for(2)
+        options = ("--scheduler", made.address, "--model", "own")
+        ended = command(catalogue, store, *options, cwd=here)
+    assert ended.code == 0, ended.said
+    threads = command(catalogue, tmp_path / "threads", "--model", "own", cwd=here)
+    assert threads.code == 0, threads.said
+    assert contents(store) == contents(tmp_path / "threads")
+    assert sorted(each.name.rpartition("-")[0] for each in hits.iterdir()) == [
+        "card.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_model_in_the_store_that_is_not_the_runs_is_refused_in_a_sentence(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    here, store = tmp_path / "here", tmp_path / "store"
+    digest = model_ref(write_tiny(here / "own")).digest
+    write_tiny(store / "models" / digest[:12], seed=9)
+    shutil.move(store, tmp_path / "wrong")
+    Store.create(store, grid=mosaic_grid_of(Grid(), None), model=digest)
+    shutil.move(tmp_path / "wrong" / "models", store / "models")
+    own = {"DEEPSALT_MODEL_CACHE": str(tmp_path / "cache")}
+    with cluster(tmp_path / "cluster", workers=1, **own) as made:
+        made.wait_for(1)
+        options = ("--scheduler", made.address, "--model", "own")
+        ended = command(catalogue, store, *options, cwd=here)
+    assert ended.code == 2
+    assert "is not the one of this run: its digest is" in ended.sentence
+    assert not (store / "scenes").exists()
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -14,14 +15,15 @@ from typing import Any
 import pytest
 
 from deepsalt.access import HostLimit
-from deepsalt.errors import DeviceError, RunError, StoppedError, StoreError
+from deepsalt.errors import DeviceError, EngineLostError, RunError, StoppedError, StoreError
 from deepsalt.mapping import SceneReport
 from deepsalt.progress import Silent
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.types import Acquisition
-from flows.engines.engine import Joined, Needs, WorkerLeft
+from flows.engines.engine import Joined, Leaving, Needs, WorkerLeft
 from flows.engines.station import Identity, Station
 from flows.permits import Permits
+from flows.run import driver as driver_module
 from flows.run.driver import Driver
 from flows.run.scenes import Scenes
 from tests.made.enmap import write_enmap
@@ -49,6 +51,8 @@ def acquisition(tmp_path_factory: pytest.TempPathFactory) -> Acquisition:
 class Books:
     """An engine whose workers do what the test says; counts what is under way on each.
 
+    `given` counts the scenes that each was to map, `shares` has those of fetches under way.
+
     Parameters
     ----------
     events
@@ -64,6 +68,8 @@ class Books:
         self.events = events
         self.under_way: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
+        self.given: Counter[str] = Counter()
+        self.shares: dict[Future[Any], Any] = {}
         self.submitted = 0
         self.waiting: list[tuple[str, str, Any, Future[Any]]] = []
         self.identities = dict.fromkeys(workers, WORKER)
@@ -87,6 +93,11 @@ class Books:
             return call
         self.submitted += 1
         self.under_way[worker] += 1
+        if method is Station.bring:
+            self.shares[call] = args[1]
+            call.add_done_callback(self.shares.pop)
+        else:
+            self.given[worker] += 1
         self.most[worker] = max(self.most[worker], self.under_way[worker])
         call.add_done_callback(lambda _: self.under_way.subtract([worker]))
         self.waiting.append((worker, method.__name__, args[0].key, call))
@@ -383,3 +394,135 @@ def test_a_permit_returns_when_its_worker_is_lost(acquisition: Acquisition, tmp_
     work(driver, scenes, heard.__setitem__)
     assert done == ["bring"]
     assert len(heard) == 4
+
+
+def test_a_worker_that_leaves_gets_no_more_scenes_and_what_it_finishes_counts(
+    acquisition: Acquisition,
+) -> None:
+    told: list[int] = []
+
+    def turn(books: Books) -> None:
+        if not told:
+            books.events.put(Leaving("a"))
+            told.append(books.most["a"])
+        else:
+            books.finish()
+
+    driver, books = driver_of(turn, "a", "b")
+    heard: dict[int, SceneReport] = {}
+    work(driver, copies(acquisition, 9), heard.__setitem__)
+    assert len(heard) == 9
+    assert books.given["a"] == 2
+    assert (driver.workers, driver.waste.scenes) == (1, 0)
+
+
+def test_a_released_worker_gets_no_more_scenes_until_it_is_wanted_again(
+    acquisition: Acquisition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "TICK_S", 0.0)
+    steps: list[int] = []
+
+    def turn(books: Books) -> None:
+        steps.append(books.given["a"])
+        books.released = {"a"} if len(steps) < 8 else set()
+        books.finish()
+
+    driver, books = driver_of(turn, "a", "b")
+    heard: dict[int, SceneReport] = {}
+    work(driver, copies(acquisition, 20), heard.__setitem__)
+    assert len(heard) == 20
+    assert set(steps[1:8]) == {2}
+    assert steps[-1] > 2
+    lefts = [left for left, _ in books.asked]
+    assert (lefts[0], lefts[-1]) == (20, 0)
+    assert books.asked[1][1] == {"a": 1, "b": 2}
+
+
+def test_a_run_waits_for_a_worker_when_all_are_released(
+    acquisition: Acquisition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scenes that nobody has begun are not forgotten."""
+    monkeypatch.setattr(driver_module, "TICK_S", 0.0)
+
+    def turn(books: Books) -> None:
+        books.released = {"a"}
+        if books.waiting:
+            books.finish()
+        else:
+            books.identities["b"] = WORKER
+            books.events.put(Joined("b"))
+
+    driver, books = driver_of(turn, "a")
+    heard: dict[int, SceneReport] = {}
+    work(driver, copies(acquisition, 6), heard.__setitem__)
+    assert len(heard) == 6
+    assert books.given == {"a": 2, "b": 4}
+
+
+def test_workers_that_map_nothing_get_no_scenes_and_may_be_of_any_kind(
+    acquisition: Acquisition,
+) -> None:
+    events: SimpleQueue[Any] = _Turn()
+    books = Books(events, "tiles", "a")
+    events.turn = books.finish
+    books.identities["tiles"] = replace(
+        WORKER, maps=False, platform="", model="", memory_bytes=1, scratch_bytes=0
+    )
+    permits = Permits(lambda _: HostLimit(None), 1)
+    needs = Needs(10**9, 10**6)
+    driver = Driver(books, events, permits, own=OWN, needs=needs, progress=Silent())
+    assert driver.meet() == WORKER.platform
+    work(driver, copies(acquisition, 5), lambda *_: None)
+    assert books.given == {"a": 5}
+    assert driver.workers == 1
+
+
+def test_a_worker_that_maps_nothing_is_of_the_runs_version_all_the_same() -> None:
+    events: SimpleQueue[Any] = SimpleQueue()
+    books = Books(events, "tiles", "a")
+    books.identities["tiles"] = replace(WORKER, maps=False, version="9")
+    permits = Permits(lambda _: HostLimit(None), 1)
+    driver = Driver(books, events, permits, own=OWN, needs=Needs(10**9), progress=Silent())
+    with pytest.raises(RunError, match=r"worker tiles has deepsalt 9, this run 0\.1\.0"):
+        driver.meet()
+
+
+def test_what_an_engine_loses_counts_as_waste_once_per_worker(acquisition: Acquisition) -> None:
+    """A worker with two scenes has one in hand: its time counts once."""
+
+    def turn(books: Books) -> None:
+        time.sleep(0.2)
+        books.alive = False
+
+    driver, _ = driver_of(turn, "a", "b")
+    with pytest.raises(EngineLostError):
+        work(driver, copies(acquisition, 9), lambda *_: None)
+    assert driver.waste.scenes == 4
+    assert 0.4 <= driver.waste.seconds <= driver.waste.workers_s
+
+
+def test_workers_that_join_share_what_a_host_allows(acquisition: Acquisition) -> None:
+    """The first one had all of it; nobody gets more before that is given back."""
+    assets = tuple(
+        replace(asset, href=f"https://data.example.org/{n}")
+        for n, asset in enumerate(acquisition.assets)
+    )
+    scenes = copies(replace(acquisition, assets=assets), 30)
+    joining, most = ["b", "c"], []
+
+    def turn(books: Books) -> None:
+        shares = [s["data.example.org"] for s in books.shares.values()]
+        most.append((sum(each.connections for each in shares), len(shares)))
+        if joining and len(most) % 5 == 0:
+            books.identities[joining[0]] = WORKER
+            books.events.put(Joined(joining.pop(0)))
+        else:
+            books.finish()
+
+    driver, books = driver_of(turn, "a", limit=6)
+    heard: dict[int, SceneReport] = {}
+    work(driver, scenes, heard.__setitem__)
+    assert len(heard) == 30
+    assert max(connections for connections, _ in most) == 6
+    assert {number for _, number in most} == {0, 1, 2, 3}
+    assert all(books.given[each] > 4 for each in "abc")

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from deepsalt.errors import UsageError
-from flows.config import Compute
+from flows.config import Compute, HostLimitConfig, Politeness
 from flows.engines.cluster import cluster_of
 from flows.engines.engine import Engine, Load
 from flows.engines.opening import client_of
@@ -19,6 +20,9 @@ from flows.run.result import RunResult
 from flows.run.run import run
 from tests.engines.clusters import Cluster, cluster
 from tests.engines.runs import config, contents
+from tests.flows.conftest import Scenes, remote_items
+from tests.servers.ranges import file_server
+from tests.servers.stac import serving
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +97,35 @@ def test_workers_that_map_nothing_compose_tiles_on_any_platform(
             result = scaled(catalogue, store)
     assert {each.status for each in result.scenes} == {"written"}
     assert set(most) == {0}
+    assert contents(store) == wanted
+
+
+def test_an_archive_is_asked_no_more_when_workers_join(
+    scenes: Scenes, wanted: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker, then two, then three have its two connections between them."""
+    store, there = tmp_path / "store", set[int]()
+    with (
+        file_server(scenes.west.parent, latency_s=0.3) as files,
+        serving(remote_items(scenes.all, files.url)) as api,
+        cluster(tmp_path / "cluster", workers=1) as made,
+    ):
+
+        def scale(load: Load) -> Collection[str]:
+            there.add(len(load.workers))
+            if len(made.workers) < 3 and len(made.workers) == len(load.workers):
+                made.worker()
+            return []
+
+        host = urlsplit(files.url).netloc
+        polite = Politeness(hosts={host: HostLimitConfig(connections=2)})
+        made.wait_for(1)
+        with scaled_by(made, scale, monkeypatch):
+            plain = config(api.url, store, scheduler=made.address)
+            result = run(plain.model_copy(update={"politeness": polite}))
+    assert {each.status for each in result.scenes} == {"written"}
+    assert {1, 2, 3} <= there
+    assert files.open_most <= 2
     assert contents(store) == wanted
 
 

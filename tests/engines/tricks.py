@@ -76,7 +76,7 @@ def strike(stage: str, nth: int, hits: str, most: int) -> None:
 
 
 def slow(stage: str, seconds: float, reached: str) -> None:
-    """Take long in a stage, and say by a file that it was reached."""
+    """Take long in a stage, and say by the length of a file how often it was reached."""
     from tests.faults.stages import watch
 
     watch(_Slow(stage, seconds, Path(reached)))
@@ -89,9 +89,24 @@ class _Slow:
     @contextmanager
     def at(self, stage: str) -> Iterator[None]:
         if stage == self._stage:
-            (self._reached / str(os.getpid())).touch()
+            with (self._reached / str(os.getpid())).open("ab") as file:
+                file.write(b".")
             time.sleep(self._seconds)
         yield
+
+
+def count_reads(prefix: str, hits: str) -> None:
+    """Leave a file for each object below a prefix that this process reads."""
+    from deepsalt.objects import Objects
+
+    read = Objects.read
+
+    def reading(objects: Objects, key: str) -> bytes:
+        if key.startswith(prefix):
+            (Path(hits) / f"{key.rpartition('/')[2]}-{os.getpid()}").touch()
+        return read(objects, key)
+
+    Objects.read = reading  # type: ignore[method-assign]
 
 
 def greedy(scene: str, hits: str) -> None:

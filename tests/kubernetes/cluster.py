@@ -174,10 +174,21 @@ class Space:
         said: str = self.cluster.core.read_namespaced_pod_log(pod, self.name, previous=before)
         return said
 
-    def wait(self, true: Callable[[], object], otherwise: str, *, patience_s: float = 60.0) -> None:
-        """Look again and again until something is so; if it never is, show the namespace."""
+    def wait(
+        self,
+        true: Callable[[], object],
+        otherwise: str,
+        *,
+        patience_s: float = 60.0,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Look again and again until something is so; if it never is, show the namespace.
+
+        `alive` says whether it may still come.
+        """
         until = time.monotonic() + patience_s
         while not true():
+            assert alive(), f"{otherwise}: what should do it has ended\n{self.state()}"
             assert time.monotonic() < until, f"{otherwise} ({patience_s:g} s)\n{self.state()}"
             time.sleep(0.1)
 

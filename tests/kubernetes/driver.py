@@ -1,5 +1,6 @@
 """Runs on a cluster: their profile, their driver as a Job or on this machine, what they leave."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +42,18 @@ class Driver:
     def wait(self, patience_s: float = 240.0) -> Ended:
         """Wait until the Job has ended; how its last pod did."""
         self.space.wait(
-            self._is_over, f"the driver {self.name} does not end", patience_s=patience_s
+            lambda: not self.is_alive(),
+            f"the driver {self.name} does not end",
+            patience_s=patience_s,
         )
         (status,) = self.space.get("Pod", self.pod)["status"]["containerStatuses"]
         said = self.space.said(self.pod)
         return Ended(int(status["state"]["terminated"]["exitCode"]), said, 0.0)
 
-    def _is_over(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether its Job has not ended."""
         conditions = self.space.get("Job", self.name).get("status", {}).get("conditions") or ()
-        return any(each["type"] in ("Complete", "Failed") for each in conditions)
+        return not any(each["type"] in ("Complete", "Failed") for each in conditions)
 
 
 def drive(
@@ -108,19 +112,46 @@ def drive(
     return Driver(space, name)
 
 
-def drive_here(world: World, name: str, profile: Path, *options: str) -> Command:
-    """Start the same run with its driver on this machine."""
-    out = world.store(name)
-    return Command.run(
-        world.catalogue,
-        out,
-        f"--export={export_of(out)}",
-        "--cluster=kubernetes",
-        f"--cluster-profile={profile}",
-        *options,
-        COLUMNS="200",
-        **world.bucket.environment,
-    )
+class Here:
+    """The same run with its driver on this machine; a context manager that kills it.
+
+    Parameters
+    ----------
+    world, name
+        What is mapped, and the name of its store.
+    profile
+        The cluster's profile.
+    options
+        Of the command.
+    """
+
+    def __init__(self, world: World, name: str, profile: Path, *options: str) -> None:
+        out = world.store(name)
+        told = (
+            "--cluster=kubernetes",
+            f"--cluster-profile={profile}",
+            f"--export={export_of(out)}",
+        )
+        self._command = Command.run(
+            world.catalogue, out, *told, *options, COLUMNS="200", **world.bucket.environment
+        )
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_alive():
+            self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._command.popen.send_signal(number)
+
+    def is_alive(self) -> bool:
+        return self._command.popen.poll() is None
+
+    def wait(self, patience_s: float = 300.0) -> Ended:
+        """Wait until it has ended."""
+        return self._command.wait(patience_s)
 
 
 def profile_text(space: Space, *groups: Mapping[str, object], **changed: object) -> str:

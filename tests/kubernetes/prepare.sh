@@ -2,7 +2,7 @@
 # Makes a cluster ready for the tests and prints the path of its kubeconfig as the last line.
 # KUBECONFIG names a cluster of yours, whose nodes have the images already. Without it, or where it
 # is that of the tool DEEPSALT_K8S (`cluster up`, `cluster image`), that tool starts a cluster and
-# builds the images, if sources have changed. docs/kubernetes/testing.md has more.
+# builds the images whose sources have changed. docs/kubernetes/testing.md has more.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tool=${DEEPSALT_K8S:-../shared/tools/k8s/cluster}
@@ -17,34 +17,37 @@ if [ -z "${KUBECONFIG:-}" ]; then
   KUBECONFIG=$("$tool" up | tail -n 1)
 fi
 
-# What an image is made of; it is built again only where that has changed.
-digest() { git ls-files -s -- "$@"; git diff HEAD -- "$@"; git ls-files -o --exclude-standard -- "$@"; }
-build() { # NAME:TAG CONTAINERFILE CONTEXT TARGET SOURCE...
-  local image=$1 file=$2 context=$3 target=$4 stamp now
-  shift 4
+# What an image is made of, by name and content.
+digest() { # SOURCE...
+  git ls-files -z --cached --others --exclude-standard -- "$@" | xargs -0 sha256sum | sha256sum
+}
+# Builds an image if there is none, or none of these sources.
+build() { # NAME:TAG "SOURCE..." COMMAND...
+  local image=$1 stamp now
   stamp=build/kubernetes/${image//[\/:]/_}
-  now=$(digest "$file" "$@" | sha256sum)
-  if [ "$now" = "$(cat "$stamp" 2>/dev/null)" ] && "$tool" image --list | grep -qF "$image "; then
-    return
+  # shellcheck disable=SC2086 (several sources)
+  now=$(digest $2)
+  shift 2
+  if [ "$now" != "$(cat "$stamp" 2>/dev/null)" ] || ! "$tool" image --list | grep -F "$image " >/dev/null; then
+    say "building $image"
+    "$@" >&2
+    mkdir -p "${stamp%/*}"
+    echo "$now" >"$stamp"
   fi
-  say "building $image"
-  if [ -n "$target" ]; then
-    DEEPSALT_K8S=$tool infra/images/build.sh "$target" "$image" >&2
-  else
-    "$tool" image --containerfile "$file" "$image" --context "$context" --local-wheels >&2
-  fi
-  mkdir -p "${stamp%/*}" && echo "$now" >"$stamp"
 }
 
-if [ -x "$tool" ] && [ "$KUBECONFIG" = "$("$tool" kubeconfig)" ]; then
-  sources=(deepsalt catalog flows infra pyproject.toml constraints.txt README.md LICENSE)
-  for target in worker service reader; do
-    build "localhost/deepsalt:$target" infra/Containerfile . "$target" "${sources[@]}"
+if [ -x "$tool" ] && [ "$KUBECONFIG" = "$("$tool" kubeconfig 2>/dev/null)" ]; then
+  export DEEPSALT_K8S=$tool
+  for role in worker service reader; do
+    build "localhost/deepsalt:$role" "deepsalt catalog flows infra/Containerfile infra/images pyproject.toml constraints.txt" \
+      bash infra/images/build.sh "$role" "localhost/deepsalt:$role"
   done
+  here=tests/kubernetes
+  build localhost/postgres:test "$here/postgres.Containerfile $here/postgres.sh" \
+    "$tool" image --containerfile "$here/postgres.Containerfile" localhost/postgres:test
   mkdir -p build/kubernetes/s3
   cp -u .venv/bin/weed build/kubernetes/s3/
-  build localhost/postgres:test tests/kubernetes/postgres.Containerfile tests/kubernetes "" \
-    tests/kubernetes/postgres.sh
-  build localhost/seaweedfs:test tests/kubernetes/s3.Containerfile build/kubernetes/s3 "" constraints.txt
+  build localhost/seaweedfs:test "$here/s3.Containerfile constraints.txt" \
+    "$tool" image --containerfile "$here/s3.Containerfile" localhost/seaweedfs:test --context build/kubernetes/s3
 fi
 echo "$KUBECONFIG"

@@ -30,7 +30,7 @@ host = "0.0.0.0"
 name = "all"
 every = "0 0 1 1 *"
 wait_min = 1e-9
-selection = {{catalogue = "{catalogue}", allow_hosts = ["s3://salt"]}}
+selection = {{catalogue = "{catalogue}"}}
 
 [[mosaic]]
 every = "0 0 1 1 *"

@@ -1,11 +1,16 @@
-"""How many workers a run should have."""
+"""How many workers a run should have, and which it releases."""
+
+import time
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cluster_profile import WorkerGroup
-from flows.kubernetes.scaling import wanted_workers
+from flows.engines.engine import Load, Present
+from flows.kubernetes import scaling
+from flows.kubernetes.scaling import Scaling, wanted_workers
 
 
 def group(name: str, most: int, *, least: int = 0, maps: bool = True) -> WorkerGroup:
@@ -55,3 +60,63 @@ def test_no_group_leaves_its_bounds_and_no_work_waits_for_a_group_with_room(
     if any(wanted[each.name] < each.most for each in mapping):
         assert sum(wanted[each.name] for each in mapping) >= scenes
         assert sum(wanted.values()) >= scenes + tiles
+
+
+class Jobs:
+    """Workers that are there at once: what is wanted of them is kept, nothing is started."""
+
+    def __init__(self) -> None:
+        self.wanted: Mapping[str, int] = {}
+
+    def group_of(self, pod: str) -> str:
+        return pod.split("-")[0]
+
+    def joined(self, pod: str) -> None:
+        pass
+
+    def keep(self, wanted: Mapping[str, int]) -> None:
+        self.wanted = wanted
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+@pytest.fixture
+def scaled(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scaling]:
+    monkeypatch.setattr(scaling, "IDLE_S", 0.0)
+    groups = [group("a", 4, least=1)]
+    with Scaling(jobs, groups, lambda _: None) as found:  # type: ignore[arg-type]
+        yield found
+
+
+def there(*scenes: int) -> tuple[Present, ...]:
+    return tuple(Present(f"tcp://{n}", f"a-{n}", count) for n, count in enumerate(scenes))
+
+
+@pytest.mark.parametrize(
+    ("load", "released"),
+    [
+        (Load(8, 0, there(2, 2, 2, 2)), 0),
+        (Load(2, 0, there(1, 1, 0, 0)), 2),
+        (Load(0, 0, there(0, 0, 0, 0)), 3),  # `least` stays
+        (Load(0, 9, there(0, 0, 0, 0)), 0),  # they compose tiles
+        (Load(9, 0, there(2, 0, 0, 0)), 3),  # their archive has no permit for more
+    ],
+)
+def test_idle_workers_are_released_down_to_what_is_of_use(
+    scaled: Scaling, load: Load, released: int
+) -> None:
+    scaled(load)
+    assert len(scaled(load)) == released
+
+
+def test_a_busy_archive_gets_no_further_workers(scaled: Scaling, jobs: Jobs) -> None:
+    scaled(Load(9, 0, there(2, 0, 0, 0)))
+    scaled(Load(9, 0, there(2)))
+    until_s = time.monotonic() + 10.0
+    while jobs.wanted != {"a": 1}:
+        assert time.monotonic() < until_s, jobs.wanted
+        scaled(Load(9, 0, there(2)))
+        time.sleep(0.1)

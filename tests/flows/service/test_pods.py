@@ -138,7 +138,7 @@ def test_a_pod_may_do_little() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {each["name"] for each in pod["volumes"]} == {"tmp", "scratch"}
+    assert {each["name"] for each in pod["volumes"]} == {"tmp", "scratch", "nothing"}
     assert all("sizeLimit" in each["emptyDir"] for each in pod["volumes"])
 
 
