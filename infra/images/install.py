@@ -34,7 +34,11 @@ UNUSED = {
         "bin/protoc*",
         "_inductor",
         "onnx",
+        "testing/_internal/distributed",
+        "testing/_internal/generated",
+        "testing/_internal/opinfo",
     ),
+    "torchgen": ("packaged",),
     # Other services' protocols (objects are read and written with obstore), and second copies.
     "pyarrow": (
         "include",
@@ -44,7 +48,8 @@ UNUSED = {
         "libarrow*.so",
         "libarrow_python*.so.*.*",
     ),
-    # Formats that no scene comes in.
+    # Formats that no scene and no picture comes in.
+    "pillow.libs": ("libavif*",),
     "imagecodecs.libs": ("libaom*", "libavif*", "libjxl*", "libSZ3*", "libcpcodec*"),
     "kubernetes": ("aio",),
     "numpy": ("_core/include", "_core/lib", "f2py", "distutils"),
