@@ -90,8 +90,9 @@ def _environment(world: World) -> dict[str, str]:
 @pytest.mark.usefixtures("guide")
 def test_the_commands_of_the_guide_give_the_bits_of_this_machine(world: World) -> None:
     out = world.store(_NAME)
-    exports = Command("mosaic", "export", out, export_of(out), **world.bucket.environment)
-    assert exports.wait().code == 0
+    with world.asked():
+        exported = Command("mosaic", "export", out, export_of(out)).wait()
+    assert exported.code == 0, exported.said
     assert world.is_whole(_NAME)
 
 
