@@ -121,11 +121,13 @@ class Here:
         What is mapped, and the name of its store.
     profile
         The cluster's profile.
-    options
+    options, environment
         Of the command.
     """
 
-    def __init__(self, world: World, name: str, profile: Path, *options: str) -> None:
+    def __init__(
+        self, world: World, name: str, profile: Path, *options: str, **environment: str
+    ) -> None:
         out = world.store(name)
         told = (
             "--cluster=kubernetes",
@@ -133,7 +135,13 @@ class Here:
             f"--export={export_of(out)}",
         )
         self._command = Command.run(
-            world.catalogue, out, *told, *options, COLUMNS="200", **world.bucket.environment
+            world.catalogue,
+            out,
+            *told,
+            *options,
+            COLUMNS="200",
+            **world.bucket.environment,
+            **environment,
         )
 
     def __enter__(self) -> "Here":

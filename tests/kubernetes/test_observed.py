@@ -1,6 +1,7 @@
 """What one sees of a run on pods while it is on, and who is refused."""
 
 import json
+import signal
 import urllib.request
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 from flows.kubernetes.tunnel import tunnel
 from tests.engines.runs import Command
 from tests.kubernetes.cluster import Space
-from tests.kubernetes.driver import drive_here, left_of_runs, profile_text, set_profile, workers_of
+from tests.kubernetes.driver import Here, left_of_runs, profile_text, set_profile, workers_of
 from tests.kubernetes.images import WORKER
 from tests.kubernetes.pods import pod, pod_spec
 from tests.kubernetes.world import World
@@ -25,15 +26,18 @@ def running(world: World, space: Space, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("observed") / "cluster.toml"
     path.write_text(text := profile_text(space, {"least": 2}))
     set_profile(space, text)
-    run = drive_here(world, "observed", path, "--host-limit=s3://salt=1,0.3", DEEPSALT_LOG="json")
-    space.wait(lambda: world.keys("observed", "scenes"), "no scene is mapped", patience_s=240.0)
-    space.wait(lambda: len(workers_of(space)) == 2, "there are not two workers", patience_s=120.0)
-    (scheduler,) = space.all("Pod", component="scheduler")
-    yield scheduler["metadata"]["labels"]["deepsalt.io/run"]
-    run.popen.kill()
-    run.wait()
-    for job in space.names("Job", component="scheduler"):
-        space.delete("Job", job)
+    slow = "--host-limit=s3://salt=1,0.3"
+    with Here(world, "observed", path, slow, DEEPSALT_LOG="json") as run:
+        space.wait(
+            lambda: len(workers_of(space)) == 2 and world.keys("observed", "scenes"),
+            "no scene is mapped by two workers",
+            patience_s=240.0,
+            alive=run.is_alive,
+        )
+        (scheduler,) = space.all("Pod", component="scheduler")
+        yield scheduler["metadata"]["labels"]["deepsalt.io/run"]
+        run.signal(signal.SIGINT)
+        run.wait()
     space.wait(lambda: not left_of_runs(space), "the run left objects behind", patience_s=120.0)
 
 
