@@ -19,20 +19,20 @@ class Effort:
         Workers at the end of mapping.
     scenes_s
         Wall time of mapping, seconds; tiles are composed meanwhile.
-    workers_s
-        Time of all workers that get scenes, busy or not, while scenes were mapped, seconds.
     expected_bytes, expected_s
         Bytes to fetch and seconds of all workers, by the rules of `deepsalt plan`.
     work
         Work on the scenes, by their status.
+    workers_s
+        Time of all workers that get scenes, busy or not, while scenes were mapped, seconds.
     """
 
     workers: int = 1
     scenes_s: float = 0.0
-    workers_s: float = 0.0
     expected_bytes: int = 0
     expected_s: float = 0.0
     work: Mapping[str, SceneWork] = field(default_factory=dict)
+    workers_s: float = 0.0
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Self:

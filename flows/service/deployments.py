@@ -35,6 +35,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.runner.storage import LocalStorage
 from prefect.schedules import Cron, Schedule
 from prefect.utilities.callables import ParameterSchema
 
@@ -42,7 +43,7 @@ from flows.cluster_profile import read_profile
 from flows.config import MosaicConfig, SceneConfig, UpkeepConfig
 from flows.service.config import ServiceConfig
 from flows.service.environment import PODS, POOL, TAG, database_of
-from flows.service.pods import base_job_template
+from flows.service.pods import START, base_job_template
 from flows.watch.alerts import open_alerts, tell
 from flows.watch.database import Database
 from flows.watch.judge import no_longer_watched
@@ -235,6 +236,10 @@ def _deployment(row: Mapping[str, Any], config: ServiceConfig) -> RunnerDeployme
         job_variables=pods.variables_of(flow.name) if pods else None,
         tags=row["tags"],
     )
+    if pods:
+        # Code is installed in the image. Otherwise each run would first copy what lies in a folder
+        # named as the one where this process was started: in a pod perhaps the whole file system.
+        deployment.storage = LocalStorage(START)
     _describe(deployment._parameter_openapi_schema, flow.fn)
     return deployment
 

@@ -22,7 +22,10 @@ FILES = "/etc/deepsalt"
 DRIVERS = ("map-scenes", "build-mosaic", "backfill")
 """Flows that may make a Dask cluster: their pods may create Jobs, and others keep to one pod."""
 
-_SCRATCH, _NOTHING = "/scratch", "/nothing"
+START = "/tmp"
+"""Folder that runs start in."""
+
+_SCRATCH = "/scratch"
 _TMP_BYTES = 1_000_000_000
 
 Flow = Literal[
@@ -198,12 +201,10 @@ def _pod(pods: Pods) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [
         {"name": "tmp", "emptyDir": {"sizeLimit": str(_TMP_BYTES)}},
         {"name": "scratch", "emptyDir": {"sizeLimit": str(round(pods.scratch_gb * 1e9))}},
-        {"name": "nothing", "emptyDir": {"sizeLimit": "1Mi"}},
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "tmp", "mountPath": "/tmp"},
         {"name": "scratch", "mountPath": _SCRATCH},
-        {"name": "nothing", "mountPath": _NOTHING, "readOnly": True},
     ]
     if pods.files:
         volumes.append({"name": "files", "configMap": {"name": pods.files}})
@@ -238,9 +239,6 @@ def _pod(pods: Pods) -> dict[str, Any]:
                 # out: `prefect flow-run execute` takes its place.
                 "command": ["prefect", "flow-run", "execute"],
                 "args": [],
-                # That copies all it finds where it starts, and reads no code from there: ours is
-                # installed. In the root of the file system it would fill the scratch volume.
-                "workingDir": _NOTHING,
                 "envFrom": [
                     *({"configMapRef": {"name": name}} for name in pods.config_maps),
                     *({"secretRef": {"name": name}} for name in pods.secrets),

@@ -34,7 +34,11 @@ UNUSED = {
         "bin/protoc*",
         "_inductor",
         "onnx",
+        "testing/_internal/distributed",
+        "testing/_internal/generated",
+        "testing/_internal/opinfo",
     ),
+    "torchgen": ("packaged",),
     # Other services' protocols (objects are read and written with obstore), and second copies.
     "pyarrow": (
         "include",
@@ -44,7 +48,8 @@ UNUSED = {
         "libarrow*.so",
         "libarrow_python*.so.*.*",
     ),
-    # Formats that no scene comes in.
+    # Formats that no scene and no picture comes in.
+    "pillow.libs": ("libavif*",),
     "imagecodecs.libs": ("libaom*", "libavif*", "libjxl*", "libSZ3*", "libcpcodec*"),
     "kubernetes": ("aio",),
     "numpy": ("_core/include", "_core/lib", "f2py", "distutils"),
@@ -108,7 +113,7 @@ def strip(files: Iterable[Path]) -> None:
 
 def loaded(modules: str) -> set[Path]:
     """Return the files that importing modules loads."""
-    command = [PYTHON, "-c", IMPORT, modules]
+    command = [str(PYTHON), "-c", IMPORT, modules]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return {Path(line) for line in done.stdout.splitlines()}
 

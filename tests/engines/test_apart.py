@@ -70,7 +70,7 @@ def test_the_demo_on_a_cluster_with_a_store_in_a_bucket_is_the_demo_with_threads
 def test_workers_take_the_runs_own_model_from_the_store_once_per_node(
     catalogue: Path, tmp_path: Path
 ) -> None:
-    """They do not see the folder that the driver was given: its path holds where that runs alone."""
+    """They cannot see the folder that the driver was given: its path holds only there."""
     here, store, hits = (tmp_path / name for name in ("here", "store", "hits"))
     hits.mkdir()
     write_tiny(here / "own")
@@ -86,10 +86,7 @@ def test_workers_take_the_runs_own_model_from_the_store_once_per_node(
     threads = command(catalogue, tmp_path / "threads", "--model", "own", cwd=here)
     assert threads.code == 0, threads.said
     assert contents(store) == contents(tmp_path / "threads")
-    assert sorted(each.name.rpartition("-")[0] for each in hits.iterdir()) == [
-        "card.json",
-        "model.safetensors",
-    ]
+    assert len([*hits.glob("model.safetensors-*")]) == 1  # the card is also read for Items
 
 
 def test_a_model_in_the_store_that_is_not_the_runs_is_refused_in_a_sentence(

@@ -100,8 +100,7 @@ def drive(
         "envFrom": [{"secretRef": {"name": each}} for each in changed.get("secrets", [SECRET])],
     }
     container["env"] = [
-        *(each for each in container["env"] if each["name"] != "DEEPSALT_DRIVER"),
-        {"name": "DEEPSALT_DRIVER", "value": name},
+        *container["env"],
         {"name": "COLUMNS", "value": "200"},
     ]
     container["resources"]["requests"]["cpu"] = "100m"

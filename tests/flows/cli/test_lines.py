@@ -9,7 +9,7 @@ from flows.cli.demo import closing_lines
 from flows.cli.run import missing, no_estimate, run_lines
 from flows.cli.scene import scene_line
 from flows.run.mosaic import MosaicResult
-from flows.run.result import RunResult
+from flows.run.result import Effort, RunResult
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,6 +30,18 @@ def test_a_run_without_any_estimate_says_why_in_shares() -> None:
     said = run_lines(RunResult(scenes, None))[-1]
     assert "none of 200 pixels could be estimated" in said
     assert "(cloud 70.0 %, outside 25.0 %, green vegetation 5.0 %;" in said
+
+
+def test_a_run_says_what_it_did_twice_and_its_share_of_all_the_time_of_workers() -> None:
+    effort = Effort(workers_s=400.0)
+    result = RunResult(
+        (scene("a", estimated=1),), None, begun_again=3, wasted_s=50.0, effort=effort
+    )
+    assert run_lines(result)[-1] == (
+        "done twice   3 scenes were started again, at a loss of 50 s of work, 12.5 % of the "
+        "workers' time"
+    )
+    assert result.to_dict()["wasted_share"] == 0.125
 
 
 def test_a_terminal_obeys_no_name_of_a_scene() -> None:

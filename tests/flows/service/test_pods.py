@@ -138,7 +138,7 @@ def test_a_pod_may_do_little() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {each["name"] for each in pod["volumes"]} == {"tmp", "scratch", "nothing"}
+    assert {each["name"] for each in pod["volumes"]} == {"tmp", "scratch"}
     assert all("sizeLimit" in each["emptyDir"] for each in pod["volumes"])
 
 
@@ -174,6 +174,15 @@ def test_as_many_threads_compute_as_a_pod_has_cores() -> None:
     assert found["process-scene"]["config"]["compute"]["threads"] == 3
     assert found["watch"]["config"]["scene"]["compute"]["threads"] == 3
     assert found["build-mosaic"]["config"]["compute"]["threads"] == 2
+
+
+def test_no_code_is_copied_into_a_pod() -> None:
+    # Without a step Prefect copies the folder where `serve` was started, as the pod has it.
+    for each in deployments_of(service()):
+        assert each.storage is not None
+        assert each.storage.to_pull_step() == {
+            "prefect.deployments.steps.set_working_directory": {"directory": "/tmp"}
+        }
 
 
 def test_a_run_of_many_scenes_makes_the_cluster_of_the_profile(tmp_path: Path) -> None:
