@@ -218,7 +218,7 @@ def test_workers_with_a_gpu_wait_without_a_toleration_and_the_run_says_why(
     scheduler = {"cpu": 0.1, "memory": "1GB", "tolerations": [tolerates]}
     text = profile_text(space, group, scheduler=scheduler, start_timeout_s=60)
     with (
-        pretended(space.cluster, 2),
+        pretended(space, 2),
         Here(world, "intolerant", written(space, tmp_path, text)) as run,
     ):
         ended = run.wait()
@@ -235,7 +235,7 @@ def test_workers_with_a_gpu_are_placed_one_for_each(
     scheduler = {"cpu": 0.1, "memory": "1GB", "tolerations": [tolerates]}
     text = profile_text(space, group, scheduler=scheduler)
     with (
-        pretended(space.cluster, 2) as node,
+        pretended(space, 2) as node,
         Here(world, "gpus", written(space, tmp_path, text), SLOW) as run,
     ):
         space.wait(
