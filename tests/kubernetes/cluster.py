@@ -167,6 +167,7 @@ class Space:
             stream.run_forever(timeout=60)
             said: str = stream.read_all()
             stream.close()
+            stream.sock.shutdown()  # close does nothing where the pod has closed first
         return said
 
     def said(self, pod: str, *, before: bool = False) -> str:
