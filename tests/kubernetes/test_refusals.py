@@ -47,7 +47,7 @@ def test_a_bucket_that_workers_cannot_reach_is_named(
     with Here(world, "no-bucket", path) as run:
         ended = run.wait(2 * SOON_S)
     assert ended.code != 0
-    assert "does not answer" in ended.said
+    assert "unknown host name; check the endpoint" in ended.sentence
     space.wait(lambda: not left_of_runs(space), "the failed run left objects")
 
 
@@ -55,8 +55,8 @@ def test_a_driver_without_rights_says_which_it_lacks(world: World, space: Space)
     set_profile(space, profile_text(space))
     ended = drive(world, space, "no-rights", *ON_PODS, account="deepsalt-worker").wait(SOON_S)
     assert ended.code == 1
-    assert "jobs" in ended.sentence
-    assert "create" in ended.sentence
+    assert "deepsalt-worker" in ended.sentence
+    assert "pods" in ended.sentence
 
 
 def test_no_cluster_is_one_sentence(world: World, space: Space, tmp_path: Path) -> None:
