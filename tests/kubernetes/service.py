@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flows.service.environment import PASSWORD_VARIABLE
 from flows.watch.database import URL_VARIABLE
@@ -113,9 +114,25 @@ class Deployed(Running):
         """Return the newest pod of a run; "" where it has none yet."""
         return next((self.space.pod_of(job) for job in self.jobs_of(run)[-1:]), "")
 
-    def jobs_left(self) -> list[str]:
-        """Return the names of the Jobs in the namespace."""
-        return self.space.names("Job")
+    def left(self) -> list[str]:
+        """Return what runs and their clusters have in the namespace."""
+        jobs = [
+            each["metadata"]["name"]
+            for each in self.space.all("Job")
+            if RUNS in each["metadata"]["labels"]
+        ]
+        parts = [
+            name
+            for kind in ("Job", "Pod", "Service", "Secret")
+            for component in ("scheduler", "worker")
+            for name in self.space.names(kind, component=component)
+        ]
+        return jobs + parts
+
+    def usual(self, deployment: str) -> "dict[str, Any]":
+        """Return the parameters of a deployment."""
+        found: dict[str, Any] = self._get(f"deployments/name/{deployment}")["parameters"]
+        return found
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from tests.kubernetes.archive import Archive, publishing
 from tests.kubernetes.cluster import Space
 from tests.kubernetes.service import STORE, Deployed, deployed
-from tests.kubernetes.world import World
+from tests.kubernetes.world import World, export_of
 
 pytestmark = pytest.mark.k8s
 
@@ -26,7 +26,15 @@ def service(
         yield made
 
 
-def test_an_event_becomes_a_scene_and_the_scene_a_mosaic(
+@pytest.fixture(autouse=True)
+def _nothing_is_left(service: Deployed) -> Iterator[None]:
+    yield
+    service.space.wait(
+        lambda: not service.left(), f"something is left: {service.left()}", patience_s=120
+    )
+
+
+def test_an_event_becomes_a_scene_and_scenes_become_a_mosaic(
     service: Deployed, archive: Archive, world: World
 ) -> None:
     for number in range(3):
@@ -34,8 +42,87 @@ def test_an_event_becomes_a_scene_and_the_scene_a_mosaic(
     service.space.wait(lambda: len(service.runs("process-scene")) == 3, "no run came")
     for run in service.runs("process-scene"):
         service.complete(run["id"], patience_s=300)
-    service.complete(service.run("watch/all"), patience_s=120)
-    service.space.wait(lambda: service.runs("build-mosaic"), "no build came")
-    (build,) = service.runs("build-mosaic")
-    service.complete(build["id"], patience_s=300)
+    service.complete(service.run("watch/all"), patience_s=300)
+    service.space.wait(lambda: builds(service), "no build came")
+    (build,) = builds(service)
+    service.complete(build, patience_s=300)
     assert world.is_whole(STORE)
+
+
+def test_a_run_of_many_scenes_makes_a_cluster_and_removes_it(
+    service: Deployed, archive: Archive, world: World
+) -> None:
+    run = map_scenes(service, archive, world, "many")
+    service.space.wait(
+        lambda: service.space.all("Pod", component="worker"), "no worker came", patience_s=300
+    )
+    service.complete(run, patience_s=300)
+    assert world.is_whole("many")
+
+
+def test_a_cancelled_run_removes_its_cluster_and_the_next_one_is_whole(
+    service: Deployed, archive: Archive, world: World
+) -> None:
+    run = map_scenes(service, archive, world, "cancelled")
+    service.space.wait(
+        lambda: service.space.all("Pod", component="worker"), "no worker came", patience_s=300
+    )
+    service.cancel(run)
+    assert service.wait_for(run, patience_s=180)["state_type"] == "CANCELLED"
+    service.space.wait(lambda: not service.left(), "something is left", patience_s=120)
+    service.complete(map_scenes(service, archive, world, "cancelled"), patience_s=300)
+    assert world.is_whole("cancelled")
+
+
+def test_a_run_whose_pod_is_evicted_goes_on_in_another(
+    service: Deployed, archive: Archive, world: World
+) -> None:
+    run = service.run(
+        "process-scene/local", item_uri=archive.publish(0), out=world.store("evicted")
+    )
+    service.wait_for(run, "RUNNING", patience_s=180)
+    first = service.pod_of(run)
+    service.space.evict(first)
+    service.complete(run, patience_s=300)
+    assert service.pod_of(run) != first
+    assert len(world.keys("evicted", "records/done")) == 1
+
+
+def test_a_run_that_waits_for_a_node_is_cancelled_with_its_job(
+    service: Deployed, archive: Archive, world: World
+) -> None:
+    run = service.run(
+        "process-scene/local",
+        job_variables={"cpu": "1000"},
+        item_uri=archive.publish(0),
+        out=world.store("waiting"),
+    )
+    service.space.wait(lambda: service.pod_of(run), "no pod came", patience_s=120)
+    service.cancel(run)
+    assert service.wait_for(run, patience_s=120)["state_type"] == "CANCELLED"
+
+
+def test_a_scene_that_cannot_be_used_fails_in_one_sentence(
+    service: Deployed, archive: Archive, world: World
+) -> None:
+    run = service.run(
+        "process-scene/local", item_uri=f"{archive.url}/nowhere", out=world.store("failed")
+    )
+    ended = service.wait_for(run, patience_s=300)
+    assert ended["state_type"] == "FAILED"
+    assert "nowhere" in ended["state"]["message"]
+
+
+def builds(service: Deployed) -> list[str]:
+    """Return the ids of the builds that are not of a schedule."""
+    return [each["id"] for each in service.runs("build-mosaic") if not each["auto_scheduled"]]
+
+
+def map_scenes(service: Deployed, archive: Archive, world: World, name: str) -> str:
+    """Start a run of all scenes of the service's catalogue into another store; its id."""
+    for number in range(3):
+        archive.publish(number)
+    out = world.store(name)
+    config = service.usual("map-scenes/local")["config"]
+    mosaic = {"export": {"to": export_of(out)}}
+    return service.run("map-scenes/local", config={**config, "out": out, "mosaic": mosaic})

@@ -196,10 +196,14 @@ class Running:
         answer = httpx.post(f"{self.api}/events", json=events, timeout=60, auth=self._login)
         assert answer.status_code == 204, answer.text
 
-    def run(self, deployment: str, **parameters: object) -> str:
+    def run(
+        self, deployment: str, *, job_variables: dict[str, str] | None = None, **parameters: object
+    ) -> str:
         """Start a run of a deployment; return its id."""
         found = self._get(f"deployments/name/{deployment}")
-        told = {"parameters": parameters} if parameters else {}
+        told: dict[str, Any] = {"parameters": parameters} if parameters else {}
+        if job_variables:
+            told["job_variables"] = job_variables
         return str(self._post(f"deployments/{found['id']}/create_flow_run", told)["id"])
 
     def runs(self, flow: str, *types: str) -> list[dict[str, Any]]:
