@@ -16,6 +16,9 @@ from deepsalt.errors import UsageError
 DEFAULT_PROFILE = "~/deepsalt/cluster.toml"
 """Where the profile lies if no other place is given."""
 
+SCRATCH = "/scratch"
+"""Where a worker's scratch volume is."""
+
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
 
 
@@ -175,6 +178,11 @@ def read_profile(path: Path) -> ClusterProfile:
     try:
         found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return ClusterProfile.model_validate(found)
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no cluster profile {path}; write one (docs/kubernetes/README.md shows how), "
+            "or name yours with --cluster-profile"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the cluster profile {path} cannot be read ({error})") from None
     except tomllib.TOMLDecodeError as error:

@@ -22,7 +22,7 @@ from pydantic import (
 from deepsalt.access import HostLimit, Reach, checked_hosts, is_web, limit_of, without_secrets
 from deepsalt.access.archives import MB, without_port
 from deepsalt.errors import UsageError
-from flows.cluster_profile import ClusterProfile
+from flows.cluster_profile import SCRATCH, ClusterProfile
 
 
 def local_folder(path: Path | str) -> Path:
@@ -58,6 +58,9 @@ def place_of(text: str | Path) -> str:
 
 StorePlace = Annotated[str, AfterValidator(place_of)]
 """A folder, or a bucket's URI."""
+
+_FOR_FILES = 0.9
+"""Part of a scratch volume that files of scenes may take; a pod with more is evicted."""
 
 NOWHERE = "none"
 """Value that switches the export off."""
@@ -270,6 +273,14 @@ class SceneConfig(_Closed):
     allow_mixed: bool = Field(
         False, description="allow products of machines that round differently in one store"
     )
+
+    @property
+    def scratch_of_workers(self) -> Scratch:
+        """Where workers keep files of remote scenes: in pods, on most of their scratch volume."""
+        cluster = self.compute.cluster
+        if cluster is None:
+            return self.scratch
+        return Scratch(folder=Path(SCRATCH, "files"), limit_gb=cluster.scratch_gb * _FOR_FILES)
 
 
 class Checks(_Closed):

@@ -7,7 +7,7 @@ many scenes one holds. Dask's own scheduling places tiles, which are small and a
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ from flows.engines.engine import (
     Joined,
     Leaving,
     Load,
+    LostWork,
     Present,
     Scaler,
     WorkerLeft,
@@ -98,13 +99,13 @@ class Cluster:
         )
         return _Answer(future, self.label)
 
-    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+    def scale(self, scenes: int, scenes_of: Mapping[str, int], waste: LostWork) -> Collection[str]:
         """Let the scaler decide; workers that it releases leave when they have no scenes."""
         if self._scaler is None:
             return ()
         there = self._watch.there()
         if there - self._labels.keys():
-            found = self._client.scheduler_info(n_workers=-1)["workers"]
+            found = self._client.scheduler_info(n_workers=-1).get("workers", {})
             self._labels |= {worker: str(each["name"]) for worker, each in found.items()}
         # A later worker may have the address of one that has left.
         self._labels = {each: label for each, label in self._labels.items() if each in there}
@@ -113,7 +114,10 @@ class Cluster:
             Present(worker, label, scenes_of.get(worker, 0))
             for worker, label in self._labels.items()
         ]
-        released = {*self._scaler(Load(scenes, self._tiles.left, tuple(present))), *self._told}
+        released = {
+            *self._scaler(Load(scenes, self._tiles.left, tuple(present), waste)),
+            *self._told,
+        }
         for each in present:
             if each.worker in released - self._told and not each.scenes:
                 self._told.add(each.worker)
@@ -268,24 +272,28 @@ class Tiles(Executor):
     def __init__(self, client: Client) -> None:
         self._client = client
         self._loop: Any = client.loop
-        self._lock = threading.Lock()
-        self.left = 0
-        """Calls that are not over."""
+        self._calls: set[Future[Any]] = set()
+
+    @property
+    def left(self) -> int:
+        """Number of calls that are not over."""
+        return len(self._calls)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Submit a call; errors that deepsalt raises there arrive unchanged."""
         work = partial(_travelling, dict(names()), fn, *args, **kwargs)
         future: DaskFuture[T] = self._client.submit(work, pure=False)
         call: Future[T] = Future()
-        self._count(1)
+        self._calls.add(call)
         call.add_done_callback(lambda call: future.cancel() if call.cancelled() else None)
-        call.add_done_callback(lambda _: self._count(-1))
+        call.add_done_callback(self._calls.discard)
         self._loop.add_callback(_collect, future, call)
         return call
 
-    def _count(self, more: int) -> None:
-        with self._lock:
-            self.left += more
+    def give_up(self, error: DeepsaltError) -> None:
+        """Let all calls that are not over fail with an error."""
+        for call in tuple(self._calls):
+            _end(call, lambda call: call.set_exception(error))
 
 
 async def _collect(future: "DaskFuture[T]", call: "Future[T]") -> None:
@@ -293,12 +301,20 @@ async def _collect(future: "DaskFuture[T]", call: "Future[T]") -> None:
     try:
         found = await future
     except Exception as error:  # noqa: BLE001  (the caller gets it, whatever it is)
-        if call.set_running_or_notify_cancel():
-            call.set_exception(error)
+        failed = error
+        _end(call, lambda call: call.set_exception(failed))
     else:
-        if call.set_running_or_notify_cancel():
-            call.set_result(found)
+        _end(call, lambda call: call.set_result(found))
     future.release()
+
+
+def _end(call: "Future[T]", end: "Callable[[Future[T]], None]") -> None:
+    """End a call, unless it was cancelled or given up."""
+    if call.done() and not call.cancelled():
+        return
+    with suppress(InvalidStateError, RuntimeError):  # two ended it at once
+        if call.set_running_or_notify_cancel():
+            end(call)
 
 
 def ask(client: Client, question: str, **options: Any) -> Any:

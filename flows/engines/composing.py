@@ -78,7 +78,7 @@ def _tiles_of(compute: Compute, pods: "Pods | None") -> Iterator[Executor]:
             return
         with (
             pods.scaled(client) as scaling,
-            repeated(lambda: scaling(Load(0, tiles.left, ()))),
+            repeated(lambda: scaling(Load(0, tiles.left, ())), tiles.give_up),
         ):
             yield tiles
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from deepsalt.errors import EngineLostError, RunError
@@ -90,6 +90,25 @@ class Present:
     scenes: int
 
 
+@dataclass(slots=True)
+class LostWork:
+    """Work repeated because workers or a scheduler were lost, or asked to leave.
+
+    Parameters
+    ----------
+    scenes
+        Scenes that were started again.
+    seconds
+        Time that workers had already spent on them.
+    workers_s
+        Time of all workers that get scenes, whatever they did.
+    """
+
+    scenes: int = 0
+    seconds: float = 0.0
+    workers_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What is left to do, and who is there to do it.
@@ -102,11 +121,14 @@ class Load:
         Tiles that are waiting or being composed; more follow until the end of the run.
     workers
         Those that are there.
+    waste
+        Work that was repeated so far.
     """
 
     scenes: int
     tiles: int
     workers: tuple[Present, ...]
+    waste: LostWork = field(default_factory=LostWork)
 
 
 class Scaler(Protocol):
@@ -148,7 +170,7 @@ class Engine(Protocol):
     ) -> Call[T]:
         """Call a method of a worker's station; it starts at once, whatever else the worker does."""
 
-    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+    def scale(self, scenes: int, scenes_of: Mapping[str, int], waste: LostWork) -> Collection[str]:
         """Fit the workers to the work that is left, if they can change; called about every second.
 
         Parameters
@@ -157,6 +179,8 @@ class Engine(Protocol):
             Scenes that are not mapped yet, those at work included.
         scenes_of
             Scenes that each worker has.
+        waste
+            Work that was repeated so far.
 
         Returns
         -------

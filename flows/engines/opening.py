@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 30
 
 def threads_per_worker(compute: Compute) -> int:
     """Return how many chunks one worker computes at a time, as far as this machine can tell."""
+    if compute.cluster is not None:
+        return max(each.threads for each in compute.cluster.groups if each.maps)
     cores = os.cpu_count() or 1
     return compute.threads or max(1, cores // (compute.workers or 1))
 

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from deepsalt.naming import NamedThreads
 from flows.engines.allocator import keep_freed_memory
-from flows.engines.engine import Event, Joined
+from flows.engines.engine import Event, Joined, LostWork
 from flows.engines.station import Station
 
 THIS_PROCESS = "this process"
@@ -54,7 +54,7 @@ class Threads:
         """Call a method of the station."""
         return self._calls.submit(method, self._station, *args, **kwargs)
 
-    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+    def scale(self, scenes: int, scenes_of: Mapping[str, int], waste: LostWork) -> Collection[str]:
         """Keep this process, whatever is left."""
         return ()
 

@@ -8,6 +8,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from deepsalt.documents import parse_document
 from deepsalt.errors import FormatError, RunError
@@ -17,7 +18,8 @@ COMPONENT = "app.kubernetes.io/component"
 RUN = "deepsalt.io/run"
 GROUP = "deepsalt.io/group"
 
-_REQUEST_S = 30
+_REQUEST_S = (5, 30)
+"""Time to connect, and to answer."""
 _PAGE = 500
 
 
@@ -38,8 +40,12 @@ class Cluster:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.inside = _configured()
-        self.core = client.CoreV1Api()
-        self.batch = client.BatchV1Api()
+        known = client.Configuration.get_default_copy()
+        known.retries = 1
+        self._host = known.host
+        asking = client.ApiClient(known)
+        self.core = client.CoreV1Api(asking)
+        self.batch = client.BatchV1Api(asking)
 
     def create(self, document: dict[str, Any]) -> dict[str, Any]:
         """Create an object; return it as the server keeps it.
@@ -73,6 +79,13 @@ class Cluster:
         """Return the pods with these labels."""
         return self._listed(self.core.list_namespaced_pod, "list pods", labels)
 
+    def warnings(self, name: str) -> list[dict[str, Any]]:
+        """Return what the cluster warns of about an object, oldest first."""
+        told = {"field_selector": f"involvedObject.name={name},type=Warning"}
+        page = self._ask("list events", self.core.list_namespaced_event, self.namespace, **told)
+        found = [self._plain(each) for each in page.items]
+        return sorted(found, key=lambda each: str(each.get("lastTimestamp") or ""))
+
     def patch_job(self, name: str, change: dict[str, Any]) -> None:
         """Change a Job; nothing happens to one that is gone."""
         with suppress(_GoneError):
@@ -96,7 +109,8 @@ class Cluster:
         while more := page.metadata._continue:
             page = self._ask(what, listing, self.namespace, _continue=more, **told)
             found += page.items
-        return [self._plain(each) for each in found]
+        plain = [self._plain(each) for each in found]
+        return sorted(plain, key=lambda each: str(each["metadata"]["creationTimestamp"]))
 
     def _plain(self, found: Any) -> dict[str, Any]:
         plain: dict[str, Any] = self.core.api_client.sanitize_for_serialization(found)
@@ -113,8 +127,8 @@ class Cluster:
             ) from None
         except HTTPError as error:
             raise AwayError(
-                f"the API server of the Kubernetes cluster does not answer "
-                f"({type(error).__name__}); check KUBECONFIG and the network, and run again"
+                f"the API server of the Kubernetes cluster at {self._host} does not answer "
+                f"({_cause(error)}); check KUBECONFIG and the network, and run again"
             ) from None
 
 
@@ -148,12 +162,19 @@ def _configured() -> bool:
         return True
     try:
         config.load_kube_config()
-    except (ConfigException, OSError) as error:
+    except (ConfigException, OSError, YAMLError, TypeError, ValueError) as error:
+        # A file that is no kubeconfig makes the library fail in any of these ways.
+        said = " ".join(str(error).split())[:200]
         raise RunError(
-            f"no Kubernetes cluster is configured ({error}); set KUBECONFIG, or check it with "
+            f"no Kubernetes cluster is configured ({said}); set KUBECONFIG, or check it with "
             "`kubectl get pods`"
         ) from None
     return False
+
+
+def _cause(error: HTTPError) -> str:
+    cause = getattr(error, "reason", None) or error
+    return str(cause).rpartition(": ")[2][:200] or type(cause).__name__
 
 
 def _reason(error: ApiException) -> str:

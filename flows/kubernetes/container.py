@@ -6,14 +6,11 @@ They meet the restricted Pod Security Standard, and write to volumes only.
 from collections.abc import Mapping
 from typing import Any
 
-from flows.cluster_profile import ClusterProfile, Toleration
+from flows.cluster_profile import SCRATCH, ClusterProfile, Toleration
 from flows.engines.allocator import allocator_environment
 
 USER = 1000
 """User and group of the images."""
-
-SCRATCH = "/scratch"
-"""Where a worker's scratch volume is."""
 
 TMP_BYTES = 1_000_000_000
 """Size limit of a pod's /tmp."""

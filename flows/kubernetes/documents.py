@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.cluster_profile import ClusterProfile, WorkerGroup
+from flows.cluster_profile import SCRATCH, ClusterProfile, WorkerGroup
 from flows.kubernetes.api import COMPONENT, GROUP, NAME, RUN
-from flows.kubernetes.container import CERTIFICATE, KEY, SCRATCH, TMP_BYTES, placement, pod
+from flows.kubernetes.container import CERTIFICATE, KEY, TMP_BYTES, placement, pod
 
 SCHEDULER_PORT, DASHBOARD_PORT = 8786, 8787
 WORKER_METRICS_PORT, WORKER_PORT = 8788, 8789
 
-_HOUR_S = 3600
+START_DEADLINE_S = 180
+"""Seconds that a scheduler Job lasts whose driver dies before it is ready."""
+
 _SCHEDULER_RETRIES = 20
 _SCHEDULER_KEPT_S = 60
 _WORKER_KEPT_S = 300
@@ -68,8 +70,8 @@ def scheduler_name(run: str) -> str:
 def scheduler_job(run: str, profile: ClusterProfile) -> dict[str, Any]:
     """Return the Job of a run's scheduler.
 
-    It ends by itself after a time without work. Until it is ready it may take no longer than the
-    start may: see `once_ready`.
+    It ends by itself after a time without work. Until it is ready its Job ends within minutes
+    unless its driver extends that: see `deadline`.
     """
     asked = profile.scheduler
     labels = _labels(run, "scheduler")
@@ -102,7 +104,7 @@ def scheduler_job(run: str, profile: ClusterProfile) -> dict[str, Any]:
         "spec": {
             "backoffLimit": _SCHEDULER_RETRIES,
             "podFailurePolicy": _EVICTIONS_ARE_FREE,  # ignored by servers older than 1.25
-            "activeDeadlineSeconds": profile.start_timeout_s,
+            "activeDeadlineSeconds": START_DEADLINE_S,
             "ttlSecondsAfterFinished": _SCHEDULER_KEPT_S,
             "template": {
                 "metadata": {
@@ -115,9 +117,9 @@ def scheduler_job(run: str, profile: ClusterProfile) -> dict[str, Any]:
     }
 
 
-def once_ready(profile: ClusterProfile) -> dict[str, Any]:
-    """Return the change of a scheduler Job whose pod is ready: it may last as long as a run may."""
-    return {"spec": {"activeDeadlineSeconds": round(profile.longest_h * _HOUR_S)}}
+def deadline(seconds: float) -> dict[str, Any]:
+    """Return the change of a Job that may last so long from its start."""
+    return {"spec": {"activeDeadlineSeconds": round(seconds)}}
 
 
 def service(owner: Owner) -> dict[str, Any]:
@@ -170,6 +172,7 @@ def worker_job(
     """
     metadata = _owned(owner, name, "worker")
     metadata["labels"] |= {GROUP: group.name}
+    grace_s = grace_of(group, profile)
     container = {
         "name": "worker",
         "command": [
@@ -181,7 +184,7 @@ def worker_job(
         ],
         "env": {
             **profile.environment,
-            "DEEPSALT_GRACE_S": str(profile.grace_s),
+            "DEEPSALT_GRACE_S": str(grace_s),
             "DEEPSALT_MAPS": "yes" if group.maps else "no",
             # Results never stay on a worker, so there is nothing to spill.
             "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
@@ -207,7 +210,7 @@ def worker_job(
         placed=placed | {"topologySpreadConstraints": [_apart(metadata["labels"])]},
         secret=scheduler_name(owner.run),
         scratch_bytes=_scratch_bytes(profile),
-        grace_s=profile.grace_s,
+        grace_s=grace_s,
     )
     return {
         "apiVersion": "batch/v1",
@@ -225,6 +228,13 @@ def worker_job(
             },
         },
     }
+
+
+def grace_of(group: WorkerGroup, profile: ClusterProfile) -> int:
+    """Return the seconds that a worker has to finish: no more than the notice of a spot node."""
+    if group.preemptions_per_hour and group.notice_s:
+        return min(profile.grace_s, int(group.notice_s))
+    return profile.grace_s
 
 
 def _scratch_bytes(profile: ClusterProfile) -> int:

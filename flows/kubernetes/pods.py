@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from distributed import Client
 
 from deepsalt.progress import Progress
 from flows.cluster_profile import ClusterProfile
-from flows.config import Scratch
 from flows.kubernetes.cluster import KubernetesCluster, kubernetes_cluster
-from flows.kubernetes.container import SCRATCH
 from flows.kubernetes.scaling import Scaling
-
-_FOR_FILES = 0.9
-"""Part of a scratch volume that files of scenes may take; a pod with more is evicted."""
 
 
 class Pods(ExitStack):
@@ -39,15 +33,15 @@ class Pods(ExitStack):
         self._scenes = 0
         self._made: KubernetesCluster | None = None
 
+    @property
+    def patience_s(self) -> float:
+        """Time that workers have to start, also where all were lost."""
+        return float(self.profile.start_timeout_s)
+
     def expect(self, memory: Mapping[str, int], scenes: int) -> None:
         """Note the memory of a worker by group, bytes, and how many scenes are to be mapped."""
         self._memory = memory
         self._scenes = scenes
-
-    @property
-    def scratch(self) -> Scratch:
-        """Where its workers keep files of remote scenes; some of the volume is for Dask's own."""
-        return Scratch(folder=Path(SCRATCH, "files"), limit_gb=self.profile.scratch_gb * _FOR_FILES)
 
     @contextmanager
     def connected(self) -> Iterator[Client]:

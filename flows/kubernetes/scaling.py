@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from deepsalt.errors import DeepsaltError
+from deepsalt.errors import DeepsaltError, RunError
 from flows.cluster_profile import WorkerGroup
 from flows.engines.engine import Load
 from flows.kubernetes.api import AwayError
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 _LOOK_S = 3.0
 """Time between two looks at the Jobs of workers."""
+REPORTED = ("scenes_left", "tiles_left", "begun_again", "wasted_s")
+"""What a driver tells `deepsalt status --cluster`."""
+
 IDLE_S = 30.0
 """Time without a scene after which a worker is released, if it is one too many."""
 TRY_ONE_MORE_S = 300.0
@@ -62,6 +65,8 @@ class Scaling:
         Their groups.
     report
         Receives how much is left.
+    pulse
+        Called now and then while the driver is alive.
     """
 
     def __init__(
@@ -69,10 +74,12 @@ class Scaling:
         workers: Workers,
         groups: Collection[WorkerGroup],
         report: Callable[[Mapping[str, Any]], None],
+        pulse: Callable[[], None],
     ) -> None:
         self._workers = workers
         self._groups = groups
         self._report = report
+        self._pulse = pulse
         self._wanted: Mapping[str, int] = {}
         self._left: Mapping[str, Any] = {}
         self._of_use: dict[str, tuple[float, int]] = {}  # when, and how many had scenes
@@ -104,10 +111,12 @@ class Scaling:
             Workers cannot be started.
         """
         self.refuse()
+        self._pulse()
         self._wanted = wanted_workers(self._groups, load.scenes, load.tiles)
         if load.scenes:
             self._limit()
-        self._left = {"scenes_left": load.scenes, "tiles_left": load.tiles}
+        told = (load.scenes, load.tiles, load.waste.scenes, round(load.waste.seconds, 1))
+        self._left = dict(zip(REPORTED, told, strict=True))
         if not self._thread.ident:
             self._thread.start()
         for each in load.workers:
@@ -173,4 +182,9 @@ class Scaling:
                 self._over.wait(_LOOK_S)
             except DeepsaltError as error:
                 self._failed = error
+                return
+            except Exception as error:  # noqa: BLE001 (else workers would silently be kept no more)
+                self._failed = RunError(
+                    f"workers can no longer be looked after ({type(error).__name__}: {error})"
+                )
                 return

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from deepsalt.documents import parse_document
+from deepsalt.errors import FormatError
 from flows.kubernetes.api import GROUP, RUN, Cluster
 from flows.kubernetes.cluster import PROGRESS, is_ready
-from flows.kubernetes.workers import reason_of
+from flows.kubernetes.reasons import reason_of
+from flows.kubernetes.scaling import REPORTED
 
 _OVER = ("Succeeded", "Failed")
 
@@ -47,7 +50,7 @@ class RunStatus:
     groups
         Its workers.
     progress
-        What the driver last reported: scenes left, begun again, seconds lost. Empty until then.
+        What the driver last reported, by the names of `REPORTED`. Empty until then.
     """
 
     run: str
@@ -78,15 +81,25 @@ def _status(job: Mapping[str, Any], pods: list[dict[str, Any]]) -> RunStatus:
     for pod in pods:
         group = pod["metadata"]["labels"].get(GROUP)
         (workers.setdefault(group, []) if group else schedulers).append(pod)
-    told = (job["metadata"].get("annotations") or {}).get(PROGRESS)
+    told = (job["metadata"].get("annotations") or {}).get(PROGRESS, "")
     ready = any(is_ready(pod) for pod in schedulers)
     return RunStatus(
         run=_run(job),
         since=datetime.fromisoformat(job["metadata"]["creationTimestamp"]),
         scheduler="ready" if ready else _why(schedulers) or "has no pod",
         groups={name: _group(found) for name, found in sorted(workers.items())},
-        progress=parse_document(told.encode(), "the annotation") if told else {},
+        progress=_progress(told),
     )
+
+
+def _progress(told: str) -> dict[str, float]:
+    """Return what a driver reported; nothing if it is not what drivers write."""
+    with suppress(FormatError):
+        found = parse_document(told.encode(), "the annotation")
+        numbers = {key: each for key, each in found.items() if isinstance(each, int | float)}
+        if set(REPORTED) <= set(numbers):
+            return numbers
+    return {}
 
 
 def _group(pods: list[dict[str, Any]]) -> GroupStatus:
@@ -103,7 +116,7 @@ def _state(pod: Mapping[str, Any]) -> str:
 
 
 def _why(pods: list[dict[str, Any]]) -> str:
-    return reason_of(pods[-1]) if pods else ""
+    return reason_of(pods[-1]).text if pods else ""
 
 
 def _run(found: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
 
+from deepsalt.errors import DeepsaltError
+
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 2**18
@@ -71,7 +73,7 @@ def _forward(near: socket.socket, namespace: str, pod: Callable[[], str], port: 
             forwarded = portforward(
                 api.connect_get_namespaced_pod_portforward, name, namespace, ports=str(port)
             )
-        except (ApiException, OSError) as error:
+        except (ApiException, DeepsaltError, OSError) as error:
             logger.debug("the tunnel to the scheduler cannot be opened: %s", error)
             return
         far = forwarded.socket(port)

@@ -5,46 +5,25 @@ scheduler and end by themselves. Ones that die are replaced, more slowly the mor
 before they ever worked.
 """
 
+import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deepsalt.errors import RunError
 from flows.cluster_profile import ClusterProfile, WorkerGroup
-from flows.kubernetes.api import GROUP, Cluster
+from flows.kubernetes.api import GROUP, AwayError, Cluster
 from flows.kubernetes.documents import Owner, worker_job
+from flows.kubernetes.reasons import NO_POD, Reason, why
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 60.0
 _VAIN_STARTS = 5
 """Number of workers that may end before they ever worked, one after another, until a run gives up.
 """
-
-
-def wanted_workers(groups: Iterable[WorkerGroup], scenes: int, tiles: int) -> dict[str, int]:
-    """Return how many workers each group should have.
-
-    One per scene that is not yet mapped, and one per tile that waits, between the bounds of each
-    group. Groups that only compose are filled first, with tiles; then the others, in the order of
-    the profile.
-
-    Parameters
-    ----------
-    groups
-        The groups.
-    scenes, tiles
-        Scenes and tiles that wait or are being worked on.
-    """
-    found: dict[str, int] = {}
-    for group in sorted(groups, key=lambda each: each.maps):
-        work = scenes + tiles if group.maps else tiles
-        number = max(group.least, min(group.most, work))
-        mapping = min(number, scenes) if group.maps else 0
-        scenes -= mapping
-        tiles -= min(tiles, number - mapping)
-        found[group.name] = number
-    return found
 
 
 class Workers:
@@ -98,14 +77,23 @@ class Workers:
         """
         alive = self._alive()
         for group in self._profile.groups:
-            if time.monotonic() >= self._wait_until_s.get(group.name, 0.0):
+            if time.monotonic() < self._wait_until_s.get(group.name, 0.0):
+                continue
+            try:
                 for _ in range(wanted.get(group.name, 0) - alive[group.name]):
                     self._create(group)
+            except AwayError:
+                raise
+            except RunError as error:  # such as a quota that is used up
+                if not alive.total():
+                    raise
+                self._wait_until_s[group.name] = time.monotonic() + _LONGEST_WAIT_S
+                logger.warning("%s; the run goes on with the workers that it has", error)
 
-    def why_waiting(self) -> str:
+    def why_waiting(self) -> Reason:
         """Return why the newest worker is not ready, as the cluster says."""
-        pods = self._cluster.pods(run=self._owner.run, component="worker")
-        return reason_of(pods[-1]) if pods else "it has no pod yet"
+        jobs = self._cluster.jobs(run=self._owner.run, component="worker")
+        return why(self._cluster, jobs[-1]["metadata"]["name"]) if jobs else NO_POD
 
     def _create(self, group: WorkerGroup) -> None:
         name = f"{self._owner.run}-{group.name}-{secrets.token_hex(3)}"
@@ -120,6 +108,7 @@ class Workers:
         alive: Counter[str] = Counter()
         for job in self._cluster.jobs(run=self._owner.run, component="worker"):
             group, name = job["metadata"]["labels"][GROUP], job["metadata"]["name"]
+            self._groups[name] = group  # its creation may have been answered with a timeout
             if not has_ended(job):
                 alive[group] += 1
             elif name not in self._ended:
@@ -136,11 +125,9 @@ class Workers:
         wait_s = min(_LONGEST_WAIT_S, 2.0 ** self._vain[group])
         self._wait_until_s[group] = time.monotonic() + wait_s
         if self._vain[group] >= _VAIN_STARTS:
-            pods = self._cluster.pods(job=name)
-            why = reason_of(pods[-1]) if pods else "their pods are gone"
             raise RunError(
-                f"{self._vain[group]} workers of group {group} ended before they worked ({why}); "
-                f"look at `kubectl -n {self._cluster.namespace} logs job/{name}`, then run again"
+                f"{self._vain[group]} workers of group {group} ended before they worked: "
+                f"{why(self._cluster, name)}"
             )
 
 
@@ -150,19 +137,3 @@ def has_ended(job: Mapping[str, Any]) -> bool:
     return any(
         each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions
     )
-
-
-def reason_of(pod: Mapping[str, Any]) -> str:
-    """Return why a pod is not ready, or has ended, as its cluster says."""
-    status = pod.get("status", {})
-    for container in status.get("containerStatuses") or ():
-        for state in (container.get("state", {}), container.get("lastState", {})):
-            told = state.get("terminated") or state.get("waiting")
-            if told and told.get("reason") != "ContainerCreating":
-                last = (told.get("message") or "").strip().splitlines()[-1:]
-                code = f" with code {told['exitCode']}" if "exitCode" in told else ""
-                return f"{told.get('reason', 'ended')}{code}{f': {last[0][:300]}' if last else ''}"
-    for condition in status.get("conditions") or ():
-        if condition["status"] != "True" and condition.get("message"):
-            return f"{condition.get('reason', '')}: {condition['message'][:300]}"
-    return str(status.get("reason") or status.get("phase") or "unknown").lower()

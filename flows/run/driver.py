@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
 from typing import Any
 
 from deepsalt.errors import (
@@ -32,12 +31,14 @@ from flows.engines.engine import (
     Engine,
     Joined,
     Leaving,
+    LostWork,
     Needs,
     WorkerLeft,
     lost,
     refuse_strangers,
     strange,
 )
+from flows.engines.repeated import repeated
 from flows.engines.station import Identity, Station
 from flows.permits import Permit, Permits
 
@@ -46,7 +47,7 @@ _LOSSES_IN_COMPANY = 2
 """Number of lost workers after which a scene runs alone, to tell whether it is the cause."""
 TICK_S = 1.0
 """Time between two looks at whether the engine is alive and has workers enough."""
-_NOBODY_S = 300.0
+NOBODY_S = 300.0
 """Time without any worker after which a run gives up."""
 
 
@@ -61,25 +62,6 @@ class _Flight:
     alone: bool = False
     permit: Permit | None = None
     call: Call[Any] | None = None
-
-
-@dataclass(slots=True)
-class LostWork:
-    """Work repeated because workers or a scheduler were lost, or asked to leave.
-
-    Parameters
-    ----------
-    scenes
-        Scenes that were started again.
-    seconds
-        Time that workers had already spent on them.
-    workers_s
-        Time of all workers that get scenes, whatever they did.
-    """
-
-    scenes: int = 0
-    seconds: float = 0.0
-    workers_s: float = 0.0
 
 
 class Driver:
@@ -99,6 +81,8 @@ class Driver:
         What a scene takes of a worker.
     progress
         Receives progress on scenes.
+    patience_s
+        Time without any worker after which a run gives up.
     waste
         Counts what is repeated; a driver that goes on where another had to stop adds to the same.
     """
@@ -113,6 +97,7 @@ class Driver:
         needs: Needs,
         progress: Progress,
         waste: LostWork | None = None,
+        patience_s: float = NOBODY_S,
     ) -> None:
         self._engine = engine
         self._events = events
@@ -120,6 +105,7 @@ class Driver:
         self._own = own
         self._needs = needs
         self._progress = progress
+        self._patience_s = patience_s
         self._workers: dict[str, Identity] = {}
         self._platform = ""
         self._released: Collection[str] = ()
@@ -236,29 +222,23 @@ class Driver:
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Let the engine fit its workers to the tiles that are left, until the block ends."""
-        over = Event()
 
         def scale() -> None:
-            try:
-                while not over.wait(TICK_S) and self._engine.is_alive():
-                    self._engine.scale(0, {})
-            except DeepsaltError as error:  # those that are there go on
-                self._progress.note(f"the number of workers stays as it is: {error}")
+            if self._engine.is_alive():
+                self._engine.scale(0, {}, self.waste)
 
-        thread = Thread(target=scale, name="scale")
-        thread.start()
-        try:
+        def failed(error: DeepsaltError) -> None:  # those that are there go on
+            self._progress.note(f"the number of workers stays as it is: {error}")
+
+        with repeated(scale, failed):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def _scale(self) -> None:
         now_s = time.monotonic()
         if self._left is not None and now_s - self._scaled_s >= TICK_S:
             self._scaled_s = now_s
             scenes_of = {worker: len(flights) for worker, flights in self._flights.items()}
-            self._released = self._engine.scale(self._left, scenes_of)
+            self._released = self._engine.scale(self._left, scenes_of, self.waste)
 
     def _all(self) -> Iterator[_Flight]:
         return (flight for flights in self._flights.values() for flight in flights)
@@ -284,10 +264,10 @@ class Driver:
     def _refuse_to_wait(self) -> None:
         if self._workers or any(self._flights.values()):
             return
-        if time.monotonic() - self._alone_since_s > _NOBODY_S:
+        if time.monotonic() - self._alone_since_s > self._patience_s:
             raise RunError(
-                f"{self._engine.label} had no worker for {_NOBODY_S / 60:.0f} minutes; completed "
-                f"work is kept, so start workers and run again"
+                f"{self._engine.label} had no worker for {self._patience_s / 60:.0f} minutes; "
+                f"completed work is kept, so start workers and run again"
             )
 
     def _call(self, flight: _Flight, method: Callable[..., Any], *args: Any) -> None:

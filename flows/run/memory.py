@@ -134,7 +134,8 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
     """
     compute = config.compute
     threads = threads_per_worker(compute)
-    scratch_bytes = config.scratch.limit_gb * 1e9
+    scratch = config.scratch_of_workers
+    scratch_bytes = scratch.limit_gb * 1e9
     largest = 0
     unfit = None
 
@@ -161,6 +162,7 @@ def refuse_too_large(acquisitions: Iterable[Acquisition], config: SceneConfig) -
         scene, size = unfit
         raise UsageError(
             f"scene {scene} has {size / 1e9:.3g} GB, but the scratch space of a worker may hold "
-            f"{config.scratch.limit_gb:.3g}; raise --scratch-gb"
+            f"{scratch.limit_gb:.3g}; raise "
+            f"{'--scratch-gb' if compute.cluster is None else 'scratch_gb in the cluster profile'}"
         )
     return Needs(predicted, largest, threads, int(per_thread))

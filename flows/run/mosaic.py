@@ -161,7 +161,7 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     from deepsalt.store import Store
     from flows.engines.composing import composing
     from flows.run.memory import needs_of_tiles
-    from flows.run.pods import expect, pods_of
+    from flows.run.pods import expect, pods_of, refuse_local
 
     store = Store.open(out)
     shown = progress or Silent()
@@ -169,6 +169,8 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
     limits = limits_of(config.checks)
+    if config.compute.cluster is not None:
+        refuse_local(out)
     with (
         pods_of(config.compute, shown) as pods,
         composing(config.compute, store, limits, shown, pods=pods) as context,

@@ -1,10 +1,14 @@
 """The pods of a run or a build, if its configuration asks for a cluster on Kubernetes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from deepsalt.errors import UsageError
+from deepsalt.fetch import hosts_of
+from deepsalt.objects import Objects
 from deepsalt.progress import Progress
+from deepsalt.types import Acquisition
 from flows.config import Compute
 from flows.engines.engine import Needs
 from flows.run.memory import memory_of_pod
@@ -23,6 +27,27 @@ def pods_of(compute: Compute, progress: Progress) -> "Iterator[Pods | None]":
 
     with Pods(compute.cluster, progress) as pods:
         yield pods
+
+
+def refuse_local(out: str, scenes: Iterable[Acquisition] = ()) -> None:
+    """Refuse a store and scenes that pods cannot reach.
+
+    Raises
+    ------
+    UsageError
+        The store is a folder of this machine, or a scene's files are.
+    """
+    if Objects.of(out).is_local:
+        raise UsageError(
+            f"pods of --cluster have no access to the folder {out}; give a store in a bucket, such "
+            "as s3://bucket/prefix"
+        )
+    for each in scenes:
+        if not hosts_of(each):
+            raise UsageError(
+                f"the files of scene {each.scene_id} lie on this machine, where pods of --cluster "
+                "do not reach them; copy them to a bucket and catalogue them there"
+            )
 
 
 def expect(pods: "Pods | None", needs: Needs, scenes: int) -> None:

@@ -25,18 +25,18 @@ from deepsalt.store import Period, Store, keep_to_platform, quarantine, quaranti
 from deepsalt.types import Acquisition, ModelRef
 from flows.config import RunConfig, SceneConfig
 from flows.engines.composing import composing
-from flows.engines.engine import Engine, Needs
+from flows.engines.engine import Engine, LostWork, Needs
 from flows.engines.opening import engine_of, threads_per_worker
 from flows.engines.station import Identity, Station, Task
 from flows.logs import style_in_use
 from flows.model_cache import put_model
 from flows.permits import Permits
 from flows.publication import link_items, model_keys, scene_keys
-from flows.run.driver import Driver, LostWork
+from flows.run.driver import NOBODY_S, Driver
 from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
-from flows.run.pods import expect, pods_of
+from flows.run.pods import expect, pods_of, refuse_local
 from flows.run.result import Effort, RunResult
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import Selected, find_scenes
@@ -79,10 +79,15 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunResult:
         named(run=names().get("run") or secrets.token_hex(4)),
         pods_of(config.scene.compute, shown) as pods,
     ):
-        return _run(config, shown, pods)
+        result, store = _run(config, shown, pods)
+    if result.mosaic is None:
+        return result
+    mosaic = export_after_build(store, result.mosaic, config.mosaic.export, shown)
+    return replace(result, mosaic=mosaic)
 
 
-def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
+def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> tuple[RunResult, Store]:
+    """Do all but the export, for which no worker has to wait."""
     found = find_scenes(config.selection, shown)
     ref = model_ref(config.scene.model)
     period = period_of(config.mosaic.datetime)
@@ -94,7 +99,8 @@ def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
     left = max(0, len(todo) - config.most) if config.most else 0
     todo = todo[: len(todo) - left]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
-    expect(pods, needs, len(todo))
+    if pods is not None:
+        refuse_local(config.out, found.scenes.only(todo))
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
@@ -107,10 +113,7 @@ def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> RunResult:
     results += [reports[index] for index in sorted(reports)]
     waste = work.waste
     wasted_s = round(waste.seconds, 1)
-    done = RunResult(tuple(results), mosaic, waste.scenes, wasted_s, work.effort, left)
-    if mosaic is None:
-        return done
-    return replace(done, mosaic=export_after_build(store, mosaic, config.mosaic.export, shown))
+    return RunResult(tuple(results), mosaic, waste.scenes, wasted_s, work.effort, left), store
 
 
 @dataclass
@@ -157,16 +160,17 @@ class _Work:
         for last in (*[False] * (ATTEMPTS - 1), True):
             try:
                 return self._attempted()
-            except EngineLostError as error:
+            except EngineLostError:
                 if last or self.config.scene.compute.cluster is None:
                     raise
-                self.progress.note(f"{error}; this run does so by itself")
+                self.progress.note("the scheduler is lost; the run goes on with the next one")
                 time.sleep(PAUSE_S)
         raise AssertionError("the last attempt returns or raises")
 
     def _attempted(self) -> MosaicResult | None:
         config, store = self.config, self.store
         todo = [index for index in self.todo if index not in self.reports]
+        expect(self.pods, self.needs, len(todo))
         limits = limits_of(config.mosaic.checks)
         with ExitStack() as opened:
             if not todo:
@@ -188,6 +192,7 @@ class _Work:
                     needs=self.needs,
                     progress=self.progress,
                     waste=self.waste,
+                    patience_s=NOBODY_S if self.pods is None else self.pods.patience_s,
                 )
                 keep_to_platform(store, driver.meet(), mixed=config.scene.allow_mixed)
                 context = opened.enter_context(_context_of(engine, self.ref, config, self.progress))
@@ -206,7 +211,7 @@ class _Work:
             self.config.out,
             self.ref.digest if scene.model else None,
             scene.compute.predicts_on,
-            scene.scratch if self.pods is None else self.pods.scratch,
+            scene.scratch_of_workers,
             self.found.access,
             self.config.retry_quarantined,
             style_in_use(),

@@ -180,14 +180,14 @@ def plan_cluster(
     limits = functools.cache(politeness.limit_of)
     groups = [group for group in profile.groups if group.maps]
     tile_s = scene_share_s(work, profile, figures)
-    most = [group.most for group in groups]
+    most = [min(group.most, len(work)) for group in groups]
     alone_s = [worker_s(work, each, limits, tile_s=tile_s, figures=figures) for each in groups]
     shared = bounds(work, limits, workers=sum(most), figures=figures)
     slowest = next(each for each in shared if each.of_a_run)
     taken = useful(alone_s, most, slowest.seconds)
     rate = sum(workers / alone for workers, alone in zip(taken, alone_s, strict=True) if alone)
     workers_s = 1 / rate if rate else 0.0
-    all_of_use = useful(alone_s, [10**9, *most[1:]], slowest.seconds)[0]
+    all_of_use = useful(alone_s, [len(work), *most[1:]], slowest.seconds)[0]
     crews = [
         replace(crew, workers=workers)
         for crew, workers in zip(

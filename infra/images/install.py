@@ -113,7 +113,7 @@ def strip(files: Iterable[Path]) -> None:
 
 def loaded(modules: str) -> set[Path]:
     """Return the files that importing modules loads."""
-    command = [PYTHON, "-c", IMPORT, modules]
+    command = [str(PYTHON), "-c", IMPORT, modules]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return {Path(line) for line in done.stdout.splitlines()}
 

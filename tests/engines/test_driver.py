@@ -20,7 +20,7 @@ from deepsalt.mapping import SceneReport
 from deepsalt.progress import Silent
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.types import Acquisition
-from flows.engines.engine import Joined, Leaving, Needs, WorkerLeft
+from flows.engines.engine import Joined, Leaving, LostWork, Needs, WorkerLeft
 from flows.engines.station import Identity, Station
 from flows.permits import Permits
 from flows.run import driver as driver_module
@@ -82,7 +82,7 @@ class Books:
     def is_alive(self) -> bool:
         return self.alive
 
-    def scale(self, scenes: int, scenes_of: Mapping[str, int]) -> Collection[str]:
+    def scale(self, scenes: int, scenes_of: Mapping[str, int], waste: LostWork) -> Collection[str]:
         self.asked.append((scenes, dict(scenes_of)))
         return self.released
 

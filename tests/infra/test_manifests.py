@@ -49,6 +49,7 @@ from tests.infra.rendering import (
 )
 from tests.infra.rights import documented
 
+BASE = FOLDER / "base"
 LOCAL = OVERLAYS / "local"
 OLD = OVERLAYS / "kubernetes-1.20"
 NEW = [each for each in ALL if OLD not in (each, *each.parents)]
@@ -61,6 +62,7 @@ CLUSTERS = [each for each in WHOLE if (each / "run").is_dir()]
 """Overlays that runs are made in."""
 folders = pytest.mark.parametrize("folder", ALL, ids=name_of)
 clusters = pytest.mark.parametrize("folder", CLUSTERS, ids=name_of)
+profiled = pytest.mark.parametrize("folder", [BASE, *CLUSTERS], ids=name_of)
 
 
 def unique(documents: Iterator[Manifest]) -> list[Manifest]:
@@ -71,7 +73,7 @@ def unique(documents: Iterator[Manifest]) -> list[Manifest]:
 def documents() -> list[Manifest]:
     """Each document for present versions of Kubernetes, once."""
     manifests = (each for folder in NEW for each in rendered(folder))
-    found = unique(chain(manifests, *(of_a_run(folder) for folder in CLUSTERS)))
+    found = unique(chain(manifests, *(of_a_run(folder) for folder in (BASE, *CLUSTERS))))
     return [each for each in found if each["apiVersion"] not in OTHERS]
 
 
@@ -81,7 +83,9 @@ def driver(folder: Path = FOLDER / "jobs" / "run") -> Manifest:
 
 
 def profile(folder: Path) -> ClusterProfile:
-    """Return the profile in the ConfigMap, as a driver reads it."""
+    """Return the profile in the ConfigMap, as a driver reads it; of the base, as people do."""
+    if folder == BASE:
+        return read_profile(folder / "cluster.toml")
     text = named(folder, "ConfigMap", "deepsalt-cluster")["data"]["cluster.toml"]
     own = folder if (folder / "cluster.toml").exists() else LOCAL
     assert (own / "cluster.toml").read_text(encoding="utf-8") == text
@@ -246,7 +250,7 @@ def test_every_pod_meets_the_restricted_standard_and_ours(folder: Path) -> None:
         assert not broken(template), name
 
 
-@clusters
+@profiled
 def test_every_pod_of_a_run_meets_them(folder: Path) -> None:
     for name, template in templates(of_a_run(folder)):
         assert not broken(template), name
@@ -466,7 +470,7 @@ def test_no_budget_keeps_a_worker(folder: Path) -> None:
     assert not any(selects(each["spec"]["selector"], ours("worker").labels) for each in budgets)
 
 
-@clusters
+@profiled
 def test_the_profile_names_what_the_manifests_make(folder: Path) -> None:
     found = profile(folder)
     classes = {each["metadata"]["name"]: each["value"] for each in of_kind(folder, "PriorityClass")}
@@ -508,12 +512,12 @@ def amount(quantity: str) -> float:
     return int(number) * _UNITS[unit]
 
 
-@clusters
+@profiled
 def test_the_quota_holds_all_workers_at_the_memory_that_plan_predicts(folder: Path) -> None:
     found = profile(folder)
     # Remote scenes of EnMAP: the larger of its two block sizes, since no header was read.
     scene = replace(next(continent(1)), block_shape=(512, 512))
-    own = driver(folder / "run")["spec"]["template"]["spec"]["containers"][0]["resources"]
+    own = driver()["spec"]["template"]["spec"]["containers"][0]["resources"]
     needed = {
         "pods": 2.0,
         "requests.cpu": found.scheduler.cpu + amount(own["requests"]["cpu"]),
@@ -523,7 +527,7 @@ def test_the_quota_holds_all_workers_at_the_memory_that_plan_predicts(folder: Pa
     for group in found.groups:
         memory = group.memory or worker_memory([scene], group.threads, "cuda" * group.gpus or "cpu")
         needed["pods"] += group.most
-        needed["requests.cpu"] += group.most * group.threads
+        needed["requests.cpu"] += group.most * (group.cpu or group.threads)
         needed["requests.memory"] += group.most * memory
         needed["requests.nvidia.com/gpu"] += group.most * group.gpus
     quota = named(folder, "ResourceQuota", "deepsalt")["spec"]["hard"]

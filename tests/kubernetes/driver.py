@@ -16,6 +16,9 @@ from tests.kubernetes.world import World, catalogue_volume, export_of
 OF_A_RUN = ("Job", "Pod", "Service", "Secret")
 """Kinds of objects that a run makes."""
 
+ON_PODS = ("--cluster=kubernetes", "--cluster-profile=/etc/deepsalt/cluster.toml")
+"""Options of drivers in a pod whose run makes a cluster; see `set_profile`."""
+
 _SCRATCH = "/scratch"
 
 
@@ -78,7 +81,8 @@ def drive(
     tries
         How many pods the Job may start.
     changed
-        `scratch`: the volume of that name; `secrets`: which Secrets the pod has.
+        `scratch`: the volume of that name; `secrets`: which Secrets the pod has; `account`: its
+        service account.
     """
     out = world.store(name)
     made = driver_job(space)
@@ -96,11 +100,11 @@ def drive(
         "envFrom": [{"secretRef": {"name": each}} for each in changed.get("secrets", [SECRET])],
     }
     container["env"] = [
-        *(each for each in container["env"] if each["name"] != "DEEPSALT_DRIVER"),
-        {"name": "DEEPSALT_DRIVER", "value": name},
+        *container["env"],
         {"name": "COLUMNS", "value": "200"},
     ]
     container["resources"]["requests"]["cpu"] = "100m"
+    spec["serviceAccountName"] = changed.get("account", spec["serviceAccountName"])
     volumes = {
         "catalogue": ("/catalogue", catalogue_volume(world.catalogue)),
         "scratch": (_SCRATCH, changed.get("scratch", {"emptyDir": {}})),
@@ -129,20 +133,9 @@ class Here:
         self, world: World, name: str, profile: Path, *options: str, **environment: str
     ) -> None:
         out = world.store(name)
-        told = (
-            "--cluster=kubernetes",
-            f"--cluster-profile={profile}",
-            f"--export={export_of(out)}",
-        )
-        self._command = Command.run(
-            world.catalogue,
-            out,
-            *told,
-            *options,
-            COLUMNS="200",
-            **world.bucket.environment,
-            **environment,
-        )
+        told = ("--cluster=kubernetes", f"--cluster-profile={profile}", "--export", export_of(out))
+        known = {"COLUMNS": "200", **world.bucket.environment, **environment}
+        self._command = Command.run(world.catalogue, out, *told, *options, **known)
 
     def __enter__(self) -> "Here":
         return self

@@ -1,9 +1,9 @@
 """What one sees of a run on pods while it is on, and who is refused."""
 
 import json
-import signal
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -29,15 +29,15 @@ def running(world: World, space: Space, tmp_path_factory: pytest.TempPathFactory
     slow = "--host-limit=s3://salt=1,0.3"
     with Here(world, "observed", path, slow, DEEPSALT_LOG="json") as run:
         space.wait(
-            lambda: len(workers_of(space)) == 2 and world.keys("observed", "scenes"),
-            "no scene is mapped by two workers",
+            lambda: world.keys("observed", "scenes") and len(workers_of(space)) == 2,
+            "two workers map no scene",
             patience_s=240.0,
             alive=run.is_alive,
         )
         (scheduler,) = space.all("Pod", component="scheduler")
         yield scheduler["metadata"]["labels"]["deepsalt.io/run"]
-        run.signal(signal.SIGINT)
-        run.wait()
+    for job in space.names("Job", component="scheduler"):
+        space.delete("Job", job)
     space.wait(lambda: not left_of_runs(space), "the run left objects behind", patience_s=120.0)
 
 
@@ -65,7 +65,7 @@ def test_a_pod_without_the_certificate_of_the_run_is_refused(space: Space, runni
         spec = pod_spec(WORKER, ["-c", code], command=["python"])
         space.make(pod(f"stranger-{name}", spec, component="driver"))
     for name in strangers:
-        space.wait(lambda name=name: space.ended(f"stranger-{name}"), f"{name} waits for ever")
+        space.wait(partial(space.ended, f"stranger-{name}"), f"{name} waits for ever")
         said = space.said(f"stranger-{name}")
         assert "Error" in said.splitlines()[-1], said
         space.delete("Pod", f"stranger-{name}")

@@ -10,6 +10,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.campaign import examples
 from tests.kubernetes.cluster import Space
 from tests.kubernetes.driver import (
+    ON_PODS,
     Driver,
     Here,
     drive,
@@ -24,9 +25,11 @@ from tests.kubernetes.world import World
 
 pytestmark = pytest.mark.k8s
 
-ON_PODS = ("--cluster=kubernetes", "--cluster-profile=/etc/deepsalt/cluster.toml")
 SLOW = "--host-limit=s3://salt=3,1.5"
 """Scenes come at 1.5 MB/s, so that a run lasts until it has been disturbed."""
+
+
+_GREEDY = 'kept = [bytes(10**7) + b"1" for _ in range(10**6)]'
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +112,7 @@ def test_a_run_whose_worker_runs_out_of_memory_gives_the_same_bits(
         await_scenes(world, space, "memory", run)
         worker = workers_of(space)[0]
         # The kernel ends the process that says it can go first: the worker.
-        take_all = "echo 1000 > /proc/1/oom_score_adj; python -c 'b\"1\" * 10**11'"
+        take_all = f"echo 1000 > /proc/1/oom_score_adj; python -c '{_GREEDY}'"
         space.run(worker, "sh", "-c", take_all)
         space.wait(lambda: "OOMKilled" in space.ended(worker), "the worker still has memory")
         ended = run.wait()

@@ -24,12 +24,15 @@ OPTIONS = {
     "--workers": "run",
     "--scheduler": "run",
     "--prefect": "prefect",
-    "--cluster": "kubernetes",
 }
 """The extra of each option that needs one with any verb."""
 
-_INSTEAD = {("status", "--cluster")}
-"""Options with which a verb needs nothing else."""
+OF_VERBS = {
+    ("run", "--cluster"): "kubernetes",
+    ("run", "--cluster-profile"): "kubernetes",
+    ("status", "--cluster"): "kubernetes",
+}
+"""The extra that a verb needs with an option, instead of its own."""
 
 _FREE = {"--help", "--show-config"}
 """Options that only show something."""
@@ -48,10 +51,14 @@ class Verbs(TyperGroup):
             and not isinstance(command, Verbs)
         ):
             verb = f"{name}" if ctx.parent is None else f"{ctx.info_name} {name}"
-            options = [arg.partition("=")[0] for arg in rest if arg.partition("=")[0] in OPTIONS]
+            options = [arg.partition("=")[0] for arg in rest]
             for option in options:
-                require(OPTIONS[option], f"deepsalt {verb} {option}")
-            if verb in VERBS and not any((verb, option) in _INSTEAD for option in options):
+                if option in OPTIONS:
+                    require(OPTIONS[option], f"deepsalt {verb} {option}")
+            instead = [option for option in options if (verb, option) in OF_VERBS]
+            for option in instead:
+                require(OF_VERBS[verb, option], f"deepsalt {verb} {option}")
+            if verb in VERBS and not instead:
                 require(VERBS[verb], f"deepsalt {verb}")
         return name, command, rest
 
@@ -59,7 +66,8 @@ class Verbs(TyperGroup):
 def extras_line() -> str:
     """Return what the command's help says about extras."""
     by_extra: dict[str, list[str]] = {}
-    for name, extra in (VERBS | OPTIONS).items():
+    of_verbs = {" ".join(words): extra for words, extra in OF_VERBS.items()}
+    for name, extra in (VERBS | OPTIONS | of_verbs).items():
         by_extra.setdefault(extra, []).append(f"`{name}`")
     return "Some verbs need an extra: " + "; ".join(
         f"`pip install 'deepsalt[{extra}]'` for {', '.join(names)}"

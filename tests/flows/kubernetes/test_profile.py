@@ -41,5 +41,5 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_a_profile_that_is_missing_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="there is no cluster profile"):
         read_profile(tmp_path / "none.toml")

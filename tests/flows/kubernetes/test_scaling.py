@@ -87,7 +87,7 @@ def jobs() -> Jobs:
 def scaled(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scaling]:
     monkeypatch.setattr(scaling, "IDLE_S", 0.0)
     groups = [group("a", 4, least=1)]
-    with Scaling(jobs, groups, lambda _: None) as found:  # type: ignore[arg-type]
+    with Scaling(jobs, groups, lambda _: None, lambda: None) as found:  # type: ignore[arg-type]
         yield found
 
 
