@@ -114,6 +114,10 @@ class Deployed(Running):
         """Return the newest pod of a run; "" where it has none yet."""
         return next((self.space.pod_of(job) for job in self.jobs_of(run)[-1:]), "")
 
+    def times(self, run: str) -> int:
+        """Return how often a run began."""
+        return int(self._get(f"flow_runs/{run}")["run_count"])
+
     def left(self) -> list[str]:
         """Return what runs and their clusters have in the namespace."""
         jobs = [
