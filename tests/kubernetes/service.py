@@ -69,7 +69,7 @@ threads = 2
 memory = "1500MB"
 """
 
-_SMALL = '"{flow}" = {{cpu = 0.2, memory = "2GB"}}'
+_SMALL = '"{flow}" = {{cpu = 0.1, memory = "2GB"}}'
 _FLOWS = ("process-scene", "build-mosaic", "map-scenes", "watch", "validate", "maintain")
 
 
@@ -183,10 +183,16 @@ def _for_tests(each: Manifest, space: Space, archive: Archive) -> Manifest:
         del each["spec"]["volumeClaimTemplates"]
         pod = each["spec"]["template"]["spec"]
         pod["volumes"].append({"name": "data", "emptyDir": {}})
-        pod["containers"][0]["image"] = POSTGRES
+        _place(pod, POSTGRES)
     if each["kind"] == "Deployment":
-        each["spec"]["template"]["spec"]["containers"][0]["image"] = SERVICE
+        _place(each["spec"]["template"]["spec"], SERVICE)
     return each
+
+
+def _place(pod: Manifest, image: str) -> None:
+    (container,) = pod["containers"]
+    container["image"] = image
+    container["resources"]["requests"]["cpu"] = "100m"
 
 
 def settings(space: Space, archive: Archive) -> str:
