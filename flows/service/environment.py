@@ -18,6 +18,10 @@ from flows.watch.database import URL_VARIABLE, database_url
 HEARTBEAT_S = 60
 """Seconds between two signs of life of a run."""
 
+CANCEL_S = 60
+"""Seconds after which the Job of a cancelled run is deleted, if its pod has not ended the run: one
+that waits for a node cannot."""
+
 LISTENING = "listening"
 """What the listener writes once nothing that is announced escapes it."""
 
@@ -34,6 +38,7 @@ PAGES_VARIABLE = "DEEPSALT_PAGES"
 """Names where browsers find the objects of a store, and after a blank that store."""
 
 _DAY_S = 86_400
+_CANCELLATION = "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_"
 _STRANGERS = ("PREFECT_PROFILE", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
 _DATABASES = ("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")
 """Settings of another server's database, which would be taken for ours."""
@@ -82,6 +87,8 @@ def environment(config: ServiceConfig) -> dict[str, str]:
     }
     if password:
         own["PREFECT_API_AUTH_STRING"] = password
+    if config.kubernetes:
+        own[f"{_CANCELLATION}CANCELLING_TIMEOUT_SECONDS"] = str(CANCEL_S)
     if own[URL_VARIABLE].startswith("postgresql:"):
         own |= _for_asyncpg(own[URL_VARIABLE])
     path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
@@ -105,10 +112,7 @@ def worker_environment(config: ServiceConfig, usual: Mapping[str, str]) -> dict[
     if pods is None:
         return dict(usual)
     told = "PREFECT_INTEGRATIONS_KUBERNETES_"
-    own = {
-        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # of runs whose pod has not begun
-        f"{told}OBSERVER_NAMESPACES": pods.namespace,
-    }
+    own = {f"{told}OBSERVER_NAMESPACES": pods.namespace}
     if pods.login_secret:
         own[f"{told}WORKER_API_AUTH_STRING_SECRET_NAME"] = pods.login_secret
         own[f"{told}WORKER_API_AUTH_STRING_SECRET_KEY"] = PASSWORD_VARIABLE

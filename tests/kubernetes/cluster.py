@@ -166,8 +166,7 @@ class Space:
             )
             stream.run_forever(timeout=60)
             said: str = stream.read_all()
-            stream.close()
-            stream.sock.shutdown()  # close does nothing where the pod has closed first
+            stream.sock.shutdown()  # `close` leaves the socket that the server has closed
         return said
 
     def said(self, pod: str, *, before: bool = False) -> str:

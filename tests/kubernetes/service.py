@@ -69,7 +69,7 @@ threads = 2
 memory = "1500MB"
 """
 
-_SMALL = '"{flow}" = {{cpu = 0.2, memory = "2GB"}}'
+_SMALL = '"{flow}" = {{cpu = 0.1, memory = "2GB"}}'
 _FLOWS = ("process-scene", "build-mosaic", "map-scenes", "watch", "validate", "maintain")
 
 
@@ -113,6 +113,10 @@ class Deployed(Running):
     def pod_of(self, run: str) -> str:
         """Return the newest pod of a run; "" where it has none yet."""
         return next((self.space.pod_of(job) for job in self.jobs_of(run)[-1:]), "")
+
+    def times(self, run: str) -> int:
+        """Return how often a run began."""
+        return int(self._get(f"flow_runs/{run}")["run_count"])
 
     def left(self) -> list[str]:
         """Return what runs and their clusters have in the namespace."""
@@ -179,10 +183,16 @@ def _for_tests(each: Manifest, space: Space, archive: Archive) -> Manifest:
         del each["spec"]["volumeClaimTemplates"]
         pod = each["spec"]["template"]["spec"]
         pod["volumes"].append({"name": "data", "emptyDir": {}})
-        pod["containers"][0]["image"] = POSTGRES
+        _place(pod, POSTGRES)
     if each["kind"] == "Deployment":
-        each["spec"]["template"]["spec"]["containers"][0]["image"] = SERVICE
+        _place(each["spec"]["template"]["spec"], SERVICE)
     return each
+
+
+def _place(pod: Manifest, image: str) -> None:
+    (container,) = pod["containers"]
+    container["image"] = image
+    container["resources"]["requests"]["cpu"] = "100m"
 
 
 def settings(space: Space, archive: Archive) -> str:

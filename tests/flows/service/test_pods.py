@@ -93,6 +93,14 @@ def test_a_password_without_its_secret_is_refused(monkeypatch: pytest.MonkeyPatc
         environment(service())
 
 
+def test_a_cancelled_run_whose_pod_cannot_end_it_loses_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, LEDGER)
+    name = "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_CANCELLING_TIMEOUT_SECONDS"
+    assert environment(service())[name] == "60"
+
+
 # The Job
 
 
