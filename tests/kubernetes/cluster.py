@@ -54,8 +54,7 @@ class Cluster:
         return made
 
     def nodes(self) -> list[Manifest]:
-        found: list[Manifest] = self.kind("Node").get().to_dict()["items"]
-        return found
+        return self.labelled("Node", {})
 
     @contextmanager
     def space(self, purpose: str) -> Iterator["Space"]:
@@ -70,11 +69,23 @@ class Cluster:
 
     def left(self) -> list[str]:
         """Return the namespaces made here that nobody has removed."""
-        selector = _selector(self._labels)
-        found = self.kind("Namespace").get(label_selector=selector).to_dict()["items"]
+        return self._spaces(self._labels)
+
+    def all_spaces(self) -> list[str]:
+        """Return the namespaces of all tests that run on this cluster."""
+        return self._spaces(MANAGED)
+
+    def _spaces(self, labels: Mapping[str, str]) -> list[str]:
+        found = self.labelled("Namespace", labels)
         return [
             each["metadata"]["name"] for each in found if each["status"]["phase"] != "Terminating"
         ]
+
+    def labelled(self, kind: str, labels: Mapping[str, str]) -> list[Manifest]:
+        """Return the objects of a kind that is in no namespace."""
+        selector = _selector(labels)
+        found: list[Manifest] = self.kind(kind).get(label_selector=selector).to_dict()["items"]
+        return found
 
 
 class Space:

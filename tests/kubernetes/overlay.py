@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from tests.infra.rendering import OVERLAYS, written_as
-from tests.kubernetes.cluster import Cluster, Manifest, Space
+from tests.kubernetes.cluster import MANAGED, Manifest, Space
 
 _OWN = ("Namespace", "ConfigMap")
 """What tests have of their own."""
@@ -13,19 +12,26 @@ _OWN = ("Namespace", "ConfigMap")
 
 @contextmanager
 def applied(space: Space) -> Iterator[None]:
-    """Apply the overlay that suits the cluster; with the block goes what no namespace holds."""
-    documents = _documents(space, "")
-    there = {each["metadata"]["name"] for each in _priorities(space.cluster)}
-    for each in documents:
+    """Apply the overlay that suits the cluster.
+
+    Its PriorityClasses are in no namespace; the last session removes those that tests made.
+    """
+    cluster = space.cluster
+    there = {each["metadata"]["name"] for each in cluster.labelled("PriorityClass", {})}
+    for each in _documents(space, ""):
+        meta = each["metadata"]
+        if each["kind"] == "PriorityClass":
+            if meta["name"] in there:
+                continue
+            meta["labels"] = {**meta.get("labels", {}), **MANAGED}
         if each["kind"] not in _OWN:
             space.apply(each)
     try:
         yield
     finally:
-        for each in documents:
-            name = each["metadata"]["name"]
-            if each["kind"] == "PriorityClass" and name not in there:
-                space.cluster.kind("PriorityClass").delete(name=name)
+        if cluster.all_spaces() == [space.name]:
+            for each in cluster.labelled("PriorityClass", MANAGED):
+                cluster.kind("PriorityClass").delete(name=each["metadata"]["name"])
 
 
 def driver_job(space: Space) -> Manifest:
@@ -46,8 +52,3 @@ def budget(space: Space, name: str) -> Manifest:
 def _documents(space: Space, part: str) -> tuple[Manifest, ...]:
     overlay = "kubernetes-1.20" if space.cluster.version < (1, 21) else "local"
     return written_as({"namespace": space.name, "resources": [OVERLAYS / overlay / part]})
-
-
-def _priorities(cluster: Cluster) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = cluster.kind("PriorityClass").get().to_dict()["items"]
-    return found

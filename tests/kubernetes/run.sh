@@ -11,5 +11,6 @@ if [ -z "${KUBECONFIG:-}" ] && [ -x "$tool" ]; then
 fi
 KUBECONFIG=$(bash tests/kubernetes/prepare.sh | tail -n 1)
 export KUBECONFIG
+# Each process has a namespace of its own. A run waits for pods most of its time.
 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-  .venv/bin/python -m pytest -m k8s tests/kubernetes --durations=5 "$@"
+  .venv/bin/python -m pytest -m k8s -n 3 --dist loadgroup tests/kubernetes --durations=5 "$@"

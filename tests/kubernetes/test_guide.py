@@ -20,7 +20,7 @@ from tests.kubernetes.driver import left_of_runs
 from tests.kubernetes.images import WORKER
 from tests.kubernetes.world import World, export_of
 
-pytestmark = pytest.mark.k8s
+pytestmark = [pytest.mark.k8s, pytest.mark.xdist_group("guide")]
 
 LEFT_OUT = ("pip install ", "bash infra/images/")
 """This Python has the package and the nodes the image; `prepare.sh` builds it by that script."""

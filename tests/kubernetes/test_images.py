@@ -12,7 +12,7 @@ from tests.kubernetes.cluster import Cluster, Space
 from tests.kubernetes.images import READER, SERVICE, WORKER
 from tests.kubernetes.pods import pod, pod_spec
 
-pytestmark = pytest.mark.k8s
+pytestmark = [pytest.mark.k8s, pytest.mark.xdist_group("images")]
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = {"reader": READER, "worker": WORKER, "service": SERVICE}
 # As docs/images.md has them, and a little more.

@@ -18,7 +18,7 @@ from tests.kubernetes.images import WORKER
 from tests.kubernetes.overlay import applied
 from tests.kubernetes.pods import job, pod, pod_spec
 
-pytestmark = pytest.mark.k8s
+pytestmark = [pytest.mark.k8s, pytest.mark.xdist_group("manifests")]
 
 OLD = OVERLAYS / "kubernetes-1.20"
 ACCOUNTS = ("deepsalt-driver", "deepsalt-worker", "deepsalt-service")

@@ -15,7 +15,7 @@ from tests.kubernetes.images import WORKER
 from tests.kubernetes.pods import pod, pod_spec
 from tests.kubernetes.world import World
 
-pytestmark = pytest.mark.k8s
+pytestmark = [pytest.mark.k8s, pytest.mark.xdist_group("observed")]
 
 _DASHBOARD, _METRICS = 8787, 8788
 

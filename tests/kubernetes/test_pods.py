@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.campaign import at_length
 from tests.engines.runs import Ended
 from tests.kubernetes.cluster import Space
 from tests.kubernetes.driver import drive
@@ -31,6 +32,7 @@ def test_the_command_of_the_image_says_its_version(space: Space) -> None:
     assert "0.1.0" in ended.said
 
 
+@at_length
 def test_a_run_in_a_pod_gives_the_bits_of_this_machine(world: World, space: Space) -> None:
     ended = drive(world, space, "plain").wait()
     assert ended.code == 0, ended.said
@@ -54,6 +56,7 @@ def test_scratch_that_is_too_small_is_one_sentence_and_the_next_run_is_whole(
     assert world.is_whole("scratch")
 
 
+@at_length
 def test_a_pod_whose_scratch_volume_overflows_is_evicted_and_the_next_run_is_whole(
     world: World, space: Space
 ) -> None:
@@ -72,7 +75,10 @@ def test_a_pod_whose_scratch_volume_overflows_is_evicted_and_the_next_run_is_who
 
 @pytest.mark.parametrize(
     ("moment", "prefix"),
-    [("mapping", "scenes"), ("committing", "mosaic/manifests")],
+    [
+        pytest.param("mapping", "scenes", marks=at_length),
+        ("committing", "mosaic/manifests"),
+    ],
 )
 def test_a_server_of_objects_that_restarts_changes_no_bit(
     world: World, space: Space, moment: str, prefix: str

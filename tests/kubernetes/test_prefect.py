@@ -10,7 +10,7 @@ from tests.kubernetes.cluster import Space
 from tests.kubernetes.service import STORE, Deployed, deployed
 from tests.kubernetes.world import World, export_of
 
-pytestmark = pytest.mark.k8s
+pytestmark = [pytest.mark.k8s, pytest.mark.xdist_group("prefect")]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign import at_length
 from tests.kubernetes.cluster import Space
 from tests.kubernetes.driver import ON_PODS, Here, drive, left_of_runs, profile_text, set_profile
 from tests.kubernetes.world import World
@@ -24,6 +25,7 @@ REFUSED: dict[str, tuple[dict[str, object], dict[str, object], tuple[str, ...]]]
 }
 
 
+@at_length
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_run_that_the_cluster_refuses_ends_soon_with_what_is_missing(
     world: World, space: Space, tmp_path: Path, name: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from tests.campaign import examples
+from tests.campaign import at_length
 from tests.kubernetes.cluster import Space
 from tests.kubernetes.driver import (
     ON_PODS,
@@ -85,6 +85,7 @@ def test_a_run_driven_by_a_pod_gives_the_bits_of_this_machine(world: World, spac
     assert world.is_whole("pods")
 
 
+@at_length
 def test_a_run_driven_from_this_machine_gives_the_same_bits(world: World, profile: Path) -> None:
     with Here(world, "outside", profile) as run:
         ended = run.wait()
@@ -121,12 +122,16 @@ def test_a_run_whose_worker_runs_out_of_memory_gives_the_same_bits(
 
 
 @pytest.mark.usefixtures("profile")
-def test_a_run_whose_driver_is_evicted_goes_on_in_another_pod_and_gives_the_same_bits(
+def test_budgets_refuse_evictions_of_a_run_whose_driver_goes_on_if_it_is_evicted_all_the_same(
     world: World, space: Space
 ) -> None:
     driver = drive(world, space, "evicted", *ON_PODS, SLOW, tries=3)
     await_scenes(world, space, "evicted", driver)
     first = driver.pod
+    for pod in (scheduler_of(space), first):
+        with pytest.raises(ApiException) as refused:
+            space.evict(pod)
+        assert refused.value.status == 429
     # A node that runs out of room asks no budget.
     space.delete("PodDisruptionBudget", "driver")
     try:
@@ -139,21 +144,7 @@ def test_a_run_whose_driver_is_evicted_goes_on_in_another_pod_and_gives_the_same
     assert world.is_whole("evicted")
 
 
-@pytest.mark.usefixtures("profile")
-def test_a_budget_refuses_to_evict_a_scheduler_or_a_driver_while_a_run_is_on(
-    world: World, space: Space
-) -> None:
-    driver = drive(world, space, "kept", *ON_PODS, SLOW)
-    await_scenes(world, space, "kept", driver)
-    for pod in (scheduler_of(space), driver.pod):
-        with pytest.raises(ApiException) as refused:
-            space.evict(pod)
-        assert refused.value.status == 429
-    assert driver.wait().code == 0
-    assert world.is_whole("kept")
-
-
-@pytest.mark.skipif(not examples(0, 1), reason="takes minutes; DEEPSALT_CAMPAIGN=1 asks for it")
+@at_length
 def test_workers_come_with_the_scenes_and_go_when_none_are_left_for_them(
     world: World, space: Space, tmp_path: Path
 ) -> None:
@@ -171,10 +162,11 @@ def test_workers_come_with_the_scenes_and_go_when_none_are_left_for_them(
 # What is left
 
 
-STOPS = [signal.SIGINT, signal.SIGTERM]
-
-
-@pytest.mark.parametrize("number", STOPS[: examples(1, 2)], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=at_length)],
+    ids=["SIGINT", "SIGTERM"],
+)
 def test_nothing_is_left_of_a_run_that_is_stopped(
     world: World, space: Space, profile: Path, number: signal.Signals
 ) -> None:
@@ -186,7 +178,7 @@ def test_nothing_is_left_of_a_run_that_is_stopped(
     space.wait(lambda: not left_of_runs(space), "the stopped run left objects", patience_s=40.0)
 
 
-@pytest.mark.skipif(not examples(0, 1), reason="takes minutes; DEEPSALT_CAMPAIGN=1 asks for it")
+@at_length
 def test_nothing_is_left_of_a_run_whose_driver_was_killed(
     world: World, space: Space, tmp_path: Path
 ) -> None:
@@ -216,7 +208,7 @@ def test_workers_with_a_gpu_wait_without_a_toleration_and_the_run_says_why(
     group = {"name": "gpu", "gpus": 1}
     tolerates = {"key": RESOURCE, "operator": "Exists"}
     scheduler = {"cpu": 0.1, "memory": "1GB", "tolerations": [tolerates]}
-    text = profile_text(space, group, scheduler=scheduler, start_timeout_s=60)
+    text = profile_text(space, group, scheduler=scheduler, start_timeout_s=30)
     with (
         pretended(space, 2),
         Here(world, "intolerant", written(space, tmp_path, text)) as run,
