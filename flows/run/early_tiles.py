@@ -53,7 +53,11 @@ class Ahead:
         self._thread = NamedThreads(1, "tiles")
 
     def __enter__(self) -> "Ahead":
-        self._thread.submit(self._work).add_done_callback(_tell)
+        try:
+            self._thread.submit(self._work).add_done_callback(_tell)
+        except BaseException:  # a stop while the thread starts, which then would wait for ever
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deepsalt.errors import DeepsaltError, UsageError
 from deepsalt.progress import Progress, Silent
-from flows.config import NOWHERE, Checks, Export, MosaicConfig
+from flows.config import NOWHERE, Checks, Compute, Export, MosaicConfig
 from flows.run.stores import period_of, refuse_other_grid
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from deepsalt.store import Store
     from deepsalt.validate import Limits
     from deepsalt.versions import Mosaic, Version
+    from flows.kubernetes.pods import Pods
 
 EXPORTED_BELOW_BYTES = 2 * 10**9
 """Size up to which a mosaic is exported into its folder by default."""
@@ -160,8 +163,6 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     from deepsalt.mosaic import all_period_tiles, build_mosaic
     from deepsalt.store import Store
     from flows.engines.composing import composing
-    from flows.run.memory import needs_of_tiles
-    from flows.run.pods import expect, pods_of, refuse_local
 
     store = Store.open(out)
     shown = progress or Silent()
@@ -169,17 +170,29 @@ def build_at(out: str, config: MosaicConfig, progress: Progress | None = None) -
     refuse_export(out, config.export)
     period = None if config.datetime is None else period_of(config.datetime)
     limits = limits_of(config.checks)
-    if config.compute.cluster is not None:
-        refuse_local(out)
     with (
-        pods_of(config.compute, shown) as pods,
+        _pods_of(out, config.compute, shown) as pods,
         composing(config.compute, store, limits, shown, pods=pods) as context,
     ):
-        expect(pods, needs_of_tiles(), 0)
         began_s = time.perf_counter()
         period_tiles = all_period_tiles(store, period)
         built = build_mosaic(store, context, period_tiles=period_tiles, hold=config.hold)
         return publish(store, built, compose_s=time.perf_counter() - began_s)
+
+
+@contextmanager
+def _pods_of(out: str, compute: Compute, progress: Progress) -> "Iterator[Pods | None]":
+    """Keep the pods that a build makes for itself, if it makes any, until the block ends."""
+    if compute.cluster is None:  # a light installation comes this way
+        yield None
+        return
+    from flows.run.memory import needs_of_tiles
+    from flows.run.pods import expect, pods_of, refuse_local
+
+    refuse_local(out)
+    with pods_of(compute, progress) as pods:
+        expect(pods, needs_of_tiles(), 0)
+        yield pods
 
 
 def export_after_build(

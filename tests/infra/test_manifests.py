@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes_validate import utils
 from kubernetes_validate.utils import (
     SchemaNotFoundError,
@@ -46,12 +47,14 @@ from tests.infra.rendering import (
     of_kind,
     rendered,
     templates,
+    written_as,
 )
 from tests.infra.rights import documented
 
 BASE = FOLDER / "base"
 LOCAL = OVERLAYS / "local"
 OLD = OVERLAYS / "kubernetes-1.20"
+MANIFESTS = ROOT / "docs" / "kubernetes" / "manifests.md"
 NEW = [each for each in ALL if OLD not in (each, *each.parents)]
 VERSIONS = [each for each in dict.fromkeys(all_versions()) if int(each.split(".")[1]) >= 29]
 OTHERS = {"monitoring.coreos.com/v1"}
@@ -480,6 +483,36 @@ def test_the_profile_names_what_the_manifests_make(folder: Path) -> None:
     named(folder, "ServiceAccount", found.service_account)
     for each in found.config_maps:
         named(folder, "ConfigMap", each)
+
+
+_AZURE = {"azure.workload.identity/use": "true"}
+
+
+def test_labels_of_a_profile_are_those_of_the_pods_of_a_run_beside_ours() -> None:
+    found, owner = profile(LOCAL).model_copy(update={"labels": _AZURE}), Owner("run", "uid")
+    worker = worker_job(owner, "one", found.groups[0], found, memory_bytes=1)
+    for job in (scheduler_job("run", found), worker):
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        assert labels == job["metadata"]["labels"] | _AZURE
+
+
+def test_a_label_of_a_kustomization_as_the_docs_have_it_is_that_of_the_driver() -> None:
+    (text,) = re.findall(r"^labels:\n.*$", MANIFESTS.read_text(encoding="utf-8"), re.M)
+    labels = yaml.safe_load(text)
+    (job,) = written_as({**labels, "resources": [FOLDER / "jobs" / "run"]})
+    assert job["spec"]["template"]["metadata"]["labels"].items() >= _AZURE.items()
+
+
+def test_workers_keep_models_on_the_claim_that_a_profile_names() -> None:
+    found = profile(LOCAL).model_copy(update={"model_cache": "models"})
+    worker = worker_job(Owner("run", "uid"), "one", found.groups[0], found, memory_bytes=1)
+    validate(worker, VERSIONS[-1], strict=True)
+    pod = worker["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    (place,) = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "models"]
+    assert variables["DEEPSALT_MODEL_CACHE"] == place
+    assert {"name": "models", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
 
 
 @clusters

@@ -9,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from flows.cli.app import app
+from flows.cluster_profile import read_profile
 from tests.infra.pages import GUIDE, marked, words, written
 from tests.infra.rendering import ROOT
 
@@ -60,6 +61,13 @@ def test_what_deepsalt_does_not_have_is_found(command: str, wrong: list[str]) ->
 def test_a_page_names_files_that_exist(page: Path) -> None:
     named = re.findall(r"\b(?:infra|tests)/[\w./-]*\w", "\n".join(written(page)))
     assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+def test_the_profile_of_the_guide_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.M | re.S)
+    path = tmp_path / "cluster.toml"
+    path.write_text(text, encoding="utf-8")
+    assert read_profile(path).groups
 
 
 def test_the_first_mosaic_takes_ten_commands_and_names_what_is_yours() -> None:

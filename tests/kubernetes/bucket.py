@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ BUCKET = "salt"
 SECRET = "deepsalt-store"
 """Name of the Secret with what pods need to know of the bucket."""
 _POD, _PORT = "s3", 8333
+_NEW_S = 5.0
 _KEY, _SECRET_KEY = "campaign", "open-sesame-campaign"
 _ROOM = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
 # The shell stays when the server is killed, and its end starts the container again.
@@ -138,7 +140,7 @@ def _server() -> Manifest:
 def reached(space: Space, service: str, service_port: int) -> Iterator[str]:
     """Yield the URL of a Service for this machine: its own address, or a forwarded port."""
     own = space.get("Service", service)["spec"]["clusterIP"]
-    if _answers(own, service_port):
+    if _answers_soon(own, service_port):
         yield f"http://{own}:{service_port}"
         return
     port = free_port()
@@ -164,6 +166,16 @@ def reached(space: Space, service: str, service_port: int) -> Iterator[str]:
     finally:
         forward.send_signal(signal.SIGTERM)
         forward.wait()
+
+
+def _answers_soon(host: str, port: int) -> bool:
+    """Whether a Service answers at its own address; a new one does so after a second or two."""
+    until_s = time.monotonic() + _NEW_S
+    while not _answers(host, port):
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _answers(host: str, port: int) -> bool:

@@ -143,6 +143,7 @@ class Here:
     def __exit__(self, *_: object) -> None:
         if self.is_alive():
             self.signal(signal.SIGKILL)
+            self.wait()
 
     def signal(self, number: signal.Signals) -> None:
         self._command.popen.send_signal(number)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.cluster import Cluster, Space
 from tests.waiting import wait_until
 
 RESOURCE = "nvidia.com/gpu"
@@ -13,18 +13,32 @@ LABEL = "nvidia.com/gpu.present"
 
 
 @contextmanager
-def pretended(cluster: Cluster, count: int) -> Iterator[str]:
-    """Give a node so many GPUs until the block ends; its name.
+def pretended(space: Space, count: int) -> Iterator[str]:
+    """Give a node so many GPUs, and a namespace the right to more, until the block ends.
 
-    Its taint keeps pods away that do not tolerate it, those of others too.
+    The node's name. Its taint keeps pods away that do not tolerate it, those of others too.
     """
+    cluster = space.cluster
     node = cluster.nodes()[0]["metadata"]["name"]
+    _allow(space, 2 * count)
     _change(cluster, node, capacity=str(count), taint=True, label="true")
     try:
         wait_until(lambda: _gpus(cluster, node) == count, "the node does not offer its GPUs")
         yield node
     finally:
         _change(cluster, node, capacity=None, taint=False, label=None)
+        _allow(space, 0)
+
+
+def _allow(space: Space, count: int) -> None:
+    """Change how many GPUs the namespace's quota allows."""
+    for name in space.names("ResourceQuota"):
+        space.cluster.kind("ResourceQuota").patch(
+            name=name,
+            namespace=space.name,
+            body={"spec": {"hard": {f"requests.{RESOURCE}": str(count)}}},
+            content_type="application/merge-patch+json",
+        )
 
 
 def _gpus(cluster: Cluster, node: str) -> int:

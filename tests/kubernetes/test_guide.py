@@ -25,6 +25,7 @@ pytestmark = pytest.mark.k8s
 LEFT_OUT = ("pip install ", "bash infra/images/")
 """This Python has the package and the nodes the image; `prepare.sh` builds it by that script."""
 _NAME = "guide"
+_PATIENCE_S = "400"
 _NAMESPACE = "deepsalt"
 
 
@@ -40,14 +41,14 @@ def guide(space: Space, world: World, tmp_path_factory: pytest.TempPathFactory) 
     with emptied(space.cluster) as made:
         commands = [each for each in marked("first-mosaic") if not each.startswith(LEFT_OUT)]
         ended = subprocess.run(
-            ["bash", "-euxo", "pipefail", "-c", "\n".join(commands)],
+            # Its signal lets a run that does not end remove its pods.
+            ["timeout", _PATIENCE_S, "bash", "-euxo", "pipefail", "-c", "\n".join(commands)],
             cwd=folder,
             env=_environment(world),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
         )
         assert ended.returncode == 0, f"{ended.stdout}\n{made.state()}"
         yield made

@@ -35,7 +35,7 @@ def test_a_run_that_the_cluster_refuses_ends_soon_with_what_is_missing(
         ended = run.wait(SOON_S)
     assert ended.code in (1, 2)
     assert not [word for word in named if word not in ended.sentence], ended.sentence
-    space.wait(lambda: not left_of_runs(space), "the refused run left objects", patience_s=30.0)
+    space.wait(lambda: not left_of_runs(space), "the refused run left objects")
 
 
 def test_a_bucket_that_workers_cannot_reach_is_named(
@@ -48,7 +48,7 @@ def test_a_bucket_that_workers_cannot_reach_is_named(
         ended = run.wait(2 * SOON_S)
     assert ended.code != 0
     assert "does not answer" in ended.said
-    space.wait(lambda: not left_of_runs(space), "the failed run left objects", patience_s=30.0)
+    space.wait(lambda: not left_of_runs(space), "the failed run left objects")
 
 
 def test_a_driver_without_rights_says_which_it_lacks(world: World, space: Space) -> None:

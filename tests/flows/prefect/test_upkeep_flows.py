@@ -51,7 +51,7 @@ def judge(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("flow", "place", "first"),
     [
-        (train_a_model, "flows.prefect.train", "training_of"),
+        (train_a_model, "flows.training", "training_of"),
         (keep_up, "flows.prefect.maintain", "keep_up"),
         (judge, "flows.prefect.validate", "Database"),
     ],
