@@ -26,7 +26,7 @@ def running(world: World, space: Space, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("observed") / "cluster.toml"
     path.write_text(text := profile_text(space, {"least": 2}))
     set_profile(space, text)
-    slow = "--host-limit=s3://salt=1,0.3"
+    slow = "--host-limit=s3://salt=1,0.12"  # three minutes, unless it is stopped
     with Here(world, "observed", path, slow, DEEPSALT_LOG="json") as run:
         space.wait(
             lambda: world.keys("observed", "scenes") and len(workers_of(space)) == 2,
@@ -65,7 +65,8 @@ def test_a_pod_without_the_certificate_of_the_run_is_refused(space: Space, runni
         spec = pod_spec(WORKER, ["-c", code], command=["python"])
         space.make(pod(f"stranger-{name}", spec, component="driver"))
     for name in strangers:
-        space.wait(partial(space.ended, f"stranger-{name}"), f"{name} waits for ever")
+        pod_name = f"stranger-{name}"
+        space.wait(partial(space.ended, pod_name), f"{name} waits for ever", patience_s=150.0)
         said = space.said(f"stranger-{name}")
         assert "Error" in said.splitlines()[-1], said
         space.delete("Pod", f"stranger-{name}")
