@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from flows.kubernetes.api import Cluster
 from flows.kubernetes.tunnel import tunnel
 from tests.engines.runs import Command
 from tests.kubernetes.cluster import Space
@@ -43,6 +44,7 @@ def running(world: World, space: Space, tmp_path_factory: pytest.TempPathFactory
 
 def page(space: Space, pod_name: str, port: int, path: str) -> str:
     """Read a page of a pod through a port-forward of the API server."""
+    Cluster(space.name)  # which is that of KUBECONFIG for tunnels, too
     with (
         tunnel(space.name, lambda: pod_name, port) as near,
         urllib.request.urlopen(f"http://127.0.0.1:{near}{path}", timeout=30) as answer,
