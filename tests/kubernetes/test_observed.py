@@ -94,7 +94,7 @@ def test_pods_serve_metrics_where_their_annotations_say(
 
 def test_the_dashboard_opens_through_a_port_forward(space: Space, running: str) -> None:
     (scheduler,) = space.names("Pod", component="scheduler", run=running)
-    assert "Dask: Status" in page(space, scheduler, _DASHBOARD, "/status")
+    assert "Dask Diagnostic UI" in page(space, scheduler, _DASHBOARD, "/status")
 
 
 def test_status_shows_the_run_its_pods_and_what_is_left(space: Space, running: str) -> None:
