@@ -8,12 +8,12 @@ from typing import Any
 
 from flows.cluster_profile import SCRATCH, ClusterProfile, Toleration
 from flows.engines.allocator import allocator_environment
-
-USER = 1000
-"""User and group of the images."""
-
-TMP_BYTES = 1_000_000_000
-"""Size limit of a pod's /tmp."""
+from flows.kubernetes.restricted import (
+    CONTAINER_SECURITY,
+    POD_SECURITY,
+    TMP_BYTES,
+    variables_from,
+)
 
 CERTIFICATE, KEY = "tls.crt", "tls.key"
 """Keys of a run's Secret."""
@@ -76,13 +76,7 @@ def pod(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_s,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         **placed,
         "volumes": volumes,
         "containers": [
@@ -91,13 +85,11 @@ def pod(
                 "image": profile.image,
                 "imagePullPolicy": profile.image_pull_policy,
                 "env": [*variables, _own("POD_NAME", "metadata.name")],
-                "envFrom": _sources(profile) if scratch_bytes else [],
+                "envFrom": variables_from(profile.config_maps, profile.secrets)
+                if scratch_bytes
+                else [],
                 "volumeMounts": mounts,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": CONTAINER_SECURITY,
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }
         ],
@@ -115,13 +107,6 @@ def placement(
         "tolerations": [each.model_dump(exclude_none=True) for each in tolerations],
     }
     return found | ({"priorityClassName": priority_class} if priority_class else {})
-
-
-def _sources(profile: ClusterProfile) -> list[dict[str, Any]]:
-    return [
-        *({"configMapRef": {"name": name}} for name in profile.config_maps),
-        *({"secretRef": {"name": name}} for name in profile.secrets),
-    ]
 
 
 def _own(variable: str, field: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from flows.cluster_profile import SCRATCH, ClusterProfile, WorkerGroup
 from flows.kubernetes.api import COMPONENT, GROUP, NAME, RUN
-from flows.kubernetes.container import CERTIFICATE, KEY, TMP_BYTES, placement, pod
+from flows.kubernetes.container import CERTIFICATE, KEY, placement, pod
+from flows.kubernetes.restricted import EVICTIONS_ARE_FREE, TMP_BYTES
 
 SCHEDULER_PORT, DASHBOARD_PORT = 8786, 8787
 WORKER_METRICS_PORT, WORKER_PORT = 8788, 8789
@@ -19,14 +20,6 @@ _SCHEDULER_RETRIES = 20
 _SCHEDULER_KEPT_S = 60
 _WORKER_KEPT_S = 300
 """Seconds that an ended worker's pod and log are kept."""
-_EVICTIONS_ARE_FREE = {
-    "rules": [
-        {
-            "action": "Ignore",
-            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-        }
-    ]
-}
 _STAYS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
@@ -103,7 +96,7 @@ def scheduler_job(run: str, profile: ClusterProfile) -> dict[str, Any]:
         "metadata": {"name": scheduler_name(run), "labels": labels},
         "spec": {
             "backoffLimit": _SCHEDULER_RETRIES,
-            "podFailurePolicy": _EVICTIONS_ARE_FREE,  # ignored by servers older than 1.25
+            "podFailurePolicy": EVICTIONS_ARE_FREE,
             "activeDeadlineSeconds": START_DEADLINE_S,
             "ttlSecondsAfterFinished": _SCHEDULER_KEPT_S,
             "template": {

@@ -10,11 +10,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
-from flows.cluster_profile import Toleration
+from flows.cluster_profile import SCRATCH, Toleration
 from flows.engines.allocator import allocator_environment
-
-USER = 1000
-"""User and group of the images."""
+from flows.kubernetes.restricted import (
+    CONTAINER_SECURITY,
+    EVICTIONS_ARE_FREE,
+    POD_SECURITY,
+    TMP_BYTES,
+    variables_from,
+)
 
 FILES = "/etc/deepsalt"
 """Where the files of the service's ConfigMap lie in its pod and in those of runs."""
@@ -25,8 +29,6 @@ DRIVERS = ("map-scenes", "build-mosaic", "backfill")
 START = "/tmp"
 """Folder that runs start in."""
 
-_SCRATCH = "/scratch"
-_TMP_BYTES = 1_000_000_000
 
 Flow = Literal[
     "map-scenes",
@@ -168,14 +170,7 @@ def base_job_template(pods: Pods) -> dict[str, Any]:
                 "spec": {
                     "backoffLimit": 0,
                     "ttlSecondsAfterFinished": pods.keep_ended_s,
-                    "podFailurePolicy": {
-                        "rules": [
-                            {
-                                "action": "Ignore",
-                                "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                            }
-                        ]
-                    },
+                    "podFailurePolicy": EVICTIONS_ARE_FREE,
                     "template": {"spec": _pod(pods)},
                 },
             },
@@ -188,7 +183,7 @@ def _environment(pods: Pods) -> dict[str, str]:
     return {
         **allocator_environment(),
         "HOME": "/tmp",
-        "TMPDIR": _SCRATCH,
+        "TMPDIR": SCRATCH,
         "PREFECT_HOME": "/tmp/prefect",
         "PREFECT_API_URL": f"{pods.address}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -199,12 +194,12 @@ def _environment(pods: Pods) -> dict[str, str]:
 
 def _pod(pods: Pods) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [
-        {"name": "tmp", "emptyDir": {"sizeLimit": str(_TMP_BYTES)}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": str(TMP_BYTES)}},
         {"name": "scratch", "emptyDir": {"sizeLimit": str(round(pods.scratch_gb * 1e9))}},
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "tmp", "mountPath": "/tmp"},
-        {"name": "scratch", "mountPath": _SCRATCH},
+        {"name": "scratch", "mountPath": SCRATCH},
     ]
     if pods.files:
         volumes.append({"name": "files", "configMap": {"name": pods.files}})
@@ -222,13 +217,7 @@ def _pod(pods: Pods) -> dict[str, Any]:
         "nodeSelector": dict(pods.node_selector),
         "tolerations": [each.model_dump(exclude_none=True) for each in pods.tolerations],
         **priority,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         "volumes": volumes,
         "containers": [
             {
@@ -239,20 +228,13 @@ def _pod(pods: Pods) -> dict[str, Any]:
                 # out: `prefect flow-run execute` takes its place.
                 "command": ["prefect", "flow-run", "execute"],
                 "args": [],
-                "envFrom": [
-                    *({"configMapRef": {"name": name}} for name in pods.config_maps),
-                    *({"secretRef": {"name": name}} for name in pods.secrets),
-                ],
+                "envFrom": variables_from(pods.config_maps, pods.secrets),
                 "resources": {
                     "requests": {"cpu": "{{ cpu }}", "memory": "{{ memory }}"},
                     "limits": {"memory": "{{ memory }}"},
                 },
                 "volumeMounts": mounts,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": CONTAINER_SECURITY,
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }
         ],
