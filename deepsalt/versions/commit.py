@@ -27,8 +27,9 @@ import zarr
 from icechunk import ConflictError, IcechunkError, IcechunkStore, Session
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
+from zarr.errors import GroupNotFoundError
 
-from deepsalt.errors import StoreAccessError, StoreError
+from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.objects import Objects
 from deepsalt.objects.sentences import sentence
@@ -44,7 +45,7 @@ from deepsalt.versions.arrays import (
 )
 from deepsalt.versions.records import BuildRecord, building, host_name, live_builds, slots_of
 from deepsalt.versions.repository import MAIN, SHORT, Mosaic, Version, metadata
-from deepsalt.versions.storage import PREFIX
+from deepsalt.versions.storage import PREFIX, open_storage
 
 logger = logging.getLogger(__name__)
 
@@ -444,6 +445,13 @@ def _compose(compose: Compose, objects: Objects, work: Work) -> Done:
     except IcechunkError as error:
         what = f"{PREFIX}, tile {job.tile.id}"
         raise sentence(str(error), objects.location, "write", what) from None
+    except GroupNotFoundError:
+        # So Icechunk tells, after half a minute, that it cannot read the snapshot of a fork.
+        open_storage(objects)  # asks the server itself, and reports its answer
+        raise StoreAwayError(
+            f"{objects}/{PREFIX} could not be read while tile {job.tile.id} was written; run "
+            f"again, and if it happens again, `deepsalt check` tells what is damaged"
+        ) from None
     return Done(job, note, _packed(session) if isinstance(fork, bytes) else session)
 
 

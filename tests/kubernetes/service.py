@@ -69,6 +69,8 @@ threads = 2
 memory = "1500MB"
 """
 
+_PROFILE = "deepsalt-service-cluster"
+"""The service's profile; driver pods of other tests in its namespace have theirs."""
 _SMALL = '"{flow}" = {{cpu = 0.1, memory = "2GB"}}'
 _FLOWS = ("process-scene", "build-mosaic", "map-scenes", "watch", "validate", "maintain")
 
@@ -153,7 +155,7 @@ def deployed(space: Space, archive: Archive, folder: Path) -> Iterator[Deployed]
         ),
         _settings("deepsalt-settings", {"COLUMNS": "200"}),
         _settings(
-            "deepsalt-cluster",
+            _PROFILE,
             {"cluster.toml": _CLUSTER.format(image=WORKER, namespace=space.name, keys=SECRET)},
         ),
     )
@@ -185,7 +187,11 @@ def _for_tests(each: Manifest, space: Space, archive: Archive) -> Manifest:
         pod["volumes"].append({"name": "data", "emptyDir": {}})
         _place(pod, POSTGRES)
     if each["kind"] == "Deployment":
-        _place(each["spec"]["template"]["spec"], SERVICE)
+        pod = each["spec"]["template"]["spec"]
+        for source in pod["volumes"][-1]["projected"]["sources"]:
+            if source["configMap"]["name"] == "deepsalt-cluster":
+                source["configMap"]["name"] = _PROFILE
+        _place(pod, SERVICE)
     return each
 
 

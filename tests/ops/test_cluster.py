@@ -46,8 +46,8 @@ def test_a_lost_cluster_ends_the_run_with_a_sentence_and_the_next_one_goes_on(
     ended = service.wait_for(lost)
     assert ended["state_type"] == "FAILED"
     assert ended["state"]["message"].endswith(
-        f"EngineLostError: the Dask scheduler at {made.address} is no longer reachable; completed work "
-        "is kept, so restart it and run again"
+        f"EngineLostError: the Dask scheduler at {made.address} is no longer reachable; completed "
+        "work is kept, so restart it and run again"
     )
     wait_until(lambda: not is_running(process), "the process of the run does not end")
 

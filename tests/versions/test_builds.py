@@ -1,7 +1,8 @@
 """Builds: what is composed, what is published, and what other drivers do meanwhile."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -13,6 +14,7 @@ from deepsalt.errors import (
     DeepsaltError,
     GridError,
     StoreAccessError,
+    StoreAwayError,
     StoreError,
     StoreMismatchError,
 )
@@ -34,6 +36,7 @@ from deepsalt.versions import (
 )
 from deepsalt.versions.commit import Done, PeriodTile, Work
 from deepsalt.versions.records import BuildRecord, slots_of
+from deepsalt.versions.storage import PREFIX
 from tests.versions.world import (
     BEFORE,
     PX,
@@ -422,6 +425,16 @@ def test_a_tile_that_cannot_be_written_is_named() -> None:
     mosaic = new()
     with pytest.raises(StoreError, match=r"tile x30_y-300 could not be written: the bucket"):
         Build(mosaic, always(A), away)([period_tile_of(A)])
+
+
+def test_a_fork_that_cannot_be_read_where_it_is_written_is_a_sentence(tmp_path: Path) -> None:
+    def without_snapshots(work: Callable[[Work], Done], items: Sequence[Work]) -> Iterable[Done]:
+        shutil.rmtree(tmp_path / PREFIX / "snapshots")
+        return map(work, items)
+
+    mosaic = new(tmp_path)
+    with pytest.raises(StoreAwayError, match="while tile x30_y-300 was written; run again"):
+        Build(mosaic, always(A), compose, run=without_snapshots)([period_tile_of(A)])
 
 
 def test_a_period_that_overlaps_one_that_came_meanwhile_takes_no_slot(
