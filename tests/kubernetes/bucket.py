@@ -121,7 +121,12 @@ def _service() -> Manifest:
 
 
 def _server() -> Manifest:
-    probe = {"httpGet": {"path": "/healthz", "port": _PORT}, "periodSeconds": 1}
+    # A server that is slow on a busy machine must keep its address; only a killed one loses it.
+    probe = {
+        "httpGet": {"path": "/healthz", "port": _PORT},
+        "periodSeconds": 1,
+        "failureThreshold": 60,
+    }
     spec = pod_spec(
         S3,
         [_SERVE % _PORT],
