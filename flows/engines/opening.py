@@ -110,6 +110,8 @@ def client_of(compute: Compute, pods: "Pods | None" = None) -> Iterator["Client"
         logging.getLogger(name).setLevel(shown if shown < logging.WARNING else logging.FATAL)
     where = compute.scheduler
     label = "the local cluster" if where is None else f"the Dask scheduler at {where}"
+    if pods is not None:
+        label = "the Dask scheduler of this run's pods"
     try:
         with _connected(compute) if pods is None else pods.connected() as client:
             yield client

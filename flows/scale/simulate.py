@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from deepsalt.access import HostLimit
+from deepsalt.errors import UsageError
 from flows.permits import Permit, Permits
 from flows.run.driver import SCENES_PER_WORKER
 from flows.scale.figures import FIGURES, Figures
@@ -22,6 +23,8 @@ from flows.scale.workload import Workload
 
 _LOSSES_IN_COMPANY = 2
 """As in the driver: a scene that was lost so often runs alone."""
+_MOST_AGAIN = 1000
+"""How often scenes may be begun again, on average, before a run counts as endless."""
 _HOUR_S = 3600.0
 
 
@@ -112,6 +115,11 @@ def simulate(
         store) needs at least.
     scheduler_losses_per_hour, scheduler_start_s
         How often the scheduler is lost, and seconds until another one and the driver are there.
+
+    Raises
+    ------
+    UsageError
+        Workers are taken away so often that scenes would be begun again for ever.
     """
     run = _Run(work, crews, limits or (lambda _: HostLimit()), seed, figures=figures)
     run.between_s = between_s
@@ -137,6 +145,7 @@ class _Worker:
     number: int
     crew: Crew
     flights: list[_Flight] = field(default_factory=list)
+    settled_s: float = 0.0
     state: Literal["works", "leaves", "dead", "gone"] = "works"
 
     @property
@@ -370,9 +379,8 @@ class _Run:
     ) -> _Flight:
         flight = _Flight(worker, scene, self._now_s, alone, permit, "fetch")
         worker.flights.append(flight)
-        self._gate_s = max(self._gate_s, self._now_s) + self.between_s
         fetch_s = self._fetch_s(scene, permit) if permit else 0.0
-        self._after(self._gate_s - self._now_s + fetch_s, partial(self._fetched, flight))
+        self._after(fetch_s, partial(self._fetched, flight))
         self._offer(worker)
         return flight
 
@@ -417,6 +425,9 @@ class _Run:
         if flight.stage != "map" or worker.state == "dead":
             return
         self._end(flight)
+        worker.settled_s = self._now_s
+        # At the end of a scene: what is begun again would take its turn from others for ever.
+        self._gate_s = max(self._gate_s, self._now_s) + self.between_s
         self._done[flight.scene] += 1
         self._finish()
         if worker.state == "leaves":
@@ -427,7 +438,7 @@ class _Run:
 
     def _finish(self) -> None:
         self._left -= 1
-        self._last_s = self._now_s
+        self._last_s = max(self._now_s, self._gate_s)
 
     def _hand_back(self, flight: _Flight, *, alone: bool = False) -> None:
         self._end(flight)
@@ -435,8 +446,17 @@ class _Run:
         (self._alone if alone else self._again).append(flight.scene)
 
     def _count_waste(self, flight: _Flight) -> None:
+        """Count as the driver does: what waits behind another scene has taken nothing."""
         self._begun_again += 1
-        self._wasted_s += self._now_s - flight.began_s
+        if self._begun_again > _MOST_AGAIN * len(self._work):
+            raise UsageError(
+                "workers are taken away sooner than they map a scene, so such a run would not end; "
+                "take fewer interruptions an hour, a longer notice or faster workers"
+            )
+        worker = flight.worker
+        if all(flight.began_s <= other.began_s for other in worker.flights):
+            self._wasted_s += self._now_s - max(flight.began_s, worker.settled_s)
+            worker.settled_s = self._now_s
 
     def _end(self, flight: _Flight) -> None:
         self._give_back(flight)

@@ -106,7 +106,7 @@ def _parts(
             Amounts(
                 scenes=count,
                 pixels=pixels if outcome == "written" else 0,
-                worker_s=effort.scenes_s * effort.workers * share,
+                worker_s=effort.workers_s * share,
                 expected_bytes=round(effort.expected_bytes * share),
                 expected_s=effort.expected_s * share,
                 **asdict(work),

@@ -15,10 +15,11 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -134,10 +135,18 @@ def _replaced(here: Ground, run: Here, name: str) -> float:
     return time.monotonic() - at_s
 
 
-def killed(here: Ground, prediction: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the results of runs whose worker pods are killed."""
-    for number in range(RUNS):
-        with ThreadPoolExecutor(1) as pool, here.run(f"killed-{number}", prediction["scenes"]) as r:
+def killed(
+    here: Ground, prediction: dict[str, Any], seeds: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the results of runs whose worker pods are killed until their scenes are mapped."""
+    scenes = prediction["scenes"]
+
+    def mapped(name: str) -> bool:
+        return len(here.world.keys(name, "records/done")) == scenes
+
+    for number in seeds:
+        name = f"killed-{number}"
+        with ThreadPoolExecutor(1) as pool, here.run(name, scenes) as r:
             kills = pool.submit(
                 kill,
                 here.space.name,
@@ -145,6 +154,7 @@ def killed(here: Ground, prediction: dict[str, Any]) -> Iterator[dict[str, Any]]
                 per_hour=prediction["kills_per_hour"],
                 notice_s=int(prediction["notice_s"]),
                 seed=number,
+                is_over=partial(mapped, name),
             )
             result = here.ended(r)
             yield {"kills": kills.result(), **result}
@@ -154,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=["calm", "killed"])
     parser.add_argument("--prediction", type=Path, help="of `preemption predict`, for `killed`")
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(RUNS), help="of the moments")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     with TemporaryDirectory() as folder, ground(Path(folder)) as here:
@@ -163,7 +174,7 @@ def main() -> None:
             args.out.write_text(json.dumps(runs, indent=1) + "\n")
             return
         results = []
-        for each in killed(here, json.loads(args.prediction.read_text())):
+        for each in killed(here, json.loads(args.prediction.read_text()), args.seeds):
             kept = ("kills", "begun_again", "wasted_s", "effort", "left")
             results.append({name: each[name] for name in kept})
             print(json.dumps(results[-1]), flush=True)

@@ -17,7 +17,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,15 @@ def compare(prediction: Mapping[str, Any], measured: Sequence[float | Mapping[st
     return row
 
 
-def kill(namespace: str, run: str, *, per_hour: float, notice_s: int, seed: int) -> int:
+def kill(
+    namespace: str,
+    run: str,
+    *,
+    per_hour: float,
+    notice_s: int,
+    seed: int,
+    is_over: Callable[[], bool] = lambda: False,
+) -> int:
     """Kill worker pods that are ready, each at this rate, until the run's scheduler is gone.
 
     Parameters
@@ -155,6 +163,8 @@ def kill(namespace: str, run: str, *, per_hour: float, notice_s: int, seed: int)
         Grace that it is given; 0: it is killed at once.
     seed
         Of the moments.
+    is_over
+        Whether to stop before.
 
     Returns
     -------
@@ -175,7 +185,7 @@ def kill(namespace: str, run: str, *, per_hour: float, notice_s: int, seed: int)
         pods = api.list_namespaced_pod(namespace, label_selector=labels).items
         kinds = {each.metadata.labels.get("app.kubernetes.io/component") for each in pods}
         seen_scheduler |= "scheduler" in kinds
-        if seen_scheduler and "scheduler" not in kinds:
+        if is_over() or (seen_scheduler and "scheduler" not in kinds):
             return len(killed)
         now_s = time.monotonic()
         chance = -math.expm1(-per_hour / 3600 * (now_s - at_s))

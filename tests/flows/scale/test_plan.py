@@ -102,7 +102,8 @@ def test_tiles_are_composed_by_the_threads_of_the_workers() -> None:
 
 
 def test_preemptions_make_it_longer_and_are_given_with_their_spread() -> None:
-    taken = profile(group={"most": 4, "preemptions_per_hour": 20.0, "start_s": 60.0})
+    often = {"most": 4, "preemptions_per_hour": 20.0, "start_s": 60.0, "notice_s": 2.0}
+    taken = profile(group=often)
     found = planned(work(300, hosts=()), taken)
     assert found.expected.runs > 1
     assert found.calm.seconds < found.expected.earliest_s < found.expected.latest_s

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsalt.access import HostLimit
+from deepsalt.errors import UsageError
 from flows.scale.figures import Figures
 from flows.scale.simulate import Crew, Outcome, simulate
 from flows.scale.workload import Workload
@@ -105,6 +106,18 @@ def test_a_scene_whose_workers_die_three_times_is_given_up() -> None:
     dies = crew(2, start_s=10, preemptions_per_hour=60)
     found = [simulate(alike(20), [dies], seed=seed) for seed in range(5)]
     assert any(each.quarantined for each in found)
+
+
+def test_a_run_whose_workers_never_live_long_enough_for_a_scene_is_refused() -> None:
+    hopeless = crew(2, start_s=1, preemptions_per_hour=3600 * 20 / SCENE_S, notice_s=1)
+    with pytest.raises(UsageError, match="would not end"):
+        simulate(alike(3), [hopeless])
+
+
+def test_interruptions_do_not_use_up_the_pace_that_all_workers_share() -> None:
+    taken = crew(12, start_s=0, preemptions_per_hour=10, notice_s=30)
+    found = simulate(alike(30), [taken], between_s=40)
+    assert 30 * 40 <= found.seconds < 2 * 30 * 40
 
 
 def test_a_lost_scheduler_costs_the_scenes_under_way() -> None:
