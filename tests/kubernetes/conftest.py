@@ -15,6 +15,7 @@ kubernetes = pytest.importorskip(
 
 from tests.kubernetes.bucket import Bucket, serving  # noqa: E402 (they need kubernetes)
 from tests.kubernetes.cluster import Cluster, Space  # noqa: E402
+from tests.kubernetes.driver import profile_text, set_profile  # noqa: E402
 from tests.kubernetes.images import WORKER, stale_files  # noqa: E402
 from tests.kubernetes.overlay import applied  # noqa: E402
 from tests.kubernetes.world import World, catalogue_manifest, uploaded  # noqa: E402
@@ -37,6 +38,7 @@ def space(cluster: Cluster) -> Iterator[Space]:
     with cluster.space("pods") as made, applied(made):
         stale = stale_files(made, WORKER)
         assert not stale, f"the image {WORKER} is of other sources: {stale[:5]}; build it again"
+        set_profile(made, profile_text(made))  # which the Job of a driver mounts
         yield made
 
 

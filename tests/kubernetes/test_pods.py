@@ -60,12 +60,13 @@ def test_scratch_that_is_too_small_is_one_sentence_and_the_next_run_is_whole(
 def test_a_pod_whose_scratch_volume_overflows_is_evicted_and_the_next_run_is_whole(
     world: World, space: Space
 ) -> None:
-    full = {"emptyDir": {"sizeLimit": "2Mi"}}
-    driver = drive(world, space, "overflow", "--host-limit=s3://salt=2,0.4", scratch=full)
+    full = {"emptyDir": {"sizeLimit": "1Mi"}}
+    # The kubelet measures a volume once a minute.
+    driver = drive(world, space, "overflow", "--host-limit=s3://salt=2,0.1", scratch=full)
     space.wait(
         lambda: driver.pod and space.get("Pod", driver.pod)["status"].get("reason") == "Evicted",
         "the kubelet evicts no pod with too much scratch",
-        patience_s=120.0,
+        patience_s=180.0,
     )
     assert "scratch" in space.get("Pod", driver.pod)["status"]["message"]
     space.delete("Job", "overflow")
