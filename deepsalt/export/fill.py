@@ -7,6 +7,7 @@ names no version meanwhile, and both name the new one at the end.
 import logging
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -15,7 +16,7 @@ from deepsalt.concurrency import submitted
 from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
-from deepsalt.export.record import RECORD, State, Writer, keys_below, read_state
+from deepsalt.export.record import RECORD, GaveWay, State, Writer, keys_below, read_state
 from deepsalt.export.tiles import (
     Content,
     CopySource,
@@ -100,11 +101,33 @@ def bring(
     StoreError
         A shard is damaged, the version was pruned meanwhile, or the location cannot be written.
     """
+    while True:
+        # An export that this one overtook has named tiles: they are written again.
+        with suppress(GaveWay):
+            return _bring_once(
+                place,
+                content,
+                is_sharded=is_sharded,
+                is_shared=is_shared,
+                seed=seed,
+                progress=progress,
+            )
+
+
+def _bring_once(
+    place: Objects,
+    content: Content,
+    *,
+    is_sharded: bool,
+    is_shared: bool,
+    seed: CopySource | None,
+    progress: Progress | None,
+) -> FillReport:
     number, state = read_state(place)
     root = _read(place, ROOT)
     _refuse_other(place, state, content)
-    if state is not None and state.is_whole and root is None:
-        state = None  # its removal has started
+    if state is not None and state.is_whole and (root is None or _version(root, place) is None):
+        state = None  # its removal has started, or an export that gave way was killed
     if _is_there(state, root, content, is_sharded):
         return FillReport(Counts())
     _, before = read_state(seed.root.below(seed.group)) if seed is not None else (0, None)
@@ -124,8 +147,8 @@ def bring(
         counts = _bring(writer, content, state, plan, unchanged=unchanged, progress=progress)
     except OvertakenError:
         if not is_shared:
-            writer.disown([*plan.again, *plan.missing])
             _say_of_none(place)
+            writer.give_way(plan.reach, [*plan.again, *plan.missing])
         raise
     return FillReport(counts, plan.is_full and unchanged is None, grown)
 
@@ -170,8 +193,14 @@ def _bring(
 def _say_of_none(place: Objects) -> None:
     """Remove the version from a group's document, if it names one."""
     root = _read(place, ROOT)
-    if root is not None and decode(root, f"{place}/{ROOT}").get("attributes", {}).get(VERSION):
+    if root is not None and _version(root, place):
         place.write(ROOT, emptied(root))
+
+
+def _version(root: bytes, place: Objects) -> str | None:
+    """Return the version that a group's document names."""
+    version = decode(root, f"{place}/{ROOT}").get("attributes", {}).get(VERSION)
+    return None if version is None else str(version)
 
 
 def _is_there(state: State | None, root: bytes | None, content: Content, is_sharded: bool) -> bool:

@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 
 from deepsalt.documents import encode
-from deepsalt.errors import OvertakenError, StoreError
+from deepsalt.errors import MissingObjectError, OvertakenError, StoreError
 from deepsalt.export.layout import Layout
 from deepsalt.grid import Tile
-from deepsalt.objects import Objects, append, latest
+from deepsalt.objects import Objects, append, last_number, latest, read_number
 from deepsalt.store.documents import decode
 from deepsalt.versions import Piece
 
@@ -43,6 +43,8 @@ class State:
         Tiles that may belong to another version.
     is_partial
         Whether shards may be missing.
+    gave_way
+        Whether the entry is by an export that another one had overtaken, and that writes no more.
     """
 
     model: tuple[str, ...]
@@ -51,6 +53,7 @@ class State:
     tiles: Mapping[Piece, int] = field(default_factory=dict, repr=False)
     dirty: frozenset[Piece] = frozenset()
     is_partial: bool = False
+    gave_way: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -67,6 +70,7 @@ class State:
                 "tiles": _packed(self.tiles),
                 "dirty": _packed(dict.fromkeys(self.dirty, 0)),
                 "partial": self.is_partial,
+                "gave_way": self.gave_way,
             }
         )
 
@@ -88,6 +92,7 @@ class State:
                 tiles=_unpacked(document["tiles"]),
                 dirty=frozenset(_unpacked(document["dirty"])),
                 is_partial=bool(document["partial"]),
+                gave_way=bool(document["gave_way"]),
             )
         except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise StoreError(
@@ -109,13 +114,17 @@ def read_state(place: Objects) -> tuple[int, State | None]:
     return found[0], State.decoded(found[1], f"{place}/{RECORD}")
 
 
+class GaveWay(Exception):  # noqa: N818  (no error: a reason to begin again)
+    """Exports that this one overtook have named what they wrote, and write no more."""
+
+
 @dataclass
 class Writer:
     """Keeps the record of one export, and detects when another one started.
 
     Two exports of different versions into one group would leave a mixture that claims to be one of
-    them. The one that detects the other marks what it wrote, which the other detects in turn: so
-    neither finishes, and the next one knows what to repeat. In a folder a lock is held as well.
+    them. So the one that began last finishes: the others see its entry, name what they wrote and
+    give way, and it writes that again. In a folder a lock is held as well.
 
     Parameters
     ----------
@@ -138,13 +147,15 @@ class Writer:
         ------
         OvertakenError
             Another export into the same group has started since.
+        GaveWay
+            One that had started before has given way.
         StoreError
             The location cannot be written.
         """
 
         def make(number: int, _: bytes | None) -> bytes:
-            if number != self.number + 1 and not (self.is_shared and state.is_whole):
-                raise self._overtaken()
+            if not (self.is_shared and state.is_whole):
+                self._refuse_others(number - 1)
             return state.encoded()
 
         self.number, _ = append(self.place, RECORD, make)
@@ -156,17 +167,23 @@ class Writer:
         ------
         OvertakenError
             Another export has started.
+        GaveWay
+            One that had started before has given way.
         StoreError
             The location cannot be read.
         """
-        if self.is_shared:
-            return
-        last = max((e.key for e in self.place.list(RECORD) if e.key.endswith(".json")), default="")
-        if not last.endswith(f"/{self.number:010d}.json"):
-            raise self._overtaken()
+        if not self.is_shared:
+            self._refuse_others(last_number(self.place, RECORD))
 
-    def disown(self, pieces: Iterable[Piece]) -> None:
+    def give_way(self, layout: Layout, pieces: Iterable[Piece]) -> None:
         """Mark tiles that may belong to another version than the record says.
+
+        Parameters
+        ----------
+        layout
+            Layout of the shards that were written.
+        pieces
+            Their tiles.
 
         Raises
         ------
@@ -177,9 +194,25 @@ class Writer:
 
         def make(_: int, before: bytes | None) -> bytes:
             state = State.decoded(before or b"", f"{self.place}/{RECORD}")
-            return replace(state, dirty=state.dirty | mine).encoded()
+            if state.version is None or state.layout != layout:
+                # Its keys mean other tiles there, so nothing that is there counts.
+                return State(state.model, state.layout, gave_way=True).encoded()
+            return replace(state, dirty=state.dirty | mine, gave_way=True).encoded()
 
         append(self.place, RECORD, make)
+
+    def _refuse_others(self, last: int) -> None:
+        """Refuse if entries up to a number are of others."""
+        if last <= self.number:
+            return
+        for number in range(self.number + 1, last + 1):
+            try:
+                data = read_number(self.place, RECORD, number)
+            except MissingObjectError:
+                raise self._overtaken() from None
+            if not State.decoded(data, f"{self.place}/{RECORD}").gave_way:
+                raise self._overtaken()
+        raise GaveWay
 
     def _overtaken(self) -> OvertakenError:
         return OvertakenError(

@@ -21,7 +21,7 @@ from deepsalt.objects.entry import Entry
 from deepsalt.objects.objects import Objects
 from deepsalt.objects.repository import create_repository, icechunk_storage
 from deepsalt.objects.sentences import reaching
-from deepsalt.objects.series import append, heads, history, latest, read_number, trim
+from deepsalt.objects.series import append, heads, history, last_number, latest, read_number, trim
 
 __all__ = [
     "Entry",
@@ -31,6 +31,7 @@ __all__ = [
     "heads",
     "history",
     "icechunk_storage",
+    "last_number",
     "latest",
     "reaching",
     "read_number",

@@ -48,6 +48,17 @@ def latest(objects: Objects, prefix: str) -> tuple[int, bytes] | None:
             continue  # trimmed since, so there is a higher one
 
 
+def last_number(objects: Objects, prefix: str) -> int:
+    """Return the highest number of a series, 0 before the first.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be reached, or refuses.
+    """
+    return max(_numbers(objects, prefix), default=0)
+
+
 def heads(objects: Objects, prefix: str) -> dict[str, int]:
     """Return the highest number of each series directly below a prefix, by the series' name.
 

@@ -1,8 +1,10 @@
 """An export that is killed anywhere says of no version, and the next one ends as if nothing was."""
 
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 import xarray as xr
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsalt.errors import OvertakenError, StoreError, StoreMissingError
-from deepsalt.export import export_mosaic, open_export
+from deepsalt.export import Exported, export_mosaic, open_export
 from deepsalt.export.record import read_state
 from deepsalt.objects import Objects
 from deepsalt.versions import open_mosaic, prune, roll_back
@@ -286,3 +288,36 @@ def test_an_export_that_another_one_overtook_says_so(
         xr.testing.assert_identical(
             open_export(target).load(), open_mosaic(world.mosaic, version=version.id).load()
         )
+
+
+def test_of_two_exports_at_once_the_one_that_began_last_finishes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, target = World.at(), in_memory(".zarr")
+    first = world.publish((YEARS[0], tile(0), ["a"]))
+    second = world.publish((YEARS[0], tile(0), ["b"]), (YEARS[0], tile(1), ["b"]))
+    export_mosaic(world.mosaic, target, version=second.id)
+    write, asked, began, ended = Objects.write, Event(), Event(), Event()
+    rivals = list[Future[Exported]]()
+
+    def overlapping(objects: Objects, key: str, data: bytes) -> None:
+        """Let the other one begin before the first shard, and wait for the end of this one."""
+        if key.startswith(SHARDS):
+            if not asked.is_set():
+                asked.set()
+                rivals.append(pool.submit(export_mosaic, world.mosaic, target, version=second.id))
+                assert began.wait(20)
+            elif not began.is_set():
+                began.set()
+                assert ended.wait(20)
+        write(objects, key, data)
+
+    monkeypatch.setattr(Objects, "write", overlapping)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(OvertakenError):
+            export_mosaic(world.mosaic, target, version=first.id)
+        ended.set()
+        assert rivals[0].result().version == second.short
+    xr.testing.assert_identical(
+        open_export(target).load(), open_mosaic(world.mosaic, version=second.id).load()
+    )

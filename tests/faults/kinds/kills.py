@@ -106,7 +106,7 @@ def two_runs(trial: Trial) -> str:
     ends = [trial.wait(second), trial.wait(first)]
     wrong = [end.fault(0, FAILED, says="another export") for end in ends]
     if all(end.code for end in ends):
-        return "neither ended well"
+        return "neither ended well: " + "; ".join(end.said.strip()[-400:] for end in ends)
     return "".join(wrong)
 
 
