@@ -38,6 +38,7 @@ LEVELS = {
     "deepsalt.predict": 5,
     "deepsalt.train": 5,
     "deepsalt.products": 5,
+    "deepsalt.sites": 5,
     "deepsalt.compositing": 6,
     "deepsalt.versions": 6,
     "deepsalt.validate": 7,

@@ -23,7 +23,9 @@ LabTables = Annotated[
 SatelliteTables = Annotated[
     list[str] | None,
     typer.Option(
-        "--satellite", metavar="TABLE@SENSOR...", help="Satellite spectra with labels, by sensor."
+        "--satellite",
+        metavar="TABLE[@SENSOR]...",
+        help="Satellite spectra with labels: what `deepsalt extract` writes, or by sensor.",
     ),
 ]
 UnlabelledTables = Annotated[
@@ -127,8 +129,7 @@ class ManyTables(TyperCommand):
 
 @app.command(
     cls=ManyTables,
-    epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv@enmap "
-    "--group region --out my-model`",
+    epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv --out my-model`",
 )
 def train(
     out: ModelOut,

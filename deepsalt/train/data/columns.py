@@ -125,6 +125,19 @@ class Columns:
         self._refuse_labels(name, ec > MAX_EC_DS_M, text, advice)
         return ec
 
+    def numbers(self, name: str, advice: str) -> NDArray[np.float64]:
+        """Return a column of numbers from 0, NaN where missing (s,).
+
+        Raises
+        ------
+        FormatError
+            A value is something else.
+        """
+        text = self.text(name)
+        values = _exact_numbers(text)
+        self._refuse_labels(name, ~np.isin(text, MISSING) & ~(values >= 0), text, advice)
+        return values
+
     def _refuse_labels(
         self, name: str, wrong: NDArray[np.bool_], text: NDArray[np.str_], advice: str
     ) -> None:

@@ -1,8 +1,8 @@
 """Tables to train on: laboratory spectra, satellite spectra with labels, and spectra without.
 
-Beside the spectral columns only those named here are ever read: `sample_id`, `scene_id`,
-`lab_sample_id`, `ec_method`, `simulated`, and the columns of label, suspicion, group and region. So
-neither depth nor place nor chemistry can reach a model.
+Beside the spectral columns only those named here are ever read: `sample_id`, `scene_id`, `sensor`,
+`lab_sample_id`, `ec_method`, `log_ec_sd`, `simulated`, and the columns of label, suspicion, group
+and region. So neither depth nor place nor chemistry can reach a model.
 """
 
 import hashlib
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal, Self, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.spectral.table import Spectra, read_table, table_spectra
+from deepsalt.spectral.table import Spectra, read_table, spectral_columns, table_spectra
 from deepsalt.spectral.transform import fill_missing, front_end
 from deepsalt.train.data.columns import TO_DS_M, Columns, EcUnit
 from deepsalt.types import BandTable
@@ -47,6 +48,8 @@ REGION_COLUMNS = ("region", "country")
 """Default columns of regions: the first of these that does not hold the groups."""
 
 _SUSPECT = "ec_suspect"
+_SENSOR = "sensor"
+_LABEL_SD = "log_ec_sd"
 _INCOMPLETE = "too many missing bands"
 _DARK = "not above 0 in half the bands"
 _DARK_SHARE = 0.5  # as in prediction: no spectrum of a surface
@@ -81,6 +84,9 @@ class TableSpec:
         Method of the labels if the table has no column `ec_method`.
     licence, attribution
         As the source states them; they go into the card.
+    by_sensor
+        Whether only the rows whose column `sensor` names this sensor are of the table, as in what
+        `deepsalt extract` writes.
     """
 
     path: Path
@@ -95,6 +101,7 @@ class TableSpec:
     ec_method: str = "mixed or unknown"
     licence: str = "not stated"
     attribution: str = ""
+    by_sensor: bool = False
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and units."""
@@ -102,6 +109,27 @@ class TableSpec:
             raise UsageError(f"kind {self.kind!r} is not one of {', '.join(get_args(TableKind))}")
         if self.ec_unit is not None and self.ec_unit not in TO_DS_M:
             raise UsageError(f"EC unit {self.ec_unit!r} is not one of {', '.join(TO_DS_M)}")
+
+    @classmethod
+    def each(cls, text: str, kind: TableKind) -> "list[Self]":
+        """Return the tables that ``TABLE@SENSOR`` or ``TABLE`` names.
+
+        A satellite table without a sensor is one table per sensor that its column `sensor` names.
+
+        Raises
+        ------
+        FormatError
+            The file cannot be read.
+        UsageError
+            No table, or no sensor where one is needed.
+        """
+        path = Path(text)
+        if kind == "laboratory" or not path.is_file():
+            return [cls.parse(text, kind)]
+        sensors = _sensors(path)
+        if not sensors:
+            return [cls.parse(text, kind)]
+        return [cls(path, kind, sensor, by_sensor=True) for sensor in sensors]
 
     @classmethod
     def parse(cls, text: str, kind: TableKind) -> Self:
@@ -121,7 +149,7 @@ class TableSpec:
         if not path or not sensor:
             raise UsageError(
                 f"{text!r} does not name a table and its sensor; give TABLE@SENSOR, such as "
-                f"sites.csv@enmap"
+                f"sites.csv@enmap, or a table with a column sensor, as `deepsalt extract` writes it"
             )
         return cls(Path(path), kind, sensor)
 
@@ -159,6 +187,9 @@ class Table:
         Warnings on doubtful values that were accepted.
     group_column
         Column of `group`.
+    label_sd
+        Standard deviation of the label, of log(EC + 0.03): `log_ec_sd`, 0 where not stated (s,);
+        None: nowhere stated.
     """
 
     name: str
@@ -180,6 +211,7 @@ class Table:
     dropped: dict[str, int]
     warnings: tuple[str, ...]
     group_column: str = ""
+    label_sd: NDArray[np.float64] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -209,6 +241,8 @@ def read_training_table(spec: TableSpec) -> Table:
     """
     origin = str(spec.path)
     frame = read_table(spec.path, keep_text=True).reset_index(drop=True)
+    if spec.by_sensor:
+        frame = _of_sensor(frame, spec.sensor)
     spectra = table_spectra(frame, sensor_bands(spec.sensor), origin)
     try:
         front_end(spectra.bands)
@@ -226,7 +260,7 @@ def read_training_table(spec: TableSpec) -> Table:
     counts = {"suspect label": int(suspect.sum())}
     counts |= {why: int((reason == why).sum()) for why in (_INCOMPLETE, _DARK)}
     table = Table(
-        name=spec.path.name,
+        name=f"{spec.path.name} ({spec.sensor})" if spec.by_sensor else spec.path.name,
         kind=spec.kind,
         sensor=spec.sensor,
         bands=spectra.bands,
@@ -239,14 +273,39 @@ def read_training_table(spec: TableSpec) -> Table:
         lab_sample=rows.text("lab_sample_id"),
         ec_method=np.where(method == "", spec.ec_method, method),
         simulated=_simulated(rows),
-        sha256=hashlib.sha256(spec.path.read_bytes()).hexdigest(),
+        sha256=_digest(spec),
         licence=spec.licence,
         attribution=spec.attribution,
         dropped={why: count for why, count in counts.items() if count},
         warnings=(*warnings, *doubts, *(f"{spec.path.name}: {note}" for note in spectra.notes)),
         group_column=_group_column(rows, spec) or "",
+        label_sd=_label_sd(rows, spec),
     ).take(reason == "")
     return _announced(table, origin)
+
+
+def _sensors(path: Path) -> list[str]:
+    """Return the sensors that a table's column `sensor` names, sorted; none without the column."""
+    frame = read_table(path, keep_text=True)
+    if _SENSOR not in frame.columns:
+        return []
+    sensors = Columns(frame, str(path)).filled(_SENSOR, "give TABLE@SENSOR")
+    return sorted(set(sensors.tolist()))
+
+
+def _of_sensor(frame: pd.DataFrame, sensor: str) -> pd.DataFrame:
+    """Return the rows of a sensor, without the columns of other sensors' bands."""
+    rows = frame[frame[_SENSOR].astype(str).str.strip() == sensor]
+    empty = [name for name in spectral_columns(frame.columns) if rows[name].isna().all()]
+    return rows.drop(columns=empty)
+
+
+def _digest(spec: TableSpec) -> str:
+    """Return the digest of a table's file; parts of one file have different ones."""
+    digest = hashlib.sha256(spec.path.read_bytes())
+    if spec.by_sensor:
+        digest.update(spec.sensor.encode())
+    return digest.hexdigest()
 
 
 def _suspects(rows: Columns, spec: TableSpec) -> NDArray[np.bool_]:
@@ -275,6 +334,14 @@ def _labels(rows: Columns, spec: TableSpec) -> tuple[NDArray[np.float64], tuple[
         f"{highest:.3g}, which looks like mS/m; they are read as dS/m, give --ec-unit dS/m or "
         f"--ec-unit mS/m to settle it",
     )
+
+
+def _label_sd(rows: Columns, spec: TableSpec) -> NDArray[np.float64] | None:
+    """Return how well labels are known; refuse what is no standard deviation."""
+    if spec.kind == "unlabelled" or _LABEL_SD not in rows:
+        return None
+    values = np.nan_to_num(rows.numbers(_LABEL_SD, "leave it empty where it is not known"))
+    return values if values.any() else None
 
 
 def _groups(

@@ -12,6 +12,7 @@ VERBS = {
     "plan": "run",
     "run": "run",
     "scene": "run",
+    "extract": "run",
     "predict-table": "run",
     "train": "train",
     "benchmark": "train",

@@ -10,7 +10,7 @@ import pytest
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.train.data.compatible import check_labels
+from deepsalt.train.data.compatible import check_apart, check_labels
 from deepsalt.train.data.tables import (
     MAX_MISSING_SHARE,
     Table,
@@ -388,3 +388,43 @@ def test_the_real_library_is_read_whole():
     assert table.dropped == {"suspect label": 4}
     assert table.warnings == ()
     assert (len(set(table.group)), len(set(table.region))) == (572, 51)
+
+
+def test_a_table_of_several_sensors_is_a_table_each(tmp_path: Path) -> None:
+    parts = []
+    for sensor in ("enmap", "prisma"):
+        bands = sensor_bands(sensor)
+        names = [
+            f"r{nm:g}" for nm, used in zip(bands.centers_nm, bands.usable, strict=True) if used
+        ]
+        spectra = pd.DataFrame(np.random.default_rng(1).uniform(0.1, 0.4, (3, len(names))))
+        spectra.columns = pd.Index(names)
+        said = {"sensor": sensor, "sample_id": [f"{sensor}{i}" for i in range(3)], "ec_ds_m": 1.0}
+        parts.append(spectra.assign(**said, site=["x", "y", "z"], ec_method="ECe"))
+    path = write(tmp_path, pd.concat(parts))
+    specs = TableSpec.each(str(path), "satellite")
+    tables = [read_training_table(spec) for spec in specs]
+    assert [table.sensor for table in tables] == ["enmap", "prisma"]
+    assert [len(table.sample) for table in tables] == [3, 3]
+    for table in tables:
+        assert sum(table.bands.usable) == sum(sensor_bands(table.sensor).usable)
+    check_apart(tables)
+
+
+def test_a_satellite_table_whose_rows_name_no_sensor_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, pd.DataFrame({"r450": [0.1]}))
+    with pytest.raises(UsageError, match="or a table with a column sensor"):
+        TableSpec.each(str(path), "satellite")
+
+
+def test_how_well_a_label_is_known_is_read(tmp_path: Path) -> None:
+    table = frame()
+    table["log_ec_sd"] = [0.3, *[""] * (len(table) - 1)]
+    found = read(tmp_path, table).label_sd
+    assert found is not None
+    assert found.tolist() == [0.3, *[0.0] * (len(table) - 1)]
+
+
+def test_a_standard_deviation_below_zero_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="column log_ec_sd holds"):
+        read(tmp_path, frame().assign(log_ec_sd=-0.1))

@@ -1,0 +1,127 @@
+"""Field samples matched with scenes of a catalogue, by the command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepsalt.scenes.base import read_acquisition
+from tests.flows.conftest import Scenes, deepsalt
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def samples(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty samples over the three scenes, taken on the first one's day."""
+    path = tmp_path_factory.mktemp("samples") / "samples.csv"
+    rng = np.random.default_rng(1)
+    corners = np.array([c for each in scenes.all for c in read_acquisition(each).footprint])
+    day = read_acquisition(scenes.west).start
+    assert day is not None
+    table = pd.DataFrame(
+        {
+            "id": [f"s{i:02}" for i in range(40)],
+            "lon": rng.uniform(corners[:, 0].min(), corners[:, 0].max(), 40).round(6),
+            "lat": rng.uniform(corners[:, 1].min(), corners[:, 1].max(), 40).round(6),
+            "ec": rng.lognormal(size=40).round(3),
+            "date": day.date().isoformat(),
+            "crop": "cotton",
+        }
+    )
+    table.loc[0, "lon"] -= 1.0  # beside all scenes
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_each_sample_has_a_row_or_a_reason(samples: Path, catalogue: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sites.csv"
+    result = deepsalt("extract", samples, "--catalogue", catalogue, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    table = pd.read_csv(out)
+    assert told["samples"] == 40
+    assert told["matched"] == len({name for row in table["sample_id"] for name in row.split("+")})
+    assert told["matched"] > 10
+    assert sum(told["unmatched"].values()) == 40 - told["matched"]
+    assert set(table["crop"]) == {"cotton"}
+    left_out = pd.read_csv(tmp_path / "sites.left-out.csv")
+    assert left_out["reason"].notna().all()
+    assert (tmp_path / "sites.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_ends_with_the_reasons_and_the_next_command(
+    samples: Path, catalogue: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "sites.csv"
+    result = deepsalt("extract", samples, "--catalogue", catalogue, "--out", out)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "40 samples, 3 scenes, of which 3 show some"
+    assert lines[1].startswith("matched")
+    assert any("no scene covers it within 30 days" in line for line in lines)
+    assert lines[-1].startswith("next: `deepsalt train --satellite ")
+
+
+@pytest.mark.parametrize("engine", [("--threads", 1), ("--workers", 2)])
+def test_the_table_is_the_same_on_every_engine(
+    samples: Path, catalogue: Path, tmp_path: Path, engine: tuple[str, int]
+) -> None:
+    tables = []
+    for name, options in (("here", ()), ("there", engine)):
+        out = tmp_path / f"{name}.csv"
+        deepsalt("extract", samples, "--catalogue", catalogue, "--out", out, *options)
+        tables.append(out.read_bytes())
+    assert tables[0] == tables[1]
+
+
+def test_scenes_too_long_before_or_after_do_not_count(
+    samples: Path, catalogue: Path, tmp_path: Path
+) -> None:
+    options = ("--catalogue", catalogue, "--out", tmp_path / "sites.csv", "--json")
+    near, ever = (
+        json.loads(deepsalt("extract", samples, *options, *more).stdout)
+        for more in (("--days", 1), ("--any-date", "--all-looks"))
+    )
+    assert near["rows"] < ever["rows"]
+    assert near["scenes"]["found"] < ever["scenes"]["found"] == 3
+    assert near["unmatched"]["no scene covers it within 1 days"] > 0
+    refused = deepsalt("extract", samples, *options, "--days", 400)
+    assert "--any-date matches all the same" in str(refused.exception)
+
+
+def test_swapped_coordinates_are_recognised(samples: Path, catalogue: Path, tmp_path: Path) -> None:
+    swapped = tmp_path / "swapped.csv"
+    table = pd.read_csv(samples).rename(columns={"lon": "lat", "lat": "lon"})
+    table.to_csv(swapped, index=False)
+    out = tmp_path / "sites.csv"
+    result = deepsalt(
+        "extract", swapped, "--catalogue", catalogue, "--out", out, "--bbox=-180,-90,180,90"
+    )
+    assert result.exit_code == 1
+    assert "longitude and latitude swapped" in result.output
+    assert not out.exists()
+
+
+def test_a_scene_that_cannot_be_read_is_named_and_the_rest_is_written(
+    scenes: Scenes, samples: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scenes"
+    for each in scenes.all:
+        if each.is_dir():
+            shutil.copytree(each, folder / each.name)
+        else:
+            shutil.copy(each, folder / each.name)
+    catalogue = tmp_path / "catalogue"
+    assert deepsalt("ingest", folder, "--to", catalogue).exit_code == 0
+    (image,) = (folder / scenes.west.name).glob("*SPECTRAL_IMAGE*")
+    image.unlink()
+    out = tmp_path / "sites.csv"
+    result = deepsalt("extract", samples, "--catalogue", catalogue, "--out", out)
+    assert result.exit_code == 3
+    assert "could not be read" in result.stdout
+    assert len(pd.read_csv(out))
+    reasons = pd.read_csv(tmp_path / "sites.left-out.csv")["reason"]
+    assert reasons.str.contains("SPECTRAL_IMAGE").any()
