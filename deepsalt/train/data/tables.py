@@ -2,7 +2,8 @@
 
 Beside the spectral columns only those named here are ever read: `sample_id`, `scene_id`, `sensor`,
 `lab_sample_id`, `ec_method`, `log_ec_sd`, `simulated`, and the columns of label, suspicion, group
-and region. So neither depth nor place nor chemistry can reach a model.
+and region; `lon` and `lat` only name blocks of neighbours. So neither depth nor place nor chemistry
+can reach a model.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import Spectra, read_table, spectral_columns, table_spectra
 from deepsalt.spectral.transform import fill_missing, front_end
 from deepsalt.train.data.columns import TO_DS_M, Columns, EcUnit
+from deepsalt.train.data.places import BLOCK, with_blocks
 from deepsalt.types import BandTable
 
 logger = logging.getLogger(__name__)
@@ -41,8 +43,11 @@ to 60 in mS/m."""
 MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of the usable bands is left out; holes up to that are filled."""
 
-GROUP_COLUMNS = ("profile_id", "profile", "group", "region", "site", "country")
-"""Default columns of groups: the first of these in a table."""
+GROUP_COLUMNS = ("profile_id", "profile", "group", "region", BLOCK, "site", "country")
+"""Default columns of groups: the first of these in a table. Of a satellite table without those before
+it, blocks of nearby coordinates are the groups."""
+
+_NAMED = frozenset(GROUP_COLUMNS[: GROUP_COLUMNS.index(BLOCK)])
 
 REGION_COLUMNS = ("region", "country")
 """Default columns of regions: the first of these that does not hold the groups."""
@@ -241,6 +246,8 @@ def read_training_table(spec: TableSpec) -> Table:
     """
     origin = str(spec.path)
     frame = read_table(spec.path, keep_text=True).reset_index(drop=True)
+    if spec.kind == "satellite" and spec.group is None and not _NAMED & set(frame.columns):
+        frame = with_blocks(frame, origin)
     if spec.by_sensor:
         frame = _of_sensor(frame, spec.sensor)
     spectra = table_spectra(frame, sensor_bands(spec.sensor), origin)

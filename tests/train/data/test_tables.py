@@ -12,6 +12,7 @@ from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.train.data.compatible import check_apart, check_labels
 from deepsalt.train.data.tables import (
+    GROUP_COLUMNS,
     MAX_MISSING_SHARE,
     Table,
     TableSpec,
@@ -428,3 +429,18 @@ def test_how_well_a_label_is_known_is_read(tmp_path: Path) -> None:
 def test_a_standard_deviation_below_zero_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="column log_ec_sd holds"):
         read(tmp_path, frame().assign(log_ec_sd=-0.1))
+
+
+def test_sites_with_coordinates_are_grouped_by_blocks_of_neighbours(tmp_path: Path) -> None:
+    table = frame()
+    table = table.drop(columns=[name for name in GROUP_COLUMNS if name in table])
+    table = table.assign(lon=np.linspace(84, 85, len(table)), lat=40.0, site=range(len(table)))
+    found = read(tmp_path, table, kind="satellite")
+    assert set(found.group) == set(found.region)
+    assert all(name.startswith("block ") for name in found.group)
+
+
+def test_a_column_of_groups_counts_before_coordinates(tmp_path: Path) -> None:
+    table = frame()
+    found = read(tmp_path, table.assign(lon=84.0, lat=40.0), kind="satellite")
+    assert found.group_column == "profile_id"

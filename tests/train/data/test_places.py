@@ -1,0 +1,57 @@
+"""Blocks of nearby sites: neighbours together, sites whole, the same each time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepsalt.errors import FormatError
+from deepsalt.train.data.places import BLOCK, BLOCKS, blocks, with_blocks
+
+
+def scattered(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(84.0, 85.0, count), rng.uniform(40.0, 41.0, count)
+
+
+def test_sites_are_dealt_into_blocks() -> None:
+    lon, lat = scattered(60)
+    found = blocks(lon, lat, np.arange(60).astype(str))
+    assert np.unique(found).size == BLOCKS
+
+
+def test_clusters_of_sites_are_blocks() -> None:
+    middle = np.repeat(np.arange(5.0), 6)
+    rng = np.random.default_rng(1)
+    lon, lat = middle + rng.normal(0, 0.001, 30), 40 + middle + rng.normal(0, 0.001, 30)
+    found = blocks(lon, lat, np.arange(30).astype(str))
+    for name in np.unique(found):
+        assert np.unique(middle[found == name]).size == 1
+
+
+def test_a_site_is_never_split() -> None:
+    lon, lat = scattered(60)
+    site = (np.arange(60) // 4).astype(str)
+    found = blocks(lon, lat, site)
+    for name in np.unique(site):
+        assert np.unique(found[site == name]).size == 1
+
+
+def test_a_few_sites_are_a_block_each() -> None:
+    lon, lat = scattered(4)
+    assert np.unique(blocks(lon, lat, np.arange(4).astype(str))).size == 4
+
+
+def test_blocks_reach_over_180_degrees() -> None:
+    lon = np.array([179.99, -179.99, *np.linspace(-60, 60, BLOCKS - 1)])
+    found = blocks(lon, np.zeros(lon.size), np.arange(lon.size).astype(str))
+    assert found[0] == found[1]
+
+
+def test_a_table_without_coordinates_stays_as_it_is() -> None:
+    frame = pd.DataFrame({"lon": [84.0]})
+    assert BLOCK not in with_blocks(frame, "t.csv").columns
+
+
+def test_a_coordinate_that_is_missing_is_refused() -> None:
+    with pytest.raises(FormatError, match="such as row 2; fill lon and lat"):
+        with_blocks(pd.DataFrame({"lon": ["84", ""], "lat": ["40", "41"]}), "t.csv")
