@@ -14,12 +14,16 @@ from deepsalt.types import Floats
 BLOCKS = 10
 """Blocks of coordinates; fewer sites than that are a block each."""
 
+ONE_BLOCK_M = 1000.0
+"""Sites that all lie within so many metres are one block: neighbours share soil and crust."""
+
 BLOCK = "spatial block"
 """Column of the blocks' names."""
 
 _NAMES = ("lon", "lat")
 _SITE = "site"
 _SEED = 0
+_EARTH_M = 6_371_008.8  # mean radius
 
 
 def with_blocks(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
@@ -68,5 +72,7 @@ def blocks(lon: Floats, lat: Floats, site: NDArray[np.str_]) -> NDArray[np.str_]
     counts = np.bincount(index)
     means = np.stack([np.bincount(index, axis) / counts for axis in points.T], axis=1)
     distinct = np.unique(means, axis=0).shape[0]
-    found = KMeans(min(BLOCKS, distinct), n_init=10, random_state=_SEED).fit(means)
+    reach = float(np.ptp(means, axis=0).max()) * _EARTH_M
+    count = 1 if reach < ONE_BLOCK_M else min(BLOCKS, distinct)
+    found = KMeans(count, n_init=10, random_state=_SEED).fit(means)
     return np.char.add("block ", found.labels_[index].astype(str))

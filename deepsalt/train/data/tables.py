@@ -44,8 +44,8 @@ MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of the usable bands is left out; holes up to that are filled."""
 
 GROUP_COLUMNS = ("profile_id", "profile", "group", "region", BLOCK, "site", "country")
-"""Default columns of groups: the first of these in a table. Of a satellite table without those before
-it, blocks of nearby coordinates are the groups."""
+"""Default columns of groups: the first of these in a table. Of a satellite table without those
+before it, blocks of nearby coordinates are the groups."""
 
 _NAMED = frozenset(GROUP_COLUMNS[: GROUP_COLUMNS.index(BLOCK)])
 

@@ -41,6 +41,12 @@ def test_a_few_sites_are_a_block_each() -> None:
     assert np.unique(blocks(lon, lat, np.arange(4).astype(str))).size == 4
 
 
+def test_sites_of_one_field_are_one_block() -> None:
+    lon, lat = scattered(30)
+    found = blocks(84.0 + (lon - 84.0) / 200, 40 + (lat - 40) / 200, np.arange(30).astype(str))
+    assert set(found) == {"block 0"}
+
+
 def test_blocks_reach_over_180_degrees() -> None:
     lon = np.array([179.99, -179.99, *np.linspace(-60, 60, BLOCKS - 1)])
     found = blocks(lon, np.zeros(lon.size), np.arange(lon.size).astype(str))
