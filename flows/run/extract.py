@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.access import is_remote
 from deepsalt.effort import Meter
 from deepsalt.errors import AwayError, FormatError, GridError, ReadError, UsageError
 from deepsalt.fetch import Fetcher, ScratchSpace
@@ -281,8 +283,8 @@ def do(job: Job, fetcher: Fetcher) -> Seen:
 
 def _each(work: Reading, jobs: Sequence[Job], compute: Compute) -> Iterator[Seen]:
     """Do all jobs on what computes, and yield them as they come."""
+    remote = any(is_remote(asset.href) for job in jobs for asset in job.scene.assets)
     if compute.scheduler is None and compute.workers is None:
-        remote = any("://" in asset.href for job in jobs for asset in job.scene.assets)
         at_once = _REMOTE_AT_ONCE if remote else compute.threads or os.cpu_count() or 1
         with work.fetcher() as fetcher, ThreadPoolExecutor(at_once) as pool:
             waiting = [pool.submit(do, job, fetcher) for job in jobs]
@@ -298,6 +300,10 @@ def _each(work: Reading, jobs: Sequence[Job], compute: Compute) -> Iterator[Seen
     from flows.engines.opening import client_of
 
     with client_of(compute) as client:
-        calls = client.map(work, jobs, pure=False)
-        for call in as_they_come(calls):
+        left = iter(jobs)
+        # Archives limit connections of all workers together.
+        begun = list(islice(left, _REMOTE_AT_ONCE if remote else len(jobs)))
+        calls = as_they_come(client.map(work, begun, pure=False))
+        for call in calls:
+            calls.update(client.map(work, list(islice(left, 1)), pure=False))
             yield call.result()

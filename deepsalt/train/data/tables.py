@@ -267,7 +267,7 @@ def read_training_table(spec: TableSpec) -> Table:
     counts = {"suspect label": int(suspect.sum())}
     counts |= {why: int((reason == why).sum()) for why in (_INCOMPLETE, _DARK)}
     table = Table(
-        name=f"{spec.path.name} ({spec.sensor})" if spec.by_sensor else spec.path.name,
+        name=spec.path.name,
         kind=spec.kind,
         sensor=spec.sensor,
         bands=spectra.bands,
@@ -276,11 +276,11 @@ def read_training_table(spec: TableSpec) -> Table:
         group=group,
         region=region,
         scene=rows.text("scene_id"),
-        sample=rows.text("sample_id"),
+        sample=_named(rows) if spec.by_sensor else rows.text("sample_id"),
         lab_sample=rows.text("lab_sample_id"),
         ec_method=np.where(method == "", spec.ec_method, method),
         simulated=_simulated(rows),
-        sha256=_digest(spec),
+        sha256=hashlib.sha256(spec.path.read_bytes()).hexdigest(),
         licence=spec.licence,
         attribution=spec.attribution,
         dropped={why: count for why, count in counts.items() if count},
@@ -307,12 +307,11 @@ def _of_sensor(frame: pd.DataFrame, sensor: str) -> pd.DataFrame:
     return rows.drop(columns=empty)
 
 
-def _digest(spec: TableSpec) -> str:
-    """Return the digest of a table's file; parts of one file have different ones."""
-    digest = hashlib.sha256(spec.path.read_bytes())
-    if spec.by_sensor:
-        digest.update(spec.sensor.encode())
-    return digest.hexdigest()
+def _named(rows: Columns) -> NDArray[np.str_]:
+    """Return names of samples; rows without one are named by their place in the file."""
+    names = rows.text("sample_id")
+    numbers = np.char.add("row ", np.asarray(rows.frame.index + 1).astype(str))
+    return np.where(names == "", numbers, names)
 
 
 def _suspects(rows: Columns, spec: TableSpec) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import pytest
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.train.data.compatible import check_apart, check_labels
+from deepsalt.train.data.samples import as_measured
 from deepsalt.train.data.tables import (
     GROUP_COLUMNS,
     MAX_MISSING_SHARE,
@@ -400,7 +401,7 @@ def test_a_table_of_several_sensors_is_a_table_each(tmp_path: Path) -> None:
         ]
         spectra = pd.DataFrame(np.random.default_rng(1).uniform(0.1, 0.4, (3, len(names))))
         spectra.columns = pd.Index(names)
-        said = {"sensor": sensor, "sample_id": [f"{sensor}{i}" for i in range(3)], "ec_ds_m": 1.0}
+        said = {"sensor": sensor, "sample_id": ["a", "b", ""], "ec_ds_m": 1.0}
         parts.append(spectra.assign(**said, site=["x", "y", "z"], ec_method="ECe"))
     path = write(tmp_path, pd.concat(parts))
     specs = TableSpec.each(str(path), "satellite")
@@ -410,6 +411,8 @@ def test_a_table_of_several_sensors_is_a_table_each(tmp_path: Path) -> None:
     for table in tables:
         assert sum(table.bands.usable) == sum(sensor_bands(table.sensor).usable)
     check_apart(tables)
+    enmap, prisma = (set(as_measured(table).site) for table in tables)
+    assert len(enmap & prisma) == 2  # looks at one site share its weight
 
 
 def test_a_satellite_table_whose_rows_name_no_sensor_is_refused(tmp_path: Path) -> None:
