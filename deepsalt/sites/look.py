@@ -71,6 +71,38 @@ def pixels_at(scene: Acquisition, lon: Floats, lat: Floats) -> tuple[NDArray[np.
     return tuple(np.where(inside, each, -1).astype(np.int64) for each in (row, column))
 
 
+def _near(scene: Acquisition, lon: Floats, lat: Floats, window: int) -> "_Near":
+    """Return the pixels that a look at places needs."""
+    row, column = pixels_at(scene, lon, lat)
+    steps = range(-(window // 2), window // 2 + 1)
+    near = [(dy, dx) for dy in steps for dx in steps]
+    rows = row[:, None] + np.array([dy for dy, _ in near])
+    columns = column[:, None] + np.array([dx for _, dx in near])
+    height, width = scene.grid.height, scene.grid.width
+    there = (row >= 0)[:, None] & (rows >= 0) & (rows < height)
+    there &= (columns >= 0) & (columns < width)
+    return _Near(row, column, np.where(there, rows * width + columns, -1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    place: NDArray[np.int64]  # counted along rows, -1 beside the scene (m, k)
+
+    @property
+    def wanted(self) -> NDArray[np.int64]:
+        return np.unique(self.place[self.place >= 0])
+
+
+def pixels_needed(
+    scene: Acquisition, lon: Floats, lat: Floats, window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of the pixels that `look` reads (p,)."""
+    rows, columns = np.divmod(_near(scene, lon, lat, window).wanted, scene.grid.width)
+    return rows, columns
+
+
 def look(scene: Acquisition, lon: Floats, lat: Floats, *, window: int = 1) -> Looks:
     """Read the pixels over places in a scene with local files, each file block once.
 
@@ -91,19 +123,11 @@ def look(scene: Acquisition, lon: Floats, lat: Floats, *, window: int = 1) -> Lo
     FormatError
         The scene has no bands to judge a pixel by.
     """
-    row, column = pixels_at(scene, lon, lat)
-    steps = range(-(window // 2), window // 2 + 1)
-    near = [(dy, dx) for dy in steps for dx in steps]
-    rows = row[:, None] + np.array([dy for dy, _ in near])
-    columns = column[:, None] + np.array([dx for _, dx in near])
-    height, width = scene.grid.height, scene.grid.width
-    there = (row >= 0)[:, None] & (rows >= 0) & (rows < height)
-    there &= (columns >= 0) & (columns < width)
-    place = np.where(there, rows * width + columns, -1)
-    wanted = np.unique(place[there])
+    near = _near(scene, lon, lat, window)
+    wanted = near.wanted
     values, bits = _read(scene, wanted)
-    at = np.where(there, np.searchsorted(wanted, place), -1)
-    return _combined(row, column, at, values, bits)
+    at = np.where(near.place >= 0, np.searchsorted(wanted, near.place), -1)
+    return _combined(near.row, near.column, at, values, bits)
 
 
 def _combined(

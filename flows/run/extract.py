@@ -18,7 +18,7 @@ from deepsalt.effort import Meter
 from deepsalt.errors import AwayError, FormatError, GridError, ReadError, UsageError
 from deepsalt.fetch import Fetcher, ScratchSpace
 from deepsalt.progress import Progress, Silent
-from deepsalt.sites.look import look, pixels_at
+from deepsalt.sites.look import look, pixels_at, pixels_needed
 from deepsalt.sites.rows import (
     UNDATED,
     SceneFacts,
@@ -274,7 +274,8 @@ def do(job: Job, fetcher: Fetcher) -> Seen:
     """
     facts = SceneFacts.of(job.scene)
     try:
-        with fetcher.local(job.scene, Meter()) as local:
+        pixels = pixels_needed(job.scene, job.lon, job.lat, job.window)
+        with fetcher.local(job.scene, Meter(), pixels) as local:
             looks = look(local, job.lon, job.lat, window=job.window)
     except (ReadError, AwayError, FormatError) as error:
         return Seen(facts, job.samples, None, str(error))

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from deepsalt.scenes.base import read_acquisition
-from tests.flows.conftest import Scenes, deepsalt
+from tests.flows.conftest import Scenes, deepsalt, remote_items
+from tests.servers.ranges import serving_files
+from tests.servers.stac import serving
 
 pytest.importorskip("matplotlib")
 
@@ -125,3 +127,23 @@ def test_a_scene_that_cannot_be_read_is_named_and_the_rest_is_written(
     assert len(pd.read_csv(out))
     reasons = pd.read_csv(tmp_path / "sites.left-out.csv")["reason"]
     assert reasons.str.contains("SPECTRAL_IMAGE").any()
+
+
+def test_scenes_on_a_server_give_the_same_rows_from_parts_of_their_files(
+    scenes: Scenes,
+    samples: Path,
+    catalogue: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepsalt.fetch.objects.LEAST_BYTES", 10_000)
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    deepsalt("extract", samples, "--catalogue", catalogue, "--out", here)
+    with (
+        serving_files(scenes.west.parent) as files,
+        serving(remote_items(scenes.all, files)) as api,
+    ):
+        result = deepsalt("extract", samples, "--catalogue", api.url, "--out", there)
+    assert result.exit_code == 0, result.output
+    assert here.read_bytes() == there.read_bytes()
+    assert b"open-sesame" not in (tmp_path / "there.left-out.csv").read_bytes()
