@@ -134,9 +134,8 @@ def extract(
     Takes samples of the surface layer only, and pixels that a run would map. Samples of one method
     that share a pixel are one row. Beside the table it writes what was left out and why, and a map.
     """
-    from deepsalt.plot.sites import draw_sites
     from deepsalt.sites.samples import SampleRules
-    from deepsalt.spectral.table import check_kind, write_table
+    from deepsalt.spectral.table import check_kind
     from flows.progress import bars
     from flows.run.extract import Matching
     from flows.run.extract import extract as extract_sites
@@ -174,13 +173,7 @@ def extract(
             scratch=scratch_of(scratch, scratch_gb),
             progress=progress,
         )
-    if len(found.sites.table):
-        write_table(found.sites.table, out)
-    _write_beside(found, out)
-    known, sites = found.samples, found.sites
-    simulated = bool(sites.table["simulated"].any())
-    picture = draw_sites(known.lon, known.lat, known.ec, sites.matched, simulated=simulated)
-    _beside(out, ".png").write_bytes(picture)
+    write_sites(found, out)
     if as_json:
         typer.echo(json.dumps(_told(found)))
     else:
@@ -201,13 +194,29 @@ def _beside(out: Path, suffix: str) -> Path:
     return out.with_name(stem + suffix)
 
 
-def _write_beside(found: "Extracted", out: Path) -> None:
+def write_sites(found: "Extracted", out: Path) -> None:
+    """Write the table, if it has rows, and beside it what was left out and a map.
+
+    Raises
+    ------
+    FormatError
+        A table cannot be written there.
+    """
     import pandas as pd
 
+    from deepsalt.objects.disk import storing
+    from deepsalt.plot.sites import draw_sites
     from deepsalt.spectral.table import write_table
 
+    known, sites = found.samples, found.sites
+    if len(sites.table):
+        write_table(sites.table, out)
     columns = ["sample_id", "scene_id", "reason"]
-    write_table(pd.DataFrame(found.sites.left_out, columns=columns), _beside(out, ".left-out.csv"))
+    write_table(pd.DataFrame(sites.left_out, columns=columns), _beside(out, ".left-out.csv"))
+    simulated = bool(sites.table["simulated"].any())
+    picture = draw_sites(known.lon, known.lat, known.ec, sites.matched, simulated=simulated)
+    with storing(out):
+        _beside(out, ".png").write_bytes(picture)
 
 
 def _told(found: "Extracted") -> dict[str, object]:
