@@ -25,6 +25,7 @@ LEVELS = {
     "deepsalt.progress": 1,
     "deepsalt.concurrency": 1,
     "deepsalt.types": 1,
+    "deepsalt.conductivity": 1,
     "deepsalt.objects": 2,
     "deepsalt.spectral": 2,
     "deepsalt.grid": 2,

@@ -14,6 +14,9 @@ from deepsalt.types import REJECTING, Acquisition, Floats, QualityFlag
 MIN_NEIGHBOURS = 5
 """Pixels of 3 x 3, the centre among them, that must be usable for a median."""
 
+NOTHING = "no measurement there"
+"""Why a place in the margin of a scene, or beside its swath, has no look."""
+
 BESIDE = "outside the scene's pixels"
 """Why a place has no look in a scene whose grid does not hold it."""
 
@@ -182,6 +185,8 @@ def _spread(values: NDArray[np.float32]) -> float:
 
 
 def _words(flags: QualityFlag) -> str:
+    if flags & QualityFlag.OUTSIDE:
+        return NOTHING
     return ", ".join(str(flag.name).lower().replace("_", " ") for flag in flags)
 
 
@@ -195,7 +200,7 @@ def _read(
         return values, bits
     reader = open_reader(scene)
     try:
-        for some, rows, columns, window in _by_block(wanted, scene, reader):
+        for some, rows, columns, window in _by_block(wanted, scene, reader.block_shape):
             dn, flags = _judged(scene, reader, window)
             bits[some] = flags[rows, columns]
             values[some] = _reflectance(scene, dn[:, rows, columns])
@@ -208,13 +213,11 @@ Window = tuple[int, int, int, int]
 
 
 def _by_block(
-    wanted: NDArray[np.int64], scene: Acquisition, reader: SceneReader
+    wanted: NDArray[np.int64], scene: Acquisition, block: tuple[int, int]
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], Window]]:
     """Yield the pixels of each file block: which, their place in the window, and the window."""
     rows, columns = np.divmod(wanted, scene.grid.width)
-    block_rows, block_columns = scene.block_shape or reader.block_shape
-    number = rows // block_rows * (scene.grid.width // block_columns + 1)
-    number += columns // block_columns
+    number = rows // block[0] * (scene.grid.width // block[1] + 1) + columns // block[1]
     for each in np.unique(number):
         some = np.flatnonzero(number == each)
         r, c = rows[some], columns[some]

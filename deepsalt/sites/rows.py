@@ -1,25 +1,28 @@
 """From looks of many scenes to rows of a table: which looks count, and what shares a pixel."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepsalt.sites.look import Looks
+from deepsalt.conductivity import EC_SHIFT
+from deepsalt.grid import ground_size_m, on_sphere
+from deepsalt.sites.look import NOTHING, Looks
 from deepsalt.sites.samples import FieldSamples, LeftOut
 from deepsalt.spectral.bands import BAND_TABLES, sensor_bands
-from deepsalt.types import REJECTING, Acquisition, BandTable, QualityFlag
+from deepsalt.types import REJECTING, Acquisition, BandTable, Floats, QualityFlag
 
-LOG_SHIFT_DS_M = 0.03
-"""Added to the EC before the logarithm, dS/m, as in the student's target."""
-
+UNREADABLE = "its scene could not be read"
+_UNREAD = "not read: "
 UNDATED = "it states no date"
 
-_SITE_M = 100.0  # windows of 3 x 3 pixels of 30 m of two samples nearer than that may overlap
-_EARTH_M = 6_371_008.8  # mean radius
+_BAND = re.compile(r"r\d+(?:\.\d+)?")  # how columns of bands are named
+_SITE_PX = 3.4  # windows of 3 x 3 pixels of two samples that are nearer may overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class SceneFacts:
         Its bands.
     simulated
         Whether its pixels were simulated.
+    pixel_m
+        Edge of its pixels on the ground, metres.
     """
 
     key: str
@@ -46,13 +51,15 @@ class SceneFacts:
     cloud_pct: float
     bands: BandTable
     simulated: bool
+    pixel_m: float = 30.0
 
     @classmethod
     def of(cls, scene: Acquisition) -> "SceneFacts":
         """Return the facts of a scene."""
         day = np.datetime64(scene.start.date() if scene.start else "NaT", "D")
         cloud = scene.cloud_cover_pct or 0.0
-        return cls(scene.key, scene.sensor, day, cloud, scene.bands, scene.simulated)
+        edge = max(ground_size_m(scene.grid))
+        return cls(scene.key, scene.sensor, day, cloud, scene.bands, scene.simulated, edge)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,32 +93,18 @@ class Sites:
     table
         One row per pixel and scene, sorted by sample and scene.
     samples, matched
-        Samples of the table, and those that a row holds.
+        Rows of the table of samples, and which of those that can be used a row holds (n,).
+    unmatched
+        Samples without a row by the reason of their best look, most first.
     left_out
-        Samples without a row and looks that were rejected, sorted.
+        All looks that were rejected, and samples that no scene was asked for, sorted.
     """
 
     table: pd.DataFrame
     samples: int
     matched: NDArray[np.bool_]
+    unmatched: Mapping[str, int]
     left_out: tuple[LeftOut, ...] = field(repr=False)
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        """Samples without a row, by the reason of their first look; most first."""
-        found: dict[str, LeftOut] = {}
-        matched = self.matched_names
-        for each in self.left_out:
-            # A look that was rejected says more than that no scene was asked.
-            known = found.get(each.sample)
-            if each.sample not in matched and (known is None or not known.scene):
-                found[each.sample] = each
-        return dict(Counter(each.reason for each in found.values()).most_common())
-
-    @property
-    def matched_names(self) -> frozenset[str]:
-        """Names of the samples that a row holds."""
-        return frozenset(name for names in self.table["sample_id"] for name in names.split("+"))
 
 
 def days_apart(
@@ -133,9 +126,10 @@ def sites_of(
 
     Of each sample the best look counts: fewest flags that advise, then nearest in time, then
     fewest clouds in the scene, then the scene's key. Neither labels nor estimates choose. Samples
-    of one method that share a pixel of a scene are one row, whose EC is the mean of the logarithm
-    of EC + `LOG_SHIFT_DS_M`. Its standard deviation among them is `log_ec_spread`, that of their
-    mean `log_ec_sd`; of a single sample it is what the table states.
+    of one method that share a pixel of a scene are one row, unless they have laboratory samples of
+    their own. Its EC is the mean of the logarithm of EC + `EC_SHIFT`; `log_ec_spread` is the
+    standard deviation among them. `log_ec_sd` is that of the row's label: of what samples state,
+    or of the spread within all shared pixels, over the square root of their number.
 
     Parameters
     ----------
@@ -149,24 +143,68 @@ def sites_of(
         Whether all looks count, each a row of its own.
     """
     looks: list[_Look] = []
-    left_out = list(samples.left_out)
-    left_out += [LeftOut(str(samples.id[i]), "", reason) for i, reason in reasons.items()]
+    rejected: list[_Rejected] = [
+        _Rejected(i, LeftOut(str(samples.id[i]), "", reason), np.inf)
+        for i, reason in reasons.items()
+    ]
     for each in sorted(seen, key=lambda one: one.scene.key):
-        looks += _looks(samples, each, left_out)
+        found, without = _looks(samples, each)
+        looks += found
+        rejected += without
     chosen = looks if all_looks else _best(looks)
-    shared = defaultdict[tuple[str, int, int, str], list[_Look]](list)
+    shared = defaultdict[tuple[object, ...], list[_Look]](list)
     for one in chosen:
-        method = str(samples.method[one.sample])
-        shared[one.scene.key, one.row, one.column, method].append(one)
-    site = _clusters(samples)
-    rows = [_row(samples, same, site) for same in shared.values()]
-    spectra = _spectra([same[0] for same in shared.values()])
-    table = pd.DataFrame(rows, columns=[*_COLUMNS, *_others(samples)])
+        own = samples.method[one.sample], samples.lab_sample[one.sample]
+        shared[one.scene.key, one.row, one.column, *own].append(one)
+    groups = list(shared.values())
+    edge_m = max((each.scene.pixel_m for each in looks), default=0.0)
+    site = _clusters(samples, _SITE_PX * edge_m)
+    sd = _label_sd(samples, groups)
+    rows = [_row(samples, same, site, sd) for same in groups]
+    _tell_apart(rows)
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["sample_id"], rows[i]["scene_id"]))
-    table = pd.concat([table, spectra], axis=1).iloc[order].reset_index(drop=True)
+    table = pd.concat(
+        [
+            pd.DataFrame(rows, columns=[*_COLUMNS, *_others(samples).values()]),
+            _spectra([same[0] for same in groups]),
+        ],
+        axis=1,
+    )
     matched = np.zeros(len(samples), np.bool_)
     matched[[one.sample for one in chosen]] = True
-    return Sites(table, len(samples) + len(samples.left_out), matched, tuple(sorted(set(left_out))))
+    left_out = [*samples.left_out, *(each.told for each in rejected)]
+    return Sites(
+        table.iloc[order].reset_index(drop=True),
+        len(samples) + len(samples.left_out),
+        matched,
+        _unmatched(samples, rejected, matched),
+        tuple(sorted(left_out)),
+    )
+
+
+class _Rejected(NamedTuple):
+    """A look that does not count, of a sample by its index, and how far in time it is."""
+
+    sample: int
+    told: LeftOut
+    days: float
+
+
+def _unmatched(
+    samples: FieldSamples, rejected: Iterable[_Rejected], matched: NDArray[np.bool_]
+) -> dict[str, int]:
+    """Return how many samples have no row, by the reason that says most of each."""
+    best: dict[int, tuple[bool, float, str, str]] = {}
+    for each in rejected:
+        if not matched[each.sample]:
+            # That a scene has nothing there says less than what it has.
+            rank = (each.told.reason == NOTHING, each.days, each.told.scene, each.told.reason)
+            best[each.sample] = min(rank, best.get(each.sample, rank))
+    reasons = Counter(each.reason for each in samples.left_out)
+    reasons.update(
+        UNREADABLE if reason.startswith(_UNREAD) else reason for *_, reason in best.values()
+    )
+    return dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,15 +248,20 @@ class _Look:
         return int(self.flags).bit_count(), apart, scene.cloud_pct, scene.key
 
 
-def _looks(samples: FieldSamples, seen: Seen, left_out: list[LeftOut]) -> Iterator[_Look]:
-    """Yield the looks of a scene; list what it could not show."""
+def _looks(samples: FieldSamples, seen: Seen) -> tuple[list[_Look], list[_Rejected]]:
+    """Return the looks of a scene, and what it could not show."""
+    looks, rejected = [], []
     days = days_apart(samples, seen.scene, seen.samples)
     for place, sample in enumerate(seen.samples.tolist()):
-        reason = seen.why_not if seen.looks is None else str(seen.looks.reason[place])
-        if seen.looks is None or reason:
-            left_out.append(LeftOut(str(samples.id[sample]), seen.scene.key, reason))
+        shown = seen.looks
+        reason = f"{_UNREAD}{seen.why_not}" if shown is None else str(shown.reason[place])
+        if shown is None or reason:
+            apart = float(np.nan_to_num(np.abs(days[place]), nan=np.inf))
+            told = LeftOut(str(samples.id[sample]), seen.scene.key, reason)
+            rejected.append(_Rejected(sample, told, apart))
         else:
-            yield _Look(sample, seen.scene, seen.looks, place, float(days[place]))
+            looks.append(_Look(sample, seen.scene, shown, place, float(days[place])))
+    return looks, rejected
 
 
 def _best(looks: Iterable[_Look]) -> list[_Look]:
@@ -256,22 +299,58 @@ _COLUMNS = (
 )
 
 
-def _others(samples: FieldSamples) -> list[str]:
-    """Return the names that other columns of the samples get."""
-    names = map(str, samples.other.columns)
-    return [f"field_{name}" if name.lower() in _COLUMNS else name for name in names]
+def _others(samples: FieldSamples) -> dict[str, str]:
+    """Return the names that other columns of the samples get: none that stand already, or bands."""
+    names: dict[str, str] = {}
+    taken = set(_COLUMNS)
+    for column in map(str, samples.other.columns):
+        name = column
+        while name.lower() in taken or _BAND.fullmatch(name):
+            name = f"field_{name}"
+        taken.add(name.lower())
+        names[column] = name
+    return names
 
 
-def _row(samples: FieldSamples, same: Sequence[_Look], site: NDArray[np.str_]) -> dict[str, object]:
+def _label_sd(samples: FieldSamples, groups: Iterable[Sequence["_Look"]]) -> Floats:
+    """Return the standard deviation of each sample's log(EC + `EC_SHIFT`) (n,).
+
+    What samples state, else what samples in shared pixels have in common; NaN where neither is
+    known.
+    """
+    squares = freedom = 0.0
+    for same in groups:
+        values = np.log(samples.ec[[each.sample for each in same]] + EC_SHIFT)
+        squares += float(((values - values.mean()) ** 2).sum())
+        freedom += len(same) - 1
+    pooled = np.sqrt(squares / freedom) if freedom else np.nan
+    return np.where(np.isnan(samples.log_ec_sd), pooled, samples.log_ec_sd)
+
+
+def _tell_apart(rows: Sequence[dict[str, Any]]) -> None:
+    """Give rows of one sample and scene names of their own, by method and then by number."""
+    for name in ("ec_method", None):
+        known = Counter((row["sample_id"], row["scene_id"]) for row in rows)
+        number = Counter[tuple[str, str]]()
+        for row in rows:
+            key = row["sample_id"], row["scene_id"]
+            if known[key] > 1:
+                number[key] += 1
+                row["sample_id"] += f" {row[name]}" if name else f" {number[key]}"
+
+
+def _row(
+    samples: FieldSamples, same: Sequence[_Look], site: NDArray[np.str_], sd: Floats
+) -> dict[str, Any]:
     """Return the row of samples that share a pixel of a scene."""
     chosen = np.array(sorted(each.sample for each in same))
     first = same[0]
     scene = first.scene
-    log_ec = np.log(samples.ec[chosen] + LOG_SHIFT_DS_M)
+    log_ec = np.log(samples.ec[chosen] + EC_SHIFT)
     spread = float(log_ec.std(ddof=1)) if chosen.size > 1 else np.nan
-    ec = samples.ec[chosen][0] if chosen.size == 1 else np.exp(log_ec.mean()) - LOG_SHIFT_DS_M
+    ec = samples.ec[chosen][0] if chosen.size == 1 else np.exp(log_ec.mean()) - EC_SHIFT
     days = [each.days for each in same if not np.isnan(each.days)]
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "sample_id": _joined(samples.id[chosen], "+"),
         "scene_id": scene.key,
         "sensor": scene.sensor,
@@ -279,7 +358,7 @@ def _row(samples: FieldSamples, same: Sequence[_Look], site: NDArray[np.str_]) -
         "lon": round(float(samples.lon[chosen].mean()), 7),
         "lat": round(float(samples.lat[chosen].mean()), 7),
         "ec_ds_m": float(f"{max(float(ec), 0.0):.6g}"),
-        "log_ec_sd": _of_mean(spread, samples.log_ec_sd[chosen]),
+        "log_ec_sd": float(f"{np.sqrt((sd[chosen] ** 2).mean() / chosen.size):.6g}"),
         "log_ec_spread": float(f"{spread:.6g}"),
         "samples": int(chosen.size),
         "ec_method": samples.method[chosen[0]],
@@ -296,17 +375,9 @@ def _row(samples: FieldSamples, same: Sequence[_Look], site: NDArray[np.str_]) -
         "column": first.column,
         "simulated": scene.simulated,
     }
-    for name, column in zip(_others(samples), samples.other.columns, strict=True):
-        row[name] = _joined(samples.other[column].astype(str).to_numpy(dtype=np.str_)[chosen], "|")
+    for column, name in _others(samples).items():
+        row[name] = _joined(samples.other[column].to_numpy(dtype=np.str_)[chosen], "|")
     return row
-
-
-def _of_mean(spread: float, own: NDArray[np.float64]) -> float:
-    """Return the standard deviation of samples' mean: of their spread, or their own if larger."""
-    known = [spread**2] if np.isfinite(spread) else []
-    if np.isfinite(own).any():
-        known.append(float(np.nanmean(own**2)))
-    return float(f"{np.sqrt(max(known) / own.size):.6g}") if known else np.nan
 
 
 def _joined(words: NDArray[np.str_], mark: str) -> str:
@@ -358,12 +429,9 @@ def nominal_centers(scene: SceneFacts) -> list[float]:
     ]
 
 
-def _clusters(samples: FieldSamples) -> NDArray[np.str_]:
-    """Return names of sites: samples that are chained by steps below `_SITE_M` share one."""
-    lat, lon = np.radians(samples.lat), np.radians(samples.lon)
-    points = _EARTH_M * np.stack(
-        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1
-    )
+def _clusters(samples: FieldSamples, reach_m: float) -> NDArray[np.str_]:
+    """Return names of sites (n,): samples that are chained by steps below a reach share one."""
+    points = on_sphere(samples.lon, samples.lat)
     cells = defaultdict[tuple[int, ...], list[int]](list)
     site = list(range(len(samples)))
 
@@ -373,13 +441,16 @@ def _clusters(samples: FieldSamples) -> NDArray[np.str_]:
             sample = site[sample]
         return sample
 
-    for sample, cell in enumerate(np.floor(points / _SITE_M).astype(np.int64)):
+    for sample, cell in enumerate(np.floor(points / max(reach_m, 1.0)).astype(np.int64)):
         for step in np.ndindex(3, 3, 3):
             for other in cells.get(tuple((cell + step - 1).tolist()), ()):
-                if np.linalg.norm(points[sample] - points[other]) < _SITE_M:
+                if np.linalg.norm(points[sample] - points[other]) < reach_m:
                     site[first_of(sample)] = first_of(other)
         cells[tuple(cell.tolist())].append(sample)
     members = defaultdict[int, list[str]](list)
     for sample, name in enumerate(samples.id.tolist()):
         members[first_of(sample)].append(name)
-    return np.array([min(members[first_of(i)]) for i in range(len(site))], dtype=np.str_)
+    names = {first: min(found) for first, found in members.items()}
+    known = Counter(names.values())
+    names = {f: f"{name} {f}" if known[name] > 1 else name for f, name in names.items()}
+    return np.array([names[first_of(i)] for i in range(len(site))], dtype=np.str_)

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import re
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepsalt.conductivity import MAX_EC_DS_M, SPELLINGS, TO_DS_M
 from deepsalt.errors import FormatError
 from deepsalt.grid import to_lonlat
 from deepsalt.inputs import require_regular
@@ -36,27 +39,27 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names of a column by what it holds, lower case; the first that a table has counts."""
 
-UNITS: Mapping[str, float] = {
-    "ds/m": 1.0,
-    "ms/cm": 1.0,
-    "mmho/cm": 1.0,
-    "mmhos/cm": 1.0,
-    "ms/m": 0.01,
-    "us/cm": 0.001,
-    "µs/cm": 0.001,
-    "μs/cm": 0.001,
-}
-"""Factor from a unit to dS/m, lower case."""
-
-MAX_EC_DS_M = 500.0
-"""No soil extract conducts more; saturated brine has about 250 dS/m."""
-
+_SALINE_DS_M = 2.0
 _DOUBTED_DS_M = 8.0  # half of the samples above it: strongly saline, or another unit
 _DEPTH = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(?:(?:-|\u2013|to)\s*(\d+(?:[.,]\d+)?))?\s*(?:cm)?\s*")
 _DEPTHS = {"top": 0.0, "topsoil": 0.0, "surface": 0.0, "sub": 20.0, "subsoil": 20.0}
 """Top of layers that are named, cm: AfSIS takes its subsoils below 20 cm."""
 _CSV = (".csv", ".csv.gz")
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y%m%d")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ].*")
+_DATE = re.compile(r"\d{8}|.*[-/.].*")  # `%Y%m%d` also takes fewer digits
+_POINT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_COMMA = re.compile(r"[-+]?\d+,\d+")
+_SUFFIXES = {"top": "cm", "bottom": "cm", "uncertainty": "m"}
+_TITLES = {
+    "lon": "longitude",
+    "lat": "latitude",
+    "ec": "EC",
+    "top": "top of the layer",
+    "bottom": "bottom of the layer",
+    "uncertainty": "uncertainty of the position",
+    "sd": "log_ec_sd",
+}
 
 
 class LeftOut(NamedTuple):
@@ -124,9 +127,9 @@ class SampleRules:
     ec
         Column of the EC. Default: the first of `NAMES` that is there.
     unit
-        Unit of all rows, a key of `UNITS`. Default: the table's column, else dS/m.
+        Unit where a row states none, one of `SPELLINGS`. Default: dS/m.
     method
-        Method of rows that state none.
+        Method where a row states none.
     crs
         CRS of the coordinates. Default: longitude and latitude, WGS84.
     begins_cm, ends_cm
@@ -163,31 +166,34 @@ def read_samples(path: Path, rules: SampleRules, *, today: datetime | None = Non
         The table is unreadable or lacks a column; a unit is unknown; all coordinates are projected
         or swapped; or no row can be used.
     """
-    table = _read(path)
+    table, commas = _read(path)
     columns = _columns(table, path, rules)
     text = {what: _text(table[name]) for what, name in columns.items()}
     size = len(table)
     empty = np.full(size, "", dtype=np.str_)
-    number = {
-        what: _numbers(text[what]) if what in text else np.full(size, np.nan)
-        for what in ("lon", "lat", "ec", "top", "bottom", "uncertainty", "sd")
-    }
+    number = {what: _numbers(text.get(what, empty), what, commas) for what in _TITLES}
     names = _named(text.get("id", empty))
-    unit, factor = _units(text.get("unit", empty), rules, path)
+    units, factor, without_unit = _units(text.get("unit", empty), rules, path)
     ec = number["ec"] * factor
     top, bottom, wrong_depth = _layers(number["top"], number["bottom"], text.get("depth", empty))
-    day, wrong_day = _days(text.get("date", empty))
+    day, wrong_day = _days(table[columns["date"]] if "date" in columns else pd.Series(empty))
     lon, lat = _positions(number["lon"], number["lat"], rules, path)
     now = np.datetime64((today or datetime.now(UTC)).date(), "D")
-    repeated = table.duplicated().to_numpy()
+    doubt = _doubt_of_unit(ec[np.isfinite(ec)], units)
     # The first reason of a row counts.
     reasons: list[tuple[NDArray[np.bool_], str]] = [
-        (repeated, "the row stands twice"),
+        (table.duplicated().to_numpy(), "the row stands twice"),
+        *(
+            ((text.get(what, empty) != "") & np.isnan(values), f"its {_TITLES[what]} is no number")
+            for what, values in number.items()
+        ),
         (~(np.isfinite(lon) & np.isfinite(lat)), "no coordinates"),
         ((np.abs(lat) > 90) | (np.abs(lon) > 180), "the coordinates are on no map"),
         (np.isnan(ec), "no EC"),
+        (without_unit, "no unit, where other rows have one"),
         (ec < 0, "the EC is negative"),
         (ec > MAX_EC_DS_M, f"no soil extract has more than {MAX_EC_DS_M:.0f} dS/m"),
+        (number["sd"] < 0, "its log_ec_sd is negative"),
         (wrong_day, "the date cannot be read; write YYYY-MM-DD"),
         (day > now, "the date is in the future"),
         (wrong_depth, "the depth cannot be read; write 0-20"),
@@ -203,7 +209,10 @@ def read_samples(path: Path, rules: SampleRules, *, today: datetime | None = Non
         why[is_so] = reason
     kept = why == ""
     if not kept.any():
-        raise FormatError(f"{path} has no sample that can be used; the first: {names[0]}: {why[0]}")
+        more = f"; {doubt}" if doubt else ""
+        raise FormatError(
+            f"{path} has no sample that can be used; the first: {names[0]}: {why[0]}{more}"
+        )
     method = text.get("method", empty)
     other = table.drop(columns=list(columns.values()))
     return FieldSamples(
@@ -216,41 +225,49 @@ def read_samples(path: Path, rules: SampleRules, *, today: datetime | None = Non
         bottom=bottom[kept],
         day=day[kept],
         lab_sample=text.get("lab", empty)[kept],
-        log_ec_sd=np.where(number["sd"] >= 0, number["sd"], np.nan)[kept],
-        other=other[kept].reset_index(drop=True),
+        log_ec_sd=number["sd"][kept],
+        other=pd.DataFrame({name: _text(column)[kept] for name, column in other.items()}),
         left_out=tuple(
             LeftOut(str(names[i]), "", str(why[i])) for i in np.flatnonzero(~kept).tolist()
         ),
-        notes=tuple(_doubts(ec[kept], unit, top[kept], bottom[kept], day[kept])),
+        notes=(*([doubt] if doubt else ()), *_doubts(ec[kept], top[kept], bottom[kept], day[kept])),
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Return a table with all cells as they are, text where it is text."""
+def _read(path: Path) -> tuple[pd.DataFrame, bool]:
+    """Return a table with all cells as they are, and whether numbers may have decimal commas."""
     check_kind(path)
+    commas = False
     try:
         require_regular(path)
         if path.name.lower().endswith(_CSV):
             separator = _separator(path)
+            commas = separator != ","
             table = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+                path,
+                sep=separator,
+                header=None,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
             )
+            table = table.set_axis(table.iloc[0].astype(str), axis=1).iloc[1:]
+            table = table.reset_index(drop=True)
         else:
             table = pd.read_parquet(path)
-    except (OSError, EOFError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise FormatError(
-            f"table {path} cannot be read ({first}); give a CSV or Parquet file"
+            f"table {path} cannot be read ({first}); give a CSV, whose rows have as many fields as "
+            f"its header, or a Parquet file"
         ) from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise FormatError(
-            f"table {path} has rows with more fields than its header has names; name every column, "
-            "and separate columns by semicolons where numbers have decimal commas"
-        )
     if table.empty:
         raise FormatError(f"table {path} has no rows; give at least one sample")
-    table.columns = pd.Index([str(name).strip() for name in table.columns])
-    return table
+    names = [str(name).strip() for name in table.columns]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise FormatError(f"table {path} has two columns named {twice[0]!r}; drop one of them")
+    return table.set_axis(names, axis=1), commas
 
 
 def _separator(path: Path) -> str:
@@ -292,10 +309,16 @@ def _text(column: pd.Series) -> NDArray[np.str_]:
     return text.where(~text.isin(MISSING), "").to_numpy(dtype=np.str_)
 
 
-def _numbers(text: NDArray[np.str_]) -> Floats:
-    """Return numbers with a decimal point or comma, NaN where there is none."""
-    points = pd.Series(text.astype(object)).str.replace(",", ".", regex=False)
-    return np.asarray(pd.to_numeric(points, errors="coerce"), dtype=np.float64)
+def _numbers(text: NDArray[np.str_], what: str, commas: bool) -> Floats:
+    """Return numbers, NaN where there is none; some may have their unit behind them."""
+    values = np.full(len(text), np.nan)
+    for i, each in enumerate(text.tolist()):
+        plain = each.lower().removesuffix(_SUFFIXES.get(what, "")).strip()
+        if commas and _COMMA.fullmatch(plain):
+            plain = plain.replace(",", ".")
+        if _POINT.fullmatch(plain):
+            values[i] = float(plain)
+    return values
 
 
 def _named(names: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -306,20 +329,32 @@ def _named(names: NDArray[np.str_]) -> NDArray[np.str_]:
 
 def _units(
     units: NDArray[np.str_], rules: SampleRules, path: Path
-) -> tuple[str | None, Floats | float]:
-    """Return the one unit that is stated, if any, and the factor to dS/m."""
-    if rules.unit is not None:
-        units = np.full(len(units), rules.unit)
+) -> tuple[NDArray[np.str_], Floats, NDArray[np.bool_]]:
+    """Return units in lower case, factors to dS/m, and rows without one beside rows with one."""
     lower = np.char.lower(np.char.replace(units, " ", ""))
-    unknown = (lower != "") & ~np.isin(lower, list(UNITS))
+    without = (lower == "") & (lower != "").any() & (rules.unit is None)
+    lower = np.where(lower == "", (rules.unit or "").lower().replace(" ", ""), lower)
+    unknown = (lower != "") & ~np.isin(lower, list(SPELLINGS))
     if unknown.any():
         raise FormatError(
-            f"{path} has the unit {str(units[unknown][0])!r}; give one of dS/m, mS/cm, mmho/cm, "
-            f"mS/m, uS/cm"
+            f"EC of {path} has the unit {str(lower[unknown][0])!r}; give one of dS/m, mS/cm, "
+            f"mmho/cm, mS/m, uS/cm"
         )
-    if not (lower != "").any():
-        return None, 1.0
-    return str(units[lower != ""][0]), np.array([UNITS.get(each, 1.0) for each in lower.tolist()])
+    factors = [TO_DS_M[SPELLINGS.get(each, "dS/m")] for each in lower.tolist()]
+    return lower, np.array(factors), without
+
+
+def _doubt_of_unit(ec: Floats, units: NDArray[np.str_]) -> str:
+    """Return a sentence where EC without a unit looks like another one than dS/m; else ""."""
+    if not ec.size or (units != "").any():
+        return ""
+    median, most = float(np.median(ec)), float(ec.max())
+    said = (
+        f"EC has no unit, a median of {median:.3g} and at most {most:.3g}, read as dS/m; if it is"
+    )
+    if most > MAX_EC_DS_M:
+        return f"{said} uS/cm say --ec-unit uS/cm, if mS/m --ec-unit mS/m: factors 0.001 and 0.01"
+    return f"{said} mS/m say --ec-unit mS/m: a factor of 0.01" if median > _DOUBTED_DS_M else ""
 
 
 def _layers(
@@ -345,14 +380,15 @@ def _layers(
     return top, bottom, wrong
 
 
-def _days(dates: NDArray[np.str_]) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+def _days(dates: "pd.Series[str]") -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
     """Return days, NaT where none is stated, and where a date cannot be read."""
-    text = pd.Series(dates.astype(object))
+    text = pd.Series(_text(dates).astype(object)).str.replace(_MOMENT, r"\1", regex=True)
     found = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns]")
+    dated = text.where(text.str.fullmatch(_DATE), "")
     for form in _DATES:
-        found = found.fillna(pd.to_datetime(text, format=form, errors="coerce"))
+        found = found.fillna(pd.to_datetime(dated, format=form, errors="coerce"))
     day = found.to_numpy().astype("datetime64[D]")
-    return day, np.isnat(day) & (dates != "")
+    return day, np.isnat(day) & (text != "").to_numpy()
 
 
 def _positions(x: Floats, y: Floats, rules: SampleRules, path: Path) -> tuple[Floats, Floats]:
@@ -376,26 +412,14 @@ def _positions(x: Floats, y: Floats, rules: SampleRules, path: Path) -> tuple[Fl
     return x, y
 
 
-def _doubts(
-    ec: Floats,
-    unit: str | None,
-    top: Floats,
-    bottom: Floats,
-    day: NDArray[np.datetime64],
-) -> Iterator[str]:
-    median = float(np.median(ec))
-    if unit is None and median > _DOUBTED_DS_M:
-        yield (
-            f"EC has no unit and a median of {median:.3g}, read as dS/m; if these are mS/m say "
-            f"--ec-unit mS/m, which divides them by 100"
-        )
+def _doubts(ec: Floats, top: Floats, bottom: Floats, day: NDArray[np.datetime64]) -> Iterator[str]:
     without = int((np.isnan(top) & np.isnan(bottom)).sum())
     if without:
         yield f"{without} samples state no depth and are taken for surface layers"
     undated = int(np.isnat(day).sum())
     if undated:
         yield f"{undated} samples state no date; only --any-date uses them"
-    if len(ec) > 1 and float(ec.min()) > 2.0:
+    if len(ec) > 1 and float(ec.min()) > _SALINE_DS_M:
         yield (
             f"all {len(ec)} samples are saline ({ec.min():.3g} dS/m or more): a model trained on "
             f"them alone cannot tell where there is no salt"

@@ -21,14 +21,13 @@ from flows.cli.shared.options import (
     Scheduler,
     ScratchFolder,
     ScratchGb,
-    Threads,
     Workers,
     compute_of,
     local,
     scratch_of,
     selection_of,
 )
-from flows.cli.shared.text import place, plain
+from flows.cli.shared.text import place, plain, said_once
 
 if TYPE_CHECKING:
     from flows.run.extract import Extracted
@@ -77,15 +76,15 @@ EcUnit = Annotated[
     typer.Option(
         "--ec-unit",
         metavar="UNIT",
-        help="Unit of the EC: dS/m, mS/cm, mmho/cm, mS/m or uS/cm. Default: the table's column, "
-        "else dS/m.",
+        help="Unit of the EC where the table states none: dS/m, mS/cm, mmho/cm, mS/m or uS/cm. "
+        "Default: dS/m.",
     ),
 ]
 EcMethod = Annotated[
     str, typer.Option("--ec-method", help="Method of the EC where the table states none, as ECe.")
 ]
 SampleCrs = Annotated[
-    str, typer.Option("--crs", help="CRS of the coordinates. Default: degrees, WGS84.")
+    str, typer.Option("--crs", help="CRS of the coordinates, such as EPSG:32644.")
 ]
 MaxDepth = Annotated[
     float, typer.Option("--max-depth", help="Greatest depth of a surface layer's end, cm.")
@@ -93,6 +92,12 @@ MaxDepth = Annotated[
 MaxPosition = Annotated[
     float,
     typer.Option("--max-position", help="Greatest uncertainty of a position, metres, if stated."),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Scenes read at a time, of remote ones two. Default: one per core."
+    ),
 ]
 
 
@@ -122,7 +127,7 @@ def extract(
     crs: SampleCrs = "EPSG:4326",
     max_depth: MaxDepth = 30.0,
     max_position: MaxPosition = 60.0,
-    threads: Threads = None,
+    threads: AtOnce = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
     scratch: ScratchFolder = None,
@@ -141,6 +146,8 @@ def extract(
     from flows.run.extract import extract as extract_sites
 
     check_kind(out)
+    if not out.absolute().parent.is_dir():
+        raise FormatError(f"the folder of {out} does not exist; create it first")
     if out.exists() and samples.exists() and out.samefile(samples):
         raise FormatError(f"{out} is the table of samples; write the sites to another file")
     selection = selection_of(
@@ -226,7 +233,7 @@ def _told(found: "Extracted") -> dict[str, object]:
         "matched": int(found.sites.matched.sum()),
         "rows": len(found.sites.table),
         "scenes": {"found": found.scenes[0], "read": found.scenes[1]},
-        "unmatched": found.sites.reasons,
+        "unmatched": found.sites.unmatched,
         "failed": found.failed,
     }
 
@@ -235,17 +242,18 @@ def _lines(found: "Extracted", out: Path) -> list[str]:
     """Return the table of what was matched, and the suggested next step."""
     sites = found.sites
     matched = int(sites.matched.sum())
-    rows = [("matched", matched), *((f"  {why}", n) for why, n in sites.reasons.items())]
+    rows = [("matched", matched), *((f"  {why}", n) for why, n in sites.unmatched.items())]
     width = max(len(plain(name)) for name, _ in rows) + 2
     lines = [
         f"{sites.samples} samples, {found.scenes[0]} scenes, of which {found.scenes[1]} show some",
         *(f"{plain(name):<{width}}{count:>6}" for name, count in rows),
-        *(f"scene {plain(key)} could not be read: {why}" for key, why in found.failed.items()),
+        *(f"scene {key} could not be read: {why}" for key, why in said_once(found.failed.items())),
         f"what was left out and why: {_beside(out, '.left-out.csv')}",
         f"map: {_beside(out, '.png')}",
     ]
     if not len(sites.table):
-        return [*lines, "no rows, so no table was written; try --any-date or another catalogue"]
+        kept = f", and {out} is that of before" if out.exists() else ""
+        return [*lines, f"no rows, so no table was written{kept}; the reasons say what to change"]
     return [
         *lines,
         f"{len(sites.table)} rows are in {out}",

@@ -52,7 +52,8 @@ Group = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Column of groups to keep in one fold, such as profiles. Default: the first of "
-        "profile_id, profile, group, region, site, country.",
+        "profile_id, profile, group, region, site, country; for satellite tables with lon and lat "
+        "and none of the first four, blocks of neighbours.",
     ),
 ]
 Region = Annotated[
@@ -65,7 +66,7 @@ Region = Annotated[
 Ec = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the electrical conductivity.")]
 Unit = Annotated[
     str | None,
-    typer.Option(metavar="UNIT", help="Unit of the labels: dS/m or mS/m. Default: dS/m."),
+    typer.Option(metavar="UNIT", help="Unit of the labels: dS/m, mS/m or uS/cm. Default: dS/m."),
 ]
 EcMethod = Annotated[
     str,

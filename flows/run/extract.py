@@ -30,12 +30,16 @@ from deepsalt.sites.rows import (
 from deepsalt.sites.samples import FieldSamples, SampleRules, read_samples
 from deepsalt.types import Acquisition, Bbox, Floats
 from flows.config import Access, Compute, Scratch, Selection
-from flows.run.selection import find_scenes
+from flows.run.selection import Selected, find_scenes
 
 logger = logging.getLogger(__name__)
 
 MAX_DAYS = 365.0
 _MARGIN_DEG = 0.02
+_SWAPPED = (
+    "no sample lies in any scene, but with longitude and latitude swapped some do; rename the two "
+    "columns"
+)
 _REMOTE_AT_ONCE = 2  # as many as a run's worker fetches
 
 
@@ -149,13 +153,14 @@ def extract(
     samples = read_samples(table, rules)
     for note in samples.notes:
         shown.note(f"{table.name}: {note}")
-    selected = find_scenes(_around(selection, samples, matching), shown)
+    selected = _scenes(selection, samples, matching, shown)
     reasons = {
         i: UNDATED
         for i in range(len(samples))
         if matching.days is not None and np.isnat(samples.day[i])
     }
     jobs, failed = _jobs(selected.scenes, samples, matching, reasons)
+    failed |= selected.refused
     seen = []
     shown.start("scenes", len(jobs))
     works = Reading(selected.access, scratch or Scratch())
@@ -166,25 +171,60 @@ def extract(
         shown.advance("scenes")
     sites = sites_of(samples, seen, reasons, all_looks=matching.all_looks)
     if not len(sites.table):
-        shown.note(_why_nothing(samples, selected.scenes, any_covered=bool(jobs)))
-    return Extracted(sites, samples, (len(selected.scenes), len(seen)), failed)
+        shown.note(_why_nothing(samples, selected.scenes, matching))
+    read = sum(each.looks is not None for each in seen)
+    return Extracted(sites, samples, (len(selected.scenes), read), failed)
 
 
-def _around(selection: Selection, samples: FieldSamples, matching: Matching) -> Selection:
-    """Return a selection of the scenes near samples, where it does not say so itself."""
-    changed: dict[str, Any] = {}
+def _scenes(
+    selection: Selection, samples: FieldSamples, matching: Matching, progress: Progress
+) -> Selected:
+    """Search around the samples, in place and time, where the selection does not say so itself.
+
+    Raises
+    ------
+    UsageError
+        Nothing was found; it says whether place or time is the reason.
+    """
+    box: dict[str, Any] = {}
+    days: dict[str, Any] = {}
     if selection.bbox is None and selection.area is None:
-        changed["bbox"] = _box(samples)
+        box["bbox"] = _box(samples.lon, samples.lat)
     known = samples.day[~np.isnat(samples.day)]
     if selection.datetime is None and matching.days is not None and known.size:
         apart = timedelta(days=matching.days + 1)
         first, last = (each.astype(date) for each in (known.min(), known.max()))
-        changed["datetime"] = f"{first - apart}/{last + apart}"
-    return selection.model_copy(update=changed)
+        days["datetime"] = f"{first - apart}/{last + apart}"
+    try:
+        return find_scenes(selection.model_copy(update=box | days), progress)
+    except UsageError:
+        if days and _finds(selection.model_copy(update=box)):
+            raise UsageError(
+                f"no scene over the samples was taken within {matching.days:g} days of any of them;"
+                f" allow more with --days, up to {MAX_DAYS:.0f}, or any with --any-date"
+            ) from None
+        swapped = {"bbox": _box(samples.lat, samples.lon)}
+        may_be = box and (np.abs(samples.lon) <= 90).all()
+        if may_be and _finds(selection.model_copy(update=swapped)):
+            raise UsageError(_SWAPPED) from None
+        if box and _finds(selection):
+            raise UsageError(
+                "no scene of the catalogue lies over any sample; check the coordinates, their CRS "
+                "and the catalogue"
+            ) from None
+        raise
 
 
-def _box(samples: FieldSamples) -> Bbox:
-    lon, lat = samples.lon, samples.lat
+def _finds(selection: Selection) -> bool:
+    """Return whether a selection has a scene."""
+    try:
+        find_scenes(selection.model_copy(update={"limit": 1}))
+    except UsageError:
+        return False
+    return True
+
+
+def _box(lon: Floats, lat: Floats) -> Bbox:
     return (
         max(-180.0, float(lon.min()) - _MARGIN_DEG),
         max(-90.0, float(lat.min()) - _MARGIN_DEG),
@@ -224,18 +264,17 @@ def _jobs(
     return jobs, failed
 
 
-def _why_nothing(samples: FieldSamples, scenes: Iterable[Acquisition], *, any_covered: bool) -> str:
+def _why_nothing(samples: FieldSamples, scenes: Iterable[Acquisition], matching: Matching) -> str:
     """Return a sentence on what may be wrong where no sample has a row."""
-    if any_covered:
-        return "no sample has a usable pixel"
+    swapped = False
     for scene in scenes:
-        row, _ = pixels_at(scene, samples.lat, samples.lon)
-        if (row >= 0).any():
-            return (
-                "no sample lies in any scene, but with longitude and latitude swapped some do; "
-                "rename the two columns"
-            )
-    return "no sample lies in any scene; check the coordinates, their CRS, dates and the catalogue"
+        if (pixels_at(scene, samples.lon, samples.lat)[0] >= 0).any():
+            late = "" if matching.days is None else f" or is within {matching.days:g} days of one"
+            return f"samples lie in scenes, but none has a usable pixel{late}"
+        swapped |= bool((pixels_at(scene, samples.lat, samples.lon)[0] >= 0).any())
+    if swapped:
+        return _SWAPPED
+    return "no sample lies in any scene; check the coordinates, their CRS and the catalogue"
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ Neighbours have like soils and share pixels, so a score on held-out rows would o
 model copies a neighbour. Coordinates name blocks and never reach a model.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from deepsalt.errors import FormatError
+from deepsalt.grid import on_sphere
+from deepsalt.train.data.tables import Table
 from deepsalt.types import Floats
 
 BLOCKS = 10
@@ -17,37 +20,26 @@ BLOCKS = 10
 ONE_BLOCK_M = 1000.0
 """Sites that all lie within so many metres are one block: neighbours share soil and crust."""
 
-BLOCK = "spatial block"
-"""Column of the blocks' names."""
-
-_NAMES = ("lon", "lat")
-_SITE = "site"
 _SEED = 0
-_EARTH_M = 6_371_008.8  # mean radius
 
 
-def with_blocks(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
-    """Add a column `BLOCK` to a table with coordinates, degrees; others are returned as they are.
+def with_blocks(tables: Sequence[Table]) -> list[Table]:
+    """Name the groups and regions of tables that have only coordinates: blocks, over all of them.
 
-    Sites are never split: all rows of one `site` lie in one block.
-
-    Raises
-    ------
-    FormatError
-        A coordinate is missing or is no number of degrees.
+    Sites are never split, also those that several tables share.
     """
-    if not set(_NAMES) <= set(frame.columns):
-        return frame
-    lon, lat = (np.asarray(pd.to_numeric(frame[name], errors="coerce")) for name in _NAMES)
-    wrong = ~((np.abs(lon) <= 180) & (np.abs(lat) <= 90))
-    if wrong.any():
-        raise FormatError(
-            f"{origin} has no longitude and latitude in degrees in {wrong.sum()} rows, such as row "
-            f"{int(np.flatnonzero(wrong)[0]) + 1}; fill lon and lat, or name groups by --group"
-        )
-    site = frame[_SITE].astype(str) if _SITE in frame.columns else None
-    names = np.char.add(lon.astype(str), lat.astype(str)) if site is None else site.to_numpy(str)
-    return frame.assign(**{BLOCK: blocks(lon, lat, names)})
+    placed = [(table.position, table.group) for table in tables if table.position is not None]
+    if not placed:
+        return list(tables)
+    lon, lat = np.concatenate([position for position, _ in placed]).T
+    names = blocks(lon, lat, np.concatenate([group for _, group in placed]))
+    ends = np.cumsum([len(group) for _, group in placed])
+    parts = iter(np.split(names, ends[:-1]))
+    return [table if table.position is None else _grouped(table, next(parts)) for table in tables]
+
+
+def _grouped(table: Table, names: NDArray[np.str_]) -> Table:
+    return replace(table, group=names, region=names)
 
 
 def blocks(lon: Floats, lat: Floats, site: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -65,14 +57,11 @@ def blocks(lon: Floats, lat: Floats, site: NDArray[np.str_]) -> NDArray[np.str_]
     from sklearn.cluster import KMeans
 
     _, index = np.unique(site, return_inverse=True)
-    theta, phi = np.radians(lat), np.radians(lon)
-    points = np.stack(
-        [np.cos(theta) * np.cos(phi), np.cos(theta) * np.sin(phi), np.sin(theta)], axis=1
-    )
+    points = on_sphere(lon, lat)
     counts = np.bincount(index)
     means = np.stack([np.bincount(index, axis) / counts for axis in points.T], axis=1)
     distinct = np.unique(means, axis=0).shape[0]
-    reach = float(np.ptp(means, axis=0).max()) * _EARTH_M
-    count = 1 if reach < ONE_BLOCK_M else min(BLOCKS, distinct)
+    reach_m = float(np.ptp(means, axis=0).max())
+    count = 1 if reach_m < ONE_BLOCK_M else min(BLOCKS, distinct)
     found = KMeans(count, n_init=10, random_state=_SEED).fit(means)
     return np.char.add("block ", found.labels_[index].astype(str))

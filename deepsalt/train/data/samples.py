@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.model.student import EC_SHIFT
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.simulate.atmosphere import AtmosphereConfig, draw_sky, look_through
 from deepsalt.simulate.cover import dry_vegetation, green_vegetation
 from deepsalt.simulate.optics import SENSOR_NOISE, noise_sd, snr, water_absorption, wet

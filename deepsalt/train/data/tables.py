@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepsalt.conductivity import TO_DS_M, EcUnit
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.table import Spectra, read_table, spectral_columns, table_spectra
 from deepsalt.spectral.transform import fill_missing, front_end
-from deepsalt.train.data.columns import TO_DS_M, Columns, EcUnit
-from deepsalt.train.data.places import BLOCK, with_blocks
+from deepsalt.train.data.columns import Columns
 from deepsalt.types import BandTable
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,12 @@ to 60 in mS/m."""
 MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of the usable bands is left out; holes up to that are filled."""
 
-GROUP_COLUMNS = ("profile_id", "profile", "group", "region", BLOCK, "site", "country")
-"""Default columns of groups: the first of these in a table. Of a satellite table without those
-before it, blocks of nearby coordinates are the groups."""
+GROUP_COLUMNS = ("profile_id", "profile", "group", "region", "site", "country")
+"""Default columns of groups: the first of these in a table. A satellite table with coordinates and
+none of the first four is grouped by blocks of neighbours instead."""
 
-_NAMED = frozenset(GROUP_COLUMNS[: GROUP_COLUMNS.index(BLOCK)])
+_NAMED = frozenset(GROUP_COLUMNS[:4])
+_PLACE = ("lon", "lat")
 
 REGION_COLUMNS = ("region", "country")
 """Default columns of regions: the first of these that does not hold the groups."""
@@ -129,12 +130,13 @@ class TableSpec:
             No table, or no sensor where one is needed.
         """
         path = Path(text)
-        if kind == "laboratory" or not path.is_file():
+        if kind == "laboratory":
             return [cls.parse(text, kind)]
-        sensors = _sensors(path)
-        if not sensors:
-            return [cls.parse(text, kind)]
-        return [cls(path, kind, sensor, by_sensor=True) for sensor in sensors]
+        if path.is_file() and (sensors := _sensors(path)):
+            return [cls(path, kind, sensor, by_sensor=True) for sensor in sensors]
+        spec = cls.parse(text, kind)
+        is_part = spec.path.is_file() and spec.sensor in _sensors(spec.path)
+        return [replace(spec, by_sensor=is_part)]
 
     @classmethod
     def parse(cls, text: str, kind: TableKind) -> Self:
@@ -193,8 +195,11 @@ class Table:
     group_column
         Column of `group`.
     label_sd
-        Standard deviation of the label, of log(EC + 0.03): `log_ec_sd`, 0 where not stated (s,);
-        None: nowhere stated.
+        Standard deviation of the label, of log(EC + 0.03): `log_ec_sd`, where it is not stated the
+        median of those that are (s,); None: nowhere stated.
+    position
+        Longitude and latitude, degrees, of a table whose groups are to be blocks of neighbours
+        (s, 2): until then its groups are sites. None: groups are as the table names them.
     """
 
     name: str
@@ -217,6 +222,7 @@ class Table:
     warnings: tuple[str, ...]
     group_column: str = ""
     label_sd: NDArray[np.float64] | None = None
+    position: NDArray[np.float64] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -246,8 +252,6 @@ def read_training_table(spec: TableSpec) -> Table:
     """
     origin = str(spec.path)
     frame = read_table(spec.path, keep_text=True).reset_index(drop=True)
-    if spec.kind == "satellite" and spec.group is None and not _NAMED & set(frame.columns):
-        frame = with_blocks(frame, origin)
     if spec.by_sensor:
         frame = _of_sensor(frame, spec.sensor)
     spectra = table_spectra(frame, sensor_bands(spec.sensor), origin)
@@ -261,7 +265,8 @@ def read_training_table(spec: TableSpec) -> Table:
     if spec.kind != "unlabelled":
         rows.refuse_repeats(("sample_id", "scene_id")[: 1 + (spec.kind == "satellite")])
     ec, warnings = _labels(rows, spec)
-    group, region, doubts = _groups(rows, spec)
+    position = _positions(rows, spec)
+    group, region, doubts = _groups(rows, spec, position)
     method = rows.text("ec_method")
     reflectance, reason = _complete(spectra, ~suspect)
     counts = {"suspect label": int(suspect.sum())}
@@ -287,6 +292,7 @@ def read_training_table(spec: TableSpec) -> Table:
         warnings=(*warnings, *doubts, *(f"{spec.path.name}: {note}" for note in spectra.notes)),
         group_column=_group_column(rows, spec) or "",
         label_sd=_label_sd(rows, spec),
+        position=position,
     ).take(reason == "")
     return _announced(table, origin)
 
@@ -346,14 +352,34 @@ def _label_sd(rows: Columns, spec: TableSpec) -> NDArray[np.float64] | None:
     """Return how well labels are known; refuse what is no standard deviation."""
     if spec.kind == "unlabelled" or _LABEL_SD not in rows:
         return None
-    values = np.nan_to_num(rows.numbers(_LABEL_SD, "leave it empty where it is not known"))
-    return values if values.any() else None
+    values = rows.numbers(_LABEL_SD, "leave it empty where it is not known")
+    known = values[np.isfinite(values)]
+    # One that is not stated is not exact.
+    return np.where(np.isnan(values), np.median(known), values) if known.any() else None
+
+
+def _positions(rows: Columns, spec: TableSpec) -> NDArray[np.float64] | None:
+    """Return longitude and latitude (s, 2) where they name the groups."""
+    names = set(rows.frame.columns)
+    if spec.kind != "satellite" or spec.group is not None or _NAMED & names:
+        return None
+    if not set(_PLACE) <= names:
+        return None
+    columns = [pd.to_numeric(pd.Series(rows.text(name)), errors="coerce") for name in _PLACE]
+    position = np.stack(columns, axis=1).astype(np.float64)
+    known = (np.abs(position) <= (180.0, 90.0)).all(axis=1)
+    return position if known.all() else None
 
 
 def _groups(
-    rows: Columns, spec: TableSpec
+    rows: Columns, spec: TableSpec, position: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.str_], NDArray[np.str_], tuple[str, ...]]:
     """Return groups, regions and what is doubtful about them."""
+    if position is not None:
+        site = rows.text("site")
+        place = np.char.add(position[:, 0].astype(str), position[:, 1].astype(str))
+        names = np.where(site == "", place, site)
+        return names, names, ()
     group = _group_column(rows, spec)
     doubts: tuple[str, ...] = ()
     if spec.group not in (None, group):

@@ -82,29 +82,67 @@ def test_the_table_is_the_same_on_every_engine(
 def test_scenes_too_long_before_or_after_do_not_count(
     samples: Path, catalogue: Path, tmp_path: Path
 ) -> None:
-    options = ("--catalogue", catalogue, "--out", tmp_path / "sites.csv", "--json")
-    near, ever = (
-        json.loads(deepsalt("extract", samples, *options, *more).stdout)
-        for more in (("--days", 1), ("--any-date", "--all-looks"))
-    )
-    assert near["rows"] < ever["rows"]
-    assert near["scenes"]["found"] < ever["scenes"]["found"] == 3
-    assert near["unmatched"]["no scene covers it within 1 days"] > 0
-    refused = deepsalt("extract", samples, *options, "--days", 400)
+    spread = tmp_path / "spread.csv"
+    table = pd.read_csv(samples)
+    table.loc[1, "date"] = "2024-05-15"  # so that the search finds scenes of both days
+    table.loc[2, "date"] = None
+    table.to_csv(spread, index=False)
+    out = tmp_path / "sites.csv"
+    options = ("--catalogue", catalogue, "--out", out, "--all-looks", "--json")
+    told = json.loads(deepsalt("extract", spread, *options, "--days", 3).stdout)
+    assert told["scenes"]["found"] == 3
+    assert told["unmatched"]["it states no date"] == 1
+    near = pd.read_csv(out)
+    assert (near["days"].abs() <= 3).all()
+    deepsalt("extract", spread, *options, "--any-date")
+    ever = pd.read_csv(out)
+    assert len(ever) > len(near)
+    assert "s02" in set(ever["sample_id"])
+    refused = deepsalt("extract", spread, *options, "--days", 400)
     assert "--any-date matches all the same" in str(refused.exception)
 
 
-def test_swapped_coordinates_are_recognised(samples: Path, catalogue: Path, tmp_path: Path) -> None:
-    swapped = tmp_path / "swapped.csv"
-    table = pd.read_csv(samples).rename(columns={"lon": "lat", "lat": "lon"})
-    table.to_csv(swapped, index=False)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lon": "lat", "lat": "lon"}, "longitude and latitude swapped"),
+        ({"date": "2019-05-01"}, "no scene over the samples was taken within 30 days"),
+        ({"lon": 10.0}, "no scene of the catalogue lies over any sample"),
+    ],
+    ids=["swapped", "late", "elsewhere"],
+)
+def test_where_no_scene_is_found_the_reason_is_said(
+    samples: Path, catalogue: Path, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    table = pd.read_csv(samples)
+    is_renamed = set(change.values()) == {"lon", "lat"}
+    table = table.rename(columns=change) if is_renamed else table.assign(**change)
+    other = tmp_path / "other.csv"
+    table.to_csv(other, index=False)
+    result = deepsalt("extract", other, "--catalogue", catalogue, "--out", tmp_path / "sites.csv")
+    assert said in str(result.exception)
+
+
+def test_an_item_that_cannot_be_used_is_reported(
+    samples: Path, catalogue: Path, tmp_path: Path
+) -> None:
+    damaged = Path(shutil.copytree(catalogue, tmp_path / "catalogue"))
+    item = next(path for path in damaged.rglob("ENMAP*.json"))
+    document = json.loads(item.read_text())
+    document["properties"]["proj:transform"] = [1, 2]
+    item.write_text(json.dumps(document))
     out = tmp_path / "sites.csv"
-    result = deepsalt(
-        "extract", swapped, "--catalogue", catalogue, "--out", out, "--bbox=-180,-90,180,90"
-    )
-    assert result.exit_code == 1
-    assert "longitude and latitude swapped" in result.output
-    assert not out.exists()
+    result = deepsalt("extract", samples, "--catalogue", damaged, "--out", out, "--json")
+    assert result.exit_code == 3
+    assert document["id"] in json.loads(result.stdout)["failed"]
+
+
+def test_a_folder_that_does_not_exist_is_refused_before_anything_is_read(
+    samples: Path, catalogue: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "nowhere" / "sites.csv"
+    result = deepsalt("extract", samples, "--catalogue", catalogue, "--out", out)
+    assert "does not exist; create it first" in str(result.exception)
 
 
 def test_a_scene_that_cannot_be_read_is_named_and_the_rest_is_written(
@@ -124,6 +162,7 @@ def test_a_scene_that_cannot_be_read_is_named_and_the_rest_is_written(
     result = deepsalt("extract", samples, "--catalogue", catalogue, "--out", out)
     assert result.exit_code == 3
     assert "could not be read" in result.stdout
+    assert "3 scenes, of which 2 show some" in result.stdout
     assert len(pd.read_csv(out))
     reasons = pd.read_csv(tmp_path / "sites.left-out.csv")["reason"]
     assert reasons.str.contains("SPECTRAL_IMAGE").any()

@@ -1,11 +1,11 @@
 """Blocks of nearby sites: neighbours together, sites whole, the same each time."""
 
-import numpy as np
-import pandas as pd
-import pytest
+from dataclasses import replace
 
-from deepsalt.errors import FormatError
-from deepsalt.train.data.places import BLOCK, BLOCKS, blocks, with_blocks
+import numpy as np
+
+from deepsalt.train.data.places import BLOCKS, blocks, with_blocks
+from tests.train.soils import soil_table
 
 
 def scattered(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,11 +53,12 @@ def test_blocks_reach_over_180_degrees() -> None:
     assert found[0] == found[1]
 
 
-def test_a_table_without_coordinates_stays_as_it_is() -> None:
-    frame = pd.DataFrame({"lon": [84.0]})
-    assert BLOCK not in with_blocks(frame, "t.csv").columns
-
-
-def test_a_coordinate_that_is_missing_is_refused() -> None:
-    with pytest.raises(FormatError, match="such as row 2; fill lon and lat"):
-        with_blocks(pd.DataFrame({"lon": ["84", ""], "lat": ["40", "41"]}), "t.csv")
+def test_tables_share_their_blocks() -> None:
+    soils = soil_table(40, 10)
+    place = np.stack(scattered(40), axis=1)
+    first = replace(soils, position=place, group=soils.sample)
+    second = first.take(np.arange(10))
+    one, other, laboratory = with_blocks([first, second, soils])
+    assert np.array_equal(one.group[:10], other.group)
+    assert np.array_equal(one.region, one.group)
+    assert laboratory is soils
