@@ -81,9 +81,10 @@ def demo(
 
 def _map_again(catalogue: Path, out: Path, seed: int) -> None:
     """Sample the simulated ground, train on its pixels, map again, and say what that changed."""
+    from deepsalt.sites.samples import SampleRules
+    from deepsalt.train.loop import train
     from flows.cli.extract import write_sites
-    from flows.cli.shared.options import selection_of
-    from flows.config import Compute, SceneConfig, TrainingConfig
+    from flows.config import SceneConfig, TrainingConfig
     from flows.demo import field_samples, field_scores
     from flows.model_item import write_model_item
     from flows.progress import bars
@@ -91,27 +92,23 @@ def _map_again(catalogue: Path, out: Path, seed: int) -> None:
     from flows.run.extract import extract as extract_sites
     from flows.training import training_of
 
+    scenes = Selection(catalogue=str(catalogue))
     folder = out / "field"
     samples, sites, model, store = (
         folder / name for name in ("samples.csv", "sites.csv", "model", "store")
     )
     typer.echo(f"\nfield: 60 places of the SIMULATED ground are sampled, in {samples}")
     field_samples(samples, seed)
-    from deepsalt.sites.samples import SampleRules
-    from deepsalt.train.loop import train
-
     with bars() as progress:
-        found = extract_sites(
-            samples, selection_of(str(catalogue)), SampleRules(), Matching(), progress=progress
-        )
+        found = extract_sites(samples, scenes, SampleRules(), Matching(), progress=progress)
         write_sites(found, sites)
         settings = TrainingConfig(
             out=model, satellite=(str(sites),), name="field demo", evaluate=False
         )
         write_model_item(model, train(training_of(settings), progress))
     typer.echo(f"{len(found.sites.table)} of them have a pixel; a model of them is in {model}")
-    scene = SceneConfig(compute=Compute(), model=model)
-    config = RunConfig(selection=Selection(catalogue=str(catalogue)), out=str(store), scene=scene)
+    scene = SceneConfig(model=model)
+    config = RunConfig(selection=scenes, out=str(store), scene=scene)
     result = run_config(config, by_prefect=False)
     if result.exit_code or result.mosaic is None:
         typer.echo(missing(result) or result.failure)
