@@ -125,6 +125,23 @@ def client_of(compute: Compute, pods: "Pods | None" = None) -> Iterator["Client"
 
 
 @contextmanager
+def closing(client: "Client") -> Iterator["Client"]:
+    """Close a client when the block ends, whatever became of its scheduler meanwhile.
+
+    Its way back to a lost scheduler may end in any error, which closing raises again: that error
+    would hide the loss itself.
+    """
+    try:
+        yield client
+    finally:
+        try:
+            client.close(timeout=CONNECT_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 (any, see above)
+            logger.debug("the connection to the scheduler ended with: %s", error)
+            client.status = "closed"  # else it is closed again when it is collected, for minutes
+
+
+@contextmanager
 def _connected(compute: Compute) -> Iterator["Client"]:
     """Connect; see `client_of`."""
     import dask
@@ -133,7 +150,7 @@ def _connected(compute: Compute) -> Iterator["Client"]:
     # A client that cannot connect would leave Dask with a default cluster that does not exist.
     with dask.config.set(scheduler=dask.config.get("scheduler", None)):
         if compute.scheduler is None:
-            with _local_cluster(compute) as cluster, Client(cluster) as client:
+            with _local_cluster(compute) as cluster, closing(Client(cluster)) as client:
                 yield client
             return
         _warn_of_plain(compute.scheduler)
@@ -145,7 +162,7 @@ def _connected(compute: Compute) -> Iterator["Client"]:
                 f"no Dask scheduler answers at {compute.scheduler} ({error}); start one with "
                 "`dask scheduler`, or leave out --scheduler to compute on this machine"
             ) from error
-        with client:
+        with closing(client):
             _refuse_other_version(client, compute.scheduler)
             yield client
 

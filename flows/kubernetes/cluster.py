@@ -17,6 +17,7 @@ from deepsalt.errors import RunError
 from deepsalt.progress import Progress
 from flows.cluster_profile import ClusterProfile
 from flows.engines.engine import Load, lost
+from flows.engines.opening import closing
 from flows.kubernetes.api import AwayError, Cluster
 from flows.kubernetes.documents import (
     SCHEDULER_PORT,
@@ -115,7 +116,7 @@ class KubernetesCluster:
                     "may reach each other (NetworkPolicy), and run again"
                 ) from None
             self._was_connected = True
-            yield opened.enter_context(client)
+            yield opened.enter_context(closing(client))
 
     @contextmanager
     def scaled(self, client: Client, scenes: int, progress: Progress) -> Iterator[Scaling]:

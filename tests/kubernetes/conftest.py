@@ -60,6 +60,11 @@ def world(
     return replace(made, wanted=made.contents("here"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the service: its tests follow each other in one process, and take longest."""
+    items.sort(key=lambda item: item.path.name != "test_prefect.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.campaign import at_length
 from tests.kubernetes.archive import Archive, publishing
 from tests.kubernetes.cluster import Space
 from tests.kubernetes.service import STORE, Deployed, deployed
@@ -87,6 +88,7 @@ def test_a_run_whose_pod_is_evicted_goes_on_in_another(
     assert service.times(run) > 1
 
 
+@at_length
 def test_a_run_that_has_no_room_is_cancelled_with_its_job(
     service: Deployed, archive: Archive, world: World
 ) -> None:
