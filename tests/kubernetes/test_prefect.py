@@ -62,6 +62,7 @@ def test_a_run_of_many_scenes_makes_a_cluster_and_removes_it(
     assert world.is_whole("many")
 
 
+@at_length
 def test_a_cancelled_run_removes_its_cluster_and_the_next_one_is_whole(
     service: Deployed, archive: Archive, world: World
 ) -> None:
