@@ -9,7 +9,7 @@ from flows.engines.opening import closing
 
 def test_an_error_of_closing_does_not_hide_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
-        client = Client(cluster)
+        client = Client(cluster, set_as_default=False)
 
         def broken(**_: object) -> None:
             raise ValueError("IOStream is not idle; cannot convert to SSL")
@@ -23,6 +23,6 @@ def test_an_error_of_closing_does_not_hide_what_happened(monkeypatch: pytest.Mon
 
 def test_a_client_is_closed_at_the_end() -> None:
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
-        with closing(Client(cluster)) as client:
+        with closing(Client(cluster, set_as_default=False)) as client:
             assert client.status == "running"
         assert client.status == "closed"
