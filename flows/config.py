@@ -510,7 +510,7 @@ class TrainingConfig(_Closed):
     group: str | None = Field(None, description="column of groups to keep in one fold")
     region: str | None = Field(None, description="column of regions to leave out in turn")
     ec: str = Field("ec_ds_m", description="column of the electrical conductivity")
-    ec_unit: str | None = Field(None, description="unit of the labels: dS/m or mS/m")
+    ec_unit: str | None = Field(None, description="unit of the labels: dS/m, mS/m or uS/cm")
     ec_method: str = Field("mixed or unknown", description="method of the labels, such as ECe")
     suspect: str | None = Field(None, description="column that marks rows to skip")
     licence: str = Field("not stated", description="licence of the tables")

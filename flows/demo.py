@@ -5,12 +5,14 @@ ground: they show that the path works, not how accurate it is in the field.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepsalt.documents import read_json, write_json
 from deepsalt.progress import Progress
@@ -22,6 +24,12 @@ SIZE_PX = 600
 CENTER = (84.02, 40.87)
 """Northern rim of the Tarim basin: irrigated oases, and the border of UTM zones 44 and 45."""
 _SCORED = 200_000
+SAMPLED, CHECKED = 60, 200
+"""Places of a simulated field campaign, and other places where its map is checked."""
+_WEST, _EAST = (83.86, 84.01), (84.04, 84.15)
+"""Longitudes of the campaign and of the check, degrees: 2.5 km lie between them."""
+_NORTH = (40.79, 40.98)
+_SALINE_DS_M = 2.0
 
 
 @dataclass(frozen=True)
@@ -122,3 +130,75 @@ def score(store: Path, seed: int) -> dict[str, float]:
         **scale_scores(observed, predicted, "dsm"),
         **interval_scores(observed, lower, upper),
     }
+
+
+def field_samples(path: Path, seed: int) -> None:
+    """Write a table of `SAMPLED` places in the west of the landscape, with their true EC."""
+    import pandas as pd
+
+    from deepsalt.spectral.table import write_table
+
+    longitude, latitude, ec = _places(SAMPLED, _WEST, seed, draw=1)
+    table = pd.DataFrame(
+        {
+            "id": [f"place {number:02}" for number in range(1, SAMPLED + 1)],
+            "lon": longitude.round(6),
+            "lat": latitude.round(6),
+            "ec": ec.round(3),
+            "unit": "dS/m",
+            "method": "simulated",
+            "date": "2024-05-01",
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(table, path)
+
+
+def field_scores(stores: Sequence[Path], seed: int) -> list[dict[str, float]]:
+    """Compare mosaics with the truth at `CHECKED` places in the east that all of them estimate."""
+    import xarray as xr
+
+    from deepsalt.grid import transform
+    from deepsalt.reading import open_mosaic
+    from deepsalt.train.metrics import interval_scores, scale_scores
+
+    longitude, latitude, truth = _places(10 * CHECKED, _EAST, seed, draw=2)
+    layers = []
+    for store in stores:
+        mosaic = open_mosaic(store).isel(period=0)
+        crs = mosaic.spatial_ref.attrs["crs_wkt"]
+        x, y = transform("EPSG:4326", crs, longitude, latitude)
+        at = {"x": xr.DataArray(x, dims="place"), "y": xr.DataArray(y, dims="place")}
+        names = ["salinity", "salinity_lower", "salinity_upper"]
+        layers.append(mosaic[names].sel(at, method="nearest").to_array().values.astype(np.float64))
+    seen = np.flatnonzero(np.isfinite(np.stack(layers)).all(axis=(0, 1)))[:CHECKED]
+    observed = truth[seen].astype(np.float64)
+    return [
+        {
+            "n": float(seen.size),
+            **scale_scores(np.log1p(observed), np.log1p(values[0, seen]), "log1p"),
+            **interval_scores(observed, values[1, seen], values[2, seen]),
+            **_found(observed, values[0, seen]),
+        }
+        for values in layers
+    ]
+
+
+def _found(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
+    """Return how much of the ground above `_SALINE_DS_M` is found, and how much of it is right."""
+    salt, said = observed > _SALINE_DS_M, predicted > _SALINE_DS_M
+    both = float((salt & said).sum())
+    return {"recall": both / max(salt.sum(), 1), "precision": both / max(said.sum(), 1)}
+
+
+def _places(
+    count: int, between: tuple[float, float], seed: int, *, draw: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Return longitude, latitude and true EC of so many places on land."""
+    from deepsalt.simulate.landscape import Landscape
+
+    rng = np.random.default_rng([seed, draw])
+    longitude, latitude = rng.uniform(*between, 2 * count), rng.uniform(*_NORTH, 2 * count)
+    ec = Landscape(seed, *CENTER).at(longitude, latitude).salinity
+    land = np.flatnonzero(np.isfinite(ec))[:count]
+    return longitude[land], latitude[land], ec[land].astype(np.float64)

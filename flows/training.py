@@ -14,11 +14,13 @@ def training_of(config: TrainingConfig) -> TrainConfig:
     ------
     UsageError
         A table's name or a setting makes no sense.
+    FormatError
+        A table whose sensors have to be read cannot be.
     """
     specs = [
-        *(TableSpec.parse(text, "laboratory") for text in config.laboratory),
-        *(TableSpec.parse(text, "satellite") for text in config.satellite),
-        *(TableSpec.parse(text, "unlabelled") for text in config.unlabelled),
+        *(spec for text in config.laboratory for spec in TableSpec.each(text, "laboratory")),
+        *(spec for text in config.satellite for spec in TableSpec.each(text, "satellite")),
+        *(spec for text in config.unlabelled for spec in TableSpec.each(text, "unlabelled")),
     ]
     specs = [
         replace(

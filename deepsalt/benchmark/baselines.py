@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
 
 from deepsalt.benchmark.indices import salinity_indices
-from deepsalt.model.student import EC_SHIFT
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.spectral.transform import LEVEL_FEATURES, SEGMENTS_NM, STEP_NM, common_nm
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold, group_folds

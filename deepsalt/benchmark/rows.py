@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deepsalt.benchmark.baselines import BASELINES, fit_kernel_ridge, smeared
 from deepsalt.benchmark.data import Views
 from deepsalt.benchmark.published.method import PublishedConfig, fit_published
-from deepsalt.model.student import EC_SHIFT
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.train.adaptation.combine import fit_combined
 from deepsalt.train.config import ADAPTATIONS, Settings
 from deepsalt.train.data.mixtures import simulated_tables

@@ -1,6 +1,7 @@
 """One object to one file: its parts in parallel, each written where it belongs."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -19,6 +20,7 @@ from deepsalt.fetch.buckets import BucketFile, store_of
 from deepsalt.fetch.checksums import fits
 from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import HostQueue, Share
+from deepsalt.fetch.tiles import FIRST_BYTES, LEAST_BYTES, Pixels, Ranges, layout_of
 from deepsalt.fetch.web_files import WebFile
 from deepsalt.objects.disk import storing
 from deepsalt.types import Asset
@@ -113,6 +115,37 @@ class Session:
                 first += data
         return bytes(first)
 
+    async def ranges(self, asset: Asset, found: Found, pixels: Pixels) -> Ranges | None:
+        """Return the bytes of a file that hold some pixels; None: fetch it whole.
+
+        Raises
+        ------
+        ReadError, AwayError
+            As of `describe`.
+        """
+        if not found.ranges or found.size_bytes < LEAST_BYTES:
+            return None
+        first = await self.first_bytes(asset.href, found, FIRST_BYTES)
+        layout = layout_of(first, found.size_bytes)
+        return None if layout is None else layout.ranges(*pixels)
+
+    async def download_parts(
+        self, asset: Asset, found: Found, target: Path, ranges: Ranges
+    ) -> None:
+        """Write some bytes of an object where they belong in a file of its size.
+
+        The rest is a hole, so a checksum of the whole cannot be checked.
+
+        Raises
+        ------
+        ReadError, AwayError, StoreError
+            As of `download`.
+        """
+        with storing(target):
+            target.touch()
+            os.truncate(target, found.size_bytes)
+        await self._bring(asset.href, found, target, ranges)
+
     async def download(self, asset: Asset, found: Found, target: Path) -> None:
         """Write an object to a file; retry once if its checksum does not match.
 
@@ -138,19 +171,25 @@ class Session:
     async def _download(self, href: str, found: Found, target: Path) -> None:
         with storing(target):
             target.touch()
-        file = self._file(href)
-        size = found.size_bytes
-        step = self._lane(href).part_bytes if found.ranges else max(size, 1)
+        await self._bring(href, found, target, [(0, found.size_bytes)])
 
-        async def bring(start: int) -> None:
-            async with aclosing(file.part(found, start, min(start + step, size))) as stream:
+    async def _bring(self, href: str, found: Found, target: Path, ranges: Ranges) -> None:
+        file = self._file(href)
+        step = self._lane(href).part_bytes if found.ranges else max(found.size_bytes, 1)
+
+        async def bring(start: int, end: int) -> None:
+            async with aclosing(file.part(found, start, end)) as stream:
                 async for data in stream:
                     self._meter.add(SceneWork(fetched_bytes=len(data)))
                     with storing(target):
                         _write(target, start, data)
                     start += len(data)
 
-        await run_all(bring(start) for start in range(0, size, step))
+        await run_all(
+            bring(start, min(start + step, end))
+            for first, end in ranges
+            for start in range(first, end, step)
+        )
 
 
 def _write(target: Path, start: int, data: bytes) -> None:

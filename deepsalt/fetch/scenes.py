@@ -17,10 +17,12 @@ from deepsalt.access import Reach, host_of
 from deepsalt.concurrency import run_all
 from deepsalt.effort import Meter, SceneWork
 from deepsalt.errors import ReadError
+from deepsalt.fetch.answers import Found
 from deepsalt.fetch.objects import Session
 from deepsalt.fetch.patience import Patience
 from deepsalt.fetch.scratch import ScratchSpace
 from deepsalt.fetch.share import Share, share_of
+from deepsalt.fetch.tiles import Pixels
 from deepsalt.naming import named
 from deepsalt.scenes.base import refuse_remote
 from deepsalt.types import Acquisition, Asset
@@ -111,7 +113,9 @@ class Fetcher:
         return self._run(self._bring(acquisition, shares or {}), acquisition)
 
     @contextmanager
-    def local(self, acquisition: Acquisition, meter: Meter | None = None) -> Iterator[Acquisition]:
+    def local(
+        self, acquisition: Acquisition, meter: Meter | None = None, pixels: Pixels | None = None
+    ) -> Iterator[Acquisition]:
         """Wait for a scene's files, fetched now unless `bring` did; they exist during the block.
 
         Parameters
@@ -120,6 +124,9 @@ class Fetcher:
             The scene.
         meter
             Counts what fetching took, also what `bring` did. Default: nobody counts.
+        pixels
+            Pixels that are read, not empty: of large tiled files on servers that know ranges only
+            what holds these is fetched. Default: all.
 
         Yields
         ------
@@ -134,7 +141,7 @@ class Fetcher:
         if not _remote_assets(acquisition):
             yield acquisition
             return
-        fetched = self._run(self._take(acquisition, meter or Meter()), acquisition)
+        fetched = self._run(self._take(acquisition, meter or Meter(), pixels), acquisition)
         try:
             yield fetched.acquisition
         finally:
@@ -178,10 +185,12 @@ class Fetcher:
             if failed and self._kept.get(acquisition) is task:
                 del self._kept[acquisition]
 
-    async def _take(self, acquisition: Acquisition, meter: Meter) -> _Fetched:
+    async def _take(
+        self, acquisition: Acquisition, meter: Meter, pixels: Pixels | None
+    ) -> _Fetched:
         known = self._kept.pop(acquisition, None)
         if known is None:
-            return await self._fetch(acquisition, {}, meter)
+            return await self._fetch(acquisition, {}, meter, pixels)
         fetched = await known
         meter.add(fetched.work)
         return fetched
@@ -195,7 +204,11 @@ class Fetcher:
                 self._scratch.give_back(fetched.folder, fetched.size_bytes)
 
     async def _fetch(
-        self, acquisition: Acquisition, shares: Mapping[str, Share], meter: Meter
+        self,
+        acquisition: Acquisition,
+        shares: Mapping[str, Share],
+        meter: Meter,
+        pixels: Pixels | None = None,
     ) -> _Fetched:
         assets = _remote_assets(acquisition)
         if not self._scratch.limit_bytes:
@@ -211,7 +224,7 @@ class Fetcher:
                 paths = [_new_path(folder, asset) for asset in assets]
                 files = zip(assets, found, paths, strict=True)
                 with meter.during("fetch"):
-                    await run_all(session.download(*each) for each in files)
+                    await run_all(_download(session, *each, pixels=pixels) for each in files)
                 given_up.pop_all()
         work = meter.work
         with named(scene=acquisition.key):
@@ -259,6 +272,17 @@ class Fetcher:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+async def _download(
+    session: Session, asset: Asset, found: Found, target: Path, *, pixels: Pixels | None
+) -> None:
+    """Write an object to a file, or what of it holds some pixels."""
+    ranges = None if pixels is None else await session.ranges(asset, found, pixels)
+    if ranges is None:
+        await session.download(asset, found, target)
+    else:
+        await session.download_parts(asset, found, target, ranges)
 
 
 def _remote_assets(acquisition: Acquisition) -> list[Asset]:

@@ -18,6 +18,7 @@ from deepsalt.grid.crs import (
 )
 from deepsalt.grid.frame import Cell, Frame
 from deepsalt.grid.locate import Location, Moved, locate
+from deepsalt.grid.sphere import on_sphere
 from deepsalt.grid.tiles import Extent, MosaicGrid, PixelWindow, Tile
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "footprint",
     "ground_size_m",
     "locate",
+    "on_sphere",
     "parse_crs",
     "projected_crs",
     "to_lonlat",

@@ -23,13 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.model.kernel import COLUMNS, machine
 from deepsalt.model.memory import Memory
 from deepsalt.spectral.transform import MIN_VARIANCE
 from deepsalt.types import QualityFlag
-
-EC_SHIFT = 0.03
-"""Added to the conductivity before the logarithm, dS/m: near the detection limit of the labels."""
 
 HEADS = ("location", "log width")
 """Heads of a machine, on log(EC + 0.03)."""

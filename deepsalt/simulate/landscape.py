@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.grid.sphere import EARTH_M
 from deepsalt.simulate.geodesy import lonlat_of_pixels
 from deepsalt.simulate.optics import GYPSUM_LIKE, MixingConfig, ec_from_salt, is_salt
 from deepsalt.simulate.specimens import Mineral, Use, soil_basis, specimens
@@ -23,7 +24,6 @@ Field = NDArray[np.float64]
 GREEN_KINDS = 6
 """Kinds of crop and shrub that differ in spectrum."""
 
-_EARTH_RADIUS_M = 6371008.8
 _PARCEL_M = (640.0, 330.0)  # a field of irrigated land
 # of the basin field, whose standard deviation is 1
 _LAKE = 1.95
@@ -209,7 +209,7 @@ class Landscape:
     def _local(self, longitude: Field, latitude: Field) -> tuple[Field, Field]:
         """Return metres east and north of the origin; plate carree is enough for a fiction."""
         east = (np.asarray(longitude) - self._origin[0] + 180.0) % 360.0 - 180.0
-        to_m = np.radians(1.0) * _EARTH_RADIUS_M
+        to_m = np.radians(1.0) * EARTH_M
         x = east * to_m * np.cos(np.radians(self._origin[1]))
         return x, (np.asarray(latitude) - self._origin[1]) * to_m
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.model.student import EC_SHIFT
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.types import Floats
 
 INFLUENTIAL_GROUPS = 5

@@ -23,7 +23,9 @@ LabTables = Annotated[
 SatelliteTables = Annotated[
     list[str] | None,
     typer.Option(
-        "--satellite", metavar="TABLE@SENSOR...", help="Satellite spectra with labels, by sensor."
+        "--satellite",
+        metavar="TABLE[@SENSOR]...",
+        help="Satellite spectra with labels: what `deepsalt extract` writes, or by sensor.",
     ),
 ]
 UnlabelledTables = Annotated[
@@ -50,7 +52,8 @@ Group = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Column of groups to keep in one fold, such as profiles. Default: the first of "
-        "profile_id, profile, group, region, site, country.",
+        "profile_id, profile, group, region, site, country; for satellite tables with lon and lat "
+        "and none of the first four, blocks of neighbours.",
     ),
 ]
 Region = Annotated[
@@ -63,7 +66,7 @@ Region = Annotated[
 Ec = Annotated[str, typer.Option(metavar="COLUMN", help="Column of the electrical conductivity.")]
 Unit = Annotated[
     str | None,
-    typer.Option(metavar="UNIT", help="Unit of the labels: dS/m or mS/m. Default: dS/m."),
+    typer.Option(metavar="UNIT", help="Unit of the labels: dS/m, mS/m or uS/cm. Default: dS/m."),
 ]
 EcMethod = Annotated[
     str,
@@ -127,8 +130,7 @@ class ManyTables(TyperCommand):
 
 @app.command(
     cls=ManyTables,
-    epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv@enmap "
-    "--group region --out my-model`",
+    epilog="Example: `deepsalt train --lab library.csv --satellite sites.csv --out my-model`",
 )
 def train(
     out: ModelOut,

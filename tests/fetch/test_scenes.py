@@ -318,3 +318,48 @@ def test_bytes_and_retries_of_a_scene_are_counted(
         assert meter.work.fetched_bytes == size_of(enmap)
         assert meter.work.retries == len(broken)
         assert meter.work.fetch_s > 0
+
+
+def test_of_a_tiled_file_only_what_holds_some_pixels_is_fetched(
+    large: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepsalt.fetch.objects.LEAST_BYTES", 100_000)
+    scene = read_acquisition(next(path for path in large.iterdir() if path.is_dir()))
+    rows, columns = np.array([3, 4]), np.array([5, 6])
+    meter = Meter()
+    with (
+        file_server(large) as server,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
+        fetcher.local(remote(scene, large, server), meter, (rows, columns)) as local,
+    ):
+        found, expected = (open_reader(each) for each in (local, scene))
+        window = (3, 5, 2, 2)
+        assert np.array_equal(found.read_window(*window), expected.read_window(*window))
+        assert np.array_equal(found.read_quality(*window), expected.read_quality(*window))
+        found.close()
+        expected.close()
+    assert meter.work.fetched_bytes < 0.6 * size_of(scene)
+
+
+def test_a_server_without_ranges_sends_the_whole_file(
+    large: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepsalt.fetch.objects.LEAST_BYTES", 100_000)
+    scene = read_acquisition(next(path for path in large.iterdir() if path.is_dir()))
+    meter = Meter()
+    with (
+        file_server(large, faults=lambda *_: Fault(whole=True)) as server,
+        Fetcher(ScratchSpace(scratch, LIMIT), reach=LOOPBACK) as fetcher,
+        fetcher.local(remote(scene, large, server), meter, (np.array([3]), np.array([5]))),
+    ):
+        pass
+    assert meter.work.fetched_bytes == size_of(scene)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a server with a scene of four file blocks."""
+    folder = tmp_path_factory.mktemp("large")
+    grid = utm_grid(*CENTER, 400, 400)
+    write_enmap(folder, landscape=Landscape(1, *CENTER), grid=grid, start=DAY, seed=1)
+    return folder

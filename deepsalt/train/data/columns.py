@@ -1,22 +1,15 @@
 """The few columns that training reads besides spectra: names, flags and labels, checked."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepsalt.conductivity import MAX_EC_DS_M, TO_DS_M, EcUnit
 from deepsalt.errors import FormatError
 from deepsalt.spectral.table import MISSING, spectral_columns
-
-EcUnit = Literal["dS/m", "mS/m"]
-
-TO_DS_M = {"dS/m": 1.0, "mS/m": 0.01}
-"""Factor from a unit of electrical conductivity to dS/m."""
-
-MAX_EC_DS_M = 500.0
-"""No soil extract conducts more; saturated brine has about 250 dS/m."""
 
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
 
@@ -124,6 +117,19 @@ class Columns:
             advice += ", if these are mS/m say --ec-unit mS/m"
         self._refuse_labels(name, ec > MAX_EC_DS_M, text, advice)
         return ec
+
+    def numbers(self, name: str, advice: str) -> NDArray[np.float64]:
+        """Return a column of numbers from 0, NaN where missing (s,).
+
+        Raises
+        ------
+        FormatError
+            A value is something else.
+        """
+        text = self.text(name)
+        values = _exact_numbers(text)
+        self._refuse_labels(name, ~np.isin(text, MISSING) & ~(values >= 0), text, advice)
+        return values
 
     def _refuse_labels(
         self, name: str, wrong: NDArray[np.bool_], text: NDArray[np.str_], advice: str

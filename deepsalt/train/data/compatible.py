@@ -88,7 +88,7 @@ def check_apart(tables: Sequence[Table]) -> None:
     """
     seen: dict[str, str] = {}
     for table in tables:
-        kept = table.sha256 + table.kind
+        kept = table.sha256 + table.kind + table.sensor
         if kept in seen:
             raise FormatError(f"{table.name} and {seen[kept]} are the same table; give it once")
         seen[kept] = table.name

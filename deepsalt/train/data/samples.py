@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.model.student import EC_SHIFT
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.simulate.atmosphere import AtmosphereConfig, draw_sky, look_through
 from deepsalt.simulate.cover import dry_vegetation, green_vegetation
 from deepsalt.simulate.optics import SENSOR_NOISE, noise_sd, snr, water_absorption, wet
@@ -65,6 +65,8 @@ class Samples:
         View of a spectrum: ``laboratory``, ``enmap``, ``enmap with noise`` ... (s,).
     satellite, simulated
         Whether a row comes from a satellite table; whether it is simulated (s,).
+    label_sd
+        Standard deviation of the target as its label is known, 0 where not stated (s,).
     infrared
         Mid-infrared features of the same sample, rows of NaN where there are none, float32 (s, i);
         None: of no sample.
@@ -81,6 +83,7 @@ class Samples:
     view: Names
     satellite: NDArray[np.bool_]
     simulated: NDArray[np.bool_]
+    label_sd: Floats
     infrared: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
@@ -166,6 +169,7 @@ def _samples(table: Table, reflectance: Floats, bands: BandTable, view: str) -> 
         np.full(size, view),
         np.full(size, satellite),
         np.full(size, table.simulated),
+        np.zeros(size) if table.label_sd is None else table.label_sd,
     )
 
 

@@ -1,8 +1,9 @@
 """Tables to train on: laboratory spectra, satellite spectra with labels, and spectra without.
 
-Beside the spectral columns only those named here are ever read: `sample_id`, `scene_id`,
-`lab_sample_id`, `ec_method`, `simulated`, and the columns of label, suspicion, group and region. So
-neither depth nor place nor chemistry can reach a model.
+Beside the spectral columns only those named here are ever read: `sample_id`, `scene_id`, `sensor`,
+`lab_sample_id`, `ec_method`, `log_ec_sd`, `simulated`, and the columns of label, suspicion, group
+and region; `lon` and `lat` only name blocks of neighbours. So neither depth nor place nor chemistry
+can reach a model.
 """
 
 import hashlib
@@ -13,13 +14,15 @@ from pathlib import Path
 from typing import Literal, Self, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from deepsalt.conductivity import TO_DS_M, EcUnit
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.spectral.table import Spectra, read_table, table_spectra
+from deepsalt.spectral.table import Spectra, read_table, spectral_columns, table_spectra
 from deepsalt.spectral.transform import fill_missing, front_end
-from deepsalt.train.data.columns import TO_DS_M, Columns, EcUnit
+from deepsalt.train.data.columns import Columns
 from deepsalt.types import BandTable
 
 logger = logging.getLogger(__name__)
@@ -41,12 +44,18 @@ MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of the usable bands is left out; holes up to that are filled."""
 
 GROUP_COLUMNS = ("profile_id", "profile", "group", "region", "site", "country")
-"""Default columns of groups: the first of these in a table."""
+"""Default columns of groups: the first of these in a table. A satellite table with coordinates and
+none of the first four is grouped by blocks of neighbours instead."""
+
+_NAMED = frozenset(GROUP_COLUMNS[:4])
+_PLACE = ("lon", "lat")
 
 REGION_COLUMNS = ("region", "country")
 """Default columns of regions: the first of these that does not hold the groups."""
 
 _SUSPECT = "ec_suspect"
+_SENSOR = "sensor"
+_LABEL_SD = "log_ec_sd"
 _INCOMPLETE = "too many missing bands"
 _DARK = "not above 0 in half the bands"
 _DARK_SHARE = 0.5  # as in prediction: no spectrum of a surface
@@ -81,6 +90,9 @@ class TableSpec:
         Method of the labels if the table has no column `ec_method`.
     licence, attribution
         As the source states them; they go into the card.
+    by_sensor
+        Whether only the rows whose column `sensor` names this sensor are of the table, as in what
+        `deepsalt extract` writes.
     """
 
     path: Path
@@ -95,6 +107,7 @@ class TableSpec:
     ec_method: str = "mixed or unknown"
     licence: str = "not stated"
     attribution: str = ""
+    by_sensor: bool = False
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and units."""
@@ -102,6 +115,28 @@ class TableSpec:
             raise UsageError(f"kind {self.kind!r} is not one of {', '.join(get_args(TableKind))}")
         if self.ec_unit is not None and self.ec_unit not in TO_DS_M:
             raise UsageError(f"EC unit {self.ec_unit!r} is not one of {', '.join(TO_DS_M)}")
+
+    @classmethod
+    def each(cls, text: str, kind: TableKind) -> "list[Self]":
+        """Return the tables that ``TABLE@SENSOR`` or ``TABLE`` names.
+
+        A satellite table without a sensor is one table per sensor that its column `sensor` names.
+
+        Raises
+        ------
+        FormatError
+            The file cannot be read.
+        UsageError
+            No table, or no sensor where one is needed.
+        """
+        path = Path(text)
+        if kind == "laboratory":
+            return [cls.parse(text, kind)]
+        if path.is_file() and (sensors := _sensors(path)):
+            return [cls(path, kind, sensor, by_sensor=True) for sensor in sensors]
+        spec = cls.parse(text, kind)
+        is_part = spec.path.is_file() and spec.sensor in _sensors(spec.path)
+        return [replace(spec, by_sensor=is_part)]
 
     @classmethod
     def parse(cls, text: str, kind: TableKind) -> Self:
@@ -121,7 +156,7 @@ class TableSpec:
         if not path or not sensor:
             raise UsageError(
                 f"{text!r} does not name a table and its sensor; give TABLE@SENSOR, such as "
-                f"sites.csv@enmap"
+                f"sites.csv@enmap, or a table with a column sensor, as `deepsalt extract` writes it"
             )
         return cls(Path(path), kind, sensor)
 
@@ -159,6 +194,12 @@ class Table:
         Warnings on doubtful values that were accepted.
     group_column
         Column of `group`.
+    label_sd
+        Standard deviation of the label, of log(EC + 0.03): `log_ec_sd`, where it is not stated the
+        median of those that are (s,); None: nowhere stated.
+    position
+        Longitude and latitude, degrees, of a table whose groups are to be blocks of neighbours
+        (s, 2): until then its groups are sites. None: groups are as the table names them.
     """
 
     name: str
@@ -180,6 +221,8 @@ class Table:
     dropped: dict[str, int]
     warnings: tuple[str, ...]
     group_column: str = ""
+    label_sd: NDArray[np.float64] | None = None
+    position: NDArray[np.float64] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -209,6 +252,8 @@ def read_training_table(spec: TableSpec) -> Table:
     """
     origin = str(spec.path)
     frame = read_table(spec.path, keep_text=True).reset_index(drop=True)
+    if spec.by_sensor:
+        frame = _of_sensor(frame, spec.sensor)
     spectra = table_spectra(frame, sensor_bands(spec.sensor), origin)
     try:
         front_end(spectra.bands)
@@ -220,7 +265,8 @@ def read_training_table(spec: TableSpec) -> Table:
     if spec.kind != "unlabelled":
         rows.refuse_repeats(("sample_id", "scene_id")[: 1 + (spec.kind == "satellite")])
     ec, warnings = _labels(rows, spec)
-    group, region, doubts = _groups(rows, spec)
+    position = _positions(rows, spec)
+    group, region, doubts = _groups(rows, spec, position)
     method = rows.text("ec_method")
     reflectance, reason = _complete(spectra, ~suspect)
     counts = {"suspect label": int(suspect.sum())}
@@ -235,7 +281,7 @@ def read_training_table(spec: TableSpec) -> Table:
         group=group,
         region=region,
         scene=rows.text("scene_id"),
-        sample=rows.text("sample_id"),
+        sample=_named(rows) if spec.by_sensor else rows.text("sample_id"),
         lab_sample=rows.text("lab_sample_id"),
         ec_method=np.where(method == "", spec.ec_method, method),
         simulated=_simulated(rows),
@@ -245,8 +291,33 @@ def read_training_table(spec: TableSpec) -> Table:
         dropped={why: count for why, count in counts.items() if count},
         warnings=(*warnings, *doubts, *(f"{spec.path.name}: {note}" for note in spectra.notes)),
         group_column=_group_column(rows, spec) or "",
+        label_sd=_label_sd(rows, spec),
+        position=position,
     ).take(reason == "")
     return _announced(table, origin)
+
+
+def _sensors(path: Path) -> list[str]:
+    """Return the sensors that a table's column `sensor` names, sorted; none without the column."""
+    frame = read_table(path, keep_text=True)
+    if _SENSOR not in frame.columns:
+        return []
+    sensors = Columns(frame, str(path)).filled(_SENSOR, "give TABLE@SENSOR")
+    return sorted(set(sensors.tolist()))
+
+
+def _of_sensor(frame: pd.DataFrame, sensor: str) -> pd.DataFrame:
+    """Return the rows of a sensor, without the columns of other sensors' bands."""
+    rows = frame[frame[_SENSOR].astype(str).str.strip() == sensor]
+    empty = [name for name in spectral_columns(frame.columns) if rows[name].isna().all()]
+    return rows.drop(columns=empty)
+
+
+def _named(rows: Columns) -> NDArray[np.str_]:
+    """Return names of samples; rows without one are named by their place in the file."""
+    names = rows.text("sample_id")
+    numbers = np.char.add("row ", np.asarray(rows.frame.index + 1).astype(str))
+    return np.where(names == "", numbers, names)
 
 
 def _suspects(rows: Columns, spec: TableSpec) -> NDArray[np.bool_]:
@@ -277,10 +348,38 @@ def _labels(rows: Columns, spec: TableSpec) -> tuple[NDArray[np.float64], tuple[
     )
 
 
+def _label_sd(rows: Columns, spec: TableSpec) -> NDArray[np.float64] | None:
+    """Return how well labels are known; refuse what is no standard deviation."""
+    if spec.kind == "unlabelled" or _LABEL_SD not in rows:
+        return None
+    values = rows.numbers(_LABEL_SD, "leave it empty where it is not known")
+    known = values[np.isfinite(values)]
+    # One that is not stated is not exact.
+    return np.where(np.isnan(values), np.median(known), values) if known.any() else None
+
+
+def _positions(rows: Columns, spec: TableSpec) -> NDArray[np.float64] | None:
+    """Return longitude and latitude (s, 2) where they name the groups."""
+    names = set(rows.frame.columns)
+    if spec.kind != "satellite" or spec.group is not None or _NAMED & names:
+        return None
+    if not set(_PLACE) <= names:
+        return None
+    columns = [pd.to_numeric(pd.Series(rows.text(name)), errors="coerce") for name in _PLACE]
+    position = np.stack(columns, axis=1).astype(np.float64)
+    known = (np.abs(position) <= (180.0, 90.0)).all(axis=1)
+    return position if known.all() else None
+
+
 def _groups(
-    rows: Columns, spec: TableSpec
+    rows: Columns, spec: TableSpec, position: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.str_], NDArray[np.str_], tuple[str, ...]]:
     """Return groups, regions and what is doubtful about them."""
+    if position is not None:
+        site = rows.text("site")
+        place = np.char.add(position[:, 0].astype(str), position[:, 1].astype(str))
+        names = np.where(site == "", place, site)
+        return names, names, ()
     group = _group_column(rows, spec)
     doubts: tuple[str, ...] = ()
     if spec.group not in (None, group):

@@ -10,6 +10,7 @@ from deepsalt.spectral.infrared import InfraredTable, read_infrared
 from deepsalt.train.config import Settings, TrainConfig
 from deepsalt.train.data.compatible import check_compatible
 from deepsalt.train.data.mixtures import simulated_tables
+from deepsalt.train.data.places import with_blocks
 from deepsalt.train.data.samples import (
     Samples,
     as_measured,
@@ -52,6 +53,7 @@ def training_set(config: TrainConfig) -> TrainingSet:
     """
     tables = [read_training_table(spec) for spec in config.tables]
     check_compatible(config.tables, tables)
+    tables = with_blocks(tables)
     infrared = tuple(read_infrared(path) for path in config.infrared)
     samples = draw_views(tables, config.settings)
     if config.settings.mixtures:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.layers import INTERVAL_COVERAGE
-from deepsalt.model.student import EC_SHIFT
 from deepsalt.train.metrics import r2
 from deepsalt.types import Floats
 

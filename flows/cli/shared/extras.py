@@ -12,6 +12,7 @@ VERBS = {
     "plan": "run",
     "run": "run",
     "scene": "run",
+    "extract": "run",
     "predict-table": "run",
     "train": "train",
     "benchmark": "train",
@@ -28,6 +29,7 @@ OPTIONS = {
 """The extra of each option that needs one with any verb."""
 
 OF_VERBS = {
+    ("demo", "--field"): "train",
     ("run", "--cluster"): "kubernetes",
     ("run", "--cluster-profile"): "kubernetes",
     ("status", "--cluster"): "kubernetes",

@@ -298,7 +298,7 @@ def test_a_band_without_values_trains(tables: Path, tmp_path: Path) -> None:
     ("extra", "said"),
     [
         (("--group", "plot"), "no column plot"),
-        (("--ec-unit", "uS/cm"), "EC unit 'uS/cm'"),
+        (("--ec-unit", "S/m"), "EC unit 'S/m'"),
         (("--seed", "-1"), "seed"),
         (("--config", "absent.toml"), "cannot be read"),
         (("--satellite", "sites.csv"), "TABLE@SENSOR"),

@@ -29,6 +29,7 @@ def rng():
 
 def test_only_spectra_and_bands_become_features():
     named = {"ec", "group", "region", "site", "partner", "scene", "view", "satellite", "simulated"}
+    named |= {"label_sd"}
     assert {field.name for field in fields(Samples)} == {"features", "snv", "infrared"} | named
     other = replace(TABLE, ec=TABLE.ec * 3, region=TABLE.region[::-1], scene=TABLE.scene[::-1])
     for seen in (as_measured, lambda t: through_sensor(t, "enmap", rng())):

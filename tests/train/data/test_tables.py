@@ -10,8 +10,11 @@ import pytest
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.train.data.compatible import check_labels
+from deepsalt.train.data.compatible import check_apart, check_labels
+from deepsalt.train.data.places import with_blocks
+from deepsalt.train.data.samples import as_measured
 from deepsalt.train.data.tables import (
+    GROUP_COLUMNS,
     MAX_MISSING_SHARE,
     Table,
     TableSpec,
@@ -74,7 +77,7 @@ def test_a_file_whose_name_holds_an_at_is_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "field"}, {"kind": "laboratory", "ec_unit": "uS/cm"}], ids=["kind", "unit"]
+    "wrong", [{"kind": "field"}, {"kind": "laboratory", "ec_unit": "S/m"}], ids=["kind", "unit"]
 )
 def test_unknown_kinds_and_units_are_refused(wrong):
     with pytest.raises(UsageError, match="is not one of"):
@@ -388,3 +391,65 @@ def test_the_real_library_is_read_whole():
     assert table.dropped == {"suspect label": 4}
     assert table.warnings == ()
     assert (len(set(table.group)), len(set(table.region))) == (572, 51)
+
+
+def test_a_table_of_several_sensors_is_a_table_each(tmp_path: Path) -> None:
+    parts = []
+    for sensor in ("enmap", "prisma"):
+        bands = sensor_bands(sensor)
+        names = [
+            f"r{nm:g}" for nm, used in zip(bands.centers_nm, bands.usable, strict=True) if used
+        ]
+        spectra = pd.DataFrame(np.random.default_rng(1).uniform(0.1, 0.4, (3, len(names))))
+        spectra.columns = pd.Index(names)
+        said = {"sensor": sensor, "sample_id": ["a", "b", ""], "ec_ds_m": 1.0}
+        parts.append(spectra.assign(**said, site=["x", "y", "z"], ec_method="ECe"))
+    path = write(tmp_path, pd.concat(parts))
+    specs = TableSpec.each(str(path), "satellite")
+    tables = [read_training_table(spec) for spec in specs]
+    assert [table.sensor for table in tables] == ["enmap", "prisma"]
+    assert [len(table.sample) for table in tables] == [3, 3]
+    for table in tables:
+        assert sum(table.bands.usable) == sum(sensor_bands(table.sensor).usable)
+    check_apart(tables)
+    (part,) = TableSpec.each(f"{path}@prisma", "satellite")
+    assert len(read_training_table(part).sample) == 3
+    enmap, prisma = (set(as_measured(table).site) for table in tables)
+    assert len(enmap & prisma) == 2  # looks at one site share its weight
+
+
+def test_a_satellite_table_whose_rows_name_no_sensor_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, pd.DataFrame({"r450": [0.1]}))
+    with pytest.raises(UsageError, match="or a table with a column sensor"):
+        TableSpec.each(str(path), "satellite")
+
+
+def test_how_well_a_label_is_known_is_read(tmp_path: Path) -> None:
+    table = frame()
+    table["log_ec_sd"] = [0.3, *[""] * (len(table) - 1)]
+    found = read(tmp_path, table).label_sd
+    assert found is not None
+    assert found.tolist() == [0.3] * len(table)  # what is not stated is not exact
+
+
+def test_a_standard_deviation_below_zero_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="column log_ec_sd holds"):
+        read(tmp_path, frame().assign(log_ec_sd=-0.1))
+
+
+def test_sites_with_coordinates_are_grouped_by_blocks_of_neighbours(tmp_path: Path) -> None:
+    table = frame()
+    table = table.drop(columns=[name for name in GROUP_COLUMNS if name in table])
+    table = table.assign(lon=np.linspace(84, 85, len(table)), lat=40.0, site=range(len(table)))
+    found = read(tmp_path, table, kind="satellite")
+    assert found.position is not None
+    (placed,) = with_blocks([found])
+    assert set(placed.group) == set(placed.region)
+    assert all(name.startswith("block ") for name in placed.group)
+
+
+def test_a_column_of_groups_counts_before_coordinates(tmp_path: Path) -> None:
+    table = frame()
+    found = read(tmp_path, table.assign(lon=84.0, lat=40.0), kind="satellite")
+    assert found.group_column == "profile_id"
+    assert found.position is None

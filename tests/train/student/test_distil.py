@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from deepsalt.benchmark.metrics import winkler
+from deepsalt.conductivity import EC_SHIFT
 from deepsalt.model.folded import fold
-from deepsalt.model.student import EC_SHIFT
 from deepsalt.train.student.distil import (
     assemble,
     calibrated,

@@ -110,3 +110,12 @@ def test_a_loss_that_is_not_finite_names_step_and_rows():
     with pytest.raises(RunError, match=r"step 0: the loss of a batch with row-\d+, row-") as found:
         trained(replace(FEW, batch=1000), target, number=1)
     assert "\n" not in str(found.value)
+
+
+def test_a_label_that_is_known_badly_weighs_less() -> None:
+    samples = replace(VIEWS, label_sd=np.where(np.arange(len(VIEWS)) % 2, 0.0, 1.0))
+    weights, plain = view_weights(samples, QUICK), view_weights(VIEWS, QUICK)
+    known = samples.label_sd == 0.0
+    assert np.array_equal(weights[known], plain[known])
+    assert (weights[~known] < plain[~known]).all()
+    assert (weights[~known] > 0.0).all()

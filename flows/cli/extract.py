@@ -1,0 +1,261 @@
+"""The verb `extract`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepsalt.errors import FormatError
+from flows.cli.shared.options import (
+    AllowHost,
+    Area,
+    Bbox,
+    Catalogue,
+    Collections,
+    Datetime,
+    Json,
+    Limit,
+    MaxCloud,
+    MaxQuality,
+    Scheduler,
+    ScratchFolder,
+    ScratchGb,
+    Workers,
+    compute_of,
+    local,
+    scratch_of,
+    selection_of,
+)
+from flows.cli.shared.text import place, plain, said_once
+
+if TYPE_CHECKING:
+    from flows.run.extract import Extracted
+
+app = typer.Typer()
+
+Samples = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SAMPLES",
+        help="Field samples, CSV or Parquet: columns for id, lon, lat and EC, and if known unit, "
+        "method, depth, date and position uncertainty.",
+    ),
+]
+OutTable = Annotated[
+    Path,
+    typer.Option(
+        "--out", callback=local, help="Table to write, CSV or Parquet: a row per pixel and scene."
+    ),
+]
+Days = Annotated[
+    float, typer.Option("--days", help="Greatest number of days between sample and scene, to 365.")
+]
+AnyDate = Annotated[
+    bool,
+    typer.Option(
+        "--any-date", help="Match whatever the days between, samples without a date as well."
+    ),
+]
+WindowPx = Annotated[
+    int, typer.Option("--window", help="1: the pixel of the sample; 3: the median of 3 x 3.")
+]
+AllLooks = Annotated[
+    bool,
+    typer.Option(
+        "--all-looks",
+        help="A row for each scene that shows a sample. Default: the best one, by flags, days and "
+        "clouds.",
+    ),
+]
+EcColumn = Annotated[
+    str | None, typer.Option("--ec", metavar="COLUMN", help="Column of the EC. Default: by name.")
+]
+EcUnit = Annotated[
+    str | None,
+    typer.Option(
+        "--ec-unit",
+        metavar="UNIT",
+        help="Unit of the EC where the table states none: dS/m, mS/cm, mmho/cm, mS/m or uS/cm. "
+        "Default: dS/m.",
+    ),
+]
+EcMethod = Annotated[
+    str, typer.Option("--ec-method", help="Method of the EC where the table states none, as ECe.")
+]
+SampleCrs = Annotated[
+    str, typer.Option("--crs", help="CRS of the coordinates, such as EPSG:32644.")
+]
+MaxDepth = Annotated[
+    float, typer.Option("--max-depth", help="Greatest depth of a surface layer's end, cm.")
+]
+MaxPosition = Annotated[
+    float,
+    typer.Option("--max-position", help="Greatest uncertainty of a position, metres, if stated."),
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Scenes read at a time, of remote ones two. Default: one per core."
+    ),
+]
+
+
+@app.command(
+    "extract",
+    epilog="Example: `deepsalt extract samples.csv --catalogue catalogue --out sites.csv`",
+)
+def extract(
+    samples: Samples,
+    catalogue: Catalogue,
+    out: OutTable,
+    collection: Collections = None,
+    bbox: Bbox = None,
+    area: Area = None,
+    datetime: Datetime = None,
+    max_cloud: MaxCloud = None,
+    max_quality: MaxQuality = 1,
+    limit: Limit = None,
+    allow_host: AllowHost = None,
+    days: Days = 30.0,
+    any_date: AnyDate = False,
+    window: WindowPx = 1,
+    all_looks: AllLooks = False,
+    ec: EcColumn = None,
+    ec_unit: EcUnit = None,
+    ec_method: EcMethod = "",
+    crs: SampleCrs = "EPSG:4326",
+    max_depth: MaxDepth = 30.0,
+    max_position: MaxPosition = 60.0,
+    threads: AtOnce = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    scratch: ScratchFolder = None,
+    scratch_gb: ScratchGb = 8.0,
+    as_json: Json = False,
+) -> None:
+    """Match field samples with scenes: a table of spectra to train on.
+
+    Takes samples of the surface layer only, and pixels that a run would map. Samples of one method
+    that share a pixel are one row. Beside the table it writes what was left out and why, and a map.
+    """
+    from deepsalt.sites.samples import SampleRules
+    from deepsalt.spectral.table import check_kind
+    from flows.progress import bars
+    from flows.run.extract import Matching
+    from flows.run.extract import extract as extract_sites
+
+    check_kind(out)
+    if not out.absolute().parent.is_dir():
+        raise FormatError(f"the folder of {out} does not exist; create it first")
+    if out.exists() and samples.exists() and out.samefile(samples):
+        raise FormatError(f"{out} is the table of samples; write the sites to another file")
+    selection = selection_of(
+        catalogue,
+        collection=collection,
+        bbox=bbox,
+        area=area,
+        datetime=datetime,
+        max_cloud=max_cloud,
+        max_quality=max_quality,
+        limit=limit,
+        allow_host=allow_host,
+    )
+    rules = SampleRules(
+        ec=ec,
+        unit=ec_unit,
+        method=ec_method,
+        crs=crs,
+        ends_cm=max_depth,
+        position_m=max_position,
+    )
+    matching = Matching(None if any_date else days, window, all_looks)
+    with bars() as progress:
+        found = extract_sites(
+            samples,
+            selection,
+            rules,
+            matching,
+            compute=compute_of(workers, scheduler, threads=threads),
+            scratch=scratch_of(scratch, scratch_gb),
+            progress=progress,
+        )
+    write_sites(found, out)
+    if as_json:
+        typer.echo(json.dumps(_told(found)))
+    else:
+        typer.echo("\n".join(_lines(found, out)))
+    if not len(found.sites.table):
+        raise typer.Exit(1)
+    if found.failed:
+        raise typer.Exit(3)
+
+
+def _beside(out: Path, suffix: str) -> Path:
+    """Return the path of a file that is written beside a table."""
+    stem = out.name
+    for ending in (".csv.gz", ".csv", ".parquet", ".pq"):
+        if stem.lower().endswith(ending):
+            stem = stem[: -len(ending)]
+            break
+    return out.with_name(stem + suffix)
+
+
+def write_sites(found: "Extracted", out: Path) -> None:
+    """Write the table, if it has rows, and beside it what was left out and a map.
+
+    Raises
+    ------
+    FormatError
+        A table cannot be written there.
+    """
+    import pandas as pd
+
+    from deepsalt.objects.disk import storing
+    from deepsalt.plot.sites import draw_sites
+    from deepsalt.spectral.table import write_table
+
+    known, sites = found.samples, found.sites
+    if len(sites.table):
+        write_table(sites.table, out)
+    columns = ["sample_id", "scene_id", "reason"]
+    write_table(pd.DataFrame(sites.left_out, columns=columns), _beside(out, ".left-out.csv"))
+    simulated = bool(sites.table["simulated"].any())
+    picture = draw_sites(known.lon, known.lat, known.ec, sites.matched, simulated=simulated)
+    with storing(out):
+        _beside(out, ".png").write_bytes(picture)
+
+
+def _told(found: "Extracted") -> dict[str, object]:
+    """Return the outcome as JSON."""
+    return {
+        "samples": found.sites.samples,
+        "matched": int(found.sites.matched.sum()),
+        "rows": len(found.sites.table),
+        "scenes": {"found": found.scenes[0], "read": found.scenes[1]},
+        "unmatched": found.sites.unmatched,
+        "failed": found.failed,
+    }
+
+
+def _lines(found: "Extracted", out: Path) -> list[str]:
+    """Return the table of what was matched, and the suggested next step."""
+    sites = found.sites
+    matched = int(sites.matched.sum())
+    rows = [("matched", matched), *((f"  {why}", n) for why, n in sites.unmatched.items())]
+    width = max(len(plain(name)) for name, _ in rows) + 2
+    lines = [
+        f"{sites.samples} samples, {found.scenes[0]} scenes, of which {found.scenes[1]} show some",
+        *(f"{plain(name):<{width}}{count:>6}" for name, count in rows),
+        *(f"scene {key} could not be read: {why}" for key, why in said_once(found.failed.items())),
+        f"what was left out and why: {_beside(out, '.left-out.csv')}",
+        f"map: {_beside(out, '.png')}",
+    ]
+    if not len(sites.table):
+        kept = f", and {out} is that of before" if out.exists() else ""
+        return [*lines, f"no rows, so no table was written{kept}; the reasons say what to change"]
+    return [
+        *lines,
+        f"{len(sites.table)} rows are in {out}",
+        f"next: `deepsalt train --satellite {place(out)} --out my-model`",
+    ]
