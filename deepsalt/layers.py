@@ -5,7 +5,7 @@ unwritten `quality_flags` must read as "outside" and an unwritten date as missin
 layer also has its fill value as an attribute, so that rioxarray clips, pads and warps with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,15 @@ AttrValue = str | int | float | list[int] | list[float]
 
 INTERVAL_COVERAGE = 0.9
 """Share of samples that [`salinity_lower`, `salinity_upper`] is calibrated to hold."""
+
+THRESHOLDS_DS_M = (0.5, 1.0, 2.0, 4.0)
+"""Thresholds of EC, by the method of the model's labels, that probabilities are given for."""
+CHANCE_LAYERS = tuple(f"p_above_{threshold:g}" for threshold in THRESHOLDS_DS_M)
+"""Layers with the probability of an EC above each of them."""
+CHANCE_STEP = 1e-4
+"""Unit in which probabilities are stored."""
+CHANCE_FILL = 65535
+"""`_FillValue` of a probability: there is no estimate."""
 
 UNITS = "dS m-1"
 DATE_FILL = -2147483648
@@ -54,11 +63,12 @@ class Layer:
         """Return the attribute of a stored array that tells readers the fill value.
 
         Counts and flags use `nodata`, which rioxarray reads; with `_FillValue` xarray would turn
-        them into floats, whose bits cannot be tested.
+        them into floats, whose bits cannot be tested. Probabilities become floats.
         """
         if self.dtype == "float32":
             return {"_FillValue": NAN_ATTRIBUTE}
-        return {"_FillValue" if self.dtype == "int32" else "nodata": int(self.fill)}
+        is_flag = self.dtype == "uint16" and "scale_factor" not in self.attrs
+        return {"nodata" if is_flag else "_FillValue": int(self.fill)}
 
 
 def quality_flags_attrs() -> dict[str, AttrValue]:
@@ -74,15 +84,20 @@ def quality_flags_attrs() -> dict[str, AttrValue]:
 
 
 def salinity_attrs(
-    ec_method: str = "", depth: str = "", temperature: str = ""
+    ec_method: str = "",
+    depth: str = "",
+    temperature: str = "",
+    chances: Sequence[Mapping[str, AttrValue]] = ({},) * len(THRESHOLDS_DS_M),
 ) -> dict[str, dict[str, AttrValue]]:
-    """Return the CF attributes of the three salinity layers, by layer name.
+    """Return the CF attributes of the salinity layers and the probabilities, by layer name.
 
     Parameters
     ----------
     ec_method, depth, temperature
         Method of the electrical conductivity, its soil depth and its reference temperature:
         `ModelCard.ec_method`, `.depth` and `.temperature`.
+    chances
+        Further attributes of the probabilities: `ModelCard.chances`.
 
     Notes
     -----
@@ -107,6 +122,25 @@ def salinity_attrs(
             "long_name": f"upper end of the {percent} interval of surface electrical conductivity",
             **bound,
         },
+        **{
+            name: {
+                **chance_attrs(threshold),
+                **{key: value for key, value in stated.items() if value},
+                **known,
+            }
+            for name, threshold, known in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, chances, strict=True)
+        },
+    }
+
+
+def chance_attrs(threshold: float) -> dict[str, AttrValue]:
+    """Return the CF attributes of the probability of an EC above a threshold, dS/m."""
+    return {
+        "long_name": f"probability that the electrical conductivity exceeds {threshold:g} dS/m",
+        "units": "1",
+        "threshold": threshold,
+        "scale_factor": CHANCE_STEP,
+        "grid_mapping": "spatial_ref",
     }
 
 
@@ -115,7 +149,12 @@ def _layer(name: str, dtype: str, fill: float | int, attrs: Mapping[str, AttrVal
 
 
 SCENE_LAYERS: tuple[Layer, ...] = (
-    *(_layer(name, "float32", np.nan, attrs) for name, attrs in salinity_attrs().items()),
+    *(
+        _layer(name, "uint16", CHANCE_FILL, attrs)
+        if name in CHANCE_LAYERS
+        else _layer(name, "float32", np.nan, attrs)
+        for name, attrs in salinity_attrs().items()
+    ),
     _layer("quality_flags", "uint16", int(QualityFlag.OUTSIDE), quality_flags_attrs()),
 )
 """Layers of a scene product, in order."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
+from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, DATE_FILL, MOSAIC_LAYERS
 from deepsalt.types import REJECTING, Floats, QualityFlag
 
 MIN_WIDTH = 0.02
@@ -23,7 +23,7 @@ ROBUST_FROM = 3
 """Contributors from which on a scene can be told apart from the others: of two scenes that differ
 nobody knows which is wrong."""
 
-CONTRIBUTION_BYTES = 32
+CONTRIBUTION_BYTES = 32 + 8 * len(CHANCE_LAYERS)
 """Memory of one `Contribution` per pixel."""
 
 _REJECTING = np.uint16(REJECTING)
@@ -40,10 +40,13 @@ class Contribution(NamedTuple):
     weight
         Inverse square of the interval's width in log1p times the feather's weight; 0 where it has
         no estimate.
+    chances
+        `CHANCE_LAYERS`, steps (t, n); anything where it has no estimate.
     """
 
     logs: tuple[Floats, Floats, Floats]
     weight: Floats
+    chances: Floats
 
 
 class Accumulators:
@@ -59,6 +62,7 @@ class Accumulators:
         self.weight, self.value, self.lower, self.upper = np.zeros((4, n))
         # Spread is summed relative to the first contributor: equal values then differ by exactly 0.
         self.first, self.plain, self.shift, self.shift2 = np.zeros((4, n))
+        self.chances = np.zeros((len(CHANCE_LAYERS), n))
         self.count, self.advice, self.reasons = np.zeros((3, n), np.uint16)
         self.last = np.full(n, DATE_FILL, np.int32)
         self.measured = np.zeros(n, np.bool_)
@@ -90,16 +94,21 @@ class Accumulators:
         self.reasons |= reason * (measured & ~counts)
         self.advice |= (quality_flags & ~_REJECTING) * counts
         np.maximum(self.last, np.int32(day), out=self.last, where=counts)
-        self._add_estimates(counts, ends, values["feather"])
+        chances = np.stack([values[name] for name in CHANCE_LAYERS]).astype(np.float64)
+        self._add_estimates(counts, ends, chances, values["feather"])
 
     def _add_estimates(
-        self, counts: NDArray[np.bool_], ends: list[NDArray[np.float32]], edge: Floats
+        self,
+        counts: NDArray[np.bool_],
+        ends: list[NDArray[np.float32]],
+        chances: Floats,
+        edge: Floats,
     ) -> None:
         salinity, *_ = estimates = [np.where(counts, end, np.float64(0)) for end in ends]
         value, lower, upper = (np.log1p(end) for end in estimates)
         plain = counts / np.maximum(upper - lower, MIN_WIDTH) ** 2
-        contribution = Contribution((value, lower, upper), plain * edge)
-        self._sum(contribution.weight, contribution.logs)
+        contribution = Contribution((value, lower, upper), plain * edge, chances)
+        self._sum(contribution.weight, contribution)
         np.copyto(self.first, salinity, where=counts & (self.count == 0))
         shift = salinity - self.first
         self.plain += plain
@@ -108,8 +117,9 @@ class Accumulators:
         self.count += counts
         self.contributions.append(contribution)
 
-    def _sum(self, weight: Floats, logs: tuple[Floats, Floats, Floats]) -> None:
-        value, lower, upper = logs
+    def _sum(self, weight: Floats, contribution: Contribution) -> None:
+        value, lower, upper = contribution.logs
+        self.chances += weight * contribution.chances
         self.weight += weight
         self.value += weight * value
         self.lower += weight * lower
@@ -127,16 +137,17 @@ class Accumulators:
             return
         center = np.divide(self.value, self.weight, out=np.zeros_like(self.value), where=many)
         moments = np.zeros((3, many.size))
-        for (value, _, _), weight in self.contributions:
+        for (value, _, _), weight, _ in self.contributions:
             shift = value - center
             moment = weight * shift
             for total, power in zip(moments, (weight, moment, moment * shift), strict=True):
                 total += power
         for sums in (self.weight, self.value, self.lower, self.upper):
             sums[many] = 0.0
-        for logs, weight in self.contributions:
-            trust = _trust(logs[0] - center, weight, moments)
-            self._sum(np.where(many, weight * trust, 0.0), logs)
+        self.chances[:, many] = 0.0
+        for each in self.contributions:
+            trust = _trust(each.logs[0] - center, each.weight, moments)
+            self._sum(np.where(many, each.weight * trust, 0.0), each)
 
     def layers(self) -> dict[str, NDArray[Any]]:
         """Return `MOSAIC_LAYERS` (h, w)."""
@@ -159,7 +170,9 @@ class Accumulators:
         salinity = np.expm1(self.value / weight)
         variance = self.shift2 / plain - (self.shift / plain) ** 2
         spread = np.sqrt(np.maximum(variance, 0.0))
+        chances = np.where(estimated, np.rint(self.chances / weight), CHANCE_FILL)
         return {
+            **dict(zip(CHANCE_LAYERS, chances, strict=True)),
             "salinity": salinity,
             # Rounding must not put an end of the interval on the wrong side.
             "salinity_lower": np.minimum(np.expm1(self.lower / weight), salinity),

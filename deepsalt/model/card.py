@@ -75,6 +75,37 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """What the probability of an EC above a threshold rests on.
+
+    Parameters
+    ----------
+    threshold
+        dS/m, by the method of the labels.
+    base_rate
+        Share of the training's profiles or sites above it, each weighing one.
+    groups
+        Number of those with a label above it.
+    calibrated
+        ``yes``, or ``no`` with fewer than 20 such groups: then no class is drawn from it.
+    alarm
+        Least probability from which, of soils held out of the training, half are above the
+        threshold; None: there is none.
+    """
+
+    threshold: float
+    base_rate: float
+    groups: int
+    calibrated: str
+    alarm: float | None
+
+    @property
+    def attrs(self) -> dict[str, str | float]:
+        """Attributes of the layer."""
+        return {"base_rate": self.base_rate, "calibrated": self.calibrated}
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """Card of one set of weights.
 
@@ -98,6 +129,8 @@ class ModelCard:
         Estimates above it carry the bit EXTRAPOLATED, dS/m.
     interval
         How the interval was calibrated, and to which coverage.
+    chances
+        Thresholds of the probabilities, and what these rest on.
     macs_per_pixel
         Multiply-accumulates per pixel with 224 bands.
     data
@@ -126,6 +159,7 @@ class ModelCard:
     ec_max: float
     ec_extrapolated: float
     interval: str
+    chances: tuple[Chance, ...]
     macs_per_pixel: int
     data: tuple[TrainingData, ...]
     scores: tuple[Score, ...]
@@ -176,6 +210,7 @@ def _values(found: dict[str, Any]) -> dict[str, Any]:
         "bands_nm": tuple(float(nm) for nm in found["bands_nm"]),
         "ec_max": _finite(found, "ec_max"),
         "ec_extrapolated": _finite(found, "ec_extrapolated"),
+        "chances": tuple(Chance(**each) for each in found["chances"]),
         "data": tuple(TrainingData(**source) for source in found["data"]),
         "scores": tuple(Score(**score) for score in found["scores"]),
         "limits": tuple(str(limit) for limit in found["limits"]),

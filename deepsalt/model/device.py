@@ -25,7 +25,7 @@ from torch import Tensor
 
 from deepsalt.errors import UsageError
 from deepsalt.model.folded import FoldedStudent
-from deepsalt.model.student import Estimates
+from deepsalt.model.student import ROWS, Estimates
 
 DEVICES = ("cpu", "cuda")
 """Devices for predictions."""
@@ -247,7 +247,7 @@ class _OnDevice:
     def estimate(self, numbers: NDArray[np.generic], nodata: float | None = None) -> Estimates:
         """Return the estimates for spectra by column, as `FoldedStudent.estimate`."""
         size = numbers.shape[1]
-        values = np.empty((4, size), np.float32)
+        values = np.empty((ROWS, size), np.float32)
         flags = np.empty(size, np.uint16)
         asked: list[tuple[slice, NDArray[np.bool_], _Request]] = []
         for start in range(0, size, REQUEST_PX):
@@ -259,12 +259,12 @@ class _OnDevice:
         try:
             for columns, lost, request in asked:
                 answers = request.answers()
-                values[:, columns] = np.where(lost, np.nan, answers[:4])
-                flags[columns] = np.where(lost, 0, answers[4])
+                values[:, columns] = np.where(lost, np.nan, answers[:ROWS])
+                flags[columns] = np.where(lost, 0, answers[ROWS])
         except (RuntimeError, MemoryError) as error:  # torch's own are RuntimeErrors
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             logger.warning("the device failed (%s); predicting on the CPU", reason)
             if not failures:
                 failures.append(reason)
             return self.folded.estimate(numbers, nodata)
-        return Estimates(values[0], values[1], values[2], flags, values[3])
+        return Estimates.of(values, flags)

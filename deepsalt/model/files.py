@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, read_weights
-from deepsalt.model.student import HEADS, Student
+from deepsalt.model.student import CHANCE_KNOTS, HEADS, Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
 
@@ -94,8 +94,10 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         "low_noise_bias": (len(HEADS), 1),
         "nodes": (tensors["nodes"].numel(),),
         "low_noise_nodes": (tensors["low_noise_nodes"].numel(),),
-        "interval": (2,),
-        "low_noise_interval": (2,),
+        "intervals": (tensors["intervals"].shape[0], 4),
+        "low_noise_intervals": (tensors["low_noise_intervals"].shape[0], 4),
+        "chances": (CHANCE_KNOTS[2],),
+        "low_noise_chances": (CHANCE_KNOTS[2],),
         "limits": (6,),
     }
     for name, shape in shapes.items():

@@ -19,7 +19,7 @@ from deepsalt.errors import FormatError
 from deepsalt.model.kernel import COLUMNS
 from deepsalt.model.memory import Memory
 from deepsalt.model.scaling import as_stored, scale
-from deepsalt.model.student import Estimates, Student
+from deepsalt.model.student import ROWS, Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.spectral.transform import (
     LEVEL_FEATURES,
@@ -142,14 +142,14 @@ class FoldedStudent:
             The number of bands is not the one folded for.
         """
         self._refuse_too_few_bands(numbers)
-        values = np.empty((4, numbers.shape[1]), np.float32)
+        values = np.empty((ROWS, numbers.shape[1]), np.float32)
         flags = np.empty(numbers.shape[1], np.uint16)
         work = _work(self.used.size, self.components.bands.shape[0])
         with one_torch_thread(), torch.inference_mode():
             for start in range(0, numbers.shape[1], BATCH_PX):
                 part = slice(start, start + BATCH_PX)
                 self._batch(numbers[:, part], nodata, values[:, part], flags[part], work)
-        return Estimates(values[0], values[1], values[2], flags, values[3])
+        return Estimates.of(values, flags)
 
     def _batch(
         self,
@@ -208,7 +208,7 @@ class FoldedStudent:
         return self._complete(numbers, mark)
 
     def answer(self, spectra: Tensor) -> Tensor:
-        """Return salinity, lower, upper, score and flags (5, s) of prepared spectra (u, s)."""
+        """Return `ROWS` values and then the flags (v + 1, s) of prepared spectra (u, s)."""
         moment = spectra.square().sum(0)
         projected = self.components.bands @ spectra
         *estimates, bits = self._answer(
@@ -294,7 +294,7 @@ class FoldedStudent:
         low_noise_bands: Callable[[Tensor], Tensor],
         memory: Memory,
     ) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, score and flags (s,) of projected spectra.
+        """Return what `Student.answer` does of projected spectra.
 
         `low_noise_bands` gives the low-noise machine's rows on the bands of the spectra of some
         indices.

@@ -6,7 +6,8 @@
       -> shrinkage   each component times signal / (signal + noise): the Wiener filter
       -> machine     distances to a few hundred inducing points, inverse multiquadric, two heads
       -> location and width of log(EC + 0.03 dS/m)
-      -> salinity (the mean of log(1 + EC) over the residuals' quantiles), interval, advice
+      -> salinity (the mean of log(1 + EC) over the residuals' quantiles), interval, advice,
+         probability of an EC above each of four thresholds
 
     components -> domain score: how unlike the training's soils and salt crusts a spectrum is
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepsalt.conductivity import EC_SHIFT
+from deepsalt.layers import THRESHOLDS_DS_M
 from deepsalt.model.kernel import COLUMNS, machine
 from deepsalt.model.memory import Memory
 from deepsalt.spectral.transform import MIN_VARIANCE
@@ -34,8 +36,19 @@ HEADS = ("location", "log width")
 
 _FLAT = (1.0 - 1e-4) * MIN_VARIANCE**-0.5
 _SAME = 1e5  # square of mean over deviation: above it, rounding decides how a spectrum varies
-_MIN_LOG_WIDTH = -3.0
-_MAX_LOG_WIDTH = 2.5
+LOG_WIDTHS = (-3.0, 2.5)
+"""Bounds of the logarithm of a width."""
+
+CHANCE_KNOTS = (-16.0, 16.0, 1025)
+"""First, last and number of the knots, of equal steps, at which probabilities are tabulated.
+
+Of how far an answer lies above a threshold, in units of its width; between knots they are linear,
+which is off by at most 6e-5 where the tabulated function has the kernel's curvature.
+"""
+
+
+ROWS = 4 + len(THRESHOLDS_DS_M)
+"""Values of an estimate: salinity, lower, upper, probabilities, domain score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,9 @@ class Estimates:
         `QualityFlag` bits OUT_OF_DOMAIN and EXTRAPOLATED, uint16 (s,).
     domain_score
         How far a spectrum is from the training's domain, float32 (s,): OUT_OF_DOMAIN above 1.
+    chances
+        Probability of an EC above each of `THRESHOLDS_DS_M`, float32 (t, s), not rising along t;
+        NaN as above.
     """
 
     salinity: NDArray[np.float32]
@@ -58,6 +74,13 @@ class Estimates:
     upper: NDArray[np.float32]
     flags: NDArray[np.uint16]
     domain_score: NDArray[np.float32]
+    chances: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32], flags: NDArray[np.uint16]) -> Self:
+        """Return estimates of `ROWS` values (v, s) and flags (s,), as `Student.answer` orders."""
+        salinity, lower, upper = values[:3]
+        return cls(salinity, lower, upper, flags, values[-1], values[3:-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +108,11 @@ class Student:
         That machine (n, q), (2, n), (2, 1); n = 0: there is none.
     nodes, low_noise_nodes
         Quantiles of the residuals in units of the width, of equal probability (j,).
-    interval, low_noise_interval
-        Factors on the width below and above, from calibration (2,).
+    intervals, low_noise_intervals
+        Classes of EC, from calibration (c, 4): where one begins and ends on log(EC + 0.03), and
+        the factors on the width that an EC of it may lie below and above the location.
+    chances, low_noise_chances
+        Probability of a higher EC at `CHANCE_KNOTS` (k,).
     limits
         EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of T² and of Q; noise level below
         which a spectrum is low-noise; noise that counts per flatness in T² (6,).
@@ -109,8 +135,10 @@ class Student:
     low_noise_bias: Tensor
     nodes: Tensor
     low_noise_nodes: Tensor
-    interval: Tensor
-    low_noise_interval: Tensor
+    intervals: Tensor
+    low_noise_intervals: Tensor
+    chances: Tensor
+    low_noise_chances: Tensor
     limits: Tensor
 
     @property
@@ -134,7 +162,7 @@ class Student:
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
         """Return the same student with its weights moved; scalars are not moved."""
-        stay = ("limits", "interval", "low_noise_interval")
+        stay = ("limits", "intervals", "low_noise_intervals")
         weights = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{k: move(v) for k, v in weights.items() if k not in stay})
 
@@ -152,7 +180,9 @@ class Student:
         low_noise_inputs: Callable[[Tensor], Tensor],
         memory: Memory | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, domain score and flags of spectra (s,) each.
+        """Return `ROWS` values of spectra and then their flags, (s,) each.
+
+        Values are salinity, lower, upper, a probability for each threshold, and the domain score.
 
         Parameters
         ----------
@@ -169,11 +199,17 @@ class Student:
         memory = memory or Memory()
         noise = self.noise(components, memory)
         answers = self.forward(components, noise, memory)
-        found = self.respond(answers, self.nodes, self.interval, memory)
+        found = self.respond(answers, self.nodes, self.intervals, self.chances, memory)
         low_noise = self.low_noise(noise, scatter, flatness)
         if self.low_noise_inducing_points.shape[0] and bool(low_noise.any()):
             answers = self.forward_low_noise(low_noise_inputs, low_noise)
-            better = self.respond(answers, self.low_noise_nodes, self.low_noise_interval, memory)
+            better = self.respond(
+                answers,
+                self.low_noise_nodes,
+                self.low_noise_intervals,
+                self.low_noise_chances,
+                memory,
+            )
             pairs = zip(better, found, strict=True)
             found = tuple(torch.where(low_noise, new, old) for new, old in pairs)
         score = self.domain_score(components, noise, flatness, memory)
@@ -213,22 +249,22 @@ class Student:
         return answers
 
     def respond(
-        self, answers: Tensor, nodes: Tensor, interval: Tensor, memory: Memory
+        self, answers: Tensor, nodes: Tensor, intervals: Tensor, chances: Tensor, memory: Memory
     ) -> tuple[Tensor, ...]:
-        """Return salinity, lower, upper, dS/m (s,) each, for a machine's answers (2, s).
+        """Return salinity, lower, upper and probabilities (s,) each, for answers (2, s).
 
-        Salinity is exp(E[log(1 + EC)]) - 1: the smearing estimate (Duan 1983) on the scale on
-        which maps are scored, since the mean of a logarithm says too little about the tail.
+        Salinity, dS/m, is exp(E[log(1 + EC)]) - 1: the smearing estimate (Duan 1983) on the scale
+        on which maps are scored, since the mean of a logarithm says too little about the tail.
         """
         ec_max = float(self.limits[0])
         location = answers[0]
-        width = answers[1].clamp(_MIN_LOG_WIDTH, _MAX_LOG_WIDTH).exp_()
+        width = answers[1].clamp(*LOG_WIDTHS).exp_()
         likely = memory.matrix("likely", nodes.shape[0], answers)
         torch.mul(nodes[:, None], width, out=likely).add_(location)
         salinity = _conductivity(likely, ec_max).log1p_().mean(0).expm1_().clamp_(0.0, ec_max)
-        lower = _conductivity(location - interval[0] * width, ec_max)
-        upper = _conductivity(location + interval[1] * width, ec_max)
-        return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity)
+        lower, upper = (_conductivity(end, ec_max) for end in _hull(location, width, intervals))
+        above = _chances(location, width, chances)
+        return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity), *above
 
     def flags(self, salinity: Tensor, score: Tensor) -> Tensor:
         """Return the advising bits (s,) int32 of salinity (s,), dS/m, and domain score (s,)."""
@@ -262,3 +298,34 @@ def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
     # Bounded before the exponential, so that no input can overflow it.
     ceiling = float(np.log(ec_max + EC_SHIFT))
     return log_ec.clamp_(max=ceiling).exp_().sub_(EC_SHIFT).clamp_(0.0, ec_max)
+
+
+def _hull(location: Tensor, width: Tensor, intervals: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest log(EC + 0.03) (s,) that no class excludes.
+
+    Where all are excluded, both are infinite on the wrong side.
+    """
+    lower = torch.full_like(location, torch.inf)
+    upper = torch.full_like(location, -torch.inf)
+    for lowest, highest, below, above in intervals.tolist():
+        first = (location - below * width).clamp_(min=lowest)
+        last = (location + above * width).clamp_(max=highest)
+        possible = first <= last
+        lower = torch.where(possible, torch.minimum(lower, first), lower)
+        upper = torch.where(possible, torch.maximum(upper, last), upper)
+    return lower, upper
+
+
+def _chances(location: Tensor, width: Tensor, table: Tensor) -> list[Tensor]:
+    """Return the probability (s,) of an EC above each threshold, from a table at `CHANCE_KNOTS`."""
+    first, last, count = CHANCE_KNOTS
+    per_width = (count - 1) / (last - first) / width
+    rises = torch.diff(table, append=table[-1:])
+    found = []
+    for threshold in THRESHOLDS_DS_M:
+        place = (location - float(np.log(threshold + EC_SHIFT))).mul_(per_width)
+        place = place.add_(-first * (count - 1) / (last - first)).clamp_(0.0, count - 1.0)
+        knot = place.int().clamp_(0, count - 1)  # of no number as well
+        rise = rises.index_select(0, knot)
+        found.append(table.index_select(0, knot).addcmul_(rise, place.sub_(knot)))
+    return found

@@ -12,11 +12,12 @@ from typing import Any, Self
 from deepsalt.concurrency import submitted
 from deepsalt.context import Context
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError, UsageError
+from deepsalt.layers import salinity_attrs
 from deepsalt.mosaic.drift import Figures, unlike
 from deepsalt.mosaic.tile import Composer
 from deepsalt.mosaic.wanted import Wanted, newest_day
 from deepsalt.plot.overview import cell_px
-from deepsalt.products import indexed
+from deepsalt.products import CHANCE_ATTRS, LABEL_ATTRS, indexed, product_layers
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
 from deepsalt.validate import Finding, Limits, check_age, effective
@@ -38,7 +39,6 @@ from deepsalt.versions import (
 _COMPARED = 20
 """Versions that a new one is compared with."""
 _FIGURES = "figures"  # fact of a version
-_SALINITY_LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
 
 @dataclass
@@ -346,12 +346,13 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
     try:
         return open_repository(store.objects)
     except StoreMissingError:
-        names = [name for found in wanted(period_tiles).values() for name in found]
+        stated = (*LABEL_ATTRS, *CHANCE_ATTRS)
+    names = [name for found in wanted(period_tiles).values() for name in found]
     if not names:
         raise UsageError(
             f"store {store} has no scene products, or only withdrawn ones; map scenes first"
         )
-    first = wanted.markers[names[0]]
+    first, arrays = product_layers(store, names[0])
     return create_mosaic(
         store.objects,
         store.frame,
@@ -360,7 +361,10 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
             "model_family": first.model_family,
             "model_digests": [first.model_digest],
         },
-        layer_attrs=dict.fromkeys(_SALINITY_LAYERS, first.label),
+        layer_attrs={
+            name: {key: arrays[name].attrs[key] for key in stated if key in arrays[name].attrs}
+            for name in salinity_attrs()
+        },
     )
 
 

@@ -5,6 +5,7 @@ Graphs carry a `ModelRef`; each process loads the weights once.
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 
 from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
-from deepsalt.layers import quality_flags_attrs, salinity_attrs
+from deepsalt.layers import (
+    CHANCE_FILL,
+    CHANCE_LAYERS,
+    CHANCE_STEP,
+    quality_flags_attrs,
+    salinity_attrs,
+)
 from deepsalt.model.device import Estimator, on_device
 from deepsalt.model.folded import fold
 from deepsalt.model.load import load_student, model_card
@@ -23,13 +30,21 @@ RESULT = np.dtype(
         ("salinity", np.float32),
         ("salinity_lower", np.float32),
         ("salinity_upper", np.float32),
+        *((name, np.uint16) for name in CHANCE_LAYERS),
         ("quality_flags", np.uint16),
     ]
 )
 """Prediction per pixel: the layers of a scene product as one structured type."""
 
-SPECTRA_RESULT = np.dtype([*RESULT.descr, ("domain_score", np.float32)])
-"""Prediction per spectrum: also its domain score, NaN wherever salinity is."""
+SPECTRA_RESULT = np.dtype(
+    [
+        *((name, np.float32) for name in RESULT.names or () if name != "quality_flags"),
+        ("quality_flags", np.uint16),
+        ("domain_score", np.float32),
+    ]
+)
+"""Prediction per spectrum: also its domain score, and probabilities as numbers from 0 to 1; NaN
+wherever salinity is."""
 
 
 def predict_chunk(
@@ -98,6 +113,8 @@ def _predict(
         result["salinity"][chosen] = estimates.salinity
         result["salinity_lower"][chosen] = estimates.lower
         result["salinity_upper"][chosen] = estimates.upper
+        for name, chance in zip(CHANCE_LAYERS, estimates.chances, strict=True):
+            result[name][chosen] = _stored(chance, kind[name])
         lost = np.isnan(estimates.salinity) * np.uint16(QualityFlag.DEFECTIVE)
         result["quality_flags"][chosen] |= estimates.flags | lost
         if "domain_score" in (kind.names or ()):
@@ -105,10 +122,20 @@ def _predict(
     return result
 
 
+def _stored(chance: NDArray[np.float32], kind: np.dtype[Any]) -> NDArray[np.generic]:
+    """Return probabilities rounded to `CHANCE_STEP`: as whole steps where integers are stored."""
+    steps = np.rint(chance / np.float32(CHANCE_STEP))
+    if kind != np.uint16:
+        rounded: NDArray[np.float32] = steps * np.float32(CHANCE_STEP)
+        return rounded
+    return np.where(np.isnan(steps), CHANCE_FILL, steps).astype(np.uint16)
+
+
 def _unestimated(quality_flags: NDArray[np.uint16], kind: np.dtype[np.void]) -> NDArray[np.void]:
     result = np.empty(quality_flags.shape, dtype=kind)
     for name in kind.names or ():
-        result[name] = quality_flags if name == "quality_flags" else np.nan
+        fill = CHANCE_FILL if kind[name] == np.uint16 else np.nan
+        result[name] = quality_flags if name == "quality_flags" else fill
     return result
 
 
@@ -164,8 +191,9 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     Returns
     -------
     xr.Dataset
-        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m) and `quality_flags` (uint16),
-        dims (y, x), with the cube's chunks, x, y and spatial_ref.
+        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m), `p_above_0.5` to
+        `p_above_4` (uint16, as stored: `xarray.decode_cf` gives probabilities) and `quality_flags`
+        (uint16), dims (y, x), with the cube's chunks, x, y and spatial_ref.
 
     Raises
     ------
@@ -179,8 +207,8 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     >>> import deepsalt
     >>> cube = deepsalt.mark_valid(deepsalt.open_scene(deepsalt.read_acquisition("enmap-scene")))
     >>> layers = deepsalt.predict_cube(cube, deepsalt.model_ref())
-    >>> list(layers.data_vars)
-    ['salinity', 'salinity_lower', 'salinity_upper', 'quality_flags']
+    >>> list(layers.data_vars)[:4]
+    ['salinity', 'salinity_lower', 'salinity_upper', 'p_above_0.5']
     """
     check_cube(cube)
     if "quality_flags" not in cube:
@@ -206,7 +234,8 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     dn = cube["dn"].data
     quality_flags = cube["quality_flags"].data
     result = map_chunks(predict, dn, quality_flags, name="predict_chunk", dtype=RESULT)
-    attrs = salinity_attrs(card.ec_method, card.depth, card.temperature)
+    chances = [each.attrs for each in card.chances]
+    attrs = salinity_attrs(card.ec_method, card.depth, card.temperature, chances)
     attrs["quality_flags"] = quality_flags_attrs()
     coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref") if name in cube.coords}
     return xr.Dataset(

@@ -42,10 +42,11 @@ def predict_table(
     table
         CSV (.csv, .csv.gz) or Parquet; reflectance 0 to 1 in columns ``r<centre in nm>``.
     out
-        Table to write, of either kind: `salinity`, `salinity_lower`, `salinity_upper` (dS/m, empty
-        where not estimated), `quality_flags` and `domain_score` (above 1 where `quality_flags` has
-        OUT_OF_DOMAIN, empty where not estimated), then every column of `table`, rows in its order.
-        An existing table is overwritten.
+        Table to write, of either kind: `salinity`, `salinity_lower`, `salinity_upper` (dS/m),
+        `p_above_0.5` to `p_above_4` (probability of a higher EC), `quality_flags` and
+        `domain_score` (above 1 where `quality_flags` has OUT_OF_DOMAIN), then every column of
+        `table`, rows in its order. Values are empty where not estimated. An existing table is
+        overwritten.
     sensor
         ``enmap``, ``prisma``, ``emit``, ``lab``, or a CSV file with centre and FWHM, nm, and
         optionally `column`, the table's column of each band. Else columns belong to

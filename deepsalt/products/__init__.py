@@ -32,6 +32,7 @@ from deepsalt.products.done import (
 )
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
+    CHANCE_ATTRS,
     LABEL_ATTRS,
     ProductMarker,
     newest_versions,
@@ -44,6 +45,7 @@ from deepsalt.products.write import check_layers, mark_done, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "CHANCE_ATTRS",
     "LABEL_ATTRS",
     "ProductMarker",
     "acquisition_entries",

@@ -10,16 +10,19 @@ from deepsalt.grid import Tile
 from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 """Raised by hand whenever the same input gives other results; part of every product's name.
 
-Since 3 a pixel that the provider rejects keeps only the provider's bits: its spectrum is not read.
+Since 4 a product has probabilities.
 """
 
 _UNSAFE = re.compile("[^A-Za-z0-9_-]")
 
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")
 """Attributes of `salinity` that tell its quantity; products that differ are never mixed."""
+
+CHANCE_ATTRS = ("base_rate", "calibrated")
+"""Attributes of a probability that tell what it rests on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ def _map_again(catalogue: Path, out: Path, seed: int) -> None:
     from flows.training import training_of
 
     scenes = Selection(catalogue=str(catalogue))
-    folder = out / "field"
+    # Beside the demo's folder: no store may lie in another.
+    folder = out.with_name(f"{out.name}-field")
     samples, sites, model, store = (
         folder / name for name in ("samples.csv", "sites.csv", "model", "store")
     )

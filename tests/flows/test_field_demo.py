@@ -33,7 +33,7 @@ def test_samples_improve_the_map_where_none_were_taken(tmp_path: Path) -> None:
     before, after = map(float, rows["R2 of log1p(dS/m)"])
     assert after > before
     assert f"at {CHECKED} other places of the SIMULATED ground" in result.output
-    folder = tmp_path / "demo" / "field"
+    folder = tmp_path / "demo-field"
     assert {"samples.csv", "sites.csv", "sites.png", "model", "store"} <= {
         path.name for path in folder.iterdir()
     }

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepsalt.model.card import ModelCard
+from deepsalt.layers import THRESHOLDS_DS_M
+from deepsalt.model.card import Chance, ModelCard
 from deepsalt.model.files import write_model
-from deepsalt.model.student import Student
+from deepsalt.model.student import CHANCE_KNOTS, Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
 
@@ -38,8 +39,10 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, low_noise: int = 0
         low_noise_bias=torch.tensor([[0.5], [-0.5]]),
         nodes=torch.tensor([-1.5, 0.0, 2.0]),
         low_noise_nodes=torch.tensor([-1.0, 1.0]),
-        interval=torch.tensor([1.0, 1.5]),
-        low_noise_interval=torch.tensor([1.0, 1.0]),
+        intervals=torch.tensor([[-20.0, 20.0, 1.0, 1.5]]),
+        low_noise_intervals=torch.tensor([[-20.0, 20.0, 1.0, 1.0]]),
+        chances=torch.sigmoid(torch.linspace(*CHANCE_KNOTS)),
+        low_noise_chances=torch.sigmoid(2.0 * torch.linspace(*CHANCE_KNOTS)),
         limits=torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05, 0.005]),
     )
 
@@ -60,6 +63,7 @@ def tiny_card() -> ModelCard:
         ec_max=30.0,
         ec_extrapolated=20.0,
         interval="none",
+        chances=tuple(Chance(t, 0.1, 20, "yes", 0.3) for t in THRESHOLDS_DS_M),
         macs_per_pixel=1,
         data=(),
         scores=(),

@@ -46,6 +46,13 @@ def group_folds(groups: NDArray[np.str_], count: int, seed: int) -> list[Fold]:
     return [*GroupKFold(min(count, names.size)).split(shuffled, groups=shuffled)]
 
 
+def group_weights(groups: NDArray[np.str_]) -> Floats:
+    """Return weights (s,) with which each group counts once, however many rows it has."""
+    _, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    weights: Floats = 1.0 / counts[index]
+    return weights
+
+
 def one_standard_error(scores: Floats) -> int:
     """Return the simplest candidate within one standard error of the best (Breiman et al. 1984).
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepsalt import __version__
-from deepsalt.layers import INTERVAL_COVERAGE
+from deepsalt.layers import CHANCE_LAYERS, INTERVAL_COVERAGE, THRESHOLDS_DS_M
 from deepsalt.model.card import ModelCard, TrainingData
 from deepsalt.model.student import Student
 from deepsalt.spectral.transform import STEP_NM, common_nm
@@ -31,11 +31,15 @@ OUTPUTS = {
     "salinity": "exp(E[log(1 + EC)]) - 1: the expectation on the scale log(1 + EC), dS/m",
     "salinity_lower": "lower end of the 90 % interval of EC, dS/m",
     "salinity_upper": "upper end of the 90 % interval of EC, dS/m",
+    **{
+        name: f"probability that EC exceeds {threshold:g} dS/m"
+        for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True)
+    },
 }
 
 INTERVAL = (
-    "split conformal on log(EC + 0.03), each end by itself; predicted widths, calibrated on groups "
-    "that the calibrated machine did not see"
+    "class-conditional split conformal on log(EC + 0.03): the hull of what soils of no class of EC "
+    "exclude; predicted widths, calibrated on groups that the calibrated machine did not see"
 )
 
 LIMITS = (
@@ -44,8 +48,10 @@ LIMITS = (
     "A satellite sees a surface crust, while laboratory labels describe mixed, sieved soil: the "
     "estimate says nothing about the root zone.",
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
-    "Intervals hold on average over soils like the training's; of saline soils (above 1 dS/m) only "
-    "the share coverage_above_1_dsm lies within the interval.",
+    "The interval says what cannot be excluded, for rare saline soils as well, so many soils "
+    "without salt have a wide one; p_above says how likely it is.",
+    "Probabilities are for soils as common as in the training: where salt is commoner (base_rate), "
+    "they are too low.",
     "Mask vegetation, water, cloud and shadow first (`quality_flags`).",
 )
 """Limits of any model, one statement each."""
@@ -101,6 +107,7 @@ def card_of(config: TrainConfig, data: TrainingSet, fitted: Fitted) -> ModelCard
         ec_max=ec_max,
         ec_extrapolated=ec_extrapolated,
         interval=f"{INTERVAL_COVERAGE:.0%} {INTERVAL}",
+        chances=fitted.chances,
         macs_per_pixel=student.macs_per_pixel(_BANDS_OF_ENMAP),
         data=_sources(data.tables),
         scores=(),

@@ -15,13 +15,16 @@ from sklearn.cross_decomposition import PLSRegression
 
 from deepsalt import __version__
 from deepsalt.documents import replacing
+from deepsalt.layers import CHANCE_LAYERS
 from deepsalt.model.card import Score
+from deepsalt.model.student import Estimates
 from deepsalt.progress import Progress
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import EMPTY, Samples
 from deepsalt.train.data.splits import Fold, group_folds
 from deepsalt.train.data.sufficiency import enough, without_few_sites
-from deepsalt.train.metrics import interval_scores, r2, scores
+from deepsalt.train.evaluation.salt import chance_scores, coverage_scores
+from deepsalt.train.metrics import r2, scores
 from deepsalt.train.student.distil import Fitted, estimates
 from deepsalt.types import Floats, QualityFlag
 
@@ -197,6 +200,7 @@ def answers_of_fold(
         "lower": np.asarray(answers.lower, dtype=np.float64),
         "upper": np.asarray(answers.upper, dtype=np.float64),
         "flags": np.asarray(answers.flags, dtype=np.float64),
+        **_chances(fitted, answers),
         PLS: _pls(labelled, samples, test),
         MEAN: _mean(labelled, samples, test),
     }
@@ -205,6 +209,18 @@ def answers_of_fold(
     with replacing(path) as temporary, temporary.open("wb") as part:
         np.savez(part, **found, **report)  # type: ignore[arg-type] # names its other options in its stubs
     return found, fitted.report
+
+
+def _chances(fitted: Fitted, answers: Estimates) -> dict[str, Floats]:
+    """Return probabilities of each row, and what its fold's training says of them."""
+    found = dict[str, Floats]()
+    rows = zip(CHANCE_LAYERS, answers.chances, fitted.chances, strict=True)
+    for name, chance, known in rows:
+        alarm = np.nan if known.alarm is None else known.alarm
+        found[name] = np.asarray(chance, dtype=np.float64)
+        found[f"{name} base"] = np.full(chance.size, known.base_rate)
+        found[f"{name} alarm"] = np.full(chance.size, alarm)
+    return found
 
 
 def _like(training: Samples, samples: Samples, view: str) -> NDArray[np.bool_]:
@@ -274,7 +290,8 @@ def _point(part: Samples, predicted: Floats, fold: NDArray[np.intp]) -> dict[str
 
 
 def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
-    found = interval_scores(part.ec, answers["lower"], answers["upper"])
+    found = coverage_scores(part.ec, answers["lower"], answers["upper"], part.group)
+    found |= chance_scores(part.ec, answers, part.group)
     flags = answers["flags"].astype(int)
     for name, bit in (
         ("out_of_domain", QualityFlag.OUT_OF_DOMAIN),

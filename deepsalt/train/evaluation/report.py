@@ -7,10 +7,17 @@ from typing import Any
 
 from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
+from deepsalt.layers import CHANCE_LAYERS
 from deepsalt.model.card import ModelCard, Score
 from deepsalt.train.data.tables import Table
 
 REPORT_FILE = "report.md"
+
+_RANGES = "In brackets: 90 % intervals, groups drawn with replacement."
+_PROBABILITIES = (
+    "Brier skill is over the base rate of the training folds; the probability from which half are "
+    "above the threshold is chosen in the training folds."
+)
 
 _COLUMNS = (
     ("R² log1p", "r2_log1p"),
@@ -19,9 +26,23 @@ _COLUMNS = (
     ("R² log(EC+0.03)", "r2_log_ec_plus_0.03"),
     ("RMSE dS/m", "rmse_dsm"),
     ("bias dS/m", "bias_dsm"),
-    ("coverage", "coverage"),
-    ("above 1 dS/m", "coverage_above_1_dsm"),
     ("flagged", "share_out_of_domain"),
+)
+
+_INTERVALS = (
+    ("all", "coverage"),
+    ("above 1 dS/m", "coverage_above_1_dsm"),
+    ("above 2 dS/m", "coverage_above_2_dsm"),
+    ("of soils below 0.5 dS/m, reach 2", "share_without_salt_whose_interval_reaches_2_dsm"),
+    ("median width, dS/m", "median_width_dsm"),
+    ("Winkler score, log1p", "winkler_log1p"),
+)
+
+_CHANCES = (
+    ("Brier skill", "brier_skill"),
+    ("average precision", "average_precision"),
+    ("recall at a precision of one half", "recall_at_half"),
+    ("precision there", "precision_at_half"),
 )
 
 
@@ -53,6 +74,7 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
     lines += ["", "## Scores on held-out groups and regions", ""]
     if card.scores:
         lines += _scores(card.scores)
+        lines += _salt(card)
     if not any(score.split == "region" for score in card.scores):
         lines += [
             "",
@@ -75,6 +97,55 @@ def _weights(chosen: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
             told = f"Weight of laboratory knowledge in each fold, {split} left out"
             lines += ["", f"{told}: {', '.join(weights)}."]
     return lines
+
+
+def _salt(card: ModelCard) -> list[str]:
+    """Return tables of what intervals hold, and of whether probabilities find salt."""
+    own = [score for score in card.scores if "coverage" in score.metrics]
+    heads = [name for name, _ in _INTERVALS]
+    lines = ["", "## What the intervals hold", "", _RANGES, ""]
+    lines += [f"| spectra | left out | n | {' | '.join(heads)} |", "|---" * (3 + len(heads)) + "|"]
+    lines += [
+        f"| {score.spectra} | {score.split} | {score.n} | "
+        + " | ".join(_ranged(score, key, "") for _, key in _INTERVALS)
+        + " |"
+        for score in own
+    ]
+    heads = [name for name, _ in _CHANCES]
+    lines += ["", "## Whether probabilities find salt", "", _PROBABILITIES, ""]
+    lines += [
+        f"| spectra | left out | above, dS/m | share of rows: observed | expected | "
+        f"{' | '.join(heads)} |",
+        "|---" * (5 + len(heads)) + "|",
+    ]
+    for score in own:
+        for name, known in zip(CHANCE_LAYERS, card.chances, strict=True):
+            shares = [
+                score.metrics.get(f"{kind}_share_{name}") for kind in ("observed", "expected")
+            ]
+            if None in shares:
+                continue
+            cells = [f"{share:.3f}" for share in shares]
+            cells += [
+                _ranged(score, f"{key}_{name}", "not reached" if key.endswith("half") else "")
+                for _, key in _CHANCES
+            ]
+            first = f"| {score.spectra} | {score.split} | {known.threshold:g} |"
+            lines.append(f"{first} {' | '.join(cells)} |")
+    told = [
+        f"above {known.threshold:g} dS/m {known.groups} groups"
+        + ("" if known.calibrated == "yes" else " (fewer than 20: not calibrated)")
+        for known in card.chances
+    ]
+    return [*lines, "", f"The probabilities of the model itself rest on: {', '.join(told)}."]
+
+
+def _ranged(score: Score, key: str, missing: str) -> str:
+    """Return a score with its interval over groups."""
+    value, low, high = (score.metrics.get(f"{key}{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return missing
+    return f"{value:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")
 
 
 def _scores(scores: Sequence[Score]) -> list[str]:

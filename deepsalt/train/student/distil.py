@@ -6,22 +6,26 @@ student learns from both the label and that answer, weighted by the teacher's va
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from deepsalt.model.student import Estimates, Student
+from deepsalt.conductivity import EC_SHIFT
+from deepsalt.model.card import Chance
+from deepsalt.model.student import LOG_WIDTHS, Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.teacher.encoder import Encoder
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.teacher import LOW_NOISE_BELOW
+from deepsalt.train.uncertainty.chance import fit_chances
 from deepsalt.train.uncertainty.domain import Domain, fit_domain
-from deepsalt.train.uncertainty.spread import MISSES, interval_factors, log_width, residual_nodes
+from deepsalt.train.uncertainty.intervals import EcClass, fit_classes
+from deepsalt.train.uncertainty.spread import log_width, residual_nodes
 from deepsalt.types import Floats
 
 MAX_LOSS_R2 = 0.02
@@ -40,10 +44,13 @@ class Fitted:
         Its weights.
     report
         Choices made on held-out groups, as plain values for the card.
+    chances
+        What probabilities rest on.
     """
 
     student: Student
     report: dict[str, Any]
+    chances: tuple[Chance, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,52 +65,75 @@ class CalibratedMachine:
         Heads in the order of `deepsalt.model.student.HEADS`.
     nodes
         Quantiles of held-out residuals over widths.
-    interval
-        Factors on the width below and above.
+    classes
+        What an interval holds, by class of EC.
+    chances
+        Probability of a higher EC at `CHANCE_KNOTS`.
+    known
+        What probabilities rest on, by threshold.
     """
 
     encoder: Encoder
     machine: Machine
     nodes: Floats
-    interval: tuple[float, float]
+    classes: tuple[EcClass, ...]
+    chances: Floats
+    known: tuple[Chance, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutRows:
+    """Labelled rows with answers of models that did not see their groups.
+
+    Parameters
+    ----------
+    inputs
+        Encoded (s, k).
+    location
+        Held-out answers, log(EC + 0.03) (s,).
+    ec
+        Labels, dS/m (s,).
+    groups
+        What counts as one soil: profile or site (s,).
+    weights
+        (s,)
+    """
+
+    inputs: Floats
+    location: Floats
+    ec: Floats
+    groups: NDArray[np.str_]
+    weights: Floats
 
 
 def calibrated(
-    encoder: Encoder,
-    location: Machine,
-    inputs: Floats,
-    residual: Floats,
-    weights: Floats,
-    *,
-    ridge: float,
-    above: float = MISSES / 2.0,
+    encoder: Encoder, location: Machine, rows: HeldOutRows, *, ridge: float
 ) -> CalibratedMachine:
-    """Add a width to a location and calibrate both on held-out residuals.
+    """Add a width to a location and calibrate both on held-out answers.
 
     Parameters
     ----------
     encoder, location
         Of the reader.
-    inputs, residual, weights
-        Encoded rows (s, k), label minus held-out answer (s,), weights (s,).
+    rows
+        What held-out answers say.
     ridge
         Of the width's head.
-    above
-        Share of samples that may lie above the interval.
     """
+    residual = np.log(rows.ec + EC_SHIFT) - rows.location
     width = fit_machine(
-        location.inducing_points, inputs, log_width(residual)[:, None], weights, ridge
+        location.inducing_points, rows.inputs, log_width(residual)[:, None], rows.weights, ridge
     )
     both = Machine(
         location.inducing_points,
         np.column_stack([location.heads[:, 0], width.heads[:, 0]]),
         np.array([location.bias[0], width.bias[0]]),
     )
-    spread = np.exp(width(inputs)[:, 0])
-    nodes = residual_nodes(residual, spread, weights)
-    return CalibratedMachine(
-        encoder, both, nodes, interval_factors(residual, spread, weights, above)
-    )
+    spread = np.exp(np.clip(width(rows.inputs)[:, 0], *LOG_WIDTHS))
+    nodes = residual_nodes(residual, spread, rows.weights)
+    classes = fit_classes(residual, spread, rows.ec, rows.groups)
+    chances, known = fit_chances(rows.location, spread, nodes, rows.ec, rows.groups)
+    return CalibratedMachine(encoder, both, nodes, classes, chances, known)
 
 
 def distilled(
@@ -159,7 +189,7 @@ def assemble(
     if low_noise is None:
         none = Encoder(np.zeros((1, size)), np.zeros(1), np.zeros(1), np.ones(1))
         machine = Machine(np.zeros((0, 1)), np.zeros((0, 2)), np.zeros(2))
-        low_noise = CalibratedMachine(none, machine, np.zeros(1), (1.0, 1.0))
+        low_noise = replace(student, encoder=none, machine=machine)
     scale = low_noise.encoder.scale
     rows = low_noise.encoder.rows[: scale.size]
     offset = low_noise.encoder.offset[: scale.size]
@@ -183,8 +213,10 @@ def assemble(
         "low_noise_bias": low_noise.machine.bias[:, None],
         "nodes": student.nodes,
         "low_noise_nodes": low_noise.nodes,
-        "interval": student.interval,
-        "low_noise_interval": low_noise.interval,
+        "intervals": [each.row() for each in student.classes],
+        "low_noise_intervals": [each.row() for each in low_noise.classes],
+        "chances": student.chances,
+        "low_noise_chances": low_noise.chances,
         "limits": limits,
     }
     return Student(**{name: _float32(values) for name, values in weights.items()})
@@ -235,5 +267,4 @@ def estimates(student: Student, features: Floats) -> Estimates:
                 :, chosen
             ],
         )
-    salinity, lower, upper, score = (value.numpy() for value in values)
-    return Estimates(salinity, lower, upper, bits.numpy().astype(np.uint16), score)
+    return Estimates.of(torch.stack(values).numpy(), bits.numpy().astype(np.uint16))

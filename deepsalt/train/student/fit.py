@@ -13,6 +13,7 @@ from deepsalt.train.student.distil import (
     MAX_LOSS_R2,
     CalibratedMachine,
     Fitted,
+    HeldOutRows,
     calibrated,
     distilled,
     finished,
@@ -28,7 +29,7 @@ from deepsalt.train.teacher.teacher import (
     low_noise_rows,
     view_weights,
 )
-from deepsalt.train.uncertainty.spread import FEW_ABOVE, smeared_r2
+from deepsalt.train.uncertainty.spread import smeared_r2
 from deepsalt.types import Floats
 
 
@@ -59,7 +60,6 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     inputs, noise = teacher.encoder(labelled.features)
     loud = (noise >= LOW_NOISE_BELOW) & ~labelled.pixels
     scored = loud if loud.any() else ~loud
-    target = labelled.target
     lost = {
         name: smeared_r2(labelled.ec[scored], getattr(held_out, name)[scored])
         for name in ("student", "teacher", "kernel")
@@ -82,11 +82,14 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     student = calibrated(
         teacher.encoder,
         location,
-        inputs[scored],
-        target[scored] - held_out.student[scored],
-        view_weights(labelled, settings)[scored],
+        HeldOutRows(
+            inputs[scored],
+            held_out.student[scored],
+            labelled.ec[scored],
+            labelled.group[scored],
+            view_weights(labelled, settings)[scored],
+        ),
         ridge=settings.width_ridge,
-        above=FEW_ABOVE,
     )
     plain = _low_noise_machine(teacher, labelled, held_out, settings)
     report = {
@@ -96,7 +99,8 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
         "inducing_points": len(inducing_points),
     }
     report |= infrared_report(samples, labelled, infrared)
-    return Fitted(finished(student, plain, samples, labelled, noise, settings=settings), report)
+    weights = finished(student, plain, samples, labelled, noise, settings=settings)
+    return Fitted(weights, report, student.known)
 
 
 def _distil(
@@ -133,14 +137,10 @@ def _low_noise_machine(
 ) -> CalibratedMachine:
     rows = low_noise_rows(labelled)
     inputs = teacher.low_noise_encoder(labelled.features[rows])[0]
-    residual = labelled.target[rows] - held_out.kernel[rows]
     ones = np.ones(len(rows))
     return calibrated(
         teacher.low_noise_encoder,
         teacher.low_noise,
-        inputs,
-        residual,
-        ones,
+        HeldOutRows(inputs, held_out.kernel[rows], labelled.ec[rows], labelled.group[rows], ones),
         ridge=settings.width_ridge,
-        above=FEW_ABOVE,
     )

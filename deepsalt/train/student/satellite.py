@@ -7,11 +7,18 @@ import numpy as np
 from deepsalt.train.adaptation.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import IN_THE_FIELD, Samples
-from deepsalt.train.student.distil import MAX_LOSS_R2, Fitted, calibrated, distilled, finished
+from deepsalt.train.student.distil import (
+    MAX_LOSS_R2,
+    Fitted,
+    HeldOutRows,
+    calibrated,
+    distilled,
+    finished,
+)
 from deepsalt.train.student.inducing_points import learned_inducing_points
 from deepsalt.train.teacher.machine import Machine, choose_inducing_points
 from deepsalt.train.teacher.teacher import view_weights
-from deepsalt.train.uncertainty.spread import MISSES, smeared_r2
+from deepsalt.train.uncertainty.spread import smeared_r2
 from deepsalt.types import Floats
 
 _INTERPOLATION = 1e-3  # ridge of a student that copies answers rather than noisy labels
@@ -44,11 +51,14 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
     student = calibrated(
         model.encoder,
         location,
-        model.encoder(sites.features)[0],
-        sites.target - held_out,
-        view_weights(sites, settings),
+        HeldOutRows(
+            model.encoder(sites.features)[0],
+            held_out,
+            sites.ec,
+            sites.site,
+            view_weights(sites, settings),
+        ),
         ridge=settings.width_ridge,
-        above=MISSES / 2.0,
     )
     seen = samples.take(samples.satellite)
     noise = model.encoder(seen.features)[1]
@@ -60,7 +70,8 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
         "held_out_mse_log_ec": choice.scores,
         "inducing_points": len(location.inducing_points),
     }
-    return Fitted(finished(student, None, seen, sites, noise, settings=settings), report | told)
+    weights = finished(student, None, seen, sites, noise, settings=settings)
+    return Fitted(weights, report | told, student.known)
 
 
 def _followed(

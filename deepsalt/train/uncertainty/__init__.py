@@ -1,7 +1,8 @@
-"""How far an answer may be off, and whether a spectrum is like those of the training.
+"""How far an answer may be off, how likely salt is, and whether a spectrum is like the training's.
 
-Takes held-out residuals and training spectra, returns conformal factors and quantiles (`spread`)
-and the limits of the out-of-domain test (`domain`).
+Takes held-out answers and training spectra, returns widths and quantiles of residuals (`spread`),
+intervals by class of EC (`intervals`), probabilities of an EC above a threshold (`chance`), and the
+limits of the out-of-domain test (`domain`).
 
 Open `spread.py` first.
 """

@@ -1,26 +1,12 @@
-"""How far labels lie from what was predicted: nodes, widths and conformal factors."""
+"""How far labels lie from what was predicted: widths, and quantiles of the residuals."""
 
 import math
 
 import numpy as np
 
 from deepsalt.conductivity import EC_SHIFT
-from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.train.metrics import r2
 from deepsalt.types import Floats
-
-MISSES = 1.0 - INTERVAL_COVERAGE
-"""Share of samples that may lie outside the interval."""
-
-FEW_ABOVE = 0.03
-"""Share that may lie above it where labels are as skewed as a library's.
-
-Less than below: of the soils above 1 dS/m, for which the map is made, the interval then holds 0.30
-to 0.37 instead of 0.12 to 0.22, and its score on log1p is as good within 4 % (ICRAF-ISRIC,
-fifths of the countries left out). Beside satellite sites, half of them saline, it costs: 2.81
-instead of 2.65 with as many misses on either side (120 SIMULATED sites, 8 worlds; a constant
-interval 2.79).
-"""
 
 NODES = 16
 """Quantiles of the residuals over which the expectation of log(1 + EC) is taken."""
@@ -64,38 +50,3 @@ def smeared_r2(ec: Floats, location: Floats) -> float:
     ones = np.ones(ec.size)
     expected = expected_log1p(location, ones, residual_nodes(residual, ones, ones), float(ec.max()))
     return r2(np.log1p(ec), expected)
-
-
-def conformal_factor(misses: Floats, weights: Floats, outside: float) -> float:
-    """Return the factor on a width that leaves this share of new samples beyond it.
-
-    Split conformal prediction for each end by itself (Romano et al. 2019), weighted.
-
-    Parameters
-    ----------
-    misses
-        Distance from the location over the predicted width, towards one end (s,).
-    weights
-        (s,)
-    outside
-        Share of samples beyond the end.
-    """
-    order = np.argsort(misses, kind="stable")
-    # One more sample at infinity: the new one, in the conformal guarantee.
-    total = weights.sum() + weights.mean()
-    reached = np.cumsum(weights[order]) >= total * (1.0 - outside)
-    return max(0.0, float(misses[order][reached.argmax() if reached.any() else -1]))
-
-
-def interval_factors(
-    residual: Floats, width: Floats, weights: Floats, above: float = MISSES / 2.0
-) -> tuple[float, float]:
-    """Return conformal factors on the width below and above, of held-out residuals (s,).
-
-    `above` is the share of samples that may lie above, of `MISSES` in all.
-    """
-    ratio = residual / width
-    return (
-        conformal_factor(-ratio, weights, MISSES - above),
-        conformal_factor(ratio, weights, above),
-    )
