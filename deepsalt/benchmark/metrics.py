@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.train.metrics import r2
+from deepsalt.train.metrics import MISSED_SHARE, r2
 from deepsalt.types import Floats
 
 SALINE_DS_M = 2.0
@@ -14,10 +14,6 @@ SALINE_DS_M = 2.0
 
 CLASS_EDGES_DS_M = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
 """Edges of the classes that errors are told by: USDA's and two finer ones below."""
-
-MISSED_SHARE = 0.1
-"""Share of labels that an interval may miss: it is meant to hold 90 %."""
-
 
 def line_scores(observed: Floats, predicted: Floats, scale: str) -> dict[str, float]:
     """Return slope and ratio of standard deviations of predicted against observed."""
@@ -63,15 +59,6 @@ def class_scores(observed: Floats, predicted: Floats) -> dict[str, dict[str, flo
                 "rmse_log1p": float(np.sqrt((error[rows] ** 2).mean())),
             }
     return found
-
-
-def winkler(observed: Floats, lower: Floats, upper: Floats) -> float:
-    """Return the mean interval score (Winkler 1972; Gneiting and Raftery 2007); lower is better.
-
-    Width plus 2 / `MISSED_SHARE` times the distance to labels that lie outside.
-    """
-    outside = np.maximum(lower - observed, 0.0) + np.maximum(observed - upper, 0.0)
-    return float((upper - lower + 2.0 / MISSED_SHARE * outside).mean())
 
 
 def constant_interval(residual: Floats) -> tuple[float, float]:

@@ -13,11 +13,10 @@ from deepsalt.benchmark.metrics import (
     constant_interval,
     line_scores,
     saline_recall,
-    winkler,
     within_groups,
 )
 from deepsalt.benchmark.rows import PLS
-from deepsalt.train.metrics import interval_scores, r2, scores
+from deepsalt.train.metrics import interval_scores, r2, scores, winkler
 from deepsalt.types import Floats, QualityFlag
 
 Record = dict[str, Any]

@@ -4,7 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.conductivity import EC_SHIFT
+from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.types import Floats
+
+MISSED_SHARE = 1.0 - INTERVAL_COVERAGE
+"""Share of labels that an interval may miss."""
 
 INFLUENTIAL_GROUPS = 5
 """Groups left out for the score that does not hang on a few saline profiles."""
@@ -71,3 +75,12 @@ def interval_scores(observed: Floats, lower: Floats, upper: Floats) -> dict[str,
         "coverage_above_1_dsm": float(inside[saline].mean()) if saline.any() else float("nan"),
         "median_width_dsm": float(np.median(upper - lower)),
     }
+
+
+def winkler(observed: Floats, lower: Floats, upper: Floats) -> float:
+    """Return the mean interval score (Winkler 1972; Gneiting and Raftery 2007); lower is better.
+
+    Width plus 2 / `MISSED_SHARE` times the distance to labels that lie outside.
+    """
+    outside = np.maximum(lower - observed, 0.0) + np.maximum(observed - upper, 0.0)
+    return float((upper - lower + 2.0 / MISSED_SHARE * outside).mean())

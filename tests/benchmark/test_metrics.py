@@ -9,9 +9,9 @@ from deepsalt.benchmark.metrics import (
     constant_interval,
     line_scores,
     saline_recall,
-    winkler,
     within_groups,
 )
+from deepsalt.train.metrics import winkler
 
 RNG = np.random.default_rng(0)
 SEEN = RNG.normal(size=200)

@@ -14,7 +14,7 @@ import zarr
 from catalog.publish.products import MOSAICS, PRODUCTS
 from catalog.publish.store_catalog import href_of, publish_items, write_item
 from deepsalt.check import check_store
-from deepsalt.layers import DATE_FILL
+from deepsalt.layers import DATE_FILL, SCENE_LAYERS
 from deepsalt.products import (
     complete_names,
     prefix_of,
@@ -178,7 +178,7 @@ def swap_ends(store: Store) -> None:
 
 def flood(store: Store, reason: QualityFlag | None = None) -> None:
     """Take all estimates away, as a build with a broken model would."""
-    blank = dict.fromkeys(("salinity", "salinity_lower", "salinity_upper"), np.nan)
+    blank = {layer.name: layer.fill for layer in SCENE_LAYERS if layer.name != "quality_flags"}
     blank |= {"disagreement": np.nan, "observations": 0, "last_observed": DATE_FILL}
 
     def change(group: zarr.Group) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from deepsalt.errors import OvertakenError, StoreError, StoreMissingError
 from deepsalt.export import Exported, export_mosaic, open_export
 from deepsalt.export.record import read_state
+from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.versions import open_mosaic, prune, roll_back
 from tests.campaign import examples
@@ -226,15 +227,7 @@ def follow(world: World, target: Objects, mortal: Mortal, plan: list[tuple]) -> 
     assert open_export(found).drop_vars(LAYERS).identical(open_export(fresh).drop_vars(LAYERS))
 
 
-LAYERS = [
-    "salinity",
-    "salinity_lower",
-    "salinity_upper",
-    "quality_flags",
-    "observations",
-    "last_observed",
-    "disagreement",
-]
+LAYERS = [layer.name for layer in MOSAIC_LAYERS]
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ""], ids=["fixed path", "series"])

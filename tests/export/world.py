@@ -12,7 +12,7 @@ from icechunk import IcechunkStore
 
 from deepsalt.export.record import RECORD, read_state
 from deepsalt.grid import Frame, MosaicGrid, Tile
-from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.layers import CHANCE_LAYERS, MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.store import Period, Where
 from deepsalt.types import Report
@@ -76,6 +76,8 @@ def shards_of(job: Job) -> Iterator[tuple[tuple[int, int], dict[str, np.ndarray]
         rows = size // 2 if rng.random() < 0.5 else size
         for name in ("salinity", "salinity_lower", "salinity_upper"):
             layers[name][:rows] = rng.random((rows, size), np.float32)
+        for name in CHANCE_LAYERS:
+            layers[name][:rows] = rng.integers(0, 10_001, (rows, size))
         layers["quality_flags"][:rows] = 0
         layers["observations"][:rows] = len(job.products)
         layers["last_observed"][:rows] = 19_000 + len(job.products)

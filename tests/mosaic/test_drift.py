@@ -18,7 +18,15 @@ from deepsalt.types import PixelGrid, QualityFlag, Report
 from deepsalt.validate import Limits
 from deepsalt.versions import HELD_FACT, Built, held, open_repository
 from tests.campaign import examples
-from tests.store.builders import acquisition, add_product, layers, make_store, scene_grid
+from tests.store.builders import (
+    acquisition,
+    add_product,
+    chances,
+    hide,
+    layers,
+    make_store,
+    scene_grid,
+)
 
 LIMITS = Limits(max_lost=0.2, max_shift=2.0)
 TILE = 64 * 64
@@ -113,8 +121,7 @@ def test_a_version_that_loses_estimates_is_held_with_the_reason() -> None:
     first = build(store)
     cloudy = layers(scene_grid(), seed=2)
     cloudy["quality_flags"][:] = QualityFlag.CLOUD
-    for name in ("salinity", "salinity_lower", "salinity_upper"):
-        cloudy[name][:] = np.nan
+    hide(cloudy)
     add_product(store, acquisition("a", version="2"), cloudy)
     second = build(store)
     assert (first.held, second.held) == (False, True)
@@ -208,7 +215,8 @@ def product(grid: PixelGrid, value: np.ndarray, flags: np.ndarray) -> xr.Dataset
         "salinity_upper": np.expm1(z + 0.5),
     }
     shown = {k: np.where(flags, np.nan, v).astype(np.float32) for k, v in data.items()}
-    ds = xr.Dataset({k: (("y", "x"), v) for k, v in {**shown, "quality_flags": flags}.items()})
+    shown |= {**chances(shown["salinity"]), "quality_flags": flags}
+    ds = xr.Dataset({k: (("y", "x"), v) for k, v in shown.items()})
     for layer in SCENE_LAYERS:
         ds[layer.name].attrs.update(layer.attributes())
     ds["salinity"].attrs["ec_method"] = "EC 1:2"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.layers import CHANCE_LAYERS
 from deepsalt.model.load import model_ref
 from deepsalt.predict.table import COVER_SCORE, predict_table
 from deepsalt.spectral.bands import sensor_bands
@@ -14,7 +15,14 @@ from tests.model.students import soils, write_tiny
 from tests.shared import shared_data
 
 LAB = sensor_bands("lab")
-ADDED = ["salinity", "salinity_lower", "salinity_upper", "quality_flags", "domain_score"]
+ADDED = [
+    "salinity",
+    "salinity_lower",
+    "salinity_upper",
+    *CHANCE_LAYERS,
+    "quality_flags",
+    "domain_score",
+]
 
 
 @pytest.fixture(scope="module")

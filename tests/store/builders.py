@@ -9,7 +9,13 @@ import numpy as np
 import xarray as xr
 
 from deepsalt.grid import MosaicGrid
-from deepsalt.layers import SCENE_LAYERS
+from deepsalt.layers import (
+    CHANCE_FILL,
+    CHANCE_LAYERS,
+    CHANCE_STEP,
+    SCENE_LAYERS,
+    THRESHOLDS_DS_M,
+)
 from deepsalt.mosaic import Builder, all_period_tiles
 from deepsalt.objects import Objects
 from deepsalt.products import mark_done, write_product
@@ -79,13 +85,29 @@ def layers(
         "salinity_upper": np.maximum(np.minimum(np.expm1(z + width), TOP_DS_M), value),
     }
     data = {k: np.where(hidden, np.nan, v).astype(np.float32) for k, v in values.items()}
-    ds = xr.Dataset(
-        {k: (("y", "x"), v) for k, v in {**data, "quality_flags": quality_flags}.items()}
-    )
+    data |= {**chances(data["salinity"]), "quality_flags": quality_flags}
+    ds = xr.Dataset({k: (("y", "x"), v) for k, v in data.items()})
     for layer in SCENE_LAYERS:
         ds[layer.name].attrs.update(layer.attributes())
     ds["salinity"].attrs["ec_method"] = "EC 1:2"
     return ds
+
+
+def chances(salinity: np.ndarray) -> dict[str, np.ndarray]:
+    """Probabilities as stored: likelier above a threshold the saltier it is."""
+    found = {}
+    for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True):
+        likely = salinity**2 / (salinity**2 + threshold**2)
+        steps = np.where(np.isnan(likely), CHANCE_FILL, np.rint(likely / CHANCE_STEP))
+        found[name] = steps.astype(np.uint16)
+    return found
+
+
+def hide(ds: xr.Dataset) -> None:
+    """Take all estimates away."""
+    for layer in SCENE_LAYERS:
+        if layer.name != "quality_flags":
+            ds[layer.name][:] = layer.fill
 
 
 def add_product(

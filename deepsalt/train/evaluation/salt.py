@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from deepsalt.layers import CHANCE_LAYERS, INTERVAL_COVERAGE, THRESHOLDS_DS_M
+from deepsalt.layers import CHANCE_LAYERS, THRESHOLDS_DS_M
+from deepsalt.train.metrics import winkler
 from deepsalt.types import Floats
 
 DRAWS = 200
@@ -90,11 +91,7 @@ def chance_scores(
 def coverage_scores(
     ec: Floats, lower: Floats, upper: Floats, groups: NDArray[np.str_]
 ) -> dict[str, float]:
-    """Return how often intervals hold soils, by class of EC, and what that costs.
-
-    ``winkler_log1p`` is the mean interval score on log(1 + EC) (Gneiting & Raftery 2007): width,
-    and 20 times how far outside a soil lies.
-    """
+    """Return how often intervals hold soils, by class of EC, and what that costs."""
     inside = (ec >= lower) & (ec <= upper)
     found = bootstrapped("coverage", _share(inside, np.ones_like(inside)), groups)
     for threshold in (1.0, 2.0):
@@ -102,9 +99,7 @@ def coverage_scores(
         found |= bootstrapped(name, _share(inside, ec > threshold), groups)
     reached = _share(upper >= REACHED_DS_M, ec < NO_SALT_DS_M)
     found |= bootstrapped("share_without_salt_whose_interval_reaches_2_dsm", reached, groups)
-    y, low, high = (np.log1p(values) for values in (ec, lower, upper))
-    outside = np.maximum(low - y, 0.0) + np.maximum(y - high, 0.0)
-    found["winkler_log1p"] = float((high - low + 2.0 / (1.0 - INTERVAL_COVERAGE) * outside).mean())
+    found["winkler_log1p"] = winkler(*(np.log1p(values) for values in (ec, lower, upper)))
     found["median_width_dsm"] = float(np.median(upper - lower))
     return found
 

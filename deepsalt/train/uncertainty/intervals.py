@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.conductivity import EC_SHIFT
-from deepsalt.layers import INTERVAL_COVERAGE
 from deepsalt.train.data.splits import group_weights
+from deepsalt.train.metrics import MISSED_SHARE
 from deepsalt.types import Floats
 
 CLASSES_DS_M = (0.5, 1.0)
@@ -25,8 +25,6 @@ CLASSES_DS_M = (0.5, 1.0)
 
 MIN_GROUPS = 20
 """Groups that a class needs for an interval of its own: at fewer, neighbours share one."""
-
-MISSES = 1.0 - INTERVAL_COVERAGE
 
 OPEN = 1e6
 """Factor on a width that excludes nothing."""
@@ -79,9 +77,9 @@ def fit_classes(
     for i in range(len(sizes)):
         rows = index == i
         ratio = residual[rows] / width[rows]
-        share = {"below": MISSES / 2, "above": MISSES / 2}
+        share = {"below": MISSED_SHARE / 2, "above": MISSED_SHARE / 2}
         if i != commonest:
-            share = {"below": 0.0, "above": MISSES} if i > commonest else {"below": MISSES}
+            share = {"below": 0.0, "above": MISSED_SHARE} if i > commonest else {"below": MISSED_SHARE}
         found.append(
             EcClass(
                 ends[i],

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xarray as xr
 
@@ -13,7 +12,7 @@ from flows.changes import publish_held
 from flows.cli.mosaic.build import mosaic_lines
 from flows.config import Checks, MosaicConfig
 from flows.run.mosaic import build_at
-from tests.store.builders import acquisition, add_product, layers, make_store, scene_grid
+from tests.store.builders import acquisition, add_product, hide, layers, make_store, scene_grid
 
 
 @pytest.fixture
@@ -29,8 +28,7 @@ def hidden() -> xr.Dataset:
     """Layers of a scene all under clouds."""
     ds = layers(scene_grid(), seed=2)
     ds["quality_flags"][:] = QualityFlag.CLOUD
-    for name in ("salinity", "salinity_lower", "salinity_upper"):
-        ds[name][:] = np.nan
+    hide(ds)
     return ds
 
 
