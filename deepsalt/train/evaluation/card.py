@@ -50,7 +50,7 @@ LIMITS = (
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
     "The interval says what cannot be excluded, for rare saline soils as well, so many soils "
     "without salt have a wide one; p_above says how likely it is.",
-    "Probabilities are for soils as common as in the training: where salt is commoner (base_rate), "
+    "Probabilities assume that salt is as rare as in the training (base_rate): where it is commoner, "
     "they are too low.",
     "Mask vegetation, water, cloud and shadow first (`quality_flags`).",
 )
