@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from deepsalt.model.load import model_ref
 from deepsalt.train.config import Settings, TrainConfig, read_settings
 from deepsalt.train.data.tables import TableSpec
 from flows.config import TrainingConfig
@@ -47,4 +48,5 @@ def training_of(config: TrainingConfig) -> TrainConfig:
         settings=settings,
         evaluate=config.evaluate,
         infrared=config.infrared,
+        base=model_ref() if config.satellite else None,
     )
