@@ -214,7 +214,7 @@ def _found(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> dic
 
 def _told(observed: NDArray[np.float64], chance: NDArray[np.float64]) -> dict[str, float]:
     """Return Brier skill over the true share, and how well the probability ranks."""
-    from sklearn.metrics import average_precision_score
+    from deepsalt.train.evaluation.salt import average_precision
 
     salt = observed > _SALINE_DS_M
     if not salt.any() or salt.all():
@@ -222,7 +222,7 @@ def _told(observed: NDArray[np.float64], chance: NDArray[np.float64]) -> dict[st
     error = float(((chance - salt) ** 2).mean())
     return {
         "brier_skill": 1.0 - error / float(salt.var()),
-        "average_precision": float(average_precision_score(salt, chance)),
+        "average_precision": average_precision(salt, chance),
     }
 
 

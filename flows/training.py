@@ -41,6 +41,8 @@ def training_of(config: TrainingConfig) -> TrainConfig:
     settings = read_settings(config.settings) if config.settings else Settings()
     if config.seed is not None:
         settings = replace(settings, seed=config.seed)
+    if config.quick:
+        settings = settings.quick()
     return TrainConfig(
         tuple(specs),
         config.out,

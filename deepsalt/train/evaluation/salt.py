@@ -116,9 +116,16 @@ def _precision(above: NDArray[np.bool_], chance: Floats) -> Statistic:
     def precision(weights: Floats) -> float:
         if not (weights * above).any():
             return float("nan")
-        return float(average_precision_score(above, chance, sample_weight=weights))
+        return average_precision(above, chance, weights)
 
     return precision
+
+
+def average_precision(
+    above: NDArray[np.bool_], chance: Floats, weights: Floats | None = None
+) -> float:
+    """Return the area under the curve of precision over recall, of probabilities (s,)."""
+    return float(average_precision_score(above, chance, sample_weight=weights))
 
 
 def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
