@@ -31,6 +31,7 @@ _LIGHT = {
     "model_ref": "deepsalt.model.load",
     "open_mosaic": "deepsalt.reading",
     "open_product": "deepsalt.products",
+    "salt_classes": "deepsalt.plot",
 }
 _OF_RUN = {
     "SceneReport": "deepsalt.mapping",

@@ -10,6 +10,7 @@ from deepsalt.mapping import map_scene as map_scene
 from deepsalt.model.load import model_ref as model_ref
 from deepsalt.mosaic import MosaicReport as MosaicReport
 from deepsalt.mosaic import build_mosaic as build_mosaic
+from deepsalt.plot import salt_classes as salt_classes
 from deepsalt.predict.cube import predict_cube as predict_cube
 from deepsalt.predict.table import predict_table as predict_table
 from deepsalt.products import open_product as open_product
@@ -54,4 +55,5 @@ __all__ = [
     "predict_cube",
     "predict_table",
     "read_acquisition",
+    "salt_classes",
 ]

@@ -100,7 +100,8 @@ class SaltRule:
         for least, salt in ((self.base_rate, POSSIBLE), (_HALF, LIKELY)):
             reached = steps >= np.ceil(least / CHANCE_STEP - _ROUNDING).astype(np.uint16)
             np.maximum(found, reached.view(np.uint8) * np.uint8(salt), out=found)
-        np.putmask(found, quality_flags & np.uint16(QualityFlag.OUT_OF_DOMAIN), np.uint8(UNTOLD))
+        unknown = (quality_flags & np.uint16(QualityFlag.OUT_OF_DOMAIN)) != 0
+        np.putmask(found, unknown, np.uint8(UNTOLD))
         return found
 
 
@@ -134,8 +135,8 @@ def salt_classes(ds: xr.Dataset) -> xr.DataArray:
     Returns
     -------
     xr.DataArray
-        Classes, uint8, of the shape of the layers, lazy where these are Dask arrays; 255
-        (`nodata`) where there is no estimate. Attributes: CF `flag_values` and `flag_meanings`,
+        Classes, uint8, of the shape of the layers; 255 (`nodata`) where there is no estimate. Lazy
+        where these are Dask arrays; otherwise all pixels are read. Attributes: CF `flag_values` and `flag_meanings`,
         `threshold` (dS/m) and `base_rate`.
 
     Raises
@@ -152,7 +153,9 @@ def salt_classes(ds: xr.Dataset) -> xr.DataArray:
     >>> salt = deepsalt.salt_classes(mosaic)
     >>> salt.attrs["flag_meanings"]
     'no_sign_of_salt cannot_be_told salt_possible salt_likely'
-    >>> likely = (salt == 3).sum().item()
+    >>> likely = (salt == 3).mean(dim=("y", "x"))
+    >>> likely.dims
+    ('period',)
     """
     for name in ("salinity_upper", "quality_flags", CHANCE_LAYERS[0]):
         if name not in ds:

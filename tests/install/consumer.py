@@ -50,6 +50,7 @@ def map_and_sample(product: str, place: str) -> float:
     assert_type(deepsalt.composite(store, [mapped.product], scene.grid), xr.Dataset)
     mosaic = deepsalt.open_mosaic(store, bbox=(59.0, 43.0, 60.0, 44.0))
     assert_type(mosaic, xr.Dataset)
+    assert_type(deepsalt.salt_classes(mosaic), xr.DataArray)
     clear = (mosaic.quality_flags & deepsalt.QualityFlag.CLOUD) == 0
     return float(mosaic.salinity.where(clear).mean())
 
