@@ -61,7 +61,7 @@ REASONS = (
 """Reasons in order of precedence, where a pixel has several."""
 SALT = tuple(
     LegendClass(meaning.replace("_", " "), color)
-    for meaning, color in zip(MEANINGS, ("#fff3c4", "#bda7e0", "#f7b955", "#a3123a"), strict=True)
+    for meaning, color in zip(MEANINGS, ("#fff3c4", "#8070c8", "#f7b955", "#a3123a"), strict=True)
 )
 OUTSIDE_KIND = len(SALINITY) * len(SALT) + len(REASONS)
 """Kind of cells without a measurement; those of an estimate come first, then the reasons."""
