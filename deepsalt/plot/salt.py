@@ -136,8 +136,8 @@ def salt_classes(ds: xr.Dataset) -> xr.DataArray:
     -------
     xr.DataArray
         Classes, uint8, of the shape of the layers; 255 (`nodata`) where there is no estimate. Lazy
-        where these are Dask arrays; otherwise all pixels are read. Attributes: CF `flag_values` and `flag_meanings`,
-        `threshold` (dS/m) and `base_rate`.
+        where these are Dask arrays; otherwise all pixels are read. Attributes: CF `flag_values`
+        and `flag_meanings`, `threshold` (dS/m) and `base_rate`.
 
     Raises
     ------
