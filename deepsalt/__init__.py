@@ -19,7 +19,6 @@ _LIGHT = {
     "Limits": "deepsalt.validate",
     "ModelRef": "deepsalt.types",
     "MosaicGrid": "deepsalt.grid",
-    "MosaicReport": "deepsalt.mosaic",
     "PixelGrid": "deepsalt.types",
     "Progress": "deepsalt.progress",
     "QualityFlag": "deepsalt.types",
@@ -32,9 +31,9 @@ _LIGHT = {
     "model_ref": "deepsalt.model.load",
     "open_mosaic": "deepsalt.reading",
     "open_product": "deepsalt.products",
+    "salt_classes": "deepsalt.plot",
 }
 _OF_RUN = {
-    "SceneReport": "deepsalt.mapping",
     "map_scene": "deepsalt.mapping",
     "mark_valid": "deepsalt.cube.quality",
     "open_scene": "deepsalt.cube.load",

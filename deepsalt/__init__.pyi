@@ -5,11 +5,10 @@ from deepsalt.context import Context as Context
 from deepsalt.cube.load import open_scene as open_scene
 from deepsalt.cube.quality import mark_valid as mark_valid
 from deepsalt.grid import MosaicGrid as MosaicGrid
-from deepsalt.mapping import SceneReport as SceneReport
 from deepsalt.mapping import map_scene as map_scene
 from deepsalt.model.load import model_ref as model_ref
-from deepsalt.mosaic import MosaicReport as MosaicReport
 from deepsalt.mosaic import build_mosaic as build_mosaic
+from deepsalt.plot import salt_classes as salt_classes
 from deepsalt.predict.cube import predict_cube as predict_cube
 from deepsalt.predict.table import predict_table as predict_table
 from deepsalt.prevalence import at_prevalence as at_prevalence
@@ -35,13 +34,11 @@ __all__ = [
     "Limits",
     "ModelRef",
     "MosaicGrid",
-    "MosaicReport",
     "PixelGrid",
     "Progress",
     "QualityFlag",
     "Reach",
     "Report",
-    "SceneReport",
     "Store",
     "__version__",
     "at_prevalence",
@@ -56,4 +53,5 @@ __all__ = [
     "predict_cube",
     "predict_table",
     "read_acquisition",
+    "salt_classes",
 ]

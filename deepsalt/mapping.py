@@ -107,8 +107,8 @@ class SceneReport:
 
     Examples
     --------
-    >>> import deepsalt
-    >>> report = deepsalt.SceneReport("enmap-l2a/DT7_1/V1", "written", pixels=100, estimated=60)
+    >>> from deepsalt.mapping import SceneReport
+    >>> report = SceneReport("enmap-l2a/DT7_1/V1", "written", pixels=100, estimated=60)
     >>> f"{report.estimated / report.pixels:.0%}"
     '60%'
     """

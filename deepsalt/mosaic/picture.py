@@ -8,7 +8,8 @@ from deepsalt.errors import MissingObjectError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.plot import quicklook
 from deepsalt.plot.overview import Overview, TileView, cell_px
-from deepsalt.plot.picture import classify
+from deepsalt.plot.picture import classify, needed
+from deepsalt.plot.salt import SaltRule
 from deepsalt.store import Store
 from deepsalt.versions import Done, Filled, Mosaic, Version, filled_periods, layers_of, open_mosaic
 
@@ -65,7 +66,7 @@ def _overview(
         for each in done
         if each.job.slot == last.slot and last.tiles.get(each.job.tile) == each.job.digest
     }
-    edge = next((store.grid.tile_px // len(view.classes) for view in fresh.values()), size)
+    edge = next((store.grid.tile_px // len(view.kinds) for view in fresh.values()), size)
     overview = known.painted(edge, fresh)
     missing = [seen for seen in wanted if seen not in overview.views]
     size = max(size, overview.cell_px)
@@ -86,6 +87,7 @@ def _kept(store: Store, key: str) -> Overview | None:
 def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) -> TileView:
     """Return the view of a tile, from its pixels."""
     arrays = layers_of(mosaic, version)
+    rule = SaltRule.of(arrays)
     grid = mosaic.frame.grid
     _, row, column = mosaic.frame.cell(slot, tile)
     edge = grid.shard_px
@@ -95,10 +97,10 @@ def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) ->
             y, x = row * grid.tile_px + top, column * grid.tile_px + left
             place = (slot, slice(y, y + edge), slice(x, x + edge))
             try:
-                layers = [np.asarray(arrays[name][place]) for name in ("salinity", "quality_flags")]
+                layers = {name: np.asarray(arrays[name][place]) for name in needed(rule)}
             except (ValueError, RuntimeError) as error:  # a wrong checksum, or undecodable data
                 raise StoreError(
                     f"tile {tile.id} cannot be read ({error}); run `deepsalt mosaic repair`"
                 ) from error
-            pieces.append(((top, left), classify(*layers)))
+            pieces.append(((top, left), classify(layers, rule)))
     return TileView.of(pieces, grid.tile_px, size)

@@ -1,7 +1,7 @@
 """One tile: composed shard by shard, written, and checked on the same worker."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from deepsalt.mosaic.drift import Drift
 from deepsalt.naming import named
 from deepsalt.plot.overview import TileView
 from deepsalt.plot.picture import classify
+from deepsalt.plot.salt import SaltRule
 from deepsalt.store import Store
-from deepsalt.store.arrays import open_layers
+from deepsalt.store.arrays import Array, open_layers
 from deepsalt.types import Report
 from deepsalt.validate import Finding, Limits, check_pixels
 from deepsalt.versions import Job, read_salinity, write_tile
@@ -117,16 +118,22 @@ class Composer:
         views: list[tuple[Shard, NDArray[Any]]] = []
         written: list[PixelWindow] = []
         with named(tile=job.tile.id):
+            arrays = open_layers(into, MOSAIC_LAYERS, f"tile {job.tile.id}")
             compared = _Compared(read_salinity(into, job))
-            shards = compared.passed(self._shards(job, views, written), job.frame.grid.shard_px)
+            composed = self._shards(job, SaltRule.of(arrays), views, written)
+            shards = compared.passed(composed, job.frame.grid.shard_px)
             report = write_tile(into, job, shards)
             view = TileView.of(views, job.frame.grid.tile_px, self.cell_px)
-            errors = tuple(self._errors(into, job, written))
+            errors = tuple(self._errors(arrays, job, written))
             logger.info("composed of %d products, %d errors", len(job.products), len(errors))
             return TileNote(report, errors, view.pack(), compared.drift())
 
     def _shards(
-        self, job: Job, views: list[tuple[Shard, NDArray[Any]]], written: list[PixelWindow]
+        self,
+        job: Job,
+        rule: SaltRule | None,
+        views: list[tuple[Shard, NDArray[Any]]],
+        written: list[PixelWindow],
     ) -> Iterator[tuple[Shard, dict[str, NDArray[Any]]]]:
         """Yield the shards with measurements of a scene; note their place and view."""
         grid = job.frame.grid
@@ -141,17 +148,15 @@ class Composer:
             if ds is None:
                 continue
             layers = {layer.name: ds[layer.name].values for layer in MOSAIC_LAYERS}
-            classes = classify(layers["salinity"], layers["quality_flags"])
-            views.append(((rows.start, columns.start), classes))
+            views.append(((rows.start, columns.start), classify(layers, rule)))
             top = row * grid.tile_px + rows.start
             left = column * grid.tile_px + columns.start
             written.append(PixelWindow((top, top + edge), (left, left + edge)))
             yield shard, layers
 
     def _errors(
-        self, store: "IcechunkStore", job: Job, written: list[PixelWindow]
+        self, arrays: Mapping[str, Array], job: Job, written: list[PixelWindow]
     ) -> Iterator[Finding]:
-        arrays = open_layers(store, MOSAIC_LAYERS, f"tile {job.tile.id}")
         findings = check_pixels(
             arrays,
             job.slot,

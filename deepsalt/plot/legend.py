@@ -1,81 +1,129 @@
-"""The words of a quicklook: legend with shares, heading, and which quantity is shown."""
+"""The words of a quicklook: legends with shares, heading, and which quantities are shown."""
 
-from textwrap import wrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from deepsalt.grid import ground_size_m
 from deepsalt.grid.georef import grid_of_layers
-from deepsalt.plot.map import FAINT, INK
+from deepsalt.plot.map import FAINT, INK, Frame
 from deepsalt.plot.picture import (
-    OUTSIDE_CLASS,
+    MEAN,
     OUTSIDE_COLOR,
+    OUTSIDE_KIND,
     REASONS,
-    SALINITY,
+    SALT,
+    SALTINESS,
     LegendClass,
     Picture,
 )
+from deepsalt.plot.salt import LIKELY, NO_SIGN, POSSIBLE, UNTOLD, SaltRule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_CHARACTERS_PER_INCH = 15  # of the foot's 7.5 point type, on average
 _LABELS = {"enmap": "EnMAP", "prisma": "PRISMA", "generic": "other sensor"}
+_LINE_IN = 0.2
+_SMALL_IN = 0.17
+_COLUMN_IN = 2.5
+_GAP_IN = 0.4
+_ESTIMATED = "share of the estimated area"
+
+UNCLASSED = (
+    "No classes of salt are drawn, because no probability of salt of this model is calibrated."
+)
 
 
-def draw_legend(axes: "Axes", picture: Picture, mosaic: xr.Dataset) -> None:
-    """Draw colours, their shares and the area covered."""
-    salinity = picture.counts[: len(SALINITY)]
-    reasons = picture.counts[len(SALINITY) : OUTSIDE_CLASS]
+def draw_mean_legend(axes: "Axes", picture: Picture, mosaic: xr.Dataset) -> None:
+    """Draw the classes of salinity and the reasons for no estimate, with shares and area."""
+    counts = MEAN.counted(picture.counts)
+    salinity = counts[: len(MEAN.classes)]
+    reasons = counts[len(MEAN.classes) : -1]
     estimated = int(salinity.sum())
-    measured = int(picture.counts[:OUTSIDE_CLASS].sum())
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    y = _heading(axes, 0.99, "Electrical conductivity, dS/m", "share of the estimated area")
-    for legend_class, count in zip(SALINITY, salinity, strict=True):
-        y = _entry(axes, y, legend_class, count / max(estimated, 1))
-    y = _heading(axes, y - 0.03, "No estimate", "share of the measured area")
+    measured = int(picture.counts[:OUTSIDE_KIND].sum())
+    y = _heading(axes, 0.0, "Electrical conductivity, dS/m", _ESTIMATED)
+    for legend_class, count in zip(MEAN.classes, salinity, strict=True):
+        y = _entry(axes, 0.0, y, legend_class, count / max(estimated, 1))
+    _area(axes, y + 0.06, mosaic, estimated, measured)
+    left = _COLUMN_IN + _GAP_IN
+    y = _heading(axes, left, "No estimate", "share of the measured area")
     for legend_class, count in zip(REASONS, reasons, strict=True):
         if count:
-            y = _entry(axes, y, legend_class, count / max(measured, 1))
-    y = _entry(axes, y, LegendClass("not measured", OUTSIDE_COLOR), None)
-    _area(axes, y - 0.02, mosaic, estimated, measured)
+            y = _entry(axes, left, y, legend_class, count / max(measured, 1))
+    _entry(axes, left, y, LegendClass("not measured", OUTSIDE_COLOR), None)
 
 
-def _heading(axes: "Axes", y: float, text: str, detail: str) -> float:
-    axes.text(0.07, y, text, fontsize=9, fontweight="bold", color=INK, va="top")
-    axes.text(0.07, y - _line(axes, 1.0), detail, fontsize=7.5, color=FAINT, va="top")
-    return y - _line(axes, 2.1)
+def draw_salt_legend(axes: "Axes", picture: Picture, rule: SaltRule) -> None:
+    """Draw the classes of salt with shares, and what each one means."""
+    counts = SALTINESS.counted(picture.counts)[: len(SALT)]
+    means = salt_meanings(rule)
+    y = _heading(axes, 0.0, "Classes of salt", _ESTIMATED)
+    for salt, text in means.items():
+        share = counts[salt] / max(int(counts.sum()), 1)
+        _entry(axes, 0.0, y, SALT[salt], share)
+        y = _small(axes, 0.35, y + _LINE_IN, [text]) + 0.07
+    _small(axes, 0.0, y + 0.03, salt_notes(rule))
 
 
-def _entry(axes: "Axes", y: float, legend_class: LegendClass, share: float | None) -> float:
+def salt_title(rule: SaltRule) -> str:
+    """Return what the classes of salt are about."""
+    return f"Salt: is the conductivity above {rule.threshold:g} dS/m?"
+
+
+def salt_meanings(rule: SaltRule) -> dict[int, str]:
+    """Return in words what each class of salt means, the saltiest first."""
+    base = f"{100 * min(rule.base_rate, 0.5):.2g} %"
+    found = {
+        LIKELY: "p is 50 % or more",
+        POSSIBLE: f"p is {base} or more, so the spectrum speaks for salt, but below 50 %",
+        UNTOLD: f"p is below {base}, but the interval reaches {rule.threshold:g} dS/m; "
+        "or the model does not know such soils",
+        NO_SIGN: f"p is below {base}, and the interval ends below {rule.threshold:g} dS/m",
+    }
+    if rule.base_rate >= 0.5:
+        del found[POSSIBLE]
+    return found
+
+
+def salt_notes(rule: SaltRule) -> list[str]:
+    """Return what a reader of the classes must know beside."""
+    return [
+        f"p: probability of more than {rule.threshold:g} dS/m. Of the soils that the model learned "
+        f"from, {100 * rule.base_rate:.2g} % have more;",
+        "where salt is commoner, p is too low. No sign is no proof: a low salt content and halite "
+        "hardly show.",
+        "Where there is no estimate, colours are those of the mean.",
+    ]
+
+
+def _heading(axes: "Axes", x: float, text: str, detail: str) -> float:
+    axes.text(x, 0.05, text, fontsize=9, fontweight="bold", color=INK, va="top")
+    return _small(axes, x, 0.05 + _LINE_IN, [detail]) + 0.05
+
+
+def _small(axes: "Axes", x: float, y: float, lines: Iterable[str]) -> float:
+    for line in lines:
+        axes.text(x, y, line, fontsize=7.5, color=FAINT, va="top")
+        y += _SMALL_IN
+    return y
+
+
+def _entry(
+    axes: "Axes", x: float, y: float, legend_class: LegendClass, share: float | None
+) -> float:
     from matplotlib.patches import Rectangle
 
-    height = _line(axes, 0.72)
+    height = 0.72 * _LINE_IN
     axes.add_patch(
-        Rectangle(
-            (0.07, y - height),
-            0.09,
-            height,
-            facecolor=legend_class.color,
-            edgecolor="#9a9fa5",
-            lw=0.5,
-        )
+        Rectangle((x, y), 0.27, height, facecolor=legend_class.color, edgecolor="#9a9fa5", lw=0.5)
     )
     text: dict[str, Any] = {"fontsize": 8.5, "color": INK, "va": "center"}
-    axes.text(0.20, y - height / 2, legend_class.label.replace(" - ", " \N{EN DASH} "), **text)
+    label = legend_class.label.replace(" - ", " \N{EN DASH} ")
+    axes.text(x + 0.35, y + height / 2, label, **text)
     if share is not None:
-        axes.text(0.97, y - height / 2, _percent(share), ha="right", **text)
-    return y - _line(axes, 1.0)
-
-
-def _line(axes: "Axes", lines: float) -> float:
-    """Return the height of text lines as a share of the axis, whatever its size."""
-    figure = axes.get_figure(root=True)
-    height_in = axes.get_position().height * (figure.get_figheight() if figure else 1.0)
-    return lines * 0.2 / height_in
+        axes.text(x + _COLUMN_IN, y + height / 2, _percent(share), ha="right", **text)
+    return y + _LINE_IN
 
 
 def _percent(share: float) -> str:
@@ -93,7 +141,7 @@ def _area(axes: "Axes", y: float, mosaic: xr.Dataset, estimated: int, measured: 
         f"estimated {_km2(estimated * km2)} of {_km2(measured * km2)} measured",
         f"cells {width_m:.0f} \N{MULTIPLICATION SIGN} {height_m:.0f} m on the ground ({crs})",
     )
-    axes.text(0.07, y, "\n".join(lines), fontsize=7.5, color=FAINT, va="top", linespacing=1.5)
+    _small(axes, 0.0, y, lines)
 
 
 def _km2(area: float) -> str:
@@ -101,11 +149,12 @@ def _km2(area: float) -> str:
 
 
 def write_captions(
-    figure: "Figure", mosaic: xr.Dataset, period: int, *, title: str, note: str, simulated: bool
+    frame: Frame, mosaic: xr.Dataset, period: int, *, title: str, simulated: bool
 ) -> None:
-    """Write heading, period, scenes, and at the foot the quantity and the note."""
+    """Write heading, period and scenes above the maps, and the notes at the foot."""
+    figure = frame.figure
     width, height = figure.get_size_inches()
-    left = 0.75 / width
+    left = frame.left_in / width
     figure.text(left, 1 - 0.2 / height, title, fontsize=15, fontweight="bold", color=INK, va="top")
     figure.text(
         left,
@@ -115,9 +164,8 @@ def write_captions(
         color=FAINT,
         va="top",
     )
-    columns = int((width - 1.0) * _CHARACTERS_PER_INCH)
-    foot = "\n".join(line for text in (_quantity(mosaic), note) for line in wrap(text, columns))
-    figure.text(left, 0.5 / height, foot, fontsize=7.5, color=FAINT, va="top", linespacing=1.5)
+    foot = "\n".join(frame.notes)
+    figure.text(left, 0.15 / height, foot, fontsize=7.5, color=FAINT, va="bottom", linespacing=1.5)
 
 
 def _subtitle(mosaic: xr.Dataset, period: int, simulated: bool) -> str:
@@ -131,7 +179,8 @@ def _subtitle(mosaic: xr.Dataset, period: int, simulated: bool) -> str:
     return "  \N{MIDDLE DOT}  ".join(part for part in parts if part)
 
 
-def _quantity(mosaic: xr.Dataset) -> str:
+def quantity(mosaic: xr.Dataset) -> str:
+    """Return which quantity the mean is."""
     attrs = mosaic["salinity"].attrs
     named = {"ec_method": "EC method", "depth": "depth", "reference_temperature": "temperature"}
     labels = "; ".join(f"{name}: {attrs[key]}" for key, name in named.items() if key in attrs)

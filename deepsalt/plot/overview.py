@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import Extent, MosaicGrid, PixelWindow, Tile
-from deepsalt.plot.picture import CLASSES, OUTSIDE_CLASS, Picture, assemble_picture, cells_of
+from deepsalt.plot.picture import KINDS, OUTSIDE_KIND, Picture, assemble_picture, cells_of
 from deepsalt.types import PixelGrid
 
 MOST_CELLS = 2**24
@@ -35,47 +35,44 @@ class TileView:
 
     Parameters
     ----------
-    classes
-        Index into `CLASSES` of what most pixels of a cell are (n, n) uint8, one past the last
-        where nothing was measured.
+    kinds
+        What most pixels of a cell are (n, n) uint8, see `deepsalt.plot.picture`.
     counts
-        Pixels of the tile per class (k + 1,) int64.
+        Pixels of the tile per kind (`KINDS`,) int64.
     """
 
-    classes: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
     counts: NDArray[np.int64]
 
     @classmethod
     def of(
         cls, pieces: Iterable[tuple[tuple[int, int], NDArray[np.uint8]]], tile_px: int, cell_px: int
     ) -> Self:
-        """Reduce the classes of a tile's parts, given by their first row and column, to cells."""
+        """Reduce the kinds of a tile's parts, given by their first row and column, to cells."""
         cells = cells_of((tile_px, tile_px), cell_px)
-        counts = np.zeros(OUTSIDE_CLASS + 1, np.int64)
-        for corner, classes in pieces:
-            cells.add(classes, corner)
-            counts += np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS + 1)
-        counts[OUTSIDE_CLASS] = tile_px**2 - counts[:OUTSIDE_CLASS].sum()
+        counts = np.zeros(KINDS, np.int64)
+        for corner, kinds in pieces:
+            cells.add(kinds, corner)
+            counts += np.bincount(kinds.ravel(), minlength=KINDS)
+        counts[OUTSIDE_KIND] = tile_px**2 - counts[:OUTSIDE_KIND].sum()
         return cls(cells.winners(), counts)
 
     def coarser(self, factor: int) -> Self:
         """Return it with cells of so many cells' edge."""
-        cells = cells_of(self.classes.shape, factor)
-        cells.add(self.classes, (0, 0))
+        cells = cells_of(self.kinds.shape, factor)
+        cells.add(self.kinds, (0, 0))
         return type(self)(cells.winners(), self.counts)
 
     def pack(self) -> bytes:
         """Return it as bytes."""
-        return zlib.compress(self.counts.tobytes() + self.classes.tobytes(), _LEVEL)
+        return zlib.compress(self.counts.tobytes() + self.kinds.tobytes(), _LEVEL)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
         """Return what `pack` made bytes of."""
-        counts, classes = np.split(
-            np.frombuffer(zlib.decompress(packed), np.uint8), [8 * (len(CLASSES) + 1)]
-        )
-        edge = math.isqrt(classes.size)
-        return cls(classes.reshape(edge, edge), counts.view(np.int64))
+        counts, kinds = np.split(np.frombuffer(zlib.decompress(packed), np.uint8), [8 * KINDS])
+        edge = math.isqrt(kinds.size)
+        return cls(kinds.reshape(edge, edge), counts.view(np.int64))
 
 
 def cell_px(grid: MosaicGrid, tiles: int) -> int:
@@ -120,7 +117,7 @@ class Overview:
         return type(self)(self.grid, size, painted)
 
     def picture(self) -> Picture:
-        """Return what is drawn: its classes, cropped to what was measured."""
+        """Return what is drawn: its kinds, cropped to what was measured."""
         extent = Extent.of([tile for tile, _ in self.views])
         cell = self.cell_px
         pixels = self.grid.extent_grid(extent)
@@ -128,11 +125,9 @@ class Overview:
         corner = (a * cell, b, c, d, e * cell, f)
         cells = PixelGrid(pixels.crs, corner, pixels.height // cell, pixels.width // cell)
         at = {_cells(self.grid, tile, extent, cell): view for (tile, _), view in self.views.items()}
-        found = assemble_picture(cells, list(at), lambda region: at[region].classes)
-        counts = sum(
-            (view.counts for view in at.values()), start=np.zeros(OUTSIDE_CLASS + 1, np.int64)
-        )
-        return Picture(found.classes, counts, found.grid)
+        found = assemble_picture(cells, list(at), lambda region: at[region].kinds)
+        counts = sum((view.counts for view in at.values()), start=np.zeros(KINDS, np.int64))
+        return Picture(found.kinds, counts, found.grid)
 
     def pack(self) -> bytes:
         """Return it as bytes, with a checksum."""
@@ -140,10 +135,10 @@ class Overview:
         tiles = np.array([(tile.ix, tile.iy) for tile, _ in self.views], np.int64)
         digests = np.array([digest for _, digest in self.views], np.uint64)
         counts = np.array([v.counts for v in self.views.values()], np.int64)
-        classes = b"".join(view.classes.tobytes() for view in self.views.values())
+        kinds = b"".join(view.kinds.tobytes() for view in self.views.values())
         head = np.array([len(self.views), self.cell_px, edge], np.int64)
         packed = zlib.compress(
-            b"".join(part.tobytes() for part in (head, tiles, digests, counts)) + classes, _LEVEL
+            b"".join(part.tobytes() for part in (head, tiles, digests, counts)) + kinds, _LEVEL
         )
         return zlib.crc32(packed).to_bytes(4, "little") + packed
 
@@ -155,17 +150,17 @@ class Overview:
             return None
         content = np.frombuffer(zlib.decompress(packed[4:]), np.uint8)
         count, cell, edge = (int(number) for number in content[:24].view(np.int64))
-        ends = np.cumsum([24, 16 * count, 8 * count, 8 * (OUTSIDE_CLASS + 1) * count])
+        ends = np.cumsum([24, 16 * count, 8 * count, 8 * KINDS * count])
         if cell * edge != grid.tile_px or content.size != ends[-1] + count * edge**2:
             return None
-        _, tiles, digests, counts, classes = np.split(content, ends)
+        _, tiles, digests, counts, kinds = np.split(content, ends)
         views = {
             (Tile(int(ix), int(iy)), int(digest)): TileView(each, numbers)
             for (ix, iy), digest, numbers, each in zip(
                 tiles.view(np.int64).reshape(-1, 2),
                 digests.view(np.uint64),
-                counts.view(np.int64).reshape(-1, OUTSIDE_CLASS + 1),
-                classes.reshape(-1, edge, edge),
+                counts.view(np.int64).reshape(-1, KINDS),
+                kinds.reshape(-1, edge, edge),
                 strict=True,
             )
         }

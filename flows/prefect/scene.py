@@ -46,7 +46,7 @@ def process_scene(
     Returns
     -------
     dict
-        The fields of `deepsalt.SceneReport`.
+        The fields of `deepsalt.mapping.SceneReport`.
     """
     end_when_over()
     settings, place = config or SceneConfig(), place_of(out)

@@ -133,7 +133,7 @@ class Cost:
     name
         The product or scene, or the id of the run.
     outcome
-        Status of a `deepsalt.SceneReport`; ``built`` or ``failed`` of a build.
+        Status of a `deepsalt.mapping.SceneReport`; ``built`` or ``failed`` of a build.
     ended
         When the work ended, UTC.
     amounts

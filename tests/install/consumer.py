@@ -8,6 +8,8 @@ from typing import assert_type
 import xarray as xr
 
 import deepsalt
+from deepsalt.mapping import SceneReport
+from deepsalt.mosaic import MosaicReport
 
 
 class Notes:
@@ -43,13 +45,15 @@ def map_and_sample(product: str, place: str) -> float:
     with deepsalt.Context.local(ref, limits=limits, reach=reach, progress=Notes()) as context:
         assert_type(context, deepsalt.Context)
         mapped = deepsalt.map_scene(scene, store, context)
-        assert_type(mapped, deepsalt.SceneReport)
+        assert_type(mapped, SceneReport)
         built = deepsalt.build_mosaic(store, context)
-        assert_type(built, deepsalt.MosaicReport)
+        assert_type(built, MosaicReport)
     assert_type(deepsalt.open_product(store, mapped.product), xr.Dataset)
     assert_type(deepsalt.composite(store, [mapped.product], scene.grid), xr.Dataset)
     mosaic = deepsalt.open_mosaic(store, bbox=(59.0, 43.0, 60.0, 44.0))
     assert_type(mosaic, xr.Dataset)
+    assert_type(deepsalt.salt_classes(mosaic), xr.DataArray)
+    assert_type(deepsalt.at_prevalence(mosaic, 0.3, threshold=1.0), xr.Dataset)
     clear = (mosaic.quality_flags & deepsalt.QualityFlag.CLOUD) == 0
     return float(mosaic.salinity.where(clear).mean())
 

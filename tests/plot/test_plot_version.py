@@ -13,7 +13,17 @@ from deepsalt.mosaic import QUICKLOOK, draw_version, withdraw
 from deepsalt.mosaic import picture as module
 from deepsalt.plot import overview as overviews
 from deepsalt.plot.overview import Overview, TileView, cell_px
-from deepsalt.plot.picture import OUTSIDE_CLASS, Picture, classify, picture_of
+from deepsalt.plot.picture import (
+    KINDS,
+    OUTSIDE_KIND,
+    SALT,
+    SALTINESS,
+    Picture,
+    classify,
+    needed,
+    picture_of,
+)
+from deepsalt.plot.salt import SaltRule
 from deepsalt.store import Period, Store
 from deepsalt.versions import Built, Version, open_mosaic, open_repository, roll_back
 from tests.store.builders import GRID, add_small, build, make_store
@@ -36,7 +46,7 @@ class Drawn:
 
         def drawing(ds: xr.Dataset, *, simulated: bool, picture: Picture) -> bytes:
             self.picture = picture
-            return picture.classes.tobytes() + picture.counts.tobytes()
+            return picture.kinds.tobytes() + picture.counts.tobytes()
 
         def reading(*args: object) -> TileView:
             self.read.append(args[3])
@@ -73,8 +83,15 @@ def from_pixels(drawn: Drawn, store: Store, version: Version) -> Picture:
     return found
 
 
+def counted(ds: xr.Dataset) -> np.ndarray:
+    """Count the pixels of each kind but what lies outside."""
+    rule = SaltRule.of(ds)
+    kinds = classify({name: ds[name].values for name in needed(rule)}, rule)
+    return np.bincount(kinds.ravel(), minlength=KINDS)[:OUTSIDE_KIND]
+
+
 def assert_same(found: Picture, expected: Picture) -> None:
-    np.testing.assert_array_equal(found.classes, expected.classes)
+    np.testing.assert_array_equal(found.kinds, expected.kinds)
     np.testing.assert_array_equal(found.counts, expected.counts)
     assert found.grid == expected.grid
 
@@ -84,11 +101,10 @@ def test_a_picture_shows_the_pixels_that_were_measured(store: Store, drawn: Draw
     found = drawn.of(store, made.versions[-1], made)
     ds = open_mosaic(open_repository(store.objects), chunks=None).isel(period=0)
     expected = picture_of(ds)
-    np.testing.assert_array_equal(found.classes, expected.classes)
+    np.testing.assert_array_equal(found.kinds, expected.kinds)
     assert found.grid == expected.grid
-    classes = classify(ds["salinity"].values, ds["quality_flags"].values)
-    seen = np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS + 1)[:OUTSIDE_CLASS]
-    np.testing.assert_array_equal(found.counts[:OUTSIDE_CLASS], seen)
+    seen = counted(ds)
+    np.testing.assert_array_equal(found.counts[:OUTSIDE_KIND], seen)
     assert seen.sum() > 0
 
 
@@ -99,6 +115,12 @@ def test_the_picture_of_a_build_is_drawn_without_reading_a_pixel(
     found = drawn.of(store, made.versions[-1], made)
     assert drawn.read == []
     assert_same(found, from_pixels(drawn, store, made.versions[-1]))
+
+
+def test_the_picture_of_a_build_has_every_class_of_salt(store: Store, drawn: Drawn) -> None:
+    made = built(store, 0, 60)
+    found = drawn.of(store, made.versions[-1], made)
+    assert (SALTINESS.counted(found.counts)[: len(SALT)] > 0).all()
 
 
 def test_a_later_build_is_painted_over_the_picture_before(store: Store, drawn: Drawn) -> None:
@@ -210,9 +232,8 @@ def test_cells_grow_with_the_number_of_tiles(
     edges = [abs(picture.grid.transform[0]) for picture in (fine, coarse)]
     assert edges == [30.0, 60.0]
     ds = open_mosaic(open_repository(store.objects), chunks=None).isel(period=0)
-    classes = classify(ds["salinity"].values, ds["quality_flags"].values)
-    seen = np.bincount(classes.ravel(), minlength=OUTSIDE_CLASS + 1)[:OUTSIDE_CLASS]
-    np.testing.assert_array_equal(coarse.counts[:OUTSIDE_CLASS], seen)
+    seen = counted(ds)
+    np.testing.assert_array_equal(coarse.counts[:OUTSIDE_KIND], seen)
     assert_same(coarse, from_pixels(drawn, store, second.versions[-1]))
 
 
@@ -276,7 +297,7 @@ def test_the_last_period_is_drawn(drawn: Drawn) -> None:
     early, late = (Period(date(2024, 5, day), date(2024, 5, day + 1)) for day in (1, 10))
     made = build(store, early)
     found = drawn.of(store, made.versions[-1], made)
-    assert found.counts[:OUTSIDE_CLASS].sum() > 0
+    assert found.counts[:OUTSIDE_KIND].sum() > 0
     build(store, late)
     head = open_repository(store.objects).head()
     assert head is not None

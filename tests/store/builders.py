@@ -90,6 +90,8 @@ def layers(
     for layer in SCENE_LAYERS:
         ds[layer.name].attrs.update(layer.attributes())
     ds["salinity"].attrs["ec_method"] = "EC 1:2"
+    for name in CHANCE_LAYERS:
+        ds[name].attrs.update(base_rate=0.2, calibrated="yes")
     return ds
 
 
