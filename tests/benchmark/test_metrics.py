@@ -62,7 +62,7 @@ def test_classes_hold_every_soil_once():
 def test_the_interval_score_charges_misses_twentyfold():
     ones = np.ones(1)
     assert winkler(ones, 0 * ones, 2 * ones) == 2.0
-    assert winkler(ones, 2 * ones, 4 * ones) == 2.0 + 20.0
+    assert winkler(ones, 2 * ones, 4 * ones) == pytest.approx(2.0 + 20.0)
 
 
 def test_a_constant_interval_holds_nine_tenths():
