@@ -16,7 +16,7 @@ from tests.flows.run.test_pipeline import assert_same
 def test_a_full_disk_that_takes_a_part_of_the_model_is_one_sentence(
     catalogue: Path, small_disk: Path
 ) -> None:
-    (small_disk / "ballast").write_bytes(b"0" * 700_000)
+    (small_disk / "ballast").write_bytes(b"0" * 500_000)
     result = deepsalt(
         "run", "--catalogue", catalogue, "--limit", "1", "--out", small_disk / "store"
     )
