@@ -14,7 +14,7 @@ from deepsalt.compositing.combine import CONTRIBUTION_BYTES, Accumulators
 from deepsalt.compositing.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.grid.georef import pixel_centers
-from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
+from deepsalt.layers import CHANCE_LAYERS, DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
 from deepsalt.products import damaged, product_layers
 from deepsalt.store import Store
 from deepsalt.store.arrays import Array
@@ -24,7 +24,7 @@ STACK_BYTES = 256 * 2**20
 """Memory for what the scenes say about one block; many scenes make blocks smaller."""
 
 PLACE_BYTES = 4
-SCENE_BYTES = 16
+SCENE_BYTES = 16 + 2 * len(CHANCE_LAYERS)
 """Memory of one `_View` per pixel of the mosaic, and per pixel of the scene."""
 
 PART_PX = 256

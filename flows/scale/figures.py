@@ -49,9 +49,10 @@ class Figures:
     # What a bucket whose server answers 10 ms late adds to a run of the demo, 3 to 4 s, and the
     # commit, Item and quicklook of its version, 1 s (docs/costs.md, 2026-11-29).
     build_s: float = 5.0
-    # Of 14 and 28 bytes per pixel, what the codecs leave on real scenes.
-    product_bytes_per_pixel: int = 9
-    mosaic_bytes_per_pixel: int = 12
+    # Of 22 and 36 bytes per pixel, what the codecs leave: 9 and 12 on real scenes without the four
+    # probabilities, which are a byte each on the demo's.
+    product_bytes_per_pixel: int = 13
+    mosaic_bytes_per_pixel: int = 16
     # An ASSUMPTION. Copernicus publishes 20 MB/s for a connection; those that publish nothing are
     # taken to be slower. `--host-limit HOST=N,MB/s` says what an archive really gives.
     connection_bytes_per_s: float = 5 * MB
@@ -59,6 +60,8 @@ class Figures:
     worker_bytes_per_s: float = 400 * MB
     # `tests.benchmarks.scale.requests`, scenes of 1200 x 1200 pixels, 4 and 16 of them over 4 and 9
     # tiles, SeaweedFS (2026-11-30): 5 reads to map a scene, 105 to compose tiles of it.
+    # Measured before products had probabilities, four of their eight layers: these counts are too
+    # low by up to a half.
     reads_per_scene: float = 110
     writes_per_scene: float = 33
     reads_per_tile: float = 0

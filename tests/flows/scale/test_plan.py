@@ -130,7 +130,7 @@ def test_money_is_the_sum_of_its_parts() -> None:
     assert money.scheduler == pytest.approx(hours * 0.5)
     assert money.fetched == pytest.approx(380 * 0.01)
     assert money.requests == pytest.approx((found.reads + found.writes) / 1e6 * 5)
-    assert money.stored_per_month == pytest.approx(1000 * PIXELS * 21 / 1e9 * 0.02)
+    assert money.stored_per_month == pytest.approx(1000 * PIXELS * 29 / 1e9 * 0.02)
 
 
 def test_pods_ask_for_a_margin_over_the_memory_that_is_predicted() -> None:
