@@ -100,7 +100,7 @@ def test_a_store_refuses_runs_of_another_kind(
 def test_a_store_of_a_later_schema_is_refused(store: Store) -> None:
     document = json.loads(store.objects.read("store.json"))
     store.objects.write("store.json", json.dumps(document | {"schema": 99}).encode())
-    with pytest.raises(StoreError, match="store schema 99, but this deepsalt reads 1"):
+    with pytest.raises(StoreError, match="store schema 99, but this deepsalt reads 2"):
         Store.open(store.objects)
 
 
