@@ -7,13 +7,12 @@ names no version meanwhile, and both name the new one at the end.
 import logging
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from deepsalt.concurrency import submitted
-from deepsalt.errors import MissingObjectError, OvertakenError, UsageError
+from deepsalt.errors import MissingObjectError, OvertakenError, StoreError, UsageError
 from deepsalt.export.group import ARRAYS, ROOT, VERSION, documents, emptied
 from deepsalt.export.layout import Layout, pieces_of
 from deepsalt.export.record import RECORD, GaveWay, State, Writer, keys_below, read_state
@@ -101,9 +100,9 @@ def bring(
     StoreError
         A shard is damaged, the version was pruned meanwhile, or the location cannot be written.
     """
+    since: int | None = None
     while True:
-        # An export that this one overtook has named tiles: they are written again.
-        with suppress(GaveWay):
+        try:
             return _bring_once(
                 place,
                 content,
@@ -111,7 +110,12 @@ def bring(
                 is_shared=is_shared,
                 seed=seed,
                 progress=progress,
+                since=since,
             )
+        except GaveWay as gave:
+            # Exports that this one overtook have named tiles: they are written again.
+            logger.info("another export into %s gave way; its tiles are exported again", place)
+            since = gave.number
 
 
 def _bring_once(
@@ -122,8 +126,12 @@ def _bring_once(
     is_shared: bool,
     seed: CopySource | None,
     progress: Progress | None,
+    since: int | None,
 ) -> FillReport:
+    """Update a group; `since` is the last entry of an earlier round of this export."""
     number, state = read_state(place)
+    if since is not None:
+        Writer(place, since, is_shared).refuse_started(number)
     root = _read(place, ROOT)
     _refuse_other(place, state, content)
     if state is not None and state.is_whole and (root is None or _version(root, place) is None):
@@ -145,12 +153,28 @@ def _bring_once(
     writer = Writer(place, number, is_shared)
     try:
         counts = _bring(writer, content, state, plan, unchanged=unchanged, progress=progress)
-    except OvertakenError:
-        if not is_shared:
-            _say_of_none(place)
-            writer.give_way(plan.reach, [*plan.again, *plan.missing])
+    except (GaveWay, StoreError):
+        # Nothing more is written by now: another export that began meanwhile is told what was.
+        _give_way(writer, plan)
         raise
     return FillReport(counts, plan.is_full and unchanged is None, grown)
+
+
+def _give_way(writer: Writer, plan: _FillPlan) -> None:
+    """Name what was written, if another export has begun since."""
+    try:
+        writer.check()
+    except GaveWay:
+        return
+    except OvertakenError:
+        _say_of_none(writer.place)
+        pieces = [*plan.again, *plan.missing]
+        if writer.give_way(plan.reach, pieces, is_full=plan.is_full):
+            # The other one had finished, and may have named its version in between.
+            _say_of_none(writer.place)
+        raise
+    except StoreError:
+        return  # what stopped this one is told; the place cannot be reached either
 
 
 def _bring(
@@ -180,6 +204,7 @@ def _bring(
         present = keys_below(place, ARRAYS) if plan.missing else set()
     exporter = TileExporter(writer, content, plan.reach, present, unchanged)
     counts = _export_tiles(exporter, plan, progress)
+    writer.check()
     for key, data in objects.items():
         if key != ROOT:
             place.write(key, data)

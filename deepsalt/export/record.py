@@ -7,6 +7,7 @@ before they start, so that the next export after a crash knows what to repeat.
 import base64
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -115,7 +116,17 @@ def read_state(place: Objects) -> tuple[int, State | None]:
 
 
 class GaveWay(Exception):  # noqa: N818  (no error: a reason to begin again)
-    """Exports that this one overtook have named what they wrote, and write no more."""
+    """Exports that this one overtook have named what they wrote, and write no more.
+
+    Parameters
+    ----------
+    number
+        Number of this one's last entry.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 @dataclass
@@ -175,8 +186,23 @@ class Writer:
         if not self.is_shared:
             self._refuse_others(last_number(self.place, RECORD))
 
-    def give_way(self, layout: Layout, pieces: Iterable[Piece]) -> None:
+    def refuse_started(self, number: int) -> None:
+        """Refuse to continue if entries since the last one, up to a number, are of a new export.
+
+        Raises
+        ------
+        OvertakenError
+            They are.
+        StoreError
+            The location cannot be read.
+        """
+        with suppress(GaveWay):
+            self._refuse_others(number)
+
+    def give_way(self, layout: Layout, pieces: Iterable[Piece], *, is_full: bool) -> bool:
         """Mark tiles that may belong to another version than the record says.
+
+        Returns whether the record said that the group is whole.
 
         Parameters
         ----------
@@ -184,22 +210,34 @@ class Writer:
             Layout of the shards that were written.
         pieces
             Their tiles.
+        is_full
+            Whether all shards were removed first.
 
         Raises
         ------
+        OvertakenError
+            The record is gone: the export was removed.
         StoreError
             The location cannot be written.
         """
         mine = frozenset(pieces)
+        was_whole = False
 
         def make(_: int, before: bytes | None) -> bytes:
-            state = State.decoded(before or b"", f"{self.place}/{RECORD}")
+            nonlocal was_whole
+            if before is None:
+                raise self._overtaken()
+            state = State.decoded(before, f"{self.place}/{RECORD}")
+            was_whole = state.is_whole
             if state.version is None or state.layout != layout:
                 # Its keys mean other tiles there, so nothing that is there counts.
                 return State(state.model, state.layout, gave_way=True).encoded()
-            return replace(state, dirty=state.dirty | mine, gave_way=True).encoded()
+            is_partial = state.is_partial or is_full
+            dirty = state.dirty | mine
+            return replace(state, dirty=dirty, is_partial=is_partial, gave_way=True).encoded()
 
         append(self.place, RECORD, make)
+        return was_whole
 
     def _refuse_others(self, last: int) -> None:
         """Refuse if entries up to a number are of others."""
@@ -212,7 +250,7 @@ class Writer:
                 raise self._overtaken() from None
             if not State.decoded(data, f"{self.place}/{RECORD}").gave_way:
                 raise self._overtaken()
-        raise GaveWay
+        raise GaveWay(self.number)
 
     def _overtaken(self) -> OvertakenError:
         return OvertakenError(

@@ -4,7 +4,8 @@ import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Event
+from threading import Event, local
+from typing import Any
 
 import pytest
 import xarray as xr
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepsalt.errors import OvertakenError, StoreError, StoreMissingError
-from deepsalt.export import Exported, export_mosaic, open_export
-from deepsalt.export.record import read_state
+from deepsalt.export import Exported, export_mosaic, fill, open_export
+from deepsalt.export.layout import Layout
+from deepsalt.export.record import GaveWay, Writer, read_state
+from deepsalt.export.tiles import Content
 from deepsalt.layers import MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.versions import open_mosaic, prune, roll_back
@@ -313,4 +316,95 @@ def test_of_two_exports_at_once_the_one_that_began_last_finishes(
         assert rivals[0].result().version == second.short
     xr.testing.assert_identical(
         open_export(target).load(), open_mosaic(world.mosaic, version=second.id).load()
+    )
+
+
+def test_an_export_that_finished_while_another_still_wrote_names_no_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, target = World.at(), in_memory(".zarr")
+    first = world.publish((YEARS[0], tile(0), ["a"]))
+    second = world.publish((YEARS[0], tile(0), ["b"]))
+    write, give_way = Objects.write, Writer.give_way
+    asked, written, giving = Event(), Event(), Event()
+    rivals = list[Future[Exported]]()
+
+    def overlapping(objects: Objects, key: str, data: bytes) -> None:
+        """Write the first shard only when the other one has passed its last check."""
+        if key.startswith(SHARDS) and not asked.is_set():
+            asked.set()
+            rivals.append(pool.submit(export_mosaic, world.mosaic, target, version=second.id))
+            assert written.wait(20)
+        elif key == "zarr.json" and second.short.encode() in data:
+            written.set()
+            assert giving.wait(20)
+        write(objects, key, data)
+
+    def after_the_other(self: Writer, layout: Layout, pieces: list, *, is_full: bool) -> bool:
+        giving.set()
+        rivals[0].result()
+        return give_way(self, layout, pieces, is_full=is_full)
+
+    monkeypatch.setattr(Objects, "write", overlapping)
+    monkeypatch.setattr(Writer, "give_way", after_the_other)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OvertakenError):
+        export_mosaic(world.mosaic, target, version=first.id)
+    monkeypatch.undo()
+    assert version_in(target) == ""
+    export_mosaic(world.mosaic, target, version=second.id)
+    xr.testing.assert_identical(
+        open_export(target).load(), open_mosaic(world.mosaic, version=second.id).load()
+    )
+
+
+def test_an_export_that_begins_while_another_begins_again_is_the_one_that_finishes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, target = World.at(), in_memory(".zarr")
+    one, two, three = (world.publish((YEARS[0], tile(0), [name])) for name in "abc")
+    write, once = Objects.write, fill._bring_once
+    asked, began, ended, third_began, second_ended = (Event() for _ in range(5))
+    rivals = list[Future[Exported]]()
+    is_third = local()
+
+    def export_third() -> Exported:
+        is_third.yes = True
+        return export_mosaic(world.mosaic, target, version=three.id)
+
+    def overlapping(objects: Objects, key: str, data: bytes) -> None:
+        if key.startswith(SHARDS):
+            if not asked.is_set():
+                asked.set()
+                rivals.append(pool.submit(export_mosaic, world.mosaic, target, version=two.id))
+                assert began.wait(20)
+            elif not began.is_set():
+                began.set()
+                assert ended.wait(20)
+            elif len(rivals) == 2 and not third_began.is_set():
+                third_began.set()
+                assert second_ended.wait(20)
+        write(objects, key, data)
+
+    def restarting(place: Objects, content: Content, **options: Any) -> fill.FillReport:
+        """Let a third one begin between the second one's rounds."""
+        try:
+            return once(place, content, **options)
+        except GaveWay:
+            if not hasattr(is_third, "yes"):
+                rivals.append(pool.submit(export_third))
+                assert third_began.wait(20)
+            raise
+
+    monkeypatch.setattr(Objects, "write", overlapping)
+    monkeypatch.setattr(fill, "_bring_once", restarting)
+    with ThreadPoolExecutor(3) as pool:
+        with pytest.raises(OvertakenError):
+            export_mosaic(world.mosaic, target, version=one.id)
+        ended.set()
+        with pytest.raises(OvertakenError):
+            rivals[0].result(20)
+        second_ended.set()
+        assert rivals[1].result(20).version == three.short
+    xr.testing.assert_identical(
+        open_export(target).load(), open_mosaic(world.mosaic, version=three.id).load()
     )
