@@ -1,30 +1,34 @@
 """Probabilities where salt is commoner or rarer than in a model's training.
 
-If only the share of saline soils differs, and not what they look like, all odds change by one
-factor: the odds of the share here over those of the base rate (Saerens et al. 2002). It is the same
-factor for every threshold, so a probability still never rises with its threshold.
+If the share of soils above a threshold differs and not what soils on either side of it look like,
+the odds of being above it change by one factor: the odds of the share here over those of the base
+rate (Saerens et al. 2002). Beyond the threshold soils are as before: among those above it a higher
+threshold is exceeded as often as it was, among those below it a lower one is missed as often. So a
+probability still never rises with its threshold.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from deepsalt.errors import UsageError
 from deepsalt.layers import CHANCE_LAYERS, THRESHOLDS_DS_M
+from deepsalt.types import Floats
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from deepsalt.types import Floats
 
     Values = TypeVar("Values", xr.DataArray, Floats)
 
 
 def odds_factor(base_rate: float, share: float) -> float:
-    """Return the factor on all odds.
+    """Return the factor on the odds of being above a threshold.
 
     Parameters
     ----------
     base_rate
-        Share of soils above a threshold in the training.
+        Share of soils above it in the training.
     share
         The share above it here.
 
@@ -41,9 +45,25 @@ def odds_factor(base_rate: float, share: float) -> float:
     return share / (1.0 - share) * (1.0 - base_rate) / base_rate
 
 
-def shifted(chance: "Values", factor: float) -> "Values":
-    """Return probabilities of which the odds are multiplied by a factor."""
-    return chance * factor / (1.0 - chance + chance * factor)
+def shifted(chances: "Sequence[Values]", index: int, factor: float) -> "list[Values]":
+    """Return probabilities of all thresholds where the odds of one are multiplied by a factor.
+
+    Parameters
+    ----------
+    chances
+        Probability of each of `THRESHOLDS_DS_M`, of any shape.
+    index
+        Which threshold the factor belongs to.
+    factor
+        From `odds_factor`.
+    """
+    one = chances[index]
+    # p' / p and (1 - p') / (1 - p) of the one threshold, which hold for those above and below it.
+    above, below = (scale / (1.0 - one + one * factor) for scale in (factor, 1.0))
+    return [
+        chance * above if i >= index else 1.0 - (1.0 - chance) * below
+        for i, chance in enumerate(chances)
+    ]
 
 
 def threshold_layer(threshold: float) -> str:
@@ -78,13 +98,14 @@ def at_prevalence(ds: "xr.Dataset", share: float, *, threshold: float = 1.0) -> 
     Returns
     -------
     xr.Dataset
-        The same, lazily, with other values in `p_above_...`; their attribute `prevalence` says for
-        which share.
+        The same, lazily, with other values in `p_above_...`, and with the base rates that they
+        have then; their attribute `prevalence` says for which share.
 
     Raises
     ------
     UsageError
-        The share or the threshold is none, or the layers name no base rate.
+        There is no such threshold, the share is not above 0 and below 1, the layers name no base
+        rate, or they hold whole steps as stored.
 
     Examples
     --------
@@ -93,15 +114,25 @@ def at_prevalence(ds: "xr.Dataset", share: float, *, threshold: float = 1.0) -> 
     >>> mosaic["p_above_1"].attrs["prevalence"]
     '0.3 above 1 dS/m'
     """
-    name = threshold_layer(threshold)
-    if name not in ds or "base_rate" not in ds[name].attrs:
+    index = CHANCE_LAYERS.index(threshold_layer(threshold))
+    if any(name not in ds or "base_rate" not in ds[name].attrs for name in CHANCE_LAYERS):
         raise UsageError(
-            f"the layer {name} and its base_rate are missing; open a mosaic with "
-            f"deepsalt.open_mosaic"
+            "probabilities and their base_rate are missing; open a mosaic with deepsalt.open_mosaic"
         )
-    factor = odds_factor(float(ds[name].attrs["base_rate"]), share)
+    if any(ds[name].dtype.kind != "f" for name in CHANCE_LAYERS):
+        raise UsageError("probabilities are whole steps as stored; call xarray.decode_cf first")
+    rates = [np.array(float(ds[name].attrs["base_rate"])) for name in CHANCE_LAYERS]
+    factor = odds_factor(float(rates[index]), share)
     told = {"prevalence": f"{share:g} above {threshold:g} dS/m"}
-    moved = {each: shifted(ds[each], factor) for each in CHANCE_LAYERS}
+    moved = zip(
+        CHANCE_LAYERS,
+        shifted([ds[name] for name in CHANCE_LAYERS], index, factor),
+        shifted(rates, index, factor),
+        strict=True,
+    )
     return ds.assign(
-        {each: layer.assign_attrs(ds[each].attrs | told) for each, layer in moved.items()}
+        {
+            name: layer.assign_attrs(ds[name].attrs | told | {"base_rate": round(float(rate), 6)})
+            for name, layer, rate in moved
+        }
     )

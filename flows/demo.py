@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.documents import read_json, write_json
+from deepsalt.errors import RunError
 from deepsalt.progress import Progress
 
 if TYPE_CHECKING:
@@ -147,6 +148,10 @@ def field_samples(path: Path, seed: int, store: Path) -> None:
     places = _places(_CANDIDATES * SAMPLED, _WEST, seed, draw=1)
     mapped = np.log1p(_mapped(store, *places[:2])[0])
     left = [*np.flatnonzero(np.isfinite(mapped))]
+    if len(left) < SAMPLED:
+        raise RunError(
+            f"the map has only {len(left)} of {SAMPLED} places to sample; remove {store} and run again"
+        )
     chosen = []
     for wanted in np.linspace(mapped[left].min(), mapped[left].max(), SAMPLED):
         nearest = min(left, key=lambda place: abs(mapped[place] - wanted))

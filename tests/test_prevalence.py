@@ -26,13 +26,45 @@ def mosaic() -> xr.Dataset:
 shares = st.floats(0.001, 0.999)
 
 
-@given(shares, shares, st.floats(0, 1))
+@given(shares, shares)
 def test_a_soil_as_likely_as_the_base_rate_becomes_as_likely_as_the_share(
-    base: float, share: float, chance: float
+    base: float, share: float
 ) -> None:
-    factor = odds_factor(base, share)
-    assert shifted(np.array(base), factor) == pytest.approx(share)
-    assert 0.0 <= shifted(np.array(chance), factor) <= 1.0
+    (moved,) = shifted([np.array(base)], 0, odds_factor(base, share))
+    assert moved == pytest.approx(share)
+
+
+chains = st.lists(st.floats(0, 1), min_size=4, max_size=4).map(lambda p: sorted(p, reverse=True))
+
+
+@given(chains, st.integers(0, 3), shares, shares)
+def test_shifted_probabilities_are_probabilities_that_never_rise(
+    chances: list[float], index: int, base: float, share: float
+) -> None:
+    moved = shifted([np.array(each) for each in chances], index, odds_factor(base, share))
+    assert all(-1e-9 <= each <= 1.0 + 1e-9 for each in moved)
+    assert not (np.diff(moved) > 1e-9).any()
+
+
+def test_among_soils_above_the_threshold_higher_ones_stay_as_common() -> None:
+    chances = [np.array(each) for each in (0.8, 0.5, 0.2, 0.1)]
+    moved = shifted(chances, 1, 10.0)
+    assert moved[2] / moved[1] == pytest.approx(0.2 / 0.5)
+    assert (1.0 - moved[0]) / (1.0 - moved[1]) == pytest.approx(0.2 / 0.5)
+
+
+def test_a_share_that_was_set_is_set_anew() -> None:
+    once = at_prevalence(mosaic(), 0.3)
+    twice = at_prevalence(once, 0.3)
+    for name in CHANCE_LAYERS:
+        np.testing.assert_allclose(twice[name], once[name], atol=1e-5)
+    assert once["p_above_1"].attrs["base_rate"] == pytest.approx(0.3)
+
+
+def test_whole_steps_as_stored_are_refused() -> None:
+    steps = mosaic().fillna(0.0).astype(np.uint16)
+    with pytest.raises(UsageError, match=r"call xarray\.decode_cf first"):
+        at_prevalence(steps, 0.3)
 
 
 @given(shares)

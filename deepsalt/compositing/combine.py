@@ -88,6 +88,8 @@ class Accumulators:
         counts = inside & (rejecting == 0) & (ends[1] > -1)
         for end in ends:
             counts &= np.isfinite(end)
+        for name in CHANCE_LAYERS:
+            counts &= values[name] != CHANCE_FILL
         self.measured |= measured
         # A pixel without an estimate and without a reason can only be a defect.
         reason = np.where(rejecting == 0, np.uint16(QualityFlag.DEFECTIVE), rejecting)

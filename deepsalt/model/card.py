@@ -83,7 +83,7 @@ class Chance:
     threshold
         dS/m, by the method of the labels.
     base_rate
-        Share of the training's profiles or sites above it, each weighing one.
+        Share of the training's soils above it, each profile or site weighing one.
     groups
         Number of those with a label above it.
     calibrated

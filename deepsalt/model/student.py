@@ -112,7 +112,7 @@ class Student:
         Classes of EC, from calibration (c, 4): where one begins and ends on log(EC + 0.03), and
         the factors on the width that an EC of it may lie below and above the location.
     chances, low_noise_chances
-        Probability of a higher EC at `CHANCE_KNOTS` (k,).
+        Probability of a higher EC at `CHANCE_KNOTS` (1025,).
     limits
         EC_MAX and the EXTRAPOLATED threshold, dS/m; thresholds of T² and of Q; noise level below
         which a spectrum is low-noise; noise that counts per flatness in T² (6,).
@@ -303,7 +303,7 @@ def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
 def _hull(location: Tensor, width: Tensor, intervals: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the largest log(EC + 0.03) (s,) that no class excludes.
 
-    Where all are excluded, both are infinite on the wrong side.
+    Where all are excluded, nothing can be told: the interval is open.
     """
     lower = torch.full_like(location, torch.inf)
     upper = torch.full_like(location, -torch.inf)
@@ -313,7 +313,8 @@ def _hull(location: Tensor, width: Tensor, intervals: Tensor) -> tuple[Tensor, T
         possible = first <= last
         lower = torch.where(possible, torch.minimum(lower, first), lower)
         upper = torch.where(possible, torch.maximum(upper, last), upper)
-    return lower, upper
+    none = lower > upper
+    return lower.masked_fill_(none, -torch.inf), upper.masked_fill_(none, torch.inf)
 
 
 def _chances(location: Tensor, width: Tensor, table: Tensor) -> list[Tensor]:

@@ -126,7 +126,8 @@ def _stored(chance: NDArray[np.float32], kind: np.dtype[Any]) -> NDArray[np.gene
     """Return probabilities rounded to `CHANCE_STEP`: as whole steps where integers are stored."""
     steps = np.rint(chance / np.float32(CHANCE_STEP))
     if kind != np.uint16:
-        rounded: NDArray[np.float32] = steps * np.float32(CHANCE_STEP)
+        # A quotient is the number nearest to four decimals, a product is not.
+        rounded: NDArray[np.float32] = steps / np.float32(1.0 / CHANCE_STEP)
         return rounded
     return np.where(np.isnan(steps), CHANCE_FILL, steps).astype(np.uint16)
 

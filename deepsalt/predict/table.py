@@ -1,5 +1,6 @@
 """Prediction over a table of spectra, CSV or Parquet in and out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.model.card import Chance
 from deepsalt.model.load import model_card
 from deepsalt.predict.cube import SPECTRA_RESULT, predict_spectra
 from deepsalt.prevalence import odds_factor, shifted, threshold_layer
@@ -107,7 +109,8 @@ def predict_table(
         raise FormatError(
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
         )
-    factor = _odds_factor(ref, *prevalence) if prevalence else 1.0
+    known = model_card(ref).chances
+    shift = _shift(known, *prevalence) if prevalence else None
     spectra = table_spectra(rows, sensor_bands(sensor), str(table))
     for note in spectra.notes:
         (progress or Silent()).note(f"{table.name}: {note}")
@@ -117,18 +120,25 @@ def predict_table(
     result["quality_flags"] |= strange
     least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
     result["domain_score"] = np.maximum(result["domain_score"], least)
-    if prevalence:
-        for name in CHANCE_LAYERS:
-            result[name] = np.round(shifted(result[name], factor), 4)
+    if shift is not None:
+        moved = shifted([result[name].astype(np.float64) for name in CHANCE_LAYERS], *shift)
+        for name, chance in zip(CHANCE_LAYERS, moved, strict=True):
+            result[name] = np.round(chance, 4)
+    if few := [f"{each.threshold:g}" for each in known if each.calibrated == "no"]:
+        (progress or Silent()).note(
+            f"the probabilities above {' and '.join(few)} dS/m rest on fewer than 20 profiles or "
+            f"sites of the model's training; take them as an order, not as frequencies"
+        )
     added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
     # In front: nobody finds the answer behind 2000 columns of spectra.
     write_table(pd.concat([added, rows], axis=1), out)
     return count(result)
 
 
-def _odds_factor(ref: ModelRef, threshold: float, share: float) -> float:
+def _shift(known: Sequence[Chance], threshold: float, share: float) -> tuple[int, float]:
+    """Return which probability is shifted, and the factor on its odds."""
     index = CHANCE_LAYERS.index(threshold_layer(threshold))
-    return odds_factor(model_card(ref).chances[index].base_rate, share)
+    return index, odds_factor(known[index].base_rate, share)
 
 
 def spectrum_flags(spectra: Spectra) -> NDArray[np.uint16]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import numpy as np
+
 from deepsalt.errors import ModelError
 from deepsalt.extras import require
 from deepsalt.model.card import ModelCard, Score
@@ -57,7 +59,11 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     progress.note("reading tables")
     data = training_set(config)
     _prepare(config.out)
-    base = Base.of(config.base) if config.base is not None else None
+    base = None
+    if config.base is not None:
+        rows = data.samples.satellite & data.samples.labelled
+        # Counted before parts of one block are told apart to hold something out.
+        base = Base.of(config.base, np.unique(data.samples.region[rows]).size)
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
     if config.evaluate:

@@ -232,7 +232,7 @@ def _card_lines(card: "ModelCard") -> list[str]:
     lines = [f"model {card.name}: {card.ec_method}"]
     if picked := card.training["chosen"].get("picked"):
         base = card.training["base"]["name"]
-        lines.append(f"taken: {picked} (the model: {base}); report.md says what they gained")
+        lines.append(f"taken: {picked} (the model: {base}); report.md says why")
     if not card.scores:
         return [*lines, "no scores: the model was not evaluated"]
     lines.append(

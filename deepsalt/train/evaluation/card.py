@@ -40,7 +40,8 @@ OUTPUTS = {
 
 INTERVAL = (
     "class-conditional split conformal on log(EC + 0.03): the hull of what soils of no class of EC "
-    "exclude; predicted widths, calibrated on groups that the calibrated machine did not see"
+    "exclude; calibrated on answers of machines that did not see a group, on which the widths are "
+    "fitted as well"
 )
 
 LIMITS = (
@@ -51,8 +52,8 @@ LIMITS = (
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
     "The interval says what cannot be excluded, for rare saline soils as well, so many soils "
     "without salt have a wide one; p_above says how likely it is.",
-    "Probabilities assume that salt is as rare as in the training (base_rate): where it is "
-    "commoner, they are too low.",
+    "Probabilities assume that salt is as common as in the training (base_rate): where it is "
+    "commoner they are too low, where it is rarer too high.",
     "Mask vegetation, water, cloud and shadow first (`quality_flags`).",
 )
 """Limits of any model, one statement each."""

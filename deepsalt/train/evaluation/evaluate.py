@@ -288,7 +288,7 @@ def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]
         for method in (name for name in (STUDENT, BASE, PLS, MEAN) if name in answers):
             metrics = _point(part, answers[method], fold_of[rows])
             if method == STUDENT:
-                metrics |= _beyond(part, answers)
+                metrics |= _beyond(part, answers, split.name)
                 metrics |= _lead(part, answers)
             known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
             seen = describe(part)
@@ -307,9 +307,11 @@ def _point(part: Samples, predicted: Floats, fold: NDArray[np.intp]) -> dict[str
     return metrics
 
 
-def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
-    found = coverage_scores(part.ec, answers["lower"], answers["upper"], part.group)
-    found |= chance_scores(part.ec, answers, part.group)
+def _beyond(part: Samples, answers: dict[str, Floats], split: str) -> dict[str, float]:
+    """Return what intervals hold and probabilities find, with ranges over what was left out."""
+    names = part.region if split == REGION else part.group
+    found = coverage_scores(part.ec, answers["lower"], answers["upper"], names)
+    found |= chance_scores(part.ec, answers, names)
     flags = answers["flags"].astype(int)
     for name, bit in (
         ("out_of_domain", QualityFlag.OUT_OF_DOMAIN),

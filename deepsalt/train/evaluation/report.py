@@ -16,7 +16,8 @@ REPORT_FILE = "report.md"
 _RANGES = "In brackets: 90 % intervals, groups drawn with replacement."
 _PROBABILITIES = (
     "Brier skill is over the base rate of the training folds; the probability from which half are "
-    "above the threshold is chosen in the training folds."
+    "above the threshold is chosen in the training folds. It is not reached where one of them has "
+    "none."
 )
 
 _COLUMNS = (
@@ -130,8 +131,8 @@ def _gain(card: ModelCard) -> list[str]:
         lines += [
             "",
             f"On blocks that chose nothing ({score.spectra}, {score.split} left out), the way to "
-            f"this model explains {lead:+.2f} more of the variance of log(1 + EC) than {base}"
-            f"{between}.",
+            f"this model explains {abs(lead):.2f} {'more' if lead >= 0 else 'less'} of the "
+            f"variance of log(1 + EC) than {base}{between}.",
         ]
     return lines
 

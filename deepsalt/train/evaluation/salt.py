@@ -16,6 +16,9 @@ from deepsalt.types import Floats
 DRAWS = 200
 """Bootstrap samples of groups."""
 
+MIN_GROUPS = 5
+"""Groups from which a score has an interval."""
+
 NO_SALT_DS_M = 0.5
 REACHED_DS_M = 2.0
 """Of soils below the first, the share is reported whose interval reaches the second."""
@@ -41,7 +44,7 @@ def bootstrapped(name: str, statistic: Statistic, groups: NDArray[np.str_]) -> d
     names, index = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(_SEED)
     found = {name: statistic(np.ones(groups.size))}
-    if not np.isfinite(found[name]) or names.size < 2:
+    if not np.isfinite(found[name]) or names.size < MIN_GROUPS:
         return found
     drawn = rng.multinomial(names.size, np.full(names.size, 1.0 / names.size), DRAWS)
     values = [statistic(counts[index].astype(np.float64)) for counts in drawn]

@@ -1,4 +1,4 @@
-"""The model that there is before any site: as it is, or moved by a line through the sites' labels.
+"""The model that there is before any site: with its own location, or moved by a line.
 
 Few sites may say less than a library of laboratory spectra does. So the sites' own models have to
 beat, on held-out blocks, the model that ships; of those within one standard error of the best the
@@ -22,8 +22,8 @@ from deepsalt.train.teacher.machine import Machine
 from deepsalt.train.uncertainty.domain import Domain
 from deepsalt.types import Floats, ModelRef
 
-AS_IT_IS = "the model as it is"
-BY_A_LINE = "the model, moved by a line"
+AS_IT_IS = "the model, calibrated on the sites"
+BY_A_LINE = "the model, moved by a line and calibrated"
 SITES_ALONE = "sites alone"
 BOTH = "sites and laboratory"
 
@@ -41,14 +41,18 @@ class Base:
         The model.
     digest
         Its digest.
+    blocks
+        Blocks of sites in all: folds of an evaluation, which have fewer, choose between the same
+        candidates as the model itself. None: those that are given.
     """
 
     student: Student
     card: ModelCard
     digest: str
+    blocks: int | None = None
 
     @classmethod
-    def of(cls, ref: ModelRef) -> "Base":
+    def of(cls, ref: ModelRef, blocks: int | None = None) -> "Base":
         """Load a model.
 
         Raises
@@ -56,7 +60,7 @@ class Base:
         ModelError
             Its files are missing, unreadable or disagree.
         """
-        return cls(load_student(ref), model_card(ref), ref.digest)
+        return cls(load_student(ref), model_card(ref), ref.digest, blocks)
 
     @property
     def encoder(self) -> Encoder:
@@ -144,7 +148,8 @@ def compare(
         level, slope = rising_line(known[rest], target[rest], weights[rest])
         by_line[hidden] = level + slope * known[hidden]
     answers = {AS_IT_IS: known, BY_A_LINE: by_line}
-    if np.unique(sites.region).size >= MIN_BLOCKS:
+    blocks = np.unique(sites.region).size if base.blocks is None else base.blocks
+    if blocks >= MIN_BLOCKS:
         answers |= own
     scores = np.array([scores_by_fold(target, said, folds) for said in answers.values()])
     name = [*answers][one_standard_error(scores)]

@@ -58,7 +58,7 @@ def fit_satellite(
         model, choice = model.alone, choice.alone
         followed = _followed(model, choice, samples, sites, settings)
     if base is not None:
-        own = {SITES_ALONE: choice.sites_held_out}
+        own = {SITES_ALONE: choice.sites_held_out if choice.weight else followed.held_out}
         if choice.weight:
             own[BOTH] = followed.held_out
         weights = view_weights(sites, settings)

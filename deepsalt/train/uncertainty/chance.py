@@ -8,6 +8,8 @@ with each group weighing one, move its log-odds (Platt 1999). The slope is drawn
 of models that saw fewer groups are less sharp than those of the model that ships.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -29,7 +31,7 @@ EnMAP's noise 0.06 instead of 0.05, before any calibration.
 """
 
 SLOPE_PRIOR = 100.0
-"""Weight, in groups, of a slope of 1.
+"""Weight of a slope of 1, against a loss to which each group contributes once per threshold.
 
 Without it the slope of inner folds is 0.6 to 0.8 and costs a quarter of the Brier skill above 1
 and 2 dS/m on the outer ones; with it a tenth, and probabilities above 0.5 dS/m gain.
@@ -122,7 +124,10 @@ def _alarm(above: NDArray[np.bool_], chances: Floats, weights: Floats) -> float 
     hits, all_soils = (np.cumsum(part[order]) for part in (weights * above, weights))
     last = np.append(np.diff(chances[order]) != 0, True)
     reached = np.flatnonzero(last & (hits >= HALF * all_soils) & (hits >= MIN_ALARMED))
-    return round(float(chances[order][reached[-1]]), 4) if reached.size else None
+    if not reached.size:
+        return None
+    # Rounded down, so that the soil that reaches it counts.
+    return math.floor(1e4 * float(chances[order][reached[-1]])) / 1e4
 
 
 def _log_odds(chance: Floats) -> Floats:

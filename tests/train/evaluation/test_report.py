@@ -83,7 +83,7 @@ def test_what_sites_gained_over_the_model_before_is_a_sentence_with_its_range():
     }
     scores = (replace(SCORE, metrics=SCORE.metrics | lead),)
     text = report(replace(card(scores=scores), training=training), [TABLE])
-    assert "explains +0.12 more of the variance of log(1 + EC) than surface-3" in text
+    assert "explains 0.12 more of the variance of log(1 + EC) than surface-3" in text
     assert "(90 % interval over blocks -0.03 to +0.25)" in text
 
 
