@@ -150,7 +150,8 @@ def field_samples(path: Path, seed: int, store: Path) -> None:
     left = [*np.flatnonzero(np.isfinite(mapped))]
     if len(left) < SAMPLED:
         raise RunError(
-            f"the map has only {len(left)} of {SAMPLED} places to sample; remove {store} and run again"
+            f"the map has only {len(left)} of {SAMPLED} places to sample; remove {store} and run "
+            f"again"
         )
     chosen = []
     for wanted in np.linspace(mapped[left].min(), mapped[left].max(), SAMPLED):
