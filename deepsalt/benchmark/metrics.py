@@ -15,6 +15,7 @@ SALINE_DS_M = 2.0
 CLASS_EDGES_DS_M = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
 """Edges of the classes that errors are told by: USDA's and two finer ones below."""
 
+
 def line_scores(observed: Floats, predicted: Floats, scale: str) -> dict[str, float]:
     """Return slope and ratio of standard deviations of predicted against observed."""
     spread = observed.std()

@@ -79,7 +79,9 @@ def fit_classes(
         ratio = residual[rows] / width[rows]
         share = {"below": MISSED_SHARE / 2, "above": MISSED_SHARE / 2}
         if i != commonest:
-            share = {"below": 0.0, "above": MISSED_SHARE} if i > commonest else {"below": MISSED_SHARE}
+            share = (
+                {"below": 0.0, "above": MISSED_SHARE} if i > commonest else {"below": MISSED_SHARE}
+            )
         found.append(
             EcClass(
                 ends[i],
