@@ -131,7 +131,8 @@ def pictures(found: Accuracy) -> dict[str, bytes]:
     if found.comparable and cells.chances:
         drawn[
             "Reliability: of cells to which the map gives a probability, the share that exceeds "
-            "the threshold. On the line the map is right."
+            "the threshold. On the line the map is right. Bars are 90 % intervals of independent "
+            "cells."
         ] = draw_reliability(cells.ec, cells.chances, found.thresholds, simulated=found.simulated)
     return {caption: png for caption, png in drawn.items() if png is not None}
 

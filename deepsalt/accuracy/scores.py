@@ -23,7 +23,7 @@ from deepsalt.train.evaluation.salt import (
     bootstrapped,
     chance_scores,
     coverage_scores,
-    share,
+    share_scores,
 )
 from deepsalt.types import Floats
 
@@ -68,7 +68,7 @@ def rank_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) -
         return {}
     found = bootstrapped("spearman", spearman(cells.ec, cells.estimate), block.name, bootstrap)
     top = [_top(values) for values in (cells.ec, cells.estimate)]
-    return found | bootstrapped("top_fifth_found", share(top[1], top[0]), block.name, bootstrap)
+    return found | share_scores("top_fifth_found", top[1], top[0], block.name, bootstrap=bootstrap)
 
 
 def recalibrated_scores(
@@ -110,9 +110,11 @@ def error_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) 
     A label's own error s, as its table or the conversion states it, adds to that of the map. Its
     variance on the scale log(1 + EC) is v = (s EC / (1 + EC))². So
     ``rmse_log1p_without_label_error`` is the root of max(mean squared error - mean v, 0), and
-    ``r2_log1p_without_label_error`` is 1 - (SSE - sum of v) / (SST - sum of v). A conversion may be wrong alike for all cells, so the
-    ends of the interval of the bias lie further out: their distances d become the root of
-    d² + (1.645 times the mean of s EC / (1 + EC))².
+    ``r2_log1p_without_label_error`` is 1 - (SSE - sum of v) / (SST - sum of v).
+
+    A conversion may be wrong alike for all cells, so the ends of the interval of the bias lie
+    further out: their distances d become the root of d² + (1.645 times the mean of
+    s EC / (1 + EC))².
     """
     observed, predicted = np.log1p(cells.ec), np.log1p(cells.estimate)
     found: dict[str, float] = {}
@@ -159,7 +161,7 @@ def interval_scores(
         inside = within(cells, np.array(cells.label_sd))
         every = np.ones_like(inside)
         name = "coverage_with_label_error"
-        found |= bootstrapped(name, share(inside, every), block.name, bootstrap)
+        found |= share_scores(name, inside, every, block.name, bootstrap=bootstrap)
     return found
 
 
@@ -217,7 +219,7 @@ def class_scores(
         if not own.any():
             continue
         groups = block.name[own]
-        scores = bootstrapped("coverage", share(inside[own], own[own]), groups, bootstrap)
+        scores = share_scores("coverage", inside[own], own[own], groups, bootstrap=bootstrap)
         scores |= bootstrapped("bias_log1p", bias(observed[own], predicted[own]), groups, bootstrap)
         found.append(ByClass(_class_name(low, high), int(own.sum()), scores))
     return tuple(found)

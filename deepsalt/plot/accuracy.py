@@ -156,7 +156,7 @@ def draw_reliability(
         axes.errorbar(chance, observed, errors, fmt="o", color=_POINT, ecolor=FAINT, capsize=2)
         for x, y, n in zip(chance, high, count, strict=True):
             axes.annotate(
-                f"{n:.0f}", (x, y), (0, 3), textcoords="offset points", ha="center", fontsize=7
+                f"{n:.0f}", (x, y), (0, 6), textcoords="offset points", ha="center", fontsize=7
             )
         axes.set_title(f"above {thresholds[name]:g} dS/m", color=INK, fontsize=9)
         axes.set_xlabel("probability of the map", fontsize=8)

@@ -89,6 +89,27 @@ def bootstrapped(
     return {**found, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
+def share_scores(
+    name: str,
+    hits: NDArray[np.bool_],
+    among: NDArray[np.bool_],
+    groups: NDArray[np.str_],
+    *,
+    bootstrap: Bootstrap = PLAIN,
+) -> dict[str, float]:
+    """Return the share of hits among some rows, and the ends of its interval.
+
+    All draws of all hits, or of none, are alike. With `expanded` ends the other end is then that
+    of k independent groups (Clopper and Pearson 1934): ``0.05 ** (1 / k)``, or 1 minus it.
+    """
+    found = bootstrapped(name, share(hits, among), groups, bootstrap)
+    if bootstrap.expanded and f"{name}_low" in found and found[name] in (0.0, 1.0):
+        end = float(0.05 ** (1.0 / np.unique(groups[among]).size))
+        low, high = (end, 1.0) if found[name] else (0.0, 1.0 - end)
+        return {**found, f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
 def chance_scores(
     ec: Floats,
     answers: Mapping[str, Floats],
@@ -146,17 +167,18 @@ def coverage_scores(
 ) -> dict[str, float]:
     """Return how often intervals hold soils, by class of EC, and what that costs."""
     inside = (ec >= lower) & (ec <= upper)
-    scored = {
-        "coverage": share(inside, np.ones_like(inside)),
-        "coverage_above_1_dsm": share(inside, ec > 1.0),
-        "coverage_above_2_dsm": share(inside, ec > 2.0),
-        "share_without_salt_whose_interval_reaches_2_dsm": share(
-            upper >= REACHED_DS_M, ec < NO_SALT_DS_M
+    shares = {
+        "coverage": (inside, np.ones_like(inside)),
+        "coverage_above_1_dsm": (inside, ec > 1.0),
+        "coverage_above_2_dsm": (inside, ec > 2.0),
+        "share_without_salt_whose_interval_reaches_2_dsm": (
+            upper >= REACHED_DS_M,
+            ec < NO_SALT_DS_M,
         ),
     }
     found: dict[str, float] = {}
-    for name, statistic in scored.items():
-        found |= bootstrapped(name, statistic, groups, bootstrap)
+    for name, (hits, among) in shares.items():
+        found |= share_scores(name, hits, among, groups, bootstrap=bootstrap)
     found["winkler_log1p"] = winkler(*(np.log1p(values) for values in (ec, lower, upper)))
     found["median_width_dsm"] = float(np.median(upper - lower))
     return found
