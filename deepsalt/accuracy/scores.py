@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from deepsalt.accuracy.blocks import FEWEST, Blocks
 from deepsalt.accuracy.match import Cells
 from deepsalt.conductivity import EC_SHIFT
-from deepsalt.train.data.places import blocks
 from deepsalt.train.evaluation.salt import (
     Bootstrap,
     Statistic,
@@ -33,6 +32,9 @@ CLASS_EDGES_DS_M = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Between classes of EC: the thresholds of the probabilities, and two above them."""
 
 _TOP = 0.2
+_FOLDS = 10
+_FLAT = 1e-9  # estimates that vary less than that, relative to their square, fit no line
+_SEED = 0
 _FEWEST_TO_RANK = 3
 _NORMAL_90 = 1.645
 CHANCES = ("brier_skill", "average_precision")
@@ -76,32 +78,61 @@ def recalibrated_scores(
 ) -> dict[str, float]:
     """Return scores after a line that other blocks fit: what the map knows once it is tuned.
 
-    The line is that of least squares between log(EC + `EC_SHIFT`) of map and label. Ten blocks of
-    neighbours are left out in turn; no block of the bootstrap is split.
+    The line is that of least squares between log(EC + `EC_SHIFT`) of map and label. Blocks are
+    dealt to ten folds, which are left out in turn. Each draw of the bootstrap fits its own lines.
     """
-    tuned = recalibrated(cells, block)
-    if tuned is None:
+    tune = _Tuning.of(cells, block)
+    if tune is None:
         return {}
-    log_ec = np.log(cells.ec + EC_SHIFT)
-    return bootstrapped("r2_recalibrated", r2(log_ec, tuned), block.name, bootstrap) | bootstrapped(
-        "rmse_log_recalibrated", rmse(log_ec, tuned), block.name, bootstrap
-    )
+
+    def explained(weights: Floats) -> float:
+        return r2(tune.label, tune(weights))(weights)
+
+    def error(weights: Floats) -> float:
+        return rmse(tune.label, tune(weights))(weights)
+
+    return {
+        **bootstrapped("r2_recalibrated", explained, block.name, bootstrap),
+        **bootstrapped("rmse_log_recalibrated", error, block.name, bootstrap),
+    }
 
 
 def recalibrated(cells: Cells, block: Blocks) -> Floats | None:
     """Return log(EC + `EC_SHIFT`) as lines of other blocks tune it; None where none fits (c,)."""
-    if block.count < FEWEST:
-        return None
-    fold = blocks(cells.lon, cells.lat, block.name)
-    log_ec, estimate = (np.log(values + EC_SHIFT) for values in (cells.ec, cells.estimate))
-    tuned = np.full(len(cells), np.nan)
-    for name in np.unique(fold):
-        rest = fold != name
-        if np.unique(estimate[rest]).size < 2:
+    tune = _Tuning.of(cells, block)
+    return None if tune is None else tune(np.ones(len(cells)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tuning:
+    """Lines from map to label, one per fold from all other folds."""
+
+    label: Floats
+    estimate: Floats
+    fold: NDArray[np.intp]
+    powers: Floats  # 1, x, y, x x, x y, of which sums make a line (5, c)
+
+    @classmethod
+    def of(cls, cells: Cells, block: Blocks) -> "_Tuning | None":
+        if block.count < FEWEST:
             return None
-        slope, offset = np.polyfit(estimate[rest], log_ec[rest], 1)
-        tuned[~rest] = offset + slope * estimate[~rest]
-    return tuned
+        label, estimate = (np.log(values + EC_SHIFT) for values in (cells.ec, cells.estimate))
+        _, index = np.unique(block.name, return_inverse=True)
+        dealt = np.random.default_rng(_SEED).permutation(block.count) % _FOLDS
+        one = np.ones_like(label)
+        powers = np.stack([one, estimate, label, estimate**2, estimate * label])
+        tuning = cls(label, estimate, dealt[index], powers)
+        return tuning if np.isfinite(tuning(one)).all() else None
+
+    def __call__(self, weights: Floats) -> Floats:
+        """Return the tuned map for weights of cells, NaN where the other folds fit no line (c,)."""
+        sums = np.stack([np.bincount(self.fold, weights * each, _FOLDS) for each in self.powers])
+        n, x, y, xx, xy = sums.sum(axis=1, keepdims=True) - sums
+        spread = n * xx - x**2
+        fits = spread > _FLAT * n * xx
+        slope = np.divide(n * xy - x * y, spread, out=np.full_like(n, np.nan), where=fits)
+        offset = np.divide(y - slope * x, n, out=np.full_like(n, np.nan), where=fits)
+        return np.asarray(offset[self.fold] + slope[self.fold] * self.estimate)
 
 
 def error_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, float]:

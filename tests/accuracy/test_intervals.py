@@ -76,4 +76,5 @@ def test_each_90_percent_interval_holds_the_true_score_in_84_to_95_percent(
         for name in SCORES:
             held[name].append(found[f"{name}_low"] <= truth[name] <= found[f"{name}_high"])
     shares = {name: float(np.mean(held[name])) for name in SCORES}
+    print(shares)
     assert {name: share for name, share in shares.items() if not 0.84 <= share <= 0.95} == {}
