@@ -26,6 +26,7 @@ _LIGHT = {
     "Reach": "deepsalt.access",
     "Report": "deepsalt.types",
     "Store": "deepsalt.store",
+    "at_prevalence": "deepsalt.prevalence",
     "build_mosaic": "deepsalt.mosaic",
     "composite": "deepsalt.compositing",
     "model_ref": "deepsalt.model.load",

@@ -12,6 +12,7 @@ from deepsalt.mosaic import MosaicReport as MosaicReport
 from deepsalt.mosaic import build_mosaic as build_mosaic
 from deepsalt.predict.cube import predict_cube as predict_cube
 from deepsalt.predict.table import predict_table as predict_table
+from deepsalt.prevalence import at_prevalence as at_prevalence
 from deepsalt.products import open_product as open_product
 from deepsalt.progress import Progress as Progress
 from deepsalt.reading import open_mosaic as open_mosaic
@@ -43,6 +44,7 @@ __all__ = [
     "SceneReport",
     "Store",
     "__version__",
+    "at_prevalence",
     "build_mosaic",
     "composite",
     "map_scene",

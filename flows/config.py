@@ -519,3 +519,4 @@ class TrainingConfig(_Closed):
     settings: Path | None = Field(None, description="TOML file with settings of the training")
     seed: int | None = Field(None, description="seed; default: that of the settings")
     evaluate: bool = Field(True, description="score it with groups and regions left out")
+    quick: bool = Field(False, description="fewer folds and inducing points, for a first look")

@@ -30,6 +30,8 @@ _WEST, _EAST = (83.86, 84.01), (84.04, 84.15)
 """Longitudes of the campaign and of the check, degrees: 2.5 km lie between them."""
 _NORTH = (40.79, 40.98)
 _SALINE_DS_M = 2.0
+_CANDIDATES = 10
+"""Places that are looked at for each that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,25 @@ def score(store: Path, seed: int) -> dict[str, float]:
     }
 
 
-def field_samples(path: Path, seed: int) -> None:
-    """Write a table of `SAMPLED` places in the west of the landscape, with their true EC."""
+def field_samples(path: Path, seed: int, store: Path) -> None:
+    """Write a table of `SAMPLED` places in the west of the landscape, with their true EC.
+
+    They are laid out over the range of the first map: of places drawn at random most would have
+    little salt, and some no pixel.
+    """
     import pandas as pd
 
     from deepsalt.spectral.table import write_table
 
-    longitude, latitude, ec = _places(SAMPLED, _WEST, seed, draw=1)
+    places = _places(_CANDIDATES * SAMPLED, _WEST, seed, draw=1)
+    mapped = np.log1p(_mapped(store, *places[:2])[0])
+    left = [*np.flatnonzero(np.isfinite(mapped))]
+    chosen = []
+    for wanted in np.linspace(mapped[left].min(), mapped[left].max(), SAMPLED):
+        nearest = min(left, key=lambda place: abs(mapped[place] - wanted))
+        chosen.append(nearest)
+        left.remove(nearest)
+    longitude, latitude, ec = (values[chosen] for values in places)
     table = pd.DataFrame(
         {
             "id": [f"place {number:02}" for number in range(1, SAMPLED + 1)],
@@ -156,21 +170,10 @@ def field_samples(path: Path, seed: int) -> None:
 
 def field_scores(stores: Sequence[Path], seed: int) -> list[dict[str, float]]:
     """Compare mosaics with the truth at `CHECKED` places in the east that all of them estimate."""
-    import xarray as xr
-
-    from deepsalt.grid import transform
-    from deepsalt.reading import open_mosaic
     from deepsalt.train.metrics import interval_scores, scale_scores
 
-    longitude, latitude, truth = _places(10 * CHECKED, _EAST, seed, draw=2)
-    layers = []
-    for store in stores:
-        mosaic = open_mosaic(store).isel(period=0)
-        crs = mosaic.spatial_ref.attrs["crs_wkt"]
-        x, y = transform("EPSG:4326", crs, longitude, latitude)
-        at = {"x": xr.DataArray(x, dims="place"), "y": xr.DataArray(y, dims="place")}
-        names = ["salinity", "salinity_lower", "salinity_upper"]
-        layers.append(mosaic[names].sel(at, method="nearest").to_array().values.astype(np.float64))
+    longitude, latitude, truth = _places(_CANDIDATES * CHECKED, _EAST, seed, draw=2)
+    layers = [_mapped(store, longitude, latitude) for store in stores]
     seen = np.flatnonzero(np.isfinite(np.stack(layers)).all(axis=(0, 1)))[:CHECKED]
     observed = truth[seen].astype(np.float64)
     return [
@@ -179,9 +182,27 @@ def field_scores(stores: Sequence[Path], seed: int) -> list[dict[str, float]]:
             **scale_scores(np.log1p(observed), np.log1p(values[0, seen]), "log1p"),
             **interval_scores(observed, values[1, seen], values[2, seen]),
             **_found(observed, values[0, seen]),
+            **_told(observed, values[3, seen]),
         }
         for values in layers
     ]
+
+
+def _mapped(
+    store: Path, longitude: NDArray[np.float64], latitude: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return salinity, its interval and the probability of salt that a mosaic has (4, n)."""
+    import xarray as xr
+
+    from deepsalt.grid import transform
+    from deepsalt.reading import open_mosaic
+
+    mosaic = open_mosaic(store).isel(period=0)
+    x, y = transform("EPSG:4326", mosaic.spatial_ref.attrs["crs_wkt"], longitude, latitude)
+    at = {"x": xr.DataArray(x, dims="place"), "y": xr.DataArray(y, dims="place")}
+    names = ["salinity", "salinity_lower", "salinity_upper", f"p_above_{_SALINE_DS_M:g}"]
+    found: NDArray[np.float64] = mosaic[names].sel(at, method="nearest").to_array().values
+    return found.astype(np.float64)
 
 
 def _found(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
@@ -189,6 +210,20 @@ def _found(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> dic
     salt, said = observed > _SALINE_DS_M, predicted > _SALINE_DS_M
     both = float((salt & said).sum())
     return {"recall": both / max(salt.sum(), 1), "precision": both / max(said.sum(), 1)}
+
+
+def _told(observed: NDArray[np.float64], chance: NDArray[np.float64]) -> dict[str, float]:
+    """Return Brier skill over the true share, and how well the probability ranks."""
+    from deepsalt.train.evaluation.salt import average_precision
+
+    salt = observed > _SALINE_DS_M
+    if not salt.any() or salt.all():
+        return {"brier_skill": float("nan"), "average_precision": float("nan")}
+    error = float(((chance - salt) ** 2).mean())
+    return {
+        "brier_skill": 1.0 - error / float(salt.var()),
+        "average_precision": average_precision(salt, chance),
+    }
 
 
 def _places(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from deepsalt.model.load import model_ref
 from deepsalt.train.config import Settings, TrainConfig, read_settings
 from deepsalt.train.data.tables import TableSpec
 from flows.config import TrainingConfig
@@ -40,6 +41,8 @@ def training_of(config: TrainingConfig) -> TrainConfig:
     settings = read_settings(config.settings) if config.settings else Settings()
     if config.seed is not None:
         settings = replace(settings, seed=config.seed)
+    if config.quick:
+        settings = settings.quick()
     return TrainConfig(
         tuple(specs),
         config.out,
@@ -47,4 +50,5 @@ def training_of(config: TrainingConfig) -> TrainConfig:
         settings=settings,
         evaluate=config.evaluate,
         infrared=config.infrared,
+        base=model_ref() if config.satellite else None,
     )

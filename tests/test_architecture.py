@@ -45,6 +45,7 @@ LEVELS = {
     "deepsalt.validate": 7,
     "deepsalt.export": 7,
     "deepsalt.context": 8,
+    "deepsalt.prevalence": 3,
     "deepsalt.reading": 8,
     "deepsalt.mapping": 9,
     "deepsalt.mosaic": 9,

@@ -17,7 +17,7 @@ from deepsalt.types import ModelRef
 if TYPE_CHECKING:
     from deepsalt.model.student import Student
 
-DEFAULT_MODEL = "surface-2"
+DEFAULT_MODEL = "surface-3"
 """Directory below ``deepsalt/model/weights`` of the model that ships with the package."""
 
 _lock = threading.Lock()

@@ -7,7 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.model.load import model_card
 from deepsalt.predict.cube import SPECTRA_RESULT, predict_spectra
+from deepsalt.prevalence import odds_factor, shifted, threshold_layer
 from deepsalt.progress import Progress, Silent
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.indices import shows_ice, spectral_flags
@@ -33,6 +36,7 @@ def predict_table(
     *,
     sensor: str,
     ref: ModelRef,
+    prevalence: tuple[float, float] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Predict salinity for a table of reflectance spectra.
@@ -53,6 +57,9 @@ def predict_table(
         the nearest band within half its FWHM.
     ref
         The model.
+    prevalence
+        Threshold, dS/m, and the share of soils above it here, which moves all probabilities
+        (`deepsalt.prevalence`). Default: as common as in the training.
     progress
         Told what was understood or is doubtful in the table. Default: none.
 
@@ -67,7 +74,7 @@ def predict_table(
         The table is unreadable, does not fit the sensor or holds percent; or `out` cannot be
         written.
     UsageError
-        `out` is the table itself.
+        `out` is the table itself, or there is no such threshold or share.
     ModelError
         The model's files are missing, unreadable or disagree.
 
@@ -100,6 +107,7 @@ def predict_table(
         raise FormatError(
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
         )
+    factor = _odds_factor(ref, *prevalence) if prevalence else 1.0
     spectra = table_spectra(rows, sensor_bands(sensor), str(table))
     for note in spectra.notes:
         (progress or Silent()).note(f"{table.name}: {note}")
@@ -109,10 +117,18 @@ def predict_table(
     result["quality_flags"] |= strange
     least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
     result["domain_score"] = np.maximum(result["domain_score"], least)
+    if prevalence:
+        for name in CHANCE_LAYERS:
+            result[name] = np.round(shifted(result[name], factor), 4)
     added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
     # In front: nobody finds the answer behind 2000 columns of spectra.
     write_table(pd.concat([added, rows], axis=1), out)
     return count(result)
+
+
+def _odds_factor(ref: ModelRef, threshold: float, share: float) -> float:
+    index = CHANCE_LAYERS.index(threshold_layer(threshold))
+    return odds_factor(model_card(ref).chances[index].base_rate, share)
 
 
 def spectrum_flags(spectra: Spectra) -> NDArray[np.uint16]:

@@ -12,6 +12,7 @@ from typing import Any
 from deepsalt.errors import UsageError
 from deepsalt.inputs import read_regular
 from deepsalt.train.data.tables import TableSpec
+from deepsalt.types import ModelRef
 
 WEIGHTS_OF_TEACHER = (0.0, 0.1, 0.3, 0.6)
 """Candidates for the weight of laboratory knowledge; 0 is training on satellite sites alone."""
@@ -159,6 +160,8 @@ class TrainConfig:
         False: only fit, without scores in the card.
     infrared
         Tables of the laboratory samples' absorbance in the mid-infrared, a further teacher.
+    base
+        The model that models of satellite sites have to beat; None: there is none.
     """
 
     tables: tuple[TableSpec, ...]
@@ -168,6 +171,7 @@ class TrainConfig:
     settings: Settings = Settings()
     evaluate: bool = True
     infrared: tuple[Path, ...] = ()
+    base: ModelRef | None = None
 
     def __post_init__(self) -> None:
         """Refuse a configuration without labelled tables."""

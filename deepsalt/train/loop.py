@@ -15,6 +15,7 @@ from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.training_set import training_set
 from deepsalt.train.evaluation.card import card_of
 from deepsalt.train.evaluation.report import write_report
+from deepsalt.train.student.base import Base
 from deepsalt.train.student.fit import fit_model
 
 CACHE = "cache"
@@ -56,14 +57,15 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     progress.note("reading tables")
     data = training_set(config)
     _prepare(config.out)
+    base = Base.of(config.base) if config.base is not None else None
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
     if config.evaluate:
         progress.note("scoring with groups and regions left out")
-        scores, chosen = _scores(config, data.samples, progress)
+        scores, chosen = _scores(config, data.samples, base, progress)
     progress.note("fitting on everything")
-    fitted = fit_model(data.samples, config.settings)
-    card = card_of(config, data, fitted)
+    fitted = fit_model(data.samples, config.settings, base)
+    card = card_of(config, data, fitted, base)
     training = card.training | {"chosen_per_fold": chosen}
     card = replace(card, scores=scores, training=training)
     card = write_model(config.out, fitted.student, card)
@@ -72,7 +74,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
 
 
 def _scores(
-    config: TrainConfig, samples: Samples, progress: Progress
+    config: TrainConfig, samples: Samples, base: Base | None, progress: Progress
 ) -> tuple[tuple[Score, ...], dict[str, list[dict[str, Any]]]]:
     from deepsalt.train.evaluation.evaluate import evaluate  # scikit-learn, for the baseline
 
@@ -80,6 +82,7 @@ def _scores(
         samples,
         config.settings,
         fit_model,
+        base=base,
         cache=config.out / CACHE,
         progress=progress,
     )

@@ -98,16 +98,23 @@ def _map_again(catalogue: Path, out: Path, seed: int) -> None:
     samples, sites, model, store = (
         folder / name for name in ("samples.csv", "sites.csv", "model", "store")
     )
-    typer.echo(f"\nfield: 60 places of the SIMULATED ground are sampled, in {samples}")
-    field_samples(samples, seed)
+    typer.echo(
+        f"\nfield: 60 places of the SIMULATED ground are sampled, over the range of "
+        f"this map, in {samples}"
+    )
+    field_samples(samples, seed, out)
     with bars() as progress:
         found = extract_sites(samples, scenes, SampleRules(), Matching(), progress=progress)
         write_sites(found, sites)
         settings = TrainingConfig(
             out=model, satellite=(str(sites),), name="field demo", evaluate=False
         )
-        write_model_item(model, train(training_of(settings), progress))
-    typer.echo(f"{len(found.sites.table)} of them have a pixel; a model of them is in {model}")
+        card = train(training_of(settings), progress)
+        write_model_item(model, card)
+    typer.echo(
+        f"{len(found.sites.table)} of them have a pixel; their model is in {model}. On held-out "
+        f"blocks of places the simplest good one was: {card.training['chosen']['picked']}"
+    )
     scene = SceneConfig(model=model)
     config = RunConfig(selection=scenes, out=str(store), scene=scene)
     result = run_config(config, by_prefect=False)
@@ -125,6 +132,8 @@ def _field_lines(before: dict[str, float], after: dict[str, float]) -> list[str]
         ("RMSE of log1p(dS/m)", "rmse_log1p", "{:.2f}"),
         ("salt above 2 dS/m that is found", "recall", "{:.0%}"),
         ("of what is called salt, is salt", "precision", "{:.0%}"),
+        ("Brier skill of more than 2 dS/m", "brier_skill", "{:.2f}"),
+        ("average precision of the same", "average_precision", "{:.2f}"),
         ("90 % interval holds the truth", "coverage", "{:.0%}"),
         ("width of the interval, dS/m", "median_width_dsm", "{:.1f}"),
     ]

@@ -37,13 +37,22 @@ def predict_table(
         ),
     ] = "lab",
     model: Model = None,
+    prevalence: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="EC SHARE",
+            help="Share of soils here above an EC of 0.5, 1, 2 or 4 dS/m, such as `1 0.3`: moves "
+            "the probabilities. Default: as common as in the model's training.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict salinity for a table of reflectance spectra.
 
     Keeps all columns and prepends salinity, salinity_lower and salinity_upper in dS/m,
-    quality_flags, and domain_score: how unlike the training's soils and salt crusts a spectrum is.
-    A spectrum above 1 is flagged out of domain.
+    p_above_0.5 to p_above_4 (the probability of more than that many dS/m), quality_flags, and
+    domain_score: how unlike the training's soils and salt crusts a spectrum is. A spectrum above 1
+    is flagged out of domain.
     """
     from deepsalt.model.load import model_ref
     from deepsalt.predict.table import predict_table as predict
@@ -51,7 +60,14 @@ def predict_table(
 
     existed = out.exists()
     with bars() as progress:
-        report = predict(table, out, sensor=sensor, ref=model_ref(model), progress=progress)
+        report = predict(
+            table,
+            out,
+            sensor=sensor,
+            ref=model_ref(model),
+            prevalence=prevalence,
+            progress=progress,
+        )
     if existed:
         typer.echo(f"{out} existed and was overwritten", err=True)
     if as_json:

@@ -124,7 +124,8 @@ def next_lines(result: "RunResult", out: str) -> list[str]:
     if mosaic.estimated:
         strange = mosaic.by_flag.get("out_of_domain", 0)
         lines.append(
-            "limits       the surface only; salinity_lower and salinity_upper are a 90 % interval"
+            "limits       the surface only; salinity_lower and salinity_upper are a 90 % interval; "
+            "salt that the mean hides is in p_above_1, the probability of more than 1 dS/m"
             + (f"; {share(strange, seen)} of cells are unlike the training's soils" * bool(strange))
         )
     return [

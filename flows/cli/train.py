@@ -107,6 +107,14 @@ Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
 Evaluate = Annotated[
     bool, typer.Option("--evaluate/--no-evaluate", help="Score on held-out groups and regions.")
 ]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="Fewer folds, sensors and inducing points: seconds instead of minutes for a first "
+        "look, and a worse model.",
+    ),
+]
 
 _TABLE_OPTIONS = ("--lab", "--satellite", "--unlabelled", "--mid-infrared")
 
@@ -151,6 +159,7 @@ def train(
     name: Name = "own",
     seed: Seed = None,
     evaluate: Evaluate = True,
+    quick: Quick = False,
 ) -> None:
     """Train a model on tables of spectra, and score it with groups and regions left out.
 
@@ -185,6 +194,7 @@ def train(
             settings=config,
             seed=seed,
             evaluate=evaluate,
+            quick=quick,
         )
     )
     for said in (other_files(out, CARD_FILE, CACHE), _replaced(out)):
@@ -220,6 +230,9 @@ def _replaced(out: Path) -> str | None:
 def _card_lines(card: "ModelCard") -> list[str]:
     """Return the scores of a trained model as a table, by split and with baselines."""
     lines = [f"model {card.name}: {card.ec_method}"]
+    if picked := card.training["chosen"].get("picked"):
+        base = card.training["base"]["name"]
+        lines.append(f"taken: {picked} (the model: {base}); report.md says what they gained")
     if not card.scores:
         return [*lines, "no scores: the model was not evaluated"]
     lines.append(

@@ -48,9 +48,22 @@ def test_every_row_is_estimated_for_every_sensor_and_kind(tmp_path, ref, sensor,
     report = predict_table(source, out, sensor=sensor, ref=ref)
     result = read_table(out)
     assert report.pixels == report.estimated == len(table)
-    assert list(result.columns[:5]) == ADDED
+    assert list(result.columns[: len(ADDED)]) == ADDED
     assert (result.salinity_lower <= result.salinity).all()
     assert (result.salinity <= result.salinity_upper).all()
+
+
+def test_probabilities_follow_the_share_of_saline_soils(tmp_path, ref):
+    spectra("lab", digits=6).to_csv(tmp_path / "in.csv", index=False)
+    found = []
+    for share in (None, (1.0, 0.01), (1.0, 0.6)):
+        predict_table(
+            tmp_path / "in.csv", tmp_path / "out.csv", sensor="lab", ref=ref, prevalence=share
+        )
+        found.append(read_table(tmp_path / "out.csv")["p_above_2"])
+    as_trained, rarer, commoner = found  # a tenth of the training is above 1 dS/m
+    assert (rarer < as_trained).all()
+    assert (as_trained < commoner).all()
 
 
 def test_other_columns_and_the_row_order_stay_to_the_letter(tmp_path, ref):

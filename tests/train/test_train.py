@@ -143,9 +143,9 @@ def _counted(monkeypatch):
     fits = []
 
     @functools.wraps(fit_model)  # its name belongs to the key of the cache
-    def counting(samples, settings):
+    def counting(samples, settings, base=None):
         fits.append(len(samples))
-        return fit_model(samples, settings)
+        return fit_model(samples, settings, base)
 
     monkeypatch.setattr(loop, "fit_model", counting)
     return fits

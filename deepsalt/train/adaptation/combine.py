@@ -123,7 +123,7 @@ class Choice:
     def gains(self, target: Floats, answers: Floats) -> bool:
         """Return whether held-out answers (s,) beat those with b = 0 by one standard error."""
         folds = [rows for rows, _ in self.models]
-        scores = [_by_fold(target, said, folds) for said in (self.sites_held_out, answers)]
+        scores = [scores_by_fold(target, said, folds) for said in (self.sites_held_out, answers)]
         return one_standard_error(np.array(scores)) == 1
 
 
@@ -315,7 +315,10 @@ _FITS: dict[str, Callable[[Samples, Samples, Settings], Adaptation]] = {
 }
 
 
-def _by_fold(target: Floats, answers: Floats, folds: Sequence[NDArray[np.intp]]) -> list[float]:
+def scores_by_fold(
+    target: Floats, answers: Floats, folds: Sequence[NDArray[np.intp]]
+) -> list[float]:
+    """Return minus the mean squared error of answers (s,) in each fold of rows."""
     return [-float(((target[rows] - answers[rows]) ** 2).mean()) for rows in folds]
 
 
@@ -334,7 +337,7 @@ def _choose(fitter: AdaptationFitter, folds: Sequence[Fold]) -> Choice:
         return out
 
     def by_fold(answers: Floats) -> list[float]:
-        return _by_fold(target, answers, [test for _, test in folds])
+        return scores_by_fold(target, answers, [test for _, test in folds])
 
     answers: dict[tuple[tuple[str, ...], float], Floats] = {((), 0.0): held_out((), [0.0])[0]}
     positive = sorted(w for w in settings.weights if w > 0)

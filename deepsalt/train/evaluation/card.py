@@ -14,6 +14,7 @@ from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import TrainConfig
 from deepsalt.train.data.tables import Table
 from deepsalt.train.data.training_set import TrainingSet
+from deepsalt.train.student.base import AS_IT_IS, BY_A_LINE, Base
 from deepsalt.train.student.distil import Fitted
 
 VERSION = "2"
@@ -50,8 +51,8 @@ LIMITS = (
     "Halite and dry thenardite are nearly featureless; a low salt content is not visible at all.",
     "The interval says what cannot be excluded, for rare saline soils as well, so many soils "
     "without salt have a wide one; p_above says how likely it is.",
-    "Probabilities are for soils as common as in the training: where salt is commoner (base_rate), "
-    "they are too low.",
+    "Probabilities assume that salt is as rare as in the training (base_rate): where it is "
+    "commoner, they are too low.",
     "Mask vegetation, water, cloud and shadow first (`quality_flags`).",
 )
 """Limits of any model, one statement each."""
@@ -82,8 +83,15 @@ def _sources(tables: Sequence[Table]) -> tuple[TrainingData, ...]:
     )
 
 
-def card_of(config: TrainConfig, data: TrainingSet, fitted: Fitted) -> ModelCard:
-    """Return the card of a fitted student, without scores and checksum yet."""
+def card_of(
+    config: TrainConfig, data: TrainingSet, fitted: Fitted, base: Base | None = None
+) -> ModelCard:
+    """Return the card of a fitted student, without scores and checksum yet.
+
+    Where it is a base model that was moved, its sources are those of that model as well.
+    """
+    is_moved = base is not None and fitted.report.get("picked") in (AS_IT_IS, BY_A_LINE)
+    earlier = base.card.data if base is not None and is_moved else ()
     student: Student = fitted.student
     ec_max, ec_extrapolated = (float(value) for value in student.limits[:2])
     labelled = [table for table in data.tables if table.labelled.any() and not table.simulated]
@@ -109,12 +117,16 @@ def card_of(config: TrainConfig, data: TrainingSet, fitted: Fitted) -> ModelCard
         interval=f"{INTERVAL_COVERAGE:.0%} {INTERVAL}",
         chances=fitted.chances,
         macs_per_pixel=student.macs_per_pixel(_BANDS_OF_ENMAP),
-        data=_sources(data.tables),
+        data=(*_sources(data.tables), *earlier),
         scores=(),
         limits=limits,
-        training=_settings(config, fitted, data),
+        training=_settings(config, fitted, data) | _named(base),
         weights_sha256="",
     )
+
+
+def _named(base: Base | None) -> dict[str, Any]:
+    return {} if base is None else {"base": {"name": base.card.name, "digest": base.digest}}
 
 
 def _settings(config: TrainConfig, fitted: Fitted, data: TrainingSet) -> dict[str, Any]:

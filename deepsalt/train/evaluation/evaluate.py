@@ -23,19 +23,21 @@ from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import EMPTY, Samples
 from deepsalt.train.data.splits import Fold, group_folds
 from deepsalt.train.data.sufficiency import enough, without_few_sites
-from deepsalt.train.evaluation.salt import chance_scores, coverage_scores
+from deepsalt.train.evaluation.salt import bootstrapped, chance_scores, coverage_scores
 from deepsalt.train.metrics import r2, scores
+from deepsalt.train.student.base import Base
 from deepsalt.train.student.distil import Fitted, estimates
 from deepsalt.types import Floats, QualityFlag
 
 logger = logging.getLogger(__name__)
 
-Fit = Callable[[Samples, Settings], Fitted]
+Fit = Callable[[Samples, Settings, Base | None], Fitted]
 
 PLS_COMPONENTS = 20
 STUDENT = "student"
 PLS = f"PLS-{PLS_COMPONENTS}, clipped"
 MEAN = "mean"
+BASE = "shipped model"
 GROUP = "group"
 REGION = "region"
 _REPORT = "report"  # in a fold's file, beside its answers
@@ -128,6 +130,7 @@ def evaluate(
     settings: Settings,
     fit: Fit,
     *,
+    base: Base | None = None,
     cache: Path,
     progress: Progress,
 ) -> Evaluation:
@@ -144,6 +147,8 @@ def evaluate(
         As for training.
     fit
         The method.
+    base
+        The model that models of satellite sites have to beat; scored beside them.
     cache
         Folder of fold results: a stopped run resumes, a second one is fast.
     progress
@@ -151,7 +156,7 @@ def evaluate(
     """
     known = splits(samples, settings)
     progress.start("folds", sum(len(split.folds) for split in known))
-    key = _digest(samples, settings, fit)
+    key = _digest(samples, settings, fit, base)
     found: list[Score] = []
     chosen: dict[str, list[dict[str, Any]]] = {}
     for split in known:
@@ -159,7 +164,9 @@ def evaluate(
         chosen[split.name] = []
         for number, (train, test) in enumerate(split.folds):
             path = cache / f"{key}-{split.name}-{number}.npz"
-            answers, report = answers_of_fold(samples, settings, fit, (train, test), path)
+            answers, report = answers_of_fold(
+                samples, settings, fit, (train, test), path, base=base
+            )
             held_out.append(answers)
             chosen[split.name].append(report)
             logger.info("%s left out, fold %d: chose %s", split.name, number, json.dumps(report))
@@ -168,7 +175,7 @@ def evaluate(
     return Evaluation(tuple(found), chosen)
 
 
-def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
+def _digest(samples: Samples, settings: Settings, fit: Fit, base: Base | None) -> str:
     digest = hashlib.sha256()
     for field in fields(Samples):
         column = getattr(samples, field.name)
@@ -176,11 +183,18 @@ def _digest(samples: Samples, settings: Settings, fit: Fit) -> str:
             digest.update(np.ascontiguousarray(column).tobytes())
     digest.update(json.dumps(asdict(settings), sort_keys=True).encode())
     digest.update(f"{fit.__module__}.{fit.__qualname__} {__version__}".encode())
+    digest.update(base.digest.encode() if base is not None else b"")
     return digest.hexdigest()[:16]
 
 
 def answers_of_fold(
-    samples: Samples, settings: Settings, fit: Fit, fold: Fold, path: Path
+    samples: Samples,
+    settings: Settings,
+    fit: Fit,
+    fold: Fold,
+    path: Path,
+    *,
+    base: Base | None = None,
 ) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Return held-out answers of one fold and what was chosen, from the cache where they are."""
     try:
@@ -192,7 +206,7 @@ def answers_of_fold(
         pass  # missing, or truncated by a kill: computed again
     train, test = fold
     training = samples.take(train)
-    fitted = fit(training, settings)
+    fitted = fit(training, settings, base)
     answers = estimates(fitted.student, samples.features[test])
     labelled = training.take(training.labelled)
     found = {
@@ -204,6 +218,9 @@ def answers_of_fold(
         PLS: _pls(labelled, samples, test),
         MEAN: _mean(labelled, samples, test),
     }
+    if base is not None:
+        shipped = estimates(base.student, samples.features[test]).salinity
+        found[BASE] = np.asarray(shipped, dtype=np.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     report = {_REPORT: np.array(json.dumps(fitted.report))}
     with replacing(path) as temporary, temporary.open("wb") as part:
@@ -268,10 +285,11 @@ def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]
         rows = (samples.view[tests] == view) & (samples.simulated[tests] == simulated)
         part = samples.take(tests[rows])
         answers = {name: values[rows] for name, values in joined.items()}
-        for method in (STUDENT, PLS, MEAN):
+        for method in (name for name in (STUDENT, BASE, PLS, MEAN) if name in answers):
             metrics = _point(part, answers[method], fold_of[rows])
             if method == STUDENT:
                 metrics |= _beyond(part, answers)
+                metrics |= _lead(part, answers)
             known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
             seen = describe(part)
             found.append(Score(method, seen, split.name, int(rows.sum()), known))
@@ -299,6 +317,21 @@ def _beyond(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
     ):
         found[f"share_{name}"] = float(((flags & int(bit)) > 0).mean())
     return found
+
+
+def _lead(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
+    """Return how much more variance of log(1 + EC) is explained than the base model does."""
+    if BASE not in answers:
+        return {}
+    observed = np.log1p(part.ec)
+    own, other = ((observed - np.log1p(answers[name])) ** 2 for name in (STUDENT, BASE))
+
+    def lead(weights: Floats) -> float:
+        centre = weights @ observed / weights.sum()
+        total = float(weights @ (observed - centre) ** 2)
+        return float(weights @ (other - own) / total) if total > 0 else float("nan")
+
+    return bootstrapped("lead_r2_log1p", lead, part.region)
 
 
 def describe(part: Samples) -> str:

@@ -67,9 +67,15 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
     lines = [f"# Training report of {card.name}", ""]
     lines += [f"Electrical conductivity: {card.ec_method}.", "", "## Tables", ""]
     lines += ["| table | kind | labelled rows | groups | left out |", "|---|---|---|---|---|"]
-    for table, source in zip(tables, card.data, strict=True):
+    own, earlier = card.data[: len(tables)], card.data[len(tables) :]
+    for table, source in zip(tables, own, strict=True):
         left = ", ".join(f"{n} {why}" for why, n in table.dropped.items()) or "none"
         lines.append(f"| {table.name} | {source.kind} | {source.rows} | {source.groups} | {left} |")
+    lines += [
+        f"| {source.name} | {source.kind} | {source.rows} | {source.groups} | "
+        "of the model that was moved |"
+        for source in earlier
+    ]
     lines += [f"\n{warning}" for table in tables for warning in table.warnings]
     lines += ["", "## Scores on held-out groups and regions", ""]
     if card.scores:
@@ -81,6 +87,7 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
             "**No score for unseen regions**: the labels come from one region, or the run did not "
             "ask for scores. How the model does elsewhere is not known.",
         ]
+    lines += _gain(card)
     lines += _weights(card.training.get("chosen_per_fold", {}))
     lines += ["", "## Chosen on held-out groups", "", "```json"]
     lines += [json.dumps(card.training["chosen"], indent=1), "```", "", "## Limits", ""]
@@ -96,6 +103,36 @@ def _weights(chosen: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         if weights:
             told = f"Weight of laboratory knowledge in each fold, {split} left out"
             lines += ["", f"{told}: {', '.join(weights)}."]
+    return lines
+
+
+def _gain(card: ModelCard) -> list[str]:
+    """Return what the sites gained over the base model, in words."""
+    picked = card.training["chosen"].get("picked")
+    if picked is None:
+        return []
+    base = card.training["base"]["name"]
+    errors = card.training["chosen"]["compared"].items()
+    told = ", ".join(f"{name} {error:.3f}" for name, error in errors)
+    lines = [
+        "",
+        "## What the sites gained",
+        "",
+        f"Taken: **{picked}** (the model: {base}). Mean squared error of log(EC + 0.03) on "
+        f"held-out blocks: {told}. Of those within one standard error of the best, the simplest is "
+        f"taken.",
+    ]
+    for score in card.scores:
+        if (lead := score.metrics.get("lead_r2_log1p")) is None:
+            continue
+        low, high = (score.metrics.get(f"lead_r2_log1p_{end}") for end in ("low", "high"))
+        between = "" if low is None else f" (90 % interval over blocks {low:+.2f} to {high:+.2f})"
+        lines += [
+            "",
+            f"On blocks that chose nothing ({score.spectra}, {score.split} left out), the way to "
+            f"this model explains {lead:+.2f} more of the variance of log(1 + EC) than {base}"
+            f"{between}.",
+        ]
     return lines
 
 

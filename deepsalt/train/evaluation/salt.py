@@ -209,6 +209,13 @@ def _precision(above: NDArray[np.bool_], chance: Floats) -> Statistic:
     return precision
 
 
+def average_precision(
+    above: NDArray[np.bool_], chance: Floats, weights: Floats | None = None
+) -> float:
+    """Return the area under the curve of precision over recall, of probabilities (s,)."""
+    return _precision(above, chance)(np.ones(chance.size) if weights is None else weights)
+
+
 def share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
     """Return the statistic: share of hits among some rows."""
 

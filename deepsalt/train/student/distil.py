@@ -31,7 +31,8 @@ from deepsalt.types import Floats
 MAX_LOSS_R2 = 0.02
 """R² of log1p(EC) that the student may lose against the winner; else the winner ships."""
 
-_EXTRAPOLATED_QUANTILE = 0.995
+EXTRAPOLATED_QUANTILE = 0.995
+"""Quantile of the labels above which an estimate counts as extrapolated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,7 +244,7 @@ def finished(
         low_noise,
         domain,
         ec_max=float(labelled.ec.max()),
-        ec_extrapolated=float(np.quantile(labelled.ec, _EXTRAPOLATED_QUANTILE)),
+        ec_extrapolated=float(np.quantile(labelled.ec, EXTRAPOLATED_QUANTILE)),
         low_noise_below=LOW_NOISE_BELOW if low_noise is not None else -1.0,
     )
 

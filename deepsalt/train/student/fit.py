@@ -8,6 +8,7 @@ from deepsalt.errors import FormatError
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.sufficiency import separable, without_few_sites
+from deepsalt.train.student.base import Base
 from deepsalt.train.student.cross import HeldOut, cross_fit, student_inducing_points
 from deepsalt.train.student.distil import (
     MAX_LOSS_R2,
@@ -33,8 +34,17 @@ from deepsalt.train.uncertainty.spread import smeared_r2
 from deepsalt.types import Floats
 
 
-def fit_model(samples: Samples, settings: Settings) -> Fitted:
-    """Fit a student on all given rows; uses nothing else.
+def fit_model(samples: Samples, settings: Settings, base: Base | None = None) -> Fitted:
+    """Fit a student on all given rows; uses nothing else but a base model.
+
+    Parameters
+    ----------
+    samples
+        The rows.
+    settings
+        How to train.
+    base
+        The model that models of satellite sites have to beat. Default: none.
 
     Raises
     ------
@@ -49,8 +59,10 @@ def fit_model(samples: Samples, settings: Settings) -> Fitted:
             f"all labels are {labelled.ec[0]:g} dS/m, so nothing can be learned; give labels that "
             f"differ"
         )
-    fit = fit_satellite if labelled.satellite.any() else _fit_laboratory
-    fitted = fit(samples, labelled, settings)
+    if labelled.satellite.any():
+        fitted = fit_satellite(samples, labelled, settings, base)
+    else:
+        fitted = _fit_laboratory(samples, labelled, settings)
     return replace(fitted, report=fitted.report | few | note)
 
 

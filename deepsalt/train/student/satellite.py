@@ -1,5 +1,6 @@
 """From satellite sites, with laboratory knowledge where it proved itself, to a student."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,19 @@ import numpy as np
 from deepsalt.train.adaptation.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import IN_THE_FIELD, Samples
+from deepsalt.train.student.base import BOTH, SITES_ALONE, Base, Compared, compare
 from deepsalt.train.student.distil import (
+    EXTRAPOLATED_QUANTILE,
     MAX_LOSS_R2,
     Fitted,
     HeldOutRows,
+    assemble,
     calibrated,
     distilled,
     finished,
 )
 from deepsalt.train.student.inducing_points import learned_inducing_points
+from deepsalt.train.teacher.encoder import Encoder
 from deepsalt.train.teacher.machine import Machine, choose_inducing_points
 from deepsalt.train.teacher.teacher import view_weights
 from deepsalt.train.uncertainty.spread import smeared_r2
@@ -26,7 +31,9 @@ _ALL = "winner, all spectra as inducing points"
 _LIBRARY_SHARE = 0.2  # weight of a laboratory spectrum seen in the field, relative to a real one
 
 
-def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fitted:
+def fit_satellite(
+    samples: Samples, labelled: Samples, settings: Settings, base: Base | None = None
+) -> Fitted:
     """Fit a student for the sites' spectra.
 
     Parameters
@@ -35,31 +42,35 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
         All rows, and those with a label: satellite sites, and views of laboratory samples.
     settings
         How to train.
+    base
+        The model that the sites' own has to beat; None: it is taken in any case.
     """
     sites = labelled.take(labelled.satellite)
     lab = labelled.take(~labelled.satellite)
     # Laboratory samples of another kind than the sites' spectra would not be a library.
     more = samples.take(samples.satellite & ~samples.labelled)
     model, choice = fit_combined(sites, lab if len(lab) else None, settings, more)
-    location, held_out, told = _followed(model, choice, samples, sites, settings)
-    if choice.weight and not choice.gains(sites.target, held_out):
+    followed = _followed(model, choice, samples, sites, settings)
+    told: dict[str, Any] = {}
+    if choice.weight and not choice.gains(sites.target, followed.held_out):
         # What cannot be carried into a student must not cost either.
-        model = model.alone
-        choice = choice.alone
-        location, held_out, more_told = _followed(model, choice, samples, sites, settings)
-        told = {"not_carried": told} | more_told
-    student = calibrated(
-        model.encoder,
-        location,
-        HeldOutRows(
-            model.encoder(sites.features)[0],
-            held_out,
-            sites.ec,
-            sites.site,
-            view_weights(sites, settings),
-        ),
-        ridge=settings.width_ridge,
-    )
+        told = {"not_carried": followed.told}
+        model, choice = model.alone, choice.alone
+        followed = _followed(model, choice, samples, sites, settings)
+    if base is not None:
+        own = {SITES_ALONE: choice.sites_held_out}
+        if choice.weight:
+            own[BOTH] = followed.held_out
+        weights = view_weights(sites, settings)
+        found = compare(base, own, sites, weights, [rows for rows, _ in choice.models])
+        told |= {"picked": found.name, "compared": found.errors}
+        if found.is_base:
+            return _moved(base, found, sites, settings, told)
+        if found.name == SITES_ALONE and choice.weight:
+            model, choice = model.alone, choice.alone
+            followed = _followed(model, choice, samples, sites, settings)
+    rows = _rows(model.encoder, followed.held_out, sites, settings)
+    student = calibrated(model.encoder, followed.location, rows, ridge=settings.width_ridge)
     seen = samples.take(samples.satellite)
     noise = model.encoder(seen.features)[1]
     report = {
@@ -68,23 +79,63 @@ def fit_satellite(samples: Samples, labelled: Samples, settings: Settings) -> Fi
         "site_components": model.sites.components,
         "site_ridge": model.sites.ridge,
         "held_out_mse_log_ec": choice.scores,
-        "inducing_points": len(location.inducing_points),
+        "inducing_points": len(followed.location.inducing_points),
     }
-    weights = finished(student, None, seen, sites, noise, settings=settings)
-    return Fitted(weights, report | told, student.known)
+    tensors = finished(student, None, seen, sites, noise, settings=settings)
+    return Fitted(tensors, report | told | followed.told, student.known)
+
+
+def _rows(encoder: Encoder, held_out: Floats, sites: Samples, settings: Settings) -> HeldOutRows:
+    return HeldOutRows(
+        encoder(sites.features)[0],
+        held_out,
+        sites.ec,
+        sites.site,
+        view_weights(sites, settings),
+    )
+
+
+def _moved(
+    base: Base, found: Compared, sites: Samples, settings: Settings, told: dict[str, Any]
+) -> Fitted:
+    """Return the base model's student with its location moved, calibrated on the sites."""
+    encoder = base.encoder
+    location = base.moved(*found.line)
+    rows = _rows(encoder, found.held_out, sites, settings)
+    student = calibrated(encoder, location, rows, ridge=settings.width_ridge)
+    ec_max, ec_extrapolated = base.student.limits[:2].tolist()
+    tensors = assemble(
+        student,
+        None,
+        base.domain,
+        ec_max=max(ec_max, float(sites.ec.max())),
+        ec_extrapolated=max(ec_extrapolated, float(np.quantile(sites.ec, EXTRAPOLATED_QUANTILE))),
+        low_noise_below=-1.0,
+    )
+    line = {"level": found.line[0], "slope": found.line[1]}
+    return Fitted(tensors, told | line, student.known)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Followed:
+    """A student's location, its held-out answers (s,), and what they say."""
+
+    location: Machine
+    held_out: Floats
+    told: dict[str, Any]
 
 
 def _followed(
     model: Combined, choice: Choice, samples: Samples, sites: Samples, settings: Settings
-) -> tuple[Machine, Floats, dict[str, Any]]:
-    """Return the student's location, its held-out answers (s,), and what they say.
+) -> _Followed:
+    """Return a student's location that follows the model.
 
     Sites alone are few enough to be the student's inducing points; else it copies the model, with
     all spectra as inducing points where few lose more than `MAX_LOSS_R2` on held-out regions.
     """
     machine = model.sites.machine
     if not model.weight and len(machine.inducing_points) <= settings.inducing_points:
-        return machine, choice.held_out, {}
+        return _Followed(machine, choice.held_out, {})
     shipped = "student"
     count = settings.inducing_points
     said = {"combination": choice.held_out}
@@ -100,7 +151,7 @@ def _followed(
         "held_out_r2_log1p": {name: round(score, 4) for name, score in scores.items()},
         "shipped": shipped,
     }
-    return _copy(model, samples, count, settings), said[shipped], told
+    return _Followed(_copy(model, samples, count, settings), said[shipped], told)
 
 
 def _held_out(

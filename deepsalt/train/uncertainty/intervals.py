@@ -77,17 +77,15 @@ def fit_classes(
     for i in range(len(sizes)):
         rows = index == i
         ratio = residual[rows] / width[rows]
-        share = {"below": MISSED_SHARE / 2, "above": MISSED_SHARE / 2}
+        below = above = MISSED_SHARE / 2
         if i != commonest:
-            share = (
-                {"below": 0.0, "above": MISSED_SHARE} if i > commonest else {"below": MISSED_SHARE}
-            )
+            below, above = (0.0, MISSED_SHARE) if i > commonest else (MISSED_SHARE, 0.0)
         found.append(
             EcClass(
                 ends[i],
                 ends[i + 1],
-                _factor(-ratio, groups[rows], share["below"]),
-                _factor(ratio, groups[rows], share.get("above", 0.0)),
+                _factor(-ratio, groups[rows], below),
+                _factor(ratio, groups[rows], above),
             )
         )
     return tuple(found)

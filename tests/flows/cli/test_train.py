@@ -88,7 +88,7 @@ def everything(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_kinds_of_tables_train_by_one_command(everything: Path) -> None:
     card = model_card(model_ref(everything))
-    assert [(source.name, source.kind) for source in card.data] == [
+    assert [(source.name, source.kind) for source in card.data[:5]] == [
         ("a.csv", "laboratory"),
         ("b.csv", "laboratory"),
         ("c.csv", "satellite"),
@@ -96,6 +96,14 @@ def test_all_kinds_of_tables_train_by_one_command(everything: Path) -> None:
         ("e.csv", "unlabelled"),
     ]
     assert {score.split for score in card.scores} == {"region"}
+
+
+def test_a_model_before_that_was_moved_is_named_with_its_sources(everything: Path) -> None:
+    card, shipped = model_card(model_ref(everything)), model_card(model_ref())
+    assert card.training["base"]["name"] == shipped.name
+    is_moved = card.training["chosen"]["picked"].startswith("the model")
+    assert card.data[5:] == (shipped.data if is_moved else ())
+    assert "shipped model" in {score.method for score in card.scores}
 
 
 def test_weights_card_item_and_report_are_written(everything: Path) -> None:

@@ -26,7 +26,7 @@ def test_scores_do_not_hang_on_the_labels_of_their_own_fold(tmp_path):
             )
         )
     for name in found[0][0]:
-        assert np.array_equal(found[0][0][name], found[1][0][name]), name
+        assert np.array_equal(found[0][0][name], found[1][0][name], equal_nan=True), name
 
 
 def test_partners_and_rows_of_a_held_out_region_never_reach_training():

@@ -47,8 +47,44 @@ def test_doubts_choices_limits_and_the_kind_of_conductivity_are_told():
 
 def test_scores_are_a_row_with_a_gap_where_nothing_is_known():
     text = report(card(scores=(SCORE,)), [TABLE])
-    row = "| laboratory | region | student | 60 | 0.25 |  |  |  |  |  | 0.90 |  |  |"
+    row = "| laboratory | region | student | 60 | 0.25 |  |  |  |  |  |  |"
     assert row in text.splitlines()
+
+
+def test_intervals_are_a_row_with_ranges_over_groups():
+    known = SCORE.metrics | {"coverage_low": 0.85, "coverage_high": 0.94}
+    text = report(card(scores=(replace(SCORE, metrics=known),)), [TABLE])
+    assert "| laboratory | region | 60 | 0.90 (0.85 to 0.94) |  |  |  |  |  |" in text.splitlines()
+
+
+def test_a_precision_that_no_fold_reached_is_said():
+    known = SCORE.metrics | {
+        "observed_share_p_above_1": 0.02,
+        "expected_share_p_above_1": 0.021,
+        "brier_skill_p_above_1": 0.1,
+        "average_precision_p_above_1": 0.3,
+    }
+    text = report(card(scores=(replace(SCORE, metrics=known),)), [TABLE])
+    row = "| laboratory | region | 1 | 0.020 | 0.021 | 0.10 | 0.30 | not reached | not reached |"
+    assert row in text.splitlines()
+
+
+def test_thresholds_that_rest_on_few_groups_are_named():
+    few = tuple(replace(each, groups=3, calibrated="no") for each in tiny_card().chances)
+    text = report(card(scores=(SCORE,), chances=few), [TABLE])
+    assert "above 4 dS/m 3 groups (fewer than 20: not calibrated)" in text
+
+
+def test_what_sites_gained_over_the_model_before_is_a_sentence_with_its_range():
+    lead = {"lead_r2_log1p": 0.12, "lead_r2_log1p_low": -0.03, "lead_r2_log1p_high": 0.25}
+    training = {
+        "chosen": {"picked": "sites alone", "compared": {"the model as it is": 0.8}},
+        "base": {"name": "surface-3", "digest": "0" * 64},
+    }
+    scores = (replace(SCORE, metrics=SCORE.metrics | lead),)
+    text = report(replace(card(scores=scores), training=training), [TABLE])
+    assert "explains +0.12 more of the variance of log(1 + EC) than surface-3" in text
+    assert "(90 % interval over blocks -0.03 to +0.25)" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""The model that there is before any site: as it is, or moved by a line through the sites' labels.
+
+Few sites may say less than a library of laboratory spectra does. So the sites' own models have to
+beat, on held-out blocks, the model that ships; of those within one standard error of the best the
+simplest is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.model.card import ModelCard
+from deepsalt.model.load import load_student, model_card
+from deepsalt.model.student import Student
+from deepsalt.train.adaptation.combine import rising_line, scores_by_fold
+from deepsalt.train.data.samples import Samples
+from deepsalt.train.data.splits import one_standard_error
+from deepsalt.train.teacher.encoder import Encoder
+from deepsalt.train.teacher.machine import Machine
+from deepsalt.train.uncertainty.domain import Domain
+from deepsalt.types import Floats, ModelRef
+
+AS_IT_IS = "the model as it is"
+BY_A_LINE = "the model, moved by a line"
+SITES_ALONE = "sites alone"
+BOTH = "sites and laboratory"
+
+MIN_BLOCKS = 8
+"""Blocks of sites from which a model of their own is considered."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Base:
+    """A model that was trained before.
+
+    Parameters
+    ----------
+    student, card
+        The model.
+    digest
+        Its digest.
+    """
+
+    student: Student
+    card: ModelCard
+    digest: str
+
+    @classmethod
+    def of(cls, ref: ModelRef) -> "Base":
+        """Load a model.
+
+        Raises
+        ------
+        ModelError
+            Its files are missing, unreadable or disagree.
+        """
+        return cls(load_student(ref), model_card(ref), ref.digest)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Its encoder for all spectra."""
+        own = self.student
+        tensors = (own.components, own.component_offset, own.shrinkage, own.scale)
+        return Encoder(*(tensor.double().numpy() for tensor in tensors))
+
+    @property
+    def domain(self) -> Domain:
+        """Its test for spectra unlike the training's."""
+        own = self.student
+        tensors = (own.domain, own.domain_offset, own.domain_shrinkage)
+        rows, offset, shrinkage = (tensor.double().numpy() for tensor in tensors)
+        limits = own.limits.double().tolist()
+        return Domain(rows, offset, shrinkage, limits[5], limits[2], limits[3])
+
+    def moved(self, level: float, slope: float) -> Machine:
+        """Return its location, moved to level + slope x location."""
+        own = self.student
+        heads = own.heads[:1].double().numpy().T
+        bias = own.heads_bias[0].double().numpy()
+        points = own.inducing_points.double().numpy()
+        return Machine(points, slope * heads, level + slope * bias)
+
+    def location(self, features: Floats) -> Floats:
+        """Return log(EC + 0.03) (s,) of features (s, d)."""
+        answers: Floats = self.moved(0.0, 1.0)(self.encoder(features)[0])[:, 0]
+        return answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """What is taken on held-out blocks.
+
+    Parameters
+    ----------
+    name
+        The candidate.
+    held_out
+        Its held-out answers (s,).
+    line
+        Level and slope of the base model's location, where that is taken.
+    errors
+        Mean squared error of log(EC + 0.03) by candidate.
+    """
+
+    name: str
+    held_out: Floats
+    line: tuple[float, float]
+    errors: dict[str, float]
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the base model is taken, as it is or moved."""
+        return self.name in (AS_IT_IS, BY_A_LINE)
+
+
+def compare(
+    base: Base,
+    own: Mapping[str, Floats],
+    sites: Samples,
+    weights: Floats,
+    folds: Sequence[NDArray[np.intp]],
+) -> Compared:
+    """Choose between the base model, a line through it, and models of the sites.
+
+    Parameters
+    ----------
+    base
+        The base model.
+    own
+        Held-out answers of the sites' own models (s,), from the simplest on.
+    sites, weights
+        Labelled sites, and how much each row counts (s,).
+    folds
+        Rows that were held out together.
+    """
+    known = base.location(sites.features)
+    target = sites.target
+    by_line = np.empty(len(sites))
+    every = np.arange(len(sites))
+    for hidden in folds:
+        rest = np.setdiff1d(every, hidden)
+        level, slope = rising_line(known[rest], target[rest], weights[rest])
+        by_line[hidden] = level + slope * known[hidden]
+    answers = {AS_IT_IS: known, BY_A_LINE: by_line}
+    if np.unique(sites.region).size >= MIN_BLOCKS:
+        answers |= own
+    scores = np.array([scores_by_fold(target, said, folds) for said in answers.values()])
+    name = [*answers][one_standard_error(scores)]
+    line = rising_line(known, target, weights) if name == BY_A_LINE else (0.0, 1.0)
+    errors = {key: round(-float(row.mean()), 5) for key, row in zip(answers, scores, strict=True)}
+    return Compared(name, answers[name], line, errors)
