@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from deepsalt.accuracy.blocks import FEWEST, Blocks, blocks_of
 from deepsalt.accuracy.match import Matched, Pairing, match
@@ -22,10 +23,9 @@ from deepsalt.accuracy.scores import (
 from deepsalt.accuracy.support import Support, support_of
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.model.marks import Marks
 from deepsalt.progress import Progress, Silent
-from deepsalt.reading import open_mosaic
 from deepsalt.sites.samples import SampleRules, read_samples
-from deepsalt.store import Store, Where
 from deepsalt.types import Floats, QualityFlag
 
 _FACTS = ("version_id", "model_family", "model_digests", "sensors", "newest")
@@ -106,28 +106,25 @@ class Accuracy:
 
 
 def assess(
-    where: Where | Store,
+    mosaic: xr.Dataset,
     table: Path,
     rules: SampleRules,
     pairing: Pairing,
     *,
-    version: str | None = None,
     progress: Progress | None = None,
 ) -> Accuracy:
     """Compare a mosaic with a table of field samples.
 
     Parameters
     ----------
-    where
-        A store or its location, or that of an export.
+    mosaic
+        As `deepsalt.open_mosaic` opens a store or an export.
     table
         The samples; see `read_samples`.
     rules
         What the table's columns mean.
     pairing
         Which periods and labels count.
-    version
-        Version of a store's mosaic. Default: the published one.
     progress
         Receives progress.
 
@@ -136,15 +133,14 @@ def assess(
     FormatError
         The table cannot be used.
     UsageError
-        The location, period or conversion makes no sense.
+        The period or conversion makes no sense.
     StoreError
-        There is no mosaic, no access, or damaged data.
+        No access, or damaged data.
     """
     shown = progress or Silent()
     samples = read_samples(table, rules)
     for note in samples.notes:
         shown.note(f"{table.name}: {note}")
-    mosaic = open_mosaic(where, version=version)
     shown.start("samples", len(samples))
     matched = match(samples, mosaic, pairing)
     shown.advance("samples", len(samples))
@@ -184,7 +180,7 @@ def assess(
         support,
         residual,
         {name: float(each["threshold"]) for name, each in attrs.items()},
-        _notes(matched, block, attrs),
+        (*_notes(matched, block, attrs), *_of_training(pairing.trained)),
     )
 
 
@@ -195,6 +191,15 @@ def _residual(matched: Matched, block: Blocks) -> Floats | None:
         return np.asarray(np.log(cells.estimate + EC_SHIFT) - label)
     tuned = recalibrated(cells, block)
     return None if tuned is None else tuned - label
+
+
+def _of_training(trained: Marks | None) -> tuple[str, ...]:
+    if trained:
+        return ()
+    return (
+        "the model's card does not say which samples it was trained on: make sure that these are "
+        "others",
+    )
 
 
 def _notes(

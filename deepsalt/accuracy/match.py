@@ -14,6 +14,7 @@ from deepsalt.errors import UsageError
 from deepsalt.grid import to_lonlat
 from deepsalt.grid.georef import grid_of_layers
 from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.model.marks import Marks
 from deepsalt.sites.look import cells_at, in_words
 from deepsalt.sites.rows import UNDATED
 from deepsalt.sites.samples import FieldSamples, LeftOut
@@ -23,6 +24,10 @@ BESIDE = "outside the mosaic"
 """Why a sample has no cell where the mosaic has none."""
 
 EMPTY = "the mosaic has no estimate there, and does not say why"
+
+SEEN_ID = "the model was trained on it: its name is in the card"
+SEEN_PLACE = "the model was trained on its place, or within 100 m of it"
+"""Why a sample does not count."""
 
 _LAYERS = ("salinity", "salinity_lower", "salinity_upper")
 
@@ -40,11 +45,14 @@ class Pairing:
         A day within the only period that counts. Default: of all, the one nearest to the sample.
     conversion
         From the samples' method to the map's.
+    trained
+        What the map's model was trained on, which does not count; None: it is not known.
     """
 
     days: float | None = 30.0
     period: np.datetime64 | None = None
     conversion: Conversion | None = None
+    trained: Marks | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +168,8 @@ def match(samples: FieldSamples, mosaic: xr.Dataset, pairing: Pairing) -> Matche
     """
     stated = str(mosaic["salinity"].attrs.get("ec_method", ""))
     harmonised = harmonise(samples.ec, samples.method, stated, pairing.conversion)
-    reason = harmonised.reason.astype(object)
+    reason = _trained_on(samples, pairing.trained)
+    reason[reason == ""] = harmonised.reason[reason == ""]
     grid = grid_of_layers(mosaic)
     row, column = cells_at(grid, samples.lon, samples.lat)
     period, why_not = _periods(samples, mosaic, pairing)
@@ -196,6 +205,15 @@ def match(samples: FieldSamples, mosaic: xr.Dataset, pairing: Pairing) -> Matche
         tuple(sorted(left_out)),
         harmonised,
     )
+
+
+def _trained_on(samples: FieldSamples, trained: Marks | None) -> NDArray[np.object_]:
+    """Return which samples the model has seen, as a reason, "" for others (n,)."""
+    reason = np.full(len(samples), "", dtype=object)
+    if trained is not None:
+        reason[trained.has_place(samples.lon, samples.lat)] = SEEN_PLACE
+        reason[trained.has_id(samples.id) | trained.has_id(samples.lab_sample)] = SEEN_ID
+    return reason
 
 
 def _periods(

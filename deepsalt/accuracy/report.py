@@ -24,8 +24,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "rmse_log1p": ("RMSE", "of log(1 + EC)"),
     "rmse_log1p_without_label_error": ("RMSE without label error", "of log(1 + EC)"),
     "bias_log1p": ("bias", "of log(1 + EC); above 0: the map says too much"),
-    "rmse_dsm": ("RMSE, dS/m", "a few salty cells rule it"),
-    "bias_dsm": ("bias, dS/m", "a few salty cells rule it"),
+    "rmse_dsm": ("RMSE, dS/m", "a few salty cells rule it, so it has no interval"),
+    "bias_dsm": ("bias, dS/m", "a few salty cells rule it, so it has no interval"),
     "coverage": ("coverage", "share of labels in the map's interval, which is to hold 0.9"),
     "coverage_with_label_error": (
         "coverage with label error",

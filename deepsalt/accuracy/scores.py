@@ -6,7 +6,7 @@ All results are flat: ``<score>``, ``<score>_low``, ``<score>_high``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,9 +32,7 @@ CLASS_EDGES_DS_M = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Between classes of EC: the thresholds of the probabilities, and two above them."""
 
 _TOP = 0.2
-_FOLDS = 10
 _FLAT = 1e-9  # estimates that vary less than that, relative to their square, fit no line
-_SEED = 0
 _FEWEST_TO_RANK = 3
 _NORMAL_90 = 1.645
 CHANCES = ("brier_skill", "average_precision")
@@ -68,9 +66,13 @@ def rank_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) -
     """
     if len(cells) < _FEWEST_TO_RANK:
         return {}
-    found = bootstrapped("spearman", spearman(cells.ec, cells.estimate), block.name, bootstrap)
-    top = [_top(values) for values in (cells.ec, cells.estimate)]
-    return found | share_scores("top_fifth_found", top[1], top[0], block.name, bootstrap=bootstrap)
+    both = cells.ec, cells.estimate
+    # Draws repeat cells, which scatters a share of the top more than campaigns do.
+    plain = replace(bootstrap, expanded=False)
+    return {
+        **bootstrapped("spearman", spearman(*both), block.name, bootstrap),
+        **bootstrapped("top_fifth_found", top_found(*both), block.name, plain),
+    }
 
 
 def recalibrated_scores(
@@ -78,8 +80,8 @@ def recalibrated_scores(
 ) -> dict[str, float]:
     """Return scores after a line that other blocks fit: what the map knows once it is tuned.
 
-    The line is that of least squares between log(EC + `EC_SHIFT`) of map and label. Blocks are
-    dealt to ten folds, which are left out in turn. Each draw of the bootstrap fits its own lines.
+    The line is that of least squares between log(EC + `EC_SHIFT`) of map and label, fitted without
+    the block that it is applied to. Each draw of the bootstrap fits its own lines.
     """
     tune = _Tuning.of(cells, block)
     if tune is None:
@@ -105,11 +107,11 @@ def recalibrated(cells: Cells, block: Blocks) -> Floats | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tuning:
-    """Lines from map to label, one per fold from all other folds."""
+    """Lines from map to label, one per block from all other blocks."""
 
     label: Floats
     estimate: Floats
-    fold: NDArray[np.intp]
+    block: NDArray[np.intp]
     powers: Floats  # 1, x, y, x x, x y, of which sums make a line (5, c)
 
     @classmethod
@@ -118,21 +120,20 @@ class _Tuning:
             return None
         label, estimate = (np.log(values + EC_SHIFT) for values in (cells.ec, cells.estimate))
         _, index = np.unique(block.name, return_inverse=True)
-        dealt = np.random.default_rng(_SEED).permutation(block.count) % _FOLDS
         one = np.ones_like(label)
         powers = np.stack([one, estimate, label, estimate**2, estimate * label])
-        tuning = cls(label, estimate, dealt[index], powers)
+        tuning = cls(label, estimate, index, powers)
         return tuning if np.isfinite(tuning(one)).all() else None
 
     def __call__(self, weights: Floats) -> Floats:
-        """Return the tuned map for weights of cells, NaN where the other folds fit no line (c,)."""
-        sums = np.stack([np.bincount(self.fold, weights * each, _FOLDS) for each in self.powers])
+        """Return the tuned map for weights of cells, NaN where other blocks fit no line (c,)."""
+        sums = np.stack([np.bincount(self.block, weights * each) for each in self.powers])
         n, x, y, xx, xy = sums.sum(axis=1, keepdims=True) - sums
         spread = n * xx - x**2
         fits = spread > _FLAT * n * xx
         slope = np.divide(n * xy - x * y, spread, out=np.full_like(n, np.nan), where=fits)
         offset = np.divide(y - slope * x, n, out=np.full_like(n, np.nan), where=fits)
-        return np.asarray(offset[self.fold] + slope[self.fold] * self.estimate)
+        return np.asarray(offset[self.block] + slope[self.block] * self.estimate)
 
 
 def error_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, float]:
@@ -148,13 +149,17 @@ def error_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) 
     s EC / (1 + EC))².
     """
     observed, predicted = np.log1p(cells.ec), np.log1p(cells.estimate)
-    found: dict[str, float] = {}
+    # A few salty cells rule these, and whether a campaign has them: of SIMULATED ones a bootstrap
+    # held the true RMSE in 0.65 to 0.76 instead of 0.9, so they have no interval.
+    every = np.ones(len(cells))
+    found = {
+        "rmse_dsm": rmse(cells.ec, cells.estimate)(every),
+        "bias_dsm": bias(cells.ec, cells.estimate)(every),
+    }
     scored: dict[str, Statistic] = {
         "r2_log1p": r2(observed, predicted),
         "rmse_log1p": rmse(observed, predicted),
         "bias_log1p": bias(observed, predicted),
-        "rmse_dsm": rmse(cells.ec, cells.estimate),
-        "bias_dsm": bias(cells.ec, cells.estimate),
     }
     own = cells.label_sd * cells.ec / (1.0 + cells.ec)
     if own.any():
@@ -166,7 +171,6 @@ def error_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) 
         found |= bootstrapped(name, statistic, block.name, bootstrap)
     converted = cells.conversion_sd * cells.ec
     _widen(found, "bias_log1p", float((converted / (1.0 + cells.ec)).mean()))
-    _widen(found, "bias_dsm", float(converted.mean()))
     return found
 
 
@@ -262,12 +266,24 @@ def _class_name(low: float, high: float) -> str:
     return f"above {low:g}" if high == np.inf else f"{low:g} to {high:g}"
 
 
-def _top(values: Floats) -> NDArray[np.bool_]:
-    """Return the saltiest fifth, at least one; of equal values the first."""
-    count = max(1, round(_TOP * values.size))
-    top = np.zeros(values.size, np.bool_)
-    top[np.argsort(-values, kind="stable")[:count]] = True
-    return top
+def top_found(observed: Floats, predicted: Floats) -> Statistic:
+    """Return for weights the share of the highest fifth that is in the prediction's, too.
+
+    Of equal values the first count; one that lies on the edge counts in part.
+    """
+    orders = [np.argsort(-values, kind="stable") for values in (observed, predicted)]
+
+    def found(weights: Floats) -> float:
+        goal = _TOP * weights.sum()
+        parts = []
+        for order in orders:
+            before = np.cumsum(weights[order]) - weights[order]
+            part = np.empty_like(weights)
+            part[order] = np.clip(goal - before, 0.0, weights[order])
+            parts.append(part)
+        return float(np.minimum(*parts).sum() / goal)
+
+    return found
 
 
 def spearman(observed: Floats, predicted: Floats) -> Statistic:

@@ -1,6 +1,7 @@
 """The verb `validate`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +72,14 @@ Convert = Annotated[
         "logarithm of its error, such as `2.2,0.3`.",
     ),
 ]
+TheModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="Folder of the map's model, whose card says what it was trained on. Default: the "
+        "store's copy, or the shipped model.",
+    ),
+]
 VersionId = Annotated[
     str | None,
     typer.Option("--version", metavar="ID", help="Version of the mosaic. Default: the published."),
@@ -95,6 +104,7 @@ def validate(
     max_depth: MaxDepth = 30.0,
     max_position: MaxPosition = 60.0,
     version: VersionId = None,
+    model: TheModel = None,
     as_json: Json = False,
 ) -> None:
     """Compare a mosaic, or an export of one, with field samples: scores with intervals, a report.
@@ -105,7 +115,9 @@ def validate(
     from deepsalt.accuracy.assess import assess
     from deepsalt.accuracy.match import Pairing
     from deepsalt.accuracy.methods import Conversion
+    from deepsalt.reading import open_mosaic
     from deepsalt.sites.samples import SampleRules
+    from flows.model_cache import marks_of
     from flows.progress import bars
 
     if out.suffix.lower() not in (".html", ".htm"):
@@ -124,13 +136,15 @@ def validate(
         ends_cm=max_depth,
         position_m=max_position,
     )
-    pairing = Pairing(
+    asked = Pairing(
         None if any_date else days,
         None if period is None else _day(period),
         None if convert is None else Conversion.parse(convert),
     )
+    mosaic = open_mosaic(store, version=version)
+    pairing = replace(asked, trained=marks_of(store, mosaic.attrs.get("model_digests", ()), model))
     with bars() as progress:
-        found = assess(store, samples, rules, pairing, version=version, progress=progress)
+        found = assess(mosaic, samples, rules, pairing, progress=progress)
         write_report(found, out)
     if as_json:
         typer.echo(json.dumps(found.document()))

@@ -60,9 +60,9 @@ class Field:
         )
 
     def all_cells(self) -> Cells:
-        """Every cell: its scores are the true ones."""
-        row, column = np.divmod(np.arange(SIDE_PX**2), SIDE_PX)
-        return self.cells(row, column)
+        """Every second row and column, 40,000 cells: their scores are the true ones."""
+        row, column = np.meshgrid(*[np.arange(0, SIDE_PX, 2)] * 2, indexing="ij")
+        return self.cells(row.ravel(), column.ravel())
 
 
 CHANCE_ATTRS = {

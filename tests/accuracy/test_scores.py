@@ -56,7 +56,8 @@ def test_errors_are_those_of_training(cells: Cells, block: Blocks) -> None:
     expected |= scale_scores(cells.ec, cells.estimate, "dsm")
     for name in ("r2_log1p", "rmse_log1p", "bias_log1p", "rmse_dsm", "bias_dsm"):
         assert np.isclose(found[name], expected[name]), name
-        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+        if name.endswith("log1p"):
+            assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
 
 
 def test_scores_of_probabilities_are_those_of_scikit_learn(cells: Cells, block: Blocks) -> None:

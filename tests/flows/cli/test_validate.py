@@ -10,9 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepsalt.accuracy.match import SEEN_ID, SEEN_PLACE
 from deepsalt.grid import to_lonlat
+from deepsalt.model.load import model_ref
+from deepsalt.model.marks import Marks
+from flows.model_cache import put_model
 from tests.accuracy.fields import smooth
 from tests.flows.conftest import deepsalt
+from tests.model.students import write_tiny
 from tests.shared import shared_data
 from tests.store.builders import (
     acquisition,
@@ -154,6 +159,50 @@ def test_a_conversion_of_the_user_makes_labels_comparable_and_carries_its_error(
     assert np.isclose(found["bias_log1p"], plain["bias_log1p"], atol=1e-3)
     assert found["bias_log1p_high"] > plain["bias_log1p_high"]
     assert found["coverage_with_label_error"] >= found["coverage"]
+
+
+def with_model(world: World, folder: Path, marks: Marks) -> Path:
+    """A store of the same map, by a model whose card has these marks."""
+    ref = model_ref(write_tiny(folder / "model", marks=marks))
+    grid = scene_grid(height=SIDE, width=SIDE)
+    store = make_store(folder / "store", ref=ref)
+    product = layers(grid, seed=1)
+    add_product(store, acquisition("a", grid=grid), product, ref=ref)
+    build(store)
+    put_model(store.objects, ref)
+    return folder / "store"
+
+
+def test_samples_that_the_model_was_trained_on_do_not_count(world: World, tmp_path: Path) -> None:
+    frame = pd.read_csv(world.samples)
+    empty = np.zeros(0)
+    by_name = Marks.of(frame["id"][:20], empty, empty)
+    by_place = Marks.of([], frame["lon"][20:50].to_numpy(), frame["lat"][20:50].to_numpy())
+    store = with_model(world, tmp_path, Marks(by_name.ids, by_place.places))
+    out = tmp_path / "report.html"
+    for where, options in ((store, ()), (store, ("--model", tmp_path / "model"))):
+        told = json.loads(
+            deepsalt("validate", where, world.samples, "--out", out, "--json", *options).stdout
+        )
+        assert told["unmatched"][SEEN_ID] == 20
+        assert told["unmatched"][SEEN_PLACE] >= 30
+        assert not any("does not say which samples" in note for note in told["notes"])
+
+
+def test_a_card_without_marks_is_noted(world: World, tmp_path: Path) -> None:
+    told = json.loads(
+        deepsalt(
+            "validate", world.store, world.samples, "--out", tmp_path / "r.html", "--json"
+        ).stdout
+    )
+    assert any("does not say which samples" in note for note in told["notes"])
+
+
+def test_a_model_that_did_not_make_the_map_is_refused(world: World, tmp_path: Path) -> None:
+    other = write_tiny(tmp_path / "model")
+    out = tmp_path / "r.html"
+    result = deepsalt("validate", world.store, world.samples, "--out", out, "--model", other)
+    assert "give its own model" in str(result.exception)
 
 
 def test_units_and_method_may_be_given_for_the_whole_table(world: World, tmp_path: Path) -> None:
