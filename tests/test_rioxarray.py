@@ -86,7 +86,7 @@ def test_what_is_clipped_padded_or_warped_in_reads_as_nothing(
     assert set(np.unique(found)) <= known | {LAYERS[layer].fill}
     if done != "clip_box":
         corner = result.values[0, -1]
-        nothing = LAYERS[layer].fill if LAYERS[layer].dtype == "uint16" else np.nan
+        nothing = LAYERS[layer].fill if result.dtype == np.uint16 else np.nan
         np.testing.assert_equal(corner, np.asarray(nothing, corner.dtype))
 
 

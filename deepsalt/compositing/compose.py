@@ -112,7 +112,7 @@ def composite(
     Returns
     -------
     xr.Dataset
-        `MOSAIC_LAYERS` (y, x) in memory, with coordinates y and x.
+        `MOSAIC_LAYERS` (y, x) as stored, in memory, with coordinates y and x.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from deepsalt.mosaic.drift import Figures, unlike
 from deepsalt.mosaic.tile import Composer
 from deepsalt.mosaic.wanted import Wanted, newest_day
 from deepsalt.plot.overview import cell_px
-from deepsalt.products import CHANCE_ATTRS, LABEL_ATTRS, indexed, product_layers
+from deepsalt.products import indexed
 from deepsalt.progress import Progress, Silent
 from deepsalt.store import Period, Store
 from deepsalt.validate import Finding, Limits, check_age, effective
@@ -346,13 +346,12 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
     try:
         return open_repository(store.objects)
     except StoreMissingError:
-        stated = (*LABEL_ATTRS, *CHANCE_ATTRS)
-    names = [name for found in wanted(period_tiles).values() for name in found]
+        names = [name for found in wanted(period_tiles).values() for name in found]
     if not names:
         raise UsageError(
             f"store {store} has no scene products, or only withdrawn ones; map scenes first"
         )
-    first, arrays = product_layers(store, names[0])
+    first = wanted.markers[names[0]]
     return create_mosaic(
         store.objects,
         store.frame,
@@ -362,8 +361,7 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
             "model_digests": [first.model_digest],
         },
         layer_attrs={
-            name: {key: arrays[name].attrs[key] for key in stated if key in arrays[name].attrs}
-            for name in salinity_attrs()
+            name: {**first.label, **first.chances.get(name, {})} for name in salinity_attrs()
         },
     )
 

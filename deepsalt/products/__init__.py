@@ -32,7 +32,6 @@ from deepsalt.products.done import (
 )
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
-    CHANCE_ATTRS,
     LABEL_ATTRS,
     ProductMarker,
     newest_versions,
@@ -45,7 +44,6 @@ from deepsalt.products.write import check_layers, mark_done, write_product
 
 __all__ = [
     "ALGORITHM_VERSION",
-    "CHANCE_ATTRS",
     "LABEL_ATTRS",
     "ProductMarker",
     "acquisition_entries",

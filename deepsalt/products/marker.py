@@ -53,6 +53,8 @@ class ProductMarker:
         Pixels of the scene.
     label
         `LABEL_ATTRS` of the salinity layer.
+    chances
+        `CHANCE_ATTRS` of the probabilities, by layer.
     attrs
         Attributes that the writer added, such as ``simulated``.
     files
@@ -81,6 +83,7 @@ class ProductMarker:
     created: datetime
     report: Report
     label: Mapping[str, Any]
+    chances: Mapping[str, Mapping[str, Any]]
     attrs: Mapping[str, Any]
     files: tuple[tuple[str, str, int], ...]
     tiles: tuple[str, ...] = ()
@@ -111,6 +114,7 @@ class ProductMarker:
         times = {name: iso(getattr(self, name)) for name in ("start", "end", "created")}
         plain = {"grid": asdict(self.grid), "report": _report_to(self.report), **times}
         plain |= {"label": dict(self.label), "attrs": dict(self.attrs)}
+        plain["chances"] = {name: dict(known) for name, known in self.chances.items()}
         return {**{name: getattr(self, name) for name in self.__slots__}, **plain}
 
     @classmethod

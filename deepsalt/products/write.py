@@ -1,6 +1,6 @@
 """Writing a scene product once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,10 +15,11 @@ from zarr.storage import MemoryStore
 from deepsalt.documents import encode
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
-from deepsalt.layers import SCENE_LAYERS
+from deepsalt.layers import CHANCE_LAYERS, SCENE_LAYERS
 from deepsalt.products.done import done_key, index_key, join_acquisition, read_marker
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
+    CHANCE_ATTRS,
     LABEL_ATTRS,
     ProductMarker,
     iso,
@@ -108,7 +109,8 @@ def write_product(
         model_family=ref.family,
         created=datetime.now(UTC),
         report=count_pixels(layers),
-        label=_label(layers),
+        label=_stated(layers["salinity"], LABEL_ATTRS),
+        chances={name: _stated(layers[name], CHANCE_ATTRS) for name in CHANCE_LAYERS},
         attrs=attrs,
         files=tuple(
             (key, sha256(data).hexdigest(), len(data)) for key, data in sorted(found.items())
@@ -212,6 +214,5 @@ def _attributes(
     }
 
 
-def _label(layers: xr.Dataset) -> dict[str, Any]:
-    attrs = layers["salinity"].attrs
-    return {name: attrs[name] for name in LABEL_ATTRS if name in attrs}
+def _stated(layer: xr.DataArray, names: Iterable[str]) -> dict[str, Any]:
+    return {name: layer.attrs[name] for name in names if name in layer.attrs}

@@ -26,7 +26,7 @@ ENMAP = sensor_bands("enmap")
 STUDENT = tiny_student()
 FOLDED = fold(STUDENT, ENMAP, (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP))
 SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
-OUTPUTS = ("salinity", "lower", "upper", "domain_score")
+OUTPUTS = ("salinity", "lower", "upper", "domain_score", "chances")
 
 
 def holed(spectra: np.ndarray) -> np.ndarray:

@@ -33,8 +33,7 @@ def test_the_shipped_card_tells_the_settings_that_the_documented_command_trains_
     documented = read_settings(Path(__file__).parents[2] / "docs" / "surface-3.toml")
     told = model_card(model_ref()).training["settings"]
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(documented).items()}
-    # Settings that have gone since were off.
-    assert told == settings | {"constraints": [], "constraint_weight": 100.0}
+    assert told == settings
 
 
 def test_the_shipped_model_is_small():

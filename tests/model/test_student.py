@@ -21,7 +21,7 @@ ENMAP = sensor_bands("enmap")
 GAIN, OFFSET = (1e-4,) * len(ENMAP), (0.0,) * len(ENMAP)
 STUDENT = tiny_student()
 FOLDED = fold(STUDENT, ENMAP, GAIN, OFFSET)
-OUTPUTS = ("salinity", "lower", "upper", "flags", "domain_score")
+OUTPUTS = ("salinity", "lower", "upper", "flags", "domain_score", "chances")
 SPECTRA = np.round(soils(300, ENMAP.centers_nm).T / 1e-4).astype(np.int16)
 
 
@@ -38,7 +38,7 @@ def test_any_split_of_the_pixels_gives_equal_bits(cuts):
     whole = FOLDED.estimate(SPECTRA)
     parts = [FOLDED.estimate(part) for part in np.split(SPECTRA, sorted(cuts), axis=1)]
     joined = Estimates(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in OUTPUTS)
+        *(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in OUTPUTS)
     )
     assert same_bits(joined, whole)
 

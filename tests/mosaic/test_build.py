@@ -15,6 +15,7 @@ import xarray as xr
 from deepsalt.compositing import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, MosaicGrid
+from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP
 from deepsalt.mosaic import Builder, Wanted, all_period_tiles, period_tiles_of
 from deepsalt.mosaic import wanted as wanting
 from deepsalt.mosaic.tile import Composer
@@ -100,6 +101,8 @@ def test_a_mosaic_is_the_composite_of_its_products(store: Store) -> None:
     found = opened(store).isel(period=0)
     for name, layer in expected.data_vars.items():
         stored = found[name].fillna(layer.values[0, 0]) if name == "last_observed" else found[name]
+        if name in CHANCE_LAYERS:
+            stored = np.rint(stored / CHANCE_STEP).fillna(CHANCE_FILL)
         np.testing.assert_array_equal(stored.values, layer.values, err_msg=str(name))
     np.testing.assert_array_equal(found.x.values, expected.x.values)
     np.testing.assert_array_equal(found.y.values, expected.y.values)
@@ -351,8 +354,17 @@ def test_different_kinds_of_ec_are_never_mixed(store: Store) -> None:
 def test_a_mosaic_says_which_ec_it_shows(store: Store) -> None:
     add(store, "a")
     build(store)
-    for name in ("salinity", "salinity_lower", "salinity_upper"):
+    for name in ("salinity", "salinity_lower", "salinity_upper", *CHANCE_LAYERS):
         assert opened(store)[name].attrs["ec_method"] == "EC 1:2"
+
+
+def test_a_mosaic_says_what_its_probabilities_rest_on(store: Store) -> None:
+    ds = layers(scene_grid(), seed=1)
+    ds["p_above_2"].attrs |= {"base_rate": 0.012, "calibrated": "no"}
+    add_product(store, acquisition("a"), ds)
+    build(store)
+    attrs = opened(store)["p_above_2"].attrs
+    assert (attrs["base_rate"], attrs["calibrated"], attrs["threshold"]) == (0.012, "no", 2.0)
 
 
 def test_a_mosaic_says_when_it_is_simulated(store: Store) -> None:
@@ -475,7 +487,7 @@ def test_a_folder_has_the_same_mosaic_as_memory(store: Store, tmp_path: object) 
         build(each)
     assert_same(folder, store)
     record = json.loads((folder.objects.path / "store.json").read_text())
-    assert record["schema"] == 1
+    assert record["schema"] == 2
 
 
 def test_a_product_that_a_listing_does_not_show_yet_is_composed_all_the_same() -> None:

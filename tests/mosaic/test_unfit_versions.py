@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import StoreError
-from deepsalt.layers import DATE_FILL
+from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, DATE_FILL
 from deepsalt.mosaic import Builder, all_period_tiles, tile
 from deepsalt.products import complete_names
 from deepsalt.store import Store
@@ -116,6 +116,8 @@ def flood(reason: QualityFlag | None) -> Change:
         where = estimated(ds)
         for name in ("salinity", *ENDS, "disagreement"):
             ds[name].values[:] = np.nan
+        for name in CHANCE_LAYERS:
+            ds[name].values[:] = CHANCE_FILL
         ds["observations"].values[:] = 0
         ds["last_observed"].values[:] = DATE_FILL
         if reason is not None:
@@ -134,6 +136,9 @@ VALUES: dict[str, tuple[Change, str]] = {
     "negative": (put("salinity_lower", -0.5), "have negative salinity"),
     "half an interval": (put("salinity_lower", np.nan), "without an interval"),
     "rejected": (put("quality_flags", int(QualityFlag.WATER)), "quality_flags rejects them"),
+    "no probability": (put("p_above_1", CHANCE_FILL), "without a probability"),
+    "a rising probability": (put("p_above_4", 10_000), "rises with its threshold"),
+    "a probability above 1": (put("p_above_0.5", 10_001), "probability above 1"),
     "unknown bit": (put("quality_flags", 1 << 15), "unknown bits"),
     "unseen": (put("observations", 0), "no observation"),
     "no spread": (put("observations", 9), "disagree without two observations"),

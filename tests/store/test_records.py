@@ -69,7 +69,7 @@ def test_a_store_exists_from_its_creation_on(place: Objects) -> None:
 def test_a_store_fixes_what_its_mosaic_may_cover(store: Store) -> None:
     document = json.loads(store.objects.read("store.json"))
     extent = Frame.of(GRID).extent
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["extent"] == [extent.ix0, extent.iy0, extent.ix1, extent.iy1]
 
 
@@ -106,7 +106,7 @@ def test_a_store_of_a_later_schema_is_refused(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 1, "grid": 5}', b"\xff\xfe"],
+    [b"", b"{", b"[]", b'{"schema": 2}', b'{"schema": 2, "grid": 5}', b"\xff\xfe"],
     ids=["empty", "cut", "list", "bare", "no grid", "no text"],
 )
 def test_a_damaged_record_is_named(store: Store, content: bytes) -> None:
