@@ -13,9 +13,9 @@ from deepsalt.plot.accuracy import draw_reliability, draw_residuals, draw_scatte
 
 MEANINGS: Mapping[str, tuple[str, str]] = {
     "spearman": ("Spearman's correlation", "1: the map ranks the cells as the samples do"),
-    "top_fifth_found": (
+    "average_precision_top_fifth": (
         "saltiest fifth found",
-        "share of the saltiest fifth of the cells that is in the map's; 0.2 by chance",
+        "average precision of the map's ranks; 0.2 by chance",
     ),
     "r2_recalibrated": ("R² recalibrated", "on log(EC + 0.03), after a line that other blocks fit"),
     "rmse_log_recalibrated": ("RMSE recalibrated", "of log(EC + 0.03), after that line"),

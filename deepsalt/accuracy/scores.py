@@ -6,7 +6,7 @@ All results are flat: ``<score>``, ``<score>_low``, ``<score>_high``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,9 @@ from deepsalt.train.evaluation.salt import (
     Statistic,
     bootstrapped,
     chance_scores,
+    correlated,
     coverage_scores,
+    precision,
     share_scores,
 )
 from deepsalt.types import Floats
@@ -61,17 +63,16 @@ class ByClass:
 def rank_scores(cells: Cells, block: Blocks, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, float]:
     """Return scores that hold whatever the labels' method is.
 
-    ``spearman``; ``top_fifth_found``, the share of the saltiest fifth of the cells that is in the
-    map's saltiest fifth, 0.2 by chance.
+    ``spearman``; ``average_precision_top_fifth``, of finding the saltiest fifth of the cells by the
+    map's ranks: 0.2 by chance.
     """
     if len(cells) < _FEWEST_TO_RANK:
         return {}
-    both = cells.ec, cells.estimate
-    # Draws repeat cells, which scatters a share of the top more than campaigns do.
-    plain = replace(bootstrap, expanded=False)
+    ranks = spearman(cells.ec, cells.estimate)
+    found = precision(_top(cells.ec), cells.estimate)
     return {
-        **bootstrapped("spearman", spearman(*both), block.name, bootstrap),
-        **bootstrapped("top_fifth_found", top_found(*both), block.name, plain),
+        **correlated("spearman", ranks, block.name, bootstrap),
+        **bootstrapped("average_precision_top_fifth", found, block.name, bootstrap),
     }
 
 
@@ -266,24 +267,11 @@ def _class_name(low: float, high: float) -> str:
     return f"above {low:g}" if high == np.inf else f"{low:g} to {high:g}"
 
 
-def top_found(observed: Floats, predicted: Floats) -> Statistic:
-    """Return for weights the share of the highest fifth that is in the prediction's, too.
-
-    Of equal values the first count; one that lies on the edge counts in part.
-    """
-    orders = [np.argsort(-values, kind="stable") for values in (observed, predicted)]
-
-    def found(weights: Floats) -> float:
-        goal = _TOP * weights.sum()
-        parts = []
-        for order in orders:
-            before = np.cumsum(weights[order]) - weights[order]
-            part = np.empty_like(weights)
-            part[order] = np.clip(goal - before, 0.0, weights[order])
-            parts.append(part)
-        return float(np.minimum(*parts).sum() / goal)
-
-    return found
+def _top(values: Floats) -> NDArray[np.bool_]:
+    """Return the highest fifth, at least one; of equal values the first."""
+    top = np.zeros(values.size, np.bool_)
+    top[np.argsort(-values, kind="stable")[: max(1, round(_TOP * values.size))]] = True
+    return top
 
 
 def spearman(observed: Floats, predicted: Floats) -> Statistic:

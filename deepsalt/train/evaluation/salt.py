@@ -23,6 +23,7 @@ REACHED_DS_M = 2.0
 """Of soils below the first, the share is reported whose interval reaches the second."""
 
 _SEED = 0
+_SURE = 1.0 - 1e-9  # a correlation of 1 has no atanh
 
 Statistic = Callable[[Floats], float]
 """A score for weights of rows (s,); NaN where it is not defined."""
@@ -74,18 +75,45 @@ def bootstrapped(
     bootstrap
         How they are drawn.
     """
+    count = np.unique(groups).size
+    found = {name: statistic(np.ones(groups.size))}
+    if not np.isfinite(found[name]) or count < bootstrap.fewest:
+        return found
+    values = drawn(statistic, groups, bootstrap.draws)
+    tail = bootstrap.tail(count)
+    low, high = np.nanquantile(values, [tail, 1.0 - tail])
+    return {**found, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def drawn(statistic: Statistic, groups: NDArray[np.str_], draws: int) -> Floats:
+    """Return a score of as many groups drawn with replacement as there are (draws,)."""
     names, index = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(_SEED)
-    found = {name: statistic(np.ones(groups.size))}
-    if not np.isfinite(found[name]) or names.size < bootstrap.fewest:
-        return found
     equal = np.full(names.size, 1.0 / names.size)
-    values = [
-        statistic(rng.multinomial(names.size, equal)[index].astype(np.float64))
-        for _ in range(bootstrap.draws)
-    ]
-    tail = bootstrap.tail(names.size)
-    low, high = np.nanquantile(values, [tail, 1.0 - tail])
+    return np.array(
+        [
+            statistic(rng.multinomial(names.size, equal)[index].astype(np.float64))
+            for _ in range(draws)
+        ]
+    )
+
+
+def correlated(
+    name: str, statistic: Statistic, groups: NDArray[np.str_], bootstrap: Bootstrap = PLAIN
+) -> dict[str, float]:
+    """Return a correlation, and the ends of its 90 % interval on Fisher's scale.
+
+    The ends are Student's quantile times the standard deviation of the draws' atanh away. Draws
+    repeat rows, and equal ranks make their own quantiles too wide.
+    """
+    count = np.unique(groups).size
+    found = {name: statistic(np.ones(groups.size))}
+    if not np.isfinite(found[name]) or count < bootstrap.fewest:
+        return found
+    values = np.arctanh(np.clip(drawn(statistic, groups, bootstrap.draws), -_SURE, _SURE))
+    reach = student_t.ppf(0.95, count - 1) * np.sqrt(count / (count - 1)) * np.nanstd(values)
+    middle = np.arctanh(np.clip(found[name], -_SURE, _SURE))
+    low, high = np.tanh([middle - reach, middle + reach])
     return {**found, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
@@ -145,7 +173,7 @@ def chance_scores(
 
         scored = {
             f"brier_skill_{name}": _brier_skill(above, chance, base),
-            f"average_precision_{name}": _precision(above, chance),
+            f"average_precision_{name}": precision(above, chance),
         }
         found[f"expected_share_{name}"] = float(chance.mean())
         found[f"observed_share_{name}"] = float(above.mean())
@@ -192,12 +220,12 @@ def _brier_skill(above: NDArray[np.bool_], chance: Floats, base: Floats) -> Stat
     return skill
 
 
-def _precision(above: NDArray[np.bool_], chance: Floats) -> Statistic:
+def precision(above: NDArray[np.bool_], chance: Floats) -> Statistic:
     """Return average precision, as scikit-learn defines it: rows of one probability count once."""
     order = np.argsort(-chance, kind="stable")
     last = np.append(np.flatnonzero(np.diff(chance[order])), chance.size - 1)
 
-    def precision(weights: Floats) -> float:
+    def statistic(weights: Floats) -> float:
         found = np.cumsum((weights * above)[order])[last]
         if found[-1] <= 0:
             return float("nan")
@@ -206,14 +234,14 @@ def _precision(above: NDArray[np.bool_], chance: Floats) -> Statistic:
         right = np.divide(found, named, out=np.zeros_like(found), where=named > 0)
         return float(gained @ right / found[-1])
 
-    return precision
+    return statistic
 
 
 def average_precision(
     above: NDArray[np.bool_], chance: Floats, weights: Floats | None = None
 ) -> float:
     """Return the area under the curve of precision over recall, of probabilities (s,)."""
-    return _precision(above, chance)(np.ones(chance.size) if weights is None else weights)
+    return precision(above, chance)(np.ones(chance.size) if weights is None else weights)
 
 
 def share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:

@@ -134,7 +134,7 @@ def test_unlike_methods_give_ranks_alone_and_say_why(
     assert "no bias, RMSE or coverage" in told["notes"][0]
     assert {name for name in told["scores"] if not name.endswith(("_low", "_high"))} == {
         "spearman",
-        "top_fifth_found",
+        "average_precision_top_fifth",
         "r2_recalibrated",
         "rmse_log_recalibrated",
     }
