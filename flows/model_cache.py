@@ -6,14 +6,23 @@ part of every installation and takes no part in this.
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from secrets import token_hex
 
-from deepsalt.errors import MissingObjectError, ModelError
-from deepsalt.model.card import CARD_FILE, MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, WEIGHTS_FILE
-from deepsalt.model.load import model_ref
+from deepsalt.errors import MissingObjectError, ModelError, UsageError
+from deepsalt.model.card import (
+    CARD_FILE,
+    MAX_CARD_BYTES,
+    MAX_WEIGHTS_BYTES,
+    WEIGHTS_FILE,
+    ModelCard,
+)
+from deepsalt.model.load import model_card, model_ref
+from deepsalt.model.marks import Marks
 from deepsalt.objects import Objects
 from deepsalt.objects.disk import storing
+from deepsalt.store import Where
 from deepsalt.types import ModelRef
 from deepsalt.versions.storage import locked
 
@@ -35,6 +44,53 @@ def put_model(objects: Objects, ref: ModelRef) -> None:
     """
     for file in sorted(filter(Path.is_file, Path(ref.path).iterdir())):
         objects.create(f"{model_prefix(ref.digest)}/{file.name}", file.read_bytes())
+
+
+def marks_of(where: Where, digests: Iterable[str], model: Path | None = None) -> Marks | None:
+    """Return what the models of a mosaic were trained on; None where a card does not say it.
+
+    Parameters
+    ----------
+    where
+        A store or an export.
+    digests
+        Of the models.
+    model
+        Folder of the model. Default: the shipped one, or the one that the store has.
+
+    Raises
+    ------
+    UsageError
+        The given model is none of them.
+    ModelError
+        A card is unreadable.
+    """
+    wanted = sorted(set(digests))
+    given = model_ref(model)
+    if model is not None and [given.digest] != wanted:
+        raise UsageError(
+            f"{model} has the digest {given.digest[:12]}, and the mosaic was made by "
+            f"{', '.join(digest[:12] for digest in wanted) or 'no known model'}; give its own model"
+        )
+    objects = Objects.of(where)
+    found = [
+        model_card(given) if digest == given.digest else _card_in(objects, digest)
+        for digest in wanted
+    ]
+    marks = [card.marks for card in found if card is not None and card.marks]
+    if not marks or len(marks) < len(wanted):
+        return None
+    return Marks(" ".join(each.ids for each in marks), " ".join(each.places for each in marks))
+
+
+def _card_in(objects: Objects, digest: str) -> ModelCard | None:
+    """Return the card of a model that a store has; None if it has not."""
+    key = f"{model_prefix(digest)}/{CARD_FILE}"
+    try:
+        content = objects.read(key)
+    except MissingObjectError:
+        return None
+    return ModelCard.from_json(content.decode("utf-8", "replace"), f"{key} of {objects}")
 
 
 def cached_model(objects: Objects, digest: str, cache: Path) -> ModelRef:

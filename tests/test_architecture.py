@@ -49,6 +49,7 @@ LEVELS = {
     "deepsalt.reading": 8,
     "deepsalt.mapping": 9,
     "deepsalt.mosaic": 9,
+    "deepsalt.accuracy": 9,
     "deepsalt.benchmark": 8,
     "deepsalt.plot": 7,
     "catalog": 9,

@@ -18,7 +18,7 @@ from deepsalt.grid.crs import (
 )
 from deepsalt.grid.frame import Cell, Frame
 from deepsalt.grid.locate import Location, Moved, locate
-from deepsalt.grid.sphere import on_sphere
+from deepsalt.grid.sphere import chained, on_sphere
 from deepsalt.grid.tiles import Extent, MosaicGrid, PixelWindow, Tile
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "area_of_use",
     "cell_shape_m",
     "cf_grid_mapping",
+    "chained",
     "footprint",
     "ground_size_m",
     "locate",

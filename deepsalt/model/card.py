@@ -5,13 +5,14 @@ Weights never travel without their card, and the card names the checksum of its 
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from deepsalt.documents import encode
 from deepsalt.errors import ModelError
 from deepsalt.inputs import parse_json, read_regular
+from deepsalt.model.marks import Marks
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "card.json"
@@ -143,6 +144,8 @@ class ModelCard:
         Settings of the training, for reproduction.
     weights_sha256
         SHA-256 (hexadecimal) of ``model.safetensors``.
+    marks
+        Hashes of the labelled samples; empty in cards of before.
     """
 
     name: str
@@ -166,6 +169,7 @@ class ModelCard:
     limits: tuple[str, ...]
     training: dict[str, Any]
     weights_sha256: str
+    marks: Marks = field(default_factory=Marks)
 
     def to_bytes(self) -> bytes:
         """Return the content of ``card.json``, equal bytes for equal cards."""
@@ -189,7 +193,9 @@ class ModelCard:
         """
         try:
             found = parse_json(text)
-            wanted = {field.name for field in fields(cls)}
+            wanted = {each.name for each in fields(cls)}
+            if isinstance(found, dict):
+                found = {"marks": asdict(Marks()), **found}
             if not isinstance(found, dict) or set(found) != wanted:
                 difference = sorted(wanted ^ set(found)) if isinstance(found, dict) else ["a table"]
                 raise ModelError(
@@ -215,6 +221,7 @@ def _values(found: dict[str, Any]) -> dict[str, Any]:
         "scores": tuple(Score(**score) for score in found["scores"]),
         "limits": tuple(str(limit) for limit in found["limits"]),
         "weights_sha256": str(found["weights_sha256"]),
+        "marks": Marks(**{name: str(text) for name, text in found["marks"].items()}),
     }
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deepsalt.cube.quality import mark_chunk
 from deepsalt.grid import transform
 from deepsalt.scenes.base import SceneReader, open_reader
-from deepsalt.types import REJECTING, Acquisition, Floats, QualityFlag
+from deepsalt.types import REJECTING, Acquisition, Floats, PixelGrid, QualityFlag
 
 MIN_NEIGHBOURS = 5
 """Pixels of 3 x 3, the centre among them, that must be usable for a median."""
@@ -65,9 +65,20 @@ def pixels_at(scene: Acquisition, lon: Floats, lat: Floats) -> tuple[NDArray[np.
     GridError
         The scene's CRS cannot be used.
     """
-    x, y = transform("EPSG:4326", scene.grid.crs, lon, lat)
-    a, _, left, _, e, upper = scene.grid.transform
-    height, width = scene.grid.height, scene.grid.width
+    return cells_at(scene.grid, lon, lat)
+
+
+def cells_at(grid: PixelGrid, lon: Floats, lat: Floats) -> tuple[NDArray[np.int64], ...]:
+    """Return rows and columns of a grid's cells that hold places, -1 beside it.
+
+    Raises
+    ------
+    GridError
+        The grid's CRS cannot be used.
+    """
+    x, y = transform("EPSG:4326", grid.crs, lon, lat)
+    a, _, left, _, e, upper = grid.transform
+    height, width = grid.height, grid.width
     with np.errstate(invalid="ignore"):
         column, row = np.floor((x - left) / a), np.floor((y - upper) / e)
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
@@ -151,7 +162,7 @@ def _combined(
         own = bits[at[i, window // 2]]
         flags[i] = own
         if rejected := QualityFlag(int(own) & int(REJECTING)):
-            reason[i] = _words(rejected)
+            reason[i] = in_words(rejected)
             continue
         near = at[i][at[i] >= 0]
         usable = near[(bits[near] & np.uint16(REJECTING)) == 0]
@@ -184,7 +195,8 @@ def _spread(values: NDArray[np.float32]) -> float:
     )
 
 
-def _words(flags: QualityFlag) -> str:
+def in_words(flags: QualityFlag) -> str:
+    """Return flags that reject a pixel as a reason."""
     if flags & QualityFlag.OUTSIDE:
         return NOTHING
     return ", ".join(str(flag.name).lower().replace("_", " ") for flag in flags)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepsalt.conductivity import EC_SHIFT
-from deepsalt.grid import ground_size_m, on_sphere
+from deepsalt.grid import chained, ground_size_m, on_sphere
 from deepsalt.sites.look import NOTHING, Looks
 from deepsalt.sites.samples import FieldSamples, LeftOut
 from deepsalt.spectral.bands import BAND_TABLES, sensor_bands
@@ -431,26 +431,11 @@ def nominal_centers(scene: SceneFacts) -> list[float]:
 
 def _clusters(samples: FieldSamples, reach_m: float) -> NDArray[np.str_]:
     """Return names of sites (n,): samples that are chained by steps below a reach share one."""
-    points = on_sphere(samples.lon, samples.lat)
-    cells = defaultdict[tuple[int, ...], list[int]](list)
-    site = list(range(len(samples)))
-
-    def first_of(sample: int) -> int:
-        while site[sample] != sample:
-            site[sample] = site[site[sample]]
-            sample = site[sample]
-        return sample
-
-    for sample, cell in enumerate(np.floor(points / max(reach_m, 1.0)).astype(np.int64)):
-        for step in np.ndindex(3, 3, 3):
-            for other in cells.get(tuple((cell + step - 1).tolist()), ()):
-                if np.linalg.norm(points[sample] - points[other]) < reach_m:
-                    site[first_of(sample)] = first_of(other)
-        cells[tuple(cell.tolist())].append(sample)
+    first = chained(on_sphere(samples.lon, samples.lat), reach_m)
     members = defaultdict[int, list[str]](list)
-    for sample, name in enumerate(samples.id.tolist()):
-        members[first_of(sample)].append(name)
-    names = {first: min(found) for first, found in members.items()}
+    for sample, name in zip(first.tolist(), samples.id.tolist(), strict=True):
+        members[sample].append(name)
+    names = {sample: min(found) for sample, found in members.items()}
     known = Counter(names.values())
     names = {f: f"{name} {f}" if known[name] > 1 else name for f, name in names.items()}
-    return np.array([names[first_of(i)] for i in range(len(site))], dtype=np.str_)
+    return np.array([names[sample] for sample in first.tolist()], dtype=np.str_)

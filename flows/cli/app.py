@@ -25,6 +25,7 @@ from flows.cli import (
     serve,
     status,
     train,
+    validate,
 )
 from flows.cli.mosaic import app as mosaic
 from flows.cli.shared.extras import Verbs, extras_line
@@ -53,6 +54,7 @@ for verb in (
     check,
     extract,
     train,
+    validate,
     predict_table,
     benchmark,
     serve,

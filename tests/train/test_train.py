@@ -213,6 +213,18 @@ def test_laboratory_satellite_and_unlabelled_tables_train_together(tmp_path):
     assert {score.spectra for score in card.scores} == {"enmap"}
 
 
+def test_the_card_has_marks_of_labelled_rows_by_name_and_place(tmp_path):
+    frame = site_frame()
+    count = len(frame)
+    frame = frame.assign(lon=84.0 + 0.01 * np.arange(count), lat=40.9)
+    frame.loc[0, "ec_ds_m"] = np.nan
+    card = train(replace(sites_config(tmp_path, frame), evaluate=False))
+    lon, lat = frame["lon"].to_numpy(), frame["lat"].to_numpy()
+    labelled = np.arange(count) > 0
+    assert np.array_equal(card.marks.has_id(frame["sample_id"]), labelled)
+    assert np.array_equal(card.marks.has_place(lon, lat), labelled)
+
+
 def test_the_choices_of_each_fold_are_logged_and_kept_in_card_and_report(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         card = train(sites_config(tmp_path, site_frame()))

@@ -200,6 +200,8 @@ class Table:
     position
         Longitude and latitude, degrees, of a table whose groups are to be blocks of neighbours
         (s, 2): until then its groups are sites. None: groups are as the table names them.
+    place
+        Longitude and latitude, degrees, NaN where a row has none (s, 2); None: no row has one.
     """
 
     name: str
@@ -223,6 +225,7 @@ class Table:
     group_column: str = ""
     label_sd: NDArray[np.float64] | None = None
     position: NDArray[np.float64] | None = None
+    place: NDArray[np.float64] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -293,6 +296,7 @@ def read_training_table(spec: TableSpec) -> Table:
         group_column=_group_column(rows, spec) or "",
         label_sd=_label_sd(rows, spec),
         position=position,
+        place=_places(rows),
     ).take(reason == "")
     return _announced(table, origin)
 
@@ -363,12 +367,19 @@ def _positions(rows: Columns, spec: TableSpec) -> NDArray[np.float64] | None:
     names = set(rows.frame.columns)
     if spec.kind != "satellite" or spec.group is not None or _NAMED & names:
         return None
-    if not set(_PLACE) <= names:
+    position = _places(rows)
+    return position if position is not None and np.isfinite(position).all() else None
+
+
+def _places(rows: Columns) -> NDArray[np.float64] | None:
+    """Return longitude and latitude, NaN where they are on no map (s, 2); None without columns."""
+    if not set(_PLACE) <= set(rows.frame.columns):
         return None
     columns = [pd.to_numeric(pd.Series(rows.text(name)), errors="coerce") for name in _PLACE]
-    position = np.stack(columns, axis=1).astype(np.float64)
-    known = (np.abs(position) <= (180.0, 90.0)).all(axis=1)
-    return position if known.all() else None
+    place = np.stack(columns, axis=1).astype(np.float64)
+    beyond = ~(np.abs(place) <= (180.0, 90.0)).all(axis=1)
+    place[beyond] = np.nan
+    return place
 
 
 def _groups(

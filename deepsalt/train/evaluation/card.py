@@ -9,6 +9,7 @@ import numpy as np
 from deepsalt import __version__
 from deepsalt.layers import CHANCE_LAYERS, INTERVAL_COVERAGE, THRESHOLDS_DS_M
 from deepsalt.model.card import ModelCard, TrainingData
+from deepsalt.model.marks import Marks
 from deepsalt.model.student import Student
 from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import TrainConfig
@@ -123,7 +124,20 @@ def card_of(
         limits=limits,
         training=_settings(config, fitted, data) | _named(base),
         weights_sha256="",
+        marks=_marks(labelled),
     )
+
+
+def _marks(tables: Sequence[Table]) -> Marks:
+    """Return the marks of all labelled rows: their names, laboratory samples and places."""
+    names: list[str] = []
+    places = [np.zeros((0, 2))]
+    for table in tables:
+        names += [*table.sample[table.labelled], *table.lab_sample[table.labelled]]
+        if table.place is not None:
+            places.append(table.place[table.labelled])
+    lon, lat = np.concatenate(places).T
+    return Marks.of(names, lon, lat)
 
 
 def _named(base: Base | None) -> dict[str, Any]:

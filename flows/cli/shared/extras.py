@@ -15,6 +15,7 @@ VERBS = {
     "extract": "run",
     "predict-table": "run",
     "train": "train",
+    "validate": "train",
     "benchmark": "train",
     "serve": "prefect",
     "status": "prefect",

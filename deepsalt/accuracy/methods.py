@@ -1,0 +1,192 @@
+"""Whether labels and a map are the same quantity: methods of EC, and conversions between them.
+
+EC of a saturated paste, of 1:1, 1:2 and 1:5 extracts are different quantities; factors between them
+depend on texture and span a factor of two and more. None is built in: who knows one for their soils
+gives it, with its error.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsalt.errors import UsageError
+from deepsalt.types import Floats
+
+_UNSURE = ("mixed", "unknown", "not stated", "unstated")
+_RATIO = re.compile(r"1\s*:\s*(\d+(?:[.,]\d+)?)")
+_PASTE = re.compile(r"\bece\b|saturat|\bpaste\b")
+_FACTORS = (0.05, 50.0)
+_MOST_SD = 2.0
+
+
+def method_of(text: str) -> str | None:
+    """Return a method's name in one spelling; None if it is not stated, mixed or unknown.
+
+    Parameters
+    ----------
+    text
+        As a table or a model card says it, such as ``ECe``, ``EC 1:5`` or ``1:2 water extract``.
+    """
+    lower = " ".join(text.lower().split())
+    if not lower or ";" in lower or any(word in lower for word in _UNSURE):
+        return None
+    ratios = {found.replace(",", ".") for found in _RATIO.findall(lower)}
+    is_paste = bool(_PASTE.search(lower))
+    if len(ratios) + is_paste > 1:
+        return None
+    if is_paste:
+        return "ECe"
+    return f"EC 1:{ratios.pop()}" if ratios else lower
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """From the samples' method to the map's.
+
+    Parameters
+    ----------
+    factor
+        EC by the map's method over EC by the samples'.
+    sd_log
+        Standard deviation of the natural logarithm of a converted label's error.
+    """
+
+    factor: float
+    sd_log: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no conversion."""
+        least, most = _FACTORS
+        if not least <= self.factor <= most:
+            raise UsageError(
+                f"the factor {self.factor:g} of a conversion is not within {least:g} to {most:g}; "
+                f"give EC by the map's method over EC by the samples'"
+            )
+        if not 0 < self.sd_log <= _MOST_SD:
+            raise UsageError(
+                f"the error {self.sd_log:g} of a conversion is not above 0 and up to {_MOST_SD:g}; "
+                f"give the standard deviation of its logarithm, 0.3 for about 30 %"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> "Conversion":
+        """Return the conversion that ``FACTOR,SD_LOG`` names.
+
+        Raises
+        ------
+        UsageError
+            It is no pair of numbers, or one that makes no sense.
+        """
+        try:
+            factor, sd_log = (float(part) for part in text.split(","))
+        except ValueError:
+            raise UsageError(
+                f"--convert is FACTOR,SD_LOG, such as 2.2,0.3; found {text!r:.60}"
+            ) from None
+        return cls(factor, sd_log)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Harmonised:
+    """Labels as they can be compared with a map (n).
+
+    Parameters
+    ----------
+    ec
+        Electrical conductivity, dS/m, by the map's method if `comparable` (n,).
+    conversion_sd
+        Standard deviation of the logarithm of the conversion's error, 0 where nothing was
+        converted (n,).
+    reason
+        Why a sample is not used; "" where it is (n,).
+    comparable
+        Whether labels and map are one quantity. If not, only ranks and recalibrated scores mean
+        something.
+    sentence
+        What was compared, or why ranks alone are.
+    """
+
+    ec: Floats
+    conversion_sd: Floats
+    reason: NDArray[np.str_]
+    comparable: bool
+    sentence: str
+
+
+def harmonise(
+    ec: Floats, methods: NDArray[np.str_], of_map: str, conversion: Conversion | None = None
+) -> Harmonised:
+    """Bring labels to the method of a map, or say that they cannot be.
+
+    Labels of several methods are never mixed. Without a conversion those of the map's method
+    count, or else those of the most frequent one, by ranks.
+
+    Parameters
+    ----------
+    ec
+        Labels, dS/m (n,).
+    methods
+        Their methods as the table states them, "" if it does not (n,).
+    of_map
+        Method of the map's model as its attribute `ec_method` says it.
+    conversion
+        From the samples' method to the map's.
+
+    Raises
+    ------
+    UsageError
+        There is a conversion and the map's method is unknown, or no sample needs it.
+    """
+    known = [method_of(each) for each in methods.tolist()]
+    target = method_of(of_map)
+    if conversion is not None and target is None:
+        raise UsageError(
+            f"the map's model learned from labels of a method that is not known "
+            f"({of_map or 'not stated'!r:.80}), so nothing can be converted to it; leave out "
+            f"--convert: ranks and the recalibrated score need none"
+        )
+    same = np.array([target is not None and each == target for each in known], np.bool_)
+    others = Counter(
+        each for each, is_same in zip(known, same.tolist(), strict=True) if not is_same
+    )
+    if conversion is not None and not others:
+        raise UsageError(f"all samples are {target} as the map is; leave out --convert")
+    if conversion is None and same.any():
+        return _used(ec, same, f"samples and map are {target}", f"it is not {target} as the map is")
+    most = max(others, key=lambda each: (others[each], each or ""), default=None)
+    chosen = np.array([each == most for each in known], np.bool_)
+    said = most or "of a method that is not stated"
+    if conversion is None:
+        why = (
+            f"the map's model learned from labels of a method that is not known "
+            f"({of_map or 'not stated'})"
+            if target is None
+            else f"the samples are {said} and the map is {target}, without a conversion (--convert)"
+        )
+        return Harmonised(
+            ec,
+            np.zeros(ec.size),
+            _reasons(chosen, f"most samples are {said}, and methods are never mixed"),
+            False,
+            f"{why}: ranks and recalibrated scores are reported, no bias, RMSE or coverage",
+        )
+    used = chosen | same
+    return Harmonised(
+        np.where(chosen, ec * conversion.factor, ec),
+        np.where(chosen, conversion.sd_log, 0.0),
+        _reasons(used, f"the conversion is for samples that are {said}"),
+        True,
+        f"the samples are {said}; times {conversion.factor:g} they are taken for {target} as the "
+        f"map is, with an error of {conversion.sd_log:g} of the logarithm",
+    )
+
+
+def _used(ec: Floats, used: NDArray[np.bool_], sentence: str, why_not: str) -> Harmonised:
+    return Harmonised(ec, np.zeros(ec.size), _reasons(used, why_not), True, sentence)
+
+
+def _reasons(used: NDArray[np.bool_], why_not: str) -> NDArray[np.str_]:
+    return np.where(used, "", why_not)
