@@ -103,7 +103,7 @@ def bring(
     since: int | None = None
     while True:
         try:
-            return _bring_once(
+            return bring_once(
                 place,
                 content,
                 is_sharded=is_sharded,
@@ -118,7 +118,7 @@ def bring(
             since = gave.number
 
 
-def _bring_once(
+def bring_once(
     place: Objects,
     content: Content,
     *,

@@ -362,7 +362,7 @@ def test_an_export_that_begins_while_another_begins_again_is_the_one_that_finish
 ) -> None:
     world, target = World.at(), in_memory(".zarr")
     one, two, three = (world.publish((YEARS[0], tile(0), [name])) for name in "abc")
-    write, once = Objects.write, fill._bring_once
+    write, once = Objects.write, fill.bring_once
     asked, began, ended, third_began, second_ended = (Event() for _ in range(5))
     rivals = list[Future[Exported]]()
     is_third = local()
@@ -396,7 +396,7 @@ def test_an_export_that_begins_while_another_begins_again_is_the_one_that_finish
             raise
 
     monkeypatch.setattr(Objects, "write", overlapping)
-    monkeypatch.setattr(fill, "_bring_once", restarting)
+    monkeypatch.setattr(fill, "bring_once", restarting)
     with ThreadPoolExecutor(3) as pool:
         with pytest.raises(OvertakenError):
             export_mosaic(world.mosaic, target, version=one.id)
