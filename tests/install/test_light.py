@@ -123,7 +123,9 @@ def test_the_help_of_a_verb_is_there_without_its_extra(tmp_path: Path) -> None:
 def test_the_help_of_the_command_says_what_needs_an_extra(tmp_path: Path) -> None:
     run = light(COMMAND, "--help", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert "pip install 'deepsalt[train]' for train, benchmark" in " ".join(run.stdout.split())
+    assert "pip install 'deepsalt[train]' for train, validate, benchmark" in " ".join(
+        run.stdout.split()
+    )
 
 
 def test_a_name_without_its_extra_says_which_when_it_is_imported(tmp_path: Path) -> None:

@@ -29,13 +29,19 @@ except Stopped:
 """
 
 
+def _as_from_a_terminal() -> None:
+    """Take signals that whoever started the tests ignores, as nohup does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def stopped_in_import(folder: Path, name: str) -> str:
     (folder / "half_imported.py").write_text(_MODULE.format(name=name))
     path = os.pathsep.join([str(folder), *sys.path])
     run = subprocess.run(
         [sys.executable, "-c", _COMMAND],
         env={**os.environ, "PYTHONPATH": path},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_from_a_terminal,
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,
