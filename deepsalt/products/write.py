@@ -15,7 +15,7 @@ from zarr.storage import MemoryStore
 from deepsalt.documents import encode
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
-from deepsalt.layers import CHANCE_LAYERS, SCENE_LAYERS
+from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP, SCENE_LAYERS
 from deepsalt.products.done import done_key, index_key, join_acquisition, read_marker
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
@@ -55,7 +55,8 @@ def write_product(
     Parameters
     ----------
     ds
-        `SCENE_LAYERS` (y, x), lazy, on the scene's own grid.
+        `SCENE_LAYERS` (y, x), lazy, on the scene's own grid; probabilities as stored, or as
+        `open_product` decodes them.
     store
         The store.
     acquisition, ref
@@ -75,6 +76,7 @@ def write_product(
     StoreError
         A layer is missing or has another type, or the store cannot be written.
     """
+    ds = _as_stored(ds)
     check_layers(ds, acquisition)
     layers = ds[[layer.name for layer in SCENE_LAYERS]].compute()
     name = product_name(acquisition, ref)
@@ -148,6 +150,15 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
     if store.objects.create(done_key(marker.name), encode(marked.to_dict())):
         return marked
     return read_marker(store, marker.name)
+
+
+def _as_stored(ds: xr.Dataset) -> xr.Dataset:
+    """Return layers with probabilities in whole steps, where they were decoded."""
+    decoded = [name for name in CHANCE_LAYERS if name in ds and ds[name].dtype.kind == "f"]
+    steps = {name: (ds[name] / CHANCE_STEP).round().fillna(CHANCE_FILL) for name in decoded}
+    return ds.assign(
+        {name: each.astype(np.uint16).assign_attrs(ds[name].attrs) for name, each in steps.items()}
+    )
 
 
 def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:

@@ -14,6 +14,7 @@ import xarray as xr
 from deepsalt.compositing import composite
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid import Tile
+from deepsalt.layers import CHANCE_FILL, CHANCE_STEP, SCENE_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.products import (
     complete_names,
@@ -98,6 +99,22 @@ def test_what_is_written_is_read_back(written: Store) -> None:
     for name in ("salinity", "salinity_lower", "salinity_upper", "quality_flags"):
         np.testing.assert_array_equal(found[name].values, expected[name].values)
         assert found[name].dtype == expected[name].dtype
+
+
+def test_probabilities_are_read_back_as_numbers_from_0_to_1(written: Store) -> None:
+    stored, found = layers(ACQUISITION.grid)["p_above_1"], open_product(written, NAME)["p_above_1"]
+    estimated = stored.values != CHANCE_FILL
+    np.testing.assert_allclose(found.values[estimated], stored.values[estimated] * CHANCE_STEP)
+    assert np.isnan(found.values[~estimated]).all()
+
+
+def test_a_product_that_was_opened_is_written_with_the_same_bytes(written: Store) -> None:
+    other = acquisition("b")
+    copy = add_product(written, other, open_product(written, NAME).load())
+    for layer in SCENE_LAYERS:
+        key = f"{layer.name}/c/0/0"
+        one, two = (written.objects.read(f"{prefix_of(name)}/{key}") for name in (NAME, copy))
+        assert one == two, layer.name
 
 
 def test_coordinates_are_pixel_centres(written: Store) -> None:
