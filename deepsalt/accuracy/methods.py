@@ -73,12 +73,12 @@ class Conversion:
 
     @classmethod
     def parse(cls, text: str) -> "Conversion":
-        """Return the conversion that ``FACTOR,SD_LOG`` names.
+        """Return the conversion that a text such as ``2.2,0.3`` names.
 
         Raises
         ------
         UsageError
-            It is no pair of numbers, or one that makes no sense.
+            The text is not two numbers, or a number is out of range.
         """
         try:
             factor, sd_log = (float(part) for part in text.split(","))
