@@ -1,9 +1,8 @@
 """What determines the bits of a prediction: an instruction set, and a device.
 
 The rounding of a float32 matrix product depends on both. Between machines of one instruction set
-and one kind of device bits are equal; between others salinity and probabilities differ by less than
-`TOLERANCE_DS_M` relative to one plus themselves. So do the ends of intervals, but for a
-`JUMPING_SHARE` of pixels: an end jumps where rounding takes a class of EC in or out.
+and one kind of device bits are equal; between others salinity differs by less than
+`TOLERANCE_DS_M` relative to one plus itself.
 """
 
 import platform as machine
@@ -13,9 +12,6 @@ from deepsalt.errors import DeviceError
 TOLERANCE_DS_M = 1e-2
 """Of salinity and its interval, times 1 + salinity in dS/m; `tests/model/test_platform.py` holds it
 between the CPU's own instruction sets."""
-
-JUMPING_SHARE = 1e-3
-"""Share of pixels whose interval may differ by more: where a class of EC is just excluded."""
 
 
 def platform(device: str) -> str:

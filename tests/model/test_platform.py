@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepsalt.layers import CHANCE_LAYERS
-from deepsalt.model.platform import JUMPING_SHARE, TOLERANCE_DS_M
+from deepsalt.model.platform import TOLERANCE_DS_M
 
 _PREDICT = """
 import sys
@@ -38,9 +37,6 @@ def predictions(folder: Path, capability: str) -> tuple[str, np.ndarray]:
         return str(found["platform"]), found["found"]
 
 
-ENDS = ("salinity_lower", "salinity_upper")
-
-
 @pytest.mark.slow
 def test_results_of_instruction_sets_differ_by_less_than_the_tolerance(tmp_path: Path) -> None:
     """Those that torch can be told to use, and so its own kernels; not all of those of MKL."""
@@ -48,10 +44,8 @@ def test_results_of_instruction_sets_differ_by_less_than_the_tolerance(tmp_path:
     for capability in ("default", "avx2"):
         other, found = predictions(tmp_path, capability)
         assert other != own or own.lower().endswith(capability)
-        for name in ("salinity", "salinity_lower", "salinity_upper", *CHANCE_LAYERS):
+        for name in ("salinity", "salinity_lower", "salinity_upper"):
             np.testing.assert_array_equal(np.isnan(found[name]), np.isnan(wanted[name]))
             difference = np.abs(found[name] - wanted[name]) / (1 + np.abs(wanted[name]))
-            beyond = float(np.mean(difference >= TOLERANCE_DS_M))
-            print(f"{other} and {own}: {name} {np.nanmax(difference):.2e}, beyond {beyond:.1e}")
-            # An end of an interval jumps where rounding takes a class of EC in or out.
-            assert beyond <= (JUMPING_SHARE if name in ENDS else 0.0)
+            print(f"{other} and {own}: {name} {np.nanmax(difference):.2e}")
+            assert np.nanmax(difference) < TOLERANCE_DS_M

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.layers import INTERVAL_COVERAGE
+from deepsalt.model.student import STEEPNESS, _hull
 from deepsalt.train.uncertainty.intervals import MIN_GROUPS, OPEN, EcClass, fit_classes
 
 
@@ -17,14 +19,14 @@ def soils(seed: int, size: int, spread: float = 1.5) -> tuple[np.ndarray, np.nda
     return np.exp(log_ec), 0.3 * log_ec - 1.2 + 0.2 * rng.normal(size=size)
 
 
-def hull(classes: tuple[EcClass, ...], answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    ends = []
-    for each in classes:
-        first = np.maximum(each.lowest, answer - each.below)
-        last = np.minimum(each.highest, answer + each.above)
-        none = first > last
-        ends.append((np.where(none, np.inf, first), np.where(none, -np.inf, last)))
-    return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+def hull(
+    classes: tuple[EcClass, ...], answer: np.ndarray, width: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval of answers as the student gives it, on log(EC + 0.03)."""
+    location = torch.from_numpy(answer)
+    rows = torch.tensor([each.row() for each in classes], dtype=torch.float64)
+    low, high = _hull(location, torch.full_like(location, width), rows)
+    return low.numpy(), high.numpy()
 
 
 def names(size: int, of: int = 1) -> np.ndarray:
@@ -42,6 +44,30 @@ def test_rare_saline_soils_are_held_as_well(seed: int) -> None:
     # Of the calibration's hundred or so saline soils and the test's, four standard errors.
     assert inside[fresh > 1.0].mean() > INTERVAL_COVERAGE - 0.14
     assert inside.mean() > INTERVAL_COVERAGE - 0.04
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 3.0))
+def test_ends_do_not_jump_where_a_class_is_just_excluded(seed: int, width: float) -> None:
+    ec, answer = soils(seed, 300)
+    classes = fit_classes(np.log(ec + EC_SHIFT) - answer, np.ones(300), ec, names(300))
+    step = 1e-3
+    for ends in hull(classes, np.arange(-6.0, 6.0, step), width):
+        assert np.abs(np.diff(ends[np.isfinite(ends)])).max() < 1.01 * (1.0 + STEEPNESS) * step
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 3.0))
+def test_the_interval_holds_every_ec_that_its_class_does_not_exclude(
+    seed: int, width: float
+) -> None:
+    ec, answer = soils(seed, 300)
+    classes = fit_classes(np.log(ec + EC_SHIFT) - answer, np.ones(300), ec, names(300))
+    low, high = hull(classes, answer, width)
+    for each in classes:
+        first = np.maximum(each.lowest, answer - each.below * width)
+        last = np.minimum(each.highest, answer + each.above * width)
+        held = first <= last
+        assert (low[held] <= first[held]).all()
+        assert (high[held] >= last[held]).all()
 
 
 def test_one_interval_for_all_soils_would_miss_the_saline_ones() -> None:
