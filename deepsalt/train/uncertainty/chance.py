@@ -5,15 +5,18 @@ all soils: that of the held-out residuals, smoothed. So the probability of an EC
 is a function of one number, (location - log(threshold + 0.03)) / width, whatever the threshold, and
 it falls as the threshold rises. Two numbers for all thresholds together, fitted on held-out answers
 with each group weighing one, move its log-odds (Platt 1999). The slope is drawn towards 1: answers
-of models that saw fewer groups are less sharp than those of the model that ships.
+of models that saw fewer groups are less sharp than those of the model that ships. Where hundreds of
+groups exceed every threshold, a free rising curve of that one number takes their place.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.layers import THRESHOLDS_DS_M
@@ -35,6 +38,13 @@ SLOPE_PRIOR = 100.0
 
 Without it the slope of inner folds is 0.6 to 0.8 and costs a quarter of the Brier skill above 1
 and 2 dS/m on the outer ones; with it a tenth, and probabilities above 0.5 dS/m gain.
+"""
+
+ISOTONIC_GROUPS = 200
+"""Groups above the highest threshold from which a free rising curve replaces the two numbers.
+
+A curve needs far more data than a line of log-odds: with a thousand or fewer it overfits
+(Niculescu-Mizil and Caruana 2005).
 """
 
 HALF = 0.5
@@ -83,9 +93,27 @@ def fit_chances(
     groups
         Names of what was held out together (s,).
     """
-    odds = _log_odds(exceedance(distances(location, width), nodes))
+    distance = distances(location, width)
     above = ec[:, None] > np.array(THRESHOLDS_DS_M)
-    weights = group_weights(groups)[:, None]
+    weights = np.repeat(group_weights(groups)[:, None], len(THRESHOLDS_DS_M), axis=1)
+    positive = [np.unique(groups[column]).size for column in above.T]
+    knots = np.linspace(*CHANCE_KNOTS)
+    if min(positive) >= ISOTONIC_GROUPS:
+        table = _isotonic(distance, above, weights)(knots)
+    else:
+        level, slope = _logistic(exceedance(distance, nodes), above, weights)
+        table = expit(level + slope * _log_odds(exceedance(knots, nodes)))
+    chances = np.interp(distance, knots, table)
+    known = [
+        _known(threshold, above[:, i], chances[:, i], groups)
+        for i, threshold in enumerate(THRESHOLDS_DS_M)
+    ]
+    return table, tuple(known)
+
+
+def _logistic(chance: Floats, above: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
+    """Return the level and the slope that move the log-odds of probabilities (s, t)."""
+    odds = _log_odds(chance)
 
     def loss(line: Floats) -> tuple[float, Floats]:
         level, slope = line
@@ -98,14 +126,17 @@ def fit_chances(
 
     start = np.array([0.0, 1.0])
     level, slope = minimize(loss, start, jac=True, bounds=[(None, None), (0.0, None)]).x
-    knots = np.linspace(*CHANCE_KNOTS)
-    table: Floats = expit(level + slope * _log_odds(exceedance(knots, nodes)))
-    chances = expit(level + slope * odds)
-    known = [
-        _known(threshold, above[:, i], chances[:, i], groups)
-        for i, threshold in enumerate(THRESHOLDS_DS_M)
-    ]
-    return table, tuple(known)
+    return float(level), float(slope)
+
+
+def _isotonic(
+    distance: Floats, above: NDArray[np.bool_], weights: Floats
+) -> Callable[[Floats], Floats]:
+    """Return the rising function of the distance (s, t) that is nearest to what is above."""
+    curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    curve.fit(distance.ravel(), above.ravel().astype(float), weights.ravel())
+    found: Callable[[Floats], Floats] = curve.predict
+    return found
 
 
 def _known(

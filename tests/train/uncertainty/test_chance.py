@@ -9,7 +9,7 @@ from scipy.special import expit
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.layers import THRESHOLDS_DS_M
 from deepsalt.model.student import CHANCE_KNOTS
-from deepsalt.train.uncertainty.chance import fit_chances
+from deepsalt.train.uncertainty.chance import ISOTONIC_GROUPS, fit_chances
 from deepsalt.train.uncertainty.intervals import MIN_GROUPS
 from deepsalt.train.uncertainty.spread import residual_nodes
 
@@ -59,6 +59,20 @@ def test_answers_that_are_too_low_are_moved_up() -> None:
     middle = KNOTS.size // 2
     assert low[middle] == pytest.approx(right[middle], abs=0.05)
     assert expit(-1.4) < low[middle]
+
+
+@pytest.mark.parametrize("groups", [ISOTONIC_GROUPS - 1, ISOTONIC_GROUPS])
+def test_a_free_curve_is_fitted_where_every_threshold_is_often_exceeded(groups: int) -> None:
+    """Half of the answers that are high say nothing: no line of log-odds follows that."""
+    rng = np.random.default_rng(0)
+    location = np.r_[rng.uniform(-3.0, 0.0, 4000), rng.uniform(2.0, 6.0, groups * 2)]
+    ec = np.where(location < 0.0, 0.2, 50.0)
+    ec[4000::2] = 0.2
+    table, known = fitted(location, ec)
+    assert known[3].groups == groups
+    high = table[np.searchsorted(KNOTS, 4.0)]
+    free = abs(high - 0.5) < 0.02
+    assert free == (groups >= ISOTONIC_GROUPS)
 
 
 def test_a_large_profile_counts_once() -> None:
