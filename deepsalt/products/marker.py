@@ -10,7 +10,7 @@ from deepsalt.grid import Tile
 from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
-ALGORITHM_VERSION = 4
+ALGORITHM_VERSION = 5
 """Raised by hand whenever the same input gives other results; part of every product's name.
 
 Since 4 a product has probabilities.
