@@ -268,7 +268,7 @@ class Student:
         likely = memory.matrix("likely", nodes.shape[0], answers)
         torch.mul(nodes[:, None], width, out=likely).add_(location)
         salinity = _conductivity(likely, ec_max).log1p_().mean(0).expm1_().clamp_(0.0, ec_max)
-        lower, upper = (_conductivity(end, ec_max) for end in _hull(location, width, intervals))
+        lower, upper = (_conductivity(end, ec_max) for end in hull(location, width, intervals))
         above = _chances(location, width, chances)
         return salinity, torch.minimum(lower, salinity), torch.maximum(upper, salinity), *above
 
@@ -306,7 +306,7 @@ def _conductivity(log_ec: Tensor, ec_max: float) -> Tensor:
     return log_ec.clamp_(max=ceiling).exp_().sub_(EC_SHIFT).clamp_(0.0, ec_max)
 
 
-def _hull(location: Tensor, width: Tensor, intervals: Tensor) -> tuple[Tensor, Tensor]:
+def hull(location: Tensor, width: Tensor, intervals: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the largest log(EC + 0.03) (s,) that no class excludes.
 
     A class that is just excluded still draws the nearer end towards its border, less by `STEEPNESS`

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.layers import INTERVAL_COVERAGE
-from deepsalt.model.student import STEEPNESS, _hull
+from deepsalt.model.student import STEEPNESS, hull
 from deepsalt.train.uncertainty.intervals import MIN_GROUPS, OPEN, EcClass, fit_classes
 
 
@@ -19,13 +19,13 @@ def soils(seed: int, size: int, spread: float = 1.5) -> tuple[np.ndarray, np.nda
     return np.exp(log_ec), 0.3 * log_ec - 1.2 + 0.2 * rng.normal(size=size)
 
 
-def hull(
+def ends_of(
     classes: tuple[EcClass, ...], answer: np.ndarray, width: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the interval of answers as the student gives it, on log(EC + 0.03)."""
     location = torch.from_numpy(answer)
     rows = torch.tensor([each.row() for each in classes], dtype=torch.float64)
-    low, high = _hull(location, torch.full_like(location, width), rows)
+    low, high = hull(location, torch.full_like(location, width), rows)
     return low.numpy(), high.numpy()
 
 
@@ -39,7 +39,7 @@ def test_rare_saline_soils_are_held_as_well(seed: int) -> None:
     residual = np.log(ec + EC_SHIFT) - answer
     classes = fit_classes(residual, np.ones(1500), ec, names(1500))
     fresh, said = soils(seed + 1, 4000)
-    low, high = hull(classes, said)
+    low, high = ends_of(classes, said)
     inside = (np.log(fresh + EC_SHIFT) >= low) & (np.log(fresh + EC_SHIFT) <= high)
     # Of the calibration's hundred or so saline soils and the test's, four standard errors.
     assert inside[fresh > 1.0].mean() > INTERVAL_COVERAGE - 0.14
@@ -51,7 +51,7 @@ def test_ends_do_not_jump_where_a_class_is_just_excluded(seed: int, width: float
     ec, answer = soils(seed, 300)
     classes = fit_classes(np.log(ec + EC_SHIFT) - answer, np.ones(300), ec, names(300))
     step = 1e-3
-    for ends in hull(classes, np.arange(-6.0, 6.0, step), width):
+    for ends in ends_of(classes, np.arange(-6.0, 6.0, step), width):
         assert np.abs(np.diff(ends[np.isfinite(ends)])).max() < 1.01 * (1.0 + STEEPNESS) * step
 
 
@@ -61,7 +61,7 @@ def test_the_interval_holds_every_ec_that_its_class_does_not_exclude(
 ) -> None:
     ec, answer = soils(seed, 300)
     classes = fit_classes(np.log(ec + EC_SHIFT) - answer, np.ones(300), ec, names(300))
-    low, high = hull(classes, answer, width)
+    low, high = ends_of(classes, answer, width)
     for each in classes:
         first = np.maximum(each.lowest, answer - each.below * width)
         last = np.minimum(each.highest, answer + each.above * width)
