@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from deepsalt.errors import UsageError
-from deepsalt.layers import CHANCE_LAYERS, THRESHOLDS_DS_M
+from deepsalt.layers import CHANCE, THRESHOLD, chances_known, threshold_index
 from deepsalt.types import Floats
 
 if TYPE_CHECKING:
@@ -66,23 +66,6 @@ def shifted(chances: "Sequence[Values]", index: int, factor: float) -> "list[Val
     ]
 
 
-def threshold_layer(threshold: float) -> str:
-    """Return the layer of a threshold, dS/m.
-
-    Raises
-    ------
-    UsageError
-        Probabilities are not given for it.
-    """
-    for known, name in zip(THRESHOLDS_DS_M, CHANCE_LAYERS, strict=True):
-        if known == threshold:
-            return name
-    raise UsageError(
-        f"there is no probability above {threshold:g} dS/m; give one of "
-        f"{', '.join(f'{known:g}' for known in THRESHOLDS_DS_M)}"
-    )
-
-
 def at_prevalence(ds: "xr.Dataset", share: float, *, threshold: float = 1.0) -> "xr.Dataset":
     """Return a mosaic or product with probabilities for another share of saline soils.
 
@@ -98,8 +81,8 @@ def at_prevalence(ds: "xr.Dataset", share: float, *, threshold: float = 1.0) -> 
     Returns
     -------
     xr.Dataset
-        The same, lazily, with other values in `p_above_...`, and with the base rates that they
-        have then; their attribute `prevalence` says for which share.
+        The same, lazily, with other values in `p_above`, and with the base rates that they have
+        then; its attribute `prevalence` says for which share.
 
     Raises
     ------
@@ -111,28 +94,28 @@ def at_prevalence(ds: "xr.Dataset", share: float, *, threshold: float = 1.0) -> 
     --------
     >>> import deepsalt
     >>> mosaic = deepsalt.at_prevalence(deepsalt.open_mosaic("store"), 0.3)
-    >>> mosaic["p_above_1"].attrs["prevalence"]
+    >>> mosaic["p_above"].attrs["prevalence"]
     '0.3 above 1 dS/m'
     """
-    index = CHANCE_LAYERS.index(threshold_layer(threshold))
-    if any(name not in ds or "base_rate" not in ds[name].attrs for name in CHANCE_LAYERS):
+    import xarray as xr
+
+    index = threshold_index(threshold)
+    if CHANCE not in ds or "base_rate" not in ds[CHANCE].attrs:
         raise UsageError(
             "probabilities and their base_rate are missing; open a mosaic with deepsalt.open_mosaic"
         )
-    if any(ds[name].dtype.kind != "f" for name in CHANCE_LAYERS):
+    layer = ds[CHANCE]
+    if layer.dtype.kind != "f":
         raise UsageError("probabilities are whole steps as stored; call xarray.decode_cf first")
-    rates = [np.array(float(ds[name].attrs["base_rate"])) for name in CHANCE_LAYERS]
+    known = chances_known(layer.attrs)
+    if layer.sizes.get(THRESHOLD) != len(known):
+        raise UsageError("a threshold was selected; give all of them, and select afterwards")
+    rates = [np.array(float(stated["base_rate"])) for stated in known.values()]
     factor = odds_factor(float(rates[index]), share)
-    told = {"prevalence": f"{share:g} above {threshold:g} dS/m"}
-    moved = zip(
-        CHANCE_LAYERS,
-        shifted([ds[name] for name in CHANCE_LAYERS], index, factor),
-        shifted(rates, index, factor),
-        strict=True,
-    )
-    return ds.assign(
-        {
-            name: layer.assign_attrs(ds[name].attrs | told | {"base_rate": round(float(rate), 6)})
-            for name, layer, rate in moved
-        }
-    )
+    each = [layer.isel({THRESHOLD: i}, drop=True) for i in range(len(known))]
+    told = {
+        "prevalence": f"{share:g} above {threshold:g} dS/m",
+        "base_rate": [round(float(rate), 6) for rate in shifted(rates, index, factor)],
+    }
+    joined = xr.concat(shifted(each, index, factor), ds[THRESHOLD]).transpose(*layer.dims)
+    return ds.assign({CHANCE: joined.assign_attrs(layer.attrs | told)})

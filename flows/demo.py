@@ -206,7 +206,8 @@ def _mapped(
     mosaic = open_mosaic(store).isel(period=0)
     x, y = transform("EPSG:4326", mosaic.spatial_ref.attrs["crs_wkt"], longitude, latitude)
     at = {"x": xr.DataArray(x, dims="place"), "y": xr.DataArray(y, dims="place")}
-    names = ["salinity", "salinity_lower", "salinity_upper", f"p_above_{_SALINE_DS_M:g}"]
+    mosaic["p_salt"] = mosaic.p_above.sel(threshold=_SALINE_DS_M, drop=True)
+    names = ["salinity", "salinity_lower", "salinity_upper", "p_salt"]
     found: NDArray[np.float64] = mosaic[names].sel(at, method="nearest").to_array().values
     return found.astype(np.float64)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepsalt.errors import UsageError
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE, THRESHOLDS_DS_M
 from deepsalt.prevalence import at_prevalence, odds_factor, shifted
 
 RATES = (0.07, 0.025, 0.012, 0.005)
@@ -15,11 +15,11 @@ RATES = (0.07, 0.025, 0.012, 0.005)
 
 def mosaic() -> xr.Dataset:
     values = np.array([[0.9, 0.2, np.nan], [0.5, 0.01, 0.0]])
+    chances = np.stack([values / (1 + i) for i in range(len(RATES))])
+    attrs = {"thresholds": [*THRESHOLDS_DS_M], "base_rate": [*RATES]}
     return xr.Dataset(
-        {
-            name: (("y", "x"), values / (1 + i), {"base_rate": rate})
-            for i, (name, rate) in enumerate(zip(CHANCE_LAYERS, RATES, strict=True))
-        }
+        {CHANCE: (("threshold", "y", "x"), chances, attrs)},
+        coords={"threshold": [*THRESHOLDS_DS_M]},
     )
 
 
@@ -56,9 +56,8 @@ def test_among_soils_above_the_threshold_higher_ones_stay_as_common() -> None:
 def test_a_share_that_was_set_is_set_anew() -> None:
     once = at_prevalence(mosaic(), 0.3)
     twice = at_prevalence(once, 0.3)
-    for name in CHANCE_LAYERS:
-        np.testing.assert_allclose(twice[name], once[name], atol=1e-5)
-    assert once["p_above_1"].attrs["base_rate"] == pytest.approx(0.3)
+    np.testing.assert_allclose(twice[CHANCE], once[CHANCE], atol=1e-5)
+    assert once[CHANCE].attrs["base_rate"][1] == pytest.approx(0.3)
 
 
 def test_whole_steps_as_stored_are_refused() -> None:
@@ -70,19 +69,22 @@ def test_whole_steps_as_stored_are_refused() -> None:
 @given(shares)
 def test_probabilities_still_never_rise_with_their_threshold(share: float) -> None:
     moved = at_prevalence(mosaic(), share, threshold=1.0)
-    values = np.stack([moved[name].values for name in CHANCE_LAYERS])
-    assert not (np.diff(values, axis=0) > 1e-12).any()
+    assert not (np.diff(moved[CHANCE].values, axis=0) > 1e-12).any()
 
 
 def test_the_share_of_the_training_changes_nothing() -> None:
     same = at_prevalence(mosaic(), RATES[2], threshold=2.0)
-    for name in CHANCE_LAYERS:
-        np.testing.assert_allclose(same[name], mosaic()[name], atol=1e-12)
-    assert same["p_above_4"].attrs["prevalence"] == "0.012 above 2 dS/m"
+    xr.testing.assert_allclose(same, mosaic(), atol=1e-12)
+    assert same[CHANCE].attrs["prevalence"] == "0.012 above 2 dS/m"
 
 
 def test_where_nothing_is_estimated_nothing_is_likely() -> None:
-    assert np.isnan(at_prevalence(mosaic(), 0.5)["p_above_1"].values[0, 2])
+    assert np.isnan(at_prevalence(mosaic(), 0.5)[CHANCE].sel(threshold=1.0).values[0, 2])
+
+
+def test_a_share_cannot_be_set_where_thresholds_were_selected() -> None:
+    with pytest.raises(UsageError, match="select afterwards"):
+        at_prevalence(mosaic().isel(threshold=[1, 2]), 0.3)
 
 
 @pytest.mark.parametrize(

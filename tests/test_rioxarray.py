@@ -12,7 +12,7 @@ from rasterio.transform import from_bounds
 from rasterio.warp import transform_bounds
 from shapely.geometry import Polygon, mapping
 
-from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS
+from deepsalt.layers import CHANCE, CHANCE_FILL, CHANCE_STEP, DATE_FILL, MOSAIC_LAYERS
 from deepsalt.products import open_product
 from deepsalt.versions import open_mosaic, open_repository
 from tests.store.builders import REF, add_small, build, make_store
@@ -71,7 +71,7 @@ DONE: dict[str, Callable[[xr.DataArray, xr.Dataset], xr.DataArray]] = {
 def cases() -> Iterator[tuple[str, str, str]]:
     for kind in ("mosaic", "product"):
         for name in LAYERS:
-            if kind == "mosaic" or name in {"salinity", "salinity_lower", "quality_flags"}:
+            if kind == "mosaic" or name in {"salinity", "salinity_lower", CHANCE, "quality_flags"}:
                 yield from ((kind, name, done) for done in DONE)
 
 
@@ -85,9 +85,9 @@ def test_what_is_clipped_padded_or_warped_in_reads_as_nothing(
     found = result.values[np.isfinite(result.values)]
     assert set(np.unique(found)) <= known | {LAYERS[layer].fill}
     if done != "clip_box":
-        corner = result.values[0, -1]
+        corner = result.values[..., 0, -1]
         nothing = LAYERS[layer].fill if result.dtype == np.uint16 else np.nan
-        np.testing.assert_equal(corner, np.asarray(nothing, corner.dtype))
+        np.testing.assert_equal(corner, np.full(corner.shape, nothing, corner.dtype))
 
 
 def test_a_polygon_holds_as_many_good_pixels_as_lie_in_it(opened: dict[str, xr.Dataset]) -> None:
@@ -123,6 +123,20 @@ def test_days_are_written_to_a_raster_with_their_nodata(
     known = ~np.isnan(ds.last_observed.values)
     np.testing.assert_array_equal(days[known], ds.last_observed.values[known])
     assert (days[~known] == DATE_FILL).all()
+
+
+def test_a_raster_of_probabilities_has_a_band_per_threshold(
+    opened: dict[str, xr.Dataset], tmp_path: Path
+) -> None:
+    p_above = opened["product"].p_above
+    p_above.rio.to_raster(tmp_path / "all.tif")
+    p_above.sel(threshold=2).rio.to_raster(tmp_path / "above_2.tif")
+    steps = (p_above / CHANCE_STEP).round().fillna(CHANCE_FILL)
+    every, one = (rasterio.open(tmp_path / name) for name in ("all.tif", "above_2.tif"))
+    with every, one:
+        assert set(every.scales) == {CHANCE_STEP}
+        np.testing.assert_array_equal(every.read(), steps)
+        np.testing.assert_array_equal(one.read(1), steps.sel(threshold=2))
 
 
 def test_days_become_dates_as_their_comment_says(opened: dict[str, xr.Dataset]) -> None:

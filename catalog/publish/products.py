@@ -378,9 +378,11 @@ def _long_name(layer: LayerLike) -> str:
 
 
 def _values(layer: LayerLike) -> dict[str, Any]:
-    """Return type, nodata and unit of a layer; NaN is implied for floats."""
+    """Return type, nodata, unit and thresholds of a layer; NaN is implied for floats."""
     fill = float(layer.fill)
     unit = {"unit": str(layer.attrs["units"])} if "units" in layer.attrs else {}
+    if "thresholds" in layer.attrs:
+        unit["deepsalt:thresholds"] = layer.attrs["thresholds"]
     return {
         "data_type": layer.dtype,
         **({} if math.isnan(fill) else write_nodata(fill)),

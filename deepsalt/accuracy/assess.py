@@ -22,7 +22,7 @@ from deepsalt.accuracy.scores import (
 )
 from deepsalt.accuracy.support import Support, support_of
 from deepsalt.conductivity import EC_SHIFT
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE, chances_known
 from deepsalt.model.marks import Marks
 from deepsalt.progress import Progress, Silent
 from deepsalt.sites.samples import SampleRules, read_samples
@@ -151,7 +151,8 @@ def assess(
     simulated = bool(mosaic.attrs.get("simulated", False))
     if not len(cells):
         return Accuracy(matched, block, facts, simulated)
-    attrs = {name: mosaic[name].attrs for name in CHANCE_LAYERS if name in mosaic}
+    known = chances_known(mosaic[CHANCE].attrs) if CHANCE in mosaic else {}
+    attrs = {f"{CHANCE}_{at:g}": {"threshold": at, **stated} for at, stated in known.items()}
     comparable = matched.harmonised.comparable
     shown.start("scores", _STEPS)
     scores = rank_scores(cells, block)

@@ -13,7 +13,7 @@ from deepsalt.conductivity import EC_SHIFT
 from deepsalt.errors import UsageError
 from deepsalt.grid import to_lonlat
 from deepsalt.grid.georef import grid_of_layers
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE, CHANCE_COLUMNS, THRESHOLDS_DS_M
 from deepsalt.model.marks import Marks
 from deepsalt.sites.look import cells_at, in_words
 from deepsalt.sites.rows import UNDATED
@@ -80,7 +80,7 @@ class Cells:
     estimate, lower, upper
         Of the map, dS/m (c,).
     chances
-        Of the map, by name of `CHANCE_LAYERS` (c,); missing where it has no such layer.
+        Of the map, by name of `CHANCE_COLUMNS` (c,); none where it has no `p_above`.
     flags
         `QualityFlag` bits, those that advise (c,).
     """
@@ -260,17 +260,21 @@ def _values(
     row: NDArray[np.int64],
     column: NDArray[np.int64],
 ) -> dict[str, NDArray[np.generic]]:
-    """Return the layers of cells (k,); only their chunks are read."""
+    """Return the layers of cells (k,), probabilities by threshold; only their chunks are read."""
     at = {
         name: xr.DataArray(index, dims="cell")
         for name, index in (("period", period), ("y", row), ("x", column))
     }
-    names = [*_LAYERS, "quality_flags", *(name for name in CHANCE_LAYERS if name in mosaic)]
+    names = [*_LAYERS, "quality_flags", *(name for name in (CHANCE,) if name in mosaic)]
     some = mosaic[names].isel(at).compute()
-    return {
+    found = {
         name: some[name].values.astype(np.uint16 if name == "quality_flags" else np.float64)
-        for name in names
+        for name in (*_LAYERS, "quality_flags")
     }
+    if CHANCE in some:
+        for name, threshold in zip(CHANCE_COLUMNS, THRESHOLDS_DS_M, strict=True):
+            found[name] = some[CHANCE].sel(threshold=threshold).values.astype(np.float64)
+    return found
 
 
 def _reasons(found: Mapping[str, NDArray[np.generic]]) -> NDArray[np.object_]:
@@ -319,6 +323,6 @@ def _cells(
         estimate=layers["salinity"].astype(np.float64),
         lower=layers["salinity_lower"].astype(np.float64),
         upper=layers["salinity_upper"].astype(np.float64),
-        chances={n: layers[n].astype(np.float64) for n in CHANCE_LAYERS if n in layers},
+        chances={n: layers[n].astype(np.float64) for n in CHANCE_COLUMNS if n in layers},
         flags=layers["quality_flags"].astype(np.uint16),
     )

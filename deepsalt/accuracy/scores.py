@@ -226,7 +226,7 @@ def probability_scores(
     cells, block
         Cells and their blocks.
     attrs
-        Attributes of the map's layers, by name.
+        Of each threshold, by name of `CHANCE_COLUMNS`.
     bootstrap
         How blocks are drawn.
     """

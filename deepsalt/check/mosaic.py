@@ -12,7 +12,7 @@ import numpy as np
 from deepsalt.errors import StoreAccessError, StoreAwayError, StoreError
 from deepsalt.grid import Tile
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
-from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.layers import MOSAIC_LAYERS, THRESHOLD
 from deepsalt.mosaic import Wanted
 from deepsalt.products import index_entries
 from deepsalt.progress import Progress
@@ -29,7 +29,7 @@ from deepsalt.versions import (
     products_at,
     tile_digest,
 )
-from deepsalt.versions.arrays import DIMS, PERIODS
+from deepsalt.versions.arrays import PERIODS
 from deepsalt.versions.retention import DEAD_AFTER
 
 _MAX_THREADS = 4
@@ -37,7 +37,7 @@ _MAX_THREADS = 4
 _AT_ONCE = 500
 """Number of tiles whose products are determined at a time; markers are in memory."""
 _BUILD = "run `deepsalt mosaic build`"
-_OTHERS = ("period", "period_bounds", "tile_counts", "tile_digest", "tile_products")
+_OTHERS = (THRESHOLD, "period", "period_bounds", "tile_counts", "tile_digest", "tile_products")
 
 
 @dataclass
@@ -201,10 +201,10 @@ def check_metadata(mosaic: Mosaic, stored: Stored) -> Iterator[Finding]:
         described = array.metadata.to_dict()
         compared: tuple[tuple[str, object, object], ...] = (
             ("type", str(array.dtype), layer.dtype),
-            ("shape", array.shape, (PERIODS, pixels.height, pixels.width)),
-            ("chunk", array.chunks, (1, grid.chunk_px, grid.chunk_px)),
-            ("shard", array.shards, (1, grid.shard_px, grid.shard_px)),
-            ("dimensions", described.get("dimension_names"), DIMS),
+            ("shape", array.shape, (PERIODS, *layer.shape(pixels.height, pixels.width))),
+            ("chunk", array.chunks, (1, *layer.shape(grid.chunk_px, grid.chunk_px))),
+            ("shard", array.shards, (1, *layer.shape(grid.shard_px, grid.shard_px))),
+            ("dimensions", described.get("dimension_names"), ("period", *layer.dims)),
             ("fill value", _plain(array.fill_value), _plain(layer.fill)),
             ("nodata", _nodata(array.attrs), _nodata(layer.fill_attribute())),
         )

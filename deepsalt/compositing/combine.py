@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, DATE_FILL, MOSAIC_LAYERS
+from deepsalt.layers import CHANCE, CHANCE_FILL, DATE_FILL, MOSAIC_LAYERS, THRESHOLDS_DS_M
 from deepsalt.types import REJECTING, Floats, QualityFlag
 
 MIN_WIDTH = 0.02
@@ -23,7 +23,7 @@ ROBUST_FROM = 3
 """Contributors from which on a scene can be told apart from the others: of two scenes that differ
 nobody knows which is wrong."""
 
-CONTRIBUTION_BYTES = 32 + 8 * len(CHANCE_LAYERS)
+CONTRIBUTION_BYTES = 32 + 2 * len(THRESHOLDS_DS_M)
 """Memory of one `Contribution` per pixel."""
 
 _REJECTING = np.uint16(REJECTING)
@@ -41,12 +41,12 @@ class Contribution(NamedTuple):
         Inverse square of the interval's width in log1p times the feather's weight; 0 where it has
         no estimate.
     chances
-        `CHANCE_LAYERS`, steps (t, n); anything where it has no estimate.
+        Probabilities, steps (t, n); anything where it has no estimate.
     """
 
     logs: tuple[Floats, Floats, Floats]
     weight: Floats
-    chances: Floats
+    chances: NDArray[np.uint16]
 
 
 class Accumulators:
@@ -62,7 +62,7 @@ class Accumulators:
         self.weight, self.value, self.lower, self.upper = np.zeros((4, n))
         # Spread is summed relative to the first contributor: equal values then differ by exactly 0.
         self.first, self.plain, self.shift, self.shift2 = np.zeros((4, n))
-        self.chances = np.zeros((len(CHANCE_LAYERS), n))
+        self.chances = np.zeros((len(THRESHOLDS_DS_M), n))
         self.count, self.advice, self.reasons = np.zeros((3, n), np.uint16)
         self.last = np.full(n, DATE_FILL, np.int32)
         self.measured = np.zeros(n, np.bool_)
@@ -76,7 +76,7 @@ class Accumulators:
         inside
             Pixels that the scene covers (n).
         values
-            Layers of the scene product (n), and `feather`, the weight of its edge; anything
+            Layers of the scene product (..., n), and `feather`, the weight of its edge; anything
             outside.
         day
             Day since 1970-01-01; DATE_FILL when unknown.
@@ -88,22 +88,20 @@ class Accumulators:
         counts = inside & (rejecting == 0) & (ends[1] > -1)
         for end in ends:
             counts &= np.isfinite(end)
-        for name in CHANCE_LAYERS:
-            counts &= values[name] != CHANCE_FILL
+        counts &= (values[CHANCE] != CHANCE_FILL).all(axis=0)
         self.measured |= measured
         # A pixel without an estimate and without a reason can only be a defect.
         reason = np.where(rejecting == 0, np.uint16(QualityFlag.DEFECTIVE), rejecting)
         self.reasons |= reason * (measured & ~counts)
         self.advice |= (quality_flags & ~_REJECTING) * counts
         np.maximum(self.last, np.int32(day), out=self.last, where=counts)
-        chances = np.stack([values[name] for name in CHANCE_LAYERS]).astype(np.float64)
-        self._add_estimates(counts, ends, chances, values["feather"])
+        self._add_estimates(counts, ends, values[CHANCE], values["feather"])
 
     def _add_estimates(
         self,
         counts: NDArray[np.bool_],
         ends: list[NDArray[np.float32]],
-        chances: Floats,
+        chances: NDArray[np.uint16],
         edge: Floats,
     ) -> None:
         salinity, *_ = estimates = [np.where(counts, end, np.float64(0)) for end in ends]
@@ -152,19 +150,21 @@ class Accumulators:
             self._sum(np.where(many, each.weight * trust, 0.0), each)
 
     def layers(self) -> dict[str, NDArray[Any]]:
-        """Return `MOSAIC_LAYERS` (h, w)."""
+        """Return `MOSAIC_LAYERS` (..., h, w)."""
         self._doubt_outliers()
         found = self._measured()
         measured = self.measured.reshape(self.shape)
         return {
             layer.name: np.where(
-                measured, found[layer.name].reshape(self.shape), np.asarray(layer.fill)
+                measured,
+                found[layer.name].reshape(layer.shape(*self.shape)),
+                np.asarray(layer.fill),
             ).astype(layer.dtype)
             for layer in MOSAIC_LAYERS
         }
 
     def _measured(self) -> dict[str, NDArray[Any]]:
-        """Return the layers (n) as they are where a scene measured; others get the fill."""
+        """Return the layers (..., n) as they are where a scene measured; others get the fill."""
         count = self.count
         estimated = count > 0
         weight = np.where(estimated, self.weight, np.nan)
@@ -174,7 +174,7 @@ class Accumulators:
         spread = np.sqrt(np.maximum(variance, 0.0))
         chances = np.where(estimated, np.rint(self.chances / weight), CHANCE_FILL)
         return {
-            **dict(zip(CHANCE_LAYERS, chances, strict=True)),
+            CHANCE: chances,
             "salinity": salinity,
             # Rounding must not put an end of the interval on the wrong side.
             "salinity_lower": np.minimum(np.expm1(self.lower / weight), salinity),

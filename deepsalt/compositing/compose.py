@@ -14,7 +14,7 @@ from deepsalt.compositing.combine import CONTRIBUTION_BYTES, Accumulators
 from deepsalt.compositing.feather import feather, feather_radius_px, ramp
 from deepsalt.grid import Location, Moved, ground_size_m, locate
 from deepsalt.grid.georef import pixel_centers
-from deepsalt.layers import CHANCE_LAYERS, DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS
+from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, SCENE_LAYERS, THRESHOLD, THRESHOLDS_DS_M
 from deepsalt.products import damaged, product_layers
 from deepsalt.store import Store
 from deepsalt.store.arrays import Array
@@ -24,7 +24,7 @@ STACK_BYTES = 256 * 2**20
 """Memory for what the scenes say about one block; many scenes make blocks smaller."""
 
 PLACE_BYTES = 4
-SCENE_BYTES = 16 + 2 * len(CHANCE_LAYERS)
+SCENE_BYTES = 16 + 2 * len(THRESHOLDS_DS_M)
 """Memory of one `_View` per pixel of the mosaic, and per pixel of the scene."""
 
 PART_PX = 256
@@ -46,7 +46,7 @@ class _ProductSource:
     store, name
         Which product.
     arrays, grid
-        Its layers (y, x), their grid.
+        Its layers, their grid.
     day
         Day since the epoch.
     radius_px
@@ -79,7 +79,7 @@ class _View:
     at
         Where each pixel of the window is found in the layers, -1 outside the scene.
     layers
-        Layers of the scene around the block, flat, and the squared distances `feather`.
+        Layers of the scene around the block (..., n), and the squared distances `feather`.
     ramp
         Weight by squared distance.
     day
@@ -112,7 +112,7 @@ def composite(
     Returns
     -------
     xr.Dataset
-        `MOSAIC_LAYERS` (y, x) as stored, in memory, with coordinates y and x.
+        `MOSAIC_LAYERS` as stored, in memory, with coordinates y, x and threshold.
 
     Raises
     ------
@@ -152,19 +152,22 @@ def composite_measured(
         for part, found in _parts(grid.window(*place), sources):
             layers = layers or _unmeasured(grid)
             for name, values in found.items():
-                layers[name][place][part] = values
+                layers[name][..., *place][..., *part] = values
     return _dataset(layers, grid) if layers else None
 
 
 def _unmeasured(grid: PixelGrid) -> dict[str, NDArray[Any]]:
-    shape = (grid.height, grid.width)
-    return {layer.name: np.full(shape, layer.fill, layer.dtype) for layer in MOSAIC_LAYERS}
+    return {
+        layer.name: np.full(layer.shape(grid.height, grid.width), layer.fill, layer.dtype)
+        for layer in MOSAIC_LAYERS
+    }
 
 
 def _dataset(layers: dict[str, NDArray[Any]], grid: PixelGrid) -> xr.Dataset:
     y, x = pixel_centers(grid)
     return xr.Dataset(
-        {name: (("y", "x"), values) for name, values in layers.items()}, coords={"y": y, "x": x}
+        {layer.name: (layer.dims, layers[layer.name]) for layer in MOSAIC_LAYERS},
+        coords={THRESHOLD: np.array(THRESHOLDS_DS_M), "y": y, "x": x},
     )
 
 
@@ -232,7 +235,10 @@ def view_of(source: _ProductSource, found: Location) -> _View:
     at = (found.rows - rows.start) * (columns.stop - columns.start)
     at += found.columns - columns.start
     at[found.rows < 0] = -1
-    layers = {name: layer.reshape(-1) for name, layer in _read(source, (rows, columns)).items()}
+    layers = {
+        name: layer.reshape(*layer.shape[:-2], -1)
+        for name, layer in _read(source, (rows, columns)).items()
+    }
     return _View(found.window, at, layers, ramp(source.radius_px), source.day)
 
 
@@ -254,7 +260,7 @@ def _gather(block: Accumulators, view: _View, part: _Window) -> None:
     if not inside.any():
         return
     # In a third of the time of an index by row and column, for all layers together.
-    values = {name: layer.take(at) for name, layer in view.layers.items()}
+    values = {name: layer.take(at, axis=-1) for name, layer in view.layers.items()}
     values["feather"] = view.ramp.take(values["feather"])
     block.add(inside, values, view.day)
 
@@ -264,7 +270,7 @@ def _read(source: _ProductSource, window: _Window) -> dict[str, NDArray[Any]]:
     arrays = source.arrays
     radius = source.radius_px
     try:
-        values = {layer.name: np.asarray(arrays[layer.name][window]) for layer in _ESTIMATES}
+        values = {layer.name: np.asarray(arrays[layer.name][..., *window]) for layer in _ESTIMATES}
         wide = _flags_around(arrays["quality_flags"], window, radius)
     except (ValueError, RuntimeError) as error:  # a checksum, or what cannot be decoded
         raise damaged(source.store, source.name, str(error)) from error

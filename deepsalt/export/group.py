@@ -14,7 +14,7 @@ from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.export.layout import Layout, data_of
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
-from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.layers import MOSAIC_LAYERS, THRESHOLD, Layer
 from deepsalt.store.arrays import consolidated, create_axes, create_coordinate
 from deepsalt.store.documents import decode
 from deepsalt.versions import Filled
@@ -31,6 +31,7 @@ ARRAYS = (
     "period_bounds",
     "y",
     "x",
+    THRESHOLD,
     GRID_MAPPING,
 )
 
@@ -80,7 +81,7 @@ def documents(
     found = {key: buffer.to_bytes() for key, buffer in objects.items()}
     for layer in MOSAIC_LAYERS:
         key = f"{layer.name}/{ROOT}"
-        found[key] = encode(_described(_document(source, key), layout, key))
+        found[key] = encode(_described(_document(source, key), layer, layout))
     return {**found, ROOT: consolidated(found)}
 
 
@@ -91,17 +92,17 @@ def emptied(root: bytes) -> bytes:
     return encode(document)
 
 
-def _described(document: dict[str, Any], layout: Layout, key: str) -> dict[str, Any]:
-    """Return an array's document in the layout; its codecs stay, and hence its bytes."""
+def _described(document: dict[str, Any], layer: Layer, layout: Layout) -> dict[str, Any]:
+    """Return a layer's document in the layout; its codecs stay, and hence its bytes."""
     n = layout.grid.chunk_px
     size = layout.grid.shard_px
     try:
         (sharding,) = document["codecs"]
         settings = sharding["configuration"]
         as_known = (
-            document["chunk_grid"]["configuration"]["chunk_shape"] == [1, size, size]
+            document["chunk_grid"]["configuration"]["chunk_shape"] == [1, *layer.shape(size, size)]
             and sharding["name"] == "sharding_indexed"
-            and settings["chunk_shape"] == [1, n, n]
+            and settings["chunk_shape"] == [1, *layer.shape(n, n)]
             and settings["codecs"][-1]["name"] == "crc32c"
             and settings["index_codecs"] == _INDEX
             and settings["index_location"] == "end"
@@ -110,10 +111,11 @@ def _described(document: dict[str, Any], layout: Layout, key: str) -> dict[str, 
         as_known = False
     if not as_known:
         raise StoreError(
-            f"{key} of the mosaic was encoded by another version of deepsalt; export with that "
-            f"version"
+            f"layer {layer.name} of the mosaic was encoded by another version of deepsalt; export "
+            f"with that version"
         )
-    document["shape"] = [*layout.shape]
+    periods, height, width = layout.shape
+    document["shape"] = [periods, *layer.shape(height, width)]
     if not layout.is_sharded:
         document["chunk_grid"]["configuration"]["chunk_shape"] = settings["chunk_shape"]
         document["codecs"] = settings["codecs"]

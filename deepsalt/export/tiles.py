@@ -12,7 +12,7 @@ from deepsalt.errors import MissingObjectError
 from deepsalt.export.layout import Layout, pieces_of
 from deepsalt.export.record import State, Writer, keys_below
 from deepsalt.export.shard import chunks_of
-from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.layers import MOSAIC_LAYERS, Layer
 from deepsalt.objects import Objects
 from deepsalt.versions import Filled, Mosaic, Piece, Version, changed_pieces
 
@@ -191,10 +191,10 @@ class TileExporter:
         n = frame.grid.tile_shards
         for (dy, dx), index in self.layout.shards(piece):
             for layer in MOSAIC_LAYERS:
-                source = f"{layer.name}/c/{slot}/{row * n + dy}/{column * n + dx}"
-                found = dict(self._objects(layer.name, index, source))
+                source = layer.key((slot, row * n + dy, column * n + dx))
+                found = dict(self._objects(layer, index, source))
                 if piece in again:
-                    gone += {*self._keys(layer.name, index)} - {*found}
+                    gone += {*self._keys(layer, index)} - {*found}
                 else:
                     found = {key: data for key, data in found.items() if key not in self.present}
                 for key, data in found.items():
@@ -213,12 +213,12 @@ class TileExporter:
             key
             for _, index in self.layout.shards(piece)
             for layer in MOSAIC_LAYERS
-            for key in self._keys(layer.name, index)
+            for key in self._keys(layer, index)
             if key not in self.present
         )
 
     def _objects(
-        self, layer: str, index: tuple[int, int, int], source: str
+        self, layer: Layer, index: tuple[int, int, int], source: str
     ) -> Iterator[tuple[str, bytes]]:
         """Yield a shard's objects in the group: itself, or its chunks; none if empty."""
         found = sync(self.content.source.get(source, default_buffer_prototype()))
@@ -229,27 +229,23 @@ class TileExporter:
         where = f"{source} of version {self.content.version.short} of {self.content.mosaic.objects}"
         chunks = [*chunks_of(data, n, where)]
         if self.layout.is_sharded:
-            yield _key(layer, index), data
+            yield layer.key(index), data
             return
         period, row, column = index
         for (dy, dx), chunk in chunks:
-            yield _key(layer, (period, row * n + dy, column * n + dx)), chunk
+            yield layer.key((period, row * n + dy, column * n + dx)), chunk
 
-    def _keys(self, layer: str, index: tuple[int, int, int]) -> Iterator[str]:
+    def _keys(self, layer: Layer, index: tuple[int, int, int]) -> Iterator[str]:
         """Yield all keys that a shard may have."""
         if self.layout.is_sharded:
-            yield _key(layer, index)
+            yield layer.key(index)
             return
         period, row, column = index
         for dy in range(self._edge):
             for dx in range(self._edge):
-                yield _key(layer, (period, row * self._edge + dy, column * self._edge + dx))
+                yield layer.key((period, row * self._edge + dy, column * self._edge + dx))
 
     @property
     def _edge(self) -> int:
         """Chunks along the edge of a shard."""
         return self.layout.grid.shard_px // self.layout.grid.chunk_px
-
-
-def _key(layer: str, index: tuple[int, int, int]) -> str:
-    return f"{layer}/c/{'/'.join(map(str, index))}"

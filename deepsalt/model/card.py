@@ -100,11 +100,6 @@ class Chance:
     calibrated: str
     alarm: float | None
 
-    @property
-    def attrs(self) -> dict[str, str | float]:
-        """Attributes of the layer."""
-        return {"base_rate": self.base_rate, "calibrated": self.calibrated}
-
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:

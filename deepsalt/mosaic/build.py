@@ -12,7 +12,7 @@ from typing import Any, Self
 from deepsalt.concurrency import submitted
 from deepsalt.context import Context
 from deepsalt.errors import StoreError, StoreMismatchError, StoreMissingError, UsageError
-from deepsalt.layers import salinity_attrs
+from deepsalt.layers import CHANCE, salinity_attrs
 from deepsalt.mosaic.drift import Figures, unlike
 from deepsalt.mosaic.tile import Composer
 from deepsalt.mosaic.wanted import Wanted, newest_day
@@ -361,7 +361,8 @@ def mosaic_of(store: Store, wanted: Wanted, period_tiles: Sequence[PeriodTile]) 
             "model_digests": [first.model_digest],
         },
         layer_attrs={
-            name: {**first.label, **first.chances.get(name, {})} for name in salinity_attrs()
+            name: {**first.label, **(first.chances if name == CHANCE else {})}
+            for name in salinity_attrs()
         },
     )
 

@@ -95,7 +95,7 @@ def _read(mosaic: Mosaic, version: Version, slot: int, tile: Tile, size: int) ->
     for top in range(0, grid.tile_px, edge):
         for left in range(0, grid.tile_px, edge):
             y, x = row * grid.tile_px + top, column * grid.tile_px + left
-            place = (slot, slice(y, y + edge), slice(x, x + edge))
+            place = (slot, ..., slice(y, y + edge), slice(x, x + edge))
             try:
                 layers = {name: np.asarray(arrays[name][place]) for name in needed(rule)}
             except (ValueError, RuntimeError) as error:  # a wrong checksum, or undecodable data

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from deepsalt.errors import FormatError
 from deepsalt.grid import PixelWindow
 from deepsalt.grid.georef import grid_of_layers
+from deepsalt.layers import CHANCE
 from deepsalt.plot.salt import MEANINGS, UNTOLD, SaltRule
 from deepsalt.types import PixelGrid, QualityFlag
 
@@ -144,6 +145,8 @@ def picture_of(layers: xr.Dataset) -> Picture:
         raise FormatError("a quicklook needs the layers salinity and quality_flags")
     rule = SaltRule.of(layers)
     names = needed(rule)
+    if rule is not None:
+        layers = layers.assign({CHANCE: rule.chance(layers)})
 
     def kinds_at(region: PixelWindow) -> NDArray[np.uint8]:
         found = layers.isel(y=slice(*region.y), x=slice(*region.x))
@@ -206,7 +209,8 @@ def classify(layers: Mapping[str, NDArray[Any]], rule: SaltRule | None) -> NDArr
     Parameters
     ----------
     layers
-        The layers that `needed` names, all of one shape.
+        The layers that `needed` names (h, w); `p_above` of the rule's threshold, or of all of them
+        (threshold, h, w).
     rule
         How pixels are classed by salt; without one, none can be told.
     """
@@ -218,10 +222,17 @@ def classify(layers: Mapping[str, NDArray[Any]], rule: SaltRule | None) -> NDArr
     for least in BREAKS_DS_M:
         kinds += salinity >= least
     kinds *= np.uint8(len(SALT))
-    kinds += rule.classes(*(layers[name] for name in rule.needs)) if rule else np.uint8(UNTOLD)
+    kinds += _salt(layers, rule) if rule else np.uint8(UNTOLD)
     unseen = (quality_flags & np.uint16(QualityFlag.OUTSIDE)) != 0
     np.copyto(kinds, reasons, where=~np.isfinite(salinity) | unseen)
     return kinds
+
+
+def _salt(layers: Mapping[str, NDArray[Any]], rule: SaltRule) -> NDArray[np.uint8]:
+    chance, upper, quality_flags = (layers[name] for name in rule.needs)
+    if chance.ndim > upper.ndim:
+        chance = chance[rule.index]
+    return rule.classes(chance, upper, quality_flags)
 
 
 def _kind_by_flags() -> NDArray[np.uint8]:

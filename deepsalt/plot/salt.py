@@ -27,7 +27,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP
+from deepsalt.layers import (
+    CHANCE,
+    CHANCE_FILL,
+    CHANCE_STEP,
+    THRESHOLD,
+    chances_known,
+    threshold_index,
+)
 from deepsalt.types import QualityFlag
 
 NO_SIGN, UNTOLD, POSSIBLE, LIKELY = range(4)
@@ -46,15 +53,12 @@ class SaltRule:
 
     Parameters
     ----------
-    layer
-        Name of the layer with p.
     threshold
         dS/m, by the method of the model's labels.
     base_rate
         Share of the training's profiles or sites above it.
     """
 
-    layer: str
     threshold: float
     base_rate: float
 
@@ -67,16 +71,36 @@ class SaltRule:
         layers
             Arrays with `attrs`, by name: a Dataset, or the arrays of a Zarr group.
         """
-        for name in reversed(CHANCE_LAYERS):
-            attrs = layers[name].attrs if name in layers else {}
-            if attrs.get("calibrated") == "yes":
-                return cls(name, float(attrs["threshold"]), float(attrs["base_rate"]))
-        return None
+        known = chances_known(layers[CHANCE].attrs) if CHANCE in layers else {}
+        usable = [at for at, stated in known.items() if stated.get("calibrated") == "yes"]
+        if not usable:
+            return None
+        return cls(max(usable), float(known[max(usable)]["base_rate"]))
+
+    @property
+    def index(self) -> int:
+        """Which of the thresholds of `p_above` it is."""
+        return threshold_index(self.threshold)
+
+    def chance(self, ds: xr.Dataset) -> xr.DataArray:
+        """Return p of a mosaic or product.
+
+        Raises
+        ------
+        FormatError
+            It has other thresholds only.
+        """
+        try:
+            return ds[CHANCE].sel({THRESHOLD: self.threshold}, drop=True)
+        except KeyError as error:
+            raise FormatError(
+                f"these layers lack {CHANCE} of {self.threshold:g} dS/m; select no threshold"
+            ) from error
 
     @property
     def needs(self) -> tuple[str, str, str]:
         """Names of the layers that `classes` takes."""
-        return (self.layer, "salinity_upper", "quality_flags")
+        return (CHANCE, "salinity_upper", "quality_flags")
 
     def classes(
         self,
@@ -135,7 +159,7 @@ def salt_classes(ds: xr.Dataset) -> xr.DataArray:
     Returns
     -------
     xr.DataArray
-        Classes, uint8, of the shape of the layers; 255 (`nodata`) where there is no estimate. Lazy
+        Classes, uint8, of the shape of `salinity`; 255 (`nodata`) where there is no estimate. Lazy
         where these are Dask arrays; otherwise all pixels are read. Attributes: CF `flag_values`
         and `flag_meanings`, `threshold` (dS/m) and `base_rate`.
 
@@ -157,7 +181,7 @@ def salt_classes(ds: xr.Dataset) -> xr.DataArray:
     >>> likely.dims
     ('period',)
     """
-    for name in ("salinity_upper", "quality_flags", CHANCE_LAYERS[0]):
+    for name in ("salinity_upper", "quality_flags", CHANCE):
         if name not in ds:
             raise FormatError(f"these layers lack {name}; open a mosaic or a scene product")
     rule = SaltRule.of(ds)
@@ -172,7 +196,9 @@ def salt_classes(ds: xr.Dataset) -> xr.DataArray:
 
     found: xr.DataArray = xr.apply_ufunc(
         classed,
-        *(ds[name] for name in rule.needs),
+        rule.chance(ds),
+        ds["salinity_upper"],
+        ds["quality_flags"],
         dask="parallelized",
         output_dtypes=[np.uint8],
         keep_attrs=False,

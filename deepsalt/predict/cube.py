@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from deepsalt.cube.contract import check_cube, cube_bands, map_chunks
 from deepsalt.errors import FormatError
 from deepsalt.layers import (
+    CHANCE,
+    CHANCE_ATTRS,
     CHANCE_FILL,
-    CHANCE_LAYERS,
     CHANCE_STEP,
+    SCENE_LAYERS,
+    THRESHOLD,
+    THRESHOLD_ATTRS,
+    THRESHOLDS_DS_M,
     quality_flags_attrs,
     salinity_attrs,
 )
@@ -30,7 +35,7 @@ RESULT = np.dtype(
         ("salinity", np.float32),
         ("salinity_lower", np.float32),
         ("salinity_upper", np.float32),
-        *((name, np.uint16) for name in CHANCE_LAYERS),
+        (CHANCE, np.uint16, len(THRESHOLDS_DS_M)),
         ("quality_flags", np.uint16),
     ]
 )
@@ -38,7 +43,8 @@ RESULT = np.dtype(
 
 SPECTRA_RESULT = np.dtype(
     [
-        *((name, np.float32) for name in RESULT.names or () if name != "quality_flags"),
+        *((name, np.float32) for name in ("salinity", "salinity_lower", "salinity_upper")),
+        (CHANCE, np.float32, len(THRESHOLDS_DS_M)),
         ("quality_flags", np.uint16),
         ("domain_score", np.float32),
     ]
@@ -113,8 +119,7 @@ def _predict(
         result["salinity"][chosen] = estimates.salinity
         result["salinity_lower"][chosen] = estimates.lower
         result["salinity_upper"][chosen] = estimates.upper
-        for name, chance in zip(CHANCE_LAYERS, estimates.chances, strict=True):
-            result[name][chosen] = _stored(chance, kind[name])
+        result[CHANCE][chosen] = _stored(estimates.chances.T, kind[CHANCE].base)
         lost = np.isnan(estimates.salinity) * np.uint16(QualityFlag.DEFECTIVE)
         result["quality_flags"][chosen] |= estimates.flags | lost
         if "domain_score" in (kind.names or ()):
@@ -135,7 +140,7 @@ def _stored(chance: NDArray[np.float32], kind: np.dtype[Any]) -> NDArray[np.gene
 def _unestimated(quality_flags: NDArray[np.uint16], kind: np.dtype[np.void]) -> NDArray[np.void]:
     result = np.empty(quality_flags.shape, dtype=kind)
     for name in kind.names or ():
-        fill = CHANCE_FILL if kind[name] == np.uint16 else np.nan
+        fill = CHANCE_FILL if kind[name].base == np.uint16 else np.nan
         result[name] = quality_flags if name == "quality_flags" else fill
     return result
 
@@ -192,9 +197,9 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     Returns
     -------
     xr.Dataset
-        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m), `p_above_0.5` to
-        `p_above_4` (uint16, as stored: `xarray.decode_cf` gives probabilities) and `quality_flags`
-        (uint16), dims (y, x), with the cube's chunks, x, y and spatial_ref.
+        `salinity`, `salinity_lower`, `salinity_upper` (float32, dS/m) and `quality_flags` (uint16),
+        dims (y, x); `p_above` (threshold, y, x; uint16, as stored: `xarray.decode_cf` gives
+        probabilities). With the cube's chunks, x, y and spatial_ref, and `threshold`, dS/m.
 
     Raises
     ------
@@ -209,7 +214,7 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     >>> cube = deepsalt.mark_valid(deepsalt.open_scene(deepsalt.read_acquisition("enmap-scene")))
     >>> layers = deepsalt.predict_cube(cube, deepsalt.model_ref())
     >>> list(layers.data_vars)[:4]
-    ['salinity', 'salinity_lower', 'salinity_upper', 'p_above_0.5']
+    ['salinity', 'salinity_lower', 'salinity_upper', 'p_above']
     """
     check_cube(cube)
     if "quality_flags" not in cube:
@@ -235,12 +240,17 @@ def predict_cube(cube: xr.Dataset, ref: ModelRef, *, device: str = "cpu") -> xr.
     dn = cube["dn"].data
     quality_flags = cube["quality_flags"].data
     result = map_chunks(predict, dn, quality_flags, name="predict_chunk", dtype=RESULT)
-    chances = [each.attrs for each in card.chances]
-    attrs = salinity_attrs(card.ec_method, card.depth, card.temperature, chances)
+    known = {name: [getattr(each, name) for each in card.chances] for name in CHANCE_ATTRS}
+    attrs = salinity_attrs(card.ec_method, card.depth, card.temperature, known)
     attrs["quality_flags"] = quality_flags_attrs()
     coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref") if name in cube.coords}
+    coords[THRESHOLD] = xr.DataArray(
+        np.array(THRESHOLDS_DS_M), dims=THRESHOLD, attrs=dict(THRESHOLD_ATTRS)
+    )
+    data = {name: result[name] for name in RESULT.names or ()}
+    data[CHANCE] = np.moveaxis(data[CHANCE], -1, 0)
     return xr.Dataset(
-        {name: (("y", "x"), result[name], attrs[name]) for name in RESULT.names or ()},
+        {layer.name: (layer.dims, data[layer.name], attrs[layer.name]) for layer in SCENE_LAYERS},
         coords=coords,
         attrs=dict(cube.attrs),
     )

@@ -8,11 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepsalt.errors import FormatError, UsageError
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE, CHANCE_COLUMNS, threshold_index
 from deepsalt.model.card import Chance
 from deepsalt.model.load import model_card
 from deepsalt.predict.cube import SPECTRA_RESULT, predict_spectra
-from deepsalt.prevalence import odds_factor, shifted, threshold_layer
+from deepsalt.prevalence import odds_factor, shifted
 from deepsalt.progress import Progress, Silent
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.indices import shows_ice, spectral_flags
@@ -24,6 +24,13 @@ from deepsalt.spectral.table import (
     write_table,
 )
 from deepsalt.types import ModelRef, QualityFlag, Report
+
+COLUMNS = tuple(
+    column
+    for name in SPECTRA_RESULT.names or ()
+    for column in (CHANCE_COLUMNS if name == CHANCE else (name,))
+)
+"""Columns that a prediction adds to a table."""
 
 MAX_MISSING_SHARE = 0.1
 """A spectrum that lacks more of its table's usable bands than this is DEFECTIVE."""
@@ -103,8 +110,7 @@ def predict_table(
     if out.exists() and table.exists() and out.samefile(table):
         raise UsageError(f"{out} is the input table; write the prediction to another file")
     rows = read_table(table, keep_text=True)
-    names = SPECTRA_RESULT.names or ()
-    taken = [name for name in names if name in rows.columns]
+    taken = [name for name in COLUMNS if name in rows.columns]
     if taken:
         raise FormatError(
             f"{table} already has a column {', '.join(taken)}; rename it before predicting"
@@ -121,23 +127,28 @@ def predict_table(
     least = np.where(strange > 0, np.float32(COVER_SCORE), np.float32(0.0))
     result["domain_score"] = np.maximum(result["domain_score"], least)
     if shift is not None:
-        moved = shifted([result[name].astype(np.float64) for name in CHANCE_LAYERS], *shift)
-        for name, chance in zip(CHANCE_LAYERS, moved, strict=True):
-            result[name] = np.round(chance, 4)
+        moved = shifted([*result[CHANCE].T.astype(np.float64)], *shift)
+        result[CHANCE] = np.round(np.stack(moved, axis=1), 4)
     if few := [f"{each.threshold:g}" for each in known if each.calibrated == "no"]:
         (progress or Silent()).note(
             f"the probabilities above {' and '.join(few)} dS/m rest on fewer than 20 profiles or "
             f"sites of the model's training; take them as an order, not as frequencies"
         )
-    added = pd.DataFrame({name: result[name] for name in names}, index=rows.index)
+    added = pd.DataFrame(_columns(result), index=rows.index)
     # In front: nobody finds the answer behind 2000 columns of spectra.
     write_table(pd.concat([added, rows], axis=1), out)
     return count(result)
 
 
+def _columns(result: NDArray[np.void]) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of a table with a prediction, in order."""
+    above = dict(zip(CHANCE_COLUMNS, result[CHANCE].T, strict=True))
+    return {name: above[name] if name in above else result[name] for name in COLUMNS}
+
+
 def _shift(known: Sequence[Chance], threshold: float, share: float) -> tuple[int, float]:
     """Return which probability is shifted, and the factor on its odds."""
-    index = CHANCE_LAYERS.index(threshold_layer(threshold))
+    index = threshold_index(threshold)
     return index, odds_factor(known[index].base_rate, share)
 
 

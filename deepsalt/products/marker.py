@@ -10,19 +10,16 @@ from deepsalt.grid import Tile
 from deepsalt.store.documents import digest_of
 from deepsalt.types import Acquisition, ModelRef, PixelGrid, QualityFlag, Report, version_order
 
-ALGORITHM_VERSION = 5
+ALGORITHM_VERSION = 6
 """Raised by hand whenever the same input gives other results; part of every product's name.
 
-Since 4 a product has probabilities.
+Since 6 the probabilities of a product are one layer.
 """
 
 _UNSAFE = re.compile("[^A-Za-z0-9_-]")
 
 LABEL_ATTRS = ("ec_method", "depth", "reference_temperature")
 """Attributes of `salinity` that tell its quantity; products that differ are never mixed."""
-
-CHANCE_ATTRS = ("base_rate", "calibrated")
-"""Attributes of a probability that tell what it rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class ProductMarker:
     label
         `LABEL_ATTRS` of the salinity layer.
     chances
-        `CHANCE_ATTRS` of the probabilities, by layer.
+        `CHANCE_ATTRS` of the probabilities.
     attrs
         Attributes that the writer added, such as ``simulated``.
     files
@@ -83,7 +80,7 @@ class ProductMarker:
     created: datetime
     report: Report
     label: Mapping[str, Any]
-    chances: Mapping[str, Mapping[str, Any]]
+    chances: Mapping[str, Any]
     attrs: Mapping[str, Any]
     files: tuple[tuple[str, str, int], ...]
     tiles: tuple[str, ...] = ()
@@ -113,8 +110,7 @@ class ProductMarker:
         """Return the fields as plain JSON values."""
         times = {name: iso(getattr(self, name)) for name in ("start", "end", "created")}
         plain = {"grid": asdict(self.grid), "report": _report_to(self.report), **times}
-        plain |= {"label": dict(self.label), "attrs": dict(self.attrs)}
-        plain["chances"] = {name: dict(known) for name, known in self.chances.items()}
+        plain |= {name: dict(getattr(self, name)) for name in ("label", "chances", "attrs")}
         return {**{name: getattr(self, name) for name in self.__slots__}, **plain}
 
     @classmethod

@@ -15,11 +15,10 @@ from zarr.storage import MemoryStore
 from deepsalt.documents import encode
 from deepsalt.errors import GridError, StoreError
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP, SCENE_LAYERS
+from deepsalt.layers import CHANCE, CHANCE_ATTRS, CHANCE_FILL, CHANCE_STEP, SCENE_LAYERS
 from deepsalt.products.done import done_key, index_key, join_acquisition, read_marker
 from deepsalt.products.marker import (
     ALGORITHM_VERSION,
-    CHANCE_ATTRS,
     LABEL_ATTRS,
     ProductMarker,
     iso,
@@ -55,7 +54,7 @@ def write_product(
     Parameters
     ----------
     ds
-        `SCENE_LAYERS` (y, x), lazy, on the scene's own grid; probabilities as stored, or as
+        `SCENE_LAYERS`, lazy, on the scene's own grid; probabilities as stored, or as
         `open_product` decodes them.
     store
         The store.
@@ -112,7 +111,7 @@ def write_product(
         created=datetime.now(UTC),
         report=count_pixels(layers),
         label=_stated(layers["salinity"], LABEL_ATTRS),
-        chances={name: _stated(layers[name], CHANCE_ATTRS) for name in CHANCE_LAYERS},
+        chances=_stated(layers[CHANCE], CHANCE_ATTRS),
         attrs=attrs,
         files=tuple(
             (key, sha256(data).hexdigest(), len(data)) for key, data in sorted(found.items())
@@ -153,12 +152,11 @@ def mark_done(store: Store, marker: ProductMarker) -> ProductMarker:
 
 
 def _as_stored(ds: xr.Dataset) -> xr.Dataset:
-    """Return layers with probabilities in whole steps, where they were decoded."""
-    decoded = [name for name in CHANCE_LAYERS if name in ds and ds[name].dtype.kind == "f"]
-    steps = {name: (ds[name] / CHANCE_STEP).round().fillna(CHANCE_FILL) for name in decoded}
-    return ds.assign(
-        {name: each.astype(np.uint16).assign_attrs(ds[name].attrs) for name, each in steps.items()}
-    )
+    """Return layers with probabilities in whole steps, if they were decoded."""
+    if CHANCE not in ds or ds[CHANCE].dtype.kind != "f":
+        return ds
+    steps = (ds[CHANCE] / CHANCE_STEP).round().fillna(CHANCE_FILL).astype(np.uint16)
+    return ds.assign({CHANCE: steps.assign_attrs(ds[CHANCE].attrs)})
 
 
 def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:
@@ -168,10 +166,11 @@ def check_layers(ds: xr.Dataset, acquisition: Acquisition) -> None:
         if layer.name not in ds:
             raise StoreError(f"scene {acquisition.scene_id} has no layer {layer.name} to write")
         found = ds[layer.name]
-        if found.dims != ("y", "x") or found.shape != shape:
+        expected = dict(zip(layer.dims, layer.shape(*shape), strict=True))
+        if list(found.sizes.items()) != list(expected.items()):
             raise GridError(
                 f"layer {layer.name} of scene {acquisition.scene_id} is {dict(found.sizes)}, but "
-                f"its grid is (y, x) {shape}"
+                f"on its grid it is {expected}"
             )
         if found.dtype != np.dtype(layer.dtype):
             raise StoreError(
@@ -188,14 +187,15 @@ def encode_layers(
     group = zarr.open_group(MemoryStore(objects), mode="w", zarr_format=3)
     # A shard never exceeds the scene by more than a chunk.
     shard = [min(SHARD_PX, -(-size // CHUNK_PX) * CHUNK_PX) for size in (grid.height, grid.width)]
+    chunk = (CHUNK_PX, CHUNK_PX)
     for layer in SCENE_LAYERS:
         values = layers[layer.name]
         array = create_layer(
             group,
             layer,
-            dims=("y", "x"),
-            shape=(grid.height, grid.width),
-            sharding=((CHUNK_PX, CHUNK_PX), tuple(shard)),
+            dims=layer.dims,
+            shape=layer.shape(grid.height, grid.width),
+            sharding=(layer.shape(*chunk), layer.shape(*shard)),
             attrs={k: v for k, v in values.attrs.items() if k != "grid_mapping"},
         )
         array[...] = values.values

@@ -13,7 +13,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from deepsalt.documents import encode
 from deepsalt.errors import StoreError
 from deepsalt.grid.georef import GRID_MAPPING, axis_attrs, grid_mapping_attrs, pixel_centers
-from deepsalt.layers import Layer
+from deepsalt.layers import THRESHOLD, THRESHOLD_ATTRS, THRESHOLDS_DS_M, Layer
 from deepsalt.store.documents import decode
 from deepsalt.types import PixelGrid, QualityFlag, Report
 
@@ -21,10 +21,11 @@ Array = zarr.Array[Any]
 Sharding = tuple[tuple[int, ...], tuple[int, ...] | None]
 """Shape of a chunk and of a shard; None if each chunk is its own object."""
 
-# The bits of estimates are noise: zstd makes files a twentieth smaller and takes four times as
-# long. Counts, days and flags are runs of few values, of which zstd leaves half of what LZ4 does.
-_FLOATS = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
-_INTEGERS = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
+# The bits of estimates are noise: zstd makes files a twentieth smaller, those of probabilities a
+# tenth, and takes four times as long. Counts, days and flags are runs of few values, of which zstd
+# leaves half of what LZ4 does.
+_ESTIMATES = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
+_RUNS = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 
 
 def create_layer(
@@ -62,16 +63,23 @@ def create_layer(
         dimension_names=dims,
         # LZ4 does not detect flipped bits. A checksum per chunk takes 2 to 8 ms of CPU per layer of
         # a tile: a fifth of encoding it, a hundredth of composing it of three scenes.
-        compressors=[_FLOATS if layer.dtype == "float32" else _INTEGERS, Crc32cCodec()],
+        compressors=[_RUNS if layer.is_runs else _ESTIMATES, Crc32cCodec()],
         attributes={**layer.fill_attribute(), **layer.attributes(), **attrs},
     )
 
 
 def create_axes(group: zarr.Group, grid: PixelGrid) -> None:
-    """Add the coordinates `y`, `x` (pixel centres) and `spatial_ref` to an open group."""
+    """Add the coordinates of layers to an open group: `y`, `x`, `threshold`, `spatial_ref`."""
     for axis, values in zip("yx", pixel_centers(grid), strict=True):
         create_coordinate(group, axis, values, (axis,), axis_attrs(axis))
+    create_thresholds(group)
     create_coordinate(group, GRID_MAPPING, np.array(0), (), grid_mapping_attrs(grid))
+
+
+def create_thresholds(group: zarr.Group) -> None:
+    """Add the coordinate `threshold` of probabilities to an open group, dS/m."""
+    values = np.array(THRESHOLDS_DS_M)
+    create_coordinate(group, THRESHOLD, values, (THRESHOLD,), THRESHOLD_ATTRS)
 
 
 def create_coordinate(

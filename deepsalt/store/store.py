@@ -43,7 +43,7 @@ from deepsalt.grid import Extent, Frame, MosaicGrid
 from deepsalt.objects import Objects
 from deepsalt.store.documents import read_document
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of a store's layout; stores of a later one are refused."""
 RECORD = "store.json"
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import PixelWindow
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP, DATE_FILL
+from deepsalt.layers import CERTAIN, CHANCE, CHANCE_FILL, DATE_FILL
 from deepsalt.store.arrays import Array
 from deepsalt.types import REJECTING, QualityFlag
 from deepsalt.validate.findings import Finding
@@ -40,7 +40,7 @@ def check_pixels(
     Parameters
     ----------
     arrays
-        `MOSAIC_LAYERS` (period, y, x).
+        `MOSAIC_LAYERS` with their period.
     slot
         Of the tile's period.
     regions
@@ -59,7 +59,7 @@ def check_pixels(
         # All layers of a shard wait for the server together.
         with ThreadPoolExecutor(len(arrays)) as pool:
             for region in regions:
-                place = (slot, slice(*region.y), slice(*region.x))
+                place = (slot, ..., slice(*region.y), slice(*region.x))
                 reads = {
                     name: pool.submit(array.__getitem__, place) for name, array in arrays.items()
                 }
@@ -97,12 +97,12 @@ def _contradictions(
     yield "missing", "have no estimate and no reason in quality_flags", ~estimated & ~rejected
     yield "values", "have unknown bits in quality_flags", (quality_flags & ~_KNOWN_BITS) != 0
     yield "values", "have an estimate but no observation or the reverse", estimated != (count > 0)
-    chances = np.stack([part[name] for name in CHANCE_LAYERS])
+    chances = part[CHANCE]
     known = (chances != CHANCE_FILL) == estimated
     yield "chances", "have an estimate without a probability or the reverse", ~known.all(axis=0)
-    rising = np.asarray((np.diff(chances.astype(np.int32), axis=0) > 0).any(axis=0))
+    rising = np.asarray((chances[1:] > chances[:-1]).any(axis=0))
     yield "chances", "have a probability that rises with its threshold", rising
-    beyond = np.asarray((chances > 1 / CHANCE_STEP).any(axis=0)) & estimated
+    beyond = np.asarray((chances > CERTAIN).any(axis=0)) & estimated
     yield "chances", "have a probability above 1", beyond
     undated = part["last_observed"] == DATE_FILL
     yield "values", "have a date without an observation", ~undated & (count == 0)

@@ -28,10 +28,9 @@ from deepsalt.grid import Cell, Extent, Frame, MosaicGrid, Tile
 from deepsalt.grid.georef import GRID_MAPPING, group_attrs
 from deepsalt.layers import DATE_FILL, MOSAIC_LAYERS, Layer
 from deepsalt.products import ALGORITHM_VERSION
-from deepsalt.store.arrays import Array, create_layer
+from deepsalt.store.arrays import Array, create_layer, create_thresholds
 from deepsalt.types import QualityFlag, Report
 
-DIMS = ("period", "y", "x")
 PERIODS = 1024
 """Slots of the period axis."""
 EPOCH = date(1970, 1, 1)
@@ -123,14 +122,15 @@ def create_arrays(
         create_layer(
             group,
             layer,
-            dims=DIMS,
-            shape=(PERIODS, pixels.height, pixels.width),
+            dims=("period", *layer.dims),
+            shape=(PERIODS, *layer.shape(pixels.height, pixels.width)),
             sharding=(
-                (1, grid.chunk_px, grid.chunk_px),
-                (1, grid.shard_px, grid.shard_px),
+                (1, *layer.shape(grid.chunk_px, grid.chunk_px)),
+                (1, *layer.shape(grid.shard_px, grid.shard_px)),
             ),
             attrs=layer_attrs.get(layer.name, {}),
         )
+    create_thresholds(group)
     period = {"period": PERIODS}
     rows, columns = frame.shape
     tiles = {**period, "tile_y": rows, "tile_x": columns}
@@ -210,8 +210,8 @@ def write_tile(
     job
         The tile.
     shards
-        Shards of the tile, as they are composed: their place in it, and the layers (y, x) by name,
-        of the type that `MOSAIC_LAYERS` states. Missing shards are empty.
+        Shards of the tile, as they are composed: their place in it, and the layers by name, of the
+        type and dimensions that `MOSAIC_LAYERS` states. Missing shards are empty.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def write_tile(
     # First, because Zarr reads an existing shard before overwriting it: needlessly, and it may be
     # damaged.
     gone = [
-        f"{layer.name}/c/{job.slot}/{row * n + dy}/{column * n + dx}"
+        layer.key((job.slot, row * n + dy, column * n + dx))
         for layer in MOSAIC_LAYERS
         for dy, dx in left
     ]
@@ -246,7 +246,7 @@ def write_tile(
         for (dy, dx), layers in shards:
             left.remove((dy, dx))
             y, x = (row * n + dy) * size, (column * n + dx) * size
-            part = (job.slot, slice(y, y + size), slice(x, x + size))
+            part = (job.slot, ..., slice(y, y + size), slice(x, x + size))
             filled = [layer for layer in MOSAIC_LAYERS if not _is_unseen(job, layer, layers)]
             writes = [
                 pool.submit(arrays[layer.name].__setitem__, part, layers[layer.name])
@@ -270,11 +270,12 @@ def _is_unseen(job: Job, layer: Layer, layers: Mapping[str, NDArray[Any]]) -> bo
     """Return whether a layer of a shard is empty; refuse an invalid layer."""
     values = layers.get(layer.name)
     size = job.frame.grid.shard_px
-    if values is None or values.shape != (size, size) or values.dtype != layer.dtype:
+    shape = layer.shape(size, size)
+    if values is None or values.shape != shape or values.dtype != layer.dtype:
         found = "missing" if values is None else f"{values.dtype} {values.shape}"
         raise StoreError(
             f"layer {layer.name} of tile {job.tile.id} is {found}; expected a shard of "
-            f"{layer.dtype} {(size, size)}"
+            f"{layer.dtype} {shape}"
         )
     fill = layer.fill
     return bool((np.isnan(values) if fill != fill else values == fill).all())

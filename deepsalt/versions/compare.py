@@ -50,7 +50,7 @@ def changed_pieces(mosaic: Mosaic, since: str, version: Version) -> set[Piece] |
     cells = {
         (slot, y // n, x // n)
         for layer in MOSAIC_LAYERS
-        for slot, y, x in found.updated_chunks.get(f"/{layer.name}", ())
+        for slot, *_, y, x in found.updated_chunks.get(f"/{layer.name}", ())
     }
     cells |= {(slot, y, x) for slot, y, x in found.updated_chunks.get("/tile_digest", ())}
     return {(slot, mosaic.frame.tile(row, column)) for slot, row, column in cells}

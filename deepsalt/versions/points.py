@@ -19,14 +19,14 @@ _AT_ONCE = 16
 
 
 def by_chunk(layer: xr.DataArray, chunk_px: int) -> xr.DataArray:
-    """Return a lazy layer (..., y, x) whose points are read chunk by chunk.
+    """Return a lazy layer (period, ..., y, x) whose points are read chunk by chunk.
 
     Parameters
     ----------
     layer
         Backed by Zarr, without Dask.
     chunk_px
-        Edge of its chunks, pixels.
+        Edge of its chunks, pixels; they hold one period, and all of what lies between.
     """
     data = indexing.LazilyIndexedArray(_ByChunk(layer.variable, chunk_px))
     return layer.copy(data=data)
@@ -56,7 +56,7 @@ class _ByChunk(BackendArray):
         places = np.broadcast_arrays(*_as_arrays(key, self.shape))
         shape = places[0].shape
         flat = np.stack([place.ravel() for place in places])
-        edges = np.array([1] * (len(self.shape) - 2) + [self._chunk_px] * 2)
+        edges = np.array([1, *self.shape[1:-2], self._chunk_px, self._chunk_px])
         chunks, of_point = np.unique(flat // edges[:, None], axis=1, return_inverse=True)
         of_point = of_point.ravel()  # NumPy 2.0 gives it two dimensions
         order = np.argsort(of_point, kind="stable")

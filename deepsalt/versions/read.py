@@ -71,8 +71,9 @@ def open_mosaic(
     -------
     xr.Dataset
         Layers (period, y, x) as in `deepsalt.layers.MOSAIC_LAYERS`, over the tiles and periods that
-        have data, periods in order of time; coordinates `period` (first day), `period_bounds`,
-        `y`, `x` (pixel centres) and `spatial_ref`. `last_observed` in days from 1970-01-01 as
+        have data, periods in order of time; `p_above` (period, threshold, y, x); coordinates
+        `period` (first day), `period_bounds`, `threshold` (dS/m), `y`, `x` (pixel centres) and
+        `spatial_ref`. `last_observed` in days from 1970-01-01 as
         float64, NaN where no scene contributed.
 
     Raises

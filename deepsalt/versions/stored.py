@@ -10,7 +10,7 @@ from zarr.core.sync import sync
 
 from deepsalt.errors import StoreError
 from deepsalt.grid import Cell, PixelWindow
-from deepsalt.layers import MOSAIC_LAYERS
+from deepsalt.layers import MOSAIC_LAYERS, THRESHOLD
 from deepsalt.store.arrays import Array
 from deepsalt.versions.arrays import read_digests, read_products
 from deepsalt.versions.read import Reading
@@ -69,11 +69,12 @@ class Stored:
 
         async def is_there(y: int, x: int) -> bool:
             # Each layer is checked: it has its own references, which may be lost.
-            names = [f"{layer.name}/c/{slot}/{y}/{x}" for layer in MOSAIC_LAYERS]
+            names = [layer.key((slot, y, x)) for layer in MOSAIC_LAYERS]
             return any([await self.store.exists(name) for name in names])
 
         async def find() -> list[tuple[int, int]]:
             for key in (
+                f"{THRESHOLD}/c/0",
                 f"period/c/{slot}",
                 f"period_bounds/c/{slot}/0",
                 f"tile_digest/c/{slot}/{row}/{column}",

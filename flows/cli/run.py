@@ -125,7 +125,7 @@ def next_lines(result: "RunResult", out: str) -> list[str]:
         strange = mosaic.by_flag.get("out_of_domain", 0)
         lines.append(
             "limits       the surface only; salinity_lower and salinity_upper are a 90 % interval; "
-            "salt that the mean hides is in p_above_1, the probability of more than 1 dS/m"
+            "salt that the mean hides is in p_above, the probability of exceeding a threshold"
             + (f"; {share(strange, seen)} of cells are unlike the training's soils" * bool(strange))
         )
     return [

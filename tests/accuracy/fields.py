@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from deepsalt.accuracy.match import Cells
-from deepsalt.layers import CHANCE_LAYERS, THRESHOLDS_DS_M
+from deepsalt.layers import CHANCE_COLUMNS, THRESHOLDS_DS_M
 
 SIDE_PX = 400
 CELL_DEG = 30.0 / 111_195.0
@@ -38,7 +38,7 @@ class Field:
         size = row.size
         chances = {
             name: norm.cdf((log_estimate - np.log(threshold)) / _SD)
-            for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True)
+            for name, threshold in zip(CHANCE_COLUMNS, THRESHOLDS_DS_M, strict=True)
         }
         return Cells(
             period=np.zeros(size, np.intp),
@@ -67,7 +67,7 @@ class Field:
 
 CHANCE_ATTRS = {
     name: {"threshold": threshold, "base_rate": 0.3}
-    for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True)
+    for name, threshold in zip(CHANCE_COLUMNS, THRESHOLDS_DS_M, strict=True)
 }
 
 

@@ -14,7 +14,7 @@ from deepsalt.conductivity import EC_SHIFT
 from deepsalt.errors import UsageError
 from deepsalt.export import export_mosaic
 from deepsalt.grid import to_lonlat
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.sites.samples import SampleRules, read_samples
 from deepsalt.types import REJECTING
 from deepsalt.versions import open_repository
@@ -64,8 +64,9 @@ def test_each_sample_takes_the_layers_of_the_cell_that_holds_it(
     assert set(zip(row, column, strict=True)) == set(zip(cells.row, cells.column, strict=True))
     assert np.array_equal(cells.estimate, mosaic.salinity.values[at].astype(float))
     assert np.array_equal(cells.lower, mosaic.salinity_lower.values[at].astype(float))
-    for name in CHANCE_LAYERS:
-        assert np.array_equal(cells.chances[name], mosaic[name].values[at])
+    for index, name in enumerate(CHANCE_COLUMNS):
+        expected = mosaic.p_above.values[:, index][at]
+        assert np.array_equal(cells.chances[name], expected)
 
 
 def test_cells_have_the_coordinates_of_their_centres(mosaic: xr.Dataset, tmp_path: Path) -> None:

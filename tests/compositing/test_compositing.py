@@ -213,10 +213,10 @@ def whole(scenes: Scenes, grid: MosaicGrid, *, block_px: int = 1024) -> dict[str
         parts.setdefault("row", []).append(rows + tile.iy * grid.tile_px)
         parts.setdefault("column", []).append(columns + tile.ix * grid.tile_px)
         for layer in MOSAIC_LAYERS:
-            parts.setdefault(layer.name, []).append(ds[layer.name].values[seen])
-    found = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+            parts.setdefault(layer.name, []).append(ds[layer.name].values[..., seen])
+    found = {name: np.concatenate(arrays, axis=-1) for name, arrays in parts.items()}
     order = np.lexsort((found["column"], found["row"]))
-    return {name: values[order] for name, values in found.items()}
+    return {name: values[..., order] for name, values in found.items()}
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,6 @@ async def put(store: IcechunkStore, frame: Frame) -> None:
             for y in range(row * n, row * n + n):
                 for x in range(column * n, column * n + n):
                     data = os.urandom(REFERENCE_BYTES)
-                    await store.set(f"{layer.name}/c/0/{y}/{x}", buffer.from_bytes(data))
+                    await store.set(layer.key((0, y, x)), buffer.from_bytes(data))
         digest = (index + 1).to_bytes(8, "little")
         await store.set(f"tile_digest/c/0/{row}/{column}", buffer.from_bytes(digest))

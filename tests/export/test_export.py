@@ -85,9 +85,10 @@ def test_shards_are_carried_over_byte_for_byte(world: World) -> None:
     source, frame = encoded(world.mosaic, head), world.mosaic.frame
     found = shards_in(target)
     assert found
+    layers = {layer.name: layer for layer in MOSAIC_LAYERS}
     for (layer, slot, y, x), data in found.items():
         row, column = y - 2 * frame.extent.iy0, x - 2 * frame.extent.ix0
-        key = f"{layer}/c/{slot}/{row}/{column}"
+        key = layers[layer].key((slot, row, column))
         read = sync(source.get(key, default_buffer_prototype()))
         assert read is not None
         assert read.to_bytes() == data
@@ -97,15 +98,15 @@ def test_layers_are_encoded_as_a_store_encodes_them(world: World, is_sharded: bo
     target = in_memory(".zarr")
     export_mosaic(world.mosaic, target, sharded=is_sharded)
     group = zarr.open_group(MemoryStore(), mode="w", zarr_format=3)
-    sizes = (1, GRID.chunk_px, GRID.chunk_px), (1, GRID.shard_px, GRID.shard_px)
     for layer in MOSAIC_LAYERS:
+        chunk, shard = ((1, *layer.shape(n, n)) for n in (GRID.chunk_px, GRID.shard_px))
         found = json.loads(target.read(f"{layer.name}/zarr.json"))
         made = create_layer(
             group,
             layer,
-            dims=("period", "y", "x"),
+            dims=("period", *layer.dims),
             shape=tuple(found["shape"]),
-            sharding=sizes if is_sharded else (sizes[0], None),
+            sharding=(chunk, shard if is_sharded else None),
             attrs={},
         )
         wanted = json.loads(json.dumps(made.metadata.to_dict()))

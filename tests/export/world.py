@@ -12,7 +12,7 @@ from icechunk import IcechunkStore
 
 from deepsalt.export.record import RECORD, read_state
 from deepsalt.grid import Frame, MosaicGrid, Tile
-from deepsalt.layers import CHANCE_LAYERS, MOSAIC_LAYERS
+from deepsalt.layers import CHANCE, MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.store import Period, Where
 from deepsalt.types import Report
@@ -72,12 +72,11 @@ def shards_of(job: Job) -> Iterator[tuple[tuple[int, int], dict[str, np.ndarray]
         rng = np.random.default_rng([*seed])
         if not job.products or rng.random() < 0.3:
             continue
-        layers = {x.name: np.full((size, size), x.fill, x.dtype) for x in MOSAIC_LAYERS}
+        layers = {x.name: np.full(x.shape(size, size), x.fill, x.dtype) for x in MOSAIC_LAYERS}
         rows = size // 2 if rng.random() < 0.5 else size
         for name in ("salinity", "salinity_lower", "salinity_upper"):
             layers[name][:rows] = rng.random((rows, size), np.float32)
-        for name in CHANCE_LAYERS:
-            layers[name][:rows] = rng.integers(0, 10_001, (rows, size))
+        layers[CHANCE][:, :rows] = rng.integers(0, 10_001, (4, rows, size))
         layers["quality_flags"][:rows] = 0
         layers["observations"][:rows] = len(job.products)
         layers["last_observed"][:rows] = 19_000 + len(job.products)
@@ -95,7 +94,7 @@ def shards_in(group: Objects) -> Found:
     n = GRID.tile_shards * (1 if state.layout.is_sharded else GRID.shard_px // GRID.chunk_px)
     for layer in MOSAIC_LAYERS:
         for entry in group.list(f"{layer.name}/c"):
-            period, row, column = map(int, entry.key.split("/")[2:])
+            period, *_, row, column = map(int, entry.key.split("/")[2:])
             place = (layer.name, state.layout.slots[period], row + e.iy0 * n, column + e.ix0 * n)
             found[place] = group.read(entry.key)
     return found

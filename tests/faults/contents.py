@@ -68,7 +68,7 @@ def _shards(mosaic: Mosaic, head: Version) -> dict[str, str]:
         for tile in each.tiles:
             slot, row, column = mosaic.frame.cell(each.slot, tile)
             for layer, dy, dx in product(MOSAIC_LAYERS, range(n), range(n)):
-                key = f"{layer.name}/c/{slot}/{row * n + dy}/{column * n + dx}"
+                key = layer.key((slot, row * n + dy, column * n + dx))
                 data = sync(source.get(key, default_buffer_prototype()))
                 if data is not None:
                     found[f"mosaic {key}"] = sha256(data.to_bytes()).hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepsalt.layers import CHANCE
 from deepsalt.model.platform import TOLERANCE_DS_M
 
 _PREDICT = """
@@ -44,7 +45,7 @@ def test_results_of_instruction_sets_differ_by_less_than_the_tolerance(tmp_path:
     for capability in ("default", "avx2"):
         other, found = predictions(tmp_path, capability)
         assert other != own or own.lower().endswith(capability)
-        for name in ("salinity", "salinity_lower", "salinity_upper"):
+        for name in ("salinity", "salinity_lower", "salinity_upper", CHANCE):
             np.testing.assert_array_equal(np.isnan(found[name]), np.isnan(wanted[name]))
             difference = np.abs(found[name] - wanted[name]) / (1 + np.abs(wanted[name]))
             print(f"{other} and {own}: {name} {np.nanmax(difference):.2e}")

@@ -15,7 +15,7 @@ import xarray as xr
 from deepsalt.compositing import composite
 from deepsalt.errors import StoreError, StoreMismatchError, UsageError
 from deepsalt.grid import Extent, MosaicGrid
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP
+from deepsalt.layers import CHANCE, CHANCE_FILL, CHANCE_STEP
 from deepsalt.mosaic import Builder, Wanted, all_period_tiles, period_tiles_of
 from deepsalt.mosaic import wanted as wanting
 from deepsalt.mosaic.tile import Composer
@@ -101,7 +101,7 @@ def test_a_mosaic_is_the_composite_of_its_products(store: Store) -> None:
     found = opened(store).isel(period=0)
     for name, layer in expected.data_vars.items():
         stored = found[name].fillna(layer.values[0, 0]) if name == "last_observed" else found[name]
-        if name in CHANCE_LAYERS:
+        if name == CHANCE:
             stored = np.rint(stored / CHANCE_STEP).fillna(CHANCE_FILL)
         np.testing.assert_array_equal(stored.values, layer.values, err_msg=str(name))
     np.testing.assert_array_equal(found.x.values, expected.x.values)
@@ -354,17 +354,20 @@ def test_different_kinds_of_ec_are_never_mixed(store: Store) -> None:
 def test_a_mosaic_says_which_ec_it_shows(store: Store) -> None:
     add(store, "a")
     build(store)
-    for name in ("salinity", "salinity_lower", "salinity_upper", *CHANCE_LAYERS):
+    for name in ("salinity", "salinity_lower", "salinity_upper", CHANCE):
         assert opened(store)[name].attrs["ec_method"] == "EC 1:2"
 
 
 def test_a_mosaic_says_what_its_probabilities_rest_on(store: Store) -> None:
     ds = layers(scene_grid(), seed=1)
-    ds["p_above_2"].attrs |= {"base_rate": 0.012, "calibrated": "no"}
+    stated = {"base_rate": [0.1, 0.03, 0.012, 0.01], "calibrated": ["yes", "yes", "no", "no"]}
+    ds[CHANCE].attrs |= stated
     add_product(store, acquisition("a"), ds)
     build(store)
-    attrs = opened(store)["p_above_2"].attrs
-    assert (attrs["base_rate"], attrs["calibrated"], attrs["threshold"]) == (0.012, "no", 2.0)
+    layer = opened(store)[CHANCE]
+    assert stated.items() <= layer.attrs.items()
+    assert layer.attrs["thresholds"] == layer.threshold.values.tolist() == [0.5, 1.0, 2.0, 4.0]
+    assert layer.threshold.attrs["units"] == "dS m-1"
 
 
 def test_a_mosaic_says_when_it_is_simulated(store: Store) -> None:
@@ -487,7 +490,7 @@ def test_a_folder_has_the_same_mosaic_as_memory(store: Store, tmp_path: object) 
         build(each)
     assert_same(folder, store)
     record = json.loads((folder.objects.path / "store.json").read_text())
-    assert record["schema"] == 2
+    assert record["schema"] == 3
 
 
 def test_a_product_that_a_listing_does_not_show_yet_is_composed_all_the_same() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepsalt.layers import SCENE_LAYERS
+from deepsalt.layers import CHANCE, SCENE_LAYERS
 from deepsalt.mosaic import Builder, all_period_tiles
 from deepsalt.mosaic.drift import LEAST_VERSIONS, Drift, Figures, unlike
 from deepsalt.store import Period, Store
@@ -215,8 +215,8 @@ def product(grid: PixelGrid, value: np.ndarray, flags: np.ndarray) -> xr.Dataset
         "salinity_upper": np.expm1(z + 0.5),
     }
     shown = {k: np.where(flags, np.nan, v).astype(np.float32) for k, v in data.items()}
-    shown |= {**chances(shown["salinity"]), "quality_flags": flags}
-    ds = xr.Dataset({k: (("y", "x"), v) for k, v in shown.items()})
+    shown |= {CHANCE: chances(shown["salinity"]), "quality_flags": flags}
+    ds = xr.Dataset({layer.name: (layer.dims, shown[layer.name]) for layer in SCENE_LAYERS})
     for layer in SCENE_LAYERS:
         ds[layer.name].attrs.update(layer.attributes())
     ds["salinity"].attrs["ec_method"] = "EC 1:2"

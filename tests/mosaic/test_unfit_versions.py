@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import StoreError
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, DATE_FILL
+from deepsalt.layers import CHANCE, CHANCE_FILL, DATE_FILL
 from deepsalt.mosaic import Builder, all_period_tiles, tile
 from deepsalt.products import complete_names
 from deepsalt.store import Store
@@ -104,6 +104,15 @@ def put(name: str, value: float, *, everywhere: bool = True) -> Change:
     return change
 
 
+def put_chance(index: int, value: int) -> Change:
+    """Put a probability of one threshold, as stored, wherever there is an estimate."""
+
+    def change(ds: xr.Dataset) -> None:
+        ds[CHANCE].values[index, estimated(ds)] = value
+
+    return change
+
+
 def swap_ends(ds: xr.Dataset) -> None:
     lower, upper = (ds[name].values.copy() for name in ENDS)
     ds[ENDS[0]].values[:], ds[ENDS[1]].values[:] = upper, lower
@@ -116,8 +125,7 @@ def flood(reason: QualityFlag | None) -> Change:
         where = estimated(ds)
         for name in ("salinity", *ENDS, "disagreement"):
             ds[name].values[:] = np.nan
-        for name in CHANCE_LAYERS:
-            ds[name].values[:] = CHANCE_FILL
+        ds[CHANCE].values[:] = CHANCE_FILL
         ds["observations"].values[:] = 0
         ds["last_observed"].values[:] = DATE_FILL
         if reason is not None:
@@ -136,9 +144,9 @@ VALUES: dict[str, tuple[Change, str]] = {
     "negative": (put("salinity_lower", -0.5), "have negative salinity"),
     "half an interval": (put("salinity_lower", np.nan), "without an interval"),
     "rejected": (put("quality_flags", int(QualityFlag.WATER)), "quality_flags rejects them"),
-    "no probability": (put("p_above_1", CHANCE_FILL), "without a probability"),
-    "a rising probability": (put("p_above_4", 10_000), "rises with its threshold"),
-    "a probability above 1": (put("p_above_0.5", 10_001), "probability above 1"),
+    "no probability": (put_chance(1, CHANCE_FILL), "without a probability"),
+    "a rising probability": (put_chance(3, 10_000), "rises with its threshold"),
+    "a probability above 1": (put_chance(0, 10_001), "probability above 1"),
     "unknown bit": (put("quality_flags", 1 << 15), "unknown bits"),
     "unseen": (put("observations", 0), "no observation"),
     "no spread": (put("observations", 9), "disagree without two observations"),

@@ -11,6 +11,7 @@ from PIL import Image
 from deepsalt.errors import FormatError
 from deepsalt.grid import PixelWindow
 from deepsalt.grid.georef import grid_of_layers, group_attrs, pixel_centers, pixel_grid_of
+from deepsalt.layers import CHANCE
 from deepsalt.plot import quicklook
 from deepsalt.plot.map import Frame
 from deepsalt.plot.picture import (
@@ -39,7 +40,6 @@ def layers(height: int, width: int, *, crs: str = "EPSG:32633", seed: int = 0) -
     drawn = {
         "salinity": rng.gamma(2.0, 4.0, shape),
         "salinity_upper": rng.uniform(0.0, 4.0, shape),
-        "p_above_1": rng.random(shape) ** 3,
     }
     grid = PixelGrid(crs, (30.0, 0.0, 400_005.0, 0.0, -30.0, 5_000_025.0), height, width)
     dims = ("period", "y", "x")
@@ -53,13 +53,15 @@ def layers(height: int, width: int, *, crs: str = "EPSG:32633", seed: int = 0) -
         },
         attrs=group_attrs(grid),
     )
-    ds["p_above_1"].attrs.update(threshold=1.0, base_rate=0.1, calibrated="yes")
-    return ds
+    p = np.where(quality_flags, np.nan, rng.random(shape) ** 3).astype(np.float32)
+    known = {"thresholds": [1.0], "base_rate": [0.1], "calibrated": ["yes"]}
+    ds[CHANCE] = (("period", "threshold", "y", "x"), p[:, None], known)
+    return ds.assign_coords(threshold=[1.0])
 
 
 def uncalibrated(ds: xr.Dataset) -> xr.Dataset:
     """Return the layers of a model with too few salty soils."""
-    ds["p_above_1"].attrs["calibrated"] = "no"
+    ds[CHANCE].attrs["calibrated"] = ["no"]
     return ds
 
 
@@ -135,7 +137,7 @@ def test_a_cell_shows_the_class_of_salt_that_most_of_its_estimates_have() -> Non
     ds = layers(30, 5000).isel(period=0)
     ds["quality_flags"].values[:] = 0
     ds["salinity"].values[:] = np.arange(5000) % 3  # three classes of the mean in each cell
-    ds["p_above_1"].values[:] = np.where(np.arange(5000) % 3 == 0, 0.9, 0.2)
+    ds[CHANCE].values[:] = np.where(np.arange(5000) % 3 == 0, 0.9, 0.2)
     shown = np.unique(SALTINESS.index[picture_of(ds).kinds])
     assert [SALT[index].label for index in shown] == ["salt possible"]
 
@@ -219,7 +221,8 @@ def test_only_the_pieces_are_asked_for_and_what_lies_outside_them_is_not_measure
         empty[slice(*piece.y), slice(*piece.x)] = False
     ds["salinity"].values[empty], ds["quality_flags"].values[empty] = np.nan, QualityFlag.OUTSIDE
     rule = SaltRule.of(ds)
-    kinds = classify({name: ds[name].values for name in needed(rule)}, rule)
+    of_rule = ds.squeeze("threshold")
+    kinds = classify({name: of_rule[name].values for name in needed(rule)}, rule)
     asked: list[PixelWindow] = []
 
     def kinds_at(piece: PixelWindow) -> np.ndarray:

@@ -8,7 +8,7 @@ import xarray as xr
 
 import deepsalt
 from deepsalt.errors import FormatError, UsageError
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS, CHANCE_STEP, THRESHOLDS_DS_M
+from deepsalt.layers import CHANCE, CHANCE_FILL, CHANCE_STEP, THRESHOLDS_DS_M
 from deepsalt.plot.legend import salt_meanings, salt_notes
 from deepsalt.plot.picture import REASONS, SALT, SALTINESS, classify
 from deepsalt.plot.salt import (
@@ -24,7 +24,7 @@ from deepsalt.plot.salt import (
 from deepsalt.types import QualityFlag
 from tests.store.builders import add_small, build, layers, make_store, scene_grid
 
-RULE = SaltRule("p_above_1", 1.0, 0.0254)
+RULE = SaltRule(1.0, 0.0254)
 OUT = QualityFlag.OUT_OF_DOMAIN
 
 
@@ -55,7 +55,7 @@ def test_a_pixel_has_the_class_that_p_and_the_interval_give_it(
 
 
 def test_no_pixel_can_be_possible_where_most_soils_are_salty() -> None:
-    rule = SaltRule("p_above_1", 1.0, 0.7)
+    rule = SaltRule(1.0, 0.7)
     chance, flags = np.array([0.45, 0.5, 0.69, 0.7]), np.zeros(4, np.uint16)
     found = rule.classes(chance, np.full(4, 9.0), flags)
     assert found.tolist() == [UNTOLD, LIKELY, LIKELY, LIKELY]
@@ -70,14 +70,14 @@ def test_the_threshold_is_the_highest_that_is_calibrated(
     calibrated: str, expected: float | None
 ) -> None:
     ds = layers(scene_grid())
-    for name, letter in zip(CHANCE_LAYERS, calibrated, strict=True):
-        ds[name].attrs["calibrated"] = {"y": "yes", "n": "no", " ": ""}[letter]
+    words = {"y": "yes", "n": "no", " ": ""}
+    ds[CHANCE].attrs["calibrated"] = [words[letter] for letter in calibrated]
     rule = SaltRule.of(ds)
     assert (rule.threshold if rule else None) == expected
 
 
 def test_layers_without_probabilities_have_no_rule() -> None:
-    assert SaltRule.of(layers(scene_grid()).drop_vars(CHANCE_LAYERS)) is None
+    assert SaltRule.of(layers(scene_grid()).drop_vars(CHANCE)) is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_pixel_without_an_estimate_keeps_its_reason(flags: int, label: str) ->
     pixel = {
         "salinity": np.array([np.nan]),
         "salinity_upper": np.array([np.nan]),
-        "p_above_1": np.array([CHANCE_FILL], np.uint16),
+        CHANCE: np.full((4, 1), CHANCE_FILL, np.uint16),
         "quality_flags": np.array([flags], np.uint16),
     }
     index = SALTINESS.index[classify(pixel, RULE)[0]]
@@ -134,7 +134,7 @@ def mosaic() -> xr.Dataset:
 
 def test_an_opened_mosaic_has_the_classes_of_its_pixels(mosaic: xr.Dataset) -> None:
     found = deepsalt.salt_classes(mosaic)
-    p, upper = mosaic["p_above_4"].values, mosaic["salinity_upper"].values
+    p, upper = mosaic[CHANCE].sel(threshold=4).values, mosaic["salinity_upper"].values
     estimated = np.isfinite(mosaic["salinity"].values)
     likely = estimated & (p >= 0.49999)
     no_sign = estimated & (p < 0.2) & (upper < 4.0)
@@ -163,10 +163,16 @@ def test_classes_of_a_lazy_mosaic_are_lazy(mosaic: xr.Dataset) -> None:
 
 def test_no_class_is_given_when_no_probability_is_calibrated() -> None:
     ds = layers(scene_grid())
-    for name in CHANCE_LAYERS:
-        ds[name].attrs["calibrated"] = "no"
+    ds[CHANCE].attrs["calibrated"] = ["no"] * 4
     with pytest.raises(UsageError, match="no probability of salt of this model is calibrated"):
         salt_classes(ds)
+
+
+def test_classes_need_their_own_threshold(mosaic: xr.Dataset) -> None:
+    one = salt_classes(mosaic.isel(threshold=[3]))
+    np.testing.assert_array_equal(one.values, salt_classes(mosaic).values)
+    with pytest.raises(FormatError, match="lack p_above of 4 dS/m"):
+        salt_classes(mosaic.isel(threshold=[0, 1]))
 
 
 def test_classes_of_layers_without_an_interval_are_refused() -> None:

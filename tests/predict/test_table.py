@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from deepsalt.errors import FormatError, UsageError
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.load import model_ref
 from deepsalt.predict.table import COVER_SCORE, predict_table
 from deepsalt.spectral.bands import sensor_bands
@@ -19,7 +19,7 @@ ADDED = [
     "salinity",
     "salinity_lower",
     "salinity_upper",
-    *CHANCE_LAYERS,
+    *CHANCE_COLUMNS,
     "quality_flags",
     "domain_score",
 ]

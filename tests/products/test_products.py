@@ -102,7 +102,7 @@ def test_what_is_written_is_read_back(written: Store) -> None:
 
 
 def test_probabilities_are_read_back_as_numbers_from_0_to_1(written: Store) -> None:
-    stored, found = layers(ACQUISITION.grid)["p_above_1"], open_product(written, NAME)["p_above_1"]
+    stored, found = (ds.p_above for ds in (layers(ACQUISITION.grid), open_product(written, NAME)))
     estimated = stored.values != CHANCE_FILL
     np.testing.assert_allclose(found.values[estimated], stored.values[estimated] * CHANCE_STEP)
     assert np.isnan(found.values[~estimated]).all()
@@ -112,7 +112,7 @@ def test_a_product_that_was_opened_is_written_with_the_same_bytes(written: Store
     other = acquisition("b")
     copy = add_product(written, other, open_product(written, NAME).load())
     for layer in SCENE_LAYERS:
-        key = f"{layer.name}/c/0/0"
+        key = "/".join([layer.name, "c", *("0" for _ in layer.dims)])
         one, two = (written.objects.read(f"{prefix_of(name)}/{key}") for name in (NAME, copy))
         assert one == two, layer.name
 
@@ -367,11 +367,12 @@ def test_a_product_that_is_damaged_while_it_is_open_is_noticed_by_the_next_build
     ("change", "error", "message"),
     [
         (lambda ds: ds.drop_vars("quality_flags"), StoreError, "no layer quality_flags"),
-        (lambda ds: ds.isel(x=slice(1, None)), GridError, "its grid is"),
-        (lambda ds: ds.transpose("x", "y"), GridError, "its grid is"),
+        (lambda ds: ds.isel(x=slice(1, None)), GridError, "on its grid it is"),
+        (lambda ds: ds.transpose(..., "x", "y"), GridError, "on its grid it is"),
+        (lambda ds: ds.isel(threshold=[0, 1]), GridError, "'threshold': 4"),
         (lambda ds: ds.assign(salinity=ds.salinity.astype("f8")), StoreError, "float64"),
     ],
-    ids=["missing layer", "other shape", "transposed", "other type"],
+    ids=["missing layer", "other shape", "transposed", "few thresholds", "other type"],
 )
 def test_layers_that_do_not_fit_are_refused(
     store: Store,

@@ -10,10 +10,11 @@ import xarray as xr
 
 from deepsalt.grid import MosaicGrid
 from deepsalt.layers import (
+    CHANCE,
     CHANCE_FILL,
-    CHANCE_LAYERS,
     CHANCE_STEP,
     SCENE_LAYERS,
+    THRESHOLD,
     THRESHOLDS_DS_M,
 )
 from deepsalt.mosaic import Builder, all_period_tiles
@@ -85,24 +86,22 @@ def layers(
         "salinity_upper": np.maximum(np.minimum(np.expm1(z + width), TOP_DS_M), value),
     }
     data = {k: np.where(hidden, np.nan, v).astype(np.float32) for k, v in values.items()}
-    data |= {**chances(data["salinity"]), "quality_flags": quality_flags}
-    ds = xr.Dataset({k: (("y", "x"), v) for k, v in data.items()})
+    data |= {CHANCE: chances(data["salinity"]), "quality_flags": quality_flags}
+    ds = xr.Dataset({layer.name: (layer.dims, data[layer.name]) for layer in SCENE_LAYERS})
+    ds[THRESHOLD] = np.array(THRESHOLDS_DS_M)
     for layer in SCENE_LAYERS:
         ds[layer.name].attrs.update(layer.attributes())
     ds["salinity"].attrs["ec_method"] = "EC 1:2"
-    for name in CHANCE_LAYERS:
-        ds[name].attrs.update(base_rate=0.2, calibrated="yes")
+    ds[CHANCE].attrs.update(base_rate=[0.2] * 4, calibrated=["yes"] * 4)
     return ds
 
 
-def chances(salinity: np.ndarray) -> dict[str, np.ndarray]:
+def chances(salinity: np.ndarray) -> np.ndarray:
     """Probabilities as stored: likelier above a threshold the saltier it is."""
-    found = {}
-    for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True):
-        likely = salinity**2 / (salinity**2 + threshold**2)
-        steps = np.where(np.isnan(likely), CHANCE_FILL, np.rint(likely / CHANCE_STEP))
-        found[name] = steps.astype(np.uint16)
-    return found
+    threshold = np.array(THRESHOLDS_DS_M)[:, None, None]
+    likely = salinity**2 / (salinity**2 + threshold**2)
+    steps = np.where(np.isnan(likely), CHANCE_FILL, np.rint(likely / CHANCE_STEP))
+    return steps.astype(np.uint16)
 
 
 def hide(ds: xr.Dataset) -> None:

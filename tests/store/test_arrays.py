@@ -102,7 +102,8 @@ def test_the_document_of_a_group_has_all_its_arrays(objects: dict[str, Any]) -> 
     bare = {key: data.to_bytes() for key, data in objects.items()}
     document = json.loads(consolidated(bare))
     arrays = document["consolidated_metadata"]["metadata"]
-    assert set(arrays) == {layer.name for layer in MOSAIC_LAYERS} | {"x", "y", "spatial_ref"}
+    coordinates = {"x", "y", "threshold", "spatial_ref"}
+    assert set(arrays) == {layer.name for layer in MOSAIC_LAYERS} | coordinates
     for name, metadata in arrays.items():
         assert metadata == json.loads(bare[f"{name}/zarr.json"])
 

@@ -69,7 +69,7 @@ def test_a_store_exists_from_its_creation_on(place: Objects) -> None:
 def test_a_store_fixes_what_its_mosaic_may_cover(store: Store) -> None:
     document = json.loads(store.objects.read("store.json"))
     extent = Frame.of(GRID).extent
-    assert document["schema"] == 2
+    assert document["schema"] == 3
     assert document["extent"] == [extent.ix0, extent.iy0, extent.ix1, extent.iy1]
 
 
@@ -100,13 +100,13 @@ def test_a_store_refuses_runs_of_another_kind(
 def test_a_store_of_a_later_schema_is_refused(store: Store) -> None:
     document = json.loads(store.objects.read("store.json"))
     store.objects.write("store.json", json.dumps(document | {"schema": 99}).encode())
-    with pytest.raises(StoreError, match="store schema 99, but this deepsalt reads 2"):
+    with pytest.raises(StoreError, match="store schema 99, but this deepsalt reads 3"):
         Store.open(store.objects)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"schema": 2}', b'{"schema": 2, "grid": 5}', b"\xff\xfe"],
+    [b"", b"{", b"[]", b'{"schema": 3}', b'{"schema": 3, "grid": 5}', b"\xff\xfe"],
     ids=["empty", "cut", "list", "bare", "no grid", "no text"],
 )
 def test_a_damaged_record_is_named(store: Store, content: bytes) -> None:

@@ -30,7 +30,7 @@ def mosaic() -> Mosaic:
 
 
 def shard(value: float, flags: int = 0) -> dict[str, NDArray[np.generic]]:
-    layers = {x.name: np.full((PX, PX), x.fill, x.dtype) for x in MOSAIC_LAYERS}
+    layers = {x.name: np.full(x.shape(PX, PX), x.fill, x.dtype) for x in MOSAIC_LAYERS}
     layers["salinity"][:] = value
     layers["quality_flags"][:] = flags
     return layers

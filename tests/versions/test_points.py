@@ -48,17 +48,21 @@ def test_points_read_the_chunks_that_they_lie_in_and_no_others() -> None:
     read: list[tuple[Any, ...]] = []
 
     class Counted(BackendArray):
-        shape, dtype = (100, 100), np.dtype(int)
+        shape, dtype = (2, 3, 100, 100), np.dtype(int)
 
         def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
             read.append(key.tuple)
-            return np.arange(10_000).reshape(100, 100)[key.tuple]
+            return np.arange(60_000).reshape(2, 3, 100, 100)[key.tuple]
 
-    layer = xr.DataArray(indexing.LazilyIndexedArray(Counted()), dims=("y", "x"))
+    dims = ("period", "threshold", "y", "x")
+    layer = xr.DataArray(indexing.LazilyIndexedArray(Counted()), dims=dims)
     counted = by_chunk(layer, 10)
     points = counted.isel(y=along("i", of=[3, 5, 98]), x=along("i", of=[4, 1, 99]))
-    assert points.values.tolist() == [304, 501, 9899]
+    assert points.load().isel(period=1, threshold=2).values.tolist() == [50_304, 50_501, 59_899]
+    # A chunk holds one period, all thresholds, and 10 x 10 pixels.
+    places = [(slice(3, 6, 1), slice(1, 5, 1)), (slice(98, 99, 1), slice(99, 100, 1))]
     assert sorted(read, key=str) == [
-        (slice(3, 6, 1), slice(1, 5, 1)),
-        (slice(98, 99, 1), slice(99, 100, 1)),
+        (slice(period, period + 1, 1), slice(0, 3, 1), *place)
+        for period in range(2)
+        for place in places
     ]

@@ -50,12 +50,13 @@ def ds(mosaic: Mosaic) -> xr.Dataset:
 
 
 def test_a_mosaic_is_cropped_to_the_tiles_with_data(ds: xr.Dataset) -> None:
-    assert dict(ds.sizes) == {"period": 1, "y": 4 * PX, "x": 6 * PX, "bounds": 2}
+    expected = {"period": 1, "threshold": 4, "y": 4 * PX, "x": 6 * PX, "bounds": 2}
+    assert dict(ds.sizes) == expected
 
 
 def test_layers_come_in_their_order_and_nothing_else(ds: xr.Dataset) -> None:
     assert list(ds.data_vars) == [layer.name for layer in MOSAIC_LAYERS]
-    assert set(ds.coords) == {"period", "period_bounds", "y", "x", "spatial_ref"}
+    assert set(ds.coords) == {"period", "period_bounds", "threshold", "y", "x", "spatial_ref"}
 
 
 def test_pixels_lie_where_their_tile_is(ds: xr.Dataset) -> None:

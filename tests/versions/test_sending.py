@@ -78,9 +78,7 @@ def test_nothing_that_is_sent_to_workers_or_back_holds_a_secret(bucket: str) -> 
 def a_shard(store: IcechunkStore, job: Job) -> Report:
     """Compose one shard of a tile of the world."""
     size = job.frame.grid.shard_px
-    layers = {each.name: np.full((size, size), each.fill, each.dtype) for each in MOSAIC_LAYERS}
-    for values in layers.values():
-        values[:] = 1
+    layers = {x.name: np.ones(x.shape(size, size), x.dtype) for x in MOSAIC_LAYERS}
     return write_tile(store, job, [((0, 1), layers)])
 
 

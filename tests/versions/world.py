@@ -18,7 +18,7 @@ import xarray as xr
 from icechunk import IcechunkStore
 
 from deepsalt.grid import Frame, MosaicGrid, Tile
-from deepsalt.layers import CHANCE_LAYERS, MOSAIC_LAYERS
+from deepsalt.layers import CHANCE, MOSAIC_LAYERS
 from deepsalt.objects import Objects
 from deepsalt.store.periods import Period
 from deepsalt.types import Report
@@ -63,11 +63,10 @@ def shards_of(job: Job) -> Iterator[tuple[tuple[int, int], dict[str, np.ndarray]
     """The shards of a tile, one after the other."""
     size = job.frame.grid.shard_px
     for shard, value in values_of(job.products).items():
-        layers = {x.name: np.full((size, size), x.fill, x.dtype) for x in MOSAIC_LAYERS}
+        layers = {x.name: np.full(x.shape(size, size), x.fill, x.dtype) for x in MOSAIC_LAYERS}
         for name in ("salinity", "salinity_lower", "salinity_upper"):
             layers[name][:] = value
-        for name in CHANCE_LAYERS:
-            layers[name][:] = min(value, 10_000)
+        layers[CHANCE][:] = min(value, 10_000)
         layers["quality_flags"][:] = 0
         layers["observations"][:] = len(job.products)
         yield divmod(shard, 2), layers

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepsalt import __version__
-from deepsalt.layers import CHANCE_LAYERS, INTERVAL_COVERAGE, THRESHOLDS_DS_M
+from deepsalt.layers import CHANCE_COLUMNS, INTERVAL_COVERAGE, THRESHOLDS_DS_M
 from deepsalt.model.card import ModelCard, TrainingData
 from deepsalt.model.marks import Marks
 from deepsalt.model.student import Student
@@ -35,7 +35,7 @@ OUTPUTS = {
     "salinity_upper": "upper end of the 90 % interval of EC, dS/m",
     **{
         name: f"probability that EC exceeds {threshold:g} dS/m"
-        for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True)
+        for name, threshold in zip(CHANCE_COLUMNS, THRESHOLDS_DS_M, strict=True)
     },
 }
 

@@ -15,7 +15,7 @@ from sklearn.cross_decomposition import PLSRegression
 
 from deepsalt import __version__
 from deepsalt.documents import replacing
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.card import Score
 from deepsalt.model.student import Estimates
 from deepsalt.progress import Progress
@@ -231,7 +231,7 @@ def answers_of_fold(
 def _chances(fitted: Fitted, answers: Estimates) -> dict[str, Floats]:
     """Return probabilities of each row, and what its fold's training says of them."""
     found = dict[str, Floats]()
-    rows = zip(CHANCE_LAYERS, answers.chances, fitted.chances, strict=True)
+    rows = zip(CHANCE_COLUMNS, answers.chances, fitted.chances, strict=True)
     for name, chance, known in rows:
         alarm = np.nan if known.alarm is None else known.alarm
         found[name] = np.asarray(chance, dtype=np.float64)

@@ -7,7 +7,7 @@ from typing import Any
 
 from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.card import ModelCard, Score
 from deepsalt.train.data.tables import Table
 
@@ -157,7 +157,7 @@ def _salt(card: ModelCard) -> list[str]:
         "|---" * (5 + len(heads)) + "|",
     ]
     for score in own:
-        for name, known in zip(CHANCE_LAYERS, card.chances, strict=True):
+        for name, known in zip(CHANCE_COLUMNS, card.chances, strict=True):
             shares = [
                 score.metrics.get(f"{kind}_share_{name}") for kind in ("observed", "expected")
             ]

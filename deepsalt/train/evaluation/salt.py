@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from deepsalt.layers import CHANCE_LAYERS, THRESHOLDS_DS_M
+from deepsalt.layers import CHANCE_COLUMNS, THRESHOLDS_DS_M
 from deepsalt.train.metrics import winkler
 from deepsalt.types import Floats
 
@@ -160,7 +160,7 @@ def chance_scores(
     ec
         Observed, dS/m (s,).
     answers
-        Held out, by name of `CHANCE_LAYERS` (s,); the training's base rate and alarm of the row's
+        Held out, by name of `CHANCE_COLUMNS` (s,); the training's base rate and alarm of the row's
         fold as ``<name> base`` and ``<name> alarm``.
     groups
         Names (s,).
@@ -168,7 +168,7 @@ def chance_scores(
         How they are drawn.
     """
     found = dict[str, float]()
-    for name, threshold in zip(CHANCE_LAYERS, THRESHOLDS_DS_M, strict=True):
+    for name, threshold in zip(CHANCE_COLUMNS, THRESHOLDS_DS_M, strict=True):
         above = ec > threshold
         chance, base, alarm = (answers[f"{name}{kind}"] for kind in ("", " base", " alarm"))
         if not above.any():

@@ -108,8 +108,9 @@ def write_bare(out: Path, result: NDArray[np.void]) -> None:
     """Write the layers of a structured result as arrays without metadata."""
     group = zarr.open_group(out, mode="w")
     for name in result.dtype.names or ():
-        layer = np.ascontiguousarray(result[name])
-        group.create_array(name, data=layer, chunks=(CHUNK_PX, CHUNK_PX))
+        values = result[name]
+        layer = np.ascontiguousarray(values.transpose(*range(2, values.ndim), 0, 1))
+        group.create_array(name, data=layer, chunks=(*layer.shape[:-2], CHUNK_PX, CHUNK_PX))
 
 
 def fetched(acquisition: Acquisition, folder: Path) -> Acquisition:

@@ -15,7 +15,7 @@ from deepsalt.benchmark.published.method import Published, PublishedConfig, fit_
 from deepsalt.cube.load import open_scene
 from deepsalt.cube.quality import mark_valid
 from deepsalt.fetch import Fetcher, ScratchSpace
-from deepsalt.layers import CHANCE_FILL, CHANCE_LAYERS
+from deepsalt.layers import CHANCE, CHANCE_FILL
 from deepsalt.predict.cube import RESULT
 from deepsalt.spectral.transform import common_nm, fill_missing
 from deepsalt.train.data.samples import features_of
@@ -80,7 +80,7 @@ def published_chunk(
     found = np.empty(quality_flags.size, RESULT)
     for name in RESULT.names or ():
         if name != "quality_flags":
-            found[name] = CHANCE_FILL if name in CHANCE_LAYERS else np.nan
+            found[name] = CHANCE_FILL if name == CHANCE else np.nan
     found["quality_flags"] = quality_flags.reshape(-1)
     chosen = np.flatnonzero((found["quality_flags"] & int(REJECTING)) == 0)
     pixels = dn.reshape(dn.shape[0], -1)

@@ -68,7 +68,7 @@ async def put_tiles(store: IcechunkStore, jobs: Iterable[Job]) -> None:
             for y in range(row * n, row * n + n):
                 for x in range(column * n, column * n + n):
                     data = os.urandom(SHARD_BYTES)
-                    await store.set(f"{layer.name}/c/{slot}/{y}/{x}", buffer.from_bytes(data))
+                    await store.set(layer.key((slot, y, x)), buffer.from_bytes(data))
         cell = f"{slot}/{row}/{column}"
         digest = job.digest.to_bytes(8, "little")
         counts = np.full(COUNTS, 4_194_304, "<u4").tobytes()

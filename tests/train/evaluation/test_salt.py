@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.train.evaluation.salt import (
     average_precision,
     bootstrapped,
@@ -18,7 +18,7 @@ GROUPS = np.repeat(np.arange(120), 5).astype(str)
 
 def answers(chance: np.ndarray, base: float = 0.2, alarm: float = 0.5) -> dict[str, np.ndarray]:
     found = {}
-    for name in CHANCE_LAYERS:
+    for name in CHANCE_COLUMNS:
         found |= {name: chance, f"{name} base": np.full(chance.size, base)}
         found[f"{name} alarm"] = np.full(chance.size, alarm)
     return found
