@@ -17,7 +17,7 @@ aligned. Per pixel of the mosaic:
 - `salinity_lower`, `salinity_upper` are the means of the interval's ends in log1p with the same
   weights. The interval does not shrink with the square root of the count: the model's error is
   common to all scenes, so another look at the same soil with the same model adds little.
-- `p_above_...` are the means of the contributors' probabilities with the same weights: looks at one
+- `p_above` holds the means of the contributors' probabilities with the same weights: looks at one
   soil with one model share their errors, so probabilities are never multiplied.
 - `disagreement` is the standard deviation of salinity between contributors, dS/m, weighted by
   1 / width**2 alone: it shall show a scene that `salinity` doubts, and not fade towards borders.
