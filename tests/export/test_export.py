@@ -63,7 +63,7 @@ def test_xarray_alone_opens_an_export_in_a_folder(world: World, tmp_path: Path) 
     west, south, east, north = ds.attrs["data_bbox"]
     cropped = ds.sel(x=slice(west, east), y=slice(north, south))
     expected = open_version(world.mosaic)
-    assert {"period", "period_bounds", "spatial_ref", "x", "y"} == {*ds.coords}
+    assert {"period", "period_bounds", "spatial_ref", "threshold", "x", "y"} == {*ds.coords}
     assert ds.attrs["version_id"] == expected.attrs["version_id"]
     np.testing.assert_array_equal(ds.period, expected.period)
     for name in expected.data_vars:
