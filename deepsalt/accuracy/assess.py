@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepsalt.accuracy.blocks import FEWEST, Blocks, blocks_of
+from deepsalt.accuracy.blocks import FEWEST, blocks_of
 from deepsalt.accuracy.match import Matched, Pairing, match
 from deepsalt.accuracy.scores import (
     ByClass,
@@ -26,6 +26,7 @@ from deepsalt.layers import CHANCE, chances_known
 from deepsalt.model.marks import Marks
 from deepsalt.progress import Progress, Silent
 from deepsalt.sites.samples import SampleRules, read_samples
+from deepsalt.train.data.places import Blocks
 from deepsalt.types import Floats, QualityFlag
 
 _FACTS = ("version_id", "model_family", "model_digests", "sensors", "newest")

@@ -7,13 +7,11 @@ own, whatever the errors of the map are alike: a random sample needs no model of
 of a spread-out campaign too wide, and those of a clustered one too narrow.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from deepsalt.grid import chained, on_sphere
-from deepsalt.train.data.places import ONE_BLOCK_M
+from deepsalt.train.data.places import ONE_BLOCK_M, Blocks
 from deepsalt.types import Floats
 
 FEWEST = 5
@@ -21,25 +19,6 @@ FEWEST = 5
 
 _REACH = 0.7  # of the spacing of evenly spread samples; chosen on simulated campaigns
 _SIGNIFICANT = -1.645  # one-sided, 5 %
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Blocks:
-    """Blocks of cells (c).
-
-    Parameters
-    ----------
-    name
-        Of the block (c,).
-    count
-        Number of blocks.
-    sentence
-        How they came about.
-    """
-
-    name: NDArray[np.str_]
-    count: int
-    sentence: str
 
 
 def blocks_of(lon: Floats, lat: Floats) -> Blocks:

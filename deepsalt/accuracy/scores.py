@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.accuracy.blocks import FEWEST, Blocks
+from deepsalt.accuracy.blocks import FEWEST
 from deepsalt.accuracy.match import Cells
 from deepsalt.conductivity import EC_SHIFT
+from deepsalt.train.data.places import Blocks
 from deepsalt.train.evaluation.salt import (
     Bootstrap,
     Statistic,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deepsalt.accuracy.blocks import FEWEST, Blocks
+from deepsalt.accuracy.blocks import FEWEST
 from deepsalt.accuracy.match import Cells
 from deepsalt.accuracy.scores import BOOTSTRAP
+from deepsalt.train.data.places import Blocks
 from deepsalt.train.evaluation.salt import Bootstrap, bootstrapped
 from deepsalt.types import Floats
 

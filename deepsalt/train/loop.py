@@ -57,13 +57,13 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
         require("train", "scoring a model against its baselines")
     progress = progress or Silent()
     progress.note("reading tables")
-    data = training_set(config)
+    base = None if config.base is None else Base.of(config.base)
+    data = training_set(config, None if base is None else base.residual)
     _prepare(config.out)
-    base = None
-    if config.base is not None:
+    if base is not None:
         rows = data.samples.satellite & data.samples.labelled
         # Counted before parts of one block are told apart to hold something out.
-        base = Base.of(config.base, np.unique(data.samples.region[rows]).size)
+        base = replace(base, blocks=np.unique(data.samples.region[rows]).size)
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
     if config.evaluate:

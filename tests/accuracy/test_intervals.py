@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepsalt.accuracy.blocks import Blocks, blocks_of
+from deepsalt.accuracy.blocks import blocks_of
 from deepsalt.accuracy.match import Cells
 from deepsalt.accuracy.scores import (
     BOOTSTRAP,
@@ -19,6 +19,7 @@ from deepsalt.accuracy.scores import (
     recalibrated_scores,
 )
 from deepsalt.conductivity import EC_SHIFT
+from deepsalt.train.data.places import Blocks
 from tests.accuracy.fields import CHANCE_ATTRS, Field, at_random, in_clusters
 
 DRAWS = 200

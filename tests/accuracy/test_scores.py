@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, brier_score_loss
 
-from deepsalt.accuracy.blocks import Blocks, blocks_of
+from deepsalt.accuracy.blocks import blocks_of
 from deepsalt.accuracy.match import Cells
 from deepsalt.accuracy.scores import (
     BOOTSTRAP,
@@ -21,6 +21,7 @@ from deepsalt.accuracy.scores import (
     spearman,
 )
 from deepsalt.conductivity import EC_SHIFT
+from deepsalt.train.data.places import Blocks
 from deepsalt.train.metrics import scale_scores
 from tests.accuracy.fields import CHANCE_ATTRS, Field, at_random
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepsalt.accuracy.blocks import Blocks
 from deepsalt.accuracy.match import Cells
 from deepsalt.accuracy.scores import BOOTSTRAP
 from deepsalt.accuracy.support import CANNOT_BE_TOLD, support_of
+from deepsalt.train.data.places import Blocks
 from tests.accuracy.fields import Field, at_random
 
 MAP_SD = 0.6

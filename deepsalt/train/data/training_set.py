@@ -10,7 +10,7 @@ from deepsalt.spectral.infrared import InfraredTable, read_infrared
 from deepsalt.train.config import Settings, TrainConfig
 from deepsalt.train.data.compatible import check_compatible
 from deepsalt.train.data.mixtures import simulated_tables
-from deepsalt.train.data.places import with_blocks
+from deepsalt.train.data.places import Residual, with_blocks
 from deepsalt.train.data.samples import (
     Samples,
     as_measured,
@@ -34,17 +34,28 @@ class TrainingSet:
         All views of all tables, stacked.
     infrared
         Tables of the mid-infrared, as read.
+    blocks
+        How blocks of sites came about; "": groups were named.
     """
 
     tables: tuple[Table, ...]
     samples: Samples
     infrared: tuple[InfraredTable, ...] = ()
+    blocks: str = ""
 
 
-def training_set(config: TrainConfig) -> TrainingSet:
+def training_set(config: TrainConfig, residual: Residual | None = None) -> TrainingSet:
     """Read the tables, see laboratory spectra through the sensors, and draw the mixtures.
 
     Laboratory samples get their mid-infrared features.
+
+    Parameters
+    ----------
+    config
+        Which tables, and settings.
+    residual
+        A simple model, whose residuals say how large blocks of sites have to be. Default: none;
+        then blocks are clusters of coordinates.
 
     Raises
     ------
@@ -53,14 +64,14 @@ def training_set(config: TrainConfig) -> TrainingSet:
     """
     tables = [read_training_table(spec) for spec in config.tables]
     check_compatible(config.tables, tables)
-    tables = with_blocks(tables)
+    tables, blocks = with_blocks(tables, residual)
     infrared = tuple(read_infrared(path) for path in config.infrared)
     samples = draw_views(tables, config.settings)
     if config.settings.mixtures:
         drawn = simulated_tables(config.settings)
         tables += drawn
         samples = stack([samples, *(as_mixtures(table) for table in drawn)])
-    return TrainingSet(tuple(tables), with_infrared(samples, infrared), infrared)
+    return TrainingSet(tuple(tables), with_infrared(samples, infrared), infrared, blocks)
 
 
 def draw_views(tables: Sequence[Table], settings: Settings) -> Samples:

@@ -159,4 +159,4 @@ def _settings(config: TrainConfig, fitted: Fitted, data: TrainingSet) -> dict[st
         "tables": used,
         "chosen": fitted.report,
         "low_noise_macs_per_pixel": fitted.student.low_noise_macs_per_pixel(_BANDS_OF_ENMAP),
-    } | ({"mid_infrared": infrared} if infrared else {})
+    } | {name: told for name, told in (("mid_infrared", infrared), ("blocks", data.blocks)) if told}

@@ -79,6 +79,8 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
     ]
     lines += [f"\n{warning}" for table in tables for warning in table.warnings]
     lines += ["", "## Scores on held-out groups and regions", ""]
+    if blocks := card.training.get("blocks"):
+        lines += [f"Sites that are held out together: {blocks}.", ""]
     if card.scores:
         lines += _scores(card.scores)
         lines += _salt(card)

@@ -15,6 +15,7 @@ from deepsalt.model.card import ModelCard
 from deepsalt.model.load import load_student, model_card
 from deepsalt.model.student import Student
 from deepsalt.train.adaptation.combine import rising_line, scores_by_fold
+from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import one_standard_error
 from deepsalt.train.teacher.encoder import Encoder
@@ -26,9 +27,6 @@ AS_IT_IS = "the model, calibrated on the sites"
 BY_A_LINE = "the model, moved by a line and calibrated"
 SITES_ALONE = "sites alone"
 BOTH = "sites and laboratory"
-
-MIN_BLOCKS = 8
-"""Blocks of sites from which a model of their own is considered."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +88,13 @@ class Base:
         """Return log(EC + 0.03) (s,) of features (s, d)."""
         answers: Floats = self.moved(0.0, 1.0)(self.encoder(features)[0])[:, 0]
         return answers
+
+    def residual(self, features: Floats, target: Floats) -> Floats:
+        """Return what its location, moved by a line, leaves of a target (s,), NaN if unknown."""
+        known = self.location(features)
+        rows = np.isfinite(target)
+        level, slope = rising_line(known[rows], target[rows], np.ones(int(rows.sum())))
+        return np.asarray(target - level - slope * known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -443,7 +443,7 @@ def test_sites_with_coordinates_are_grouped_by_blocks_of_neighbours(tmp_path: Pa
     table = table.assign(lon=np.linspace(84, 85, len(table)), lat=40.0, site=range(len(table)))
     found = read(tmp_path, table, kind="satellite")
     assert found.position is not None
-    (placed,) = with_blocks([found])
+    ((placed,), _) = with_blocks([found])
     assert set(placed.group) == set(placed.region)
     assert all(name.startswith("block ") for name in placed.group)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from deepsalt.model.load import model_ref
+from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.training_set import draw_views
 from deepsalt.train.student.base import (
     AS_IT_IS,
     BY_A_LINE,
-    MIN_BLOCKS,
     SITES_ALONE,
     Base,
     compare,
