@@ -66,13 +66,15 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
         base = replace(base, blocks=np.unique(data.samples.region[rows]).size)
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
+    curve: dict[str, Any] = {}
     if config.evaluate:
         progress.note("scoring with groups and regions left out")
         scores, chosen = _scores(config, data.samples, base, progress)
+        curve = _curve(config, data.samples, base, progress)
     progress.note("fitting on everything")
     fitted = fit_model(data.samples, config.settings, base)
     card = card_of(config, data, fitted, base)
-    training = card.training | {"chosen_per_fold": chosen}
+    training = card.training | {"chosen_per_fold": chosen} | curve
     card = replace(card, scores=scores, training=training)
     card = write_model(config.out, fitted.student, card)
     write_report(config.out, card, data.tables)
@@ -93,6 +95,25 @@ def _scores(
         progress=progress,
     )
     return found.scores, found.chosen
+
+
+def _curve(
+    config: TrainConfig, samples: Samples, base: Base | None, progress: Progress
+) -> dict[str, Any]:
+    """Return what more sites would give, for the card; nothing where that cannot be told."""
+    from deepsalt.train.evaluation.curve import learning_curve  # scikit-learn, as above
+
+    if base is None:
+        return {}
+    found = learning_curve(
+        samples,
+        config.settings,
+        fit_model,
+        base=base,
+        cache=config.out / CACHE,
+        progress=progress,
+    )
+    return {} if found is None else {"learning_curve": found.told()}
 
 
 def _prepare(folder: Path) -> None:

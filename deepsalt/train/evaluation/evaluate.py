@@ -156,7 +156,7 @@ def evaluate(
     """
     known = splits(samples, settings)
     progress.start("folds", sum(len(split.folds) for split in known))
-    key = _digest(samples, settings, fit, base)
+    key = key_of(samples, settings, fit, base)
     found: list[Score] = []
     chosen: dict[str, list[dict[str, Any]]] = {}
     for split in known:
@@ -175,7 +175,8 @@ def evaluate(
     return Evaluation(tuple(found), chosen)
 
 
-def _digest(samples: Samples, settings: Settings, fit: Fit, base: Base | None) -> str:
+def key_of(samples: Samples, settings: Settings, fit: Fit, base: Base | None) -> str:
+    """Return a digest of what the answers of folds depend on."""
     digest = hashlib.sha256()
     for field in fields(Samples):
         column = getattr(samples, field.name)

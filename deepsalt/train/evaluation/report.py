@@ -91,6 +91,7 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
             "ask for scores. How the model does elsewhere is not known.",
         ]
     lines += _gain(card)
+    lines += _curve(card)
     lines += _weights(card.training.get("chosen_per_fold", {}))
     lines += ["", "## Chosen on held-out groups", "", "```json"]
     lines += [json.dumps(card.training["chosen"], indent=1), "```", "", "## Limits", ""]
@@ -136,6 +137,34 @@ def _gain(card: ModelCard) -> list[str]:
             f"this model explains {abs(lead):.2f} {'more' if lead >= 0 else 'less'} of the "
             f"variance of log(1 + EC) than {base}{between}.",
         ]
+    return lines
+
+
+def _curve(card: ModelCard) -> list[str]:
+    """Return what fewer sites scored, and what is expected of more."""
+    curve = card.training.get("learning_curve")
+    if curve is None:
+        return []
+    base = card.training["base"]["name"]
+    lines = [
+        "",
+        "## What more sites would give",
+        "",
+        "Mean scores of models of so many sites, drawn from these, on blocks that they do not lie "
+        "in, without laboratory spectra. What is expected is a - b / sites, in brackets its 80 % "
+        "band: sites laid out like these, scored on other blocks of such ground.",
+        "",
+        f"| sites | | R² log1p | over {base} |",
+        "|---|---|---|---|",
+    ]
+    for sites, score, gain in zip(curve["sites"], curve["r2_log1p"], curve["gain"], strict=True):
+        lines.append(f"| {sites:.0f} | scored | {score:.2f} | {gain:+.2f} |")
+    for sites, said in curve["foretold"].items():
+        score, gain = (said[name] for name in ("r2_log1p", "gain"))
+        lines.append(
+            f"| {sites} | expected | {score[0]:.2f} ({score[1]:.2f} to {score[2]:.2f}) | "
+            f"{gain[0]:+.2f} ({gain[1]:+.2f} to {gain[2]:+.2f}) |"
+        )
     return lines
 
 
