@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold
-from deepsalt.train.teacher.encoder import Encoder, fit_low_noise
+from deepsalt.train.teacher.encoder import Encoder, fit_low_noise, fit_low_noise_each
 from deepsalt.train.teacher.machine import Machine, fit_machine
 from deepsalt.train.teacher.teacher import view_weights
 from deepsalt.types import Floats
@@ -44,20 +44,14 @@ def tune_sites(samples: Samples, folds: Sequence[Fold], settings: Settings) -> t
     """Return components and ridge that held-out groups of the sites like best."""
     weights = view_weights(samples, settings)
     target = samples.target
-
-    def error(components: int, ridge: float) -> float:
-        total = 0.0
-        for train, test in folds:
-            fitted = fit_sites(
-                samples.features[train],
-                target[train],
-                weights[train],
-                components=components,
-                ridge=ridge,
-                tail=settings.tail,
-            )
-            total += float(((target[test] - fitted(samples.features[test])) ** 2).sum())
-        return total
-
-    grid = [(k, r) for k in SITE_COMPONENTS for r in SITE_RIDGES]
-    return min(grid, key=lambda pair: error(*pair))
+    error = dict.fromkeys([(k, r) for k in SITE_COMPONENTS for r in SITE_RIDGES], 0.0)
+    for train, test in folds:
+        features = samples.features[train]
+        encoders = fit_low_noise_each(features, SITE_COMPONENTS, settings.tail)
+        for components, encoder in zip(SITE_COMPONENTS, encoders, strict=True):
+            shown, hidden = encoder(features)[0], encoder(samples.features[test])[0]
+            for ridge in SITE_RIDGES:
+                machine = fit_machine(shown, shown, target[train][:, None], weights[train], ridge)
+                left = target[test] - machine(hidden)[:, 0]
+                error[components, ridge] += float((left**2).sum())
+    return min(error, key=lambda pair: error[pair])

@@ -31,7 +31,7 @@ BAND = 0.8
 MIN_SITES = 30
 """Sites below which parts of them are too few to learn from."""
 
-_SHARES = {0.35: 3, 0.6: 2, 1.0: 1}  # of a fold's training sites, and how often they are drawn
+_SHARES = {0.5: 2, 1.0: 1}  # of a fold's training sites, and how often they are drawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)

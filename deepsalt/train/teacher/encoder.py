@@ -6,6 +6,7 @@ are shrunk by it as a Wiener filter would. So one set of weights serves a labora
 satellite's spectra. `fit_low_noise` takes plain principal components.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,16 +99,24 @@ def fit_low_noise(clean: Floats, components: int, tail: int = 0) -> Encoder:
 
     The last `tail` components, in units of their own spread, tell how unlike these spectra one is.
     """
+    return fit_low_noise_each(clean, [components], tail)[0]
+
+
+def fit_low_noise_each(clean: Floats, components: Sequence[int], tail: int = 0) -> list[Encoder]:
+    """Return the encoders of `fit_low_noise` for several numbers of components."""
     spectral = clean[:, :-LEVEL_FEATURES]
     variance, vectors = eigh(_covariance(spectral))
     rank = min(max(len(clean) - 1, 1), variance.size)
     tail = min(tail, rank // 4)
-    k = min(components, rank - tail)
     vectors = _signed(vectors[:, ::-1])
     spread = np.sqrt(np.maximum(variance[::-1], 1e-12 * max(float(variance[-1]), _FLAT)))
     last = slice(rank - tail, rank)
-    rows = _with_levels(clean, vectors[:, :k] / spread[:k], vectors[:, last] / spread[last])
-    return Encoder(*rows, np.zeros(k + LEVEL_FEATURES), _scale(k))
+
+    def first(k: int) -> Encoder:
+        rows = _with_levels(clean, vectors[:, :k] / spread[:k], vectors[:, last] / spread[last])
+        return Encoder(*rows, np.zeros(k + LEVEL_FEATURES), _scale(k))
+
+    return [first(min(count, rank - tail)) for count in components]
 
 
 def _covariance(spectral: Floats) -> Floats:
