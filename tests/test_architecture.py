@@ -71,6 +71,7 @@ TRAIN_ROOMS = {
     "metrics": 0,
     "config": 1,
     "data": 1,
+    "duration": 2,
     "teacher": 2,
     "adaptation": 3,
     "uncertainty": 3,

@@ -15,6 +15,7 @@ from deepsalt.progress import Progress, Silent
 from deepsalt.train.config import TrainConfig
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.training_set import training_set
+from deepsalt.train.duration import expected_s
 from deepsalt.train.evaluation.card import card_of
 from deepsalt.train.evaluation.report import write_report
 from deepsalt.train.student.base import Base
@@ -64,6 +65,9 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
         rows = data.samples.satellite & data.samples.labelled
         # Counted before parts of one block are told apart to hold something out.
         base = replace(base, blocks=np.unique(data.samples.region[rows]).size)
+    about_min = expected_s(data.samples, config.settings, evaluate=config.evaluate) / 60.0
+    about = "less than a minute" if about_min < 1.0 else f"about {about_min:.0f} min"
+    progress.note(f"training takes {about} on a core of its own")
     scores: tuple[Score, ...] = ()
     chosen: dict[str, list[dict[str, Any]]] = {}
     curve: dict[str, Any] = {}

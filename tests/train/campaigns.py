@@ -20,6 +20,7 @@ from tests.train.tables import satellite_table
 
 SHIPPED = Base.of(model_ref())
 SETTINGS = Settings()
+SALINE = SimulationConfig().saline_share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +31,18 @@ class Ground:
     unseen: Samples
 
 
-def ground(seed: int, regions: int, unseen: int, *, sites: int = 20) -> Ground:
-    """Return as many regions that may be sampled, and unseen ones; a region is a block."""
+def ground(
+    seed: int, regions: int, unseen: int, *, sites: int = 20, saline: tuple[float, float] = SALINE
+) -> Ground:
+    """Return regions that may be sampled, and unseen ones; a region is a block.
+
+    `saline` is the range of a region's share of saline sites.
+    """
     pairs = simulate_regions(
-        SimulationConfig(sites=sites), sensor="enmap", seed=seed, regions=range(regions + unseen)
+        SimulationConfig(sites=sites, saline_share=saline),
+        sensor="enmap",
+        seed=seed,
+        regions=range(regions + unseen),
     )
     samples = draw_views([satellite_table(pairs)], SETTINGS)
     first = np.arange(len(samples)) < regions * sites

@@ -98,3 +98,18 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / REPORT_FILE).mkdir()
     with pytest.raises(ModelError, match="cannot be written"):
         write_report(tmp_path, card(), [TABLE])
+
+
+def test_what_more_sites_would_give_has_its_band():
+    told = {"r2_log1p": [0.31, 0.12, 0.5], "gain": [0.2, -0.05, 0.45]}
+    curve = {"sites": [12.0, 24.0], "r2_log1p": [0.1, 0.2], "gain": [-0.01, 0.09]}
+    named = {"learning_curve": curve | {"foretold": {"60": told}}, "base": {"name": "shipped"}}
+    text = report(replace(card(), training=card().training | named), [TABLE])
+    assert "| 24 | scored | 0.20 | +0.09 |" in text.splitlines()
+    assert "| 60 | expected | 0.31 (0.12 to 0.50) | +0.20 (-0.05 to +0.45) |" in text.splitlines()
+
+
+def test_blocks_of_sites_are_said():
+    training = card().training | {"blocks": "12 blocks: residuals are alike within 9 km"}
+    text = report(replace(card(), training=training), [TABLE])
+    assert "Sites that are held out together: 12 blocks: residuals are alike within 9 km." in text
