@@ -7,6 +7,8 @@ part of every installation and takes no part in this.
 
 import shutil
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from secrets import token_hex
 
@@ -80,7 +82,7 @@ def marks_of(where: Where, digests: Iterable[str], model: Path | None = None) ->
     marks = [card.marks for card in found if card is not None and card.marks]
     if not marks or len(marks) < len(wanted):
         return None
-    return Marks(" ".join(each.ids for each in marks), " ".join(each.places for each in marks))
+    return reduce(or_, marks)
 
 
 def _card_in(objects: Objects, digest: str) -> ModelCard | None:

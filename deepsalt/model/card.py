@@ -140,7 +140,7 @@ class ModelCard:
     weights_sha256
         SHA-256 (hexadecimal) of ``model.safetensors``.
     marks
-        Hashes of the labelled samples; empty in cards of before.
+        Hashes of the labelled samples; empty if these have neither names nor places.
     """
 
     name: str
@@ -189,8 +189,6 @@ class ModelCard:
         try:
             found = parse_json(text)
             wanted = {each.name for each in fields(cls)}
-            if isinstance(found, dict):
-                found = {"marks": asdict(Marks()), **found}
             if not isinstance(found, dict) or set(found) != wanted:
                 difference = sorted(wanted ^ set(found)) if isinstance(found, dict) else ["a table"]
                 raise ModelError(

@@ -45,6 +45,14 @@ class Marks:
         places = {_mark(square) for square in _squares(lon[known], lat[known], 0, 0)}
         return cls(" ".join(sorted(ids)), " ".join(sorted(places)))
 
+    def __or__(self, other: "Marks") -> "Marks":
+        """Return the marks of both trainings."""
+        ids, places = (
+            " ".join(sorted({*one.split(), *two.split()}))
+            for one, two in ((self.ids, other.ids), (self.places, other.places))
+        )
+        return Marks(ids, places)
+
     def has_id(self, names: Iterable[str]) -> NDArray[np.bool_]:
         """Return which names are among the training's."""
         known = set(self.ids.split())

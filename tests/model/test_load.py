@@ -15,7 +15,6 @@ from deepsalt.errors import ModelError
 from deepsalt.model.card import ModelCard, read_card
 from deepsalt.model.files import read_student
 from deepsalt.model.load import load_student, model_card, model_ref
-from deepsalt.model.marks import Marks
 from deepsalt.train.config import read_settings
 from tests.model.students import tiny_card, write_tiny
 
@@ -62,12 +61,6 @@ def test_the_shipped_card_scores_baselines_on_the_same_rows():
     for methods in rows.values():
         assert {name for name, _ in methods} == {"student", "PLS-20, clipped", "mean"}
         assert len({n for _, n in methods}) == 1
-
-
-def test_a_card_of_before_has_no_marks():
-    document = json.loads(tiny_card().to_bytes())
-    del document["marks"]
-    assert ModelCard.from_json(json.dumps(document), "old").marks == Marks()
 
 
 def test_a_card_survives_its_json():

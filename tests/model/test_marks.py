@@ -39,3 +39,11 @@ def test_places_that_are_not_known_make_no_mark() -> None:
     assert not marks.has_place(LON, LAT).any()
     assert marks
     assert not Marks()
+
+
+def test_marks_of_two_trainings_know_the_samples_of_both() -> None:
+    other = Marks.of(["pit X"], np.array([-5.0]), np.array([10.0]))
+    both = MARKS | other
+    assert both.has_id(["pit A", "pit X", "pit Y"]).tolist() == [True, True, False]
+    assert both.has_place(np.append(LON, -5.0), np.append(LAT, 10.0)).all()
+    assert both == other | MARKS

@@ -90,10 +90,10 @@ def card_of(
 ) -> ModelCard:
     """Return the card of a fitted student, without scores and checksum yet.
 
-    Where it is a base model that was moved, its sources are those of that model as well.
+    Where it is a base model that was moved, its sources and marks are those of that model as well.
     """
     is_moved = base is not None and fitted.report.get("picked") in (AS_IT_IS, BY_A_LINE)
-    earlier = base.card.data if base is not None and is_moved else ()
+    moved = base.card if base is not None and is_moved else None
     student: Student = fitted.student
     ec_max, ec_extrapolated = (float(value) for value in student.limits[:2])
     labelled = [table for table in data.tables if table.labelled.any() and not table.simulated]
@@ -119,12 +119,12 @@ def card_of(
         interval=f"{INTERVAL_COVERAGE:.0%} {INTERVAL}",
         chances=fitted.chances,
         macs_per_pixel=student.macs_per_pixel(_BANDS_OF_ENMAP),
-        data=(*_sources(data.tables), *earlier),
+        data=(*_sources(data.tables), *(moved.data if moved else ())),
         scores=(),
         limits=limits,
         training=_settings(config, fitted, data) | _named(base),
         weights_sha256="",
-        marks=_marks(labelled),
+        marks=_marks(labelled) | (moved.marks if moved else Marks()),
     )
 
 

@@ -26,7 +26,7 @@ from deepsalt.train.data.sufficiency import enough, without_few_sites
 from deepsalt.train.evaluation.salt import bootstrapped, chance_scores, coverage_scores
 from deepsalt.train.metrics import r2, scores
 from deepsalt.train.student.base import Base
-from deepsalt.train.student.distil import Fitted, estimates
+from deepsalt.train.student.distil import Fitted, by_low_noise, estimates
 from deepsalt.types import Floats, QualityFlag
 
 logger = logging.getLogger(__name__)
@@ -215,7 +215,7 @@ def answers_of_fold(
         "lower": np.asarray(answers.lower, dtype=np.float64),
         "upper": np.asarray(answers.upper, dtype=np.float64),
         "flags": np.asarray(answers.flags, dtype=np.float64),
-        **_chances(fitted, answers),
+        **_chances(fitted, answers, by_low_noise(fitted.student, samples.features[test])),
         PLS: _pls(labelled, samples, test),
         MEAN: _mean(labelled, samples, test),
     }
@@ -229,15 +229,20 @@ def answers_of_fold(
     return found, fitted.report
 
 
-def _chances(fitted: Fitted, answers: Estimates) -> dict[str, Floats]:
-    """Return probabilities of each row, and what its fold's training says of them."""
+def _chances(fitted: Fitted, answers: Estimates, low_noise: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Return probabilities of each row, and what its fold's training says of them.
+
+    Each machine has its own base rate and alarm; `low_noise` (s,) says which one answered.
+    """
     found = dict[str, Floats]()
-    rows = zip(CHANCE_COLUMNS, answers.chances, fitted.chances, strict=True)
-    for name, chance, known in rows:
-        alarm = np.nan if known.alarm is None else known.alarm
+    plain = fitted.low_noise_chances or fitted.chances
+    rows = zip(CHANCE_COLUMNS, answers.chances, fitted.chances, plain, strict=True)
+    for name, chance, *known in rows:
+        alarm, low_alarm = (np.nan if each.alarm is None else each.alarm for each in known)
+        base, low_base = (each.base_rate for each in known)
         found[name] = np.asarray(chance, dtype=np.float64)
-        found[f"{name} base"] = np.full(chance.size, known.base_rate)
-        found[f"{name} alarm"] = np.full(chance.size, alarm)
+        found[f"{name} base"] = np.where(low_noise, low_base, base)
+        found[f"{name} alarm"] = np.where(low_noise, low_alarm, alarm)
     return found
 
 

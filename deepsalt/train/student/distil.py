@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.model.card import Chance
+from deepsalt.model.memory import Memory
 from deepsalt.model.student import LOG_WIDTHS, Estimates, Student
 from deepsalt.model.threads import one_torch_thread
 from deepsalt.train.config import Settings
@@ -47,11 +48,14 @@ class Fitted:
         Choices made on held-out groups, as plain values for the card.
     chances
         What probabilities rest on.
+    low_noise_chances
+        The same of the machine for low-noise spectra; empty if there is none.
     """
 
     student: Student
     report: dict[str, Any]
     chances: tuple[Chance, ...]
+    low_noise_chances: tuple[Chance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,21 +255,34 @@ def finished(
 
 def estimates(student: Student, features: Floats) -> Estimates:
     """Return the student's estimates for features (s, d), by its own forward pass."""
-
-    def components(rows: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-        values = features @ rows.double().numpy().T + offset.double().numpy()
-        return torch.from_numpy(values.T.astype(np.float32))
-
-    def column(values: Floats) -> torch.Tensor:
-        return torch.from_numpy(np.exp(values).astype(np.float32))
-
     with one_torch_thread(), torch.inference_mode():
         *values, bits = student.answer(
-            components(student.components, student.component_offset),
-            column(-features[:, -2:].sum(axis=1)),
-            column(-2.0 * features[:, -1]),
-            lambda chosen: components(student.low_noise_components, student.low_noise_offset)[
-                :, chosen
-            ],
+            _components(features, student.components, student.component_offset),
+            *_brightness(features),
+            lambda chosen: _components(
+                features, student.low_noise_components, student.low_noise_offset
+            )[:, chosen],
         )
     return Estimates.of(torch.stack(values).numpy(), bits.numpy().astype(np.uint16))
+
+
+def by_low_noise(student: Student, features: Floats) -> NDArray[np.bool_]:
+    """Return which features (s, d) the student's machine for low-noise spectra answers (s,)."""
+    if not len(student.low_noise_inducing_points):
+        return np.zeros(len(features), np.bool_)
+    with torch.inference_mode():
+        seen = _components(features, student.components, student.component_offset)
+        chosen = student.low_noise(student.noise(seen, Memory()), *_brightness(features))
+    return chosen.numpy()
+
+
+def _components(features: Floats, rows: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    values = features @ rows.double().numpy().T + offset.double().numpy()
+    return torch.from_numpy(values.T.astype(np.float32))
+
+
+def _brightness(features: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scatter and flatness of spectra (s,), as `Student.answer` takes them."""
+    logarithms = -features[:, -2:].sum(axis=1), -2.0 * features[:, -1]
+    scatter, flatness = (torch.from_numpy(np.exp(each).astype(np.float32)) for each in logarithms)
+    return scatter, flatness

@@ -112,7 +112,7 @@ def _fit_laboratory(samples: Samples, labelled: Samples, settings: Settings) -> 
     }
     report |= infrared_report(samples, labelled, infrared)
     weights = finished(student, plain, samples, labelled, noise, settings=settings)
-    return Fitted(weights, report, student.known)
+    return Fitted(weights, report, student.known, plain.known)
 
 
 def _distil(

@@ -4,11 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from deepsalt.train.data.training_set import draw_views
+from deepsalt.train.data.training_set import draw_views, training_set
 from deepsalt.train.evaluation import evaluate as evaluation
 from deepsalt.train.evaluation.evaluate import splits
 from deepsalt.train.student.fit import fit_model
-from tests.train.tables import QUICK, laboratory_table, library_views, regions, satellite_table
+from tests.train.tables import (
+    QUICK,
+    config,
+    lab_frame,
+    laboratory_table,
+    library_views,
+    regions,
+    satellite_table,
+    write,
+)
 
 
 def test_scores_do_not_hang_on_the_labels_of_their_own_fold(tmp_path):
@@ -74,3 +83,21 @@ def test_a_fold_that_leaves_too_few_labels_is_not_scored(caplog):
     by_region = splits(samples, QUICK)[1]
     assert [set(samples.region[test]) for _, test in by_region.folds] == [{"small"}]
     assert "1 of 2 folds leave too few labels" in caplog.text
+
+
+def test_each_kind_of_spectra_is_scored_with_the_alarm_of_its_own_machine(tmp_path):
+    samples = training_set(config(write(tmp_path, lab_frame()), tmp_path)).samples
+
+    def fit(part, settings, base):
+        fitted = fit_model(part, settings, base)
+        own, plain = (
+            tuple(replace(each, alarm=alarm) for each in known)
+            for known, alarm in ((fitted.chances, 0.1), (fitted.low_noise_chances, 0.9))
+        )
+        return replace(fitted, chances=own, low_noise_chances=plain)
+
+    fold = splits(samples, QUICK)[0].folds[0]
+    found, _ = evaluation.answers_of_fold(samples, QUICK, fit, fold, tmp_path / "fold.npz")
+    alarm, view = found["p_above_1 alarm"], samples.view[fold[1]]
+    assert set(alarm[view == "laboratory"]) == {0.9}
+    assert 0.1 in alarm[view == "enmap with noise"]
