@@ -85,6 +85,43 @@ def marks_of(where: Where, digests: Iterable[str], model: Path | None = None) ->
     return reduce(or_, marks)
 
 
+def model_of(
+    where: Where, digests: Iterable[str], cache: Path, model: Path | None = None
+) -> ModelRef:
+    """Return the one model that made a mosaic, as files on this machine.
+
+    Parameters
+    ----------
+    where, digests, model
+        As for `marks_of`, which has accepted the given folder.
+    cache
+        Folder for a copy from the store.
+
+    Raises
+    ------
+    UsageError
+        The mosaic is of several models, or its model is neither given, shipped nor in the store.
+    ModelError, StoreError
+        As of `cached_model`.
+    """
+    wanted = sorted(set(digests))
+    if len(wanted) != 1:
+        raise UsageError(
+            f"the mosaic was made by {len(wanted)} models, and one is recalibrated; give a mosaic "
+            "that one model made"
+        )
+    given = model_ref(model)
+    if given.digest == wanted[0]:
+        return given
+    objects = Objects.of(where)
+    if _card_in(objects, wanted[0]) is None:
+        raise UsageError(
+            f"the model {wanted[0][:12]} of the map is neither shipped nor in {objects}; give its "
+            "folder with --model"
+        )
+    return cached_model(objects, wanted[0], cache)
+
+
 def _card_in(objects: Objects, digest: str) -> ModelCard | None:
     """Return the card of a model that a store has; None if it has not."""
     key = f"{model_prefix(digest)}/{CARD_FILE}"

@@ -78,6 +78,7 @@ TRAIN_ROOMS = {
     "student": 4,
     "evaluation": 5,
     "loop": 6,
+    "recalibrate": 6,
 }
 # One library, one door.
 DOORS = {

@@ -107,6 +107,8 @@ class Harmonised:
         something.
     sentence
         What was compared, or why ranks alone are.
+    method
+        Of the labels as they are here; "" if it is not stated, mixed or unknown.
     """
 
     ec: Floats
@@ -114,6 +116,7 @@ class Harmonised:
     reason: NDArray[np.str_]
     comparable: bool
     sentence: str
+    method: str
 
 
 def harmonise(
@@ -154,8 +157,15 @@ def harmonise(
     )
     if conversion is not None and not others:
         raise UsageError(f"all samples are {target} as the map is; leave out --convert")
-    if conversion is None and same.any():
-        return _used(ec, same, f"samples and map are {target}", f"it is not {target} as the map is")
+    if target is not None and conversion is None and same.any():
+        return Harmonised(
+            ec,
+            np.zeros(ec.size),
+            _reasons(same, f"it is not {target} as the map is"),
+            True,
+            f"samples and map are {target}",
+            target,
+        )
     most = max(others, key=lambda each: (others[each], each or ""), default=None)
     chosen = np.array([each == most for each in known], np.bool_)
     said = most or "of a method that is not stated"
@@ -172,6 +182,7 @@ def harmonise(
             _reasons(chosen, f"most samples are {said}, and methods are never mixed"),
             False,
             f"{why}: ranks and recalibrated scores are reported, no bias, RMSE or coverage",
+            most or "",
         )
     used = chosen | same
     return Harmonised(
@@ -181,11 +192,8 @@ def harmonise(
         True,
         f"the samples are {said}; times {conversion.factor:g} they are taken for {target} as the "
         f"map is, with an error of {conversion.sd_log:g} of the logarithm",
+        target or "",
     )
-
-
-def _used(ec: Floats, used: NDArray[np.bool_], sentence: str, why_not: str) -> Harmonised:
-    return Harmonised(ec, np.zeros(ec.size), _reasons(used, why_not), True, sentence)
 
 
 def _reasons(used: NDArray[np.bool_], why_not: str) -> NDArray[np.str_]:

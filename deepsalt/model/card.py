@@ -31,9 +31,9 @@ class TrainingData:
     name
         File name, or the generator's name for simulated spectra.
     kind
-        ``laboratory`` or ``simulated``.
+        ``laboratory``, ``satellite``, ``unlabelled``, ``simulated`` or ``cells of a map``.
     rows, groups
-        Labelled spectra and independent groups (profiles) among them.
+        Labelled spectra, or cells, and independent groups (profiles, blocks) among them.
     sha256
         Digest of the file, or of the generator's settings.
     licence, attribution
@@ -61,7 +61,7 @@ class Score:
         What the test spectra are: ``laboratory``, ``laboratory as enmap with noise``,
         ``simulated as enmap`` ...
     split
-        ``profile`` (5 folds), ``country`` (folds of whole countries) or ``other mixtures``.
+        ``group`` (such as profiles) or ``region`` (such as countries, or blocks of neighbours).
     n
         Test spectra, all folds together.
     metrics

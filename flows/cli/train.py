@@ -197,13 +197,13 @@ def train(
             quick=quick,
         )
     )
-    for said in (other_files(out, CARD_FILE, CACHE), _replaced(out)):
+    for said in (other_files(out, CARD_FILE, CACHE), replaced(out)):
         if said:
             typer.echo(said, err=True)
     with bars() as progress:
         card = train_model(run, progress)
     write_model_item(out, card)
-    typer.echo("\n".join(_card_lines(card)))
+    typer.echo("\n".join(card_lines(card)))
     typer.echo(f"model, card and report are in {out}; its limits are in {out / 'report.md'}")
     typer.echo(
         f"next: `deepsalt predict-table TABLE --sensor SENSOR --model {place(out)} --out "
@@ -211,7 +211,7 @@ def train(
     )
 
 
-def _replaced(out: Path) -> str | None:
+def replaced(out: Path) -> str | None:
     """Return a sentence on the model that a folder holds already; None if it holds none."""
     from deepsalt.errors import ModelError
     from deepsalt.model.card import CARD_FILE, read_card
@@ -224,10 +224,10 @@ def _replaced(out: Path) -> str | None:
     except ModelError:  # it is replaced, damaged or not
         name = "a model whose card cannot be read"
     day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
-    return f"this training replaces {name} of {day} in {out} when it ends"
+    return f"this command replaces {name} of {day} in {out} when it ends"
 
 
-def _card_lines(card: "ModelCard") -> list[str]:
+def card_lines(card: "ModelCard") -> list[str]:
     """Return the scores of a trained model as a table, by split and with baselines."""
     lines = [f"model {card.name}: {card.ec_method}"]
     if picked := card.training["chosen"].get("picked"):

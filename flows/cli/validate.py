@@ -1,8 +1,9 @@
 """The verb `validate`."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -11,10 +12,13 @@ import typer
 from deepsalt.errors import FormatError, UsageError
 from flows.cli.extract import AnyDate, EcColumn, MaxDepth, MaxPosition, SampleCrs, Samples
 from flows.cli.shared.options import Json, Store, local
-from flows.cli.shared.text import place, plain
+from flows.cli.shared.text import other_files, place, plain
+from flows.cli.train import card_lines, replaced
 
 if TYPE_CHECKING:
     from deepsalt.accuracy.assess import Accuracy
+    from deepsalt.accuracy.match import Pairing
+    from deepsalt.model.card import ModelCard
 
 app = typer.Typer()
 
@@ -80,6 +84,16 @@ TheModel = Annotated[
         "store's copy, or the shipped model.",
     ),
 ]
+Recalibrate = Annotated[
+    Path | None,
+    typer.Option(
+        "--recalibrate",
+        metavar="MODEL_DIR",
+        callback=local,
+        help="Also write a model to this folder: the map's, moved by a line to the samples' EC and "
+        "method and calibrated on them, with a card and scores of held-out blocks.",
+    ),
+]
 VersionId = Annotated[
     str | None,
     typer.Option("--version", metavar="ID", help="Version of the mosaic. Default: the published."),
@@ -105,19 +119,22 @@ def validate(
     max_position: MaxPosition = 60.0,
     version: VersionId = None,
     model: TheModel = None,
+    recalibrate: Recalibrate = None,
     as_json: Json = False,
 ) -> None:
     """Compare a mosaic, or an export of one, with field samples: scores with intervals, a report.
 
     Bias, RMSE and coverage are reported only if samples and map have one method of EC, or with
-    --convert; otherwise ranks and recalibrated scores. Exit code 1: no sample has a cell.
+    --convert; otherwise ranks and recalibrated scores. With --recalibrate the next run can map the
+    samples' own EC. Exit code 1: no sample has a cell.
     """
     from deepsalt.accuracy.assess import assess
     from deepsalt.accuracy.match import Pairing
     from deepsalt.accuracy.methods import Conversion
     from deepsalt.reading import open_mosaic
     from deepsalt.sites.samples import SampleRules
-    from flows.model_cache import marks_of
+    from flows.model_cache import marks_of, model_of
+    from flows.model_item import write_model_item
     from flows.progress import bars
 
     if out.suffix.lower() not in (".html", ".htm"):
@@ -141,17 +158,64 @@ def validate(
         None if period is None else _day(period),
         None if convert is None else Conversion.parse(convert),
     )
+    if recalibrate is not None:
+        _refuse_to_recalibrate(recalibrate, asked)
     mosaic = open_mosaic(store, version=version)
-    pairing = replace(asked, trained=marks_of(store, mosaic.attrs.get("model_digests", ()), model))
-    with bars() as progress:
+    digests = mosaic.attrs.get("model_digests", ())
+    pairing = replace(asked, trained=marks_of(store, digests, model))
+    card = None
+    with bars() as progress, TemporaryDirectory() as cache:
         found = assess(mosaic, samples, rules, pairing, progress=progress)
         write_report(found, out)
+        if recalibrate is not None and len(found.matched.cells):
+            from deepsalt.accuracy.recalibrate import recalibrated_model
+
+            ref = model_of(store, digests, Path(cache), model)
+            card = recalibrated_model(found, samples, rules, ref, recalibrate)
+            write_model_item(recalibrate, card)
     if as_json:
-        typer.echo(json.dumps(found.document()))
+        document = found.document()
+        typer.echo(json.dumps(document if card is None else document | {"model": _told(card)}))
     else:
-        typer.echo("\n".join(_lines(found, out, store)))
+        lines = _lines(found, out, store)
+        if card is not None and recalibrate is not None:
+            lines[-1:] = _model_lines(card, recalibrate)
+        typer.echo("\n".join(lines))
     if not len(found.matched.cells):
         raise typer.Exit(1)
+
+
+def _refuse_to_recalibrate(out: Path, pairing: "Pairing") -> None:
+    """Refuse what cannot be, and say what a folder holds, before the map is read."""
+    from deepsalt.model.card import CARD_FILE
+
+    if pairing.conversion is not None:
+        raise UsageError(
+            "--recalibrate makes a model of the samples' own EC and method; leave out --convert"
+        )
+    for said in (other_files(out, CARD_FILE), replaced(out)):
+        if said:
+            typer.echo(said, err=True)
+
+
+def _told(card: "ModelCard") -> dict[str, object]:
+    """Return a recalibrated model as JSON."""
+    return {
+        "name": card.name,
+        "ec_method": card.ec_method,
+        "chosen": card.training["chosen"],
+        "scores": [asdict(score) for score in card.scores],
+    }
+
+
+def _model_lines(card: "ModelCard", folder: Path) -> list[str]:
+    """Return what became of the model, and the suggested next step."""
+    return [
+        *card_lines(card),
+        f"model, card and report are in {folder}; its limits are in {folder / 'report.md'}",
+        f"next: `deepsalt run --catalogue CATALOGUE --model {place(folder)} --out STORE` maps with "
+        "it, into a new store; validate that with samples which this model has not seen",
+    ]
 
 
 def _day(text: str) -> np.datetime64:

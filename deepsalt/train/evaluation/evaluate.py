@@ -295,7 +295,8 @@ def _scores(samples: Samples, split: Split, held_out: Sequence[dict[str, Floats]
             metrics = _point(part, answers[method], fold_of[rows])
             if method == STUDENT:
                 metrics |= _beyond(part, answers, split.name)
-                metrics |= _lead(part, answers)
+                if BASE in answers:
+                    metrics |= lead(part.ec, answers[STUDENT], answers[BASE], part.region)
             known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
             seen = describe(part)
             found.append(Score(method, seen, split.name, int(rows.sum()), known))
@@ -327,19 +328,27 @@ def _beyond(part: Samples, answers: dict[str, Floats], split: str) -> dict[str, 
     return found
 
 
-def _lead(part: Samples, answers: dict[str, Floats]) -> dict[str, float]:
-    """Return how much more variance of log(1 + EC) is explained than the base model does."""
-    if BASE not in answers:
-        return {}
-    observed = np.log1p(part.ec)
-    own, other = ((observed - np.log1p(answers[name])) ** 2 for name in (STUDENT, BASE))
+def lead(
+    ec: Floats, answers: Floats, of_base: Floats, groups: NDArray[np.str_]
+) -> dict[str, float]:
+    """Return how much more variance of log(1 + EC) is explained than the base model does.
 
-    def lead(weights: Floats) -> float:
+    Parameters
+    ----------
+    ec, answers, of_base
+        Labels, held-out answers and those of the base model, dS/m (s,).
+    groups
+        Names of what is drawn together (s,).
+    """
+    observed = np.log1p(ec)
+    own, other = ((observed - np.log1p(each)) ** 2 for each in (answers, of_base))
+
+    def gained(weights: Floats) -> float:
         centre = weights @ observed / weights.sum()
         total = float(weights @ (observed - centre) ** 2)
         return float(weights @ (other - own) / total) if total > 0 else float("nan")
 
-    return bootstrapped("lead_r2_log1p", lead, part.region)
+    return bootstrapped("lead_r2_log1p", gained, groups)
 
 
 def describe(part: Samples) -> str:

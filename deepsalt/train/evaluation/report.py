@@ -13,6 +13,9 @@ from deepsalt.train.data.tables import Table
 
 REPORT_FILE = "report.md"
 
+CELLS = "cells of a map"
+"""Kind of a source whose samples were matched with a map and not with spectra."""
+
 _RANGES = "In brackets: 90 % intervals, groups drawn with replacement."
 _PROBABILITIES = (
     "Brier skill is over the base rate of the training folds; the probability from which half are "
@@ -74,7 +77,7 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
         lines.append(f"| {table.name} | {source.kind} | {source.rows} | {source.groups} | {left} |")
     lines += [
         f"| {source.name} | {source.kind} | {source.rows} | {source.groups} | "
-        "of the model that was moved |"
+        f"{'as validation says' if source.kind == CELLS else 'of the model that was moved'} |"
         for source in earlier
     ]
     lines += [f"\n{warning}" for table in tables for warning in table.warnings]

@@ -18,6 +18,7 @@ from deepsalt.train.adaptation.combine import rising_line, scores_by_fold
 from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import one_standard_error
+from deepsalt.train.student.distil import EXTRAPOLATED_QUANTILE, CalibratedMachine, assemble
 from deepsalt.train.teacher.encoder import Encoder
 from deepsalt.train.teacher.machine import Machine
 from deepsalt.train.uncertainty.domain import Domain
@@ -76,13 +77,34 @@ class Base:
         limits = own.limits.double().tolist()
         return Domain(rows, offset, shrinkage, limits[5], limits[2], limits[3])
 
-    def moved(self, level: float, slope: float) -> Machine:
-        """Return its location, moved to level + slope x location."""
+    def moved(self, level: float, slope: float, factor: float | None = None) -> Machine:
+        """Return its location, moved to level + slope x location.
+
+        With a factor also its width, times this factor, as a second head.
+        """
         own = self.student
-        heads = own.heads[:1].double().numpy().T
-        bias = own.heads_bias[0].double().numpy()
+        heads = own.heads.double().numpy().T
+        bias = own.heads_bias[:, 0].double().numpy()
         points = own.inducing_points.double().numpy()
-        return Machine(points, slope * heads, level + slope * bias)
+        if factor is None:
+            return Machine(points, slope * heads[:, :1], level + slope * bias[:1])
+        shifted = np.array([level + slope * bias[0], bias[1] + np.log(factor)])
+        return Machine(points, heads * np.array([slope, 1.0]), shifted)
+
+    def assembled(self, reader: CalibratedMachine, ec: Floats) -> Student:
+        """Return a student with another reader, calibrated on labels (s,), and this one's domain.
+
+        All spectra go to that reader, low-noise ones as well.
+        """
+        ec_max, ec_extrapolated = self.student.limits[:2].tolist()
+        return assemble(
+            reader,
+            None,
+            self.domain,
+            ec_max=max(ec_max, float(ec.max())),
+            ec_extrapolated=max(ec_extrapolated, float(np.quantile(ec, EXTRAPOLATED_QUANTILE))),
+            low_noise_below=-1.0,
+        )
 
     def location(self, features: Floats) -> Floats:
         """Return log(EC + 0.03) (s,) of features (s, d)."""
@@ -144,18 +166,38 @@ def compare(
     folds
         Rows that were held out together.
     """
+    blocks = np.unique(sites.region).size if base.blocks is None else base.blocks
     known = base.location(sites.features)
-    target = sites.target
-    by_line = np.empty(len(sites))
-    every = np.arange(len(sites))
+    return choose(known, own if blocks >= MIN_BLOCKS else {}, sites.target, weights, folds)
+
+
+def choose(
+    known: Floats,
+    own: Mapping[str, Floats],
+    target: Floats,
+    weights: Floats,
+    folds: Sequence[NDArray[np.intp]],
+) -> Compared:
+    """Choose between answers of a model as they are, moved by a line, and others.
+
+    Parameters
+    ----------
+    known
+        The model's log(EC + 0.03) (s,).
+    own
+        Held-out answers of others (s,), from the simplest on.
+    target, weights
+        Labels as log(EC + 0.03), and how much each row counts (s,).
+    folds
+        Rows that were held out together.
+    """
+    by_line = np.empty(target.size)
+    every = np.arange(target.size)
     for hidden in folds:
         rest = np.setdiff1d(every, hidden)
         level, slope = rising_line(known[rest], target[rest], weights[rest])
         by_line[hidden] = level + slope * known[hidden]
-    answers = {AS_IT_IS: known, BY_A_LINE: by_line}
-    blocks = np.unique(sites.region).size if base.blocks is None else base.blocks
-    if blocks >= MIN_BLOCKS:
-        answers |= own
+    answers = {AS_IT_IS: known, BY_A_LINE: by_line, **own}
     scores = np.array([scores_by_fold(target, said, folds) for said in answers.values()])
     name = [*answers][one_standard_error(scores)]
     line = rising_line(known, target, weights) if name == BY_A_LINE else (0.0, 1.0)

@@ -93,7 +93,7 @@ class HeldOutRows:
     Parameters
     ----------
     inputs
-        Encoded (s, k).
+        Encoded (s, k), k = 0 for the cells of a map, which keeps no spectra.
     location
         Held-out answers, log(EC + 0.03) (s,).
     ec
@@ -134,11 +134,29 @@ def calibrated(
         np.column_stack([location.heads[:, 0], width.heads[:, 0]]),
         np.array([location.bias[0], width.bias[0]]),
     )
-    spread = np.exp(np.clip(width(rows.inputs)[:, 0], *LOG_WIDTHS))
+    return with_widths(encoder, both, rows, width(rows.inputs)[:, 0])
+
+
+def with_widths(
+    encoder: Encoder, machine: Machine, rows: HeldOutRows, log_widths: Floats
+) -> CalibratedMachine:
+    """Calibrate a location and a width on held-out answers.
+
+    Parameters
+    ----------
+    encoder, machine
+        Of the reader.
+    rows
+        What held-out answers say.
+    log_widths
+        Logarithm of the width that the machine predicts for each row (s,).
+    """
+    residual = np.log(rows.ec + EC_SHIFT) - rows.location
+    spread = np.exp(np.clip(log_widths, *LOG_WIDTHS))
     nodes = residual_nodes(residual, spread, rows.weights)
     classes = fit_classes(residual, spread, rows.ec, rows.groups)
     chances, known = fit_chances(rows.location, spread, nodes, rows.ec, rows.groups)
-    return CalibratedMachine(encoder, both, nodes, classes, chances, known)
+    return CalibratedMachine(encoder, machine, nodes, classes, chances, known)
 
 
 def distilled(

@@ -10,11 +10,9 @@ from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import IN_THE_FIELD, Samples
 from deepsalt.train.student.base import BOTH, SITES_ALONE, Base, Compared, compare
 from deepsalt.train.student.distil import (
-    EXTRAPOLATED_QUANTILE,
     MAX_LOSS_R2,
     Fitted,
     HeldOutRows,
-    assemble,
     calibrated,
     distilled,
     finished,
@@ -103,17 +101,8 @@ def _moved(
     location = base.moved(*found.line)
     rows = _rows(encoder, found.held_out, sites, settings)
     student = calibrated(encoder, location, rows, ridge=settings.width_ridge)
-    ec_max, ec_extrapolated = base.student.limits[:2].tolist()
-    tensors = assemble(
-        student,
-        None,
-        base.domain,
-        ec_max=max(ec_max, float(sites.ec.max())),
-        ec_extrapolated=max(ec_extrapolated, float(np.quantile(sites.ec, EXTRAPOLATED_QUANTILE))),
-        low_noise_below=-1.0,
-    )
     line = {"level": found.line[0], "slope": found.line[1]}
-    return Fitted(tensors, told | line, student.known)
+    return Fitted(base.assembled(student, sites.ec), told | line, student.known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

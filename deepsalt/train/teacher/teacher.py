@@ -143,11 +143,17 @@ def view_weights(samples: Samples, settings: Settings) -> Floats:
     _, index, counts = np.unique(samples.site, return_inverse=True, return_counts=True)
     weights: Floats = 1.0 / counts[index]
     if samples.label_sd.any():
-        unexplained = max(_UNEXPLAINED * float(np.nanvar(samples.target)), 1e-6)
-        weights *= unexplained / (unexplained + samples.label_sd**2)
+        weights *= label_weights(samples.target, samples.label_sd)
     drawn = samples.pixels
     if drawn.any() and not drawn.all():
         weights[drawn] *= settings.mixture_weight * weights[~drawn].sum() / weights[drawn].sum()
+    return weights
+
+
+def label_weights(target: Floats, sd: Floats) -> Floats:
+    """Return weights (s,) of labels known to a standard deviation (s,), both on log(EC + 0.03)."""
+    unexplained = max(_UNEXPLAINED * float(np.nanvar(target)), 1e-6)
+    weights: Floats = unexplained / (unexplained + sd**2)
     return weights
 
 

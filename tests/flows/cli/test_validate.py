@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from deepsalt.accuracy.match import SEEN_ID, SEEN_PLACE
 from deepsalt.grid import to_lonlat
-from deepsalt.model.load import model_ref
+from deepsalt.layers import CHANCE_LAYERS, CHANCE_STEP
+from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.model.marks import Marks
+from deepsalt.model.memory import Memory
 from flows.model_cache import put_model
 from tests.accuracy.fields import smooth
 from tests.flows.conftest import deepsalt
@@ -198,6 +201,104 @@ def test_a_card_without_marks_is_noted(world: World, tmp_path: Path) -> None:
     assert any("does not say which samples" in note for note in told["notes"])
 
 
+@pytest.fixture(scope="module")
+def mapped(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A store of a SIMULATED map by a model of its own, and ECe at a line through its location."""
+    folder = tmp_path_factory.mktemp("mapped")
+    ref = model_ref(write_tiny(folder / "model", marks=Marks("ab" * 6, "cd" * 6)))
+    own = load_student(ref)
+    rng = np.random.default_rng(3)
+    grid = scene_grid(height=SIDE, width=SIDE)
+    location = 0.3 + 0.8 * smooth(rng, 20)[:SIDE, :SIDE]
+    answers = np.stack([location.ravel(), np.full(location.size, -0.5)]).astype(np.float32)
+    values = own.respond(torch.from_numpy(answers), own.nodes, own.intervals, own.chances, Memory())
+    product = layers(grid, seed=1)
+    known = np.isfinite(product.salinity.values)
+    names = ("salinity", "salinity_lower", "salinity_upper", *CHANCE_LAYERS)
+    for name, value in zip(names, values, strict=True):
+        said = value.numpy().reshape(SIDE, SIDE)
+        stored = np.rint(said / CHANCE_STEP) if name in CHANCE_LAYERS else said
+        product[name][:] = np.where(known, stored, product[name].values)
+    store = make_store(folder / "store", ref=ref)
+    add_product(store, acquisition("a", grid=grid), product, ref=ref)
+    build(store)
+    put_model(store.objects, ref)
+    frame = pd.read_csv(world.samples)
+    row, column = rng.integers(0, SIDE, (2, 90))
+    a, _, left, _, e, upper = grid.transform
+    lon, lat = to_lonlat(grid.crs, left + (column + 0.5) * a, upper + (row + 0.5) * e)
+    ec = np.exp(1.0 + 0.7 * location[row, column] + 0.2 * rng.normal(size=90)) - 0.03
+    samples = folder / "samples.csv"
+    frame.assign(lon=lon, lat=lat, ec=ec, method="ECe").to_csv(samples, index=False)
+    return World(folder / "store", samples)
+
+
+def test_a_map_is_recalibrated_to_a_model_of_the_samples_method(
+    mapped: World, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    options = ("--out", tmp_path / "r.html", "--recalibrate", out, "--json")
+    result = deepsalt("validate", mapped.store, mapped.samples, *options)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)["model"]
+    assert told["ec_method"] == "ECe"
+    assert told["chosen"]["level"] == pytest.approx(1.0, abs=0.15)
+    assert told["chosen"]["slope"] == pytest.approx(0.7, abs=0.15)
+    own, of_map = (score["metrics"]["r2_log1p"] for score in told["scores"][:2])
+    assert own > 0.6 > of_map
+    card = model_card(model_ref(out))
+    assert card.marks.has_id(["s05"]).all()
+    assert {"ab" * 6, "cd" * 6} <= {*card.marks.ids.split(), *card.marks.places.split()}
+    assert load_student(model_ref(out)).nodes.numel()
+
+
+def test_the_recalibrated_model_is_told_with_its_scores_and_the_next_run(
+    mapped: World, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    options = ("--out", tmp_path / "r.html", "--recalibrate", out)
+    lines = deepsalt("validate", mapped.store, mapped.samples, *options).stdout.splitlines()
+    assert "model tiny-recalibrated: ECe" in lines
+    assert any("SIMULATED cells of a map" in line for line in lines)
+    assert lines[-1].startswith("next: `deepsalt run --catalogue CATALOGUE --model ")
+
+
+def test_samples_of_a_recalibration_do_not_validate_its_maps(mapped: World, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    deepsalt(
+        "validate",
+        mapped.store,
+        mapped.samples,
+        "--out",
+        tmp_path / "r.html",
+        "--recalibrate",
+        out,
+    )
+    used = pd.read_csv(tmp_path / "r.cells.csv")
+    marks = model_card(model_ref(out)).marks
+    assert marks.has_place(used["lon"].to_numpy(), used["lat"].to_numpy()).all()
+
+
+def test_a_recalibration_on_one_block_is_refused_and_the_report_written(
+    mapped: World, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(mapped.samples)
+    place = frame[["lon", "lat"]]
+    near = place.median() + (place - place.median()) * 0.15
+    path = changed(mapped, tmp_path, lon=near["lon"], lat=near["lat"])
+    out = tmp_path / "r.html"
+    result = deepsalt("validate", mapped.store, path, "--out", out, "--recalibrate", tmp_path / "m")
+    assert "and blocks of them 1; it needs 10 cells and 8 blocks" in str(result.exception)
+    assert out.exists()
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_map_without_its_model_asks_for_it(world: World, tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "r.html", "--recalibrate", tmp_path / "m")
+    result = deepsalt("validate", world.store, world.samples, *options)
+    assert "is neither shipped nor in" in str(result.exception)
+
+
 def test_a_model_that_did_not_make_the_map_is_refused(world: World, tmp_path: Path) -> None:
     other = write_tiny(tmp_path / "model")
     out = tmp_path / "r.html"
@@ -320,6 +421,7 @@ def test_points_in_one_block_have_scores_and_no_interval(world: World, tmp_path:
         (("--days", "400"), "--any-date matches all the same"),
         (("--convert", "2"), "--convert is FACTOR,SD_LOG"),
         (("--convert", "2,0.3"), "leave out --convert"),
+        (("--convert", "2,0.3", "--recalibrate", "m"), "the samples' own EC and method"),
         (("--version", "nothing"), "nothing"),
         (("--ec", "salt"), "has no column salt"),
         (("--crs", "EPSG:1"), "EPSG:1"),
@@ -330,7 +432,7 @@ def test_what_cannot_be_done_is_refused(
     world: World,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    options: tuple[str, str],
+    options: tuple[str, ...],
     said: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
