@@ -20,7 +20,7 @@ from deepsalt.fetch.buckets import BucketFile, store_of
 from deepsalt.fetch.checksums import fits
 from deepsalt.fetch.patience import Patience, RetryBudget
 from deepsalt.fetch.share import HostQueue, Share
-from deepsalt.fetch.tiles import FIRST_BYTES, LEAST_BYTES, Pixels, Ranges, layout_of
+from deepsalt.fetch.tiles import FIRST_BYTES, LEAST_BYTES, OTHERS, Pixels, Ranges, layout_of
 from deepsalt.fetch.web_files import WebFile
 from deepsalt.objects.disk import storing
 from deepsalt.types import Asset
@@ -123,7 +123,8 @@ class Session:
         ReadError, AwayError
             As of `describe`.
         """
-        if not found.ranges or found.size_bytes < LEAST_BYTES:
+        small = found.size_bytes < LEAST_BYTES
+        if not found.ranges or small or urlsplit(asset.href).path.lower().endswith(OTHERS):
             return None
         first = await self.first_bytes(asset.href, found, FIRST_BYTES)
         layout = layout_of(first, found.size_bytes)

@@ -114,7 +114,11 @@ class Fetcher:
 
     @contextmanager
     def local(
-        self, acquisition: Acquisition, meter: Meter | None = None, pixels: Pixels | None = None
+        self,
+        acquisition: Acquisition,
+        meter: Meter | None = None,
+        pixels: Pixels | None = None,
+        shares: Mapping[str, Share] | None = None,
     ) -> Iterator[Acquisition]:
         """Wait for a scene's files, fetched now unless `bring` did; they exist during the block.
 
@@ -127,6 +131,8 @@ class Fetcher:
         pixels
             Pixels that are read, not empty: of large tiled files on servers that know ranges only
             what holds these is fetched. Default: all.
+        shares
+            As of `bring`, if nothing was brought.
 
         Yields
         ------
@@ -141,7 +147,8 @@ class Fetcher:
         if not _remote_assets(acquisition):
             yield acquisition
             return
-        fetched = self._run(self._take(acquisition, meter or Meter(), pixels), acquisition)
+        taken = self._take(acquisition, meter or Meter(), pixels, shares or {})
+        fetched = self._run(taken, acquisition)
         try:
             yield fetched.acquisition
         finally:
@@ -186,11 +193,15 @@ class Fetcher:
                 del self._kept[acquisition]
 
     async def _take(
-        self, acquisition: Acquisition, meter: Meter, pixels: Pixels | None
+        self,
+        acquisition: Acquisition,
+        meter: Meter,
+        pixels: Pixels | None,
+        shares: Mapping[str, Share],
     ) -> _Fetched:
         known = self._kept.pop(acquisition, None)
         if known is None:
-            return await self._fetch(acquisition, {}, meter, pixels)
+            return await self._fetch(acquisition, shares, meter, pixels)
         fetched = await known
         meter.add(fetched.work)
         return fetched

@@ -18,6 +18,9 @@ kB."""
 LEAST_BYTES = 2**23
 """Smaller files are fetched whole: one request more would cost as much."""
 
+OTHERS = (".he5", ".h5", ".hdf5", ".hdf", ".nc", ".zip")
+"""Ends of names of files that are no TIFF, so that their first bytes need no look."""
+
 _MARGIN_BYTES = 8  # GDAL writes the size of a tile before it, and its last bytes again behind it
 _JOINED_BYTES = 2**16  # a request costs about as much as so many bytes between two tiles
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 16: "Q"}

@@ -12,6 +12,8 @@ from flows.cli.shared.options import (
     Area,
     Bbox,
     Catalogue,
+    ClusterKind,
+    ClusterProfileFile,
     Collections,
     Datetime,
     Json,
@@ -24,8 +26,21 @@ from flows.cli.shared.options import (
     Workers,
     compute_of,
     local,
+    politeness_of,
+    profile_of,
     scratch_of,
     selection_of,
+)
+from flows.cli.shared.run_options import HostLimit, HostShare, Memory, Tls
+from flows.cli.shared.sample_options import (
+    AnyDate,
+    EcColumn,
+    EcMethod,
+    EcUnit,
+    MaxDepth,
+    MaxPosition,
+    SampleCrs,
+    Samples,
 )
 from flows.cli.shared.text import place, plain, said_once
 
@@ -34,14 +49,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Samples = Annotated[
-    Path,
-    typer.Argument(
-        metavar="SAMPLES",
-        help="Field samples, CSV or Parquet: columns for id, lon, lat and EC, and if known unit, "
-        "method, depth, date and position uncertainty.",
-    ),
-]
 OutTable = Annotated[
     Path,
     typer.Option(
@@ -50,12 +57,6 @@ OutTable = Annotated[
 ]
 Days = Annotated[
     float, typer.Option("--days", help="Greatest number of days between sample and scene, to 365.")
-]
-AnyDate = Annotated[
-    bool,
-    typer.Option(
-        "--any-date", help="Match whatever the days between, samples without a date as well."
-    ),
 ]
 WindowPx = Annotated[
     int, typer.Option("--window", help="1: the pixel of the sample; 3: the median of 3 x 3.")
@@ -68,35 +69,10 @@ AllLooks = Annotated[
         "clouds.",
     ),
 ]
-EcColumn = Annotated[
-    str | None, typer.Option("--ec", metavar="COLUMN", help="Column of the EC. Default: by name.")
-]
-EcUnit = Annotated[
-    str | None,
-    typer.Option(
-        "--ec-unit",
-        metavar="UNIT",
-        help="Unit of the EC where the table states none: dS/m, mS/cm, mmho/cm, mS/m or uS/cm. "
-        "Default: dS/m.",
-    ),
-]
-EcMethod = Annotated[
-    str, typer.Option("--ec-method", help="Method of the EC where the table states none, as ECe.")
-]
-SampleCrs = Annotated[
-    str, typer.Option("--crs", help="CRS of the coordinates, such as EPSG:32644.")
-]
-MaxDepth = Annotated[
-    float, typer.Option("--max-depth", help="Greatest depth of a surface layer's end, cm.")
-]
-MaxPosition = Annotated[
-    float,
-    typer.Option("--max-position", help="Greatest uncertainty of a position, metres, if stated."),
-]
 AtOnce = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, help="Scenes read at a time, of remote ones two. Default: one per core."
+        "--threads", min=1, help="Scenes that a worker reads at a time. Default: one per core."
     ),
 ]
 
@@ -129,7 +105,13 @@ def extract(
     max_position: MaxPosition = 60.0,
     threads: AtOnce = None,
     workers: Workers = None,
+    memory: Memory = None,
     scheduler: Scheduler = None,
+    cluster: ClusterKind = None,
+    cluster_profile: ClusterProfileFile = None,
+    tls: Tls = False,
+    host_limit: HostLimit = None,
+    host_share: HostShare = 1.0,
     scratch: ScratchFolder = None,
     scratch_gb: ScratchGb = 8.0,
     as_json: Json = False,
@@ -142,7 +124,7 @@ def extract(
     from deepsalt.sites.samples import SampleRules
     from deepsalt.spectral.table import check_kind
     from flows.progress import bars
-    from flows.run.extract import Matching
+    from flows.run.extract import Matching, Resources
     from flows.run.extract import extract as extract_sites
 
     check_kind(out)
@@ -169,6 +151,17 @@ def extract(
         ends_cm=max_depth,
         position_m=max_position,
     )
+    compute = compute_of(
+        workers,
+        scheduler,
+        threads=threads,
+        memory=memory,
+        tls=tls,
+        cluster=profile_of(cluster, cluster_profile),
+    )
+    resources = Resources(
+        compute, scratch_of(scratch, scratch_gb), politeness_of(host_limit, host_share)
+    )
     matching = Matching(None if any_date else days, window, all_looks)
     with bars() as progress:
         found = extract_sites(
@@ -176,8 +169,7 @@ def extract(
             selection,
             rules,
             matching,
-            compute=compute_of(workers, scheduler, threads=threads),
-            scratch=scratch_of(scratch, scratch_gb),
+            resources=resources,
             progress=progress,
         )
     write_sites(found, out)

@@ -10,8 +10,17 @@ import numpy as np
 import typer
 
 from deepsalt.errors import FormatError, UsageError
-from flows.cli.extract import AnyDate, EcColumn, MaxDepth, MaxPosition, SampleCrs, Samples
 from flows.cli.shared.options import Json, Store, local
+from flows.cli.shared.sample_options import (
+    AnyDate,
+    EcColumn,
+    EcMethod,
+    EcUnit,
+    MaxDepth,
+    MaxPosition,
+    SampleCrs,
+    Samples,
+)
 from flows.cli.shared.text import other_files, place, plain
 from flows.cli.train import card_lines, replaced
 
@@ -50,22 +59,6 @@ PeriodDay = Annotated[
 Days = Annotated[
     float,
     typer.Option("--days", help="Greatest number of days from a sample to the period, to 365."),
-]
-EcUnit = Annotated[
-    str | None,
-    typer.Option(
-        "--unit",
-        "--ec-unit",
-        metavar="UNIT",
-        help="Unit of the EC where the table states none: dS/m, mS/cm, mmho/cm, mS/m or uS/cm. "
-        "Default: dS/m.",
-    ),
-]
-EcMethod = Annotated[
-    str,
-    typer.Option(
-        "--method", "--ec-method", help="Method of the EC where the table states none, as ECe."
-    ),
 ]
 Convert = Annotated[
     str | None,
@@ -111,8 +104,8 @@ def validate(
     days: Days = 30.0,
     any_date: AnyDate = False,
     ec: EcColumn = None,
-    unit: EcUnit = None,
-    method: EcMethod = "",
+    ec_unit: EcUnit = None,
+    ec_method: EcMethod = "",
     convert: Convert = None,
     crs: SampleCrs = "EPSG:4326",
     max_depth: MaxDepth = 30.0,
@@ -147,8 +140,8 @@ def validate(
         )
     rules = SampleRules(
         ec=ec,
-        unit=unit,
-        method=method,
+        unit=ec_unit,
+        method=ec_method,
         crs=crs,
         ends_cm=max_depth,
         position_m=max_position,

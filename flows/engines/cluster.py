@@ -279,6 +279,19 @@ class Tiles(Executor):
         """Number of calls that are not over."""
         return len(self._calls)
 
+    def threads(self) -> int:
+        """Return how many calls the workers that are there do at a time.
+
+        Raises
+        ------
+        EngineLostError
+            The scheduler does not answer.
+        """
+        if self._client.status != "running":
+            raise lost("the Dask scheduler")
+        workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
+        return sum(int(each["nthreads"]) for each in workers.values())
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Submit a call; errors that deepsalt raises there arrive unchanged."""
         work = partial(_travelling, dict(names()), fn, *args, **kwargs)

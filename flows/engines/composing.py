@@ -20,6 +20,7 @@ from flows.engines.opening import client_of, is_this_process, threads_per_worker
 from flows.engines.repeated import repeated
 
 if TYPE_CHECKING:
+    from flows.engines.cluster import Tiles
     from flows.kubernetes.pods import Pods
 
 P = ParamSpec("P")
@@ -63,13 +64,30 @@ def composing(
         if is_this_process(compute, pods):
             yield context
             return
-        with _Later(lambda: _tiles_of(compute, pods)) as executor:
+        with _Later(lambda: tiles_of(compute, pods, lambda left: Load(0, left, ()))) as executor:
             yield replace(context, executor=executor)
 
 
 @contextmanager
-def _tiles_of(compute: Compute, pods: "Pods | None") -> Iterator[Executor]:
-    """Compose tiles on a Dask cluster until the block ends."""
+def tiles_of(
+    compute: Compute, pods: "Pods | None", load: Callable[[int], Load]
+) -> "Iterator[Tiles]":
+    """Run tiles, or other calls that any worker can do, on a Dask cluster until the block ends.
+
+    Parameters
+    ----------
+    compute
+        Which workers.
+    pods
+        Cluster that is made for the run, if the configuration asks for one.
+    load
+        Says what is left to do, of the number of calls that are not over; pods follow it.
+
+    Raises
+    ------
+    RunError
+        No scheduler answers, or no worker starts.
+    """
     from flows.engines.cluster import Tiles
 
     with client_of(compute, pods) as client, Tiles(client) as tiles:
@@ -78,7 +96,7 @@ def _tiles_of(compute: Compute, pods: "Pods | None") -> Iterator[Executor]:
             return
         with (
             pods.scaled(client) as scaling,
-            repeated(lambda: scaling(Load(0, tiles.left, ())), tiles.give_up),
+            repeated(lambda: scaling(load(tiles.left)), tiles.give_up),
         ):
             yield tiles
 

@@ -1,38 +1,24 @@
 """The verb `extract`: field samples matched with scenes, many at once, on any engine."""
 
-import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepsalt.access import is_remote
-from deepsalt.effort import Meter
-from deepsalt.errors import AwayError, FormatError, GridError, ReadError, UsageError
-from deepsalt.fetch import Fetcher, ScratchSpace
+from deepsalt.errors import GridError, UsageError
 from deepsalt.progress import Progress, Silent
-from deepsalt.sites.look import look, pixels_at, pixels_needed
-from deepsalt.sites.rows import (
-    UNDATED,
-    SceneFacts,
-    Seen,
-    Sites,
-    days_apart,
-    sites_of,
-)
+from deepsalt.sites.look import pixels_at
+from deepsalt.sites.rows import UNDATED, SceneFacts, Sites, days_apart, sites_of
 from deepsalt.sites.samples import FieldSamples, SampleRules, read_samples
 from deepsalt.types import Acquisition, Bbox, Floats
-from flows.config import Access, Compute, Scratch, Selection
+from flows.config import Compute, Politeness, SceneConfig, Scratch, Selection
+from flows.run.memory import refuse_too_large
+from flows.run.pods import expect, pods_of, refuse_local_scenes
+from flows.run.reading import Job, Reading, read_all
 from flows.run.selection import Selected, find_scenes
-
-logger = logging.getLogger(__name__)
 
 MAX_DAYS = 365.0
 _MARGIN_DEG = 0.02
@@ -40,7 +26,6 @@ _SWAPPED = (
     "no sample lies in any scene, but with longitude and latitude swapped some do; rename the two "
     "columns"
 )
-_REMOTE_AT_ONCE = 2  # as many as a run's worker fetches
 
 
 @dataclass(frozen=True)
@@ -79,6 +64,30 @@ class Matching:
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What reads the scenes, and how it asks archives.
+
+    Parameters
+    ----------
+    compute
+        Which workers.
+    scratch
+        Where the files of remote scenes are kept meanwhile.
+    politeness
+        What hosts allow.
+    """
+
+    compute: Compute = field(default_factory=Compute)
+    scratch: Scratch = field(default_factory=Scratch)
+    politeness: Politeness = field(default_factory=Politeness)
+
+    @property
+    def of_scenes(self) -> SceneConfig:
+        """The same as a run has it."""
+        return SceneConfig(compute=self.compute, scratch=self.scratch)
+
+
+@dataclass(frozen=True)
 class Extracted:
     """Outcome of an extraction.
 
@@ -100,25 +109,13 @@ class Extracted:
     failed: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """The places that one scene is asked for."""
-
-    scene: Acquisition
-    samples: NDArray[np.intp]
-    lon: Floats
-    lat: Floats
-    window: int
-
-
 def extract(
     table: Path,
     selection: Selection,
     rules: SampleRules,
     matching: Matching,
     *,
-    compute: Compute | None = None,
-    scratch: Scratch | None = None,
+    resources: Resources | None = None,
     progress: Progress | None = None,
 ) -> Extracted:
     """Match a table of samples with the scenes of a selection.
@@ -133,10 +130,8 @@ def extract(
         What the table's columns mean.
     matching
         Which looks count.
-    compute
-        Default: threads of this process.
-    scratch
-        Where the files of remote scenes are kept meanwhile.
+    resources
+        What reads the scenes. Default: threads of this process.
     progress
         Receives progress on scenes.
 
@@ -145,11 +140,11 @@ def extract(
     FormatError
         The table cannot be used.
     UsageError
-        No scene was found.
+        No scene was found, or one that pods cannot reach.
     RunError
-        The catalogue or the scheduler does not answer.
+        The catalogue does not answer; or workers cannot be reached, differ, or are lost.
     """
-    shown = progress or Silent()
+    shown, on = progress or Silent(), resources or Resources()
     samples = read_samples(table, rules)
     for note in samples.notes:
         shown.note(f"{table.name}: {note}")
@@ -163,12 +158,17 @@ def extract(
     failed |= selected.refused
     seen = []
     shown.start("scenes", len(jobs))
-    works = Reading(selected.access, scratch or Scratch())
-    for each in _each(works, jobs, compute or Compute()):
-        seen.append(each)
-        if each.why_not:
-            failed[each.scene.key] = each.why_not
-        shown.advance("scenes")
+    with pods_of(on.compute, shown) as pods:
+        if pods is not None:
+            scenes = [job.scene for job in jobs]
+            refuse_local_scenes(scenes)
+            expect(pods, refuse_too_large(scenes, on.of_scenes), len(jobs))
+        reading = Reading(selected.access, on.of_scenes.scratch_of_workers)
+        for each in read_all(reading, jobs, on.compute, on.politeness, progress=shown, pods=pods):
+            seen.append(each)
+            if each.why_not:
+                failed[each.scene.key] = each.why_not
+            shown.advance("scenes")
     sites = sites_of(samples, seen, reasons, all_looks=matching.all_looks)
     if not len(sites.table):
         shown.note(_why_nothing(samples, selected.scenes, matching))
@@ -275,75 +275,3 @@ def _why_nothing(samples: FieldSamples, scenes: Iterable[Acquisition], matching:
     if swapped:
         return _SWAPPED
     return "no sample lies in any scene; check the coordinates, their CRS and the catalogue"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Reads what a job asks for; several threads may share one.
-
-    Parameters
-    ----------
-    access
-        Hosts that scenes may refer to.
-    scratch
-        Where remote files are kept meanwhile.
-    """
-
-    access: Access
-    scratch: Scratch
-
-    def fetcher(self) -> Fetcher:
-        """Return what fetches the files of remote scenes."""
-        space = ScratchSpace(self.scratch.folder, round(self.scratch.limit_gb * 1e9))
-        return Fetcher(space, reach=self.access.reach)
-
-    def __call__(self, job: Job) -> Seen:
-        """Do a job with a fetcher of its own."""
-        with self.fetcher() as fetcher:
-            return do(job, fetcher)
-
-
-def do(job: Job, fetcher: Fetcher) -> Seen:
-    """Fetch a scene if it is remote, and look at its places; an error of it is part of the answer.
-
-    Raises
-    ------
-    StoreError
-        The scratch folder cannot be written.
-    """
-    facts = SceneFacts.of(job.scene)
-    try:
-        pixels = pixels_needed(job.scene, job.lon, job.lat, job.window)
-        with fetcher.local(job.scene, Meter(), pixels) as local:
-            looks = look(local, job.lon, job.lat, window=job.window)
-    except (ReadError, AwayError, FormatError) as error:
-        return Seen(facts, job.samples, None, str(error))
-    return Seen(facts, job.samples, looks)
-
-
-def _each(work: Reading, jobs: Sequence[Job], compute: Compute) -> Iterator[Seen]:
-    """Do all jobs on what computes, and yield them as they come."""
-    remote = any(is_remote(asset.href) for job in jobs for asset in job.scene.assets)
-    if compute.scheduler is None and compute.workers is None:
-        at_once = _REMOTE_AT_ONCE if remote else compute.threads or os.cpu_count() or 1
-        with work.fetcher() as fetcher, ThreadPoolExecutor(at_once) as pool:
-            waiting = [pool.submit(do, job, fetcher) for job in jobs]
-            try:
-                for each in as_completed(waiting):
-                    yield each.result()
-            finally:
-                for each in waiting:
-                    each.cancel()
-        return
-    from distributed import as_completed as as_they_come
-
-    from flows.engines.opening import client_of
-
-    with client_of(compute) as client:
-        left = iter(jobs)
-        # Archives limit connections of all workers together.
-        begun = list(islice(left, _REMOTE_AT_ONCE if remote else len(jobs)))
-        calls = as_they_come(client.map(work, begun, pure=False))
-        for call in calls:
-            calls.update(client.map(work, list(islice(left, 1)), pure=False))
-            yield call.result()

@@ -29,19 +29,29 @@ def pods_of(compute: Compute, progress: Progress) -> "Iterator[Pods | None]":
         yield pods
 
 
-def refuse_local(out: str, scenes: Iterable[Acquisition] = ()) -> None:
-    """Refuse a store and scenes that pods cannot reach.
+def refuse_local(out: str) -> None:
+    """Refuse a store that pods cannot reach.
 
     Raises
     ------
     UsageError
-        The store is a folder of this machine, or a scene's files are.
+        The store is a folder of this machine.
     """
     if Objects.of(out).is_local:
         raise UsageError(
             f"pods of --cluster have no access to the folder {out}; give a store in a bucket, such "
             "as s3://bucket/prefix"
         )
+
+
+def refuse_local_scenes(scenes: Iterable[Acquisition]) -> None:
+    """Refuse scenes that pods cannot reach.
+
+    Raises
+    ------
+    UsageError
+        The files of a scene lie on this machine.
+    """
     for each in scenes:
         if not hosts_of(each):
             raise UsageError(

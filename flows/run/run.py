@@ -36,7 +36,7 @@ from flows.run.driver import NOBODY_S, Driver
 from flows.run.early_tiles import Ahead
 from flows.run.memory import refuse_too_large, size_of
 from flows.run.mosaic import MosaicResult, export_after_build, limits_of, publish, refuse_export
-from flows.run.pods import expect, pods_of, refuse_local
+from flows.run.pods import expect, pods_of, refuse_local, refuse_local_scenes
 from flows.run.result import Effort, RunResult
 from flows.run.scenes import Scenes, along_curve, in_space
 from flows.run.selection import Selected, find_scenes
@@ -100,7 +100,8 @@ def _run(config: RunConfig, shown: Progress, pods: "Pods | None") -> tuple[RunRe
     todo = todo[: len(todo) - left]
     needs = refuse_too_large(found.scenes.only(todo), config.scene)
     if pods is not None:
-        refuse_local(config.out, found.scenes.only(todo))
+        refuse_local(config.out)
+        refuse_local_scenes(found.scenes.only(todo))
     refuse_export(config.out, config.mosaic.export)
     store = open_store(config.out, ref, config.scene.grid, existing, period_layout=period.layout)
     shown.start("scenes", len(todo), size_bytes=sum(size_of(found.scenes[index]) for index in todo))
