@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from deepsalt.accuracy.assess import Accuracy
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.card import ModelCard, TrainingData
 from deepsalt.model.marks import Marks
 from deepsalt.sites.samples import SampleRules
@@ -49,12 +49,12 @@ def recalibrated_model(
     """
     cells = found.matched.cells
     base = Base.of(ref)
-    block = blocks(cells.lon, cells.lat, found.block.name)
+    block = blocks(cells.lon, cells.lat, found.block.name).name
     labelled = LabelledCells(
         cells.estimate,
         cells.lower,
         cells.upper,
-        np.stack([cells.chances[name] for name in CHANCE_LAYERS]),
+        np.stack([cells.chances[name] for name in CHANCE_COLUMNS]),
         cells.ec,
         cells.label_sd,
         # Cells are alone in having their place, while two may have samples of one name.

@@ -7,17 +7,18 @@ import numpy as np
 
 from deepsalt import __version__
 from deepsalt.errors import UsageError
-from deepsalt.layers import CHANCE_LAYERS
+from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.card import ModelCard, Score, TrainingData
 from deepsalt.model.files import write_model
 from deepsalt.model.marks import Marks
+from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.sufficiency import MIN_SAMPLES
 from deepsalt.train.evaluation.card import LIMITS, SIMULATED_LIMIT
 from deepsalt.train.evaluation.evaluate import BASE, MEAN, REGION, STUDENT, lead
 from deepsalt.train.evaluation.report import CELLS, write_report
 from deepsalt.train.evaluation.salt import chance_scores, coverage_scores
 from deepsalt.train.metrics import r2, scores
-from deepsalt.train.student.base import MIN_BLOCKS, Base
+from deepsalt.train.student.base import Base
 from deepsalt.train.student.distil import Fitted
 from deepsalt.train.student.from_map import LabelledCells, fit_on_cells, said_of_cells
 from deepsalt.types import Floats
@@ -134,7 +135,7 @@ def _refuse_few(cells: LabelledCells) -> None:
 def _of_training(fitted: Fitted, rest: LabelledCells) -> dict[str, float]:
     """Return what the cells that a model was fitted on say: its baselines."""
     found = {MEAN: float(np.expm1(np.log1p(rest.ec).mean()))}
-    for name, known in zip(CHANCE_LAYERS, fitted.chances, strict=True):
+    for name, known in zip(CHANCE_COLUMNS, fitted.chances, strict=True):
         found[f"{name} base"] = known.base_rate
         found[f"{name} alarm"] = np.nan if known.alarm is None else known.alarm
     return found
@@ -156,7 +157,7 @@ def _scores(
         ]
         metrics["r2_log1p_fold_sd"] = float(np.std(by_block)) if by_block else np.nan
         if method == STUDENT:
-            answers = of_rest | dict(zip(CHANCE_LAYERS, chances, strict=True))
+            answers = of_rest | dict(zip(CHANCE_COLUMNS, chances, strict=True))
             metrics |= coverage_scores(cells.ec, lower, upper, block)
             metrics |= chance_scores(cells.ec, answers, block)
             metrics |= lead(cells.ec, salinity, cells.salinity, block)

@@ -13,7 +13,7 @@ import torch
 
 from deepsalt.accuracy.match import SEEN_ID, SEEN_PLACE
 from deepsalt.grid import to_lonlat
-from deepsalt.layers import CHANCE_LAYERS, CHANCE_STEP
+from deepsalt.layers import CHANCE, CHANCE_STEP
 from deepsalt.model.load import load_student, model_card, model_ref
 from deepsalt.model.marks import Marks
 from deepsalt.model.memory import Memory
@@ -56,8 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     product["salinity"][:] = salinity
     product["salinity_lower"][:] = salinity / 2.5
     product["salinity_upper"][:] = np.minimum(salinity * 2.5, 400.0)
-    for name, chance in chances(salinity).items():
-        product[name][:] = chance
+    product[CHANCE][:] = chances(salinity)
     store = make_store(folder / "store")
     add_product(store, acquisition("a", grid=grid), product)
     build(store)
@@ -214,11 +213,12 @@ def mapped(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     values = own.respond(torch.from_numpy(answers), own.nodes, own.intervals, own.chances, Memory())
     product = layers(grid, seed=1)
     known = np.isfinite(product.salinity.values)
-    names = ("salinity", "salinity_lower", "salinity_upper", *CHANCE_LAYERS)
-    for name, value in zip(names, values, strict=True):
-        said = value.numpy().reshape(SIDE, SIDE)
-        stored = np.rint(said / CHANCE_STEP) if name in CHANCE_LAYERS else said
-        product[name][:] = np.where(known, stored, product[name].values)
+    names = ("salinity", "salinity_lower", "salinity_upper")
+    said = torch.stack(values).numpy().reshape(-1, SIDE, SIDE)
+    for name, value in zip(names, said[: len(names)], strict=True):
+        product[name][:] = np.where(known, value, product[name].values)
+    stored = np.rint(said[len(names) :] / CHANCE_STEP)
+    product[CHANCE][:] = np.where(known, stored, product[CHANCE].values)
     store = make_store(folder / "store", ref=ref)
     add_product(store, acquisition("a", grid=grid), product, ref=ref)
     build(store)
