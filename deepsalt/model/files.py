@@ -17,6 +17,8 @@ from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, r
 from deepsalt.model.student import CHANCE_KNOTS, HEADS, Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
+_CONTRAST = frozenset({"contrast", "contrast_offset", "contrast_weights"})  # not in older weights
+
 
 def read_student(directory: Path) -> Student:
     """Read weights and check them against their card.
@@ -34,6 +36,10 @@ def read_student(directory: Path) -> Student:
         raise ModelError(
             f"weights {directory / WEIGHTS_FILE} are not readable ({error}); restore the file"
         ) from error
+    if not _CONTRAST & set(tensors):
+        kept = tensors.get("scale", torch.empty(0)).numel()
+        empty = (torch.zeros(0, kept), torch.zeros(0), torch.zeros(0))
+        tensors |= dict(zip(sorted(_CONTRAST), empty, strict=True))
     _check_tensors(directory, tensors)
     _check_card(directory, card, tensors)
     return Student(**tensors)
@@ -73,7 +79,8 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
             f"student needs {', '.join(sorted(wanted))}"
         )
     features = derivative_matrix().shape[0] + LEVEL_FEATURES
-    rows, domain = (tensors[name].shape[0] for name in ("components", "domain"))
+    first = ("components", "domain", "contrast")
+    rows, domain, forms = (tensors[name].shape[0] for name in first)
     inducing_points, kept = (*tensors["inducing_points"].shape, 0, 0)[:2]
     low_noise, inputs = (*tensors["low_noise_inducing_points"].shape, 0, 0)[:2]
     shapes = {
@@ -82,6 +89,9 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
         "domain": (domain, rows),
         "domain_offset": (domain,),
         "domain_shrinkage": (domain,),
+        "contrast": (forms, kept),
+        "contrast_offset": (forms,),
+        "contrast_weights": (forms,),
         "shrinkage": (kept,),
         "scale": (kept,),
         "inducing_points": (inducing_points, kept),

@@ -9,7 +9,8 @@
       -> salinity (the mean of log(1 + EC) over the residuals' quantiles), interval, advice,
          probability of an EC above each of four thresholds
 
-    components -> domain score: how unlike the training's soils and salt crusts a spectrum is
+    components -> domain score: how unlike the training's soils and salt crusts a spectrum is, or
+                  how much more like a built surface
 
 Spectra as low in noise as a laboratory's go to a second machine that is too large for scenes: the
 teacher itself. In a batch without any it is not computed.
@@ -102,6 +103,9 @@ class Student:
     domain, domain_offset, domain_shrinkage
         Directions on the components, of unit variance among the training's unadapted soils and salt
         crusts, and the variance that a satellite's noise adds to each (r, k + t), (r,), (r,).
+    contrast, contrast_offset, contrast_weights
+        Squares whose weighted sum is above 1 for what is rather a built surface than a soil, on the
+        shrunk and scaled components (f, k), (f,), (f,); f = 0: there is no such test.
     shrinkage
         Noise over signal variance of the components at unit noise (k,).
     scale
@@ -129,6 +133,9 @@ class Student:
     domain: Tensor
     domain_offset: Tensor
     domain_shrinkage: Tensor
+    contrast: Tensor
+    contrast_offset: Tensor
+    contrast_weights: Tensor
     shrinkage: Tensor
     scale: Tensor
     inducing_points: Tensor
@@ -159,6 +166,7 @@ class Student:
         """
         machine = self.inducing_points.numel() + self.heads.numel()
         domain = self.domain.numel() + 2 * self.domain_shrinkage.numel()
+        domain += self.contrast.numel() + 2 * self.contrast_weights.numel()
         return (self.components.shape[0] + 2) * bands + machine + domain
 
     def low_noise_macs_per_pixel(self, bands: int) -> int:
@@ -204,7 +212,10 @@ class Student:
         """
         memory = memory or Memory()
         noise = self.noise(components, memory)
-        answers = self.forward(components, noise, memory)
+        inputs = self.inputs(components, noise, memory)
+        # Before the machine's answers: the inputs are still in the cache.
+        built = self.built(inputs, memory)
+        answers = machine(inputs, self.inducing_points, self.heads, self.heads_bias, memory)
         found = self.respond(answers, self.nodes, self.intervals, self.chances, memory)
         low_noise = self.low_noise(noise, scatter, flatness)
         if self.low_noise_inducing_points.shape[0] and bool(low_noise.any()):
@@ -219,6 +230,7 @@ class Student:
             pairs = zip(better, found, strict=True)
             found = tuple(torch.where(low_noise, new, old) for new, old in pairs)
         score = self.domain_score(components, noise, flatness, memory)
+        torch.maximum(score, built, out=score)
         return *found, score, self.flags(found[0], score)
 
     def low_noise(self, noise: Tensor, scatter: Tensor, flatness: Tensor) -> Tensor:
@@ -227,15 +239,26 @@ class Student:
         varies = torch.logical_and(scatter < _FLAT, flatness < _SAME)
         return torch.logical_and(varies, noise < self.limits[4])
 
-    def forward(self, components: Tensor, noise: Tensor, memory: Memory) -> Tensor:
-        """Return the machine's answers (2, s) for components (k + t, s)."""
+    def inputs(self, components: Tensor, noise: Tensor, memory: Memory) -> Tensor:
+        """Return shrunk and scaled components (k, s) of components (k + t, s)."""
         # scale / (1 + shrinkage * noise), in as few passes as there are; `addcmul` with a column
         # is not vectorised.
         length = self.scale.reciprocal()[:, None]
         divisor = memory.matrix("divisor", self.kept, components)
         torch.mul(self.shrinkage[:, None] * length, noise, out=divisor).add_(length)
-        inputs = torch.div(components[: self.kept], divisor, out=divisor)
-        return machine(inputs, self.inducing_points, self.heads, self.heads_bias, memory)
+        return torch.div(components[: self.kept], divisor, out=divisor)
+
+    def built(self, inputs: Tensor, memory: Memory) -> Tensor:
+        """Return how much a spectrum rather is a built surface than a soil (s,), of inputs (k, s).
+
+        Log odds over their limit: out of domain above 1.
+        """
+        forms = self.contrast.shape[0]
+        if not forms:
+            return inputs.new_zeros(inputs.shape[1])
+        squares = memory.matrix("forms", forms, inputs)
+        torch.addmm(self.contrast_offset[:, None], self.contrast, inputs, out=squares)
+        return torch.mv(squares.square_().T, self.contrast_weights)
 
     def forward_low_noise(self, inputs: Callable[[Tensor], Tensor], low_noise: Tensor) -> Tensor:
         """Return the low-noise machine's answers (2, s) where `low_noise` (s,), 0 elsewhere."""

@@ -92,8 +92,8 @@ def predict_table(
     Rows are taken at face value: spectra are not masked as water or vegetation, unlike those of a
     scene. Those that look like either, or like snow, are marked OUT_OF_DOMAIN, which advises.
 
-    `domain_score` is the largest of T² over its limit, the noise (Q residual) over its limit, and
-    `COVER_SCORE` where a spectrum looks like water, plants or snow.
+    `domain_score` is the largest of T², the noise (Q residual) and the log odds of a built surface,
+    each over its limit, and `COVER_SCORE` where a spectrum looks like water, plants or snow.
 
     Examples
     --------

@@ -2,14 +2,16 @@
 
 Run by developers, never by the package::
 
-    python -m deepsalt.simulate.derive USGS.csv.gz ICRAF.csv.gz OUT
+    python -m deepsalt.simulate.derive USGS.csv.gz ICRAF.csv.gz EARTHLIB.csv.gz SEVIER.csv OUT
 
 The tables hold parameters, not spectra: knots of a continuum and Gaussian absorptions per mineral
 specimen, a low-rank basis of soil spectra per set of profiles, and one of both on the common bands.
+Only `surfaces.csv` holds measured spectra, of what the out-of-domain test tells apart.
 `edges.csv` is kept in `deepsalt/spectral`, the others here.
 """
 
 import csv
+import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,14 +29,29 @@ from deepsalt.simulate.specimens import (
     mineral_reflectance,
     specimens,
 )
-from deepsalt.spectral.transform import common_nm
+from deepsalt.spectral.bands import sensor_bands
+from deepsalt.spectral.transform import common_matrix, common_nm
+from deepsalt.types import BandTable
 
 USGS = "USGS Spectral Library Version 7 (AVIRIS-1995), doi:10.5066/F7RR1WDJ"
+EARTHLIB = "earthlib 1.1.0 (MIT), urban reflectance spectra from Santa Barbara and others"
+SEVIER = "EMIT over Sevier Lake, emit-sds/emit-marmit (Apache-2.0)"
 ICRAF = "ICRAF-ISRIC Soil VNIR Spectral Library, doi:10.34725/DVN/MFHA9C, CC BY 4.0"
 
 MAX_FEATURES = 16
 STOP_RMS = 0.003  # reflectance; near the noise of the library
 EDGE_COMPONENTS = 30
+SURFACES = {"built": ("built", 5), "bare": ("bare", 12), "burned": ("burnt", 12)}
+"""Kind of surface by LEVEL_2 of earthlib, and most spectra of one material at one site."""
+
+SALTS = (
+    *("anhydrite", "bassanite", "carnallite", "epsomite", "eugsterite", "gypsum", "halite"),
+    *("mirabilite", "niter", "playa", "polyhalite", "thenardite", "trona", "ulexite"),
+)
+"""Groups of the USGS table that are salts of crusts, besides those named `_MORE_SALTS`."""
+
+_MORE_SALTS = ("Sodium_Bicarbonate", "Sodium_Sulfate", "Syngenite", "Tincalconite")
+_TEST_SITES = 0.25  # of the sites of built surfaces
 SALINE_DS_M = 1.0  # horizons from here on are left out of the soil basis
 
 # (mineral, specimen, use, records): a specimen, in all its grain sizes, is in exactly one use.
@@ -298,9 +315,83 @@ def derive_edges(icraf: Path, out: Path) -> None:
             writer.writerow([f"{center:.0f}", *(f"{value:.6f}" for value in loadings)])
 
 
+def is_test_site(site: str) -> bool:
+    """Return whether built surfaces of a collection site are for tests only: a hash decides."""
+    return int.from_bytes(hashlib.sha256(site.encode()).digest()[:4], "big") < _TEST_SITES * 2**32
+
+
+def collection_sites(table: pd.DataFrame) -> pd.Series:
+    """Return a name for each row's site, LAT and LON to 0.01 degree; signs of some are lost."""
+    places = zip(table.LAT, table.LON, strict=True)
+    return pd.Series([f"{lat:.2f} {abs(lon):.2f}" for lat, lon in places], index=table.index)
+
+
+def derive_surfaces(usgs: Path, earthlib: Path, sevier: Path, out: Path) -> None:
+    """Write `surfaces.csv`: built surfaces, bare and burnt ground, salts, pixels of a wet playa.
+
+    Parameters
+    ----------
+    usgs
+        Table with `name`, `group` and ``r<nm>`` columns (reflectance).
+    earthlib
+        Table with `LEVEL_2`, `LEVEL_3`, `LAT`, `LON` and ``r<nm>`` columns (reflectance).
+    sevier
+        Table of EMIT pixels with columns ``meas_<nm>nm`` (reflectance).
+    out
+        Folder to write to.
+    """
+    channels = [f"r{center:.0f}" for center in SOIL_CENTERS_NM]
+    other = pd.read_csv(earthlib)
+    other = other[other.LEVEL_2.isin(SURFACES)].assign(site=collection_sites)
+    other = other[(other.LEVEL_2 != "built") | ~other.site.map(is_test_site)]
+    rows = []
+    for (level, site, material), part in other.groupby(["LEVEL_2", "site", "LEVEL_3"]):
+        kind, most = SURFACES[str(level)]
+        # Spread over the part: neighbouring rows are looks at one object.
+        chosen = np.unique(np.linspace(0, len(part) - 1, most).round().astype(int))
+        rows += [[kind, site, material, *row] for row in part[channels].to_numpy()[chosen]]
+    table = pd.read_csv(usgs)
+    salts = table[table.group.isin(SALTS) | table.name.str.startswith(_MORE_SALTS)]
+    names = [name for name in salts.columns if name[:1] == "r" and name[1:2].isdigit()]
+    at = np.array([float(name[1:]) for name in names])
+    order = np.argsort(at, kind="stable")
+    for name, spectrum in zip(salts.name, salts[names].to_numpy(dtype=np.float64), strict=True):
+        known = order[np.isfinite(spectrum[order])]
+        reflectance = np.interp(SOIL_CENTERS_NM, at[known], spectrum[known])
+        rows.append(["salt", name.split()[0].lower(), name, *reflectance])
+    rows += [["playa", "Sevier Lake", "pixel", *pixel] for pixel in _pixels(pd.read_csv(sevier))]
+    with (out / "surfaces.csv").open("w", newline="") as file:
+        file.write("# Reflectance x 10,000 of surfaces by kind and collection site; of salts by\n")
+        file.write(f"# mineral. Sources: {EARTHLIB};\n")
+        file.write(f"# salts: {USGS}; playa: {SEVIER}.\n")
+        writer = csv.writer(file)
+        writer.writerow(["kind", "site", "material", *channels])
+        for kind, site, material, *values in rows:
+            writer.writerow([kind, site, material, *(f"{1e4 * value:.0f}" for value in values)])
+
+
+def _pixels(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return EMIT pixels at `SOIL_CENTERS_NM` (s, 180), what EMIT leaves out inferred."""
+    names = [name for name in table.columns if name.startswith("meas_")]
+    at = np.array([float(name[5:-2]) for name in names])
+    emit = sensor_bands("emit")
+    bands = BandTable(
+        tuple(names),
+        tuple(at.tolist()),
+        tuple(np.interp(at, emit.centers_nm, emit.fwhm_nm).tolist()),
+        (True,) * len(names),
+    )
+    common = table[names].to_numpy(dtype=np.float64) @ common_matrix(bands).T
+    known = common_nm()
+    # Held beyond a window's ends: a line to the next window would be an edge that nobody measured.
+    nearest = np.abs(SOIL_CENTERS_NM[:, None] - known).argmin(axis=1)
+    return np.asarray(common[:, nearest], dtype=np.float64)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Derive the tables; arguments are the two sources and the folder to write to."""
-    usgs, icraf, out = (Path(argument) for argument in arguments)
+    """Derive the tables; arguments are the four sources and the folder to write to."""
+    usgs, icraf, earthlib, sevier, out = (Path(argument) for argument in arguments)
+    derive_surfaces(usgs, earthlib, sevier, out)
     derive_minerals(usgs, out)
     derive_soils(icraf, out)
     derive_edges(icraf, out)

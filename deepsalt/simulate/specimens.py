@@ -138,7 +138,7 @@ def specimens(use: Use) -> tuple[Mineral, ...]:
         `use` is neither ``train`` nor ``demo``.
     """
     _check_use(use)
-    return tuple(mineral_of(row) for row in _table("minerals.csv") if row["use"] == use)
+    return tuple(mineral_of(row) for row in read_rows("minerals.csv") if row["use"] == use)
 
 
 def mineral_of(row: dict[str, str]) -> Mineral:
@@ -164,7 +164,7 @@ def soil_basis(use: Use) -> SoilBasis:
         `use` is neither ``train`` nor ``demo``.
     """
     _check_use(use)
-    rows = [row for row in _table("soils.csv") if row["use"] == use]
+    rows = [row for row in read_rows("soils.csv") if row["use"] == use]
     names = [f"r{center:.0f}" for center in SOIL_CENTERS_NM]
     shapes = np.array([_extend(np.array([float(row[name]) for name in names])) for row in rows])
     sd, low, high = (
@@ -183,7 +183,8 @@ def _extend(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return inner
 
 
-def _table(name: str) -> list[dict[str, str]]:
+def read_rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of a table of the simulator, by column."""
     text = (files("deepsalt.simulate") / name).read_text("utf-8")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 

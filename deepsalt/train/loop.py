@@ -18,7 +18,9 @@ from deepsalt.train.data.training_set import training_set
 from deepsalt.train.duration import expected_s
 from deepsalt.train.evaluation.card import card_of
 from deepsalt.train.evaluation.report import write_report
-from deepsalt.train.student.base import Base
+from deepsalt.train.evaluation.surfaces import surface_shares
+from deepsalt.train.student.base import AS_IT_IS, BY_A_LINE, Base
+from deepsalt.train.student.distil import Fitted
 from deepsalt.train.student.fit import fit_model
 
 CACHE = "cache"
@@ -79,10 +81,22 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
     fitted = fit_model(data.samples, config.settings, base)
     card = card_of(config, data, fitted, base)
     training = card.training | {"chosen_per_fold": chosen} | curve
+    if config.evaluate:
+        training["surfaces"] = _surfaces(config, data.samples, fitted, card, base)
     card = replace(card, scores=scores, training=training)
     card = write_model(config.out, fitted.student, card)
     write_report(config.out, card, data.tables)
     return card
+
+
+def _surfaces(
+    config: TrainConfig, samples: Samples, fitted: Fitted, card: ModelCard, base: Base | None
+) -> list[dict[str, Any]]:
+    """Return which surfaces are flagged; a base model that was moved has kept its own test."""
+    if base is not None and fitted.report.get("picked") in (AS_IT_IS, BY_A_LINE):
+        kept: list[dict[str, Any]] = base.card.training.get("surfaces", [])
+        return kept
+    return surface_shares(Base(fitted.student, card, ""), samples, config.settings.domain)
 
 
 def _scores(

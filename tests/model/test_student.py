@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deepsalt.errors import FormatError
 from deepsalt.model.folded import BATCH_PX, fold
+from deepsalt.model.kernel import machine
 from deepsalt.model.memory import Memory
 from deepsalt.model.student import Estimates, Student
 from deepsalt.model.threads import one_torch_thread
@@ -171,6 +172,22 @@ def test_strange_spectra_score_above_one(values, noise, strange):
     assert bool(score > 1.0) == strange
 
 
+def test_the_contrast_with_built_surfaces_is_a_weighted_sum_of_squares():
+    inputs = torch.randn(6, 40, generator=torch.Generator().manual_seed(2))
+    squares = (STUDENT.contrast @ inputs + STUDENT.contrast_offset[:, None]) ** 2
+    expected = (STUDENT.contrast_weights[:, None] * squares).sum(0)
+    torch.testing.assert_close(STUDENT.built(inputs, Memory()), expected)
+
+
+def test_a_built_surface_is_out_of_domain_however_near_the_soils_it_lies():
+    sure = replace(STUDENT, contrast_offset=torch.tensor([2.0, 0.0]))
+    zeros = torch.zeros(9, 3)
+    column = torch.ones(3)
+    *_, score, bits = sure.answer(zeros, column, column, lambda chosen: zeros[:4, :0], Memory())
+    assert (score > 1.0).all()
+    assert (bits & int(QualityFlag.OUT_OF_DOMAIN)).all()
+
+
 def test_what_scores_above_one_is_marked_out_of_domain():
     bits = STUDENT.flags(torch.zeros(2), torch.tensor([1.01, 1.0]))
     assert [bool(bit & int(QualityFlag.OUT_OF_DOMAIN)) for bit in bits.tolist()] == [True, False]
@@ -193,9 +210,14 @@ def test_estimates_beyond_most_labels_are_marked_extrapolated():
 
 def test_noise_draws_an_answer_towards_that_of_the_mean_spectrum():
     components = torch.randn(9, 50, generator=torch.Generator().manual_seed(1))
-    mean = STUDENT.forward(torch.zeros(9, 1), torch.zeros(1), Memory())
+
+    def answers(components, noise):
+        inputs = STUDENT.inputs(components, noise, Memory())
+        return machine(inputs, STUDENT.inducing_points, STUDENT.heads, STUDENT.heads_bias)
+
+    mean = answers(torch.zeros(9, 1), torch.zeros(1))
     far = [
-        (STUDENT.forward(components, torch.full((50,), noise), Memory()) - mean).abs().mean()
+        (answers(components, torch.full((50,), noise)) - mean).abs().mean()
         for noise in (0.0, 1.0, 100.0)
     ]
     assert far[0] > far[1] > far[2]
@@ -245,7 +267,7 @@ def test_predicting_leaves_the_thread_setting_as_it_was():
 
 def test_cost_counts_every_product():
     machine = 7 * 6 + 2 * 7
-    assert STUDENT.macs_per_pixel(10) == (6 + 3 + 2) * 10 + machine + 5 * 9 + 2 * 5
+    assert STUDENT.macs_per_pixel(10) == (6 + 3 + 2) * 10 + machine + 5 * 9 + 2 * 5 + 2 * 6 + 2 * 2
 
 
 def test_the_cost_of_low_noise_spectra_is_told_apart():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepsalt.simulate import specimens
-from deepsalt.simulate.derive import STOP_RMS, derive_edges, derive_soils
+from deepsalt.simulate.derive import STOP_RMS, derive_edges, derive_soils, derive_surfaces
 from deepsalt.simulate.specimens import GRID_NM, mineral_reflectance
 from tests.shared import shared_data
 
@@ -28,11 +28,24 @@ def test_the_shipped_components_are_what_the_library_gives(tmp_path):
     np.testing.assert_allclose(derived, shipped, atol=1e-4)
 
 
+def test_the_shipped_surfaces_are_what_the_libraries_give(tmp_path):
+    derive_surfaces(
+        shared_data("usgs-splib07-av95", "selected_salts_minerals_cover.csv.gz"),
+        shared_data("earthlib-cover", "earthlib_non_icraf.csv.gz"),
+        shared_data("emit-sevier-marmit", "emit_sevier_lake_pixels.csv"),
+        tmp_path,
+    )
+    assert_same_table(tmp_path / "surfaces.csv", "surfaces.csv")
+
+
 @pytest.mark.slow
 def test_the_shipped_minerals_are_what_the_library_gives(tmp_path):
     usgs = shared_data("usgs-splib07-av95", "selected_salts_minerals_cover.csv.gz")
     icraf = shared_data("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz")
-    command = [sys.executable, "-m", "deepsalt.simulate.derive", usgs, icraf, tmp_path]
+    earthlib = shared_data("earthlib-cover", "earthlib_non_icraf.csv.gz")
+    sevier = shared_data("emit-sevier-marmit", "emit_sevier_lake_pixels.csv")
+    sources = [usgs, icraf, earthlib, sevier]
+    command = [sys.executable, "-m", "deepsalt.simulate.derive", *sources, tmp_path]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=600)
     derived = _minerals((tmp_path / "minerals.csv").read_text("utf-8"))
     shipped = _minerals((files("deepsalt.simulate") / "minerals.csv").read_text("utf-8"))

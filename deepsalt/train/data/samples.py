@@ -222,7 +222,9 @@ def through_sensor(table: Table, sensor: str, rng: np.random.Generator | None = 
     return _samples(table, seen, _covered(bands, seen), view)
 
 
-def in_the_field(table: Table, sensor: str, rng: np.random.Generator) -> Samples:
+def in_the_field(
+    table: Table, sensor: str, rng: np.random.Generator, max_plants: float = 0.3
+) -> Samples:
     """Return laboratory spectra as a satellite might see them outdoors.
 
     Beside `through_sensor` with noise: a water film, green and dry plants in part of the samples,
@@ -234,7 +236,9 @@ def in_the_field(table: Table, sensor: str, rng: np.random.Generator) -> Samples
     size = len(table.ec)
     film = np.where(rng.random((size, 1)) < 0.4, rng.exponential(0.12, (size, 1)), 0.0)
     ground = wet(table.reflectance[:, used], film, water_absorption(nm))
-    green, dry = (rng.uniform(0.0, 0.3, (size, 1)) * (rng.random((size, 1)) < 0.5) for _ in "ab")
+    green, dry = (
+        rng.uniform(0.0, max_plants, (size, 1)) * (rng.random((size, 1)) < 0.5) for _ in "ab"
+    )
     plants = green * green_vegetation(rng, size, nm) + dry * dry_vegetation(rng, size, nm)
     outdoors = (1.0 - green - dry) * ground + plants
     seen = np.full((size, len(bands)), np.nan)

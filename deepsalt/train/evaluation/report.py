@@ -23,6 +23,12 @@ _PROBABILITIES = (
     "none."
 )
 
+_FLAGGED = (
+    "Built surfaces should be flagged; soils, salts and playas should not; burnt ground is only "
+    "reported. Shares of surfaces are means over sites (of salts over minerals) that the test was "
+    "fitted without."
+)
+
 _COLUMNS = (
     ("R² log1p", "r2_log1p"),
     ("spread over folds", "r2_log1p_fold_sd"),
@@ -93,6 +99,7 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
             "**No score for unseen regions**: the labels come from one region, or the run did not "
             "ask for scores. How the model does elsewhere is not known.",
         ]
+    lines += _surfaces(card)
     lines += _gain(card)
     lines += _curve(card)
     lines += _weights(card.training.get("chosen_per_fold", {}))
@@ -100,6 +107,29 @@ def report(card: ModelCard, tables: Sequence[Table]) -> str:
     lines += [json.dumps(card.training["chosen"], indent=1), "```", "", "## Limits", ""]
     lines += [f"- {limit}" for limit in card.limits]
     return "\n".join(lines) + "\n"
+
+
+def _surfaces(card: ModelCard) -> list[str]:
+    """Return what the out-of-domain test flags: soils left out, and surfaces of sites left out."""
+    shares = card.training.get("surfaces", [])
+    if not shares:
+        return []
+    lines = ["", "## What is flagged as out of domain", "", _FLAGGED, ""]
+    lines += ["| surface | spectra | left out | sites | n | flagged |", "|---" * 6 + "|"]
+    for score in card.scores:
+        share = score.metrics.get("share_out_of_domain")
+        if share is not None:
+            first = f"| soil of the training's kind | {score.spectra} | {score.split} |  |"
+            lines.append(f"{first} {score.n} | {share:.3f} |")
+    for row in shares:
+        ends = (row.get("flagged_low"), row.get("flagged_high"))
+        range_ = "" if None in ends else f" ({ends[0]:.2f} to {ends[1]:.2f})"
+        hidden = "mineral" if row["kind"] == "salt" else "site"
+        if row["kind"] == "burnt":
+            hidden = "all"
+        first = f"| {row['kind']} | {row['view']} | {hidden} | {row['sites']} | {row['spectra']} |"
+        lines.append(f"{first} {row['flagged']:.3f}{range_} |")
+    return lines
 
 
 def _weights(chosen: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

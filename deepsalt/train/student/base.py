@@ -21,6 +21,7 @@ from deepsalt.train.data.splits import one_standard_error
 from deepsalt.train.student.distil import EXTRAPOLATED_QUANTILE, CalibratedMachine, assemble
 from deepsalt.train.teacher.encoder import Encoder
 from deepsalt.train.teacher.machine import Machine
+from deepsalt.train.uncertainty.contrast import Contrast
 from deepsalt.train.uncertainty.domain import Domain
 from deepsalt.types import Floats, ModelRef
 
@@ -75,7 +76,9 @@ class Base:
         tensors = (own.domain, own.domain_offset, own.domain_shrinkage)
         rows, offset, shrinkage = (tensor.double().numpy() for tensor in tensors)
         limits = own.limits.double().tolist()
-        return Domain(rows, offset, shrinkage, limits[5], limits[2], limits[3])
+        contrast = (own.contrast, own.contrast_offset, own.contrast_weights)
+        built = Contrast(*(tensor.double().numpy() for tensor in contrast))
+        return Domain(rows, offset, shrinkage, limits[5], limits[2], limits[3], built)
 
     def moved(self, level: float, slope: float, factor: float | None = None) -> Machine:
         """Return its location, moved to level + slope x location.
