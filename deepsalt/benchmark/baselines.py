@@ -1,4 +1,4 @@
-"""Closed-form rows of the benchmark: what a soil spectroscopist would try first.
+"""Baselines of the benchmark: what a soil spectroscopist would try first.
 
 Each is fitted on one view and applied to the same view, its best case, answers log(1 + EC) within
 the training range, and tunes itself by groups within the training rows only.
@@ -18,8 +18,10 @@ from sklearn.neighbors import NearestNeighbors
 from deepsalt.benchmark.indices import salinity_indices
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.spectral.transform import LEVEL_FEATURES, SEGMENTS_NM, STEP_NM, common_nm
+from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold, group_folds
+from deepsalt.train.teacher.network import apply_network, train_network
 from deepsalt.types import BandTable, Floats
 
 Predictor = Callable[[Samples], Floats]
@@ -27,16 +29,21 @@ Fit = Callable[[Samples], Predictor]
 T = TypeVar("T")
 
 PLS_COMPONENTS = 20
-COMPONENTS = (2, 4, 6, 8, 12, 16, 20, 30)
+COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 30)
 """Candidates of the tuned PLS."""
 RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 KERNEL_COMPONENTS = (12, 40)
 KERNEL_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
 NEIGHBOURS = (30, 60, 120)
 TREES = 300
+TREE_LEAVES = (1, 2, 4, 8, 16)
+TREE_FEATURES = (0.1, 0.4)
+NETWORK_COMPONENTS = (6, 20)
+NETWORK_DROPOUTS = (0.0, 0.1, 0.2, 0.35, 0.5)
 
 _FOLDS = 5  # within the training rows
 _MATERN = 1.5  # smoothness of the kernel
+_MEMBERS = 5  # networks of an ensemble
 _LOCAL_COMPONENTS = 20  # of the distance between spectra and of the local regression
 
 
@@ -119,15 +126,60 @@ def fit_pls_tuned(training: Samples) -> Predictor:
     return _tuned(training, COMPONENTS, _pls)
 
 
-def fit_trees(training: Samples, trees: int = TREES, seed: int = 0) -> Predictor:
+def fit_trees(training: Samples) -> Predictor:
     """Extremely randomised trees (Geurts et al. 2006) on SNV first derivatives and brightness."""
+    return _clipped(training, _trees(training, (2, 0.3)))
+
+
+def fit_trees_tuned(training: Samples) -> Predictor:
+    """Extremely randomised trees whose leaves and features held-out groups like."""
+    grid = [(leaf, features) for leaf in TREE_LEAVES for features in TREE_FEATURES]
+    return _tuned(training, grid, _trees)
+
+
+def _trees(rows: Samples, chosen: tuple[int, float]) -> Predictor:
+    leaf, features = chosen
 
     def inputs(samples: Samples) -> Floats:
         return np.concatenate([first_derivatives(samples), levels(samples)], axis=1)
 
-    model = ExtraTreesRegressor(trees, min_samples_leaf=2, max_features=0.3, random_state=seed)
-    model.fit(inputs(training), np.log1p(training.ec))
-    return _clipped(training, lambda samples: np.asarray(model.predict(inputs(samples))))
+    model = ExtraTreesRegressor(
+        TREES, min_samples_leaf=leaf, max_features=features, random_state=0
+    ).fit(inputs(rows), np.log1p(rows.ec))
+    return lambda samples: np.asarray(model.predict(inputs(samples)))
+
+
+def fit_networks(training: Samples) -> Predictor:
+    """Small networks on the inputs of the kernel machine, each stopped on other held-out groups."""
+    grid = [(k, dropout) for k in NETWORK_COMPONENTS for dropout in NETWORK_DROPOUTS]
+    return _tuned(training, grid, _networks)
+
+
+def _networks(rows: Samples, chosen: tuple[int, float]) -> Predictor:
+    components, dropout = chosen
+    inputs = _components(rows, components)
+    known = np.log1p(rows.ec)
+    mean, spread = known.mean(), known.std() + 1e-9
+    # Sites are few: small batches and long patience; the teacher's settings suit thousands.
+    settings = Settings(hidden=(32, 16), dropout=dropout, epochs=200, patience=20, batch=16)
+    members = [
+        train_network(
+            inputs(rows),
+            (known - mean) / spread,
+            np.ones(len(rows)),
+            groups=rows.group,
+            ids=rows.site,
+            settings=settings,
+            number=number,
+        )
+        for number in range(_MEMBERS)
+    ]
+
+    def predict(samples: Samples) -> Floats:
+        said = [apply_network(member, inputs(samples)) for member in members]
+        return np.asarray(mean + spread * np.mean(said, axis=0))
+
+    return predict
 
 
 def fit_kernel_ridge(training: Samples) -> Predictor:
@@ -149,8 +201,8 @@ def smeared(location: Floats, nodes: Floats) -> Floats:
     return np.asarray(np.log1p(np.maximum(ec, 0.0)).mean(axis=1))
 
 
-def _kernel(rows: Samples, chosen: tuple[int, float]) -> Predictor:
-    components, ridge = chosen
+def _components(rows: Samples, components: int) -> Callable[[Samples], Floats]:
+    """Return the function from samples to whitened components and brightness (s, k + 2)."""
     count = min(components, len(rows) - 1)
     spectral = second_derivatives(rows)
     pca = PCA(count, whiten=True, svd_solver="covariance_eigh").fit(spectral)
@@ -162,8 +214,14 @@ def _kernel(rows: Samples, chosen: tuple[int, float]) -> Predictor:
         both = np.concatenate([pca.transform(second_derivatives(samples)), bright], axis=1)
         return np.asarray(both, dtype=np.float64)
 
+    return inputs
+
+
+def _kernel(rows: Samples, chosen: tuple[int, float]) -> Predictor:
+    components, ridge = chosen
+    inputs = _components(rows, components)
     known = inputs(rows)
-    kernel = Matern(3.0 * np.sqrt(count), nu=_MATERN)
+    kernel = Matern(3.0 * np.sqrt(min(components, len(rows) - 1)), nu=_MATERN)
     mean = float(rows.target.mean())
     gram = kernel(known)
     gram[np.diag_indices_from(gram)] += ridge
@@ -253,3 +311,13 @@ BASELINES: dict[str, Fit] = {
     "local": fit_local,
 }
 """Rows by name, each a fit on the rows of one view."""
+
+FAMILIES: dict[str, Fit] = {
+    "mean": fit_mean,
+    "salinity indices": fit_indices,
+    "PLS": fit_pls_tuned,
+    "kernel machine": fit_kernel_ridge,
+    "trees": fit_trees_tuned,
+    "networks": fit_networks,
+}
+"""Families of satellite-only models, the last four with ten candidates each, tuned alike."""

@@ -88,19 +88,33 @@ def cell(
     compute
         Called where the cell is not there, or was cut off.
     """
-    method = f"{row.fit.__module__}.{row.fit.__qualname__}"
-    text = repr((__version__, method, row.settings, budget.published, *place))
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as known:
-            return {name: known[name] for name in known.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
-        pass
+    known = kept_cell(folder, row, budget, place)
+    if known is not None:
+        return known
     answer = compute()
+    path = _path(folder, row, budget, place)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as part:
         np.savez(part, **answer)  # type: ignore[arg-type]  # its stub takes names for options
     return answer
+
+
+def kept_cell(folder: Path, row: Row, budget: Budget, place: Sequence[object]) -> Answer | None:
+    """Return a cell's answers from the cache; None if it is not there, or was cut off."""
+    try:
+        with (
+            _path(folder, row, budget, place).open("rb") as file,
+            np.load(file, allow_pickle=False) as known,
+        ):
+            return {name: known[name] for name in known.files}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+        return None
+
+
+def _path(folder: Path, row: Row, budget: Budget, place: Sequence[object]) -> Path:
+    method = f"{row.fit.__module__}.{row.fit.__qualname__}"
+    text = repr((__version__, method, row.settings, budget.published, *place))
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"
 
 
 def real_blocks(

@@ -26,7 +26,7 @@ DATA_VARIABLE = "DEEPSALT_SHARED_DATA"
 LAB_TABLE = ("icraf-isric-vnir", "icraf_isric_vnir_train.csv.gz")
 
 SENSOR = "enmap"
-"""What the simulated sites are seen by."""
+"""What the sites of the development worlds are seen by."""
 
 LIBRARY_REGION = 100
 """Index of the library's first region: far from the sites' own."""
@@ -136,10 +136,25 @@ class World:
         return digest.hexdigest()
 
 
-def simulate_world(design: Design, seed: int) -> World:
-    """Simulate the sites and the library of one seed."""
-    config = SimulationConfig(regions=2 * design.regions, sites=design.sites)
-    sites = simulate_regions(config, sensor=SENSOR, seed=seed)
+def simulate_world(
+    design: Design, seed: int, sensor: str = SENSOR, config: SimulationConfig | None = None
+) -> World:
+    """Simulate the sites and the library of one seed.
+
+    Parameters
+    ----------
+    design
+        How many regions and sites.
+    seed
+        Of the world.
+    sensor
+        What sees the sites.
+    config
+        Of what kind the world is; None: that of the development worlds.
+    """
+    config = config or SimulationConfig()
+    config = replace(config, regions=2 * design.regions, sites=design.sites)
+    sites = simulate_regions(config, sensor=sensor, seed=seed)
     library = range(LIBRARY_REGION, LIBRARY_REGION + design.library)
     seen = np.isin(sites.region, np.unique(sites.region)[: design.regions])
     place = np.arange(len(sites.ec)) % design.sites
@@ -149,7 +164,7 @@ def simulate_world(design: Design, seed: int) -> World:
         take_pairs(sites, ~seen & spare),
         take_pairs(sites, seen & ~spare),
         take_pairs(sites, ~seen & ~spare),
-        simulate_regions(config, sensor=SENSOR, seed=seed, regions=library),
+        simulate_regions(config, sensor=sensor, seed=seed, regions=library),
     )
 
 
@@ -188,7 +203,7 @@ def _table(pairs: SimulatedPairs, kind: str) -> Table:
     return Table(
         name=f"simulated {kind}",
         kind="satellite" if satellite else "laboratory",
-        sensor=SENSOR if satellite else "lab",
+        sensor=pairs.sensor if satellite else "lab",
         bands=_with_usable(bands, usable),
         reflectance=reflectance,
         ec=pairs.ec,

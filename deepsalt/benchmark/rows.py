@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsalt.benchmark.baselines import BASELINES, fit_kernel_ridge, smeared
+from deepsalt.benchmark.baselines import BASELINES, FAMILIES, Fit, fit_kernel_ridge, smeared
 from deepsalt.benchmark.data import Views
 from deepsalt.benchmark.published.method import PublishedConfig, fit_published
 from deepsalt.conductivity import EC_SHIFT
@@ -14,14 +15,16 @@ from deepsalt.train.adaptation.combine import fit_combined
 from deepsalt.train.config import ADAPTATIONS, Settings
 from deepsalt.train.data.mixtures import simulated_tables
 from deepsalt.train.data.samples import EMPTY, Samples, as_mixtures, stack
+from deepsalt.train.student.base import Base
 from deepsalt.train.student.cross import cross_fit
 from deepsalt.train.student.distil import estimates
 from deepsalt.train.student.fit import fit_model
 from deepsalt.train.teacher.teacher import fit_teacher
 from deepsalt.types import Floats
 
-Answer = dict[str, Floats]
-"""`ec` (s,), dS/m; of rows with an interval also `lower`, `upper`; `flags`; and scalars."""
+Answer = dict[str, NDArray[Any]]
+"""`ec` (s,), dS/m; of rows with an interval also `lower`, `upper`; `flags`; and scalars, of which
+`picked` is a name."""
 
 PLS = "PLS-20, clipped"
 SATELLITE_ONLY = "satellite-only student"
@@ -29,6 +32,11 @@ CEILING = "in-region ceiling"
 CEILINGS = (CEILING, "in-region ceiling, kernel ridge")
 """Rows that train on other sites of the regions that are unseen to all others."""
 FULL = "full"
+PRODUCT = "product with a laboratory library"
+SITES_ONLY = "product, sites alone"
+CONTROL_LABELS = "control: permuted labels"
+CONTROL_TEACHER = "control: random teacher"
+CONTROL_PAIRS = "control: shuffled pairs"
 SHIPPED = "shipped settings"
 PUBLISHED = "published method (deepsalt-2025)"
 
@@ -48,10 +56,13 @@ class Budget:
         Of our rows.
     published
         Of the published method.
+    base
+        The model that models of sites have to beat, as `deepsalt train` has it; None: none.
     """
 
     settings: Settings
     published: PublishedConfig
+    base: Base | None = None
 
 
 RealFit = Callable[[Samples, Samples, Budget], Answer]
@@ -88,7 +99,7 @@ def real_rows(settings: Settings, *, quick: bool) -> list[Row]:
     none = replace(settings, mixtures=0)
     plain = replace(none, distil=False, networks=0)
     taught = replace(none, distil=True)
-    rows = [_closed(name, settings, _by_view) for name in _closed_names(quick)]
+    rows = [_closed(name, settings, _by_view(BASELINES[name])) for name in _closed_names(quick)]
     rows += [
         Row("plain student", "our student on labels alone", _lab_student, plain),
         Row(
@@ -128,7 +139,7 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
     alone = replace(settings, weights=(0.0,), adaptations=())
     stacked = replace(settings, adaptations=ADAPTATIONS)
     paired = replace(settings, adaptations=("ds",))
-    rows = [_closed(name, settings, _of_sites) for name in _closed_names(quick)]
+    rows = [_closed(name, settings, _of_sites(BASELINES[name])) for name in _closed_names(quick)]
     rows += [
         Row(SATELLITE_ONLY, "ours without any laboratory", _sites_only, alone, True),
         Row("naive pooling", "kernel ridge on sites and laboratory alike", _pooled, settings),
@@ -164,38 +175,58 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
         Row("control: permuted laboratory labels", "of the library", _permuted_library, settings),
         Row("control: random teacher", "a library with labels drawn at random", _noise, settings),
         Row(CEILINGS[0], "ours on as many sites of the unseen regions", _sites_only, alone),
-        Row(CEILINGS[1], "the same by kernel ridge", _of_sites("kernel ridge"), settings),
+        Row(CEILINGS[1], "the same by kernel ridge", _of_sites(fit_kernel_ridge), settings),
     ]
     return rows
+
+
+def confirmation_rows(settings: Settings) -> list[Row]:
+    """Return the rows of the confirmation: satellite-only models, the product, its controls.
+
+    In the controls the shipped model is a stranger as well: its heads are permuted.
+    """
+    alone = replace(settings, weights=(0.0,), adaptations=())
+    about = {
+        name: (fit.__doc__ or "").splitlines()[0].rstrip(".") for name, fit in FAMILIES.items()
+    }
+    return [
+        *(Row(name, about[name], _of_sites(fit), settings, True) for name, fit in FAMILIES.items()),
+        Row(SITES_ONLY, "without library and shipped model", _sites_only, alone, True),
+        Row("product without a library", "with the shipped model", _with_base, settings),
+        Row(PRODUCT, "as `deepsalt train --lab --satellite` does it", _full, settings),
+        Row(CONTROL_LABELS, "permuted in the library", _permuted_stranger, settings),
+        Row(CONTROL_TEACHER, "a library with labels drawn at random", _random_stranger, settings),
+        Row(CONTROL_PAIRS, "sites paired with samples of other sites", _shuffled_full, settings),
+    ]
 
 
 def _closed_names(quick: bool) -> list[str]:
     return [name for name in BASELINES if not (quick and name == "PLS tuned, clipped")]
 
 
-def _closed(name: str, settings: Settings, fit: Callable[..., Callable[..., Answer]]) -> Row:
+def _closed(name: str, settings: Settings, fit: Callable[..., Answer]) -> Row:
     about = (BASELINES[name].__doc__ or "").splitlines()[0].rstrip(".")
-    return Row(name, about, fit(name), settings, True)
+    return Row(name, about, fit, settings, True)
 
 
-def _by_view(name: str) -> RealFit:
+def _by_view(baseline: Fit) -> RealFit:
     def fit(training: Samples, test: Samples, budget: Budget) -> Answer:
         ec = np.empty(len(test))
         for view in np.unique(test.view):
             wanted = test.view == view
-            predict = BASELINES[name](training.take(training.view == view))
+            predict = baseline(training.take(training.view == view))
             ec[wanted] = np.expm1(predict(test.take(wanted)))
         return {"ec": ec}
 
-    fit.__qualname__ = name
+    fit.__qualname__ = baseline.__qualname__
     return fit
 
 
-def _of_sites(name: str) -> PairFit:
+def _of_sites(baseline: Fit) -> PairFit:
     def fit(views: Views, test: Samples, budget: Budget) -> Answer:
-        return {"ec": np.expm1(BASELINES[name](views.sites)(test))}
+        return {"ec": np.expm1(baseline(views.sites)(test))}
 
-    fit.__qualname__ = name
+    fit.__qualname__ = baseline.__qualname__
     return fit
 
 
@@ -208,7 +239,7 @@ def _lab_student(training: Samples, test: Samples, budget: Budget) -> Answer:
 
 
 def _student(training: Samples, test: Samples, budget: Budget) -> Answer:
-    fitted = fit_model(training, budget.settings)
+    fitted = fit_model(training, budget.settings, budget.base)
     said = estimates(fitted.student, test.features)
     found = {
         "ec": said.salinity.astype(np.float64),
@@ -218,6 +249,8 @@ def _student(training: Samples, test: Samples, budget: Budget) -> Answer:
     }
     if "laboratory_weight" in fitted.report:
         found["laboratory_weight"] = np.array(float(fitted.report["laboratory_weight"]))
+    if "picked" in fitted.report:
+        found["picked"] = np.array(fitted.report["picked"])
     return found
 
 
@@ -295,6 +328,10 @@ def rows_of_one_name(satellite: NDArray[np.str_], laboratory: NDArray[np.str_]) 
 
 
 def _sites_only(views: Views, test: Samples, budget: Budget) -> Answer:
+    return _student(views.sites, test, replace(budget, base=None))
+
+
+def _with_base(views: Views, test: Samples, budget: Budget) -> Answer:
     return _student(views.sites, test, budget)
 
 
@@ -333,6 +370,28 @@ def _published_pairs(views: Views, test: Samples, budget: Budget) -> Answer:
 
 def _shuffled(views: Views, test: Samples, budget: Budget) -> Answer:
     return _combined(_wrongly_paired(views, budget), test, budget)
+
+
+def _shuffled_full(views: Views, test: Samples, budget: Budget) -> Answer:
+    return _full(_wrongly_paired(views, budget), test, budget)
+
+
+def _permuted_stranger(views: Views, test: Samples, budget: Budget) -> Answer:
+    return _permuted_library(views, test, _with_stranger(budget))
+
+
+def _random_stranger(views: Views, test: Samples, budget: Budget) -> Answer:
+    return _noise(views, test, _with_stranger(budget))
+
+
+def _with_stranger(budget: Budget) -> Budget:
+    """Return the budget with a base model that knows nothing: its heads' weights are permuted."""
+    if budget.base is None:
+        return budget
+    student = budget.base.student
+    order = np.random.default_rng([budget.settings.seed, 5]).permutation(student.heads.shape[1])
+    stranger = replace(student, heads=student.heads[:, order.tolist()])
+    return replace(budget, base=replace(budget.base, student=stranger))
 
 
 def _shuffled_published(views: Views, test: Samples, budget: Budget) -> Answer:

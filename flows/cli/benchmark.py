@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deepsalt.errors import UsageError
 from flows.cli.shared.options import local
 
 app = typer.Typer()
@@ -37,6 +38,19 @@ Folds = Annotated[
 ]
 
 
+Confirm = Annotated[
+    bool,
+    typer.Option(
+        "--confirm",
+        help="Test what a laboratory library gains, on twelve worlds of its own: hours. Writes "
+        "confirmation.md and its tables.",
+    ),
+]
+Rehearse = Annotated[
+    bool, typer.Option("--rehearse", help="The same on development worlds; nothing is claimed.")
+]
+
+
 @app.command(epilog="Example: `deepsalt benchmark --quick --out bench`")
 def benchmark(
     out: Out,
@@ -46,11 +60,30 @@ def benchmark(
     config: Config = None,
     seeds: Seeds = None,
     folds: Folds = None,
+    confirm: Confirm = False,
+    rehearse: Rehearse = False,
 ) -> None:
     """Compare all methods on held-out groups: real laboratory spectra and simulated pairs.
 
     Writes benchmark.json, benchmark.md and plots. A stopped run resumes where it stopped.
     """
+    if confirm or rehearse:
+        named: dict[str, object] = {
+            "--lab": lab,
+            "--part": part,
+            "--folds": folds,
+            "--rehearse": confirm and rehearse,
+            "--quick": confirm and quick,
+            "--seeds": confirm and seeds,
+            "--config": confirm and config,
+        }
+        if unfit := [name for name, value in named.items() if value]:
+            raise UsageError(
+                f"{unfit[0]} has no meaning for {'--confirm' if confirm else '--rehearse'}, whose "
+                f"worlds and rows are fixed; leave it out"
+            )
+        _confirm(out, config, rehearse=rehearse, quick=quick, seeds=seeds)
+        return
     from threadpoolctl import threadpool_limits
 
     from deepsalt.benchmark.data import default_table
@@ -61,8 +94,8 @@ def benchmark(
 
     parts = tuple(dict.fromkeys(part or ("real", "simulated")))
     given = [*["--quick"] * quick, *(f"--part {p}" for p in part or ())]
-    named = {"config": config.name if config else None, "seeds": seeds, "folds": folds}
-    given += [f"--{name} {value}" for name, value in named.items() if value is not None]
+    shown = {"config": config.name if config else None, "seeds": seeds, "folds": folds}
+    given += [f"--{name} {value}" for name, value in shown.items() if value is not None]
     asked = BenchmarkConfig(
         lab=lab or default_table(),
         out=out,
@@ -81,4 +114,31 @@ def benchmark(
         outcome = run_benchmark(asked, progress)
     pictures = draw_all(outcome.report, outcome.blocks, out)
     for path in (out / "benchmark.md", out / "benchmark.json", *pictures):
+        typer.echo(path)
+
+
+def _confirm(
+    out: Path, config: Path | None, *, rehearse: bool, quick: bool, seeds: int | None
+) -> None:
+    from threadpoolctl import threadpool_limits
+
+    from deepsalt.benchmark.confirmation.protocol import Protocol, run_protocol
+    from deepsalt.train.config import Settings, read_settings
+    from flows.progress import bars
+
+    named = {"--config": config.name if config else None, "--seeds": seeds}
+    given = ["--rehearse" if rehearse else "--confirm", *["--quick"] * quick]
+    given += [f"{name} {value}" for name, value in named.items() if value is not None]
+    protocol = Protocol(
+        out,
+        command=" ".join(["deepsalt benchmark", *given, "--out", out.name]),
+        settings=read_settings(config) if config else Settings(),
+        rehearsal=rehearse,
+    )
+    protocol = protocol.reduced() if quick else protocol
+    if seeds is not None:
+        protocol = replace(protocol, design=replace(protocol.design, seeds=seeds))
+    with threadpool_limits(1), bars() as progress:
+        paths = run_protocol(protocol, progress)
+    for path in paths:
         typer.echo(path)

@@ -4,6 +4,7 @@ A region has a soil type, salts, levels of salinity, moisture, plant cover and c
 its own; its sites vary around them. Plants grow regardless of salt, so that they give no hint.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,9 @@ _ASSEMBLAGE = {
     "hexahydrite": 0.02,
 }
 _OTHER_SALT = 0.01
+_CHLORIDES = ("halite", "carnallite", "sylvite", "kainite")
+_CHLORIDE_G_EQ = 58.44  # of halite and thenardite, which stand for their kinds
+_SULPHATE_G_EQ = 71.02
 GYPSUM_MOBILITY = 0.5
 """Enrichment of gypsum-like minerals is that of the others to this power: what dissolves sparingly
 rises less (assumption)."""
@@ -136,7 +140,7 @@ def draw_region(
     return SimulatedRegion(
         spectra=materials.draw(rng),
         soil_scores=rng.normal(size=basis.sd.size) * basis.sd * np.sqrt(1.0 - config.soil_spread),
-        salts=_dirichlet(rng, np.array(soluble), _REGION_CONCENTRATION),
+        salts=_dirichlet(rng, _of_kinds(soluble, names, config), _REGION_CONCENTRATION),
         gypsum=_dirichlet(rng, np.array(gypsum), 1.0),
         confusers=_dirichlet(rng, np.array(others), _REGION_CONCENTRATION),
         confuser_mass=rng.uniform(0.0, config.confusers) * any(others),
@@ -226,6 +230,18 @@ def _salts(
     crust = soil * enrichment**mobility
     crust *= np.minimum(1.0, limit / np.maximum(crust.sum(axis=1, keepdims=True), 1e-12))
     return soil, crust
+
+
+def _of_kinds(soluble: Sequence[float], names: Sequence[str], config: SimulationConfig) -> Floats:
+    """Return mean shares of soluble salts (k,) with the chlorides that are asked for."""
+    shares = np.array(soluble)
+    if config.chloride is None:
+        return shares
+    chlorides = np.isin(names, _CHLORIDES)
+    mass = np.array([1.0 - config.chloride, config.chloride]) * (_SULPHATE_G_EQ, _CHLORIDE_G_EQ)
+    for kind, amount in zip((~chlorides, chlorides), mass / mass.sum(), strict=True):
+        shares[kind] *= amount / shares[kind].sum()
+    return shares
 
 
 def _log_uniform(rng: np.random.Generator, between: tuple[float, float]) -> float:

@@ -27,6 +27,8 @@ class SimulatedPairs:
         bands that are not usable.
     satellite_bands
         The sensor's nominal bands (n_sat).
+    sensor
+        The sensor's name; "" for a table of bands.
     ec
         Conductivity of the sample's extract by `ec_from_salt`, dS/m (s,).
     region, scene, sample
@@ -46,6 +48,7 @@ class SimulatedPairs:
     lab_bands: BandTable
     satellite: Floats
     satellite_bands: BandTable
+    sensor: str
     ec: Floats
     region: NDArray[np.str_]
     scene: NDArray[np.str_]

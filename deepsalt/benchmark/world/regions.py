@@ -129,6 +129,7 @@ def _simulate_region(
         lab_bands=lab_bands,
         satellite=appearance.reflectance.reshape(repeats * n, -1),
         satellite_bands=sensor.bands,
+        sensor=sensor.name,
         ec=np.tile(sample_ec(sites, materials, config), repeats),
         region=np.full(repeats * n, place),
         scene=np.array([f"{place}-scene-{number:02d}" for number in scene.ravel()]),
@@ -164,7 +165,7 @@ def _appearance(
     green = np.minimum(growth * sites.green, mixing.max_green)
     film = rain * sites.film_mm
     sky = draw_sky(rng, GRID_NM, config.atmosphere, sensor.name)
-    covered = cover_ground(ground, sites, GRID_NM, film_mm=film, green=green)
+    covered = cover_ground(ground, sites, film_mm=film, green=green, config=config)
     covered *= np.exp(_LIGHT_SD * rng.normal(size=(n, 1)))
     across = rng.uniform(-1.0, 1.0, n)
     seen = look_through(sky, covered, across, grid_nm=GRID_NM, bands=bands)
