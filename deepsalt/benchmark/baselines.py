@@ -40,10 +40,11 @@ TREE_LEAVES = (1, 2, 4, 8, 16)
 TREE_FEATURES = (0.1, 0.4)
 NETWORK_COMPONENTS = (6, 20)
 NETWORK_DROPOUTS = (0.0, 0.1, 0.2, 0.35, 0.5)
+MEMBERS = 5
+"""Networks of an ensemble."""
 
 _FOLDS = 5  # within the training rows
 _MATERN = 1.5  # smoothness of the kernel
-_MEMBERS = 5  # networks of an ensemble
 _LOCAL_COMPONENTS = 20  # of the distance between spectra and of the local regression
 
 
@@ -172,7 +173,7 @@ def _networks(rows: Samples, chosen: tuple[int, float]) -> Predictor:
             settings=settings,
             number=number,
         )
-        for number in range(_MEMBERS)
+        for number in range(MEMBERS)
     ]
 
     def predict(samples: Samples) -> Floats:

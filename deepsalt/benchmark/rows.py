@@ -33,6 +33,7 @@ CEILINGS = (CEILING, "in-region ceiling, kernel ridge")
 """Rows that train on other sites of the regions that are unseen to all others."""
 FULL = "full"
 PRODUCT = "product with a laboratory library"
+NO_LIBRARY = "product without a library"
 SITES_ONLY = "product, sites alone"
 CONTROL_LABELS = "control: permuted labels"
 CONTROL_TEACHER = "control: random teacher"
@@ -183,7 +184,7 @@ def simulated_rows(settings: Settings, *, quick: bool) -> list[Row]:
 def confirmation_rows(settings: Settings) -> list[Row]:
     """Return the rows of the confirmation: satellite-only models, the product, its controls.
 
-    In the controls the shipped model is a stranger as well: its heads are permuted.
+    For the random teacher the shipped model is a stranger as well: its heads are permuted.
     """
     alone = replace(settings, weights=(0.0,), adaptations=())
     about = {
@@ -192,9 +193,9 @@ def confirmation_rows(settings: Settings) -> list[Row]:
     return [
         *(Row(name, about[name], _of_sites(fit), settings, True) for name, fit in FAMILIES.items()),
         Row(SITES_ONLY, "without library and shipped model", _sites_only, alone, True),
-        Row("product without a library", "with the shipped model", _with_base, settings),
+        Row(NO_LIBRARY, "with the shipped model", _with_base, settings),
         Row(PRODUCT, "as `deepsalt train --lab --satellite` does it", _full, settings),
-        Row(CONTROL_LABELS, "permuted in the library", _permuted_stranger, settings),
+        Row(CONTROL_LABELS, "permuted in the library", _permuted_library, settings),
         Row(CONTROL_TEACHER, "a library with labels drawn at random", _random_stranger, settings),
         Row(CONTROL_PAIRS, "sites paired with samples of other sites", _shuffled_full, settings),
     ]
@@ -374,10 +375,6 @@ def _shuffled(views: Views, test: Samples, budget: Budget) -> Answer:
 
 def _shuffled_full(views: Views, test: Samples, budget: Budget) -> Answer:
     return _full(_wrongly_paired(views, budget), test, budget)
-
-
-def _permuted_stranger(views: Views, test: Samples, budget: Budget) -> Answer:
-    return _permuted_library(views, test, _with_stranger(budget))
 
 
 def _random_stranger(views: Views, test: Samples, budget: Budget) -> Answer:

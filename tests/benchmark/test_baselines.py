@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepsalt.benchmark.baselines import BASELINES, first_derivatives, indices, inner_folds, smeared
+from deepsalt.benchmark import baselines
+from deepsalt.benchmark.baselines import (
+    BASELINES,
+    FAMILIES,
+    first_derivatives,
+    indices,
+    inner_folds,
+    smeared,
+)
 from deepsalt.benchmark.indices import salinity_indices
 from deepsalt.spectral.transform import SEGMENTS_NM, common_nm
 from deepsalt.train.metrics import r2
@@ -40,6 +48,38 @@ def test_spectral_baselines_find_a_dip_in_other_soils(fitted, name):
 def test_a_spectrum_is_answered_whatever_else_is_asked(fitted, name):
     few = np.arange(5)
     assert fitted[name](OTHERS.take(few)) == pytest.approx(fitted[name](OTHERS)[few])
+
+
+def test_four_families_choose_among_equally_many_candidates():
+    pairs = (
+        (baselines.KERNEL_COMPONENTS, baselines.KERNEL_RIDGES),
+        (baselines.TREE_LEAVES, baselines.TREE_FEATURES),
+        (baselines.NETWORK_COMPONENTS, baselines.NETWORK_DROPOUTS),
+    )
+    counts = {len(one) * len(other) for one, other in pairs}
+    assert counts == {len(baselines.COMPONENTS)}
+
+
+@pytest.fixture
+def one_candidate(monkeypatch):
+    for grid in ("TREE_LEAVES", "TREE_FEATURES", "NETWORK_COMPONENTS", "NETWORK_DROPOUTS"):
+        monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[1:2])
+    monkeypatch.setattr(baselines, "MEMBERS", 2)
+
+
+@pytest.mark.parametrize("name", ["trees", "networks"])
+@pytest.mark.usefixtures("one_candidate")
+def test_tuned_families_find_a_dip_in_other_soils(name):
+    training = soil_samples()
+    assert r2(np.log1p(OTHERS.ec), FAMILIES[name](training)(OTHERS)) > 0.2
+
+
+@pytest.mark.parametrize("name", ["trees", "networks"])
+@pytest.mark.usefixtures("one_candidate")
+def test_tuned_families_repeat_themselves(name):
+    few = soil_samples().take(np.arange(0, 120, 3))
+    one, other = (FAMILIES[name](few)(OTHERS) for _ in "ab")
+    assert np.array_equal(one, other)
 
 
 def test_albedo_sees_brightness_only(fitted):

@@ -5,10 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepsalt.benchmark.world.config import SimulationConfig
+from deepsalt.benchmark.world.config import LAWS, SimulationConfig
+from deepsalt.benchmark.world.ground import draw_region
+from deepsalt.benchmark.world.materials import load_materials
 from deepsalt.benchmark.world.pairs import join_pairs
 from deepsalt.benchmark.world.regions import SimulatedPairs, simulate_regions
 from deepsalt.errors import FormatError, UsageError
+from deepsalt.simulate.atmosphere import AtmosphereConfig
 from deepsalt.simulate.optics import MixingConfig
 from deepsalt.spectral.bands import sensor_bands
 
@@ -152,6 +155,51 @@ def test_much_gypsum_alone_does_not_conduct_much():
     assert np.median(pairs.gypsum) > 0.05
     assert pairs.ec.max() < 3.5
     assert pairs.gypsum == pytest.approx(pairs.salt)
+
+
+def test_laws_of_mixing_change_the_satellite_and_never_the_sample():
+    hapke, linear, bilinear = (draw(replace(SMALL, law=law)) for law in LAWS)
+    for other in (linear, bilinear):
+        assert np.array_equal(hapke.lab, other.lab)
+        assert np.array_equal(hapke.ec, other.ec)
+        assert not np.allclose(hapke.satellite, other.satellite, equal_nan=True, atol=1e-3)
+    assert np.nanmean(bilinear.satellite - linear.satellite) > 0.01  # more light comes back
+
+
+def test_without_interaction_the_bilinear_law_is_the_linear_one():
+    linear = draw(replace(SMALL, law="linear"))
+    bilinear = draw(replace(SMALL, law="bilinear", interaction=0.0))
+    assert np.allclose(linear.satellite, bilinear.satellite, equal_nan=True, atol=1e-12)
+
+
+def test_bright_ground_reflects_no_more_than_all_light():
+    noiseless = MixingConfig(noise=0.0, enrichment=100.0)
+    salty = replace(SMALL, salt_g_kg=(400.0, 500.0), saline_share=(1.0, 1.0), mixing=noiseless)
+    calm = AtmosphereConfig(gain=0.0, smooth=0.0, aerosol_slope=0.0, path_reflectance=0.0)
+    calm = replace(calm, vapour_error=0.0, oxygen_error=0.0)
+    seen = draw(replace(salty, law="bilinear", atmosphere=calm)).satellite
+    assert np.nanmax(seen) < 1.3  # slopes face the sun
+
+
+def test_chlorides_can_be_asked_for():
+    names = ("halite", "thenardite", "gypsum")
+    materials = load_materials("demo")
+    few, many = (
+        np.mean(
+            [
+                draw_region(
+                    np.random.default_rng(i), materials, replace(SMALL, use="demo", chloride=share)
+                ).salts
+                for i in range(60)
+            ],
+            axis=0,
+        )
+        for share in (0.1, 0.9)
+    )
+    halite, thenardite, gypsum = (materials.minerals.index(name) for name in names)
+    assert many[halite] > 3 * few[halite]
+    assert few[thenardite] > 3 * many[thenardite]
+    assert few[gypsum] == many[gypsum] == 0.0
 
 
 @pytest.mark.parametrize("layer", ["ec", "salt", "film_mm", "green"])

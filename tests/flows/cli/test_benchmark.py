@@ -58,6 +58,23 @@ def test_a_second_run_computes_no_cell_again_and_says_the_same(done):
     assert json.loads((out / "benchmark.json").read_text())["scores"] == scores
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--confirm", "--seeds", "3"], "--seeds"),
+        (["--confirm", "--quick"], "--quick"),
+        (["--confirm", "--rehearse"], "--rehearse"),
+        (["--confirm", "--config", "x.toml"], "--config"),
+        (["--rehearse", "--part", "real"], "--part"),
+    ],
+    ids=str,
+)
+def test_what_would_change_a_confirmation_is_refused(tmp_path, given, named):
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "out")])
+    assert f"{named} has no meaning" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_unknown_parts_are_refused_before_anything_is_read(tmp_path):
     result = CliRunner().invoke(app, ["--part", "reel", "--lab", "x.csv", "--out", str(tmp_path)])
     assert "real, simulated or both" in str(result.exception)
