@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-import deepsalt
+from deepsalt import __version__
 from deepsalt.benchmark.cells import cell, kept_cell
 from deepsalt.benchmark.confirmation.report import page, tables
 from deepsalt.benchmark.confirmation.verdict import Scored, scored
@@ -162,7 +163,7 @@ def run_protocol(protocol: Protocol, progress: Progress) -> tuple[Path, Path]:
 
 def sources_digest() -> str:
     """Return a digest of all sources that a fit depends on (hexadecimal)."""
-    root = Path(deepsalt.__file__).parent
+    root = Path(str(files("deepsalt")))
     digest = hashlib.sha256()
     for name in _SOURCES:
         found = root / name
@@ -212,7 +213,7 @@ def _answer(task: Task, views: Views, test: Samples, budget: Budget) -> Answer:
 def _write(protocol: Protocol, results: list[Scored], sources: str) -> tuple[Path, Path]:
     about = {
         "command": protocol.command,
-        "version": deepsalt.__version__,
+        "version": __version__,
         "worlds": "development worlds" if protocol.rehearsal else confirmation_digest(),
         "sources": sources,
     }
