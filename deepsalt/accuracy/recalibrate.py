@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from deepsalt.accuracy.assess import Accuracy
+from deepsalt.conductivity import EC_SHIFT
+from deepsalt.errors import UsageError
 from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.card import ModelCard, TrainingData
 from deepsalt.model.marks import Marks
@@ -13,8 +15,8 @@ from deepsalt.sites.samples import SampleRules
 from deepsalt.train.data.places import blocks
 from deepsalt.train.evaluation.report import CELLS
 from deepsalt.train.recalibrate import Recalibration, recalibrate
-from deepsalt.train.student.base import Base
-from deepsalt.train.student.from_map import LabelledCells
+from deepsalt.train.student.base import Base, left_by_line
+from deepsalt.train.student.from_map import LabelledCells, answers_of
 from deepsalt.types import ModelRef
 
 UNKNOWN_METHOD = "mixed or unknown"
@@ -43,18 +45,26 @@ def recalibrated_model(
     Raises
     ------
     UsageError
-        Too few cells or blocks, or labels that are all alike.
+        Too few cells or blocks, labels that are all alike, or a map without probabilities.
     ModelError
         The model cannot be read, or the folder not be written.
     """
     cells = found.matched.cells
+    if not cells.chances:
+        raise UsageError(
+            "the map has no layer p_above, of which a model's answers follow; build it anew with "
+            "this version, or leave out --recalibrate"
+        )
     base = Base.of(ref)
-    block = blocks(cells.lon, cells.lat, found.block.name).name
+    chances = np.stack([cells.chances[name] for name in CHANCE_COLUMNS])
+    known, _ = answers_of(base.student, cells.estimate, chances)
+    left = left_by_line(known, np.log(cells.ec + EC_SHIFT))
+    block = blocks(cells.lon, cells.lat, found.block.name, left).name
     labelled = LabelledCells(
         cells.estimate,
         cells.lower,
         cells.upper,
-        np.stack([cells.chances[name] for name in CHANCE_COLUMNS]),
+        chances,
         cells.ec,
         cells.label_sd,
         # Cells are alone in having their place, while two may have samples of one name.

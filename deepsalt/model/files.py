@@ -17,8 +17,6 @@ from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, r
 from deepsalt.model.student import CHANCE_KNOTS, HEADS, Student
 from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
 
-_CONTRAST = frozenset({"contrast", "contrast_offset", "contrast_weights"})  # not in older weights
-
 
 def read_student(directory: Path) -> Student:
     """Read weights and check them against their card.
@@ -36,10 +34,6 @@ def read_student(directory: Path) -> Student:
         raise ModelError(
             f"weights {directory / WEIGHTS_FILE} are not readable ({error}); restore the file"
         ) from error
-    if not _CONTRAST & set(tensors):
-        kept = tensors.get("scale", torch.empty(0)).numel()
-        empty = (torch.zeros(0, kept), torch.zeros(0), torch.zeros(0))
-        tensors |= dict(zip(sorted(_CONTRAST), empty, strict=True))
     _check_tensors(directory, tensors)
     _check_card(directory, card, tensors)
     return Student(**tensors)

@@ -51,6 +51,7 @@ SALTS = (
 """Groups of the USGS table that are salts of crusts, besides those named `_MORE_SALTS`."""
 
 _MORE_SALTS = ("Sodium_Bicarbonate", "Sodium_Sulfate", "Syngenite", "Tincalconite")
+_MINERALS = {"sodium_bicarbonate": "nahcolite", "sodium_sulfate": "thenardite"}  # of powders
 _TEST_SITES = 0.25  # of the sites of built surfaces
 SALINE_DS_M = 1.0  # horizons from here on are left out of the soil basis
 
@@ -358,7 +359,8 @@ def derive_surfaces(usgs: Path, earthlib: Path, sevier: Path, out: Path) -> None
     for name, spectrum in zip(salts.name, salts[names].to_numpy(dtype=np.float64), strict=True):
         known = order[np.isfinite(spectrum[order])]
         reflectance = np.interp(SOIL_CENTERS_NM, at[known], spectrum[known])
-        rows.append(["salt", name.split()[0].lower(), name, *reflectance])
+        mineral = name.split()[0].lower()
+        rows.append(["salt", _MINERALS.get(mineral, mineral), name, *reflectance])
     rows += [["playa", "Sevier Lake", "pixel", *pixel] for pixel in _pixels(pd.read_csv(sevier))]
     with (out / "surfaces.csv").open("w", newline="") as file:
         file.write("# Reflectance x 10,000 of surfaces by kind and collection site; of salts by\n")

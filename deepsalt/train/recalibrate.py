@@ -30,8 +30,6 @@ OF_CELLS = (
 )
 """Limit of a recalibrated model."""
 
-SPECTRA = "cells of a map"
-
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
@@ -164,7 +162,7 @@ def _scores(
         if method == BASE:
             metrics |= coverage_scores(cells.ec, cells.lower, cells.upper, block)
         known = {name: round(value, 4) for name, value in metrics.items() if np.isfinite(value)}
-        seen = f"SIMULATED {SPECTRA}" if about.simulated else SPECTRA
+        seen = f"SIMULATED {CELLS}" if about.simulated else CELLS
         found.append(Score(method, seen, REGION, len(cells), known))
     return tuple(found)
 
@@ -172,6 +170,7 @@ def _scores(
 def _card(base: Base, fitted: Fitted, about: Recalibration) -> ModelCard:
     """Return the card without scores and checksum."""
     ec_max, ec_extrapolated = (float(value) for value in fitted.student.limits[:2])
+    has_simulated = about.simulated or SIMULATED_LIMIT in base.card.limits
     return replace(
         base.card,
         name=about.name,
@@ -182,11 +181,12 @@ def _card(base: Base, fitted: Fitted, about: Recalibration) -> ModelCard:
         ec_extrapolated=ec_extrapolated,
         chances=fitted.chances,
         data=(about.source, *base.card.data),
-        limits=(*LIMITS, OF_CELLS, *((SIMULATED_LIMIT,) if about.simulated else ())),
+        limits=(*LIMITS, OF_CELLS, *((SIMULATED_LIMIT,) if has_simulated else ())),
         training={
             "tables": [{"name": about.source.name, "kind": CELLS}],
             "chosen": fitted.report,
             "base": {"name": base.card.name, "digest": base.digest},
+            "surfaces": base.card.training.get("surfaces", []),
         },
         weights_sha256="",
         marks=about.marks | base.card.marks,

@@ -122,8 +122,9 @@ class Verdict:
         return float(np.median(self.cost)) <= MOST_COST
 
     def loses(self, control: str) -> bool:
-        """Return whether a control shows no gain."""
-        return not is_gain(self.control_leads[control])
+        """Return whether a control shows no gain, and does not lead in the median world."""
+        leads = self.control_leads[control]
+        return not is_gain(leads) and float(np.median(leads)) <= 0.0
 
 
 def is_gain(lead: Floats) -> bool:

@@ -100,7 +100,9 @@ def card_of(
     methods = sorted({str(m) for t in labelled for m in np.unique(t.ec_method[t.labelled])})
     on_sites = any(table.kind == "satellite" for table in labelled)
     limits: tuple[str, ...] = LIMITS if on_sites else LIMITS + LABORATORY_LIMITS
-    if any(table.simulated for table in data.tables):
+    if any(table.simulated for table in data.tables) or (
+        moved is not None and SIMULATED_LIMIT in moved.limits
+    ):
         limits += (SIMULATED_LIMIT,)
     return ModelCard(
         name=config.name,

@@ -25,8 +25,8 @@ _PROBABILITIES = (
 
 _FLAGGED = (
     "Built surfaces should be flagged; soils, salts and playas should not; burnt ground is only "
-    "reported. Shares of surfaces are means over sites (of salts over minerals) that the test was "
-    "fitted without."
+    "reported. Shares of surfaces are means over sites that the test was fitted without, those of "
+    "salts over minerals that it has not seen in any form."
 )
 
 _COLUMNS = (

@@ -116,10 +116,14 @@ class Base:
 
     def residual(self, features: Floats, target: Floats) -> Floats:
         """Return what its location, moved by a line, leaves of a target (s,), NaN if unknown."""
-        known = self.location(features)
-        rows = np.isfinite(target)
-        level, slope = rising_line(known[rows], target[rows], np.ones(int(rows.sum())))
-        return np.asarray(target - level - slope * known)
+        return left_by_line(self.location(features), target)
+
+
+def left_by_line(known: Floats, target: Floats) -> Floats:
+    """Return what a line through answers leaves of a target (s,), NaN where that is unknown."""
+    rows = np.isfinite(target)
+    level, slope = rising_line(known[rows], target[rows], np.ones(int(rows.sum())))
+    return np.asarray(target - level - slope * known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,10 +2,9 @@
 
 Hotelling's T² over all components of the student, noise included. Its covariance has three parts:
 the soils'; that of salt crusts around them, dry and wet, simulated and measured, so that the target
-is no anomaly; and the
-spectrum's own noise, whose share of each direction the encoder knows. So a laboratory's spectrum is
-judged by its finest features and a satellite's by those that its noise leaves. What lies within
-that distance and is a built surface, `contrast` finds.
+is no anomaly; and the spectrum's own noise, whose share of each direction the encoder knows. So a
+laboratory's spectrum is judged by its finest features and a satellite's by those that its noise
+leaves. What lies within that distance and is a built surface, `contrast` finds.
 
 Very flat spectra, such as halite's, are divided by a tiny standard deviation, which blows up any
 error of the instrument: flatness counts like noise.
