@@ -10,7 +10,7 @@ import numpy as np
 from deepsalt.train.config import Settings
 from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
-from deepsalt.train.evaluation.curve import MIN_SITES
+from deepsalt.train.data.sufficiency import CURVE_SITES
 
 _CURVE = 9  # fits of all sites that the learning curve's fits of parts take as long as
 
@@ -38,7 +38,7 @@ def expected_s(samples: Samples, settings: Settings, *, evaluate: bool) -> float
     folds = min(settings.region_folds, regions) if regions > 1 else 0
     if (counted.group != counted.region).any():
         folds += min(settings.folds, groups)
-    has_curve = sites >= MIN_SITES and regions >= MIN_BLOCKS
+    has_curve = sites >= CURVE_SITES and regions >= MIN_BLOCKS
     curve_s = _CURVE * _fit_s(sites, 0, settings) if has_curve else 0.0
     return (1 + folds) * fit_s + curve_s
 

@@ -27,9 +27,6 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, low_noise: int = 0
         domain=normal(5, kept + tail, scale=0.05),
         domain_offset=normal(5),
         domain_shrinkage=normal(5).abs(),
-        contrast=normal(2, kept, scale=0.05),
-        contrast_offset=torch.zeros(2),
-        contrast_weights=torch.tensor([1.0, -1.0]),
         shrinkage=normal(kept).abs(),
         scale=torch.full((kept,), 0.3),
         inducing_points=normal(7, kept),
@@ -47,6 +44,9 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, low_noise: int = 0
         chances=torch.sigmoid(torch.linspace(*CHANCE_KNOTS)),
         low_noise_chances=torch.sigmoid(2.0 * torch.linspace(*CHANCE_KNOTS)),
         limits=torch.tensor([30.0, 20.0, 200.0, 200.0, 0.05, 0.005]),
+        contrast=normal(2, kept, scale=0.05),
+        contrast_offset=torch.zeros(2),
+        contrast_weights=torch.tensor([1.0, -1.0]),
     )
 
 

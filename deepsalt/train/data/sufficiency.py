@@ -11,6 +11,9 @@ from deepsalt.train.data.samples import Samples
 MIN_SAMPLES = 10
 """Labelled samples, or sites, that a fit needs: about two per fold within it."""
 
+CURVE_SITES = 30
+"""Sites below which a learning curve is not told: parts of them are too few to learn from."""
+
 
 def enough(samples: Samples, rows: NDArray[np.bool_] | NDArray[np.intp]) -> bool:
     """Return whether these rows hold labels of `MIN_SAMPLES` samples of one kind."""

@@ -19,7 +19,7 @@ from deepsalt.train.config import Settings
 from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold, group_folds
-from deepsalt.train.data.sufficiency import MIN_SAMPLES
+from deepsalt.train.data.sufficiency import CURVE_SITES, MIN_SAMPLES
 from deepsalt.train.evaluation.evaluate import BASE, STUDENT, Fit, answers_of_fold, key_of
 from deepsalt.train.evaluation.salt import DRAWS, drawn
 from deepsalt.train.student.base import Base
@@ -27,9 +27,6 @@ from deepsalt.types import Floats
 
 BAND = 0.8
 """Share of realised scores that a band is made to hold."""
-
-MIN_SITES = 30
-"""Sites below which parts of them are too few to learn from."""
 
 _SHARES = {0.5: 2, 1.0: 1}  # of a fold's training sites, and how often they are drawn
 
@@ -135,11 +132,11 @@ def learning_curve(
     Returns
     -------
     Errors | None
-        None: fewer than `MIN_BLOCKS` blocks or `MIN_SITES` sites, or a part with equal labels.
+        None: fewer than `MIN_BLOCKS` blocks or `CURVE_SITES` sites, or a part with equal labels.
     """
     sites = samples.take(samples.satellite & samples.labelled)
     total = np.unique(sites.site).size
-    if total < MIN_SITES or np.unique(sites.region).size < MIN_BLOCKS:
+    if total < CURVE_SITES or np.unique(sites.region).size < MIN_BLOCKS:
         return None
     folds = group_folds(sites.region, settings.folds, settings.seed)
     parts = _parts(sites, folds, settings.seed)

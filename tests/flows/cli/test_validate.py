@@ -275,7 +275,7 @@ def test_samples_of_a_recalibration_do_not_validate_its_maps(mapped: World, tmp_
         out,
     )
     used = pd.read_csv(mapped.samples)
-    inside = pd.read_csv(tmp_path / "r.cells.csv")["name"].str.split("+").explode()
+    inside = pd.read_csv(tmp_path / "r.cells.csv")["samples"].str.split("+").explode()
     used = used[used["id"].isin(inside)]
     marks = model_card(model_ref(out)).marks
     assert len(used) > 50
