@@ -257,7 +257,7 @@ def refuse_remote(href: str) -> None:
 
 
 def open_reader(acquisition: Acquisition) -> SceneReader:
-    """Open the pixels of a scene.
+    """Return a reader of the pixels of a scene.
 
     Raises
     ------

@@ -66,7 +66,7 @@ class Session:
         self._away = (0.0, "")
 
     def log_in(self, url: str, refused: Grant | None) -> Grant | None:
-        """Return a grant other than the refused one; None if there is no secret for one. Waits.
+        """Wait for a grant other than the refused one and return it; None without a secret for it.
 
         Raises
         ------

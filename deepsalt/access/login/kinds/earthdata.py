@@ -1,4 +1,4 @@
-"""Earthdata: the user's token, or one that Earthdata Login gives for user and password.
+"""A token for Earthdata: the user's own, or one that Earthdata Login gives for a name and password.
 
 The token goes to the archive's hosts. They redirect to signed URLs of a bucket, which is no host of
 the profile and gets no token: buckets refuse requests with two kinds of credentials.
