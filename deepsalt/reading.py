@@ -7,6 +7,7 @@ from deepsalt.errors import StoreMissingError, UsageError
 from deepsalt.export import MOSAIC_ZARR, open_export
 from deepsalt.export.target import group_at
 from deepsalt.extras import installed
+from deepsalt.grid.georef import plain_attrs
 from deepsalt.objects import Objects
 from deepsalt.store import Store, Where
 from deepsalt.types import Bbox
@@ -49,7 +50,8 @@ def open_mosaic(
         have data, periods in order of time; coordinates `period` (first day), `period_bounds`, `y`,
         `x` (pixel centres) and `spatial_ref`. `last_observed` in days from 1970-01-01 as float64,
         NaN where no scene contributed. Layers are Dask arrays in chunks of one shard; without Dask,
-        as in a light installation, arrays that read a selection when its values are used.
+        as in a light installation, arrays that read a selection when its values are used. Its
+        attributes are text and numbers, so that `to_netcdf` writes it.
 
     Raises
     ------
@@ -84,9 +86,10 @@ def open_mosaic(
     objects = where.objects if isinstance(where, Store) else Objects.of(where)
     if isinstance(where, Store) or Store.exists(objects):
         mosaic = open_repository(objects)
-        return open_version(
+        ds = open_version(
             mosaic, version=version, at=at, bbox=bbox, chunks="shard" if by_shard else None
         )
+        return _plain(ds)
     if group_at(objects) is None:
         raise StoreMissingError(
             f"{objects} is neither a store nor an export of one{_hint(objects)}"
@@ -95,7 +98,12 @@ def open_mosaic(
         raise UsageError(
             f"{objects} is an export, which holds one version; open the store for other versions"
         )
-    return open_export(objects, bbox=bbox, chunked=by_shard)
+    return _plain(open_export(objects, bbox=bbox, chunked=by_shard))
+
+
+def _plain(ds: "xr.Dataset") -> "xr.Dataset":
+    ds.attrs = plain_attrs(ds.attrs)
+    return ds
 
 
 def _hint(objects: Objects) -> str:

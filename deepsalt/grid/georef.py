@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GRID_MAPPING = "spatial_ref"
 """Name of the scalar variable that carries the CF grid mapping."""
 
+CONVENTIONS = "zarr_conventions"
+"""Name of the attribute that lists the conventions of a Zarr group."""
+
 PROJ_CONVENTION = {
     "schema_url": "https://raw.githubusercontent.com/zarr-conventions/proj/refs/tags/v0.1/schema.json",
     "spec_url": "https://github.com/zarr-conventions/proj/blob/v0.1/README.md",
@@ -44,13 +47,26 @@ def group_attrs(grid: PixelGrid) -> dict[str, Any]:
     is_code = parse_crs(grid.crs).to_authority() is not None
     west, south, east, north = grid.bounds
     return {
-        "zarr_conventions": [PROJ_CONVENTION, SPATIAL_CONVENTION],
+        CONVENTIONS: [PROJ_CONVENTION, SPATIAL_CONVENTION],
         **({"proj:code": grid.crs} if is_code else {"proj:wkt2": parse_crs(grid.crs).to_wkt()}),
         "spatial:dimensions": ["y", "x"],
         "spatial:transform": list(grid.transform),
         "spatial:shape": [grid.height, grid.width],
         "spatial:bbox": [west, south, east, north],
         "spatial:registration": "pixel",
+    }
+
+
+def plain_attrs(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the attributes of a group as netCDF can hold them too.
+
+    The list of conventions, which speaks of the Zarr group alone, is left out, and yes and no are
+    1 and 0.
+    """
+    return {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in attrs.items()
+        if name != CONVENTIONS
     }
 
 

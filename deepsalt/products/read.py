@@ -11,6 +11,7 @@ from zarr.storage import WrapperStore
 
 from deepsalt.errors import MissingObjectError, StoreAccessError, StoreError
 from deepsalt.extras import installed
+from deepsalt.grid.georef import plain_attrs
 from deepsalt.layers import SCENE_LAYERS
 from deepsalt.products.done import read_marker, unmark
 from deepsalt.products.marker import ProductMarker, prefix_of
@@ -32,7 +33,8 @@ def open_product(store: Where | Store, name: str) -> xr.Dataset:
     -------
     xr.Dataset
         Layers with coordinates `y`, `x` and `spatial_ref`: Dask arrays, or without Dask arrays that
-        read a selection when its values are used.
+        read a selection when its values are used. Attributes are text and numbers, as netCDF holds
+        them.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def open_product(store: Where | Store, name: str) -> xr.Dataset:
     refuse_incomplete(found, marker)
     chunks: dict[str, int] | None = {} if installed("dask") else None
     ds: xr.Dataset = xr.open_zarr(_Whole.of(found, marker), chunks=chunks, consolidated=True)
+    ds.attrs = plain_attrs(ds.attrs)
     return ds
 
 
