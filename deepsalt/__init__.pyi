@@ -8,6 +8,7 @@ from deepsalt.grid import MosaicGrid as MosaicGrid
 from deepsalt.mapping import map_scene as map_scene
 from deepsalt.model.load import model_ref as model_ref
 from deepsalt.mosaic import build_mosaic as build_mosaic
+from deepsalt.plot import ece_classes as ece_classes
 from deepsalt.plot import salt_classes as salt_classes
 from deepsalt.predict.cube import predict_cube as predict_cube
 from deepsalt.predict.table import predict_table as predict_table
@@ -22,7 +23,6 @@ from deepsalt.types import BandTable as BandTable
 from deepsalt.types import ModelRef as ModelRef
 from deepsalt.types import PixelGrid as PixelGrid
 from deepsalt.types import QualityFlag as QualityFlag
-from deepsalt.types import Report as Report
 from deepsalt.validate import Limits as Limits
 
 __version__: str
@@ -38,12 +38,12 @@ __all__ = [
     "Progress",
     "QualityFlag",
     "Reach",
-    "Report",
     "Store",
     "__version__",
     "at_prevalence",
     "build_mosaic",
     "composite",
+    "ece_classes",
     "map_scene",
     "mark_valid",
     "model_ref",

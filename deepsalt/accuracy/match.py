@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepsalt.accuracy.methods import Conversion, Harmonised, harmonise
-from deepsalt.conductivity import EC_SHIFT
+from deepsalt.accuracy.methods import Harmonised, harmonise
+from deepsalt.conductivity import EC_SHIFT, Conversion
 from deepsalt.errors import UsageError
 from deepsalt.grid import to_lonlat
 from deepsalt.grid.georef import grid_of_layers

@@ -1,92 +1,14 @@
-"""Whether labels and a map are the same quantity: methods of EC, and conversions between them.
+"""Whether labels and a map are the same quantity, and labels brought to the method of a map."""
 
-EC of a saturated paste, of 1:1, 1:2 and 1:5 extracts are different quantities; factors between them
-depend on texture and span a factor of two and more. None is built in: who knows one for their soils
-gives it, with its error.
-"""
-
-import re
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsalt.conductivity import Conversion, method_of
 from deepsalt.errors import UsageError
 from deepsalt.types import Floats
-
-_UNSURE = ("mixed", "unknown", "not stated", "unstated")
-_RATIO = re.compile(r"1\s*:\s*(\d+(?:[.,]\d+)?)")
-_PASTE = re.compile(r"\bece\b|saturat|\bpaste\b")
-_FACTORS = (0.05, 50.0)
-_MOST_SD = 2.0
-
-
-def method_of(text: str) -> str | None:
-    """Return a method's name in one spelling; None if it is not stated, mixed or unknown.
-
-    Parameters
-    ----------
-    text
-        As a table or a model card says it, such as ``ECe``, ``EC 1:5`` or ``1:2 water extract``.
-    """
-    lower = " ".join(text.lower().split())
-    if not lower or ";" in lower or any(word in lower for word in _UNSURE):
-        return None
-    ratios = {found.replace(",", ".") for found in _RATIO.findall(lower)}
-    is_paste = bool(_PASTE.search(lower))
-    if len(ratios) + is_paste > 1:
-        return None
-    if is_paste:
-        return "ECe"
-    return f"EC 1:{ratios.pop()}" if ratios else lower
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """From the samples' method to the map's.
-
-    Parameters
-    ----------
-    factor
-        EC by the map's method over EC by the samples'.
-    sd_log
-        Standard deviation of the natural logarithm of a converted label's error.
-    """
-
-    factor: float
-    sd_log: float
-
-    def __post_init__(self) -> None:
-        """Refuse what is no conversion."""
-        least, most = _FACTORS
-        if not least <= self.factor <= most:
-            raise UsageError(
-                f"the factor {self.factor:g} of a conversion is not within {least:g} to {most:g}; "
-                f"give EC by the map's method over EC by the samples'"
-            )
-        if not 0 < self.sd_log <= _MOST_SD:
-            raise UsageError(
-                f"the error {self.sd_log:g} of a conversion is not above 0 and up to {_MOST_SD:g}; "
-                f"give the standard deviation of its logarithm, 0.3 for about 30 %"
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> "Conversion":
-        """Return the conversion that a text such as ``2.2,0.3`` names.
-
-        Raises
-        ------
-        UsageError
-            The text is not two numbers, or a number is out of range.
-        """
-        try:
-            factor, sd_log = (float(part) for part in text.split(","))
-        except ValueError:
-            raise UsageError(
-                f"--convert is FACTOR,SD_LOG, such as 2.2,0.3; found {text!r:.60}"
-            ) from None
-        return cls(factor, sd_log)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

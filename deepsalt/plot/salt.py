@@ -119,7 +119,7 @@ class SaltRule:
         quality_flags
             The layer.
         """
-        steps = _steps(chance)
+        steps = steps_of(chance)
         found = np.where(upper >= self.threshold, np.uint8(UNTOLD), np.uint8(NO_SIGN))
         for least, salt in ((self.base_rate, POSSIBLE), (_HALF, LIKELY)):
             reached = steps >= np.ceil(least / CHANCE_STEP - _ROUNDING).astype(np.uint16)
@@ -129,7 +129,8 @@ class SaltRule:
         return found
 
 
-def _steps(chance: NDArray[Any]) -> NDArray[np.uint16]:
+def steps_of(chance: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return probabilities in steps of `CHANCE_STEP`, as they are stored."""
     if chance.dtype == np.uint16:
         return chance
     steps = np.rint(chance / CHANCE_STEP)

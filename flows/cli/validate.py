@@ -123,7 +123,7 @@ def validate(
     """
     from deepsalt.accuracy.assess import assess
     from deepsalt.accuracy.match import Pairing
-    from deepsalt.accuracy.methods import Conversion
+    from deepsalt.conductivity import Conversion
     from deepsalt.reading import open_mosaic
     from deepsalt.sites.samples import SampleRules
     from flows.model_cache import marks_of, model_of

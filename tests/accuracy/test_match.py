@@ -112,7 +112,7 @@ def test_samples_that_share_a_cell_are_one_label_with_their_spread(
 def test_what_samples_state_shrinks_with_their_number_and_a_conversion_does_not(
     mosaic: xr.Dataset, tmp_path: Path
 ) -> None:
-    from deepsalt.accuracy.methods import Conversion
+    from deepsalt.conductivity import Conversion
 
     row, column = (np.repeat(index[:1], 4) for index in seen(mosaic))
     path = table(mosaic, tmp_path, row, column, ec=np.arange(1.0, 5.0), method="ECe", log_ec_sd=0.4)

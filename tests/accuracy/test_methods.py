@@ -1,32 +1,11 @@
-"""Methods of EC: what is one quantity, and what is never mixed."""
+"""Labels and a map: what compares, what is converted, and what is never mixed."""
 
 import numpy as np
 import pytest
 
-from deepsalt.accuracy.methods import Conversion, harmonise, method_of
+from deepsalt.accuracy.methods import harmonise
+from deepsalt.conductivity import Conversion
 from deepsalt.errors import UsageError
-
-
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        ("ECe", "ECe"),
-        ("EC of a saturated-paste extract", "ECe"),
-        ("EC 1:2", "EC 1:2"),
-        ("ec1:2", "EC 1:2"),
-        ("1:2 water extract", "EC 1:2"),
-        ("EC 1 : 2.5", "EC 1:2.5"),
-        ("EC 1:2,5", "EC 1:2.5"),
-        ("Simulated", "simulated"),
-        ("", None),
-        ("mixed or unknown", None),
-        ("EC 1:2; EC 1:5", None),
-        ("EC 1:2 or 1:5", None),
-        ("ECe from 1:5", None),
-    ],
-)
-def test_a_method_has_one_spelling_or_is_not_known(text: str, method: str | None) -> None:
-    assert method_of(text) == method
 
 
 def labels(*methods: str) -> tuple[np.ndarray, np.ndarray]:
@@ -85,9 +64,3 @@ def test_nothing_is_converted_to_a_method_that_is_not_known() -> None:
 def test_a_conversion_that_no_sample_needs_is_refused() -> None:
     with pytest.raises(UsageError, match="all samples are ECe"):
         harmonise(*labels("ECe"), "ECe", Conversion(7.5, 0.3))
-
-
-@pytest.mark.parametrize("text", ["", "2", "2,0.3,1", "two,0.3", "0,0.3", "2,0", "2,9", "nan,1"])
-def test_a_conversion_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        Conversion.parse(text)

@@ -51,6 +51,7 @@ def map_and_sample(product: str, place: str) -> float:
     mosaic = deepsalt.open_mosaic(store, bbox=(59.0, 43.0, 60.0, 44.0))
     assert_type(mosaic, xr.Dataset)
     assert_type(deepsalt.salt_classes(mosaic), xr.DataArray)
+    assert_type(deepsalt.ece_classes(mosaic, "usda", convert=(7.5, 0.3)), xr.Dataset)
     assert_type(deepsalt.at_prevalence(mosaic, 0.3, threshold=1.0), xr.Dataset)
     clear = (mosaic.quality_flags & deepsalt.QualityFlag.CLOUD) == 0
     return float(mosaic.salinity.where(clear).mean())
@@ -63,5 +64,5 @@ def by_hand(scene: deepsalt.Acquisition, ref: deepsalt.ModelRef, table: str) -> 
     assert_type(deepsalt.predict_cube(cube, ref), xr.Dataset)
     progress: deepsalt.Progress = Notes()
     report = deepsalt.predict_table(table, "out.csv", sensor="lab", ref=ref, progress=progress)
-    assert_type(report, deepsalt.Report)
+    assert_type(report.estimated, int)
     return f"{report.estimated} of {report.pixels} with {deepsalt.__version__}"
