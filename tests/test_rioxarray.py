@@ -13,6 +13,8 @@ from rasterio.warp import transform_bounds
 from shapely.geometry import Polygon, mapping
 
 from deepsalt.layers import CHANCE, CHANCE_FILL, CHANCE_STEP, DATE_FILL, MOSAIC_LAYERS
+from deepsalt.plot import ece_classes
+from deepsalt.plot.salt import NO_CLASS
 from deepsalt.products import open_product
 from deepsalt.versions import open_mosaic, open_repository
 from tests.store.builders import REF, add_small, build, make_store
@@ -137,6 +139,17 @@ def test_a_raster_of_probabilities_has_a_band_per_threshold(
         assert set(every.scales) == {CHANCE_STEP}
         np.testing.assert_array_equal(every.read(), steps)
         np.testing.assert_array_equal(one.read(1), steps.sel(threshold=2))
+
+
+def test_classes_of_ece_become_a_raster_of_bytes(
+    opened: dict[str, xr.Dataset], tmp_path: Path
+) -> None:
+    found = ece_classes(opened["mosaic"], "usda", convert=(2.4, 0.3))
+    found.ece_class.rio.to_raster(tmp_path / "usda.tif")
+    with rasterio.open(tmp_path / "usda.tif") as raster:
+        assert (raster.dtypes, raster.nodata) == (("uint8",), NO_CLASS)
+        assert raster.crs.to_epsg() == 32633
+        np.testing.assert_array_equal(raster.read(1), found.ece_class)
 
 
 def test_days_become_dates_as_their_comment_says(opened: dict[str, xr.Dataset]) -> None:

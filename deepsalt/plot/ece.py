@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from deepsalt.conductivity import Conversion, method_of
 from deepsalt.errors import FormatError, UsageError
-from deepsalt.layers import CERTAIN, CHANCE, THRESHOLD, chances_known
+from deepsalt.layers import (
+    CERTAIN,
+    CHANCE,
+    CHANCE_FILL,
+    CHANCE_STEP,
+    THRESHOLD,
+    chances_known,
+)
 from deepsalt.plot.limits import Known
 from deepsalt.plot.salt import LIKELY, NO_CLASS, NO_SIGN, SaltRule, steps_of
 from deepsalt.types import Floats
@@ -121,7 +128,8 @@ def ece_classes(
     xr.Dataset
         `ece_class`, uint8, of the shape of `salinity`: 0 for the scheme's lowest class and so on,
         254 cannot be told, 255 (`nodata`) no estimate. `p_ece_above`, float64 from 0 to 1, with a
-        dimension `limit` (dS/m ECe) in place of `threshold`. Both are lazy where the layers are.
+        dimension `limit` (dS/m ECe) in place of `threshold`; Zarr and netCDF hold whole steps of
+        0.0001, as stores do. Both are lazy where the layers are.
         Only limits that the model's calibrated thresholds speak for, once converted, are there.
         The classes beyond are not told apart: the outermost class is then named, such as
         ``slightly_saline_or_saltier``. Attributes: CF `flag_values` and `flag_meanings`, `scheme`,
@@ -165,7 +173,14 @@ def ece_classes(
     chances = _chances(ds[CHANCE], known, limits).assign_attrs(stated)
     named = {"scheme": scheme, "references": chosen.source}
     classes = _classes(ds, known, chances, chosen).assign_attrs(stated | named)
-    return ds.drop_vars([*ds.data_vars, THRESHOLD]).assign(ece_class=classes, p_ece_above=chances)
+    found = ds.drop_vars([*ds.data_vars, THRESHOLD])
+    found = found.assign(ece_class=classes, p_ece_above=chances)
+    found["p_ece_above"].encoding = {
+        "dtype": "uint16",
+        "scale_factor": CHANCE_STEP,
+        "_FillValue": CHANCE_FILL,
+    }
+    return found
 
 
 def _conversion(method: str, convert: tuple[float, float] | None) -> Conversion | None:

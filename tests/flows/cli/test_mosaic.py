@@ -111,6 +111,7 @@ VERBS = (
     "publish",
     "drop",
     "export",
+    "classes",
     "repair",
     "prune",
 )
