@@ -247,7 +247,6 @@ def _chances(layer: xr.DataArray, known: Known, limits: Sequence[float]) -> xr.D
         raise FormatError(
             f"these layers lack some of {CHANCE}'s thresholds; give all, and select afterwards"
         ) from error
-
     if usable.chunks:
         usable = usable.chunk({THRESHOLD: -1})
 

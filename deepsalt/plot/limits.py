@@ -7,8 +7,8 @@ soils gives it with its error:
 
     P(ECe > limit) = mean over the factor f of P(EC > limit / f),
 
-with log f normal, by Gauss-Hermite quadrature. The mean lies nearer to one half than the
-probability at the middle of f: an uncertain factor makes an uncertain class.
+with log f normal, by Gauss-Hermite quadrature. The mean of a probability that is near 0 or 1 lies
+nearer to one half than it does at the middle of f: an uncertain factor makes an uncertain class.
 """
 
 import math

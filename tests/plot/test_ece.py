@@ -7,16 +7,20 @@ import pytest
 import xarray as xr
 
 import deepsalt
+from deepsalt import Context, MosaicGrid, Store, read_acquisition
 from deepsalt.errors import FormatError, UsageError
 from deepsalt.layers import CHANCE, THRESHOLDS_DS_M
 from deepsalt.model.load import model_card, model_ref
 from deepsalt.plot.ece import SCHEMES, UNTOLD, ece_classes
 from deepsalt.plot.salt import LIKELY, NO_CLASS, NO_SIGN, salt_classes
 from deepsalt.types import QualityFlag
+from tests.made.enmap import write_enmap
+from tests.model.students import write_tiny
 from tests.store.builders import acquisition, add_product, build, layers, make_store, scene_grid
 
 FIVE = (7.5, 0.3)
 """ECe over EC 1:5, and its error."""
+SMALL = MosaicGrid(chunk_px=64, shard_px=128, tile_shards=1)
 
 
 def made(ec_method: str) -> xr.Dataset:
@@ -168,6 +172,29 @@ def test_attributes_name_scheme_method_factor_and_its_error(five: xr.Dataset) ->
 
 def test_a_map_of_ece_names_no_conversion(ece: xr.Dataset) -> None:
     assert "conversion_factor" not in ece_classes(ece, "usda").ece_class.attrs
+
+
+@pytest.mark.parametrize(
+    ("method", "convert", "limits"),
+    [("ECe", None, [2.0, 4.0]), ("1:5 water extract", FIVE, [4.0, 8.0, 16.0])],
+    ids=["ECe", "EC 1:5"],
+)
+def test_what_a_model_maps_has_the_classes_of_its_method(
+    method: str, convert: tuple[float, float] | None, limits: list[float], tmp_path: Path
+) -> None:
+    ref = model_ref(write_tiny(tmp_path / "model", ec_method=method))
+    store = Store.create(tmp_path / "store", grid=SMALL, model=ref.digest)
+    with Context.local(ref) as context:
+        mapped = deepsalt.map_scene(read_acquisition(write_enmap(tmp_path)), store, context)
+        deepsalt.build_mosaic(store, context)
+    product = deepsalt.open_product(store, mapped.product)
+    for ds in (product, deepsalt.open_mosaic(store)):
+        found = ece_classes(ds, "usda", convert=convert)
+        assert found.p_ece_above.limit.values.tolist() == limits
+        told = found.ece_class.values != NO_CLASS
+        np.testing.assert_array_equal(told, np.isfinite(ds.salinity.values))
+        assert told.any()
+        np.testing.assert_array_equal(told, np.isfinite(found.p_ece_above[..., 0, :, :].values))
 
 
 def test_each_limit_has_its_base_rate(ece: xr.Dataset) -> None:
