@@ -463,8 +463,8 @@ class Report:
 
     Examples
     --------
-    >>> import deepsalt
-    >>> (deepsalt.Report(100, 60) + deepsalt.Report(50, 10)).estimated
+    >>> from deepsalt.types import Report
+    >>> (Report(100, 60) + Report(50, 10)).estimated
     70
     """
 
