@@ -15,7 +15,7 @@ from deepsalt.train.data.sufficiency import CURVE_SITES
 _CURVE = 9  # fits of all sites that the learning curve's fits of parts take as long as
 
 
-def expected_s(samples: Samples, settings: Settings, *, evaluate: bool) -> float:
+def expected_s(samples: Samples, settings: Settings, *, evaluate: bool, has_base: bool) -> float:
     """Return about how long a training takes on one core, seconds.
 
     Parameters
@@ -26,6 +26,8 @@ def expected_s(samples: Samples, settings: Settings, *, evaluate: bool) -> float
         How; their folds and networks count.
     evaluate
         Whether the model is scored with groups and regions left out.
+    has_base
+        Whether sites have to beat a model; only then they have a learning curve.
     """
     labelled = samples.take(samples.labelled)
     sites = np.unique(labelled.site[labelled.satellite]).size
@@ -38,7 +40,7 @@ def expected_s(samples: Samples, settings: Settings, *, evaluate: bool) -> float
     folds = min(settings.region_folds, regions) if regions > 1 else 0
     if (counted.group != counted.region).any():
         folds += min(settings.folds, groups)
-    has_curve = sites >= CURVE_SITES and regions >= MIN_BLOCKS
+    has_curve = has_base and sites >= CURVE_SITES and regions >= MIN_BLOCKS
     curve_s = _CURVE * _fit_s(sites, 0, settings) if has_curve else 0.0
     return (1 + folds) * fit_s + curve_s
 

@@ -67,7 +67,10 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
         rows = data.samples.satellite & data.samples.labelled
         # Counted before parts of one block are told apart to hold something out.
         base = replace(base, blocks=np.unique(data.samples.region[rows]).size)
-    about_min = expected_s(data.samples, config.settings, evaluate=config.evaluate) / 60.0
+    expected = expected_s(
+        data.samples, config.settings, evaluate=config.evaluate, has_base=base is not None
+    )
+    about_min = expected / 60.0
     about = "less than a minute" if about_min < 1.0 else f"about {about_min:.0f} min"
     progress.note(f"training takes {about} on a core of its own")
     scores: tuple[Score, ...] = ()

@@ -20,9 +20,9 @@ def sites(count: int) -> Samples:
 
 
 @pytest.mark.parametrize("made", [sites, soil_samples], ids=["sites", "laboratory"])
-def test_more_samples_take_longer(made: object) -> None:
+def test_a_training_on_more_samples_is_said_to_take_longer(made: object) -> None:
     few, many = (
-        expected_s(made(count), SETTINGS, evaluate=True)  # type: ignore[operator]
+        expected_s(made(count), SETTINGS, evaluate=True, has_base=True)  # type: ignore[operator]
         for count in (30, 120)
     )
     assert few < many
@@ -34,5 +34,21 @@ def test_more_samples_take_longer(made: object) -> None:
     ids=["quick", "not scored", "without networks"],
 )
 def test_what_is_left_out_takes_no_time(settings: Settings, evaluate: bool) -> None:
-    whole = expected_s(soil_samples(), SETTINGS, evaluate=True)
-    assert expected_s(soil_samples(), settings, evaluate=evaluate) < whole
+    whole = expected_s(soil_samples(), SETTINGS, evaluate=True, has_base=False)
+    assert expected_s(soil_samples(), settings, evaluate=evaluate, has_base=False) < whole
+
+
+def test_a_learning_curve_takes_time_only_where_sites_have_a_model_to_beat() -> None:
+    alone, with_curve = (
+        expected_s(sites(120), SETTINGS, evaluate=True, has_base=has_base)
+        for has_base in (False, True)
+    )
+    assert alone < with_curve
+
+
+def test_laboratory_samples_take_as_long_with_a_model_to_beat_as_without() -> None:
+    alone, beside = (
+        expected_s(soil_samples(), SETTINGS, evaluate=True, has_base=has_base)
+        for has_base in (False, True)
+    )
+    assert alone == beside
