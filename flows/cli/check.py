@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.shared.options import (
-    Json,
-    MaxAge,
-    MaxDefective,
-    MaxMissing,
-    MaxSalinity,
-    Store,
-    checks_of,
-)
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.groups import ContentLimits
+from flows.cli.shared.options import Json, Store
 from flows.cli.shared.text import place
 
 if TYPE_CHECKING:
@@ -31,8 +25,10 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 @app.command(epilog="Example: `deepsalt check store`")
+@with_groups
 def check(
     store: Store,
+    *,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Skip checksums and pixels, whose check reads every byte."),
@@ -40,10 +36,7 @@ def check(
     repair_index: Annotated[
         bool, typer.Option("--repair-index", help="Restore missing entries of the index.")
     ] = False,
-    max_missing: MaxMissing = 100.0,
-    max_defective: MaxDefective = 50.0,
-    max_salinity: MaxSalinity = None,
-    max_age: MaxAge = None,
+    content: ContentLimits,
     as_json: Json = False,
 ) -> None:
     """Check a store: products, checksums, missing and impossible values, age, CRS, links.
@@ -56,7 +49,7 @@ def check(
     from flows.run.mosaic import limits_of
 
     opened = OpenStore.open(store)  # a location without a store is bad input rather than a finding
-    limits = limits_of(checks_of(max_missing, max_defective, max_salinity, max_age))
+    limits = limits_of(content.checks())
     with bars() as progress:
         findings = check_store(
             opened, limits, quick=quick, repair_index=repair_index, progress=progress

@@ -7,41 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepsalt.errors import FormatError
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.groups import Filters, HostOptions, ScratchOptions, compute_of, profile_of
 from flows.cli.shared.options import (
-    AllowHost,
-    Area,
-    Bbox,
     Catalogue,
     ClusterKind,
     ClusterProfileFile,
-    Collections,
-    Datetime,
     Json,
-    Limit,
-    MaxCloud,
-    MaxQuality,
+    Memory,
     Scheduler,
-    ScratchFolder,
-    ScratchGb,
+    Tls,
     Workers,
-    compute_of,
     local,
-    politeness_of,
-    profile_of,
-    scratch_of,
-    selection_of,
 )
-from flows.cli.shared.run_options import HostLimit, HostShare, Memory, Tls
-from flows.cli.shared.sample_options import (
-    AnyDate,
-    EcColumn,
-    EcMethod,
-    EcUnit,
-    MaxDepth,
-    MaxPosition,
-    SampleCrs,
-    Samples,
-)
+from flows.cli.shared.sample_options import AnyDate, LabelOptions, PlaceOptions, Samples, rules_of
 from flows.cli.shared.text import place, plain, said_once
 
 if TYPE_CHECKING:
@@ -81,28 +60,19 @@ AtOnce = Annotated[
     "extract",
     epilog="Example: `deepsalt extract samples.csv --catalogue catalogue --out sites.csv`",
 )
+@with_groups
 def extract(
     samples: Samples,
     catalogue: Catalogue,
     out: OutTable,
-    collection: Collections = None,
-    bbox: Bbox = None,
-    area: Area = None,
-    datetime: Datetime = None,
-    max_cloud: MaxCloud = None,
-    max_quality: MaxQuality = 1,
-    limit: Limit = None,
-    allow_host: AllowHost = None,
+    *,
+    filters: Filters,
     days: Days = 30.0,
     any_date: AnyDate = False,
     window: WindowPx = 1,
     all_looks: AllLooks = False,
-    ec: EcColumn = None,
-    ec_unit: EcUnit = None,
-    ec_method: EcMethod = "",
-    crs: SampleCrs = "EPSG:4326",
-    max_depth: MaxDepth = 30.0,
-    max_position: MaxPosition = 60.0,
+    labels: LabelOptions,
+    places: PlaceOptions,
     threads: AtOnce = None,
     workers: Workers = None,
     memory: Memory = None,
@@ -110,10 +80,8 @@ def extract(
     cluster: ClusterKind = None,
     cluster_profile: ClusterProfileFile = None,
     tls: Tls = False,
-    host_limit: HostLimit = None,
-    host_share: HostShare = 1.0,
-    scratch: ScratchFolder = None,
-    scratch_gb: ScratchGb = 8.0,
+    hosts: HostOptions,
+    files: ScratchOptions,
     as_json: Json = False,
 ) -> None:
     """Match field samples with scenes: a table of spectra to train on.
@@ -121,7 +89,6 @@ def extract(
     Takes samples of the surface layer only, and pixels that a run would map. Samples of one method
     that share a pixel are one row. Beside the table it writes what was left out and why, and a map.
     """
-    from deepsalt.sites.samples import SampleRules
     from deepsalt.spectral.table import check_kind
     from flows.progress import bars
     from flows.run.extract import Matching, Resources
@@ -132,25 +99,8 @@ def extract(
         raise FormatError(f"the folder of {out} does not exist; create it first")
     if out.exists() and samples.exists() and out.samefile(samples):
         raise FormatError(f"{out} is the table of samples; write the sites to another file")
-    selection = selection_of(
-        catalogue,
-        collection=collection,
-        bbox=bbox,
-        area=area,
-        datetime=datetime,
-        max_cloud=max_cloud,
-        max_quality=max_quality,
-        limit=limit,
-        allow_host=allow_host,
-    )
-    rules = SampleRules(
-        ec=ec,
-        unit=ec_unit,
-        method=ec_method,
-        crs=crs,
-        ends_cm=max_depth,
-        position_m=max_position,
-    )
+    selection = filters.of(catalogue)
+    rules = rules_of(labels, places)
     compute = compute_of(
         workers,
         scheduler,
@@ -159,9 +109,7 @@ def extract(
         tls=tls,
         cluster=profile_of(cluster, cluster_profile),
     )
-    resources = Resources(
-        compute, scratch_of(scratch, scratch_gb), politeness_of(host_limit, host_share)
-    )
+    resources = Resources(compute, files.space(), hosts.politeness())
     matching = Matching(None if any_date else days, window, all_looks)
     with bars() as progress:
         found = extract_sites(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from flows.cli.shared.cluster_text import cluster_lines
-from flows.cli.shared.run_options import of_a_run
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.run_options import RunOptions
 from flows.cli.shared.text import duration, other_files, plain, said_once, size
-from flows.config import RunConfig
 
 if TYPE_CHECKING:
     from flows.run.plan import Plan
@@ -19,8 +19,8 @@ app = typer.Typer()
 
 
 @app.command("plan", epilog="Example: `deepsalt plan --catalogue catalogue --out store`")
-@of_a_run
-def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
+@with_groups
+def plan(options: RunOptions) -> None:
     """Show what a run would read, write and need, before anything runs."""
     from deepsalt.store.store import RECORD
     from flows.engines.engine import Needs
@@ -29,6 +29,7 @@ def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     from flows.scale.plan import plan_cluster
     from flows.scale.workload import Workload
 
+    config = options.config()
     if said := other_files(config.out, RECORD):
         typer.echo(said, err=True)
     profile = config.scene.compute.cluster
@@ -45,7 +46,7 @@ def plan(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
             thread_bytes=found.thread_bytes,
         )
         on_cluster = plan_cluster(work, profile, config.politeness, needs)
-    if as_json:
+    if options.as_json:
         told = asdict(found) | ({} if on_cluster is None else {"cluster": asdict(on_cluster)})
         typer.echo(json.dumps(told))
     else:

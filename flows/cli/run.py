@@ -9,7 +9,8 @@ import typer
 
 from flows.cli.mosaic.build import mosaic_lines
 from flows.cli.scene import scene_line
-from flows.cli.shared.run_options import of_a_run
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.run_options import RunOptions
 from flows.cli.shared.text import duration, other_files, place, said_once, share
 from flows.config import RunConfig
 
@@ -25,8 +26,8 @@ app = typer.Typer()
     epilog="Example: `deepsalt run --catalogue catalogue --datetime 2024-06-01/2024-08-31 "
     "--out store`",
 )
-@of_a_run
-def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
+@with_groups
+def run(options: RunOptions) -> None:
     """Map the salinity of the scenes found and build the mosaic.
 
     Skips what is already complete in the store, so the same command resumes a stopped run, and
@@ -34,14 +35,15 @@ def run(config: RunConfig, by_prefect: bool, as_json: bool) -> None:
     """
     from deepsalt.store.store import RECORD
 
+    config = options.config()
     if said := other_files(config.out, RECORD):
         typer.echo(said, err=True)
-    result = run_config(config, by_prefect=by_prefect)
-    if as_json:
+    result = run_config(config, by_prefect=options.prefect)
+    if options.as_json:
         typer.echo(json.dumps(result.to_dict()))
     else:
         typer.echo("\n".join([*run_lines(result), *next_lines(result, config.out)]))
-    if as_json:
+    if options.as_json:
         for said in (no_estimate(result.scenes), missing(result)):
             if said:
                 typer.echo(said, err=True)

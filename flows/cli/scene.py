@@ -6,21 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.groups import GridOptions, ScratchOptions, compute_of
 from flows.cli.shared.options import (
     AllowHost,
     AllowMixed,
-    Crs,
     Device,
     Json,
     Model,
     Out,
-    Resolution,
-    ScratchFolder,
-    ScratchGb,
     Threads,
-    compute_of,
-    grid_option,
-    scratch_of,
 )
 from flows.cli.shared.text import other_files, place, plain, share
 from flows.config import Access, SceneConfig
@@ -32,16 +27,16 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `deepsalt scene ENMAP01-____L2A-DT... --out store`")
+@with_groups
 def scene(
     item: Annotated[str, typer.Argument(help="STAC Item file, or a product's folder or file.")],
     out: Out,
+    *,
     model: Model = None,
-    crs: Crs = None,
-    resolution: Resolution = None,
+    grid: GridOptions,
     threads: Threads = None,
     device: Device = "cpu",
-    scratch: ScratchFolder = None,
-    scratch_gb: ScratchGb = 8.0,
+    files: ScratchOptions,
     allow_host: AllowHost = None,
     allow_mixed: AllowMixed = False,
     scale: Annotated[
@@ -64,9 +59,9 @@ def scene(
 
     config = SceneConfig(
         model=model and model.absolute(),
-        grid=grid_option(crs, resolution),
+        grid=grid.grid(),
         compute=compute_of(None, None, threads=threads, device=device),
-        scratch=scratch_of(scratch, scratch_gb),
+        scratch=files.space(),
         access=Access.of(reach_of(item, allow_host or ())),
         allow_mixed=allow_mixed,
     )

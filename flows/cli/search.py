@@ -4,55 +4,24 @@ import json
 
 import typer
 
-from flows.cli.shared.options import (
-    AllowHost,
-    Area,
-    Bbox,
-    Catalogue,
-    Collections,
-    Datetime,
-    Json,
-    Limit,
-    MaxCloud,
-    MaxQuality,
-    selection_of,
-)
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.groups import Filters
+from flows.cli.shared.options import Catalogue, Json
 from flows.cli.shared.text import plain
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: `deepsalt search --catalogue catalogue --bbox 83.9,40.8,84.1,40.95`")
-def search(
-    catalogue: Catalogue,
-    collection: Collections = None,
-    bbox: Bbox = None,
-    area: Area = None,
-    datetime: Datetime = None,
-    max_cloud: MaxCloud = None,
-    max_quality: MaxQuality = 1,
-    limit: Limit = None,
-    allow_host: AllowHost = None,
-    as_json: Json = False,
-) -> None:
+@with_groups
+def search(catalogue: Catalogue, filters: Filters, as_json: Json = False) -> None:
     """List the scenes that a run with the same filters would use."""
     from catalog.fields import finite
     from flows.progress import bars
     from flows.run.selection import find_items
 
-    selection = selection_of(
-        catalogue,
-        collection=collection,
-        bbox=bbox,
-        area=area,
-        datetime=datetime,
-        max_cloud=max_cloud,
-        max_quality=max_quality,
-        limit=limit,
-        allow_host=allow_host,
-    )
     with bars() as progress:
-        items = find_items(selection, progress)
+        items = find_items(filters.of(catalogue), progress)
     if as_json:
         typer.echo(json.dumps([item.to_dict() for item in items]))
         return

@@ -10,17 +10,9 @@ import numpy as np
 import typer
 
 from deepsalt.errors import FormatError, UsageError
+from flows.cli.shared.grouping import with_groups
 from flows.cli.shared.options import Json, Store, local
-from flows.cli.shared.sample_options import (
-    AnyDate,
-    EcColumn,
-    EcMethod,
-    EcUnit,
-    MaxDepth,
-    MaxPosition,
-    SampleCrs,
-    Samples,
-)
+from flows.cli.shared.sample_options import AnyDate, LabelOptions, PlaceOptions, Samples, rules_of
 from flows.cli.shared.text import other_files, place, plain
 from flows.cli.train import card_lines, replaced
 
@@ -96,20 +88,18 @@ VersionId = Annotated[
 @app.command(
     "validate", epilog="Example: `deepsalt validate store samples.csv --out accuracy.html`"
 )
+@with_groups
 def validate(
     store: Store,
     samples: Samples,
+    *,
     out: OutReport = Path("accuracy.html"),
     period: PeriodDay = None,
     days: Days = 30.0,
     any_date: AnyDate = False,
-    ec: EcColumn = None,
-    ec_unit: EcUnit = None,
-    ec_method: EcMethod = "",
+    labels: LabelOptions,
     convert: Convert = None,
-    crs: SampleCrs = "EPSG:4326",
-    max_depth: MaxDepth = 30.0,
-    max_position: MaxPosition = 60.0,
+    places: PlaceOptions,
     version: VersionId = None,
     model: TheModel = None,
     recalibrate: Recalibrate = None,
@@ -125,7 +115,6 @@ def validate(
     from deepsalt.accuracy.match import Pairing
     from deepsalt.conductivity import Conversion
     from deepsalt.reading import open_mosaic
-    from deepsalt.sites.samples import SampleRules
     from flows.model_cache import marks_of, model_of
     from flows.model_item import write_model_item
     from flows.progress import bars
@@ -138,14 +127,7 @@ def validate(
         raise UsageError(
             f"--days {days:g} is not within 0 to {MAX_DAYS:.0f}; --any-date matches all the same"
         )
-    rules = SampleRules(
-        ec=ec,
-        unit=ec_unit,
-        method=ec_method,
-        crs=crs,
-        ends_cm=max_depth,
-        position_m=max_position,
-    )
+    rules = rules_of(labels, places)
     asked = Pairing(
         None if any_date else days,
         None if period is None else _day(period),

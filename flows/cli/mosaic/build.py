@@ -6,30 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.shared.options import (
-    Crs,
-    Datetime,
-    ExportKeep,
-    ExportTo,
-    Hold,
-    Json,
-    MaxAge,
-    MaxDefective,
-    MaxLost,
-    MaxMissing,
-    MaxSalinity,
-    MaxShift,
-    Resolution,
-    Scheduler,
-    Store,
-    Workers,
-    checks_of,
-    compute_of,
-    export_of,
-    grid_option,
-)
+from flows.cli.shared.grouping import with_groups
+from flows.cli.shared.groups import GridOptions, VersionOptions, compute_of
+from flows.cli.shared.options import Datetime, Json, Scheduler, Store, Workers
 from flows.cli.shared.text import gain, place, size
-from flows.config import MosaicConfig
 
 if TYPE_CHECKING:
     from flows.run.mosaic import MosaicResult
@@ -38,22 +18,15 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: `deepsalt mosaic build store --crs EPSG:32640`")
+@with_groups
 def build(
     store: Store,
-    crs: Crs = None,
-    resolution: Resolution = None,
+    *,
+    grid: GridOptions,
     datetime: Datetime = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    max_missing: MaxMissing = 100.0,
-    max_defective: MaxDefective = 50.0,
-    max_salinity: MaxSalinity = None,
-    max_age: MaxAge = None,
-    max_lost: MaxLost = 20.0,
-    max_shift: MaxShift = 2.0,
-    hold: Hold = False,
-    export: ExportTo = None,
-    export_keep: ExportKeep = None,
+    version: VersionOptions,
     as_json: Json = False,
 ) -> None:
     """Composite the complete scene products of a store and publish the mosaic."""
@@ -61,21 +34,7 @@ def build(
     from flows.progress import bars
     from flows.run.mosaic import build_at, export_after_build
 
-    config = MosaicConfig(
-        grid=grid_option(crs, resolution),
-        datetime=datetime,
-        checks=checks_of(
-            max_missing,
-            max_defective,
-            max_salinity,
-            max_age,
-            max_lost=max_lost,
-            max_shift=max_shift,
-        ),
-        hold=hold,
-        export=export_of(export, export_keep),
-        compute=compute_of(workers, scheduler),
-    )
+    config = version.config(grid.grid(), datetime, compute_of(workers, scheduler))
     with bars() as progress:
         built = build_at(store, config, progress)
         result = export_after_build(OpenStore.open(store), built, config.export, progress)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.shared.options import Json, Scheduler, Store, Workers, compute_of
+from flows.cli.shared.groups import compute_of
+from flows.cli.shared.options import Json, Scheduler, Store, Workers
 from flows.cli.shared.text import place
 
 if TYPE_CHECKING:

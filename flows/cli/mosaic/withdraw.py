@@ -8,7 +8,8 @@ import typer
 
 from deepsalt.errors import UsageError
 from flows.cli.mosaic.build import mosaic_lines
-from flows.cli.shared.options import Json, Scheduler, Store, Workers, compute_of
+from flows.cli.shared.groups import compute_of
+from flows.cli.shared.options import Json, Scheduler, Store, Workers
 
 app = typer.Typer()
 

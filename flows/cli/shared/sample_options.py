@@ -1,9 +1,13 @@
 """Options of the verbs that read a table of field samples, `extract` and `validate`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from deepsalt.sites.samples import SampleRules
 
 Samples = Annotated[
     Path,
@@ -48,3 +52,35 @@ MaxPosition = Annotated[
     float,
     typer.Option("--max-position", help="Greatest uncertainty of a position, metres, if stated."),
 ]
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What the EC of samples is."""
+
+    ec: EcColumn = None
+    ec_unit: EcUnit = None
+    ec_method: EcMethod = ""
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
+    """Where samples are, and which are near enough to the surface and well enough known."""
+
+    crs: SampleCrs = "EPSG:4326"
+    max_depth: MaxDepth = 30.0
+    max_position: MaxPosition = 60.0
+
+
+def rules_of(labels: LabelOptions, places: PlaceOptions) -> "SampleRules":
+    """Return what a table of samples means."""
+    from deepsalt.sites.samples import SampleRules
+
+    return SampleRules(
+        ec=labels.ec,
+        unit=labels.ec_unit,
+        method=labels.ec_method,
+        crs=places.crs,
+        ends_cm=places.max_depth,
+        position_m=places.max_position,
+    )

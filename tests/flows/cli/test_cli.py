@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from deepsalt.errors import DeepsaltError
-from flows.cli.shared.options import OPTIONS_OF_FIELDS
+from flows.cli.shared.groups import OPTIONS_OF_FIELDS
 from flows.config import Checks, Compute, Export, Grid, Scratch, Selection
 from tests.flows.conftest import Scenes, deepsalt
 from tests.made.generic import cube
