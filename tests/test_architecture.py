@@ -147,7 +147,7 @@ def imported_modules(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_imports_point_downwards(path: Path) -> None:
+def test_a_room_imports_lower_rooms_alone(path: Path) -> None:
     room = unit_of(module_name(path))
     if room == "deepsalt":
         return
@@ -344,7 +344,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def test_import_deepsalt_is_light() -> None:
+def test_importing_deepsalt_loads_no_heavy_library() -> None:
     assert not loaded_by("import deepsalt") & {"torch", "rasterio", "dask", "prefect", "xarray"}
 
 

@@ -9,7 +9,7 @@ from deepsalt.effort import NO_WORK, Meter, SceneWork
 from deepsalt.naming import NamedThreads, named, names
 
 
-def test_works_add_up() -> None:
+def test_the_work_of_two_scenes_adds_up() -> None:
     one = SceneWork(fetched_bytes=3, retries=1, map_s=2.0)
     assert one + one == SceneWork(fetched_bytes=6, retries=2, map_s=4.0)
 

@@ -50,7 +50,9 @@ def test_the_share_is_the_variance_within_cells_over_that_of_residuals(
     assert abs(found.scores["within_cell_sd_log"] - WITHIN_SD) < 0.03
 
 
-def test_its_interval_holds_the_true_share_in_about_90_percent(cells: Cells) -> None:
+def test_the_interval_of_the_share_due_to_support_holds_the_true_one_in_about_90_percent(
+    cells: Cells,
+) -> None:
     true = WITHIN_SD**2 / 2 / (MAP_SD**2 + WITHIN_SD**2 / 2)
     held = []
     for seed in range(100):

@@ -306,7 +306,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_found(store: Store, damage: str) -> None:
+def test_each_damage_is_found_with_its_severity(store: Store, damage: str) -> None:
     harm, severity, message = DAMAGE[damage]
     harm(store)
     found = [f for f in problems(store) if message in f.message]
@@ -514,7 +514,7 @@ def test_records_of_all_kinds_are_sound(store: Store) -> None:
     assert problems(store) == []
 
 
-def test_periods_are_checked_each() -> None:
+def test_each_period_of_a_store_is_checked() -> None:
     store = make_store(layout="dated")
     for month in (5, 6):
         day = datetime(2024, month, 3, 10, tzinfo=UTC)
@@ -549,7 +549,7 @@ def test_an_unknown_scheme_is_one_error() -> None:
     assert [each.severity for each in check_store("ftp://host/store")] == ["error"]
 
 
-def test_errors_come_first(store: Store) -> None:
+def test_findings_come_in_the_order_of_their_severity(store: Store) -> None:
     flip(store, shard(store))
     leave_build(store)
     order = [finding.severity for finding in check_store(store)]

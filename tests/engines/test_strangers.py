@@ -84,7 +84,7 @@ def recorded(store: Path) -> set[str]:
     ],
     ids=["version", "algorithm", "device", "none"],
 )
-def test_what_differs_is_refused(
+def test_a_worker_that_differs_is_refused_with_what_differs(
     preload: object, why: str, catalogue: Path, kinds: Cluster, tmp_path: Path
 ) -> None:
     other = kinds.worker(preload=preload)

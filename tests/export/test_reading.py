@@ -115,7 +115,7 @@ def test_where_no_mosaic_is_a_sentence_says_so(name: str, message: str, tmp_path
 
 
 @pytest.mark.parametrize("part", ["", "mosaic.zarr"], ids=["store", "export"])
-def test_a_bounding_box_crops(part: str, folder: Path) -> None:
+def test_a_bounding_box_crops_an_opened_mosaic(part: str, folder: Path) -> None:
     where = folder / part if part else folder
     whole = open_mosaic(where)
     x, y = (np.array([whole[axis].values[5], whole[axis].values[20]]) for axis in "xy")

@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store.open(tmp_path / "store")
 
 
-def test_its_mosaic_holds_what_the_same_scenes_give_today(store: Store) -> None:
+def test_the_mosaic_of_an_older_store_holds_what_the_same_scenes_give_today(store: Store) -> None:
     today = make_store()
     for name, column in (("a", 0), ("b", 10), ("c", 90)):
         add_small(today, name, column=column)
@@ -33,25 +33,25 @@ def test_its_mosaic_holds_what_the_same_scenes_give_today(store: Store) -> None:
         np.testing.assert_array_equal(then[name].values, layer.values, err_msg=str(name))
 
 
-def test_its_versions_can_be_told_and_opened(store: Store) -> None:
+def test_the_versions_of_an_older_store_can_be_told_and_opened(store: Store) -> None:
     second, first = open_repository(store.objects).history()
     assert [version.why for version in (first, second)] == ["first", "second"]
     older = open_mosaic(store, version=first.id)
     assert older.sizes["x"] < open_mosaic(store).sizes["x"]
 
 
-def test_its_records_are_understood(store: Store) -> None:
+def test_the_records_of_an_older_store_are_understood(store: Store) -> None:
     assert quarantined(store) == {"test/d/1": "its pixels cannot be read"}
     (record,) = tombstones(store).values()
     assert (record.reason, record.lifted is None) == ("clouds seen as salt", False)
 
 
-def test_its_products_open(store: Store) -> None:
+def test_the_products_of_an_older_store_open(store: Store) -> None:
     for name in published(store):
         assert np.isfinite(open_product(store, name).salinity.values).any()
 
 
-def test_it_goes_on(store: Store) -> None:
+def test_an_older_store_takes_a_new_scene_and_stays_sound(store: Store) -> None:
     add_small(store, "d", column=60)
     assert build(store).composed > 0
     assert len(published(store)) == 4

@@ -165,7 +165,7 @@ def test_without_a_visible_device_the_cpu_maps_the_scene(
     xr.testing.assert_equal(layers(folder / "none", found["product"]), wanted)
 
 
-def test_the_student_and_each_step_before_it_by_itself(
+def test_the_speeds_of_the_student_and_of_each_step_before_it_are_told(
     scene: Path, figures: Figures, machine: Figures
 ) -> None:
     found = python("student", scene)

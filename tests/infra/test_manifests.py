@@ -254,7 +254,7 @@ def test_every_pod_meets_the_restricted_standard_and_ours(folder: Path) -> None:
 
 
 @profiled
-def test_every_pod_of_a_run_meets_them(folder: Path) -> None:
+def test_every_pod_of_a_run_meets_the_restricted_standard_and_ours(folder: Path) -> None:
     for name, template in templates(of_a_run(folder)):
         assert not broken(template), name
 

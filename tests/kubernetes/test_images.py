@@ -114,7 +114,7 @@ def test_an_image_is_as_small_as_the_page_of_images_says(role: str, inside: dict
     assert inside["bytes"] < MOST_MB[role] * 1e6
 
 
-def test_a_commit_moves_little(inside: dict[str, Any]) -> None:
+def test_a_commit_changes_few_bytes_of_an_image(inside: dict[str, Any]) -> None:
     assert inside["own_bytes"] < OWN_MB * 1e6
 
 

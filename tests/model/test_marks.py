@@ -22,7 +22,7 @@ def test_names_are_known_one_by_one() -> None:
     assert MARKS.has_id(["pit A", "pit C", "pit D", ""]).tolist() == [True, True, False, False]
 
 
-def test_numbers_are_no_names() -> None:
+def test_numbers_of_rows_are_no_names_of_samples() -> None:
     marks = Marks.of(["1", "row 7", ""], LON, LAT)
     assert marks.ids == ""
     assert not marks.has_id(["1", "row 7", ""]).any()

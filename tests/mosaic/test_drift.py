@@ -59,7 +59,7 @@ def test_a_shift_is_the_factor_of_the_distribution(factor: float) -> None:
     assert Drift.of(drawn, drawn * np.float32(factor)).shift == pytest.approx(factor, rel=0.05)
 
 
-def test_drifts_add_up() -> None:
+def test_drifts_of_two_halves_add_up_to_that_of_the_whole() -> None:
     rng = np.random.default_rng(1)
     before, after = (rng.lognormal(1, 1, (8, 8)).astype(np.float32) for _ in range(2))
     whole = Drift.of(before, after)

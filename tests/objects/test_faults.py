@@ -219,7 +219,7 @@ def test_browsers_are_told_what_an_object_is(s3: Objects, loopback: Loopback) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["reader", "writer", "lister"])
 @every_verb
-def test_rights_of_a_real_server(
+def test_each_right_at_a_real_server_allows_its_verbs_alone(
     verb: str, who: str, seaweed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     store = Objects.of(f"s3://salt/{tmp_path.name}")
@@ -238,7 +238,7 @@ def test_rights_of_a_real_server(
 
 @pytest.mark.slow
 @every_verb
-def test_other_refusals_of_a_real_server(
+def test_a_real_servers_refusals_of_a_place_or_a_key_are_told_apart(
     verb: str, seaweed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become(monkeypatch, "admin", seaweed)

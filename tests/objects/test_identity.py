@@ -140,7 +140,7 @@ def test_obstore_and_icechunk_ask_as_the_same_user(
         ({}, "region=eu-west-1", "eu-west-1"),
     ],
 )
-def test_both_ask_in_the_same_region(
+def test_obstore_and_icechunk_ask_in_the_same_region(
     variables: dict[str, str], profile: str, region: str, cloud: Cloud
 ) -> None:
     for name, value in variables.items():
@@ -155,7 +155,9 @@ def test_both_ask_in_the_same_region(
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", ""])
-def test_both_ask_the_same_server(name: str, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_obstore_and_icechunk_ask_the_same_server(
+    name: str, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     default_profile(cloud)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     if name != "AWS_ENDPOINT_URL_S3":

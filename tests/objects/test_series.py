@@ -62,7 +62,7 @@ def test_what_is_no_number_is_passed_over(objects: Objects) -> None:
     assert latest(objects, "a") == (1, b"1:x ")
 
 
-def test_ten_come_after_nine(objects: Objects) -> None:
+def test_entries_are_in_the_order_of_their_numbers_beyond_nine(objects: Objects) -> None:
     for _ in range(11):
         append(objects, "a", adding("x"))
     assert [number for number, _ in history(objects, "a")] == [*range(1, 12)]
@@ -175,7 +175,7 @@ def test_trim_never_removes_the_highest(keep: int, left: list[int], tmp_path: Pa
     assert append(objects, "a", adding("y"))[0] == 4
 
 
-def test_trimming_nothing_is_nothing(objects: Objects) -> None:
+def test_trimming_an_empty_series_removes_nothing(objects: Objects) -> None:
     assert trim(objects, "a") == 0
 
 

@@ -97,7 +97,7 @@ def test_deleting_passes_over_what_is_not_there(objects: Objects) -> None:
     assert keys(objects) == ["a/c"]
 
 
-def test_deleting_nothing_is_nothing(objects: Objects) -> None:
+def test_deleting_no_object_changes_nothing(objects: Objects) -> None:
     objects.delete([])
     assert keys(objects) == []
 

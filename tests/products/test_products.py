@@ -394,7 +394,7 @@ def test_a_scene_beyond_the_mosaic_is_not_marked(store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (256, 257), (1100, 300)], ids=str)
-def test_any_size_fits(store: Store, size: tuple[int, int]) -> None:
+def test_a_product_of_any_size_is_written_and_read(store: Store, size: tuple[int, int]) -> None:
     acq = acquisition(grid=scene_grid(height=size[0], width=size[1]))
     name = add_product(store, acq, layers(acq.grid, salinity=3.0))
     assert float(open_product(store.objects, name).salinity.min()) == 3.0

@@ -12,6 +12,7 @@ from rasterio.transform import Affine
 from deepsalt.errors import DeepsaltError, FormatError, GridError, UnsupportedError, UsageError
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.scenes.generic import GenericReader
+from deepsalt.types import Acquisition
 from tests.made.enmap import write_tiff
 from tests.made.generic import CENTERS, WIDTHS, band_tags, cube, envi, pixels
 from tests.shared import shared_data
@@ -213,14 +214,24 @@ def test_float_cubes_need_no_nodata_since_nan_is_one(tmp_path: Path) -> None:
     assert read_acquisition(path, scale=1).nodata is None
 
 
-@pytest.mark.parametrize(
-    "name", ["enmap_potsdam_tile_128_0", "enmap_potsdam_tile_96_128", "enmap_potsdam_tile_64_32"]
-)
-def test_real_enmap_tiles_read(name: str) -> None:
+ENMAP_TILES = ["enmap_potsdam_tile_128_0", "enmap_potsdam_tile_96_128", "enmap_potsdam_tile_64_32"]
+
+
+def enmap_tile(name: str) -> tuple[Path, Acquisition]:
     path = shared_data("enmap-potsdam", "tiles", f"{name}.tif")
-    acquisition = read_acquisition(path, scale=1e-4)
+    return path, read_acquisition(path, scale=1e-4)
+
+
+@pytest.mark.parametrize("name", ENMAP_TILES)
+def test_a_real_enmap_tile_has_218_bands_of_floats_that_can_be_used(name: str) -> None:
+    _, acquisition = enmap_tile(name)
     assert (acquisition.dtype, acquisition.nodata) == ("float32", -32768)
     assert sum(acquisition.bands.usable) == 218
+
+
+@pytest.mark.parametrize("name", ENMAP_TILES)
+def test_a_real_enmap_tile_is_read_as_rasterio_reads_it(name: str) -> None:
+    path, acquisition = enmap_tile(name)
     reader = GenericReader(acquisition)
     with rasterio.open(path) as raster:
         np.testing.assert_array_equal(reader.read_window(0, 0, 32, 32), raster.read())

@@ -96,7 +96,7 @@ def test_any_error_code_is_nodata_in_its_band(tmp_path: Path, code: int) -> None
     assert gone.tolist() == [[acquisition.bands.names.index("swir_100"), 2, 3]]
 
 
-def test_padding_is_outside(tmp_path: Path) -> None:
+def test_padding_of_prisma_scenes_is_outside(tmp_path: Path) -> None:
     zenith = np.full((4, 5), 50.0, np.float32)
     zenith[:, 0] = 0
     reader = open_reader(

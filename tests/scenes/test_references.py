@@ -351,7 +351,7 @@ def test_no_way_leads_out_of_a_prisma_file(tmp_path: Path, way: str) -> None:
 @pytest.mark.parametrize(
     "name", ["Data Fields/SWIR_PIXEL_L2_ERR_MATRIX", "Geometric Fields/Solar_Zenith_Angle"]
 )
-def test_the_reader_follows_no_link_either(tmp_path: Path, name: str) -> None:
+def test_a_reader_follows_no_link_out_of_a_prisma_file(tmp_path: Path, name: str) -> None:
     secret = secret_in(tmp_path / "secret")
     path = write_prisma(tmp_path / NAME, shape=(4, 5))
     scene = read_acquisition(path)

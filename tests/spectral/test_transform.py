@@ -38,7 +38,7 @@ def test_every_sensor_covers_the_common_bands_with_rows_that_sum_to_one(sensor):
 
 
 @pytest.mark.parametrize("sensor", ["lab", "enmap", "prisma"])
-def test_windows_never_mix(sensor):
+def test_no_common_band_takes_from_beyond_its_atmospheric_window(sensor):
     bands = sensor_bands(sensor)
     weight = common_matrix(bands)
     centers, wanted = np.array(bands.centers_nm), common_nm()

@@ -69,7 +69,7 @@ def test_an_empty_file_changes_nothing(tmp_path):
     assert read(tmp_path, "") == Settings()
 
 
-def test_lists_may_be_emptied(tmp_path):
+def test_a_settings_file_may_empty_a_list(tmp_path):
     assert read(tmp_path, "adaptations = []").adaptations == ()
 
 

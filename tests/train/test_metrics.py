@@ -22,7 +22,7 @@ def test_a_perfect_prediction_scores_one():
     assert found["rmse_dsm"] == found["bias_dsm"] == 0.0
 
 
-def test_the_mean_scores_zero():
+def test_a_prediction_of_the_mean_scores_zero():
     assert r2(OBSERVED, np.full(5, OBSERVED.mean())) == pytest.approx(0.0)
     assert concordance(OBSERVED, np.full(5, OBSERVED.mean())) == pytest.approx(0.0)
 

@@ -75,7 +75,9 @@ def test_attributes_place_the_crop(ds: xr.Dataset) -> None:
     assert ds.salinity.attrs["grid_mapping"] == "spatial_ref"
 
 
-def test_the_version_is_told(ds: xr.Dataset, mosaic: Mosaic) -> None:
+def test_an_opened_mosaic_tells_its_title_version_and_history(
+    ds: xr.Dataset, mosaic: Mosaic
+) -> None:
     assert ds.attrs["version_id"] == mosaic.head().short  # type: ignore[union-attr]
     assert "test" in ds.attrs["history"]
     assert ds.attrs["title"] == "Surface soil salinity"
@@ -210,7 +212,7 @@ def test_a_version_and_a_moment_are_one_too_many(mosaic: Mosaic) -> None:
         open_mosaic(mosaic, version="A", at=datetime.now(UTC))
 
 
-def test_nothing_published_is_said() -> None:
+def test_a_store_without_a_published_mosaic_is_not_opened() -> None:
     with pytest.raises(StoreMissingError, match="no published mosaic"):
         open_mosaic(new())
 

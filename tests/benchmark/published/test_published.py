@@ -258,7 +258,7 @@ def spoiled(values, row, value):
         "neither labels nor laboratory",
     ],
 )
-def test_training_refuses(given, match):
+def test_training_refuses_unusable_data_and_says_what_it_found(given, match):
     with pytest.raises(UsageError, match=match):
         fit(**given)
 
@@ -273,7 +273,7 @@ def test_a_loss_that_is_not_finite_names_stage_step_and_rows():
     [(spoiled(SAT, 6, np.nan), r"\[6\]"), (SAT[:, :9], "40 bands"), (SAT[0], "shape")],
     ids=["NaN", "other bands", "one axis"],
 )
-def test_prediction_refuses(short, spectra, match):
+def test_prediction_refuses_spectra_that_are_not_whole_or_have_other_bands(short, spectra, match):
     with pytest.raises(UsageError, match=match):
         short.predict(spectra)
 
@@ -286,7 +286,7 @@ def test_prediction_refuses(short, spectra, match):
         ({"sparsity_target": 0.0}, "share between 0 and 1"),
     ],
 )
-def test_the_configuration_refuses(change, match):
+def test_a_configuration_that_contradicts_itself_is_refused(change, match):
     with pytest.raises(UsageError, match=match):
         replace(PublishedConfig(), **change)
 

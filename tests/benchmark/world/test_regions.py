@@ -203,7 +203,7 @@ def test_chlorides_can_be_asked_for():
 
 
 @pytest.mark.parametrize("layer", ["ec", "salt", "film_mm", "green"])
-def test_regions_differ(many, layer):
+def test_regions_differ_by_more_than_chance(many, layer):
     values = np.log(getattr(many, layer) + 0.01)
     groups = [values[many.region == name] for name in np.unique(many.region)]
     between = np.var([group.mean() for group in groups])

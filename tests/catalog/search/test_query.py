@@ -111,7 +111,7 @@ MATCHES: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("case", MATCHES)
-def test_an_item_matches_or_not(case: str) -> None:
+def test_an_item_matches_a_query_in_place_time_and_clouds(case: str) -> None:
     filters, document, expected = MATCHES[case]
     assert Query(**filters).matches(document) is expected
 

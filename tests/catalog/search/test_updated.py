@@ -45,7 +45,7 @@ def test_a_folder_gives_what_was_updated_or_created_since_and_what_does_not_say(
 
 
 @pytest.mark.parametrize("conforms", [None, FILTERS], ids=["without filters", "with filters"])
-def test_a_server_gives_the_same(conforms: list[str] | None) -> None:
+def test_a_server_gives_the_same_updated_items_as_a_folder(conforms: list[str] | None) -> None:
     with serving([item.to_dict() for item in items()]) as server:
         if conforms:
             server.conforms = conforms

@@ -47,6 +47,9 @@ def test_a_run_says_what_it_did_twice_and_its_share_of_all_the_time_of_workers()
 def test_a_terminal_obeys_no_name_of_a_scene() -> None:
     line = scene_line(SceneReport(scene="\x1b]0;mine\x07\x1b[31mred", status="written"))
     assert line.isprintable()
+
+
+def test_a_scene_with_a_name_without_end_has_a_short_line() -> None:
     assert len(scene_line(SceneReport(scene="a" * 10**6, status="written"))) < 300
 
 
@@ -59,7 +62,9 @@ def test_a_terminal_obeys_no_name_of_a_scene() -> None:
     ],
     ids=["one-estimate", "no-scene", "nothing-mapped"],
 )
-def test_other_runs_do_not(scenes: tuple[SceneReport, ...]) -> None:
+def test_a_run_with_one_estimate_or_no_mapped_scene_misses_no_estimates(
+    scenes: tuple[SceneReport, ...],
+) -> None:
     assert no_estimate(scenes) is None
 
 

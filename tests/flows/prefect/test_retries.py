@@ -27,7 +27,7 @@ def test_what_can_pass_is_tried_again(error: DeepsaltError) -> None:
     "error",
     [ReadError("truncated"), FormatError("not an EnMAP product"), DeviceError("the GPU is gone")],
 )
-def test_what_cannot_pass_is_not(error: DeepsaltError) -> None:
+def test_an_error_that_cannot_pass_is_not_retried(error: DeepsaltError) -> None:
     assert not may_pass(None, None, failed(error))
 
 

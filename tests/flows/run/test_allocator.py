@@ -63,7 +63,7 @@ def test_local_workers_start_with_the_same_settings() -> None:
             assert client.submit(os.environ.get, name).result() == value
 
 
-def test_the_image_sets_the_same() -> None:
+def test_the_image_sets_the_same_allocator_as_a_worker() -> None:
     text = (Path(__file__).parents[3] / "infra" / "Containerfile").read_text()
     for name, value in allocator_environment().items():
         assert f"{name}={value}" in text.split()

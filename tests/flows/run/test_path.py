@@ -68,7 +68,7 @@ def test_a_scene_passes_the_files_that_the_architecture_lists(
     assert sorted(passed) == sorted(told())
 
 
-def test_they_are_few_enough_to_be_read() -> None:
+def test_files_on_the_way_of_a_scene_are_few_enough_to_be_read() -> None:
     assert len(told()) <= MOST_FILES
 
 

@@ -72,7 +72,7 @@ def scrape(database: Database, *stores: object, now: datetime = NOW) -> Scraped:
     return found
 
 
-def test_costs_become_counters(database: Database, store: Store) -> None:
+def test_recorded_costs_of_a_store_become_its_counters(database: Database, store: Store) -> None:
     scene = Amounts(
         runs=1, scenes=1, pixels=50, fetched_bytes=7, retries=2, map_s=3.0, gpu_s=3.0, worker_s=9.0
     )

@@ -103,7 +103,7 @@ def test_what_artifacts_link_to_is_answered(
         pytest.param("file:///store/catalog.json", id="scheme"),
     ],
 )
-def test_all_else_is_unknown(port: int, path: str) -> None:
+def test_a_path_to_anything_but_pictures_and_items_is_unknown(port: int, path: str) -> None:
     assert ask(port, path).status == 404
 
 
@@ -150,7 +150,7 @@ def test_a_head_has_the_length_alone(port: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"])
-def test_nothing_is_written(port: int, folder: Path, method: str) -> None:
+def test_a_method_that_would_write_is_refused(port: int, folder: Path, method: str) -> None:
     answer = ask(port, "/store/quicklook.png", method)
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
     assert (folder / "quicklook.png").read_bytes() == PICTURE

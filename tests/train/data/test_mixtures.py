@@ -27,7 +27,7 @@ def test_pixels_are_shared_among_the_sensors():
     assert [(table.sensor, len(table.ec)) for table in TABLES] == [("enmap", 50), ("prisma", 50)]
 
 
-def test_they_are_named_as_simulated_and_after_free_sources():
+def test_mixtures_are_named_as_simulated_and_after_free_sources():
     for table in TABLES:
         assert table.simulated
         assert table.name.startswith("simulated ")
@@ -48,25 +48,34 @@ def test_no_sensor_shares_its_ground_with_another():
     assert not set(TABLES[0].region) & set(TABLES[1].region)
 
 
-def test_they_weigh_what_was_asked():
+def test_mixtures_weigh_what_was_asked():
     samples = with_mixtures(SETTINGS)
     weights = view_weights(samples, SETTINGS)
     share = weights[samples.simulated & samples.pixels].sum() / weights[~samples.pixels].sum()
     assert share == pytest.approx(0.25)
 
 
-def test_they_are_nobodys_low_noise_spectrum():
+def test_mixtures_are_nobodys_low_noise_spectrum():
     samples = with_mixtures(SETTINGS)
     assert not samples.pixels[low_noise_rows(samples)].any()
 
 
-def test_they_change_what_noisy_spectra_are_told_but_not_the_machine_for_low_noise_ones():
+@pytest.fixture(scope="module")
+def students():
+    """Return the student without mixtures, and with them."""
+    return [
+        fit_model(each, SETTINGS).student for each in (library_views(), with_mixtures(SETTINGS))
+    ]
+
+
+def test_mixtures_change_answers_to_noisy_spectra(students):
     samples = library_views()
     features = samples.features[samples.view == "enmap with noise"]
-    without = fit_model(samples, SETTINGS).student
-    with_them = fit_model(with_mixtures(SETTINGS), SETTINGS).student
-    told = [estimates(student, features).salinity for student in (without, with_them)]
-    assert not np.array_equal(*told)
+    assert not np.array_equal(*(estimates(student, features).salinity for student in students))
+
+
+def test_mixtures_leave_the_machine_for_low_noise_spectra_as_it_is(students):
+    without, with_them = students
     assert torch.equal(with_them.low_noise_inducing_points, without.low_noise_inducing_points)
     assert torch.equal(with_them.low_noise_heads[0], without.low_noise_heads[0])
 

@@ -116,7 +116,7 @@ def test_the_sentence_names_the_range() -> None:
     assert "km (practical range of the variogram)" in found.sentence
 
 
-def test_fewer_sites_are_clusters() -> None:
+def test_sites_too_few_for_a_variogram_are_clusters() -> None:
     found = of_values(VARIOGRAM_SITES - 1, 10.0)
     assert found.count == BLOCKS
     assert "99 labelled sites are too few for a variogram" in found.sentence

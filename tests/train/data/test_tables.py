@@ -124,7 +124,7 @@ def test_groups_and_regions_are_found_by_their_usual_names(tmp_path, present, gr
     assert read_back.region[0] == f"{region} 0"
 
 
-def test_the_named_columns_win(tmp_path):
+def test_columns_that_are_named_win_over_usual_ones(tmp_path):
     table = frame().assign(plot="p", zone="z")
     read_back = read(tmp_path, table, group="plot", region="zone")
     assert (read_back.group[0], read_back.region[0]) == ("p", "z")
@@ -194,7 +194,7 @@ def test_the_labels_of_an_unlabelled_table_are_ignored(tmp_path):
     assert not read(tmp_path, table, "unlabelled").labelled.any()
 
 
-def test_a_unit_is_converted(tmp_path):
+def test_labels_in_a_given_unit_become_ds_m(tmp_path):
     table = frame()
     np.testing.assert_allclose(read(tmp_path, table, ec_unit="mS/m").ec, table["ec_ds_m"] / 100)
 
