@@ -193,7 +193,7 @@ def test_each_library_comes_in_by_its_door(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_only_its_verb_imports_the_benchmark(path: Path) -> None:
     room = module_name(path)
-    if room != "flows.cli.benchmark" and unit_of(room) != "deepsalt.benchmark":
+    if room != "flows.cli.models.benchmark" and unit_of(room) != "deepsalt.benchmark":
         assert not [n for n in imported_modules(path) if unit_of(n) == "deepsalt.benchmark"]
 
 

@@ -8,26 +8,10 @@ import typer
 
 from deepsalt import __version__
 from deepsalt.errors import DeepsaltError
-from flows.cli import (
-    access,
-    benchmark,
-    check,
-    demo,
-    extract,
-    ingest,
-    login,
-    plan,
-    predict_table,
-    proposals,
-    run,
-    scene,
-    search,
-    serve,
-    status,
-    train,
-    validate,
-)
+from flows.cli import access, check, demo, ingest, login, plan, run, scene, search
+from flows.cli.models import benchmark, extract, predict_table, train, validate
 from flows.cli.mosaic import app as mosaic
+from flows.cli.service import proposals, serve, status
 from flows.cli.shared.extras import Verbs, extras_line
 from flows.engines.allocator import keep_freed_memory
 from flows.logs import LogStyle, style_in_use, style_of_environment

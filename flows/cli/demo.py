@@ -83,7 +83,7 @@ def _map_again(catalogue: Path, out: Path, seed: int) -> None:
     """Sample the simulated ground, train on its pixels, map again, and say what that changed."""
     from deepsalt.sites.samples import SampleRules
     from deepsalt.train.loop import train
-    from flows.cli.extract import write_sites
+    from flows.cli.models.extract import write_sites
     from flows.config import SceneConfig, TrainingConfig
     from flows.demo import field_samples, field_scores
     from flows.model_item import write_model_item

@@ -23,7 +23,7 @@ from catalog.items import to_item
 from catalog.local import add_items
 from deepsalt.scenes.base import read_acquisition
 from deepsalt.sites.samples import SampleRules
-from flows.cli.extract import write_sites
+from flows.cli.models.extract import write_sites
 from flows.config import Compute, Selection
 from flows.run.extract import Matching, Resources, extract
 from tests.benchmarks.measure import cpu_s

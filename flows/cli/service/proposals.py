@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.serve import ConfigFile
+from flows.cli.service.serve import ConfigFile
 from flows.cli.shared.options import Json
 from flows.cli.shared.text import place, plain
 

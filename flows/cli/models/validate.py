@@ -10,11 +10,11 @@ import numpy as np
 import typer
 
 from deepsalt.errors import FormatError, UsageError
+from flows.cli.models.train import card_lines, replaced
 from flows.cli.shared.grouping import with_groups
 from flows.cli.shared.options import Json, Store, local
 from flows.cli.shared.sample_options import AnyDate, LabelOptions, PlaceOptions, Samples, rules_of
 from flows.cli.shared.text import other_files, place, plain
-from flows.cli.train import card_lines, replaced
 
 if TYPE_CHECKING:
     from deepsalt.accuracy.assess import Accuracy

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.benchmark import app
+from flows.cli.models.benchmark import app
 from tests.train.soils import soil_frame, soil_table
 
 
