@@ -1,6 +1,5 @@
 """Stores of each kind, and an environment in which nobody is known to any cloud."""
 
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from deepsalt.objects import Objects, bucket
 from deepsalt.objects.connection import connect
 from tests.objects.loopback import Loopback, serving
+from tests.servers.clouds import forget_users
 from tests.servers.s3 import secret_of, serving_s3
 
 RIGHTS = {
@@ -22,12 +22,7 @@ RIGHTS = {
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [*os.environ]:
-        if name.startswith(("AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    forget_users(monkeypatch, tmp_path)
 
 
 @pytest.fixture(autouse=True)
