@@ -33,6 +33,8 @@ _NORTH = (40.79, 40.98)
 _SALINE_DS_M = 2.0
 _CANDIDATES = 10
 """Places that are looked at for each that is wanted."""
+_BANDS, _PARTS = 5, 4
+"""Bands of the campaign's ground from south to north, and parts of a band from west to east."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def score(store: Path, seed: int) -> dict[str, float]:
 def field_samples(path: Path, seed: int, store: Path) -> None:
     """Write a table of `SAMPLED` places in the west of the landscape, with their true EC.
 
-    They are laid out over the range of the first map: of places drawn at random most would have
-    little salt, and some no pixel.
+    Each part of the ground has as many; within it they are laid out over the range of the first
+    map. Drawn at random most would have little salt, and some no pixel.
     """
     import pandas as pd
 
@@ -147,18 +149,15 @@ def field_samples(path: Path, seed: int, store: Path) -> None:
 
     places = _places(_CANDIDATES * SAMPLED, _WEST, seed, draw=1)
     mapped = np.log1p(_mapped(store, *places[:2])[0])
-    left = [*np.flatnonzero(np.isfinite(mapped))]
-    if len(left) < SAMPLED:
+    usable = np.isfinite(mapped)
+    if usable.sum() < SAMPLED:
         raise RunError(
-            f"the map has only {len(left)} of {SAMPLED} places to sample; remove {store} and run "
-            f"again"
+            f"the map has only {usable.sum()} of {SAMPLED} places to sample; remove {store} and "
+            f"run again"
         )
-    chosen = []
-    for wanted in np.linspace(mapped[left].min(), mapped[left].max(), SAMPLED):
-        nearest = min(left, key=lambda place: abs(mapped[place] - wanted))
-        chosen.append(nearest)
-        left.remove(nearest)
-    longitude, latitude, ec = (values[chosen] for values in places)
+    longitude, latitude, ec = (values[usable] for values in places)
+    chosen = over_parts(longitude, latitude, mapped[usable], SAMPLED // (_BANDS * _PARTS))
+    longitude, latitude, ec = longitude[chosen], latitude[chosen], ec[chosen]
     table = pd.DataFrame(
         {
             "id": [f"place {number:02}" for number in range(1, SAMPLED + 1)],
@@ -172,6 +171,32 @@ def field_samples(path: Path, seed: int, store: Path) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_table(table, path)
+
+
+def over_parts(
+    longitude: NDArray[np.float64],
+    latitude: NDArray[np.float64],
+    mapped: NDArray[np.float64],
+    each: int,
+) -> NDArray[np.intp]:
+    """Return which places to sample: in all parts of the ground, over the map's range in a part.
+
+    Parameters
+    ----------
+    longitude, latitude
+        Places that can be sampled (n,), degrees. Parts are cut so that they hold equally many.
+    mapped
+        What the first map says there (n,).
+    each
+        Places wanted of each of the `_BANDS` times `_PARTS` parts.
+    """
+    chosen: list[int] = []
+    for band in np.array_split(np.argsort(latitude), _BANDS):
+        for part in np.array_split(band[np.argsort(longitude[band])], _PARTS):
+            left = part.tolist()
+            even = np.linspace(mapped[part].min(), mapped[part].max(), each)
+            chosen += [left.pop(int(np.abs(mapped[left] - wanted).argmin())) for wanted in even]
+    return np.array(chosen)
 
 
 def field_scores(stores: Sequence[Path], seed: int) -> list[dict[str, float]]:
