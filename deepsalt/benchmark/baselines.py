@@ -17,7 +17,13 @@ from sklearn.neighbors import NearestNeighbors
 
 from deepsalt.benchmark.indices import salinity_indices
 from deepsalt.conductivity import EC_SHIFT
-from deepsalt.spectral.transform import LEVEL_FEATURES, SEGMENTS_NM, STEP_NM, common_nm
+from deepsalt.spectral.transform import (
+    BROAD_FEATURES,
+    LEVEL_FEATURES,
+    SEGMENTS_NM,
+    STEP_NM,
+    common_nm,
+)
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import Fold, group_folds
@@ -58,7 +64,12 @@ def first_derivatives(samples: Samples) -> Floats:
 
 def second_derivatives(samples: Samples) -> Floats:
     """Return second derivatives of the common bands after SNV (s, n)."""
-    return samples.features[:, :-LEVEL_FEATURES]
+    return samples.features[:, :-BROAD_FEATURES]
+
+
+def shape(samples: Samples) -> Floats:
+    """Return SNV means over broad ranges (s, 6)."""
+    return samples.features[:, -BROAD_FEATURES:-LEVEL_FEATURES]
 
 
 def levels(samples: Samples) -> Floats:
@@ -203,17 +214,18 @@ def smeared(location: Floats, nodes: Floats) -> Floats:
 
 
 def _components(rows: Samples, components: int) -> Callable[[Samples], Floats]:
-    """Return the function from samples to whitened components and brightness (s, k + 2)."""
+    """Return the function from samples to whitened components, shape and brightness (s, k + 8)."""
     count = min(components, len(rows) - 1)
     spectral = second_derivatives(rows)
     pca = PCA(count, whiten=True, svd_solver="covariance_eigh").fit(spectral)
-    center = levels(rows).mean(axis=0)
-    spread = levels(rows).std(axis=0) + 1e-9
+    center = [broad(rows).mean(axis=0) for broad in (shape, levels)]
+    spread = [broad(rows).std(axis=0) + 1e-9 for broad in (shape, levels)]
 
     def inputs(samples: Samples) -> Floats:
-        bright = 0.5 * (levels(samples) - center) / spread
-        both = np.concatenate([pca.transform(second_derivatives(samples)), bright], axis=1)
-        return np.asarray(both, dtype=np.float64)
+        form = (shape(samples) - center[0]) / spread[0]
+        bright = 0.5 * (levels(samples) - center[1]) / spread[1]
+        parts = [pca.transform(second_derivatives(samples)), form, bright]
+        return np.asarray(np.concatenate(parts, axis=1), dtype=np.float64)
 
     return inputs
 

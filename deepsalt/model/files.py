@@ -15,7 +15,7 @@ from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
 from deepsalt.model.card import CARD_FILE, WEIGHTS_FILE, ModelCard, read_card, read_weights
 from deepsalt.model.student import CHANCE_KNOTS, HEADS, Student
-from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
+from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, linear_matrix
 
 
 def read_student(directory: Path) -> Student:
@@ -72,7 +72,7 @@ def _check_tensors(directory: Path, tensors: dict[str, torch.Tensor]) -> None:
             f"{directory / WEIGHTS_FILE} has {', '.join(sorted(tensors)) or 'no tensors'}, but a "
             f"student needs {', '.join(sorted(wanted))}"
         )
-    features = derivative_matrix().shape[0] + LEVEL_FEATURES
+    features = linear_matrix().shape[0] + LEVEL_FEATURES
     first = ("components", "domain", "contrast")
     rows, domain, forms = (tensors[name].shape[0] for name in first)
     inducing_points, kept = (*tensors["inducing_points"].shape, 0, 0)[:2]

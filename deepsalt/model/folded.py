@@ -1,6 +1,6 @@
 """A student folded for one sensor: from digital numbers to estimates, batch by batch.
 
-Gain, offset, band responses, derivative, adaptation and standardisation are linear: they fold into
+Gain, offset, band responses, derivatives, adaptation and standardisation are linear: they fold into
 one matrix per band table. Gain and offset are applied while the numbers are copied to float32,
 together with the root of a band's weight in the mean: so the sum of squares is the second moment.
 """
@@ -357,11 +357,11 @@ def _fold(
 ) -> FoldedStudent:
     front = front_end(bands)
     used = np.flatnonzero(front.weights > 0)
-    derivative = front.derivative[:, used]
+    linear = front.linear[:, used]
     root = np.sqrt(front.weights[used])
 
     def projection(rows: Tensor, constant: Tensor, *more: NDArray[np.float64]) -> Projection:
-        bands = rows[:, :-LEVEL_FEATURES].double().numpy() @ derivative / root
+        bands = rows[:, :-LEVEL_FEATURES].double().numpy() @ linear / root
         levels = torch.column_stack([rows[:, -LEVEL_FEATURES:], constant])
         return Projection(_float32(np.vstack([bands, *more])), levels)
 

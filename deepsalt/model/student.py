@@ -98,7 +98,7 @@ class Student:
     ----------
     components, component_offset
         Rows on the features (k + t, n_features), (k + t,): first the k that enter the machine,
-        the `LEVEL_FEATURES` last among them, in units of the soils' spread; then t in which soils
+        the `BROAD_FEATURES` last among them, in units of the soils' spread; then t in which soils
         hardly differ, in units of a satellite's noise.
     domain, domain_offset, domain_shrinkage
         Directions on the components, of unit variance among the training's unadapted soils and salt

@@ -10,7 +10,7 @@ from deepsalt.layers import THRESHOLDS_DS_M
 from deepsalt.model.card import Chance, ModelCard
 from deepsalt.model.files import write_model
 from deepsalt.model.student import CHANCE_KNOTS, Student
-from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, derivative_matrix
+from deepsalt.spectral.transform import LEVEL_FEATURES, common_nm, linear_matrix
 
 
 def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, low_noise: int = 0) -> Student:
@@ -20,7 +20,7 @@ def tiny_student(seed: int = 0, kept: int = 6, tail: int = 3, low_noise: int = 0
     def normal(*shape: int, scale: float = 0.5) -> torch.Tensor:
         return scale * torch.randn(shape, generator=generator)
 
-    features = derivative_matrix().shape[0] + LEVEL_FEATURES
+    features = linear_matrix().shape[0] + LEVEL_FEATURES
     return Student(
         components=normal(kept + tail, features),
         component_offset=normal(kept + tail),

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from deepsalt.errors import FormatError
 from deepsalt.spectral.bands import sensor_bands
 from deepsalt.spectral.transform import (
+    BROAD_FEATURES,
+    LEVEL_FEATURES,
     MAX_HOLE_NM,
     SEGMENTS_NM,
+    SHAPE_NM,
     common_matrix,
     common_nm,
     derivative_matrix,
@@ -73,12 +76,34 @@ def test_a_flat_spectrum_has_finite_features():
     assert np.isfinite(front_end(bands)(np.full((1, len(bands)), 0.3))).all()
 
 
-def test_features_are_the_derivative_of_the_common_bands():
+def test_the_first_features_are_the_derivative_of_the_common_bands():
     bands = sensor_bands("lab")
     spectra = soils(4, bands.centers_nm)
     common = spectra @ common_matrix(bands).T
     expected = common @ derivative_matrix().T / common.std(axis=1, keepdims=True)
-    np.testing.assert_allclose(front_end(bands)(spectra)[:, :-2], expected, rtol=0.02, atol=2e-4)
+    found = front_end(bands)(spectra)[:, :-BROAD_FEATURES]
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=2e-4)
+
+
+def test_shape_is_the_mean_of_the_standard_normal_variate_over_a_range():
+    bands = sensor_bands("lab")
+    spectra = soils(4, bands.centers_nm)
+    common = spectra @ common_matrix(bands).T
+    snv = (common - common.mean(axis=1, keepdims=True)) / common.std(axis=1, keepdims=True)
+    nm = common_nm()
+    expected = [snv[:, (nm >= low) & (nm <= high)].mean(axis=1) for low, high in SHAPE_NM]
+    found = front_end(bands)(spectra)[:, -BROAD_FEATURES:-LEVEL_FEATURES]
+    np.testing.assert_allclose(found, np.transpose(expected), atol=0.02)
+
+
+def test_sensors_agree_on_the_shape_of_a_soil():
+    shapes = []
+    for sensor in ("enmap", "prisma", "lab"):
+        bands = sensor_bands(sensor)
+        features = front_end(bands)(soils(4, bands.centers_nm))
+        shapes.append(features[:, -BROAD_FEATURES:-LEVEL_FEATURES])
+    np.testing.assert_allclose(shapes[0], shapes[2], atol=0.02)
+    np.testing.assert_allclose(shapes[1], shapes[2], atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ b = 0.6; 0.11 for g fitted to what b T left, with b = 1, since T's spread is not
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from deepsalt.train.adaptation.fits import (
     epo,
     repeat_differences,
 )
-from deepsalt.train.adaptation.sites import SiteModel, fit_sites, tune_sites
+from deepsalt.train.adaptation.sites import SiteModel, fit_sites
 from deepsalt.train.adaptation.subspace import spreads
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import EMPTY, IN_THE_FIELD, Samples, stack
@@ -148,8 +149,7 @@ def fit_combined(
     """
     # More folds than elsewhere: sites are few, and a standard error over few folds hides gains.
     folds = group_folds(satellite.region, 2 * settings.inner_folds, settings.seed)
-    components, ridge = tune_sites(satellite, folds, settings)
-    fitter = AdaptationFitter(satellite, laboratory, settings, components, ridge, unlabelled)
+    fitter = AdaptationFitter(satellite, laboratory, settings, unlabelled)
     choice = _choose(fitter, folds)
     every = np.arange(len(satellite))
     return fitter.fit(every, choice.adaptation, choice.weight, np.array([], dtype=int)), choice
@@ -162,13 +162,12 @@ class AdaptationFitter:
     satellite: Samples
     laboratory: Samples | None
     settings: Settings
-    components: int
-    ridge: float
     unlabelled: Samples | None = None
 
     def __post_init__(self) -> None:
         self.weights = view_weights(self.satellite, self.settings)
         self._known: dict[tuple[object, ...], _Known] = {}
+        self._teachers: dict[tuple[object, ...], _Taught] = {}
 
     def fit(
         self,
@@ -181,14 +180,7 @@ class AdaptationFitter:
         features = self.satellite.features[train]
         target = self.satellite.target[train]
         weights = self.weights[train]
-        sites = fit_sites(
-            features,
-            target,
-            weights,
-            components=self.components,
-            ridge=self.ridge,
-            tail=self.settings.tail,
-        )
+        sites = fit_sites(features, target, weights, tail=self.settings.tail)
         if weight == 0.0 or not self._teachable(test):
             same = Adaptation.identity(features.shape[1])
             return Combined(sites, None, same, 0.0, (0.0, 0.0), sites.encoder)
@@ -234,21 +226,39 @@ class AdaptationFitter:
     def _teach(
         self, lab: Samples, sat: Samples, more: Samples | None, adaptations: tuple[str, ...]
     ) -> "_Known":
-        raw = lab
-        adaptation = Adaptation.identity(sat.features.shape[1])
-        nuisance = [name for name in adaptations if name.startswith("epo")]
-        if nuisance:
-            # Teachers behind it are trained on projected spectra as well.
-            rank = int(nuisance[0].removeprefix("epo"))
-            adaptation = epo(_nuisance(lab, sat, more), rank, spreads(lab.features))
-            lab = replace(lab, features=adaptation(lab.features))
-        teacher = fit_teacher(lab, self.settings)
+        nuisance = tuple(name for name in adaptations if name.startswith("epo"))
+        taught = self._taught(lab, sat, more, nuisance)
+        adaptation = taught.adaptation
         for name in adaptations:
             if name not in nuisance:
                 seen = replace(sat, features=adaptation(sat.features))
-                adaptation = adaptation.then(_FITS[name](lab, seen, self.settings))
+                adaptation = adaptation.then(_FITS[name](taught.lab, seen, self.settings))
         field = np.char.endswith(lab.view, IN_THE_FIELD)
-        return _Known(teacher, adaptation, raw.features[field], noise_differences(raw))
+        return _Known(taught.teacher, adaptation, lab.features[field], noise_differences(lab))
+
+    def _taught(
+        self, lab: Samples, sat: Samples, more: Samples | None, nuisance: tuple[str, ...]
+    ) -> "_Taught":
+        """Return the teacher behind EPO or nothing, fitted once for all adaptations after it."""
+        rows = (lab.site.tobytes(), lab.view.tobytes(), sat.site.tobytes() if nuisance else b"")
+        key = (rows, nuisance)
+        if key not in self._teachers:
+            adaptation = Adaptation.identity(sat.features.shape[1])
+            if nuisance:
+                rank = int(nuisance[0].removeprefix("epo"))
+                adaptation = epo(_nuisance(lab, sat, more), rank, spreads(lab.features))
+                # Teachers behind it are trained on projected spectra as well.
+                lab = replace(lab, features=adaptation(lab.features))
+            self._teachers[key] = _Taught(fit_teacher(lab, self.settings), adaptation, lab)
+        return self._teachers[key]
+
+
+class _Taught(NamedTuple):
+    """A teacher, EPO or the identity before it, and the laboratory behind that."""
+
+    teacher: Teacher
+    adaptation: Adaptation
+    lab: Samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,8 +74,6 @@ def fit_satellite(
     report = {
         "laboratory_weight": choice.weight,
         "adaptations": list(choice.adaptation),
-        "site_components": model.sites.components,
-        "site_ridge": model.sites.ridge,
         "held_out_mse_log_ec": choice.scores,
         "inducing_points": len(followed.location.inducing_points),
     }

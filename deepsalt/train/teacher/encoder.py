@@ -6,21 +6,20 @@ are shrunk by it as a Wiener filter would. So one set of weights serves a labora
 satellite's spectra. `fit_low_noise` takes plain principal components.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
 
 from deepsalt.model.adaptation import Adaptation
-from deepsalt.spectral.transform import LEVEL_FEATURES
+from deepsalt.spectral.transform import BROAD_FEATURES, LEVEL_FEATURES, SHAPE_NM
 from deepsalt.types import Floats
 
 LENGTH = 4.5
 """Length of the kernel over the root mean square distance of inputs from their mean."""
 
 LEVEL_SHARE = 0.5
-"""Weight of a level among the inputs, components having 1."""
+"""Weight of a level among the inputs, components and means of shape having 1."""
 
 NOISE_GAIN = 1.5
 """Noise counted over noise seen: the tail's noise also stands for drift, which it hardly shows."""
@@ -74,11 +73,11 @@ def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Enc
         Spectral components that enter the machine, and that measure the noise; fewer where the
         spectra do not span as many.
     """
-    spectral = clean[:, :-LEVEL_FEATURES]
+    spectral = clean[:, :-BROAD_FEATURES]
     mean = spectral.mean(axis=0)
     size = mean.size
     signal = _covariance(spectral)
-    disturbed = _covariance(noise[:, :-LEVEL_FEATURES])
+    disturbed = _covariance(noise[:, :-BROAD_FEATURES])
     floor = _FLOOR * max(float(np.trace(disturbed)) / size, 1e-12)
     # Directions without signal cannot be told apart; a trace of it fixes their order.
     signal += max(1e-9 * np.trace(signal) / size, 1e-9 * _FLAT) * np.eye(size)
@@ -89,8 +88,8 @@ def fit_encoder(clean: Floats, noise: Floats, components: int, tail: int) -> Enc
     k = min(components, max(len(clean) - 1, 1), size - tail)
     first = vectors[:, :k] / np.sqrt(ratio[:k])
     last = vectors[:, size - tail :]
-    rows = _with_levels(clean, first, last)
-    shrinkage = np.concatenate([NOISE_GAIN / ratio[:k], np.zeros(LEVEL_FEATURES)])
+    rows = _with_broad(clean, first, last)
+    shrinkage = np.concatenate([NOISE_GAIN / ratio[:k], np.zeros(BROAD_FEATURES)])
     return Encoder(*rows, shrinkage, _scale(k))
 
 
@@ -99,24 +98,16 @@ def fit_low_noise(clean: Floats, components: int, tail: int = 0) -> Encoder:
 
     The last `tail` components, in units of their own spread, tell how unlike these spectra one is.
     """
-    return fit_low_noise_each(clean, [components], tail)[0]
-
-
-def fit_low_noise_each(clean: Floats, components: Sequence[int], tail: int = 0) -> list[Encoder]:
-    """Return the encoders of `fit_low_noise` for several numbers of components."""
-    spectral = clean[:, :-LEVEL_FEATURES]
+    spectral = clean[:, :-BROAD_FEATURES]
     variance, vectors = eigh(_covariance(spectral))
     rank = min(max(len(clean) - 1, 1), variance.size)
     tail = min(tail, rank // 4)
+    k = min(components, rank - tail)
     vectors = _signed(vectors[:, ::-1])
     spread = np.sqrt(np.maximum(variance[::-1], 1e-12 * max(float(variance[-1]), _FLAT)))
     last = slice(rank - tail, rank)
-
-    def first(k: int) -> Encoder:
-        rows = _with_levels(clean, vectors[:, :k] / spread[:k], vectors[:, last] / spread[last])
-        return Encoder(*rows, np.zeros(k + LEVEL_FEATURES), _scale(k))
-
-    return [first(min(count, rank - tail)) for count in components]
+    rows = _with_broad(clean, vectors[:, :k] / spread[:k], vectors[:, last] / spread[last])
+    return Encoder(*rows, np.zeros(k + BROAD_FEATURES), _scale(k))
 
 
 def _covariance(spectral: Floats) -> Floats:
@@ -130,7 +121,7 @@ def _covariance(spectral: Floats) -> Floats:
 
 def _scale(components: int) -> Floats:
     levels = np.full(LEVEL_FEATURES, LEVEL_SHARE)
-    scale: Floats = np.concatenate([np.ones(components), levels])
+    scale: Floats = np.concatenate([np.ones(components + len(SHAPE_NM)), levels])
     return scale / (LENGTH * float(np.sqrt(components)))
 
 
@@ -141,15 +132,15 @@ def _signed(vectors: Floats) -> Floats:
     return signed
 
 
-def _with_levels(clean: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats]:
-    """Return rows (k + 2 + t, d) and offset: components, standardised levels, tail."""
+def _with_broad(clean: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats]:
+    """Return rows (k + b + t, d) and offset: components, `BROAD_FEATURES` standardised, tail."""
     mean = clean.mean(axis=0)
-    spread = clean[:, -LEVEL_FEATURES:].std(axis=0)
+    spread = clean[:, -BROAD_FEATURES:].std(axis=0)
     k = first.shape[1]
     size = clean.shape[1]
-    rows = np.zeros((k + LEVEL_FEATURES + last.shape[1], size))
-    rows[:k, :-LEVEL_FEATURES] = first.T
-    for i in range(LEVEL_FEATURES):
-        rows[k + i, size - LEVEL_FEATURES + i] = 1.0 / max(float(spread[i]), 1e-6)
-    rows[k + LEVEL_FEATURES :, :-LEVEL_FEATURES] = last.T
+    rows = np.zeros((k + BROAD_FEATURES + last.shape[1], size))
+    rows[:k, :-BROAD_FEATURES] = first.T
+    for i in range(BROAD_FEATURES):
+        rows[k + i, size - BROAD_FEATURES + i] = 1.0 / max(float(spread[i]), 1e-6)
+    rows[k + BROAD_FEATURES :, :-BROAD_FEATURES] = last.T
     return rows, -rows @ mean

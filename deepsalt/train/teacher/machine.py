@@ -40,9 +40,13 @@ class Machine:
 
 def kernel(a: Floats, b: Floats) -> Floats:
     """Return 1 / sqrt(1 + |a - b|²) (s, m) of inputs (s, k) and (m, k)."""
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2.0 * a @ b.T
-    values: Floats = 1.0 / np.sqrt(1.0 + np.maximum(squares, 0.0))
-    return values
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)
+    squares -= 2.0 * a @ b.T
+    # In place: fits meet hundreds of such matrices.
+    values: Floats = np.maximum(squares, 0.0, out=squares)
+    values += 1.0
+    np.sqrt(values, out=values)
+    return np.reciprocal(values, out=values)
 
 
 def fit_machine(

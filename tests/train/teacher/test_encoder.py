@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepsalt.model.adaptation import Adaptation
-from deepsalt.spectral.transform import LEVEL_FEATURES
+from deepsalt.spectral.transform import BROAD_FEATURES
 from deepsalt.train.teacher.encoder import Encoder, fit_encoder, fit_low_noise
 from deepsalt.train.teacher.teacher import (
     LOW_NOISE_BELOW,
@@ -46,7 +46,7 @@ def test_a_noisier_spectrum_is_drawn_to_the_mean():
     change = np.linalg.lstsq(
         np.vstack([kept, tail]), np.r_[np.zeros(len(kept)), np.ones(len(tail))], rcond=None
     )[0]
-    spectral = slice(0, -LEVEL_FEATURES)
+    spectral = slice(0, -BROAD_FEATURES)
     lengths = [
         np.linalg.norm(NOISY(row + size * change)[0][0, spectral]) for size in (0.0, 3.0, 30.0, 1e3)
     ]
@@ -62,15 +62,15 @@ def test_components_with_much_signal_are_shrunk_less():
 
 
 def test_levels_are_not_shrunk():
-    assert (NOISY.shrinkage[-LEVEL_FEATURES:] == 0.0).all()
-    assert (NOISY.shrinkage[:-LEVEL_FEATURES] > 0.0).all()
-    assert (np.diff(NOISY.shrinkage[:-LEVEL_FEATURES]) >= 0.0).all()
+    assert (NOISY.shrinkage[-BROAD_FEATURES:] == 0.0).all()
+    assert (NOISY.shrinkage[:-BROAD_FEATURES] > 0.0).all()
+    assert (np.diff(NOISY.shrinkage[:-BROAD_FEATURES]) >= 0.0).all()
 
 
 def test_components_of_low_noise_spectra_have_mean_0_and_variance_1():
     components = features("laboratory") @ LOW_NOISE.rows.T + LOW_NOISE.offset
     np.testing.assert_allclose(components.mean(axis=0), 0.0, atol=1e-8)
-    np.testing.assert_allclose(components[:, :-LEVEL_FEATURES].var(axis=0, ddof=1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(components[:, :-BROAD_FEATURES].var(axis=0, ddof=1), 1.0, rtol=1e-6)
 
 
 def test_equal_data_give_equal_weights():
@@ -95,9 +95,9 @@ def test_an_adaptation_folds_into_the_encoder():
 def test_few_spectra_give_few_components(rows):
     clean = VIEWS.features[low_noise_rows(VIEWS)][:rows]
     encoder = fit_encoder(clean, noise_differences(VIEWS), 40, 10)
-    assert encoder.scale.size == rows - 1 + LEVEL_FEATURES
+    assert encoder.scale.size == rows - 1 + BROAD_FEATURES
     assert np.isfinite(encoder(VIEWS.features)[0]).all()
-    assert fit_low_noise(clean, 40, 10).scale.size <= rows - 1 + LEVEL_FEATURES
+    assert fit_low_noise(clean, 40, 10).scale.size <= rows - 1 + BROAD_FEATURES
 
 
 def test_without_a_tail_every_spectrum_is_without_noise():
