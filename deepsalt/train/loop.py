@@ -19,7 +19,7 @@ from deepsalt.train.duration import expected_s
 from deepsalt.train.evaluation.card import card_of
 from deepsalt.train.evaluation.report import write_report
 from deepsalt.train.evaluation.surfaces import surface_shares
-from deepsalt.train.student.base import AS_IT_IS, BY_A_LINE, Base
+from deepsalt.train.student.base import FROM_BASE, Base
 from deepsalt.train.student.distil import Fitted
 from deepsalt.train.student.fit import fit_model
 
@@ -96,7 +96,7 @@ def _surfaces(
     config: TrainConfig, samples: Samples, fitted: Fitted, card: ModelCard, base: Base | None
 ) -> list[dict[str, Any]]:
     """Return which surfaces are flagged; a base model that was moved has kept its own test."""
-    if base is not None and fitted.report.get("picked") in (AS_IT_IS, BY_A_LINE):
+    if base is not None and fitted.report.get("picked") in FROM_BASE:
         kept: list[dict[str, Any]] = base.card.training.get("surfaces", [])
         return kept
     return surface_shares(Base(fitted.student, card, ""), samples, config.settings.domain)

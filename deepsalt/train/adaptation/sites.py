@@ -36,6 +36,24 @@ def fit_sites(features: Floats, target: Floats, weights: Floats, *, tail: int) -
     """Fit the machine on satellite sites: features (s, d), target (s,), weights (s,)."""
     encoder = fit_low_noise(features, SITE_COMPONENTS, tail)
     inputs = encoder(features)[0]
-    machines = [fit_machine(inputs, inputs, target[:, None], weights, r) for r in SITE_RIDGES]
+    return SiteModel(encoder, mean_machine(inputs, inputs, target, weights))
+
+
+def mean_machine(
+    inducing_points: Floats, inputs: Floats, target: Floats, weights: Floats
+) -> Machine:
+    """Return the mean of machines of all `SITE_RIDGES`.
+
+    Parameters
+    ----------
+    inducing_points
+        (m, k)
+    inputs, target, weights
+        (s, k), (s,), (s,)
+    """
+    machines = [
+        fit_machine(inducing_points, inputs, target[:, None], weights, ridge)
+        for ridge in SITE_RIDGES
+    ]
     heads = np.mean([machine.heads for machine in machines], axis=0)
-    return SiteModel(encoder, Machine(inputs, heads, machines[0].bias))
+    return Machine(inducing_points, heads, machines[0].bias)

@@ -15,7 +15,7 @@ from deepsalt.spectral.transform import STEP_NM, common_nm
 from deepsalt.train.config import TrainConfig
 from deepsalt.train.data.tables import Table
 from deepsalt.train.data.training_set import TrainingSet
-from deepsalt.train.student.base import AS_IT_IS, BY_A_LINE, Base
+from deepsalt.train.student.base import FROM_BASE, Base
 from deepsalt.train.student.distil import Fitted
 
 VERSION = "2"
@@ -92,7 +92,7 @@ def card_of(
 
     Where it is a base model that was moved, its sources and marks are those of that model as well.
     """
-    is_moved = base is not None and fitted.report.get("picked") in (AS_IT_IS, BY_A_LINE)
+    is_moved = base is not None and fitted.report.get("picked") in FROM_BASE
     moved = base.card if base is not None and is_moved else None
     student: Student = fitted.student
     ec_max, ec_extrapolated = (float(value) for value in student.limits[:2])

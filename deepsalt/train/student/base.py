@@ -1,8 +1,8 @@
-"""The model that there is before any site: with its own location, or moved by a line.
+"""The model that there is before any site: as it is, moved by a line, or beside the sites.
 
-Few sites may say less than a library of laboratory spectra does. So the sites' own models have to
-beat, on held-out blocks, the model that ships; of those within one standard error of the best the
-simplest is taken.
+Few sites may say less than a library of laboratory spectra does, and both together more than one.
+So what leans on most sources is taken, sites and library, else halves of the model and the sites,
+unless held-out blocks show that one of them alone is better by more than one standard error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,26 @@ from deepsalt.model.card import ModelCard
 from deepsalt.model.load import load_student, model_card
 from deepsalt.model.student import Student
 from deepsalt.train.adaptation.combine import rising_line, scores_by_fold
+from deepsalt.train.adaptation.sites import mean_machine
+from deepsalt.train.config import Settings
 from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.splits import one_standard_error
 from deepsalt.train.student.distil import EXTRAPOLATED_QUANTILE, CalibratedMachine, assemble
 from deepsalt.train.teacher.encoder import Encoder
-from deepsalt.train.teacher.machine import Machine
+from deepsalt.train.teacher.machine import Machine, choose_inducing_points
+from deepsalt.train.teacher.teacher import view_weights
 from deepsalt.train.uncertainty.contrast import Contrast
 from deepsalt.train.uncertainty.domain import Domain
 from deepsalt.types import Floats, ModelRef
 
 AS_IT_IS = "the model, calibrated on the sites"
 BY_A_LINE = "the model, moved by a line and calibrated"
+HALF = "half the model moved by a line, half the sites"
 SITES_ALONE = "sites alone"
 BOTH = "sites and laboratory"
+FROM_BASE = (HALF, AS_IT_IS, BY_A_LINE)
+"""Candidates that keep the base model's encoder and its test for spectra unlike the training's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +100,25 @@ class Base:
         shifted = np.array([level + slope * bias[0], bias[1] + np.log(factor)])
         return Machine(points, heads * np.array([slope, 1.0]), shifted)
 
+    def with_sites(self, sites: Samples, settings: Settings) -> Machine:
+        """Return half its location, moved by a line through sites, plus half a machine on them.
+
+        Both share its encoder, so that their mean is one machine. Two predictors whose errors
+        differ are better together than either, and their mean needs no choice.
+        """
+        weights = view_weights(sites, settings)
+        line = rising_line(self.location(sites.features), sites.target, weights)
+        inputs = self.encoder(sites.features)[0]
+        points = choose_inducing_points(
+            inputs, sites.target, settings.inducing_points, settings.seed
+        )
+        halves = self.moved(*line), mean_machine(points, inputs, sites.target, weights)
+        return Machine(
+            np.concatenate([half.inducing_points for half in halves]),
+            0.5 * np.concatenate([half.heads for half in halves]),
+            0.5 * (halves[0].bias + halves[1].bias),
+        )
+
     def assembled(self, reader: CalibratedMachine, ec: Floats) -> Student:
         """Return a student with another reader, calibrated on labels (s,), and this one's domain.
 
@@ -149,50 +174,58 @@ class Compared:
 
     @property
     def is_base(self) -> bool:
-        """Whether the base model is taken, as it is or moved."""
-        return self.name in (AS_IT_IS, BY_A_LINE)
+        """Whether it is made of the base model."""
+        return self.name in FROM_BASE
 
 
 def compare(
     base: Base,
     own: Mapping[str, Floats],
     sites: Samples,
-    weights: Floats,
+    settings: Settings,
     folds: Sequence[NDArray[np.intp]],
 ) -> Compared:
-    """Choose between the base model, a line through it, and models of the sites.
+    """Choose between the base model, a line through it, models of the sites, and halves of both.
 
     Parameters
     ----------
     base
         The base model.
     own
-        Held-out answers of the sites' own models (s,), from the simplest on.
-    sites, weights
-        Labelled sites, and how much each row counts (s,).
+        Held-out answers of the sites' own models (s,).
+    sites
+        Labelled sites.
+    settings
+        How to train.
     folds
         Rows that were held out together.
     """
     blocks = np.unique(sites.region).size if base.blocks is None else base.blocks
     known = base.location(sites.features)
-    return choose(known, own if blocks >= MIN_BLOCKS else {}, sites.target, weights, folds)
+    weights = view_weights(sites, settings)
+    answers = as_it_is_and_moved(known, sites.target, weights, folds)
+    if blocks >= MIN_BLOCKS:
+        half = np.empty(len(sites))
+        every = np.arange(len(sites))
+        for hidden in folds:
+            rest = sites.take(np.setdiff1d(every, hidden))
+            inputs = base.encoder(sites.features[hidden])[0]
+            half[hidden] = base.with_sites(rest, settings)(inputs)[:, 0]
+        # What leans on most sources comes first: leaving one out has to be worth it.
+        both = {name: said for name, said in own.items() if name == BOTH}
+        answers = both | {HALF: half} | answers | own
+    return choose(answers, known, sites.target, weights, folds)
 
 
-def choose(
-    known: Floats,
-    own: Mapping[str, Floats],
-    target: Floats,
-    weights: Floats,
-    folds: Sequence[NDArray[np.intp]],
-) -> Compared:
-    """Choose between answers of a model as they are, moved by a line, and others.
+def as_it_is_and_moved(
+    known: Floats, target: Floats, weights: Floats, folds: Sequence[NDArray[np.intp]]
+) -> dict[str, Floats]:
+    """Return a model's answers (s,), as they are and moved by a line that did not see a fold.
 
     Parameters
     ----------
     known
         The model's log(EC + 0.03) (s,).
-    own
-        Held-out answers of others (s,), from the simplest on.
     target, weights
         Labels as log(EC + 0.03), and how much each row counts (s,).
     folds
@@ -204,7 +237,25 @@ def choose(
         rest = np.setdiff1d(every, hidden)
         level, slope = rising_line(known[rest], target[rest], weights[rest])
         by_line[hidden] = level + slope * known[hidden]
-    answers = {AS_IT_IS: known, BY_A_LINE: by_line, **own}
+    return {AS_IT_IS: known, BY_A_LINE: by_line}
+
+
+def choose(
+    answers: Mapping[str, Floats],
+    known: Floats,
+    target: Floats,
+    weights: Floats,
+    folds: Sequence[NDArray[np.intp]],
+) -> Compared:
+    """Choose between held-out answers, by the one-standard-error rule towards the first.
+
+    Parameters
+    ----------
+    answers
+        Of all candidates (s,), by name.
+    known, target, weights, folds
+        As in `as_it_is_and_moved`.
+    """
     scores = np.array([scores_by_fold(target, said, folds) for said in answers.values()])
     name = [*answers][one_standard_error(scores)]
     line = rising_line(known, target, weights) if name == BY_A_LINE else (0.0, 1.0)

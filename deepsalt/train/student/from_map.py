@@ -17,7 +17,7 @@ from deepsalt.layers import CHANCE_STEP, THRESHOLDS_DS_M
 from deepsalt.model.memory import Memory
 from deepsalt.model.student import CHANCE_KNOTS, LOG_WIDTHS, Student
 from deepsalt.model.threads import one_torch_thread
-from deepsalt.train.student.base import Base, choose
+from deepsalt.train.student.base import Base, as_it_is_and_moved, choose
 from deepsalt.train.student.distil import Fitted, HeldOutRows, with_widths
 from deepsalt.train.teacher.teacher import label_weights
 from deepsalt.train.uncertainty.spread import expected_log1p, log_width
@@ -140,7 +140,8 @@ def fit_on_cells(base: Base, cells: LabelledCells) -> Fitted:
     known, log_widths = answers_of(base.student, cells.salinity, cells.chances)
     target = np.log(cells.ec + EC_SHIFT)
     weights = label_weights(target, cells.label_sd)
-    found = choose(known, {}, target, weights, cells.folds)
+    answers = as_it_is_and_moved(known, target, weights, cells.folds)
+    found = choose(answers, known, target, weights, cells.folds)
     wider = np.average(log_width(target - found.held_out) - log_widths, weights=weights)
     rows = HeldOutRows(np.zeros((len(cells), 0)), found.held_out, cells.ec, cells.name, weights)
     machine = base.moved(*found.line, factor=float(np.exp(wider)))

@@ -8,7 +8,7 @@ import numpy as np
 from deepsalt.train.adaptation.combine import Choice, Combined, fit_combined
 from deepsalt.train.config import Settings
 from deepsalt.train.data.samples import IN_THE_FIELD, Samples
-from deepsalt.train.student.base import BOTH, SITES_ALONE, Base, Compared, compare
+from deepsalt.train.student.base import BOTH, HALF, SITES_ALONE, Base, Compared, compare
 from deepsalt.train.student.distil import (
     MAX_LOSS_R2,
     Fitted,
@@ -59,8 +59,7 @@ def fit_satellite(
         own = {SITES_ALONE: choice.sites_held_out if choice.weight else followed.held_out}
         if choice.weight:
             own[BOTH] = followed.held_out
-        weights = view_weights(sites, settings)
-        found = compare(base, own, sites, weights, [rows for rows, _ in choice.models])
+        found = compare(base, own, sites, settings, [rows for rows, _ in choice.models])
         told |= {"picked": found.name, "compared": found.errors}
         if found.is_base:
             return _moved(base, found, sites, settings, told)
@@ -94,13 +93,17 @@ def _rows(encoder: Encoder, held_out: Floats, sites: Samples, settings: Settings
 def _moved(
     base: Base, found: Compared, sites: Samples, settings: Settings, told: dict[str, Any]
 ) -> Fitted:
-    """Return the base model's student with its location moved, calibrated on the sites."""
+    """Return a student made of the base model, calibrated on the sites."""
     encoder = base.encoder
-    location = base.moved(*found.line)
+    if found.name == HALF:
+        location = base.with_sites(sites, settings)
+    else:
+        location = base.moved(*found.line)
+        told = told | {"level": found.line[0], "slope": found.line[1]}
     rows = _rows(encoder, found.held_out, sites, settings)
     student = calibrated(encoder, location, rows, ridge=settings.width_ridge)
-    line = {"level": found.line[0], "slope": found.line[1]}
-    return Fitted(base.assembled(student, sites.ec), told | line, student.known)
+    told = told | {"inducing_points": len(location.inducing_points)}
+    return Fitted(base.assembled(student, sites.ec), told, student.known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 
 from deepsalt.model.load import model_ref
+from deepsalt.train.adaptation.combine import rising_line
+from deepsalt.train.adaptation.sites import mean_machine
 from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.samples import Samples
 from deepsalt.train.data.training_set import draw_views
 from deepsalt.train.student.base import (
     AS_IT_IS,
+    BOTH,
     BY_A_LINE,
+    HALF,
     SITES_ALONE,
     Base,
     compare,
 )
 from deepsalt.train.student.distil import estimates
 from deepsalt.train.student.fit import fit_model
+from deepsalt.train.teacher.machine import choose_inducing_points
+from deepsalt.train.teacher.teacher import view_weights
 from tests.train.tables import QUICK, regions, satellite_table
 
 SHIPPED = Base.of(model_ref())
@@ -40,8 +46,7 @@ def folds(samples: Samples) -> list[np.ndarray]:
 
 
 def picked(samples: Samples, own: np.ndarray) -> str:
-    weights = np.ones(len(samples))
-    return compare(SHIPPED, {SITES_ALONE: own}, samples, weights, folds(samples)).name
+    return compare(SHIPPED, {SITES_ALONE: own}, samples, QUICK, folds(samples)).name
 
 
 def test_answers_of_a_loaded_model_are_its_own() -> None:
@@ -69,6 +74,40 @@ def test_sites_that_know_better_are_taken() -> None:
     samples = sites()
     target = np.random.default_rng(0).normal(0.0, 1.0, len(samples))
     assert picked(labelled(samples, target), target + 0.1) == SITES_ALONE
+
+
+def test_halves_are_taken_unless_one_source_alone_is_clearly_better() -> None:
+    samples = sites()
+    rng = np.random.default_rng(0)
+    known = SHIPPED.location(samples.features)
+    target = 0.5 * (known - known.mean()) + rng.normal(0.0, 0.5, len(samples))
+    assert picked(labelled(samples, target), target + rng.normal(0.0, 0.6, len(samples))) == HALF
+
+
+def test_a_library_that_proved_itself_is_kept_where_leaving_it_out_is_no_better() -> None:
+    samples = sites()
+    rng = np.random.default_rng(0)
+    known = SHIPPED.location(samples.features)
+    samples = labelled(samples, known + rng.normal(0.0, 0.5, len(samples)))
+    own = {SITES_ALONE: known + 2.0, BOTH: SHIPPED.location(samples.features)}
+    assert compare(SHIPPED, own, samples, QUICK, folds(samples)).name == BOTH
+
+
+def test_halves_answer_with_the_mean_of_the_moved_model_and_a_machine_on_sites() -> None:
+    samples = sites()
+    noise = np.random.default_rng(0).normal(0.0, 0.5, len(samples))
+    known = SHIPPED.location(samples.features)
+    samples = labelled(samples, 0.5 + known + noise)
+    weights = view_weights(samples, QUICK)
+    inputs = SHIPPED.encoder(samples.features)[0]
+    points = choose_inducing_points(inputs, samples.target, QUICK.inducing_points, QUICK.seed)
+    line = rising_line(known, samples.target, weights)
+    halves = SHIPPED.moved(*line), mean_machine(points, inputs, samples.target, weights)
+    np.testing.assert_allclose(
+        SHIPPED.with_sites(samples, QUICK)(inputs),
+        0.5 * (halves[0](inputs) + halves[1](inputs)),
+        rtol=1e-9,
+    )
 
 
 def test_sites_of_few_blocks_only_move_the_model() -> None:
