@@ -58,7 +58,7 @@ class Budget:
     published
         Of the published method.
     base
-        The model that models of sites have to beat, as `deepsalt train` has it; None: none.
+        The model that models of sites stand beside, as `deepsalt train` has it; None: none.
     """
 
     settings: Settings

@@ -161,7 +161,7 @@ class TrainConfig:
     infrared
         Tables of the laboratory samples' absorbance in the mid-infrared, a further teacher.
     base
-        The model that models of satellite sites have to beat; None: there is none.
+        The model that satellite sites stand beside; None: there is none.
     """
 
     tables: tuple[TableSpec, ...]

@@ -27,7 +27,7 @@ def expected_s(samples: Samples, settings: Settings, *, evaluate: bool, has_base
     evaluate
         Whether the model is scored with groups and regions left out.
     has_base
-        Whether sites have to beat a model; only then they have a learning curve.
+        Whether sites stand beside a model; only then they have a learning curve.
     """
     labelled = samples.take(samples.labelled)
     sites = np.unique(labelled.site[labelled.satellite]).size

@@ -113,7 +113,7 @@ def _map_again(catalogue: Path, out: Path, seed: int) -> None:
         write_model_item(model, card)
     typer.echo(
         f"{len(found.sites.table)} of them have a pixel; their model is in {model}. On held-out "
-        f"blocks of places the simplest good one was: {card.training['chosen']['picked']}"
+        f"blocks of places this was taken: {card.training['chosen']['picked']}"
     )
     scene = SceneConfig(model=model)
     config = RunConfig(selection=scenes, out=str(store), scene=scene)

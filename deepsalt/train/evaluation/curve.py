@@ -123,7 +123,7 @@ def learning_curve(
     fit
         The method.
     base
-        The model that models of sites have to beat.
+        The model that models of sites stand beside.
     cache
         Folder of results: a stopped run resumes.
     progress

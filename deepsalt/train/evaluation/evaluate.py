@@ -148,7 +148,7 @@ def evaluate(
     fit
         The method.
     base
-        The model that models of satellite sites have to beat; scored beside them.
+        The model that satellite sites stand beside; scored as well.
     cache
         Folder of fold results: a stopped run resumes, a second one is fast.
     progress

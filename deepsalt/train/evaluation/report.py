@@ -156,7 +156,7 @@ def _gain(card: ModelCard) -> list[str]:
         "## What the sites gained",
         "",
         f"Taken: **{picked}** (the model: {base}). Mean squared error of log(EC + 0.03) on "
-        f"held-out blocks: {told}. Of those within one standard error of the best, the simplest is "
+        f"held-out blocks: {told}. Of those within one standard error of the best, the first is "
         f"taken.",
     ]
     for score in card.scores:

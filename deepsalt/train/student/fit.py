@@ -44,7 +44,7 @@ def fit_model(samples: Samples, settings: Settings, base: Base | None = None) ->
     settings
         How to train.
     base
-        The model that models of satellite sites have to beat. Default: none.
+        The model that satellite sites stand beside. Default: none.
 
     Raises
     ------

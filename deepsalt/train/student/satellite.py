@@ -41,7 +41,7 @@ def fit_satellite(
     settings
         How to train.
     base
-        The model that the sites' own has to beat; None: it is taken in any case.
+        The model that the sites stand beside; None: they stand alone.
     """
     sites = labelled.take(labelled.satellite)
     lab = labelled.take(~labelled.satellite)

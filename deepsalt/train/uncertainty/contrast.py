@@ -20,7 +20,7 @@ from deepsalt.simulate.specimens import GRID_NM, mineral_reflectance, specimens
 from deepsalt.simulate.spectra import draw_mixtures, draw_soils
 from deepsalt.simulate.surfaces import BUILT, BURNT, SALT, surfaces
 from deepsalt.spectral.bands import sensor_bands
-from deepsalt.spectral.transform import BROAD_FEATURES, front_end
+from deepsalt.spectral.transform import BROAD_FEATURES, LEVEL_FEATURES, front_end
 from deepsalt.train.data.samples import EMPTY, as_measured, in_the_field, through_sensor
 from deepsalt.train.data.tables import Table
 from deepsalt.train.teacher.encoder import Encoder
@@ -220,7 +220,7 @@ def _quadratic(inputs: Floats) -> tuple[Floats, NDArray[np.intp]]:
     """Return inputs and their products (s, t), and the two inputs of each product (2, t - k)."""
     size = inputs.shape[1]
     spectral = np.arange(size - BROAD_FEATURES)[:_QUADRATIC]
-    places = np.concatenate([spectral, np.arange(size - BROAD_FEATURES, size)])
+    places = np.concatenate([spectral, np.arange(size - LEVEL_FEATURES, size)])
     pairs = places[np.array(np.triu_indices(places.size))]
     return np.concatenate([inputs, inputs[:, pairs[0]] * inputs[:, pairs[1]]], axis=1), pairs
 
