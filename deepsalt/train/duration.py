@@ -48,8 +48,9 @@ def expected_s(samples: Samples, settings: Settings, *, evaluate: bool, has_base
 def _fit_s(sites: int, library: int, settings: Settings) -> float:
     """Return the seconds of one fit on sites, laboratory samples, or both."""
     share = settings.inner_folds / 5.0
+    thousand = library / 1000.0
     if not sites:
-        thousand = library / 1000.0
-        return float(share * (2.2 + 2.0 * settings.networks) * thousand**0.75)
+        networks = settings.networks * thousand**0.75
+        return float(share * (1.2 + 2.8 * thousand**2 + networks))
     alone = 0.06 + 0.6 * (sites / 300.0) ** 1.9
-    return float(share * (alone + 10.0 * (library / 1000.0)))
+    return float(share * (alone + 20.0 * thousand**2))

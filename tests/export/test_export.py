@@ -512,7 +512,7 @@ def test_exports_to_s3_hold_what_one_in_memory_holds(bucket: str, name: str) -> 
     assert objects_in(Objects.of(exports[-1].group)) == objects_in(fresh)
     assert [each.is_full for each in exports] == [True, False, False]
     assert [each.removed for each in exports] == ([0, 0, 1] if name == "maps" else [0, 0, 0])
-    xr.testing.assert_identical(open_mosaic(target).load(), open_version(world.mosaic).load())
+    xr.testing.assert_identical(open_export(target).load(), open_version(world.mosaic).load())
 
 
 def test_an_export_without_its_record_opens(world: World, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from deepsalt.conductivity import EC_SHIFT
 from deepsalt.model.folded import fold
+from deepsalt.spectral.transform import LEVEL_FEATURES, linear_matrix
 from deepsalt.train.metrics import winkler
 from deepsalt.train.student.distil import (
     HeldOutRows,
@@ -149,7 +150,8 @@ def test_estimates_lie_within_their_interval_and_the_labels_seen(student):
 
 
 def test_a_student_without_a_low_noise_machine_answers_by_the_other():
-    inputs, residual = RNG.normal(size=(60, 150)), RNG.normal(size=60)
+    features = linear_matrix().shape[0] + LEVEL_FEATURES
+    inputs, residual = RNG.normal(size=(60, features)), RNG.normal(size=60)
     encoder = fit_low_noise(inputs, 5, 3)
     encoded = encoder(inputs)[0]
     location = fit_machine(encoded, encoded, residual[:, None], np.ones(60), 0.1)
