@@ -139,7 +139,7 @@ def fit_pls_tuned(training: Samples) -> Predictor:
 
 
 def fit_trees(training: Samples) -> Predictor:
-    """Extremely randomised trees (Geurts et al. 2006) on SNV first derivatives and brightness."""
+    """Extra-trees (Geurts et al. 2006) on SNV first derivatives, shape and brightness."""
     return _clipped(training, _trees(training, (2, 0.3)))
 
 
@@ -153,7 +153,7 @@ def _trees(rows: Samples, chosen: tuple[int, float]) -> Predictor:
     leaf, features = chosen
 
     def inputs(samples: Samples) -> Floats:
-        return np.concatenate([first_derivatives(samples), levels(samples)], axis=1)
+        return np.concatenate([first_derivatives(samples), shape(samples), levels(samples)], axis=1)
 
     model = ExtraTreesRegressor(
         TREES, min_samples_leaf=leaf, max_features=features, random_state=0
@@ -195,7 +195,7 @@ def _networks(rows: Samples, chosen: tuple[int, float]) -> Predictor:
 
 
 def fit_kernel_ridge(training: Samples) -> Predictor:
-    """Matérn kernel ridge on components of SNV second derivatives, of log(EC + 0.03), smeared.
+    """Matérn kernel ridge on SNV second derivatives, shape, brightness; of log(EC + 0.03), smeared.
 
     The smearing (Duan 1983) by held-out residuals turns the mean of a logarithm into that of
     log(1 + EC), the scale of the scores.

@@ -95,7 +95,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> ModelCard:
 def _surfaces(
     config: TrainConfig, samples: Samples, fitted: Fitted, card: ModelCard, base: Base | None
 ) -> list[dict[str, Any]]:
-    """Return which surfaces are flagged; a base model that was moved has kept its own test."""
+    """Return which surfaces are flagged; one that is made of a base model has kept its test."""
     if base is not None and fitted.report.get("picked") in FROM_BASE:
         kept: list[dict[str, Any]] = base.card.training.get("surfaces", [])
         return kept

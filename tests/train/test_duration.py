@@ -38,7 +38,7 @@ def test_what_is_left_out_takes_no_time(settings: Settings, evaluate: bool) -> N
     assert expected_s(soil_samples(), settings, evaluate=evaluate, has_base=False) < whole
 
 
-def test_a_learning_curve_takes_time_only_where_sites_have_a_model_to_beat() -> None:
+def test_a_learning_curve_takes_time_only_where_sites_have_a_model_beside_them() -> None:
     alone, with_curve = (
         expected_s(sites(120), SETTINGS, evaluate=True, has_base=has_base)
         for has_base in (False, True)
@@ -46,7 +46,7 @@ def test_a_learning_curve_takes_time_only_where_sites_have_a_model_to_beat() -> 
     assert alone < with_curve
 
 
-def test_laboratory_samples_take_as_long_with_a_model_to_beat_as_without() -> None:
+def test_laboratory_samples_take_as_long_with_a_model_beside_them_as_without() -> None:
     alone, beside = (
         expected_s(soil_samples(), SETTINGS, evaluate=True, has_base=has_base)
         for has_base in (False, True)

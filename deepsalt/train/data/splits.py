@@ -54,7 +54,7 @@ def group_weights(groups: NDArray[np.str_]) -> Floats:
 
 
 def one_standard_error(scores: Floats) -> int:
-    """Return the simplest candidate within one standard error of the best (Breiman et al. 1984).
+    """Return the first candidate within one standard error of the best (Breiman et al. 1984).
 
     The standard error is that of the best candidate's lead over the other one, which takes out what
     makes folds differ for all alike.
@@ -62,7 +62,7 @@ def one_standard_error(scores: Floats) -> int:
     Parameters
     ----------
     scores
-        Higher is better (candidates, folds), from the simplest candidate on; folds are whole
+        Higher is better (candidates, folds), in order of preference; folds are whole
         groups.
 
     Raises

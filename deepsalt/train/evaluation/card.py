@@ -90,7 +90,7 @@ def card_of(
 ) -> ModelCard:
     """Return the card of a fitted student, without scores and checksum yet.
 
-    Where it is a base model that was moved, its sources and marks are those of that model as well.
+    Where it is made of a base model, its sources and marks are those of that model as well.
     """
     is_moved = base is not None and fitted.report.get("picked") in FROM_BASE
     moved = base.card if base is not None and is_moved else None

@@ -9,6 +9,7 @@ from deepsalt.documents import replace_file
 from deepsalt.errors import ModelError
 from deepsalt.layers import CHANCE_COLUMNS
 from deepsalt.model.card import ModelCard, Score
+from deepsalt.train.data.places import MIN_BLOCKS
 from deepsalt.train.data.tables import Table
 
 REPORT_FILE = "report.md"
@@ -156,8 +157,9 @@ def _gain(card: ModelCard) -> list[str]:
         "## What the sites gained",
         "",
         f"Taken: **{picked}** (the model: {base}). Mean squared error of log(EC + 0.03) on "
-        f"held-out blocks: {told}. Of those within one standard error of the best, the first is "
-        f"taken.",
+        f"held-out blocks: {told}. Of those within one standard error of the best, the first "
+        f"in this order is taken: it begins with what uses most sources. Fewer than {MIN_BLOCKS} "
+        f"blocks only choose whether the model is moved.",
     ]
     for score in card.scores:
         if (lead := score.metrics.get("lead_r2_log1p")) is None:

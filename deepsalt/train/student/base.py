@@ -213,7 +213,7 @@ def compare(
             half[hidden] = base.with_sites(rest, settings)(inputs)[:, 0]
         # What leans on most sources comes first: leaving one out has to be worth it.
         both = {name: said for name, said in own.items() if name == BOTH}
-        answers = both | {HALF: half} | answers | own
+        answers = {**both, HALF: half, **answers, **own}
     return choose(answers, known, sites.target, weights, folds)
 
 

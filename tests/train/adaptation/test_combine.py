@@ -285,6 +285,20 @@ def test_a_teacher_without_a_laboratory_is_refused():
         fitter.teacher(np.arange(40), (), np.arange(40, 48))
 
 
+def test_a_teacher_is_fitted_once_for_what_follows_it_and_anew_for_other_hidden_regions():
+    samples = both(8, 20, paired=True)
+    sat = samples.satellite
+    fitter = combine.AdaptationFitter(samples.take(sat), samples.take(~sat), QUICK)
+    region = fitter.satellite.region
+    names = np.unique(region)
+    folds = [(np.flatnonzero(region != n), np.flatnonzero(region == n)) for n in names[:2]]
+    (train, test), (other_train, other_test) = folds
+    plain = fitter.teacher(train, (), test).teacher
+    assert fitter.teacher(train, ("ds",), test).teacher is plain
+    assert fitter.teacher(train, ("epo2",), test).teacher is not plain
+    assert fitter.teacher(other_train, (), other_test).teacher is not plain
+
+
 def test_the_machine_on_sites_answers_with_the_mean_of_machines_of_all_ridges(monkeypatch):
     samples = as_measured(satellite_table(regions(4, 12)))
 

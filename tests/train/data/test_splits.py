@@ -52,9 +52,9 @@ def test_folds_are_those_that_the_shipped_model_was_scored_with():
         ([[0.0, 1.0], [0.1, 1.12]], 1),
         ([[-1.0, -1.0], [0.1, 0.3], [0.05, 0.45]], 1),
     ],
-    ids=["within", "beyond", "equal", "a lead in every fold", "not the simplest"],
+    ids=["within", "beyond", "equal", "a lead in every fold", "not the first"],
 )
-def test_the_simplest_candidate_within_one_standard_error_is_chosen(scores, chosen):
+def test_the_first_candidate_within_one_standard_error_is_chosen(scores, chosen):
     assert one_standard_error(np.array(scores)) == chosen
 
 

@@ -9,7 +9,7 @@ from deepsalt.train.config import TrainConfig
 from deepsalt.train.data.tables import TableSpec
 from deepsalt.train.data.training_set import training_set
 from deepsalt.train.evaluation.card import card_of
-from deepsalt.train.student.base import AS_IT_IS, BY_A_LINE, SITES_ALONE, Base
+from deepsalt.train.student.base import AS_IT_IS, BY_A_LINE, HALF, SITES_ALONE, Base
 from deepsalt.train.student.distil import Fitted
 from tests.train.tables import QUICK, site_frame, write
 
@@ -17,7 +17,7 @@ SHIPPED = Base.of(model_ref())
 
 
 @pytest.mark.parametrize(
-    ("picked", "both"), [(AS_IT_IS, True), (BY_A_LINE, True), (SITES_ALONE, False)]
+    ("picked", "both"), [(HALF, True), (AS_IT_IS, True), (BY_A_LINE, True), (SITES_ALONE, False)]
 )
 def test_a_moved_model_has_the_marks_of_its_samples_and_of_the_base(
     tmp_path: Path, picked: str, both: bool

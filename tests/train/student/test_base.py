@@ -84,6 +84,21 @@ def test_halves_are_taken_unless_one_source_alone_is_clearly_better() -> None:
     assert picked(labelled(samples, target), target + rng.normal(0.0, 0.6, len(samples))) == HALF
 
 
+def test_a_model_of_halves_answers_as_its_halves_do() -> None:
+    samples = sites()
+    rng = np.random.default_rng(0)
+    known = SHIPPED.location(samples.features)
+    target = 0.5 * (known - known.mean()) + rng.normal(0.0, 0.5, len(samples))
+    samples = labelled(samples, target)
+    fitted = fit_model(samples, QUICK, SHIPPED)
+    assert fitted.report["picked"] == HALF
+    added = fitted.student.inducing_points.shape[0] - SHIPPED.student.inducing_points.shape[0]
+    assert 0 < added <= QUICK.inducing_points
+    halves = SHIPPED.with_sites(samples, QUICK)(SHIPPED.encoder(samples.features)[0])[:, 0]
+    told = np.log1p(estimates(fitted.student, samples.features).salinity)
+    assert np.corrcoef(told, np.log1p(np.exp(halves)))[0, 1] > 0.95
+
+
 def test_a_library_that_proved_itself_is_kept_where_leaving_it_out_is_no_better() -> None:
     samples = sites()
     rng = np.random.default_rng(0)
