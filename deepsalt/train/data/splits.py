@@ -53,17 +53,19 @@ def group_weights(groups: NDArray[np.str_]) -> Floats:
     return weights
 
 
-def one_standard_error(scores: Floats) -> int:
+def one_standard_error(scores: Floats, *, paired: bool = True) -> int:
     """Return the first candidate within one standard error of the best (Breiman et al. 1984).
 
     The standard error is that of the best candidate's lead over the other one, which takes out what
-    makes folds differ for all alike.
+    makes folds differ for all alike; not paired, that of the best candidate's own score.
 
     Parameters
     ----------
     scores
         Higher is better (candidates, folds), in order of preference; folds are whole
         groups.
+    paired
+        Whether a lead counts by its own standard error, so that small but steady ones do.
 
     Raises
     ------
@@ -82,5 +84,6 @@ def one_standard_error(scores: Floats) -> int:
         )
     means = scores.mean(axis=1)
     best = int(means.argmax())
-    error = (scores[best] - scores).std(axis=1, ddof=1) / np.sqrt(folds)
+    spread = scores[best] - scores if paired else np.broadcast_to(scores[best], scores.shape)
+    error = spread.std(axis=1, ddof=1) / np.sqrt(folds)
     return next(i for i in range(candidates) if means[best] - means[i] <= error[i])

