@@ -140,8 +140,8 @@ def score(store: Path, seed: int) -> dict[str, float]:
 def field_samples(path: Path, seed: int, store: Path) -> None:
     """Write a table of `SAMPLED` places in the west of the landscape, with their true EC.
 
-    Each part of the ground has as many; within it they are laid out over the range of the first
-    map. Drawn at random most would have little salt, and some no pixel.
+    Each part of the ground has as many, a low, a middle and a high one of the first map. Drawn at
+    random some would have no pixel.
     """
     import pandas as pd
 
@@ -179,7 +179,11 @@ def over_parts(
     mapped: NDArray[np.float64],
     each: int,
 ) -> NDArray[np.intp]:
-    """Return which places to sample: in all parts of the ground, over the map's range in a part.
+    """Return which places to sample: in all parts of the ground, at even ranks of the map in each.
+
+    Ranks, not values: places evenly spaced over a map's range are saltier than the ground, and so
+    would be the level and the probabilities that a model takes from them (ranked set sampling,
+    McIntyre 1952).
 
     Parameters
     ----------
@@ -193,9 +197,9 @@ def over_parts(
     chosen: list[int] = []
     for band in np.array_split(np.argsort(latitude), _BANDS):
         for part in np.array_split(band[np.argsort(longitude[band])], _PARTS):
-            left = part.tolist()
-            even = np.linspace(mapped[part].min(), mapped[part].max(), each)
-            chosen += [left.pop(int(np.abs(mapped[left] - wanted).argmin())) for wanted in even]
+            by_rank = part[np.argsort(mapped[part])]
+            ranks = (np.arange(each) + 0.5) / each * by_rank.size
+            chosen += by_rank[ranks.astype(np.intp)].tolist()
     return np.array(chosen)
 
 

@@ -99,8 +99,8 @@ def _map_again(catalogue: Path, out: Path, seed: int) -> None:
         folder / name for name in ("samples.csv", "sites.csv", "model", "store")
     )
     typer.echo(
-        f"\nfield: 60 places of the SIMULATED ground are sampled, three in each of its 20 parts "
-        f"over the range of this map, in {samples}"
+        f"\nfield: 60 places of the SIMULATED ground are sampled, in each of its 20 parts "
+        f"a low, a middle and a high one of this map, in {samples}"
     )
     field_samples(samples, seed, out)
     with bars() as progress:
