@@ -11,7 +11,6 @@ import pytest
 import xarray as xr
 
 from deepsalt.errors import DeepsaltError, StoreAccessError
-from deepsalt.export import open_export
 from deepsalt.reading import open_mosaic
 from tests.flows.conftest import deepsalt
 from tests.flows.run.test_pipeline import assert_same
@@ -81,7 +80,7 @@ def test_verbs_take_a_bucket_for_a_store(catalogue: Path, mapped: Path, bucket: 
     assert deepsalt("mosaic", "prune", bucket, "--keep", 1, "--yes").exit_code == 0
     exported = f"{bucket}-export.zarr"
     assert deepsalt("mosaic", "export", bucket, exported).exit_code == 0
-    xr.testing.assert_identical(open_export(exported).load(), open_mosaic(bucket).load())
+    xr.testing.assert_identical(open_mosaic(exported).load(), open_mosaic(bucket).load())
 
 
 @pytest.mark.slow
